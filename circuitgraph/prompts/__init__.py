@@ -1,0 +1,12 @@
+"""Prompts: read, check, pair and group them.
+
+A prompt file is JSONL or CSV with the columns ``prompt`` and ``scenario``, for effects
+``corrupt``, ``answer`` and ``wrong_answer``, and if you like ``id``, ``direction`` and
+``template``. Nothing here needs a model or a tokenizer.
+"""
+
+from circuitgraph.prompts.reader import read_prompts
+from circuitgraph.prompts.record import Prompt, PromptSet
+from circuitgraph.prompts.report import LensReport, PromptReport, check_text
+
+__all__ = ["LensReport", "Prompt", "PromptReport", "PromptSet", "check_text", "read_prompts"]

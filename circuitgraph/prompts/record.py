@@ -1,0 +1,172 @@
+"""A prompt and a set of prompts, with what makes two of them the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from circuitgraph.components import digest
+from circuitgraph.errors import InputError
+from circuitgraph.runs import RunPrompt
+
+Kind = Literal["correlation", "effect"]
+Activity = Literal["norm", "projection"]
+
+PAIR = ("corrupt", "answer", "wrong_answer")
+_DECIDES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("correlation", "norm"): ("prompt",),
+    ("correlation", "projection"): ("prompt", "answer", "wrong_answer"),
+    ("effect", ""): ("prompt", *PAIR),
+}
+"""The fields that decide a prompt's numbers; prompts alike in them are duplicates."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt, its texts exactly as the user wrote them.
+
+    Attributes
+    ----------
+    prompt, scenario
+        The text, and the cluster it belongs to (paraphrases share it).
+    corrupt, answer, wrong_answer
+        What effects need: the corrupt twin and the two answers; all None without.
+    id
+        The user's name for it, or None.
+    direction
+        +1 where corrupting should raise the decision, −1 where it should lower it,
+        None where the sign of the totals is to say so.
+    template
+        The wording it was made from, or None.
+    line
+        Where it begins in its file; says nothing about what it is.
+    """
+
+    prompt: str
+    scenario: str
+    corrupt: str | None = None
+    answer: str | None = None
+    wrong_answer: str | None = None
+    id: str | None = None
+    direction: int | None = None
+    template: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """The prompts of one file, in the file's order until asked otherwise.
+
+    Attributes
+    ----------
+    prompts
+        At least one.
+    source
+        The file, for messages.
+    """
+
+    prompts: tuple[Prompt, ...]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __iter__(self) -> Iterator[Prompt]:
+        return iter(self.prompts)
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether effects can be measured: corrupt twins and answers are there."""
+        return bool(self.prompts) and self.prompts[0].corrupt is not None
+
+    @property
+    def scenarios(self) -> dict[str, int]:
+        """Number of prompts of every scenario, by name."""
+        return dict(sorted(Counter(p.scenario for p in self.prompts).items()))
+
+    def distinct(
+        self,
+        kind: Kind,
+        activity: Activity = "norm",
+        key: Callable[[Prompt], Hashable] | None = None,
+    ) -> tuple[PromptSet, int]:
+        """Keep the first of prompts that are the same, and count the others.
+
+        Parameters
+        ----------
+        kind
+            ``correlation``: the same prompt text is the same (for projections with the
+            same answers); ``effect``: the same prompt, corrupt twin and answers.
+        activity
+            Only for correlations.
+        key
+            Another sameness, such as the token ids.
+
+        Returns
+        -------
+        tuple
+            The prompts kept, in file order, and the number dropped.
+
+        Raises
+        ------
+        InputError
+            Two equal prompts in two scenarios, or (effects) of two directions or
+            templates: which of them to keep would depend on the order of the file.
+        """
+        names = decisive_fields(kind, activity)
+        must_agree = ("scenario", "direction", "template") if kind == "effect" else ("scenario",)
+        kept: dict[Hashable, Prompt] = {}
+        for prompt in self.prompts:
+            same = key(prompt) if key else tuple(getattr(prompt, name) for name in names)
+            first = kept.setdefault(same, prompt)
+            self._check_copy(first, prompt, must_agree)
+        return PromptSet(tuple(kept.values()), self.source), len(self) - len(kept)
+
+    def _check_copy(self, first: Prompt, again: Prompt, must_agree: tuple[str, ...]) -> None:
+        for name in must_agree:
+            if getattr(first, name) != getattr(again, name):
+                raise InputError(
+                    f"{self.source}, line {again.line}: the same prompt as line {first.line} with "
+                    f"another {name}; give both the same {name} or remove one"
+                )
+
+    def canonical(self) -> PromptSet:
+        """The same prompts in an order that does not depend on the file's."""
+        names = ("scenario", "prompt", *PAIR, "template", "id")
+        ordered = sorted(self.prompts, key=lambda p: [getattr(p, n) or "" for n in names])
+        return replace(self, prompts=tuple(ordered))
+
+    def fingerprint(self, kind: Kind, activity: Activity = "norm") -> str:
+        """Hash of all that decides a run's numbers: blind to order, ids and duplicates.
+
+        Correlations: texts and scenarios (projections: the answers too). Effects: every
+        field but id and line.
+        """
+        names = (*decisive_fields(kind, activity), "scenario")
+        if kind == "effect":
+            names += ("direction", "template")
+        # digests sort alike whatever they were made of; None and text do not
+        rows = {digest(*(getattr(p, n) for n in names)) for p in self.prompts}
+        return digest("prompts", names, sorted(rows))
+
+    def to_run_prompts(self) -> tuple[RunPrompt, ...]:
+        """The prompts as a run remembers them, in the present order.
+
+        A prompt without an id gets one made of its contents.
+        """
+        return tuple(_run_prompt(prompt) for prompt in self.prompts)
+
+
+def _run_prompt(prompt: Prompt) -> RunPrompt:
+    values = {f.name: getattr(prompt, f.name) for f in fields(prompt) if f.name != "line"}
+    if prompt.id is None:
+        texts = (prompt.prompt, prompt.scenario, *(getattr(prompt, name) for name in PAIR))
+        values["id"] = digest(*texts)[:12]
+    return RunPrompt(**values)
+
+
+def decisive_fields(kind: Kind, activity: Activity = "norm") -> tuple[str, ...]:
+    """Names of the fields that decide a prompt's numbers in runs of this kind."""
+    return _DECIDES[(kind, "" if kind == "effect" else activity)]

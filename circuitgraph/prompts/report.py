@@ -1,0 +1,252 @@
+"""``prompts check`` without a model: how many prompts count, and what they can show."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scipy.special import stdtrit
+
+from circuitgraph.prompts.record import Kind, Prompt, PromptSet
+from circuitgraph.textfiles import shown
+
+THRESHOLDS: Mapping[str, tuple[int, int]] = {"correlation": (20, 50), "effect": (5, 20)}
+"""n_effective below which evidence is insufficient, and below which it is low."""
+SIGN_FLIP_PROMPTS = 100
+ACROSS_SCENARIOS = 20
+CORRELATION_MARGIN = 0.1
+
+_SHOWN_LINES = 5
+_SHOWN_SCENARIOS = 8
+
+
+@dataclass(frozen=True)
+class LensReport:
+    """What the prompts can show through one lens.
+
+    Attributes
+    ----------
+    lens
+        ``correlation`` or ``effect``.
+    n, n_scenarios, n_effective
+        Distinct prompts, their scenarios, and the difference of the two.
+    duplicates
+        Prompts that repeat an earlier one.
+    evidence
+        ``ok``, ``low`` or ``insufficient`` (no claim is possible).
+    detectable
+        Smallest change found four times in five: of r for correlations, in standard
+        deviations of the change from prompt to prompt for effects; None where no claim is
+        possible.
+    sign_floor
+        Smallest p a sign test over scenarios can reach.
+    """
+
+    lens: Kind
+    n: int
+    n_scenarios: int
+    n_effective: int
+    duplicates: int
+    evidence: str
+    detectable: float | None
+    sign_floor: float
+
+    @property
+    def counts(self) -> str:
+        """``120 distinct prompts − 5 scenarios = 115 effective``."""
+        parts = f"{self.n} distinct prompts − {_plural(self.n_scenarios, 'scenario')}"
+        return f"{parts} = {self.n_effective} effective"
+
+    @property
+    def shows(self) -> str:
+        """What can be found, in plain words."""
+        insufficient, low = THRESHOLDS[self.lens]
+        if self.evidence == "insufficient":
+            return f"insufficient: no claim is possible below {insufficient}; add prompts"
+        size = f"{self.detectable:.2f}"
+        found = {
+            "correlation": f"a change of r by {size} is found 4 times in 5",
+            "effect": f"a mean change {size} times its own standard deviation from prompt to "
+            "prompt, beyond the margin, is found 4 times in 5",
+        }[self.lens]
+        return f"low ({low} advised): {found}" if self.evidence == "low" else found
+
+    @property
+    def scope(self) -> str:
+        """Whether claims reach beyond these scenarios."""
+        if self.n_scenarios >= ACROSS_SCENARIOS:
+            return f"{self.n_scenarios} scenarios can also speak for other scenarios like these"
+        return (
+            f"claims hold for these scenarios only; others need {ACROSS_SCENARIOS} of them (a sign "
+            f"test over {self.n_scenarios} cannot fall below p = {self.sign_floor:.2g})"
+        )
+
+
+@dataclass(frozen=True)
+class PromptReport:
+    """All that can be said about a prompt file without a model.
+
+    Attributes
+    ----------
+    source, rows
+        The file and its number of prompts, duplicates included.
+    scenarios, templates
+        Number of prompts of each, by name.
+    directions
+        ``given``, ``from totals`` (some or all are to be taken from the sign of the
+        totals), or "" where there are no corrupt twins.
+    lenses
+        One report for each lens the file can serve.
+    findings
+        What to look at, a sentence each.
+    """
+
+    source: str
+    rows: int
+    scenarios: Mapping[str, int]
+    templates: Mapping[str, int]
+    directions: str
+    lenses: tuple[LensReport, ...]
+    findings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The report in plain words, a line each."""
+        lines = [f"{self.source}: {self.rows} prompts in {_listed(self.scenarios)}"]
+        if self.templates:
+            lines.append(_plural(len(self.templates), "template"))
+        if self.directions:
+            lines.append(f"directions: {self.directions}")
+        lines += [f"{lens.lens}: {lens.counts}; {lens.shows}" for lens in self.lenses]
+        lines.append(f"scope: {self.lenses[0].scope}")
+        return lines + [f"note: {finding}" for finding in self.findings]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        record = asdict(self)
+        record["lenses"] = list(record["lenses"])
+        record["findings"] = list(self.findings)
+        return record
+
+
+def check_text(prompts: PromptSet) -> PromptReport:
+    """Count, group and weigh a prompt file without a model or a tokenizer.
+
+    Raises
+    ------
+    InputError
+        Equal prompts that contradict each other (see :meth:`PromptSet.distinct`).
+    """
+    kinds: tuple[Kind, ...] = ("correlation", "effect") if prompts.has_pairs else ("correlation",)
+    lenses = tuple(_lens(prompts, kind) for kind in kinds)
+    templates = Counter(p.template for p in prompts if p.template is not None)
+    return PromptReport(
+        source=prompts.source,
+        rows=len(prompts),
+        scenarios=prompts.scenarios,
+        templates=dict(sorted(templates.items())),
+        directions=_directions(prompts),
+        lenses=lenses,
+        findings=tuple(_findings(prompts, lenses)),
+    )
+
+
+def detectable_correlation(n_effective: int, margin: float = CORRELATION_MARGIN) -> float:
+    """Smallest change of r that one test at 5% finds four times in five.
+
+    margin + (t₁₋ₐ + t₀.₈) √(2/n) with n = n_effective degrees of freedom and a = .05 (with
+    margin 0: .025, both sides). √(2/n) is the standard error of a difference of two
+    independent correlations near 0. It is the worst case: pairing the prompts and larger
+    correlations (whose error shrinks by 1 − r²) make it smaller, as the correction for many edges
+    makes it larger.
+    """
+    return margin + _quantiles(n_effective, margin) * math.sqrt(2 / n_effective)
+
+
+def detectable_effect(n_effective: int) -> float:
+    """Smallest mean change of an effect, beyond the margin, that one test at 5% finds four
+    times in five, in standard deviations of the change from prompt to prompt:
+    (t₀.₉₅ + t₀.₈)/√n with n = n_effective, for scenarios of about equal size."""
+    return _quantiles(n_effective, margin=1.0) / math.sqrt(n_effective)
+
+
+def _quantiles(df: int, margin: float) -> float:
+    tail = 0.95 if margin > 0 else 0.975
+    return float(stdtrit(df, tail) + stdtrit(df, 0.8))
+
+
+def _lens(prompts: PromptSet, lens: Kind) -> LensReport:
+    kept, duplicates = prompts.distinct(lens)
+    scenarios = len(kept.scenarios)
+    effective = len(kept) - scenarios
+    insufficient, low = THRESHOLDS[lens]
+    grade = "insufficient" if effective < insufficient else "low" if effective < low else "ok"
+    measure = detectable_correlation if lens == "correlation" else detectable_effect
+    return LensReport(
+        lens=lens,
+        n=len(kept),
+        n_scenarios=scenarios,
+        n_effective=effective,
+        duplicates=duplicates,
+        evidence=grade,
+        detectable=None if grade == "insufficient" else round(measure(effective), 3),
+        sign_floor=min(1.0, 2.0 ** (1 - scenarios)),
+    )
+
+
+def _directions(prompts: PromptSet) -> str:
+    if not prompts.has_pairs:
+        return ""
+    given = sum(p.direction is not None for p in prompts)
+    return "given" if given == len(prompts) else "from totals"
+
+
+def _findings(prompts: PromptSet, lenses: tuple[LensReport, ...]) -> list[str]:
+    found = [
+        f"{lens.duplicates} of {len(prompts)} prompts repeat an earlier one; for the "
+        f"{lens.lens} lens they are dropped"
+        for lens in lenses
+        if lens.duplicates
+    ]
+    sizes = prompts.distinct("correlation")[0].scenarios
+    singles = [name for name, size in sizes.items() if size == 1]
+    if singles:
+        found.append(
+            f"{len(singles)} of {_plural(len(sizes), 'scenario')} have one distinct prompt "
+            f"({shown(singles[0])}) and add nothing within scenarios; add paraphrases or merge them"
+        )
+    if lenses[0].evidence != "insufficient" and lenses[0].n_effective < SIGN_FLIP_PROMPTS:
+        found.append(f"sign flips of correlations want about {SIGN_FLIP_PROMPTS} effective prompts")
+    return found + _pair_findings(prompts)
+
+
+def _pair_findings(prompts: PromptSet) -> list[str]:
+    found = []
+    same = [p for p in prompts if p.corrupt == p.prompt]
+    if same:
+        found.append(f"corrupt equals prompt on {_lines(same)}: every effect there is 0")
+    bare = [p for p in prompts if prompts.has_pairs and p.direction is None]
+    if bare:
+        found.append(
+            f"no direction on {_lines(bare)}: the sign of each scenario's mean total, pooled over "
+            "the variants compared, will stand in for it; without that, means cancel"
+        )
+    return found
+
+
+def _listed(scenarios: Mapping[str, int]) -> str:
+    first = [f"{shown(name)} {size}" for name, size in list(scenarios.items())[:_SHOWN_SCENARIOS]]
+    more = ["…"] if len(scenarios) > _SHOWN_SCENARIOS else []
+    return f"{_plural(len(scenarios), 'scenario')}: {', '.join(first + more)}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _lines(prompts: list[Prompt]) -> str:
+    numbers = ", ".join(str(p.line) for p in prompts[:_SHOWN_LINES])
+    more = f" and {len(prompts) - _SHOWN_LINES} more" if len(prompts) > _SHOWN_LINES else ""
+    return f"{'line' if len(prompts) == 1 else 'lines'} {numbers}{more}"
