@@ -43,10 +43,10 @@ def shown(value: object, width: int = 60) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def fail(path: Path, line: int | None, what: str) -> NoReturn:
-    """Raise an InputError that names the file and, where known, the line."""
-    place = f"{path}, line {line}" if line else f"{path}"
-    raise InputError(f"{place}: {what}")
+def fail(path: Path, place: int | str | None, what: str) -> NoReturn:
+    """Raise an InputError that names the file and, where known, the line or the row."""
+    where = f", line {place}" if isinstance(place, int) else f", {place}" if place else ""
+    raise InputError(f"{path}{where}: {what}")
 
 
 def undecodable(text: str) -> bool:
@@ -107,6 +107,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             except UnicodeDecodeError as error:
                 byte = raw[error.start]
                 fail(path, number, f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8")
+
+
+def read_text(path: Path) -> str:
+    """The whole of a UTF-8 file; undecodable bytes are an InputError with their line."""
+    return "".join(text for _, text in numbered_lines(path))
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:

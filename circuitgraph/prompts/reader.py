@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -41,8 +42,8 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptSet:
     ----------
     path
         ``.jsonl`` (one object a line) or ``.csv`` (a header line, commas), UTF-8.
-        Columns: ``prompt`` and ``scenario``; ``corrupt``, ``answer`` and ``wrong_answer``
-        in all rows or in none; optionally ``id``, ``direction`` (1 or −1), ``template``.
+        Columns: ``prompt`` and ``scenario``; ``answer`` and ``wrong_answer``, with or without
+        ``corrupt``, in all rows or in none; optionally ``id``, ``direction`` (1 or −1), ``template``.
         Other columns are ignored. Texts are kept as written, spaces included;
         scenarios, ids and templates may be numbers.
 
@@ -111,9 +112,11 @@ def _pair(place: _Place, record: Mapping[str, Any]) -> dict[str, str]:
     missing = [name for name in PAIR if record.get(name) in (None, "")]
     if len(missing) == len(PAIR):
         return {}
-    if missing:
-        place.fail(f"no {missing[0]!r}; corrupt, answer and wrong_answer come together or not")
-    texts = {name: _text(place, name, record[name]) for name in PAIR}
+    if missing and missing != ["corrupt"]:
+        place.fail(
+            f"no {missing[0]!r}; answer and wrong_answer come together, and with every corrupt"
+        )
+    texts = {name: _text(place, name, record[name]) for name in PAIR if name not in missing}
     if texts["answer"] == texts["wrong_answer"]:
         place.fail(f"answer and wrong_answer are both {shown(texts['answer'])}; they must differ")
     return texts
@@ -150,13 +153,14 @@ def _direction(place: _Place, value: Any) -> int | None:
 
 
 def _check_pairs(path: Path, prompts: tuple[Prompt, ...]) -> None:
-    """Corrupt twins and answers stand in all rows or in none."""
+    """Corrupt twins stand in all rows or in none, and so do answers."""
     first = prompts[0]
-    for prompt in prompts:
-        if (prompt.corrupt is None) != (first.corrupt is None):
-            bare, full = (prompt, first) if first.corrupt else (first, prompt)
-            there = f"but line {full.line} has them; give them in every row or in none"
-            fail(path, bare.line, f"no corrupt, answer and wrong_answer, {there}")
+    for name, prompt in product(("answer", "corrupt"), prompts):
+        mine, its = getattr(prompt, name), getattr(first, name)
+        if (mine is None) != (its is None):
+            bare, full = (prompt, first) if its else (first, prompt)
+            there = f"but line {full.line} has one; give it in every row or in none"
+            fail(path, bare.line, f"no {name}, {there}")
 
 
 def _check_ids(path: Path, prompts: tuple[Prompt, ...]) -> None:

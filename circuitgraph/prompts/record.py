@@ -82,6 +82,11 @@ class PromptSet:
         return bool(self.prompts) and self.prompts[0].corrupt is not None
 
     @property
+    def has_answers(self) -> bool:
+        """Whether there is a decision: with it, ablations need no corrupt twin."""
+        return bool(self.prompts) and self.prompts[0].answer is not None
+
+    @property
     def scenarios(self) -> dict[str, int]:
         """Number of prompts of every scenario, by name."""
         return dict(sorted(Counter(p.scenario for p in self.prompts).items()))

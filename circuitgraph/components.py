@@ -1,0 +1,190 @@
+"""Components of a transformer: their names, their order, and the edges between them.
+
+A *component* is a node of every graph: ``EMBED``, an attention head ``L5H3``, a
+key/value group ``L5KV1``, a whole attention layer ``L5_ATTN``, an MLP ``L2_MLP`` or
+``LOGITS``. Names are shared by all variants of one architecture, which is what lets
+two graphs be joined. Names found in other people's tables are kept verbatim.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+EMBED = "EMBED"
+LOGITS = "LOGITS"
+
+Granularity = Literal["head", "layer"]
+Inputs = Literal["joint", "split"]
+
+_PATTERN = re.compile(r"L(\d+)(?:(H|KV)(\d+)|_(ATTN|MLP))", re.ASCII)
+_RANK = {"embed": 0, "head": 1, "kv": 2, "attn": 3, "mlp": 4, "logits": 5, "other": 6}
+
+
+class Component(NamedTuple):
+    """One node: its name and, where the name says so, its place in the model.
+
+    Attributes:
+        name: as written in every file and graph.
+        kind: ``embed``, ``head``, ``kv``, ``attn``, ``mlp``, ``logits``, or ``other``
+            for a name from somebody else's table that says nothing to us.
+        layer: from 0; None for ``EMBED``, ``LOGITS`` and other names.
+        head: index of the head or key/value group; None elsewhere.
+    """
+
+    name: str
+    kind: str
+    layer: int | None = None
+    head: int | None = None
+
+
+class Edge(NamedTuple):
+    """A directed place for an effect: who writes, who reads, through which input.
+
+    Attributes:
+        source: the sending component.
+        target: the receiving component.
+        input: ``all`` (q, k and v together), ``q``, ``k``, ``v``, or ``in`` for MLPs
+            and ``LOGITS``, which have one input.
+    """
+
+    source: str
+    target: str
+    input: str
+
+
+def parse(name: str) -> Component:
+    """Read a component's kind, layer and index from its name.
+
+    Example:
+        >>> parse("L5H3")
+        Component(name='L5H3', kind='head', layer=5, head=3)
+    """
+    if name in (EMBED, LOGITS):
+        return Component(name, name.lower())
+    match = _PATTERN.fullmatch(name)
+    if match is None or len(name) > 32:
+        return Component(name, "other")
+    layer, letter, index, block = match.groups()
+    if block:
+        return Component(name, block.lower(), int(layer))
+    return Component(name, {"H": "head", "KV": "kv"}[letter], int(layer), int(index))
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which ``unit2`` comes before ``unit10``."""
+    parts = re.split(r"(\d{1,18})", name)
+    return tuple((1, int(p), "") if p.isascii() and p.isdigit() else (0, 0, p) for p in parts if p)
+
+
+def order_key(name: str) -> tuple:
+    """Sort key: order of computation for known names, natural order for others."""
+    component = parse(name)
+    if component.kind == "other":
+        return (1, natural_key(name), name)
+    if component.kind in ("embed", "logits"):
+        layer = -1 if component.kind == "embed" else 1 << 60
+    else:
+        layer = component.layer or 0
+    return (0, ((layer, _RANK[component.kind], ""),), (component.head or 0, name))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names sorted by order of computation."""
+    return sorted(names, key=order_key)
+
+
+def head_name(layer: int, head: int) -> str:
+    """``L5H3``."""
+    return f"L{layer}H{head}"
+
+
+def kv_name(layer: int, group: int) -> str:
+    """``L5KV1``: the receiver of k and v inputs, also where groups equal heads."""
+    return f"L{layer}KV{group}"
+
+
+def attn_name(layer: int) -> str:
+    """``L5_ATTN``."""
+    return f"L{layer}_ATTN"
+
+
+def mlp_name(layer: int) -> str:
+    """``L5_MLP``."""
+    return f"L{layer}_MLP"
+
+
+def attention_names(layer: int, heads: int, granularity: Granularity) -> list[str]:
+    """The attention components of one layer: its heads, or the layer as a whole."""
+    if granularity == "layer":
+        return [attn_name(layer)]
+    return [head_name(layer, h) for h in range(heads)]
+
+
+def writers(layers: int, heads: int, granularity: Granularity) -> list[str]:
+    """Heads (or attention layers) and MLPs in order of computation: the nodes of a
+    correlation graph, and with ``EMBED`` in front the senders of effects."""
+    return [
+        name
+        for layer in range(layers)
+        for name in (*attention_names(layer, heads, granularity), mlp_name(layer))
+    ]
+
+
+def effect_edges(
+    layers: int, heads: int, kv_heads: int, granularity: Granularity, inputs: Inputs
+) -> list[Edge]:
+    """Every edge whose effect can be measured, by receiver in order of computation.
+
+    A component writes to every later reader: attention of layer l hears ``EMBED`` and
+    all components of earlier layers; the MLP of layer l hears its own layer's
+    attention too; ``LOGITS`` hears everybody.
+    """
+    edges: list[Edge] = []
+    before = [EMBED]
+    for layer in range(layers):
+        own = attention_names(layer, heads, granularity)
+        for target, name in attention_receivers(layer, heads, kv_heads, granularity, inputs):
+            edges += [Edge(sender, target, name) for sender in before]
+        before = before + own
+        edges += [Edge(sender, mlp_name(layer), "in") for sender in before]
+        before.append(mlp_name(layer))
+    return edges + [Edge(sender, LOGITS, "in") for sender in before]
+
+
+def attention_receivers(
+    layer: int, heads: int, kv_heads: int, granularity: Granularity, inputs: Inputs
+) -> list[tuple[str, str]]:
+    """(target, input) of the attention receivers of one layer.
+
+    Joint: one receiver a head, input ``all``. Split: q into each head, k and v into
+    each key/value group (at layer granularity all three into the layer).
+    """
+    own = attention_names(layer, heads, granularity)
+    if inputs == "joint":
+        return [(name, "all") for name in own]
+    groups = own if granularity == "layer" else [kv_name(layer, g) for g in range(kv_heads)]
+    return [(n, "q") for n in own] + [(n, letter) for letter in "kv" for n in groups]
+
+
+def as_granularity(text: str) -> Granularity:
+    """The method key ``granularity`` as one of its two values."""
+    return "layer" if text == "layer" else "head"
+
+
+def as_inputs(text: str) -> Inputs:
+    """The method key ``inputs`` as one of its two values."""
+    return "split" if text == "split" else "joint"
+
+
+def digest(*parts: object) -> str:
+    """sha256 over the parts, as hex: every id and key of the graph.
+
+    Names may be 65,000 characters long and hold anything, so they are hashed as JSON,
+    where no two different lists of parts look alike.
+    """
+    text = json.dumps(parts, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

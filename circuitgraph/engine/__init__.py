@@ -1,0 +1,1 @@
+"""The forward pass with component access, and what one edge does to the decision."""

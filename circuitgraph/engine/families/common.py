@@ -1,0 +1,122 @@
+"""What the Llama-like families share when their weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers.activations import ACT2FN
+
+from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm, Rotary
+
+TABLE_POSITIONS = 16_384
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one Llama-like family fills the records.
+
+    Attributes:
+        gain_offset: added to stored norm gains (Gemma-2 stores gain − 1).
+        embed_scale: of the token embedding, from the configuration.
+        score_scale: of the attention scores, from the configuration and head size.
+        mlp_norm: name of the norm before the MLP.
+        post_norms: names of the norms after attention and after the MLP, or None.
+        activation: name of the configuration entry that names the activation.
+    """
+
+    gain_offset: float = 0.0
+    embed_scale: Callable[[Any], float] = lambda config: 1.0
+    score_scale: Callable[[Any, int], float] = lambda config, size: size**-0.5
+    mlp_norm: str = "post_attention_layernorm"
+    post_norms: tuple[str, str] | None = None
+    activation: str = "hidden_act"
+
+    def read(self, hf: Any) -> Model:
+        """Records over the weights of a Hugging Face causal language model."""
+        config = hf.config
+        inner = hf.model
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return Model(
+            family=config.model_type,
+            width=config.hidden_size,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads,
+            head_size=size,
+            embed=inner.embed_tokens.weight.detach(),
+            embed_scale=self.embed_scale(config),
+            positions=None,
+            rotary=rotary_tables(inner, config),
+            max_positions=longest(config),
+            blocks=tuple(
+                self._block(layer, config, size, i) for i, layer in enumerate(inner.layers)
+            ),
+            norm=self._norm(inner.norm, config),
+            unembed=hf.lm_head.weight.detach(),
+            activation=ACT2FN[getattr(config, self.activation)],
+            attention_cap=getattr(config, "attn_logit_softcapping", None),
+            logit_cap=getattr(config, "final_logit_softcapping", None),
+        )
+
+    def _block(self, layer: Any, config: Any, size: int, index: int) -> Block:
+        attention, mlp = layer.self_attn, layer.mlp
+        post: list[Norm | None] = [None, None]
+        if self.post_norms is not None:
+            post = [self._norm(getattr(layer, name), config) for name in self.post_norms]
+        return Block(
+            Attention(
+                norm=self._norm(layer.input_layernorm, config),
+                q=linear(attention.q_proj),
+                k=linear(attention.k_proj),
+                v=linear(attention.v_proj),
+                q_norm=self._optional_norm(attention, "q_norm", config),
+                k_norm=self._optional_norm(attention, "k_norm", config),
+                out=linear(attention.o_proj),
+                post=post[0],
+                scale=self.score_scale(config, size),
+                window=window_of(config, index),
+            ),
+            Mlp(
+                norm=self._norm(getattr(layer, self.mlp_norm), config),
+                gate=linear(mlp.gate_proj),
+                up=linear(mlp.up_proj),
+                down=linear(mlp.down_proj),
+                post=post[1],
+            ),
+        )
+
+    def _norm(self, module: Any, config: Any) -> Norm:
+        weight = module.weight.detach() + self.gain_offset
+        return Norm(weight, None, config.rms_norm_eps, centre=False)
+
+    def _optional_norm(self, module: Any, name: str, config: Any) -> Norm | None:
+        return self._norm(getattr(module, name), config) if hasattr(module, name) else None
+
+
+def linear(module: Any) -> Linear:
+    """A torch Linear (weight [outputs × inputs]) as ours (weight [inputs × outputs])."""
+    bias = None if module.bias is None else module.bias.detach()
+    return Linear(module.weight.detach().T.contiguous(), bias)
+
+
+def window_of(config: Any, layer: int) -> int | None:
+    """Sliding window of a layer, or None where attention sees all."""
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None or kinds[layer] != "sliding_attention":
+        return None
+    return config.sliding_window
+
+
+def longest(config: Any) -> int:
+    """Positions we keep tables for: some configurations promise millions."""
+    return min(config.max_position_embeddings, TABLE_POSITIONS)
+
+
+def rotary_tables(inner: Any, config: Any) -> Rotary:
+    """Tables from the library's own rotary module, so that every scaling rule holds."""
+    positions = torch.arange(longest(config))[None]
+    probe = torch.zeros(1, dtype=torch.float32)
+    cos, sin = inner.rotary_emb(probe, positions)
+    return Rotary(cos[0].detach(), sin[0].detach())

@@ -1,0 +1,5 @@
+"""Llama: RMSNorm, rotary positions, grouped keys, gated MLP."""
+
+from circuitgraph.engine.families.common import Reader
+
+read = Reader().read

@@ -1,0 +1,163 @@
+"""A decoder-only transformer as plain tensors: all the hot path needs, and nothing else.
+
+The weights are the library's own, neither folded nor centred, so that a base and its
+variants share one basis. Families differ only in how these records are filled
+(``engine/families/``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Norm:
+    """LayerNorm (``centre``) or RMSNorm over the last axis.
+
+    Attributes:
+        weight: gain, [width]; RMSNorm families that store gain − 1 add the 1 when read.
+        bias: [width] or None.
+        eps: added to the mean square.
+        centre: subtract the mean first (LayerNorm).
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+    eps: float
+    centre: bool
+
+    def scale(self, x: Tensor) -> Tensor:
+        """1 / rms of x (of x − mean for LayerNorm), [..., 1]."""
+        if self.centre:
+            x = x - x.mean(-1, keepdim=True)
+        return torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The norm itself."""
+        if self.centre:
+            return torch.nn.functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+        return torch.nn.functional.rms_norm(x, x.shape[-1:], self.weight, self.eps)
+
+    def linear(self, x: Tensor, scale: Tensor) -> Tensor:
+        """The norm with its scale frozen: linear in x, without the bias."""
+        if self.centre:
+            x = x - x.mean(-1, keepdim=True)
+        return x * scale * self.weight
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x @ weight + bias, with weight [inputs × outputs]."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply to [..., inputs]."""
+        if self.bias is None:
+            return x @ self.weight
+        flat = torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight)
+        return flat.view(*x.shape[:-1], -1)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The attention of one block.
+
+    Attributes:
+        norm: reads the residual stream.
+        q, k, v: to [heads × size] and [groups × size] for k and v.
+        q_norm, k_norm: per-head norms (Qwen3) or None.
+        out: [heads · size × width], bias [width] or None.
+        post: norm of the summed output before it joins the stream (Gemma-2) or None.
+        scale: of the scores.
+        window: positions seen back, the own one included; None for all.
+    """
+
+    norm: Norm
+    q: Linear
+    k: Linear
+    v: Linear
+    q_norm: Norm | None
+    k_norm: Norm | None
+    out: Linear
+    post: Norm | None
+    scale: float
+    window: int | None
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """The MLP of one block: ``down(act(gate x) · up x)``, or ``down(act(up x))``."""
+
+    norm: Norm
+    gate: Linear | None
+    up: Linear
+    down: Linear
+    post: Norm | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Attention, then MLP."""
+
+    attention: Attention
+    mlp: Mlp
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Rotary position tables, [positions × head size]."""
+
+    cos: Tensor
+    sin: Tensor
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model's weights.
+
+    Attributes:
+        family: transformers' ``model_type``.
+        width, heads, kv_heads, head_size: sizes.
+        embed: token embedding [vocabulary × width], times ``embed_scale``.
+        positions: learnt position embedding [positions × width] or None.
+        rotary: tables, or None.
+        max_positions: longest sequence the weights allow, or None.
+        blocks: in order.
+        norm: the final norm.
+        unembed: [vocabulary × width], with ``unembed_bias`` [vocabulary] or None.
+        activation: of the MLPs.
+        attention_cap, logit_cap: soft caps (Gemma-2) or None.
+    """
+
+    family: str
+    width: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    embed: Tensor
+    embed_scale: float
+    positions: Tensor | None
+    rotary: Rotary | None
+    max_positions: int | None
+    blocks: tuple[Block, ...]
+    norm: Norm
+    unembed: Tensor
+    activation: Callable[[Tensor], Tensor]
+    attention_cap: float | None = None
+    logit_cap: float | None = None
+
+    @property
+    def group(self) -> int:
+        """Query heads a key/value group."""
+        return self.heads // self.kv_heads
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)

@@ -1,0 +1,77 @@
+"""Activity: one number per prompt and component, at the last prompt token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from circuitgraph.components import Granularity
+from circuitgraph.engine.contributions import contributions
+from circuitgraph.engine.forward import Trace, forward
+from circuitgraph.engine.model import Model
+from circuitgraph.errors import InputError
+from circuitgraph.tokens import Encoded
+
+
+@torch.no_grad()
+def norm_activity(model: Model, prompts: Sequence[Encoded], granularity: Granularity) -> Tensor:
+    """L2 norm of every component's contribution to the residual stream.
+
+    Returns:
+        [prompts, components], heads (or attention layers) and MLPs in order.
+    """
+    tokens, last = _padded([p.prompt for p in prompts])
+    return _contributions(model, forward(model, tokens), last, granularity).norm(dim=-1).T
+
+
+@torch.no_grad()
+def projection_activity(
+    model: Model, prompts: Sequence[Encoded], granularity: Granularity
+) -> Tensor:
+    """Signed contribution to logit(answer) − logit(wrong answer).
+
+    Taken where the first token in which the two answers differ is predicted (after the
+    tokens they share), through the run's own final norm scale, before any soft cap.
+
+    Returns:
+        [prompts, components].
+    """
+    shared = [shared_prefix(p) for p in prompts]
+    rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]
+    tokens, last = _padded(rows)
+    trace = forward(model, tokens)
+    parts = _contributions(model, trace, last, granularity)
+    final = trace.final[torch.arange(len(rows)), last]
+    scaled = model.norm.linear(parts, model.norm.scale(final))
+    answer = torch.tensor([p.answer[k] for p, k in zip(prompts, shared, strict=True)])
+    wrong = torch.tensor([p.wrong_answer[k] for p, k in zip(prompts, shared, strict=True)])
+    return (scaled * (model.unembed[answer] - model.unembed[wrong])).sum(-1).T
+
+
+def shared_prefix(prompt: Encoded) -> int:
+    """How many tokens the two answers begin with in common.
+
+    Raises:
+        InputError: one answer is the beginning of the other.
+    """
+    pairs = list(zip(prompt.answer, prompt.wrong_answer, strict=False))
+    for k, (a, b) in enumerate(pairs):
+        if a != b:
+            return k
+    raise InputError(
+        f"line {prompt.source.line}: one answer is the beginning of the other, so no token tells "
+        "them apart; --activity projection needs answers that differ in a token"
+    )
+
+
+def _contributions(model: Model, trace: Trace, last: Tensor, granularity: Granularity) -> Tensor:
+    """[components, prompts, d] at one position a row, without ``EMBED``."""
+    return contributions(model, trace, last[:, None], granularity)[1:, :, 0]
+
+
+def _padded(rows: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+    length = max(map(len, rows))
+    tokens = torch.tensor([list(r) + [r[-1]] * (length - len(r)) for r in rows])
+    return tokens, torch.tensor([len(r) - 1 for r in rows])

@@ -1,0 +1,72 @@
+"""How far two variants are apart as models: the size of the update, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from circuitgraph.errors import CircuitGraphError, InputError
+from circuitgraph.runs import Run, RunPrompt, Variant
+from circuitgraph.tokens import Encoded, encode
+from circuitgraph.variants import load_variant
+
+
+def reload(variant: Variant) -> tuple[Any, Any]:
+    """The library's merged model and tokenizer of a stored variant.
+
+    Raises:
+        InputError: its files are gone or no longer the same.
+    """
+    loaded = load_variant(variant.base, variant.adapter or None, name=variant.name)
+    if loaded.variant.fingerprint != variant.fingerprint:
+        raise InputError(
+            f"variant {variant.name!r}: the files in {variant.base} are no longer those ingested"
+        )
+    return loaded.merged(), loaded.tokenizer
+
+
+def drift(a: Run, b: Run) -> dict[str, float] | None:
+    """‖W_B − W_A‖ / ‖W_A‖ over all weights, and the mean KL(A ‖ B) of the next token.
+
+    The divergence is taken over the whole vocabulary after each prompt, in nats.
+
+    Returns:
+        ``{"weights": …, "kl": …}``, or None where the models cannot be loaded again.
+    """
+    if not (a.variant.base and b.variant.base):
+        return None
+    try:
+        model_a, tokenizer = reload(a.variant)
+        model_b, _ = reload(b.variant)
+    except CircuitGraphError:
+        return None
+    prompts = _encoded(a.prompts, tokenizer, a.method.template == "chat")
+    return {"weights": weight_change(model_a, model_b), "kl": mean_kl(model_a, model_b, prompts)}
+
+
+def _encoded(prompts: Sequence[RunPrompt], tokenizer: Any, chat: bool) -> tuple[Encoded, ...]:
+    from circuitgraph.prompts import Prompt, PromptSet
+
+    texts = tuple(Prompt(p.prompt or "", p.scenario) for p in prompts)
+    return encode(PromptSet(texts, "the run's prompts"), tokenizer, chat_template=chat).prompts
+
+
+def weight_change(a: Any, b: Any) -> float:
+    """‖W_B − W_A‖ / ‖W_A‖ over all parameters (Frobenius)."""
+    other = dict(b.named_parameters())
+    pairs = [(p.double(), other[name].double()) for name, p in a.named_parameters()]
+    change = sum(float((y - x).pow(2).sum()) for x, y in pairs)
+    return (change / sum(float(x.pow(2).sum()) for x, _ in pairs)) ** 0.5
+
+
+@torch.no_grad()
+def mean_kl(a: Any, b: Any, prompts: Sequence[Encoded]) -> float:
+    """Mean over prompts of KL(A ‖ B) of the next token's distribution, in nats."""
+    total = 0.0
+    for prompt in prompts:
+        tokens = torch.tensor([prompt.prompt])
+        p, q = (m(tokens).logits[0, -1].double().log_softmax(-1) for m in (a, b))
+        total += float((p.exp() * (p - q)).sum())
+    return total / len(prompts)

@@ -1,0 +1,63 @@
+"""Effects of every edge for the prompts of one job, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitgraph.components import Granularity, as_granularity, as_inputs
+from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.contributions import contributions
+from circuitgraph.engine.exact import exact_effects
+from circuitgraph.engine.forward import forward
+from circuitgraph.engine.model import Model
+from circuitgraph.ingest.jobs import Ablation
+from circuitgraph.runs import Method
+from circuitgraph.tokens import Encoded
+
+
+def batch_effects(
+    model: Model, prompts: Sequence[Encoded], method: Method, ablated: Tensor | None
+) -> dict[str, np.ndarray]:
+    """Arrays of one batch: effects [n, edges], totals, decisions and mass [n]."""
+    batch = make_batch(prompts, whole=ablated is not None)
+    granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
+    result = exact_effects(model, batch, granularity, inputs, ablated)
+    return {
+        "effects": result.effects.numpy(),
+        "totals": result.totals.numpy(),
+        "decisions": result.decisions.numpy(),
+        "mass": result.mass.numpy(),
+    }
+
+
+@torch.no_grad()
+def ablated_contributions(
+    model: Model, prompts: Sequence[Encoded], granularity: Granularity, ablation: Ablation
+) -> Tensor | None:
+    """What stands in for every sender's contribution, [1 + components, d].
+
+    ``mean``: over the positions of each prompt, then over prompts with equal weight.
+    ``zero``: nothing. ``corrupt``: None, the corrupt run gives it position by position.
+    """
+    if ablation == "corrupt":
+        return None
+    total = torch.zeros(())
+    for prompt in prompts:
+        tokens = torch.tensor([prompt.prompt])
+        index = torch.arange(tokens.shape[1])[None]
+        parts = contributions(model, forward(model, tokens), index, granularity)
+        total = total + parts.double().mean(2)[:, 0]
+    mean = (total / len(prompts)).float()
+    return torch.zeros_like(mean) if ablation == "zero" else mean
+
+
+def window(prompt: Encoded) -> int:
+    """Positions from the first difference to the end: what an effect must recompute."""
+    corrupt = prompt.corrupt or ()
+    pairs = enumerate(zip(prompt.prompt, corrupt, strict=False))
+    first = next((i for i, (a, b) in pairs if a != b), 0)
+    return len(prompt.prompt) - first + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1

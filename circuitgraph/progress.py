@@ -1,0 +1,70 @@
+"""Progress and remarks on stderr; data alone goes to stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A bar that is moving, or nothing where nobody looks."""
+
+    bar: Any = None
+
+    def advance(self, steps: int) -> None:
+        """Move on by some steps."""
+        if self.bar is not None:
+            self.bar.update(steps)
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Where remarks go.
+
+    Attributes:
+        quiet: say nothing but warnings.
+    """
+
+    quiet: bool = True
+
+    def remark(self, text: str) -> None:
+        """One line that the user may like to know."""
+        if not self.quiet:
+            tqdm.write(text, file=sys.stderr)
+
+    def warn(self, text: str) -> None:
+        """One line that the user must know, also when quiet."""
+        tqdm.write(f"warning: {text}", file=sys.stderr)
+
+    @contextmanager
+    def progress(self, total: int, label: str) -> Iterator[Progress]:
+        """A bar of ``total`` steps for the time of the block."""
+        if self.quiet:
+            yield Progress()
+            return
+        with tqdm(total=total, desc=label, unit="prompt", file=sys.stderr, leave=False) as bar:
+            yield Progress(bar)
+
+
+def human_bytes(count: float) -> str:
+    """``1.5 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""
+
+
+def human_seconds(seconds: float) -> str:
+    """``about 40 s``, ``about 3 min``, ``about 2.5 h``, ``under a second``."""
+    if seconds < 1:
+        return "under a second"
+    if seconds < 100:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 6000 else f"about {seconds / 3600:.1f} h"

@@ -1,0 +1,308 @@
+"""A run: one ingest of one variant on one prompt set for one edge kind, as kept on disk.
+
+A run is a folder ``runs/<run id>/`` with ``run.json`` (keys, fingerprints, versions),
+``prompts.jsonl`` (a copy) and one ``arrays.safetensors``. It appears under its final
+name only when whole, so whatever can be listed can be trusted. This module imports no
+torch: tables and diffs must not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from circuitgraph.components import Edge, digest
+from circuitgraph.errors import InputError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model under study, or the source of one activation table.
+
+    Attributes:
+        name: the user's name for it, verbatim.
+        recipe: variants trained alike with other seeds share it; "" for none.
+        base: path of the base model ("" for tables).
+        adapter: path of the LoRA adapter, or "".
+        architecture: id shared by all variants whose components are the same
+            (hash of model type, layers, heads, key/value heads, granularity), or
+            ``table``.
+        model_type: transformers' name of the family, or ``table``.
+        layers, heads, kv_heads, parameters: sizes; 0 for tables.
+        fingerprint: hash over weights, adapter and tokenizer (tables: the values).
+        fingerprints: the parts of it by name.
+    """
+
+    name: str
+    recipe: str
+    base: str
+    adapter: str
+    architecture: str
+    model_type: str
+    layers: int
+    heads: int
+    kv_heads: int
+    parameters: int
+    fingerprint: str
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Key of the variant in every graph."""
+        return digest("variant", self.name)
+
+
+@dataclass(frozen=True)
+class Method:
+    """The keys that must agree before two runs may be compared.
+
+    Attributes:
+        kind: ``correlation`` or ``effect``.
+        estimator: ``exact`` …; "" for correlations.
+        steps: steps of the estimator; 0 where it has none.
+        inputs: ``joint`` or ``split``; "" for correlations.
+        granularity: ``head``, ``layer``, or ``table``.
+        activity: ``norm``, ``projection``, ``table``; "" for effects.
+        ablation: ``corrupt``, ``mean``, ``zero``; "" for correlations.
+        decision: how the decision is measured; "" where there is none.
+        template: ``chat`` when a chat template was applied, else "".
+        bos: ``added``, ``present``, ``none``; "" for tables.
+        dtype: ``float32``.
+    """
+
+    kind: str
+    estimator: str = ""
+    steps: int = 0
+    inputs: str = ""
+    granularity: str = "head"
+    activity: str = ""
+    ablation: str = ""
+    decision: str = ""
+    template: str = ""
+    bos: str = ""
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class RunPrompt:
+    """What a run remembers of one prompt (texts are None for tables)."""
+
+    id: str
+    scenario: str
+    prompt: str | None = None
+    corrupt: str | None = None
+    answer: str | None = None
+    wrong_answer: str | None = None
+    direction: int | None = None
+    template: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished ingest; arrays are read when first asked for.
+
+    Attributes:
+        id: hash of the variant's name and fingerprint, the prompts and the method.
+        variant, method: see there.
+        prompts: distinct prompts in canonical order, the rows of every array.
+        prompts_fingerprint: hash over the prompts' contents, blind to their order.
+        duplicates: prompts dropped because an equal one was kept.
+        components: columns of ``activity`` in order of computation (correlation).
+        edges: columns of ``effects`` (effect).
+        self_check: how far our forward is from the library's logits, and more.
+        versions: library versions at ingest.
+        seed: of the run; 0 where nothing is random.
+        created: ISO time of the ingest.
+        path: the run's folder.
+    """
+
+    id: str
+    variant: Variant
+    method: Method
+    prompts: tuple[RunPrompt, ...]
+    prompts_fingerprint: str
+    duplicates: int
+    components: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    self_check: Mapping[str, Any]
+    versions: Mapping[str, str]
+    seed: int
+    created: str
+    path: Path | None = None
+    _arrays: Mapping[str, np.ndarray] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """``correlation`` or ``effect``."""
+        return self.method.kind
+
+    @property
+    def n(self) -> int:
+        """Number of prompts (rows)."""
+        return len(self.prompts)
+
+    @cached_property
+    def scenarios(self) -> np.ndarray:
+        """Scenario of every prompt as an integer code, in order of first appearance."""
+        codes: dict[str, int] = {}
+        return np.array([codes.setdefault(p.scenario, len(codes)) for p in self.prompts], dtype=int)
+
+    @property
+    def n_scenarios(self) -> int:
+        """Number of distinct scenarios."""
+        return len(set(self.scenarios.tolist()))
+
+    @cached_property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """All arrays by name.
+
+        Correlation runs hold ``activity`` [prompts × components]. Effect runs hold
+        ``effects`` [prompts × edges] (raw, in the decision's units), and per prompt
+        ``totals``, ``decisions`` (clean) and ``mass`` (probability of both answers).
+        """
+        return self._arrays if self._arrays is not None else _load_arrays(self)
+
+    @property
+    def activity(self) -> np.ndarray:
+        """Activity of every component, float32 [prompts × components]."""
+        return self.arrays["activity"]
+
+    @property
+    def effects(self) -> np.ndarray:
+        """Raw effect of every edge, float32 [prompts × edges]."""
+        return self.arrays["effects"]
+
+    @property
+    def totals(self) -> np.ndarray:
+        """decision(corrupt) − decision(clean), float32 [prompts]."""
+        return self.arrays["totals"]
+
+
+def _load_arrays(run: Run) -> dict[str, np.ndarray]:
+    if run.path is None:
+        raise InputError(f"run {run.id[:12]} has no arrays: it was never written")
+    file = run.path / "arrays.safetensors"
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{file}: the arrays of run {run.id[:12]} cannot be read ({error}); "
+            f"remove the folder {run.path} and ingest {run.variant.name!r} again"
+        ) from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that it is either whole under its name or not there at all."""
+    partial = path.with_name(path.name + f".{os.getpid()}.partial")
+    with open(partial, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_run(run: Run, runs_folder: Path) -> Run:
+    """Write a run to ``runs_folder/<id>/`` in one step; a run already there is kept.
+
+    The folder is filled under another name and renamed when whole.
+    """
+    final = runs_folder / run.id
+    if final.is_dir():
+        return read_run(final)
+    partial = runs_folder / f".{run.id}.{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    save_file({k: np.ascontiguousarray(v) for k, v in run.arrays.items()}, partial / "arrays.tmp")
+    os.replace(partial / "arrays.tmp", partial / "arrays.safetensors")
+    lines = "".join(json.dumps(asdict(p), ensure_ascii=True) + "\n" for p in run.prompts)
+    write_atomic(partial / "prompts.jsonl", lines.encode("ascii"))
+    write_atomic(partial / "run.json", _to_json(run).encode("ascii"))
+    for name in os.listdir(partial):
+        with open(partial / name, "rb") as file:
+            os.fsync(file.fileno())
+    try:
+        os.rename(partial, final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        shutil.rmtree(partial)
+    sync_folder(runs_folder)
+    return read_run(final)
+
+
+def _to_json(run: Run) -> str:
+    record = {
+        "format": FORMAT,
+        "id": run.id,
+        "variant": asdict(run.variant),
+        "method": asdict(run.method),
+        "prompts_fingerprint": run.prompts_fingerprint,
+        "duplicates": run.duplicates,
+        "components": run.components,
+        "edges": run.edges,
+        "self_check": run.self_check,
+        "versions": run.versions,
+        "seed": run.seed,
+        "created": run.created,
+    }
+    return json.dumps(record, ensure_ascii=True, indent=1)
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's description; its arrays are read when first asked for.
+
+    Raises:
+        InputError: a file of the run is missing or damaged.
+    """
+    try:
+        record = json.loads((folder / "run.json").read_text("ascii"))
+        lines = (folder / "prompts.jsonl").read_text("ascii").splitlines()
+        if record.pop("format") != FORMAT:
+            raise ValueError("written by another version of circuitgraph")
+        return Run(
+            variant=Variant(**record.pop("variant")),
+            method=Method(**record.pop("method")),
+            prompts=tuple(RunPrompt(**json.loads(line)) for line in lines),
+            components=tuple(record.pop("components")),
+            edges=tuple(Edge(*edge) for edge in record.pop("edges")),
+            path=folder,
+            **record,
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{folder}: this run cannot be read ({error}); remove the folder and ingest again"
+        ) from error
+
+
+def run_id(variant: Variant, method: Method, prompts_fingerprint: str) -> str:
+    """Hash of all that decides a run's numbers: never batch size, device or time."""
+    return digest("run", variant.name, variant.fingerprint, prompts_fingerprint, asdict(method))
+
+
+def list_runs(runs_folder: Path) -> list[Run]:
+    """Every whole run of a workspace, oldest first, ties broken by id."""
+    if not runs_folder.is_dir():
+        return []
+    found = [read_run(p) for p in runs_folder.iterdir() if p.is_dir() and p.name[0] != "."]
+    return sorted(found, key=lambda run: (run.created, run.id))

@@ -1,0 +1,178 @@
+"""Which runs a name means, and which of them may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+
+from circuitgraph.errors import UsageError
+from circuitgraph.runs import Run, Variant
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All runs of a workspace, oldest first.
+
+    Attributes:
+        runs: as listed.
+    """
+
+    runs: tuple[Run, ...]
+
+    def variants(self) -> dict[str, Variant]:
+        """The variants by name, in order of first appearance."""
+        return {run.variant.name: run.variant for run in reversed(self.runs)}
+
+    def of(self, name: str, kind: str | None = None) -> list[Run]:
+        """Runs of one variant, newest last.
+
+        Raises:
+            UsageError: no such variant, or none of this kind.
+        """
+        mine = [run for run in self.runs if run.variant.name == name]
+        if not mine:
+            raise UsageError(f"no variant {shorten(name)}; {self._known()}")
+        chosen = [run for run in mine if kind in (None, run.kind)]
+        if not chosen:
+            raise UsageError(
+                f"variant {shorten(name)} has no {kind} run; ingest it with --edges {kind}"
+            )
+        return chosen
+
+    def side(self, text: str, scope: str) -> list[str]:
+        """The variants that one side of a diff names.
+
+        At recipe scope a recipe, one variant (a fixed reference), or several variants
+        with commas between them; at checkpoint scope always one variant.
+        """
+        variants = self.variants()
+        if scope == "recipe":
+            group = sorted(name for name, v in variants.items() if v.recipe and v.recipe == text)
+            if group:
+                return group
+        if text in variants:
+            return [text]
+        parts = [part.strip() for part in text.split(",")]
+        if scope == "recipe" and len(parts) > 1:
+            unknown = [part for part in parts if part not in variants]
+            if not unknown:
+                return list(dict.fromkeys(parts))
+            text = unknown[0]
+        what = "recipe or variant" if scope == "recipe" else "variant"
+        raise UsageError(f"no {what} {shorten(text)}; {self._known()}")
+
+    def lens_for(self, names: Iterable[str]) -> str:
+        """``effect`` where all these variants have such runs, else ``correlation``."""
+        kinds = [{run.kind for run in self.of(name)} for name in names]
+        return "effect" if all("effect" in k for k in kinds) else "correlation"
+
+    def matched(
+        self, a: Sequence[str], b: Sequence[str], kind: str
+    ) -> tuple[list[Run], list[Run], bool]:
+        """The newest runs of both sides whose method keys and prompts all agree.
+
+        Returns:
+            Runs of A, runs of B, and whether there was a choice.
+
+        Raises:
+            UsageError: no run of this kind, or no two that may be compared; names the key.
+        """
+        by_name = {name: self.of(name, kind) for name in dict.fromkeys([*a, *b])}
+        by_key = {
+            name: {comparison_key(run): run for run in runs} for name, runs in by_name.items()
+        }
+        shared = set.intersection(*(set(keys) for keys in by_key.values()))
+        if not shared:
+            self._explain_mismatch(by_name)
+        newest = max(shared, key=lambda key: self._age(by_key, key))
+        chosen = {name: runs[newest] for name, runs in by_key.items()}
+        return [chosen[name] for name in a], [chosen[name] for name in b], len(shared) > 1
+
+    def by_ids(self, text: str) -> tuple[list[Run], list[Run]]:
+        """Runs chosen as ``A_ID:B_ID``, each an id or its unique beginning."""
+        first, colon, second = text.partition(":")
+        if not (first and colon and second):
+            raise UsageError("--run takes A_ID:B_ID; circuitgraph runs lists the ids")
+        return [self._by_id(first)], [self._by_id(second)]
+
+    def pair(self, text: str, scope: str) -> tuple[str, str]:
+        """Both names of ``A:B``; names may hold colons themselves."""
+        parts = text.split(":")
+        for cut in range(1, len(parts)):
+            a, b = ":".join(parts[:cut]), ":".join(parts[cut:])
+            try:
+                self.side(a, scope), self.side(b, scope)
+            except UsageError:
+                continue
+            return a, b
+        raise UsageError(f"--null {shorten(text)}: not A:B with two known names; {self._known()}")
+
+    def _by_id(self, text: str) -> Run:
+        found = [run for run in self.runs if run.id.startswith(text)]
+        if len(found) != 1:
+            what = "no run" if not found else f"{len(found)} runs"
+            raise UsageError(
+                f"{what} whose id begins with {shorten(text)}; circuitgraph runs lists them"
+            )
+        return found[0]
+
+    def _known(self) -> str:
+        names = [shorten(name) for name in self.variants()]
+        if not names:
+            return "the workspace is empty: circuitgraph ingest or ingest-table fills it"
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        return f"known variants: {', '.join(names[:12])}{more}"
+
+    def _age(self, by_key: dict[str, dict[Key, Run]], key: Key) -> list[str]:
+        return sorted(runs[key].created for runs in by_key.values())
+
+    def _explain_mismatch(self, by_name: dict[str, list[Run]]) -> None:
+        pairs = [
+            (x, y)
+            for (_, xs), (_, ys) in product(by_name.items(), repeat=2)
+            for x, y in product(xs, ys)
+            if x.variant.name < y.variant.name and differing_keys(x, y)
+        ]
+        x, y = min(pairs, key=lambda pair: len(differing_keys(*pair)))
+        keys = ", ".join(differing_keys(x, y))
+        raise UsageError(
+            f"{shorten(x.variant.name)} and {shorten(y.variant.name)} cannot be compared: their "
+            f"{x.kind} runs differ in {keys}; ingest both on the same prompts with the same options"
+        )
+
+
+def comparison_key(run: Run) -> Key:
+    """All that must agree before two runs may be compared."""
+    method = asdict(run.method)
+    return (
+        *(str(method[name]) for name in sorted(method)),
+        run.variant.architecture,
+        *_prompts(run),
+    )
+
+
+def differing_keys(a: Run, b: Run) -> list[str]:
+    """Names of the keys in which two runs differ, with their values."""
+    left, right = asdict(a.method), asdict(b.method)
+    found = [
+        f"{name} ({left[name]!r} and {right[name]!r})" for name in left if left[name] != right[name]
+    ]
+    if a.variant.architecture != b.variant.architecture:
+        found.append("architecture")
+    if _prompts(a) != _prompts(b):
+        found.append("prompts")
+    return found
+
+
+def _prompts(run: Run) -> Key:
+    # Tables are joined by prompt id when compared, which says better what is missing where.
+    return () if run.method.granularity == "table" else (run.prompts_fingerprint,)
+
+
+def shorten(name: str, width: int = 60) -> str:
+    """A name as it may stand in a message: quoted, on one line, not 65,000 characters."""
+    text = repr(name)
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,0 +1,54 @@
+"""Exact effects against naive hooks on the library's own bridge."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from models import FAMILIES, make_adapter, make_model
+from oracle import effects, make_bridge
+
+from circuitgraph.components import effect_edges
+from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.exact import exact_effects
+from circuitgraph.engine.families import from_hf
+from circuitgraph.tokens import Encoded
+from circuitgraph.variants import load_variant
+
+PROMPTS = (
+    Encoded((1, 5, 9, 22, 7, 30), (1, 5, 9, 41, 7, 30), (8,), (19,), None),
+    Encoded((1, 50, 9, 22, 7, 30, 12, 13, 44), (1, 50, 9, 22, 7, 31, 12, 60, 44), (8,), (9,), None),
+    Encoded((1, 6, 7), (1, 61, 7), (40,), (11,), None),
+    Encoded((1, 6, 7, 33), (1, 6, 62, 33), (40, 12), (11, 13, 14), None),
+    Encoded((1, 20, 21, 22, 23), (1, 20, 21, 22, 24), (17, 12), (17, 13), None),
+)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {family: make_model(family, root / family) for family in FAMILIES}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("granularity", "inputs"),
+    [("head", "joint"), ("head", "split"), ("layer", "joint"), ("layer", "split")],
+)
+@pytest.mark.parametrize("lora", [False, True])
+def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
+    folders, family, granularity, inputs, lora, tmp_path
+):
+    if lora and granularity == "layer":
+        pytest.skip("merging an adapter does not know about granularity")
+    adapter = make_adapter(folders[family], tmp_path / "adapter") if lora else None
+    loaded = load_variant(folders[family], adapter)
+    hf = loaded.merged()
+    model = from_hf(hf)
+    edges = effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
+    ours = exact_effects(model, make_batch(PROMPTS), granularity, inputs).effects
+    bridge = make_bridge(hf, folders[family], loaded.tokenizer)
+    picked = list(range(0, len(edges), 3)) + list(range(len(edges) - 15, len(edges)))
+    naive = torch.tensor([effects(bridge, p, [edges[i] for i in picked]) for p in PROMPTS])
+    assert ours.shape == (len(PROMPTS), len(edges))
+    assert naive.abs().max() > 0.05
+    assert (ours[:, picked] - naive).abs().max() <= 1e-4 * naive.abs().max()
