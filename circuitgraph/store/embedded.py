@@ -1,0 +1,342 @@
+"""The graph in one file of the workspace, in ladybug: no server, nothing to set up."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import ladybug
+import pandas as pd
+
+from circuitgraph.errors import InputError, UsageError
+from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
+from circuitgraph.store.frames import from_arrow, to_arrow
+from circuitgraph.store.protocol import check_parameters
+from circuitgraph.store.swap import replacing
+from circuitgraph.store.tables import GraphTables, merge_tables
+
+FILE_NAME = "graph.lbug"
+
+_SLICE = 500_000
+"""Rows of one COPY: what a transaction holds must fit the buffer pool."""
+
+
+class EmbeddedStore:
+    """The graph of a workspace in one ladybug file.
+
+    The file is opened for each call and closed straight after. A write copies it, works
+    on the copy, and puts it in place when whole, so that a reader sees the graph before
+    or after a write and never waits. A file that does not exist is an empty graph.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    timeout : float
+        Seconds a write waits for another process that writes.
+    """
+
+    def __init__(self, path: str | Path, *, timeout: float = 600.0) -> None:
+        self.path = Path(path)
+        self.timeout = timeout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing to do: the file is closed after every call."""
+
+    def write_run(self, tables: GraphTables) -> None:
+        """Write one run, in place of what is there under its id."""
+        self.write_all([tables])
+
+    def write_diff(self, tables: GraphTables) -> None:
+        """Write one diff, in place of what is there under its id.
+
+        Raises
+        ------
+        UsageError
+            A run of the diff is not in the graph.
+        """
+        self.write_all([tables])
+
+    def write_all(self, parts: Sequence[GraphTables]) -> None:
+        """Write several runs and diffs at once.
+
+        ladybug orders relationships by their start, so every load costs time in
+        proportion to the whole graph: ten runs at once cost little more than one.
+
+        Raises
+        ------
+        InputError
+            A run, diff or key appears twice; or the file cannot be written.
+        UsageError
+            A run of a diff is neither in the graph nor among the parts.
+        """
+        if not parts:
+            return
+        tables = merge_tables(parts)
+        with self._writing() as connection:
+            _delete_edges(connection, tables.ids("Run"), tables.ids("Diff"))
+            for label in NODES:
+                if label in tables.nodes:
+                    _load_nodes(connection, label, tables.nodes[label])
+            for kind in ENDS:
+                if kind in tables.rels:
+                    _load_rels(connection, kind, tables.rels[kind])
+
+    def remove_variant(self, name: str) -> int:
+        """Remove a variant, its runs and every diff that compares one of them.
+
+        Components that no relationship touches afterwards go with them.
+
+        Returns
+        -------
+        int
+            Number of runs removed; 0 where no variant has this name.
+        """
+        if name not in set(self.query("MATCH (v:Variant) RETURN v.name AS name")["name"]):
+            return 0
+        with self._writing() as connection:
+            runs, diffs = _owned(connection, name)
+            _delete_edges(connection, runs, diffs)
+            _delete_nodes(connection, name, runs, diffs)
+        return len(runs)
+
+    def has_run(self, run: str) -> bool:
+        """Whether the graph holds the whole of a run."""
+        return bool(len(self.query("MATCH (r:Run) WHERE r.id = $id RETURN r.id", {"id": run})))
+
+    def run_ids(self) -> list[str]:
+        """Ids of all runs, sorted."""
+        return list(self.query("MATCH (r:Run) RETURN r.id AS id ORDER BY id")["id"])
+
+    def diff_ids(self) -> list[str]:
+        """Ids of all diffs, sorted."""
+        return list(self.query("MATCH (d:Diff) RETURN d.id AS id ORDER BY id")["id"])
+
+    def read_all(self) -> GraphTables:
+        """The whole graph, every table sorted: two equal graphs read equal."""
+        with self._reading() as connection:
+            nodes = {label: _read_nodes(connection, label) for label in NODES}
+            rels = {kind: _read_rels(connection, kind) for kind in ENDS}
+        return GraphTables(nodes, rels)
+
+    def query(
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = True,
+    ) -> pd.DataFrame:
+        """Answer of one Cypher statement.
+
+        Parameters
+        ----------
+        cypher : str
+            One statement; values that come from users belong into parameters.
+        parameters : mapping, optional
+            Value of every ``$name`` in the statement.
+        read_only : bool
+            False lets the statement change the graph.
+
+        Returns
+        -------
+        DataFrame
+            One row a record. Nodes and relationships are dicts.
+
+        Raises
+        ------
+        UsageError
+            ladybug does not accept the statement, or a parameter has no value.
+        InputError
+            The file cannot be opened.
+        """
+        given = dict(parameters or {})
+        check_parameters(cypher, given)
+        opening = self._reading() if read_only else self._writing()
+        with opening as connection:
+            return _ask(connection, cypher, given)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[ladybug.Connection]:
+        if not self.path.exists():
+            with _opened(":memory:", self.path) as connection:
+                connection.execute(_schema())
+                yield connection
+            return
+        with _opened(str(self.path), self.path, read_only=True) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[ladybug.Connection]:
+        with (
+            replacing(self.path, self.timeout) as copy,
+            _opened(str(copy), self.path) as connection,
+        ):
+            connection.execute(_schema())
+            yield connection
+            connection.execute("CHECKPOINT")
+
+
+@contextlib.contextmanager
+def _opened(database: str, path: Path, *, read_only: bool = False) -> Iterator[ladybug.Connection]:
+    """A connection to ``database``; errors speak of ``path``, the file users know."""
+    try:
+        opened = ladybug.Database(database, read_only=read_only)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: this graph cannot be opened ({_first_line(error)}); "
+            "remove the file: it is rebuilt from the runs/ folder beside it"
+        ) from error
+    with opened, ladybug.Connection(opened) as connection:
+        yield connection
+
+
+def _schema() -> str:
+    return resources.files("circuitgraph.store.schema").joinpath("embedded.cypher").read_text()
+
+
+def _first_line(error: BaseException) -> str:
+    """ladybug's own words, without the list of all tokens it would have liked better."""
+    text = re.sub(r" expecting \{[^}]*\}", "", str(error).strip())
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _ask(
+    connection: ladybug.Connection, cypher: str, parameters: Mapping[str, Any]
+) -> pd.DataFrame:
+    try:
+        result = connection.execute(cypher, dict(parameters))
+    except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+        raise UsageError(f"the graph does not accept this query: {_first_line(error)}") from error
+    if isinstance(result, list):
+        raise UsageError("give one statement at a time: the query holds several")
+    if not result.get_column_names():
+        return pd.DataFrame()
+    return from_arrow(result.get_as_arrow())
+
+
+def _run(
+    connection: ladybug.Connection, cypher: str, parameters: Mapping[str, Any] | None = None
+) -> None:
+    """A statement of our own: if it fails, the file is at fault."""
+    try:
+        connection.execute(cypher, dict(parameters or {}))
+    except RuntimeError as error:
+        raise InputError(f"the graph cannot be written: {_first_line(error)}") from error
+
+
+def _existing(connection: ladybug.Connection, label: str, ids: Iterable[str]) -> set[str]:
+    """Those of the ids that nodes of the graph have."""
+    wanted = sorted(set(ids))
+    if not wanted:  # ladybug gives an empty list no type
+        return set()
+    cypher = f"MATCH (x:{label}) WHERE x.id IN $ids RETURN x.id AS id"
+    return set(_ask(connection, cypher, {"ids": wanted})["id"])
+
+
+def _owned(connection: ladybug.Connection, variant: str) -> tuple[list[str], list[str]]:
+    """Ids of a variant's runs, and of the diffs that compare one of them."""
+    rows = _ask(
+        connection,
+        "MATCH (r:Run)-[:OF]->(v:Variant) WHERE v.name = $name"
+        " OPTIONAL MATCH (d:Diff)-[:COMPARES]->(r) RETURN r.id AS run, d.id AS diff",
+        {"name": variant},
+    )
+    return sorted(set(rows["run"])), sorted(set(rows["diff"].dropna()))
+
+
+def _delete_nodes(
+    connection: ladybug.Connection, variant: str, runs: list[str], diffs: list[str]
+) -> None:
+    """Delete a variant, runs and diffs, then the components nothing touches any more."""
+    for label, ids in (("Diff", diffs), ("Run", runs)):
+        if ids:
+            _run(connection, f"MATCH (x:{label}) WHERE x.id IN $ids DELETE x", {"ids": ids})
+    _run(connection, "MATCH (v:Variant) WHERE v.name = $name DELETE v", {"name": variant})
+    orphan = "NOT EXISTS { MATCH (c)-[]-() }"
+    _run(connection, f"MATCH (c:Component) WHERE {orphan} DELETE c")
+
+
+def _delete_edges(connection: ladybug.Connection, runs: list[str], diffs: list[str]) -> None:
+    """Delete all relationships that belong to runs and diffs; their nodes stay."""
+    runs = sorted(_existing(connection, "Run", runs))
+    diffs = sorted(_existing(connection, "Diff", diffs))
+    owned = [(f"()-[e:{kind}]->()", "e.run", runs) for kind in RUN_EDGES]
+    owned += [(f"(r:Run)-[e:{kind}]->()", "r.id", runs) for kind in ("OF", "MEASURES")]
+    owned += [("()-[e:REWIRED]->()", "e.diff", diffs), ("(d:Diff)-[e:COMPARES]->()", "d.id", diffs)]
+    for pattern, owner, ids in owned:
+        if ids:
+            _run(connection, f"MATCH {pattern} WHERE {owner} IN $ids DELETE e", {"ids": ids})
+
+
+def _load_nodes(connection: ladybug.Connection, label: str, frame: pd.DataFrame) -> None:
+    """Load the nodes that are not there, and set the properties of those that are.
+
+    A component's properties follow from its id, so there is nothing to set.
+    """
+    there = frame["id"].isin(_existing(connection, label, frame["id"]))
+    _copy(connection, label, frame[~there], NODES[label])
+    if label == "Component":
+        return
+    assign = ", ".join(f"x.{name} = ${name}" for name in NODES[label] if name != "id")
+    for record in frame[there].to_dict("records"):
+        values = {str(name): _plain(value) for name, value in record.items()}
+        _run(connection, f"MATCH (x:{label} {{id: $id}}) SET {assign}", values)
+
+
+def _plain(value: Any) -> Any:
+    return None if pd.isna(value) else value.item() if hasattr(value, "item") else value
+
+
+def _load_rels(connection: ladybug.Connection, kind: str, frame: pd.DataFrame) -> None:
+    for column, label in zip(("start", "end"), ENDS[kind], strict=True):
+        wanted = set(frame[column])
+        lacking = wanted - _existing(connection, label, wanted)
+        if lacking:
+            one = sorted(lacking)[0][:12]
+            raise UsageError(
+                f"{label.lower()} {one} is not in the graph; write it before what refers to it"
+            )
+    columns = {"start": "string", "end": "string", **RELATIONSHIPS[kind]}
+    _copy(connection, kind, frame, columns)
+
+
+def _copy(
+    connection: ladybug.Connection, table: str, frame: pd.DataFrame, columns: Mapping[str, str]
+) -> None:
+    for begin in range(0, len(frame), _SLICE):
+        rows = to_arrow(frame.iloc[begin : begin + _SLICE], columns)
+        _run(connection, f"COPY {table} FROM $rows", {"rows": rows})
+
+
+def _read_nodes(connection: ladybug.Connection, label: str) -> pd.DataFrame:
+    wanted = ", ".join(f"x.`{name}` AS `{name}`" for name in NODES[label])
+    return _ask(connection, f"MATCH (x:{label}) RETURN {wanted} ORDER BY x.id", {})
+
+
+def _read_rels(connection: ladybug.Connection, kind: str) -> pd.DataFrame:
+    start, end = ENDS[kind]
+    columns = RELATIONSHIPS[kind]
+    wanted = ["a.id AS `start`", "b.id AS `end`", *(f"e.`{name}` AS `{name}`" for name in columns)]
+    order = [name for name in ("e.key", "e.side") if name[2:] in columns]
+    return _ask(
+        connection,
+        f"MATCH (a:{start})-[e:{kind}]->(b:{end}) RETURN {', '.join(wanted)}"
+        f" ORDER BY {', '.join(['a.id', 'b.id', *order])}",
+        {},
+    )

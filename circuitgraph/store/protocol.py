@@ -1,0 +1,96 @@
+"""What every graph store can do, whatever database is behind it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import pandas as pd
+
+from circuitgraph.errors import UsageError
+from circuitgraph.store.tables import GraphTables
+
+_TOKENS = re.compile(
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|//[^\n]*|/\*.*?\*/|\$(\w+)""", re.DOTALL
+)
+
+
+class Store(Protocol):
+    """A graph of variants, runs and diffs that can be written, removed and asked.
+
+    A run or diff is there whole or not at all: after an interrupted write ``has_run``
+    and ``diff_ids`` do not know it, and writing it again leaves no trace of the first
+    attempt. Writing the same twice is writing it once.
+    """
+
+    def write_run(self, tables: GraphTables) -> None:
+        """Write one run, in place of what is there under its id."""
+
+    def write_diff(self, tables: GraphTables) -> None:
+        """Write one diff, in place of what is there under its id; its runs must be there."""
+
+    def write_all(self, parts: Sequence[GraphTables]) -> None:
+        """Write several runs and diffs at once, which is faster than one after another."""
+
+    def remove_variant(self, name: str) -> int:
+        """Remove a variant, its runs and their diffs; return the number of runs removed."""
+
+    def has_run(self, run: str) -> bool:
+        """Whether the graph holds the whole of a run."""
+
+    def run_ids(self) -> list[str]:
+        """Ids of all runs, sorted."""
+
+    def diff_ids(self) -> list[str]:
+        """Ids of all diffs, sorted."""
+
+    def read_all(self) -> GraphTables:
+        """The whole graph, every table sorted: two equal graphs read equal."""
+
+    def query(
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = True,
+    ) -> pd.DataFrame:
+        """Answer of one Cypher statement, one row a record."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def parameter_names(cypher: str) -> list[str]:
+    """Parameters a Cypher text asks for, in order of appearance.
+
+    Quoted texts, back-quoted names and comments are skipped.
+    """
+    found = (match.group(1) for match in _TOKENS.finditer(cypher))
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def check_parameters(cypher: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse a query some of whose parameters have no value.
+
+    ladybug would take a missing one as null and answer with no rows.
+
+    Raises
+    ------
+    UsageError
+        Naming the parameters.
+    """
+    missing = [name for name in parameter_names(cypher) if name not in parameters]
+    if missing:
+        names = ", ".join(missing)
+        raise UsageError(f"the query needs a value for {names}; give --param {missing[0]}=VALUE")

@@ -1,0 +1,81 @@
+"""A file that is replaced whole: writers work on a private copy and rename it.
+
+ladybug's own recovery is not enough: killed while it writes a checkpoint, ladybug 0.22
+came back with the deletions of a transaction but without its bulk copies. So the graph
+file itself is never opened for writing. A kill at any time leaves the old graph or the
+new one, and readers never wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from circuitgraph.errors import InputError, StoreUnreachable
+from circuitgraph.runs import sync_folder
+
+
+@contextlib.contextmanager
+def replacing(path: Path, timeout: float) -> Iterator[Path]:
+    """Lend a copy of a file for writing; on success it takes the file's place.
+
+    Parameters
+    ----------
+    path : Path
+        The file; need not exist (then the copy does not either).
+    timeout : float
+        Seconds to wait for another writer.
+
+    Raises
+    ------
+    StoreUnreachable
+        Another process was still writing after ``timeout``.
+    InputError
+        The file system refuses (no space, no permission).
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(path.name + ".lock"), timeout=timeout):
+            _remove(partial)
+            try:
+                for name, copy in _names(path, partial):
+                    if name.exists():
+                        shutil.copyfile(name, copy)
+                yield partial
+                _settle(partial, path)
+            finally:
+                _remove(partial)
+    except Timeout as error:
+        raise StoreUnreachable(
+            f"{path}: another process has been writing this graph for {timeout:g} s; "
+            "try again when it is done"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: the graph cannot be written ({error.strerror or error})"
+        ) from error
+
+
+def _names(path: Path, partial: Path) -> list[tuple[Path, Path]]:
+    """The file, and the log another program leaves when it is killed while writing."""
+    return [(path, partial), (Path(f"{path}.wal"), Path(f"{partial}.wal"))]
+
+
+def _settle(partial: Path, path: Path) -> None:
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    Path(f"{path}.wal").unlink(missing_ok=True)
+    os.replace(partial, path)
+    sync_folder(path.parent)
+
+
+def _remove(partial: Path) -> None:
+    """Remove a copy and the logs beside it, left by a writer that was killed."""
+    for file in partial.parent.glob(partial.name + "*"):
+        file.unlink(missing_ok=True)

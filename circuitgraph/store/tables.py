@@ -1,0 +1,297 @@
+"""Runs and diffs as tables of nodes and relationships: what every store loads.
+
+Pure data: nothing here knows a database. Every id and key is a sha256 over its parts,
+so names may hold anything and be of any length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.components import digest, in_order, parse
+from circuitgraph.errors import InputError
+from circuitgraph.runs import Run, Variant
+from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS
+
+if TYPE_CHECKING:
+    from circuitgraph.diff.record import Diff
+
+_EDGE_TYPE = {"correlation": "CORRELATES", "effect": "AFFECTS"}
+
+
+@dataclass(frozen=True, eq=False)
+class GraphTables:
+    """A graph, or a part of one, in tables.
+
+    Attributes
+    ----------
+    nodes : mapping of label to DataFrame
+        One row a node; columns as in ``columns.NODES``.
+    rels : mapping of type to DataFrame
+        One row a relationship; columns ``start`` and ``end`` (ids of nodes), then those
+        of ``columns.RELATIONSHIPS``.
+    """
+
+    nodes: Mapping[str, pd.DataFrame]
+    rels: Mapping[str, pd.DataFrame]
+
+    def ids(self, label: str) -> list[str]:
+        """Ids of all nodes with a label, in order of the table."""
+        return list(self.nodes[label]["id"]) if label in self.nodes else []
+
+    def checked(self) -> GraphTables:
+        """These tables, known to have unique ids and keys.
+
+        Raises
+        ------
+        InputError
+            An id or key appears twice.
+        """
+        for label, frame in self.nodes.items():
+            _refuse_duplicates(frame["id"], label, frame["name"])
+        for kind, frame in self.rels.items():
+            if "key" in frame:
+                _refuse_duplicates(frame["key"], kind, frame["start"])
+        return self
+
+
+def _refuse_duplicates(keys: pd.Series, what: str, names: pd.Series) -> None:
+    twice = keys.duplicated()
+    if twice.any():
+        name = str(names[twice].iloc[0])[:60]
+        raise InputError(f"{what}: {int(twice.sum())} rows appear twice, the first of {name!r}")
+
+
+def component_id(architecture: str, name: str) -> str:
+    """Id of a component: shared by all variants of one architecture."""
+    return digest("component", architecture, name)
+
+
+def node_table(label: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Nodes of one label from records; a missing property is null."""
+    return _typed(pd.DataFrame(list(rows), columns=list(NODES[label])), NODES[label])
+
+
+def rel_table(
+    kind: str, start: Sequence[str], end: Sequence[str], properties: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Relationships of one type from columns; a missing property is null."""
+    length = len(start)
+    columns = {"start": "string", "end": "string", **RELATIONSHIPS[kind]}
+    given: Mapping[str, Any] = {"start": start, "end": end, **properties}
+    data = {name: _filled(given.get(name), length) for name in columns}
+    return _typed(pd.DataFrame(data, index=range(length)), columns)
+
+
+def _filled(values: Any, length: int) -> Any:
+    if values is None or isinstance(values, str):
+        return [values] * length
+    return np.asarray(values)
+
+
+def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Columns of the vocabulary's types: object texts, Int64, float64 without inf and -0.0.
+
+    Neo4j answers ``-0.0 < 0`` with true at run time, and a NaN compares with nothing.
+    """
+    result: dict[str, pd.Series] = {}
+    for name, kind in columns.items():
+        column = frame[name]
+        if kind == "float":
+            numbers = pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan)
+            result[name] = pd.Series(np.where(np.isfinite(numbers), numbers, np.nan) + 0.0)
+        elif kind == "int":
+            result[name] = pd.to_numeric(column).astype("Int64")
+        else:
+            texts = column.astype(object)
+            result[name] = texts.where(texts.notna(), None)
+    return pd.DataFrame(result)
+
+
+def run_tables(run: Run, edges: pd.DataFrame) -> GraphTables:
+    """The graph of one run.
+
+    Parameters
+    ----------
+    run : Run
+        The run; its activities give the ``MEASURES`` of a correlation run.
+    edges : DataFrame
+        One row an edge, columns as ``stats.summaries.edge_table`` makes them.
+
+    Returns
+    -------
+    GraphTables
+        One ``Variant``, one ``Run``, its ``Component`` nodes; ``OF``, ``MEASURES``, and
+        ``CORRELATES`` or ``AFFECTS``.
+    """
+    architecture = run.variant.architecture
+    names = in_order({*run.components, *edges["source"].unique(), *edges["target"].unique()})
+    ids = {name: component_id(architecture, name) for name in names}
+    kind = _EDGE_TYPE[run.kind]
+    return GraphTables(
+        nodes={
+            "Variant": node_table("Variant", [_variant_row(run.variant)]),
+            "Run": node_table("Run", [_run_row(run)]),
+            "Component": node_table("Component", _component_rows(architecture, ids)),
+        },
+        rels={
+            "OF": rel_table("OF", [run.id], [run.variant.id], {}),
+            "MEASURES": _measures(run, ids),
+            kind: _run_edges(kind, run, edges, ids),
+        },
+    ).checked()
+
+
+def _variant_row(variant: Variant) -> dict[str, Any]:
+    return {name: getattr(variant, name) for name in NODES["Variant"]}
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    method = {k: v for k, v in vars(run.method).items() if k in NODES["Run"]}
+    words = (run.variant.name, run.kind, run.method.estimator, run.method.activity)
+    return {
+        **method,
+        "id": run.id,
+        "name": " ".join(word for word in words if word),
+        "variant": run.variant.name,
+        "n": run.n,
+        "n_scenarios": run.n_scenarios,
+        "n_effective": run.n - run.n_scenarios,
+        "prompts": run.prompts_fingerprint,
+        "version": run.versions.get("circuitgraph", ""),
+        "seed": run.seed,
+        "created": run.created,
+    }
+
+
+def _component_rows(architecture: str, ids: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {**parse(name)._asdict(), "id": key, "architecture": architecture}
+        for name, key in ids.items()
+    ]
+
+
+def _measures(run: Run, ids: Mapping[str, str]) -> pd.DataFrame:
+    """Mean, standard deviation (ddof 1) and number of distinct activities, by component."""
+    if run.kind != "correlation":
+        return rel_table("MEASURES", [], [], {})
+    activity = run.activity.astype(float)
+    spread = activity.std(axis=0, ddof=1) if run.n > 1 else np.full(activity.shape[1], np.nan)
+    end = [ids[name] for name in run.components]
+    columns = {
+        "key": [digest("measures", run.id, name) for name in run.components],
+        "mean": activity.mean(axis=0),
+        "sd": spread,
+        "distinct": [len(np.unique(column)) for column in activity.T],
+    }
+    return rel_table("MEASURES", [run.id] * len(end), end, columns)
+
+
+def _run_edges(kind: str, run: Run, edges: pd.DataFrame, ids: Mapping[str, str]) -> pd.DataFrame:
+    source, target = edges["source"].tolist(), edges["target"].tolist()
+    inputs = edges["input"].tolist()
+    columns: dict[str, Any] = {name: edges[name] for name in RELATIONSHIPS[kind] if name in edges}
+    columns |= {
+        "key": [
+            digest(kind.lower(), run.id, s, t, i)
+            for s, t, i in zip(source, target, inputs, strict=True)
+        ],
+        "run": run.id,
+        "variant": run.variant.name,
+    }
+    return rel_table(kind, [ids[s] for s in source], [ids[t] for t in target], columns)
+
+
+def diff_tables(diff: Diff) -> GraphTables:
+    """The graph of one diff: its claims only; the full table is a file of the workspace.
+
+    Parameters
+    ----------
+    diff : Diff
+        Its runs must be in the store before these tables are written.
+
+    Returns
+    -------
+    GraphTables
+        One ``Diff``, the ``Component`` nodes of its claims; ``COMPARES`` to each run of
+        each side, and ``REWIRED``.
+    """
+    architecture = diff.runs_a[0].variant.architecture
+    claims = diff.claims
+    names = in_order({*claims["source"].tolist(), *claims["target"].tolist()})
+    ids = {name: component_id(architecture, name) for name in names}
+    sides = [("a", run.id) for run in diff.runs_a] + [("b", run.id) for run in diff.runs_b]
+    return GraphTables(
+        nodes={
+            "Diff": node_table("Diff", [_diff_row(diff)]),
+            "Component": node_table("Component", _component_rows(architecture, ids)),
+        },
+        rels={
+            "COMPARES": rel_table(
+                "COMPARES",
+                [diff.id] * len(sides),
+                [run for _, run in sides],
+                {"side": [side for side, _ in sides]},
+            ),
+            "REWIRED": _rewired(diff, claims, ids),
+        },
+    ).checked()
+
+
+def _diff_row(diff: Diff) -> dict[str, Any]:
+    return {
+        name: getattr(diff, name) if hasattr(diff, name) else diff.summary[name]
+        for name in NODES["Diff"]
+    }
+
+
+def _rewired(diff: Diff, claims: pd.DataFrame, ids: Mapping[str, str]) -> pd.DataFrame:
+    source, target = claims["source"].tolist(), claims["target"].tolist()
+    inputs = claims["input"].tolist()
+    extras = diff.extras.reindex(claims.index)
+    wanted = RELATIONSHIPS["REWIRED"]
+    columns: dict[str, Any] = {name: extras[name] for name in wanted if name in extras}
+    columns |= {name: claims[name] for name in wanted if name in claims}
+    columns |= {
+        "key": [
+            digest("rewired", diff.id, s, t, i)
+            for s, t, i in zip(source, target, inputs, strict=True)
+        ],
+        "diff": diff.id,
+        "a": diff.a,
+        "b": diff.b,
+    }
+    return rel_table("REWIRED", [ids[s] for s in source], [ids[t] for t in target], columns)
+
+
+def merge_tables(parts: Sequence[GraphTables]) -> GraphTables:
+    """Several graphs as one; variants and components they share appear once.
+
+    Raises
+    ------
+    InputError
+        Two parts hold the same run or the same diff.
+    """
+    nodes = {
+        label: _joined([part.nodes[label] for part in parts if label in part.nodes])
+        for label in NODES
+        if any(label in part.nodes for part in parts)
+    }
+    for label in nodes.keys() & {"Variant", "Component"}:
+        nodes[label] = nodes[label].drop_duplicates("id", keep="last", ignore_index=True)
+    rels = {
+        kind: _joined([part.rels[kind] for part in parts if kind in part.rels])
+        for kind in ENDS
+        if any(kind in part.rels for part in parts)
+    }
+    return GraphTables(nodes, rels).checked()
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    return pd.concat(filled, ignore_index=True)
