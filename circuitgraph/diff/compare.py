@@ -1,0 +1,163 @@
+"""Compare two sides: the one entry of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.components import digest
+from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings
+from circuitgraph.diff.decoys import NullPair, decoy_counts
+from circuitgraph.diff.details import claim_details, typical_block
+from circuitgraph.diff.edge_tests import REASONS
+from circuitgraph.diff.effect import Shares
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.outcome import Outcome, judge, judge_across, table_of
+from circuitgraph.diff.record import VERDICTS, Diff
+from circuitgraph.diff.remarks import remarks_on
+from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
+from circuitgraph.runs import Run
+
+
+def compare_runs(
+    a: Sequence[Run],
+    b: Sequence[Run],
+    *,
+    name_a: str,
+    name_b: str,
+    lens: str,
+    scope: str = "checkpoint",
+    alpha: float = 0.05,
+    margin: float | None = None,
+    scale: str = "share",
+    rank: bool = False,
+    fdr: str = "bh",
+    seed: int = 0,
+    nulls: Sequence[NullPair] = (),
+) -> Diff:
+    """Compare two variants, or two groups of variants, edge by edge.
+
+    Parameters
+    ----------
+    a, b : sequences of runs
+        One run a side for the checkpoint scope; the replicates of each recipe (or one
+        fixed reference) for the recipe scope.
+    name_a, name_b : str
+        What the sides are called.
+    lens : {"correlation", "effect"}
+    scope : {"checkpoint", "recipe"}
+    alpha : float
+        False discovery rate of the claims.
+    margin : float, optional
+        Smallest change that matters, in units of ``delta``; default 0.1 for
+        correlations, 0.01 for effects (on the logit scale times the mean overall norm).
+    scale : {"share", "logit"}
+        Effects as shares of the variant's overall effect, or in the decision's units.
+    rank : bool
+        Correlations of normal scores.
+    fdr : {"bh", "by"}
+    seed : int
+        Of the yardstick.
+    nulls : sequence
+        Null pairs: (name of A, runs, name of B, runs, drift or None).
+
+    Returns
+    -------
+    Diff
+
+    Raises
+    ------
+    UsageError
+        The runs or the choices do not fit together; the message names the key.
+    InputError
+        Equal activities stand in two scenarios.
+    """
+    options = Options(lens, scope, alpha, margin, scale, rank, fdr, seed)
+    outcome = judge(a, b, options)
+    across = judge_across(outcome, options)
+    extras = claim_details(outcome)
+    decoys = decoy_counts(nulls, options, outcome.margin)
+    summary = _summary(outcome, options, extras, decoys)
+    summary["remarks"] = remarks_on(outcome, options, summary, across)
+    summary["remarks"] += behaviour_warnings(a, b)
+    return Diff(
+        id=_diff_id(a, b, options, outcome.margin, nulls),
+        name=f"{name_a} → {name_b}",
+        a=name_a,
+        b=name_b,
+        runs_a=tuple(a),
+        runs_b=tuple(b),
+        lens=lens,
+        scope=scope,
+        alpha=alpha,
+        margin=outcome.margin,
+        scale=scale,
+        rank=rank,
+        fdr=fdr,
+        seed=seed,
+        table=table_of(outcome, options, outcome.matched.n_scenarios),
+        extras=extras,
+        across=None if across is None else table_of(across, options, across.matched.n),
+        summary=summary,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _diff_id(
+    a: Sequence[Run],
+    b: Sequence[Run],
+    options: Options,
+    margin: float,
+    nulls: Sequence[NullPair],
+) -> str:
+    """Hash of all that decides the result; the order within a side decides nothing."""
+    sides = [sorted(run.id for run in side) for side in (a, b)]
+    pairs = [[sorted(run.id for run in side) for side in (pair[1], pair[3])] for pair in nulls]
+    chosen = [options.lens, options.scope, options.alpha, margin, options.scale]
+    return digest("diff", *sides, *chosen, options.rank, options.fdr, options.seed, pairs)
+
+
+def _summary(
+    outcome: Outcome, options: Options, extras: pd.DataFrame, decoys: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Counts and context in plain JSON types."""
+    matched, decided = outcome.matched, outcome.decided
+    enough = outcome.evidence != "insufficient"
+    summary: dict[str, Any] = {
+        "n": matched.n,
+        "n_scenarios": matched.n_scenarios,
+        "n_effective": matched.n_effective,
+        "duplicates": int(matched.duplicates),
+        "n_edges": len(outcome.tests),
+        "n_testable": int((decided.reason == 0).sum()) if enough else 0,
+        "n_claims": len(decided.claims),
+        "verdicts": _count(decided.verdict, VERDICTS),
+        "reasons": {k: v for k, v in _count(decided.reason, REASONS).items() if k and v},
+        "evidence": outcome.evidence,
+        "gain": outcome.tests.gain,
+        "directions": outcome.tests.directions,
+        "yardstick": _yardstick(outcome, options),
+        "decoys": decoys,
+        "behaviour": behaviour_panel({"a": matched.runs_a, "b": matched.runs_b}),
+        "typical_block": typical_block(extras["block"].to_numpy()),
+    }
+    if options.lens == "correlation":
+        observed = summary["yardstick"]["observed"]
+        summary["naive"] = {f"{t:g}": observed[f"{t:g}"] for t in THRESHOLDS}
+    return summary
+
+
+def _count(codes: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    counts = np.bincount(codes, minlength=len(names))
+    return {name: int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def _yardstick(outcome: Outcome, options: Options) -> dict[str, Any]:
+    if options.lens == "correlation":
+        return correlation_yardstick(outcome.matched, options.seed)
+    threshold = outcome.margin or outcome.tests.default_margin
+    return effect_yardstick(Shares.of(outcome.matched, options.scale), threshold, options.seed)

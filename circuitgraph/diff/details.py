@@ -1,0 +1,111 @@
+"""A closer look at claims: own intervals, scenarios, wordings, blocks that move together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.diff.outcome import Outcome
+from circuitgraph.stats.scenarios import balanced_mean, chunks, means, recode
+
+MOST = 10_000
+MOST_IN_BLOCKS = 2_000
+TOGETHER = 0.7
+"""Claims whose changes correlate at least this much over prompts belong to one block."""
+
+
+def claim_details(outcome: Outcome) -> pd.DataFrame:
+    """What the table has no column for, for at most 10,000 claims, strongest first.
+
+    See :class:`circuitgraph.diff.record.Diff` for the columns.
+    """
+    matched, tests, decided = outcome.matched, outcome.tests, outcome.decided
+    rows = decided.claims
+    if len(rows) > MOST:
+        rows = np.sort(rows[np.argsort(decided.p[rows], kind="stable")[:MOST]])
+    own = tests.own(rows) if len(rows) else (np.empty(0),) * 4
+    columns = dict(zip(("low_a", "high_a", "low_b", "high_b"), own, strict=True))
+    columns |= {name: np.full(len(rows), np.nan) for name in ("cancellation", "stability")}
+    columns["block"] = blocks(outcome, rows)
+    by_scenario = np.empty((matched.n_scenarios, len(rows)))
+    wordings = [prompt.template for prompt in matched.prompts]
+    for part in chunks(len(rows), 1 << 12):
+        change = tests.per_prompt(rows[part])
+        by_scenario[:, part] = means(change, matched.scenarios)
+        columns["cancellation"][part] = cancellation(change, matched.scenarios)
+        columns["stability"][part] = stability(change, matched.scenarios, wordings)
+    labels = _scenario_labels(outcome)
+    columns |= {f"mean: {label}": row for label, row in zip(labels, by_scenario, strict=True)}
+    return pd.DataFrame(columns, index=pd.Index(rows))
+
+
+def _scenario_labels(outcome: Outcome) -> list[str]:
+    matched = outcome.matched
+    first = np.unique(matched.scenarios, return_index=True)[1]
+    return [matched.prompts[i].scenario for i in first]
+
+
+def cancellation(change: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
+    """|scenario-balanced mean| / scenario-balanced root mean square; float64 [k].
+
+    1 when every prompt changes by the same amount, near 0 when changes cancel.
+    """
+    mean, square = balanced_mean(change, scenarios), balanced_mean(change * change, scenarios)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.abs(mean) / np.sqrt(square)
+
+
+def stability(change: np.ndarray, scenarios: np.ndarray, wordings: list[str | None]) -> np.ndarray:
+    """Smallest share of the change left when one wording is left out; float64 [k].
+
+    1 when no wording matters, 0 or less when the change hangs on one. NaN with fewer
+    than two wordings.
+    """
+    kinds = sorted({word for word in wordings if word is not None})
+    if len(kinds) < 2 or None in wordings:
+        return np.full(change.shape[1], np.nan)
+    whole = balanced_mean(change, scenarios)
+    labels = np.array(wordings, dtype=object)
+    left = [
+        balanced_mean(change[labels != kind], recode(scenarios[labels != kind])) for kind in kinds
+    ]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.min(np.array(left) / whole, axis=0)
+
+
+def blocks(outcome: Outcome, rows: np.ndarray) -> np.ndarray:
+    """Number of the block each claim belongs to, int [k], from 0 in row order.
+
+    Claims whose changes correlate at |r| ≥ 0.7 over prompts are linked; a block is what
+    hangs together. When one claim of a block is wrong the others probably are too.
+    Beyond 2,000 claims no blocks are formed and all are −1.
+    """
+    if len(rows) > MOST_IN_BLOCKS:
+        return np.full(len(rows), -1)
+    if len(rows) == 0:
+        return np.zeros(0, int)
+    change = outcome.tests.per_prompt(rows)
+    change = change - change.mean(0)
+    size = np.sqrt(np.einsum("ij,ij->j", change, change))
+    unit = change / np.where(size > 0, size, 1.0)
+    linked = np.abs(unit.T @ unit) >= TOGETHER
+    np.fill_diagonal(linked, True)
+    return recode(_connected(linked))
+
+
+def _connected(linked: np.ndarray) -> np.ndarray:
+    """Smallest index reachable from each node: one label per connected part."""
+    labels = np.arange(len(linked))
+    while True:
+        smallest = np.where(linked, labels[None, :], len(linked)).min(1)
+        if (smallest == labels).all():
+            return labels
+        labels = smallest
+
+
+def typical_block(block: np.ndarray) -> int | None:
+    """Size of the block a randomly chosen claim is in, on average; None without blocks."""
+    if len(block) == 0 or block[0] < 0:
+        return None
+    size = np.bincount(block)
+    return round(float((size**2).sum() / size.sum()))

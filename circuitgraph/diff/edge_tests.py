@@ -1,0 +1,96 @@
+"""What a lens hands to the verdicts: one test per edge, and ways to look closer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+REASONS = (
+    "",
+    "edge missing on one side",
+    "computed values not finite",
+    "degenerate component",
+    "effect too small",
+    "zero variance with a difference",
+    "insufficient evidence",
+)
+"""Why an edge cannot be tested; an earlier reason goes before a later one."""
+
+TESTABLE, MISSING, NOT_FINITE, DEGENERATE, TOO_SMALL, NO_VARIANCE, INSUFFICIENT = range(7)
+
+Names = tuple[pd.Categorical, pd.Categorical, pd.Categorical]
+Intervals = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class EdgeTests:
+    """One test per edge; float64 [e] unless said otherwise.
+
+    Attributes:
+        names: source, target and input of every edge.
+        weight_a, weight_b: the edge's number on each side.
+        delta: weight_b − weight_a.
+        se: standard error of ``delta``.
+        df: degrees of freedom, one for all or [e].
+        reason: int8 [e], index into ``REASONS``; 0 where the edge can be tested.
+        default_margin: the lens' margin when the user gives none.
+        own: for chosen edges (int [k]) each side's own 95% interval: low and high of
+            A, low and high of B.
+        per_prompt: for chosen edges the change prompt by prompt, float64 [n × k].
+        gain: robust slope of B's effects on A's; None where it means nothing.
+        directions: ``given``, ``from totals``, or "".
+    """
+
+    names: Names
+    weight_a: np.ndarray
+    weight_b: np.ndarray
+    delta: np.ndarray
+    se: np.ndarray
+    df: float | np.ndarray
+    reason: np.ndarray
+    default_margin: float
+    own: Callable[[np.ndarray], Intervals]
+    per_prompt: Callable[[np.ndarray], np.ndarray]
+    gain: float | None = None
+    directions: str = ""
+
+    def __len__(self) -> int:
+        """Number of edges."""
+        return len(self.delta)
+
+
+def flag(reason: np.ndarray, where: np.ndarray, code: int) -> None:
+    """Give edges a reason unless an earlier one holds already."""
+    reason[where & ((reason == TESTABLE) | (reason > code))] = code
+
+
+def flag_numbers(reason: np.ndarray, delta: np.ndarray, se: np.ndarray, known: bool) -> None:
+    """Reasons that follow from the numbers themselves.
+
+    ``known`` says whether there are degrees of freedom at all: without them no standard
+    error exists, which is thin evidence and no fault of the edge.
+    """
+    flag(reason, ~np.isfinite(delta), NOT_FINITE)
+    if known:
+        flag(reason, ~np.isfinite(se), NOT_FINITE)
+        flag(reason, (se == 0) & (delta != 0), NO_VARIANCE)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Two groups of variants before the spread between replicates is judged.
+
+    Attributes:
+        numbers_a, numbers_b: one number per variant and edge, float64 [k × e].
+        variance: sampling variance over prompts of the difference of the groups' means.
+        variance_a, variance_b: the same of each group's mean.
+    """
+
+    numbers_a: np.ndarray
+    numbers_b: np.ndarray
+    variance: np.ndarray
+    variance_a: np.ndarray
+    variance_b: np.ndarray

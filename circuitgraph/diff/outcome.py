@@ -1,0 +1,124 @@
+"""The test itself, from two groups of runs to a verdict per edge.
+
+Diffs, their decoys and their across-scenario table all go through here, so that they are
+judged alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.diff import correlation, effect, recipe
+from circuitgraph.diff.edge_tests import REASONS, EdgeTests
+from circuitgraph.diff.match import Matched, match_runs
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.record import COLUMNS, VERDICTS
+from circuitgraph.diff.verdicts import Decided, decide
+from circuitgraph.errors import UsageError
+from circuitgraph.runs import Run
+from circuitgraph.stats.columns import coded, constant
+from circuitgraph.stats.evidence import enough_replicates, evidence
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A judged comparison.
+
+    Attributes:
+        matched: the runs, lined up.
+        tests: one test per edge.
+        decided: one verdict per edge.
+        margin: the margin used.
+        evidence: ``ok``, ``low`` or ``insufficient``.
+    """
+
+    matched: Matched
+    tests: EdgeTests
+    decided: Decided
+    margin: float
+    evidence: str
+
+
+def judge(a: Sequence[Run], b: Sequence[Run], options: Options) -> Outcome:
+    """Line up the runs, test every edge and give verdicts.
+
+    Raises
+    ------
+    UsageError
+        The runs cannot be compared, or the checkpoint scope was asked of groups.
+    """
+    if options.scope == "checkpoint" and (len(a) != 1 or len(b) != 1):
+        raise UsageError(
+            "the checkpoint scope compares one variant with one other; "
+            "use the recipe scope for groups"
+        )
+    matched = match_runs(a, b, options.lens)
+    return _decided(matched, _measure(matched, options), options, _evidence(matched, options))
+
+
+def judge_across(outcome: Outcome, options: Options) -> Outcome | None:
+    """The same test on scenario means; None under 20 scenarios or for other lenses."""
+    wanted = options.lens == "correlation" and options.scope == "checkpoint"
+    if not wanted or outcome.matched.n_scenarios < correlation.MIN_ACROSS:
+        return None
+    matched = correlation.across_scenarios(outcome.matched)
+    return _decided(matched, _measure(matched, options), options, "ok")
+
+
+def _measure(matched: Matched, options: Options) -> EdgeTests:
+    if options.lens == "correlation":
+        measure = recipe.measure_correlation if options.scope == "recipe" else correlation.measure
+        return measure(matched, rank=options.rank)
+    measure_effect = recipe.measure_effect if options.scope == "recipe" else effect.measure
+    return measure_effect(matched, scale=options.scale)
+
+
+def _evidence(matched: Matched, options: Options) -> str:
+    few = not enough_replicates(len(matched.runs_a), len(matched.runs_b))
+    if options.scope == "recipe" and few:
+        return "insufficient"
+    return evidence(options.lens, matched.n_effective)
+
+
+def _decided(matched: Matched, tests: EdgeTests, options: Options, found: str) -> Outcome:
+    margin = tests.default_margin if options.margin is None else float(options.margin)
+    decided = decide(tests, margin, options.alpha, options.fdr, enough=found != "insufficient")
+    return Outcome(matched, tests, decided, margin, found)
+
+
+def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFrame:
+    """One row per edge in the columns of a diff; texts are categorical to stay small."""
+    tests, decided, matched = outcome.tests, outcome.decided, outcome.matched
+    size = len(tests)
+    columns = {
+        **dict(zip(COLUMNS, tests.names, strict=False)),
+        "lens": constant(options.lens, size),
+        "scope": constant(options.scope, size),
+        "weight_a": tests.weight_a,
+        "weight_b": tests.weight_b,
+        "delta": tests.delta,
+        "low": decided.low,
+        "high": decided.high,
+        "p": decided.p,
+        "q": decided.q,
+        "verdict": coded(decided.verdict, VERDICTS),
+        "mechanism": _mechanism(decided, options.lens),
+        "reason": coded(decided.reason, REASONS),
+        "n": np.full(size, matched.n),
+        "n_scenarios": np.full(size, n_scenarios),
+        "n_effective": np.full(size, matched.n_effective),
+    }
+    return pd.DataFrame({name: columns[name] for name in COLUMNS}, copy=False)
+
+
+def _mechanism(decided: Decided, lens: str) -> pd.Categorical:
+    """Claims of the effect lens have a mechanism, ``unknown`` until it is measured."""
+    codes = np.zeros(len(decided.p), np.int8)
+    names = ["", "unknown", "upstream", "edge", "downstream", "mixed"]
+    if lens == "effect":
+        codes[decided.claims] = 1
+    return coded(codes, names)

@@ -1,0 +1,137 @@
+"""Scope ``recipe``: does this training do it, beyond what another seed would do?
+
+Both lenses give one number per variant and edge. The difference of the groups' means is
+held against the spread between replicates (moderated over edges) plus the sampling
+variance over prompts. A single variant on one side is a fixed reference: it has no
+spread of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitgraph.diff import correlation, effect
+from circuitgraph.diff.edge_tests import EdgeTests, Groups, Intervals, flag_numbers
+from circuitgraph.diff.match import Matched
+from circuitgraph.stats import triangle
+from circuitgraph.stats.margins import half_width
+from circuitgraph.stats.replicates import combined_df, moderate
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Two group means and what is known of them; float64 [e] each."""
+
+    mean_a: np.ndarray
+    mean_b: np.ndarray
+    se: np.ndarray
+    df: np.ndarray
+    se_a: np.ndarray
+    df_a: np.ndarray
+    se_b: np.ndarray
+    df_b: np.ndarray
+
+
+def combine(found: Groups, prompt_df: int, *, trend: bool) -> Combined:
+    """Add the spread between replicates to the sampling variance over prompts.
+
+    Variance of the difference = Σ s̃²/k + the prompt variance of the difference, with
+    Welch-Satterthwaite degrees of freedom.
+    """
+    spread_a = _spread_of_mean(found.numbers_a, trend)
+    spread_b = _spread_of_mean(found.numbers_b, trend)
+
+    def joined(*parts: tuple[np.ndarray, float]) -> tuple[np.ndarray, np.ndarray]:
+        return np.sqrt(sum(variance for variance, _ in parts)), combined_df(*parts)
+
+    return Combined(
+        found.numbers_a.mean(0),
+        found.numbers_b.mean(0),
+        *joined(spread_a, spread_b, (found.variance, prompt_df)),
+        *joined(spread_a, (found.variance_a, prompt_df)),
+        *joined(spread_b, (found.variance_b, prompt_df)),
+    )
+
+
+def _spread_of_mean(numbers: np.ndarray, trend: bool) -> tuple[np.ndarray, float]:
+    """s̃²/k and its degrees of freedom; nothing for a single, fixed reference."""
+    if len(numbers) == 1:
+        return np.zeros(numbers.shape[1]), np.inf
+    spread = moderate(numbers, trend=trend)
+    return spread.variance / len(numbers), spread.df
+
+
+def measure_effect(matched: Matched, *, scale: str = "share") -> EdgeTests:
+    """Change of the mean normalised effect between two groups of variants."""
+    shares = effect.Shares.of(matched, scale)
+    found, reason = effect.groups(shares)
+    both = combine(found, matched.n_effective, trend=True)
+    delta, se = both.mean_b - both.mean_a, both.se
+    quiet = effect.noise_floor(shares)
+    delta[np.abs(delta) <= quiet] = 0.0
+    se[se <= quiet] = 0.0
+    flag_numbers(reason, delta, se, matched.n_effective > 0)
+
+    def own(edges: np.ndarray) -> Intervals:
+        return _own(both, edges)
+
+    return EdgeTests(
+        names=effect.edge_names(matched),
+        weight_a=both.mean_a,
+        weight_b=both.mean_b,
+        delta=delta,
+        se=se,
+        df=both.df,
+        reason=reason,
+        default_margin=shares.default_margin,
+        own=own,
+        per_prompt=shares.change,
+        gain=effect.gain_of(shares, found),
+        directions=shares.directions,
+    )
+
+
+def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
+    """Change of the mean atanh correlation between two groups of variants.
+
+    Tested on the atanh scale, reported as correlations: weights are tanh of the means,
+    and the error is scaled by Δr/Δz (1 − r² where Δz = 0), so that the test against 0 is
+    the one on the atanh scale and a margin is one of r.
+    """
+    found, reason = correlation.groups(matched, rank=rank)
+    both = combine(found, matched.n_effective, trend=False)
+    weight_a, weight_b = np.tanh(both.mean_a), np.tanh(both.mean_b)
+    delta, change = weight_b - weight_a, both.mean_b - both.mean_a
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.where(change == 0, 1 - weight_a**2, delta / change)
+    se = slope * both.se
+    flag_numbers(reason, delta, se, matched.n_effective > 0)
+
+    def own(edges: np.ndarray) -> Intervals:
+        low_a, high_a, low_b, high_b = (np.tanh(end) for end in _own(both, edges))
+        return low_a, high_a, low_b, high_b
+
+    def per_prompt(edges: np.ndarray) -> np.ndarray:
+        return slope[edges] * correlation.group_changes(matched, edges, rank=rank)
+
+    return EdgeTests(
+        names=correlation.pair_names(matched, triangle.pair_codes(len(matched.components))),
+        weight_a=weight_a,
+        weight_b=weight_b,
+        delta=delta,
+        se=se,
+        df=both.df,
+        reason=reason,
+        default_margin=correlation.MARGIN,
+        own=own,
+        per_prompt=per_prompt,
+    )
+
+
+def _own(both: Combined, edges: np.ndarray) -> Intervals:
+    half_a = half_width(both.se_a[edges], both.df_a[edges])
+    half_b = half_width(both.se_b[edges], both.df_b[edges])
+    a, b = both.mean_a[edges], both.mean_b[edges]
+    return a - half_a, a + half_a, b - half_b, b + half_b

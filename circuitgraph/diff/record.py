@@ -1,0 +1,89 @@
+"""The answer: a table with one row per edge, and what a reader must know beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from circuitgraph.runs import Run
+
+CLAIMS = ("rewired", "sign_flip", "gained", "lost")
+VERDICTS = (*CLAIMS, "unchanged", "not_detected", "not_testable")
+
+COLUMNS = (
+    "source",
+    "target",
+    "input",
+    "lens",
+    "scope",
+    "weight_a",
+    "weight_b",
+    "delta",
+    "low",
+    "high",
+    "p",
+    "q",
+    "verdict",
+    "mechanism",
+    "reason",
+    "n",
+    "n_scenarios",
+    "n_effective",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Diff:
+    """Two variants, or two recipes, compared edge by edge.
+
+    Attributes:
+        id: hash over the runs compared and all options.
+        name: ``A → B``.
+        a, b: the sides as the user named them.
+        runs_a, runs_b: the runs behind them.
+        lens, scope, alpha, margin, scale, rank, fdr, seed: how it was compared;
+            ``margin`` is the one used, in the units of ``delta``.
+        table: one row per edge, columns ``COLUMNS``; texts are categorical.
+        extras: claims only (at most 10,000, strongest first), indexed like ``table``:
+            ``low_a, high_a, low_b, high_b`` (each side's own 95% interval),
+            ``cancellation`` (|mean|/rms of the change over prompts: 1 when every prompt
+            changes alike, near 0 when they cancel), ``stability`` (the change left
+            when the worst wording is left out, as a share; NaN without wordings),
+            ``block`` (claims whose changes go together over prompts share a number),
+            and one column ``mean: SCENARIO`` a scenario.
+        across: the across-scenario table (correlations, 20 scenarios or more) or None.
+        summary: plain JSON types; counts, evidence, yardstick, decoys, behaviour, remarks.
+        created: ISO time.
+    """
+
+    id: str
+    name: str
+    a: str
+    b: str
+    runs_a: tuple[Run, ...]
+    runs_b: tuple[Run, ...]
+    lens: str
+    scope: str
+    alpha: float
+    margin: float
+    scale: str
+    rank: bool
+    fdr: str
+    seed: int
+    table: pd.DataFrame
+    extras: pd.DataFrame
+    across: pd.DataFrame | None
+    summary: dict[str, Any]
+    created: str
+
+    @property
+    def claims(self) -> pd.DataFrame:
+        """Rows of the table that are claimed as changes."""
+        return self.table[self.table["verdict"].isin(CLAIMS)]
+
+    @property
+    def insufficient(self) -> bool:
+        """True when the evidence cannot tell: never to be read as "no rewiring"."""
+        return self.summary["evidence"] == "insufficient"

@@ -1,0 +1,97 @@
+"""What a reader must be told about a diff, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from circuitgraph.diff.edge_tests import DEGENERATE, MISSING
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.outcome import Outcome
+from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS, enough_replicates
+
+
+def remarks_on(
+    outcome: Outcome, options: Options, summary: dict[str, Any], across: Outcome | None
+) -> list[str]:
+    """Scope, evidence, method and confidence of a diff in words."""
+    return [
+        *_scope(outcome, options),
+        *_evidence(outcome, options),
+        *_method(outcome, options),
+        *_edges(outcome),
+        *_confidence(options, summary),
+        *_across(outcome, across),
+    ]
+
+
+def _scope(outcome: Outcome, options: Options) -> Iterator[str]:
+    matched = outcome.matched
+    if options.scope == "checkpoint":
+        yield (
+            "these two models are compared; whether their training does it needs the recipe "
+            f"scope with {MIN_REPLICATES} variants or more a side"
+        )
+    elif not enough_replicates(len(matched.runs_a), len(matched.runs_b)):
+        yield (
+            f"cannot tell: {len(matched.runs_a)} against {len(matched.runs_b)} variants; a recipe "
+            f"needs {MIN_REPLICATES} or more (5 advised) against as many or one fixed reference"
+        )
+
+
+def _evidence(outcome: Outcome, options: Options) -> Iterator[str]:
+    matched = outcome.matched
+    if matched.duplicates:
+        yield f"{matched.duplicates} duplicate prompts left out, {matched.n} distinct ones used"
+    need, comfortable = THRESHOLDS[options.lens]
+    basis = (
+        f"n_effective is {matched.n_effective} ({matched.n} distinct prompts − "
+        f"{matched.n_scenarios} scenarios)"
+    )
+    if matched.n_effective < need:
+        yield f'cannot tell: {basis}, {need} are needed; this does not mean "no rewiring"'
+    elif matched.n_effective < comfortable:
+        yield f"little evidence: {basis}, {comfortable} are advised; small changes are missed"
+    if matched.n > 1 and matched.n_effective == 0:
+        yield (
+            "every prompt is its own scenario, so nothing is left to compare within them; "
+            'one scenario for all prompts is how to say "no clusters"'
+        )
+
+
+def _method(outcome: Outcome, options: Options) -> Iterator[str]:
+    if options.lens == "correlation":
+        yield "compared is how components vary together across prompts of the same scenario"
+    if outcome.tests.directions == "from totals":
+        yield "prompts have no direction: signs come from the total effect of each scenario"
+    if options.scale == "logit" and options.margin is None:
+        yield (
+            f"margin {outcome.margin:.3g} in the decision's units: 1% of the mean overall "
+            "norm of the variants' effects"
+        )
+
+
+def _edges(outcome: Outcome) -> Iterator[str]:
+    reason = outcome.tests.reason
+    if missing := int((reason == MISSING).sum()):
+        yield f"{missing} edges exist on one side only and are not tested"
+    if coarse := int((reason == DEGENERATE).sum()):
+        yield (
+            f"{coarse} edges touch a component that takes too few values to correlate and "
+            "are not tested"
+        )
+
+
+def _confidence(options: Options, summary: dict[str, Any]) -> Iterator[str]:
+    if summary["n_claims"]:
+        block = summary["typical_block"]
+        together = f"; if so, about {block} of these are" if block else ""
+        yield f"{options.alpha:.0%} chance that any of this is false{together}"
+
+
+def _across(outcome: Outcome, across: Outcome | None) -> Iterator[str]:
+    if across is not None:
+        yield (
+            f"across the means of {outcome.matched.n_scenarios} scenarios the same test claims "
+            f"{len(across.decided.claims)} edges"
+        )

@@ -1,0 +1,97 @@
+"""From tests to words: which edges are claimed, and as what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitgraph.diff.edge_tests import INSUFFICIENT, EdgeTests
+from circuitgraph.diff.record import VERDICTS
+from circuitgraph.stats.margins import half_width, treat_p
+from circuitgraph.stats.multiplicity import adjusted
+
+REWIRED, SIGN_FLIP, GAINED, LOST, UNCHANGED, NOT_DETECTED, NOT_TESTABLE = range(len(VERDICTS))
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Every edge's p-value, interval and verdict; [e] each.
+
+    Attributes:
+        p, q: of a change beyond the margin, plain and adjusted over testable edges.
+        low, high: 95% interval of the change.
+        verdict: int8, index into ``VERDICTS``.
+        reason: int8, index into ``REASONS``.
+    """
+
+    p: np.ndarray
+    q: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    verdict: np.ndarray
+    reason: np.ndarray
+
+    @property
+    def claims(self) -> np.ndarray:
+        """Rows of the claims, int."""
+        return np.flatnonzero(self.verdict <= LOST)
+
+
+def decide(tests: EdgeTests, margin: float, alpha: float, fdr: str, *, enough: bool) -> Decided:
+    """Give every edge its verdict.
+
+    Parameters
+    ----------
+    tests : EdgeTests
+    margin : float
+        Smallest change that matters, in the units of ``delta``.
+    alpha, fdr
+        Rate and method of the false discovery control over testable edges.
+    enough : bool
+        Whether the evidence suffices; without it every edge is ``not_testable``, its
+        numbers filled all the same.
+    """
+    half = half_width(tests.se, tests.df)
+    barred = tests.reason > 0
+    p = treat_p(tests.delta, tests.se, tests.df, margin)
+    if enough:  # what cannot be tested has no p-value; without evidence numbers only describe
+        p[barred] = half[barred] = np.nan
+    q = adjusted(np.where(barred, np.nan, p), fdr)
+    verdict = np.where(_within(tests, margin), UNCHANGED, NOT_DETECTED).astype(np.int8)
+    with np.errstate(invalid="ignore"):
+        significant = np.flatnonzero(q <= alpha)
+    verdict[barred] = NOT_TESTABLE
+    reason = tests.reason
+    if not enough:
+        verdict[:] = NOT_TESTABLE
+        reason = np.full_like(reason, INSUFFICIENT)
+    elif len(significant):
+        verdict[significant] = _kind_of_claim(tests, significant, margin or tests.default_margin)
+    return Decided(p, q, tests.delta - half, tests.delta + half, verdict, reason)
+
+
+def _within(tests: EdgeTests, margin: float) -> np.ndarray:
+    """Edges whose 90% interval of the change lies within ± margin.
+
+    An edge that is exactly the same with no spread at all is left out: identical numbers
+    show that nothing was measured twice, not that a change was looked for and excluded.
+    """
+    if margin == 0:
+        return np.zeros(len(tests), bool)
+    with np.errstate(invalid="ignore"):
+        reach = np.abs(tests.delta) + half_width(tests.se, tests.df, 0.90)
+        return (reach <= margin) & (tests.se > 0)
+
+
+def _kind_of_claim(tests: EdgeTests, edges: np.ndarray, margin: float) -> np.ndarray:
+    """``sign_flip`` before ``gained`` or ``lost`` before ``rewired``, from own intervals."""
+    low_a, high_a, low_b, high_b = tests.own(edges)
+    absent_a = (low_a >= -margin) & (high_a <= margin)
+    absent_b = (low_b >= -margin) & (high_b <= margin)
+    flipped = ((low_a > 0) & (high_b < 0)) | ((high_a < 0) & (low_b > 0))
+    return np.select(
+        [flipped, absent_a & ~absent_b, absent_b & ~absent_a],
+        [SIGN_FLIP, GAINED, LOST],
+        REWIRED,
+    ).astype(np.int8)

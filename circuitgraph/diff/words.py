@@ -1,0 +1,101 @@
+"""Rows of a diff as sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.diff.record import CLAIMS, Diff
+
+_MEANING = {
+    "rewired": "the edge changed",
+    "sign_flip": "the edge changed its sign",
+    "gained": "the edge is there in the second and was not in the first",
+    "lost": "the edge was there in the first and is not in the second",
+    "unchanged": "any change is smaller than the margin",
+    "not_detected": "no change was found, which is not the same as none",
+    "not_testable": "nothing can be said",
+}
+
+
+def edge_in_words(diff: Diff, rows: pd.DataFrame, per_scenario: pd.DataFrame) -> str:
+    """Numbers, verdict, scenarios and caveats of one edge; a paragraph per input."""
+    records = zip(rows.index.tolist(), rows.to_dict("records"), strict=True)
+    parts = [_one_input(diff, index, row, per_scenario) for index, row in records]
+    return "\n\n".join(parts)
+
+
+def _one_input(diff: Diff, index: int, row: dict[str, Any], per_scenario: pd.DataFrame) -> str:
+    arrow = "–" if diff.lens == "correlation" else "→"
+    into = f" ({row['input']})" if row["input"] else ""
+    lines = [
+        f"{row['source']} {arrow} {row['target']}{into}, {diff.name}, "
+        f"{diff.lens} lens, {diff.scope} scope",
+        _numbers(diff, row),
+        _verdict(row),
+        _scenarios(per_scenario[per_scenario["input"] == row["input"]]),
+        *_claim(diff, index, row),
+        _basis(diff, row),
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(diff: Diff, row: dict[str, Any]) -> str:
+    what = "Correlation within scenarios"
+    if diff.lens == "effect":
+        what = "Share of the overall effect"
+        if diff.scale == "logit":
+            what = "Aligned effect in the decision's units"
+    return (
+        f"{what}: {row['weight_a']:.3f} in {diff.a}, {row['weight_b']:.3f} in {diff.b}; "
+        f"change {row['delta']:+.3f} (95% from {row['low']:+.3f} to {row['high']:+.3f}), "
+        f"p {row['p']:.2g} for a change beyond {diff.margin:g}, q {row['q']:.2g}."
+    )
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    why = f" ({row['reason']})" if row["reason"] else ""
+    return f"Verdict: {row['verdict']}{why}: {_MEANING[row['verdict']]}."
+
+
+def _scenarios(table: pd.DataFrame) -> str:
+    change = table["change"].to_numpy()
+    names = table["scenario"].tolist()
+    if len(change) == 1:
+        return "All prompts are of one scenario."
+    up, down = int((change > 0).sum()), int((change < 0).sum())
+    most, least = int(np.argmax(np.abs(change))), int(np.argmin(np.abs(change)))
+    return (
+        f"Of {len(change)} scenarios {up} changed upwards and {down} downwards; most in "
+        f"{names[most]} ({change[most]:+.3f}), least in {names[least]} ({change[least]:+.3f})."
+    )
+
+
+def _claim(diff: Diff, index: int, row: dict[str, Any]) -> list[str]:
+    if row["verdict"] not in CLAIMS:
+        return []
+    lines = []
+    if index in diff.extras.index:
+        extra = diff.extras.loc[index]
+        lines.append(
+            f"Over prompts the changes add up to {extra['cancellation']:.0%} of their size."
+        )
+        if pd.notna(extra["stability"]):
+            lines.append(
+                f"Without its worst wording {extra['stability']:.0%} of the change is left."
+            )
+    if row["mechanism"]:
+        lines.append(
+            f"Mechanism: {row['mechanism']}. An effect can change because the signal that "
+            "enters, the edge itself, or what reads its result changed."
+        )
+    return lines
+
+
+def _basis(diff: Diff, row: dict[str, Any]) -> str:
+    return (
+        f"Based on {row['n']} distinct prompts in {row['n_scenarios']} scenarios "
+        f"(evidence {diff.summary['evidence']})."
+    )

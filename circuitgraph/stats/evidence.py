@@ -1,0 +1,52 @@
+"""Is there enough to say anything? Counts, duplicates, components that hardly vary."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from circuitgraph.stats.scenarios import centre
+
+THRESHOLDS = {"correlation": (20, 50), "effect": (5, 20)}
+"""n_effective below which evidence is insufficient, and below which it is low."""
+
+MIN_REPLICATES = 3
+MIN_DISTINCT = 8
+MIN_STEPS = 4
+
+
+def evidence(lens: str, n_effective: int) -> str:
+    """``insufficient`` (cannot tell), ``low`` or ``ok``, by prompts beyond scenarios."""
+    insufficient, low = THRESHOLDS[lens]
+    return "insufficient" if n_effective < insufficient else "low" if n_effective < low else "ok"
+
+
+def enough_replicates(k_a: int, k_b: int) -> bool:
+    """Whether groups of these sizes can speak about a recipe.
+
+    One side may be a single fixed reference, the base for instance; a group needs three.
+    """
+    groups = [k for k in (k_a, k_b) if k > 1]
+    return bool(groups) and min(groups) >= MIN_REPLICATES
+
+
+def distinct_rows(activity: np.ndarray) -> np.ndarray:
+    """For every row the index of the first row equal to it in every value, int [n]."""
+    seen: dict[bytes, int] = {}
+    rows = np.ascontiguousarray(activity) + 0.0  # -0.0 becomes 0.0
+    return np.array([seen.setdefault(row.tobytes(), i) for i, row in enumerate(rows)], dtype=int)
+
+
+def degenerate(activity: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
+    """Components too coarse for a correlation to mean anything, bool [c].
+
+    Fewer than 8 distinct values, or a standard deviation within scenarios under 4
+    quantisation steps (the smallest gap between distinct values): activities rounded to
+    bfloat16 can take two values only, and then correlate perfectly with anything.
+    """
+    gaps = np.diff(np.sort(np.asarray(activity, np.float64), axis=0), axis=0)
+    positive = gaps > 0
+    step = np.where(positive, gaps, np.inf).min(0, initial=np.inf)
+    residual = centre(activity, scenarios)
+    df = max(len(activity) - len(np.unique(scenarios)), 1)
+    spread = np.sqrt(np.einsum("ij,ij->j", residual, residual) / df)
+    return (positive.sum(0) + 1 < MIN_DISTINCT) | ~(spread >= MIN_STEPS * step)

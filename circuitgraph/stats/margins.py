@@ -1,0 +1,51 @@
+"""Tests that ask for more than "not exactly equal": p-values beyond a margin."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import stdtrit
+
+from circuitgraph.stats.tails import t_tail
+
+
+def treat_p(
+    delta: np.ndarray, se: np.ndarray, df: float | np.ndarray, margin: float = 0.0
+) -> np.ndarray:
+    """p-value of H₀: |true change| ≤ margin.
+
+    p = min(1, P(T ≥ (|Δ| − m)/se) + P(T ≥ (|Δ| + m)/se)); with m = 0 the ordinary
+    two-sided t-test.
+
+    Parameters
+    ----------
+    delta, se : float [e]
+        Change and its standard error, in the units of ``margin``.
+    df : float or float [e]
+    margin : float
+        Smallest change that matters.
+
+    Returns
+    -------
+    float64 [e]
+        1 where both the change and its error are 0; NaN where the error is 0 and the
+        change is not, where anything is undefined, and where df is not positive.
+
+    References
+    ----------
+    McCarthy & Smyth (2009), Testing significance relative to a fold-change threshold is
+    a TREAT, Bioinformatics 25(6).
+    """
+    size = np.abs(delta)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if margin == 0:
+            p = 2 * t_tail(size / se, df)
+        else:
+            p = t_tail((size - margin) / se, df) + t_tail((size + margin) / se, df)
+    p = np.where((se > 0) & (np.asarray(df) > 0), np.minimum(p, 1.0), np.nan)
+    p[(se == 0) & (size == 0)] = 1.0
+    return p
+
+
+def half_width(se: np.ndarray, df: float | np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Half the width of a t-interval; NaN without degrees of freedom."""
+    return stdtrit(df, (1 + level) / 2) * se

@@ -1,0 +1,67 @@
+"""Standard scores within scenarios: what correlations are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from circuitgraph.stats.scenarios import FLOAT32_NOISE, centre
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Standardised activity of one variant.
+
+    Attributes:
+        z: float64 [n × c]; every live column has mean 0 in each scenario and mean
+            square 1; dead columns are 0.
+        alive: bool [c]; False where the activity does not vary within scenarios or is
+            not finite.
+        df: degrees of freedom n − S.
+    """
+
+    z: np.ndarray
+    alive: np.ndarray
+    df: int
+
+    @property
+    def n(self) -> int:
+        """Number of prompts."""
+        return len(self.z)
+
+
+def standardise(activity: np.ndarray, scenarios: np.ndarray, *, rank: bool = False) -> Scores:
+    """Centre activity by scenario and divide by the standard deviation left over.
+
+    Parameters
+    ----------
+    activity : float [n × c]
+    scenarios : int [n]
+        Codes 0 … S−1. One code for all gives plain standard scores.
+    rank : bool
+        Replace the centred values by normal scores first (van der Waerden), which
+        keeps power under heavy tails.
+    """
+    values = np.asarray(activity, np.float64)
+    finite = np.isfinite(values).all(0)
+    values = np.where(finite, values, 0.0)
+    centred = centre(values, scenarios)
+    spread = np.sqrt(np.mean(centred * centred, axis=0))
+    alive = finite & (spread > FLOAT32_NOISE * np.abs(values).max(0, initial=0.0))
+    if rank:
+        centred = centre(normal_scores(centred), scenarios)
+        spread = np.sqrt(np.mean(centred * centred, axis=0))
+    z = np.where(alive, centred / np.where(alive, spread, 1.0), 0.0)
+    return Scores(z, alive, len(values) - len(np.unique(scenarios)))
+
+
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Φ⁻¹((rank − ½)/n) of every column, ties sharing their mean rank; float64 [n × c]."""
+    n = len(values)
+    ranks = np.empty(values.shape, np.float64)
+    for column in range(values.shape[1]):
+        _, inverse, size = np.unique(values[:, column], return_inverse=True, return_counts=True)
+        ranks[:, column] = (np.cumsum(size) - (size - 1) / 2)[inverse]
+    return ndtri((ranks - 0.5) / n)
