@@ -1,5 +1,7 @@
 """Every bad prompt file is refused in one line that names the place."""
 
+# ruff: noqa: E501  (a case a line reads best)
+
 from __future__ import annotations
 
 import contextlib

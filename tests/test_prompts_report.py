@@ -67,6 +67,11 @@ def test_without_pairs_there_is_one_lens() -> None:
     assert json.loads(json.dumps(report.to_dict()))["lenses"][0]["n_effective"] == 55
 
 
+def test_answers_without_corrupt_twins() -> None:
+    answers = [replace(p, answer="x", wrong_answer="y") for p in prompts(12, 5, pairs=False)]
+    assert "--ablation mean" in check_text(PromptSet(tuple(answers), "file")).lines()[-1]
+
+
 def test_twenty_scenarios_reach_beyond_themselves() -> None:
     assert "can also speak" in check_text(prompts(3, 20)).lenses[0].scope
     assert "these scenarios only" in check_text(prompts(3, 19)).lenses[0].scope

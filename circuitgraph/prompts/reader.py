@@ -43,8 +43,8 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptSet:
     path
         ``.jsonl`` (one object a line) or ``.csv`` (a header line, commas), UTF-8.
         Columns: ``prompt`` and ``scenario``; ``answer`` and ``wrong_answer``, with or without
-        ``corrupt``, in all rows or in none; optionally ``id``, ``direction`` (1 or −1), ``template``.
-        Other columns are ignored. Texts are kept as written, spaces included;
+        ``corrupt``, in all rows or in none; optionally ``id``, ``direction`` (1 or −1) and
+        ``template``. Other columns are ignored. Texts are kept as written, spaces included;
         scenarios, ids and templates may be numbers.
 
     Returns

@@ -224,6 +224,8 @@ def _findings(prompts: PromptSet, lenses: tuple[LensReport, ...]) -> list[str]:
 
 def _pair_findings(prompts: PromptSet) -> list[str]:
     found = []
+    if prompts.has_answers and not prompts.has_pairs:
+        found.append("no corrupt: effects can only be measured with --ablation mean or zero")
     same = [p for p in prompts if p.corrupt == p.prompt]
     if same:
         found.append(f"corrupt equals prompt on {_lines(same)}: every effect there is 0")
