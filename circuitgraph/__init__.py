@@ -1,4 +1,48 @@
 """Which connections between a transformer's parts did fine-tuning change?
 
-The public API; see the README for the command line, which says the same.
+The public API; the command line says the same.
+
+Example:
+    >>> from circuitgraph import Workspace
+    >>> workspace = Workspace("study")  # doctest: +SKIP
+    >>> workspace.ingest("./base", name="base", prompts="prompts.jsonl")  # doctest: +SKIP
+    >>> workspace.diff("base", "tuned").claims  # doctest: +SKIP
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from circuitgraph.diff.record import Diff
+from circuitgraph.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
+from circuitgraph.prompts import Prompt, PromptSet, read_prompts
+from circuitgraph.runs import Run, Variant
+from circuitgraph.workspace import Workspace
+
+if TYPE_CHECKING:
+    from circuitgraph.variants import LoadedVariant, load_variant
+
+__all__ = [
+    "CircuitGraphError",
+    "Diff",
+    "InputError",
+    "LoadedVariant",
+    "Prompt",
+    "PromptSet",
+    "Run",
+    "StoreUnreachable",
+    "UsageError",
+    "Variant",
+    "Workspace",
+    "load_variant",
+    "read_prompts",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Tables and diffs must not wait for torch.
+    if name in ("load_variant", "LoadedVariant"):
+        from circuitgraph import variants
+
+        return getattr(variants, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

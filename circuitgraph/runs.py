@@ -251,6 +251,16 @@ def write_run(run: Run, runs_folder: Path) -> Run:
     return read_run(final)
 
 
+def discard_run(run: Run) -> None:
+    """Remove a run's folder, first from sight, so that no half of it is ever listed."""
+    if run.path is None:
+        return
+    hidden = run.path.with_name(f".{run.id}.removed")
+    shutil.rmtree(hidden, ignore_errors=True)
+    os.rename(run.path, hidden)
+    shutil.rmtree(hidden)
+
+
 def _to_json(run: Run) -> str:
     record = {
         "format": FORMAT,

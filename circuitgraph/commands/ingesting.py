@@ -1,0 +1,160 @@
+"""Commands that put variants in: ingest, ingest-table, prompts check, remove, demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from circuitgraph.commands.options import global_options, settings, show
+from circuitgraph.errors import InputError
+
+EXISTING = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--adapter", type=EXISTING, help="LoRA folder (peft, safetensors).")
+@click.option("--name", required=True, help="What to call this variant.")
+@click.option("--recipe", default="", help="Shared by variants trained alike with other seeds.")
+@click.option("--prompts", type=EXISTING, required=True, help="JSONL or CSV.")
+@click.option(
+    "--edges", help="correlation, effect, or both with a comma [default: what the file allows]."
+)
+@click.option("--estimator", type=click.Choice(["exact"]), default="exact", show_default=True)
+@click.option("--split-inputs", is_flag=True, help="Effects of q, k and v one by one.")
+@click.option(
+    "--granularity", type=click.Choice(["head", "layer"]), default="head", show_default=True
+)
+@click.option(
+    "--activity", type=click.Choice(["norm", "projection"]), default="norm", show_default=True
+)
+@click.option(
+    "--ablation",
+    type=click.Choice(["corrupt", "mean", "zero"]),
+    default="corrupt",
+    show_default=True,
+    help="What a sender's contribution is replaced by.",
+)
+@click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
+@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+@global_options
+def ingest(model: str, edges: str | None, **options: Any) -> None:
+    """Measure one variant on a prompt set and keep its graph.
+
+    MODEL is a Hugging Face folder. Interrupted, the same command goes on where it
+    stopped; done, it finds what is there.
+
+    \b
+    Example:
+      circuitgraph ingest ./base --adapter ./lora-seed0 --name tuned-0 \\
+          --recipe tuned --prompts prompts.jsonl
+    """
+    kinds = None if edges is None else [kind.strip() for kind in edges.split(",")]
+    runs = settings().open().ingest(model, edges=kinds, **options)
+    rows = [
+        {
+            "run": run.id,
+            "variant": run.variant.name,
+            "kind": run.kind,
+            "prompts": run.n,
+            "scenarios": run.n_scenarios,
+            "duplicates": run.duplicates,
+            "columns": len(run.components) or len(run.edges),
+        }
+        for run in runs
+    ]
+    show(pd.DataFrame(rows), None, None)
+
+
+@click.command("ingest-table")
+@click.argument("file", type=EXISTING)
+@click.option("--name", required=True, help="What to call this variant.")
+@click.option("--recipe", default="", help="Shared by variants trained alike with other seeds.")
+@global_options
+def ingest_table(file: Path, name: str, recipe: str) -> None:
+    """Take an activation table of somebody else's: long or wide CSV or parquet, or JSON.
+
+    \b
+    Example:
+      circuitgraph ingest-table activations.csv --name theirs
+    """
+    run = settings().open().ingest_table(file, name=name, recipe=recipe)
+    row = {
+        "run": run.id,
+        "variant": name,
+        "kind": run.kind,
+        "prompts": run.n,
+        "scenarios": run.n_scenarios,
+        "columns": len(run.components),
+    }
+    show(pd.DataFrame([row]), None, None)
+
+
+@click.group()
+def prompts() -> None:
+    """Look at a prompt file before spending hours on it.
+
+    \b
+    Example:
+      circuitgraph prompts check prompts.jsonl --model ./base
+    """
+
+
+@prompts.command("check")
+@click.argument("file", type=EXISTING)
+@click.option("--model", help="Also check against this model and its tokenizer.")
+@click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
+@global_options
+def check(file: Path, model: str | None, chat_template: bool) -> None:
+    """What these prompts can show, and what is wrong with them.
+
+    \b
+    Example:
+      circuitgraph prompts check prompts.jsonl --model ./base
+    """
+    from circuitgraph.ingest.check import check_prompts
+
+    report = check_prompts(file, model, chat_template=chat_template)
+    if settings().as_json:
+        click.echo(json.dumps(report.to_dict(), indent=1))
+    else:
+        click.echo("\n".join(report.lines()))
+    if report.problems:
+        raise InputError(report.problems[0])
+
+
+@click.command()
+@click.argument("name")
+@global_options
+def remove(name: str) -> None:
+    """Remove a variant, its runs and their diffs, and free its name.
+
+    \b
+    Example:
+      circuitgraph remove tuned-0
+    """
+    count = settings().open().remove(name)
+    settings().reporter.remark(f"{count} runs removed")
+
+
+@click.command()
+@click.option("--out", type=EXISTING, default=Path("demo-output"), show_default=True)
+@global_options
+def demo(out: Path) -> None:
+    """Real trained models, ingested, compared and reported: a first result in minutes.
+
+    \b
+    Example:
+      circuitgraph demo --out demo-output
+    """
+    from circuitgraph.demo import run_demo
+
+    for line in run_demo(out, settings().reporter):
+        click.echo(line)
+
+
+COMMANDS = (ingest, ingest_table, prompts, remove, demo)

@@ -1,0 +1,33 @@
+"""Which file each exported graph goes to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from circuitgraph.components import digest
+
+
+def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:
+    """One path a name: ``path`` itself for one, files (csv: folders) in it for several.
+
+    File names are made of the letters and digits of a name; no user text decides where
+    a file lands.
+    """
+    if len(names) == 1:
+        return [path]
+    path.mkdir(parents=True, exist_ok=True)
+    suffix = "" if format == "csv" else f".{format}"
+    stems = [file_stem(name) for name in names]
+    alike = [stems.count(stem) > 1 for stem in stems]
+    return [
+        path / (f"{stem}-{digest(name)[:8]}{suffix}" if twice else f"{stem}{suffix}")
+        for name, stem, twice in zip(names, stems, alike, strict=True)
+    ]
+
+
+def file_stem(name: str) -> str:
+    """A harmless file name that a reader still recognises."""
+    stem = re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_-")[:60]
+    return stem or digest(name)[:12]

@@ -1,0 +1,177 @@
+"""``prompts check``: what a prompt file can show, and with a model, whether it works there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from circuitgraph.engine.batches import gather, make_batch
+from circuitgraph.engine.decision import answer_mass, decide
+from circuitgraph.engine.forward import forward
+from circuitgraph.engine.model import Model
+from circuitgraph.ingest.selfcheck import checked_model
+from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
+from circuitgraph.tokens import Encoded, EncodedSet, encode, require_equal_pairs, unequal_pairs
+from circuitgraph.variants import load_variant
+
+MOVES = 0.1
+"""Change of the decision, in nats, below which corruption does nothing worth patching."""
+LITTLE_MASS = 0.1
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """How the prompts fare with one model.
+
+    Attributes:
+        tokens: shortest and longest prompt.
+        bos: ``added``, ``present`` or ``none``.
+        template: ``chat`` or "".
+        answer_tokens: longest answer.
+        unequal: lines whose corrupt prompt has another number of tokens.
+        moved: prompts whose decision changes by 0.1 nats or more under corruption, or
+            None where nothing can be measured.
+        totals: mean change of the decision by scenario, in nats.
+        mass: mean probability of the two answers, or None.
+    """
+
+    tokens: tuple[int, int]
+    bos: str
+    template: str
+    answer_tokens: int
+    unequal: tuple[int, ...]
+    moved: int | None
+    totals: Mapping[str, float]
+    mass: float | None
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The whole check.
+
+    Attributes:
+        text: what can be said without a model.
+        model: what can be said with one, or None.
+        problems: what keeps effects from being measured; empty when all is well.
+    """
+
+    text: PromptReport
+    model: ModelReport | None
+    problems: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The report in plain words, a line each."""
+        lines = self.text.lines()
+        return lines if self.model is None else lines + _model_lines(self.model, self.text.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        model = None if self.model is None else asdict(self.model)
+        return {"text": self.text.to_dict(), "model": model, "problems": list(self.problems)}
+
+
+def check_prompts(
+    path: str | os.PathLike[str], model: str | None = None, *, chat_template: bool = False
+) -> CheckReport:
+    """Check a prompt file, and with a model how it tokenises and whether it decides anything.
+
+    Raises:
+        InputError: a file or model that cannot be used at all.
+    """
+    prompts = read_prompts(path)
+    text = check_text(prompts)
+    if model is None:
+        return CheckReport(text, None, ())
+    loaded = load_variant(model)
+    limit = getattr(loaded.hf.config, "max_position_embeddings", None)
+    encoded = encode(prompts, loaded.tokenizer, chat_template=chat_template, max_positions=limit)
+    problems = _problems(encoded, prompts)
+    engine, _ = checked_model(loaded, encoded.prompts)
+    return CheckReport(text, _model_report(engine, encoded, prompts), problems)
+
+
+def _problems(encoded: EncodedSet, prompts: PromptSet) -> tuple[str, ...]:
+    from circuitgraph.errors import InputError
+
+    try:
+        require_equal_pairs(encoded.prompts, prompts.source)
+    except InputError as error:
+        return (str(error),)
+    return ()
+
+
+def _model_report(model: Model, encoded: EncodedSet, prompts: PromptSet) -> ModelReport:
+    rows = encoded.prompts
+    lengths = [len(row.prompt) for row in rows]
+    uneven = {id(row) for row in unequal_pairs(rows)}
+    usable = [row for row in rows if row.answer and id(row) not in uneven]
+    totals, mass = _decisions(model, usable)
+    return ModelReport(
+        tokens=(min(lengths), max(lengths)),
+        bos=encoded.bos,
+        template=encoded.template,
+        answer_tokens=max(max(len(row.answer), len(row.wrong_answer)) for row in rows),
+        unequal=tuple(row.source.line for row in rows if id(row) in uneven),
+        moved=sum(abs(t) >= MOVES for t in totals) if usable and prompts.has_pairs else None,
+        totals=_by_scenario(usable, totals) if prompts.has_pairs else {},
+        mass=sum(mass) / len(mass) if mass else None,
+    )
+
+
+@torch.no_grad()
+def _decisions(model: Model, rows: Sequence[Encoded]) -> tuple[list[float], list[float]]:
+    """Change of the decision under corruption, and answer mass, of every prompt."""
+    totals: list[float] = []
+    mass: list[float] = []
+    for start in range(0, len(rows), 16):
+        batch = make_batch(rows[start : start + 16])
+        clean, corrupt = forward(model, batch.clean), forward(model, batch.corrupt)
+        sides = [decide(model, gather(t.final, batch.read), batch) for t in (clean, corrupt)]
+        totals += (sides[1] - sides[0]).tolist()
+        mass += answer_mass(model, clean.final, batch).tolist()
+    return totals, mass
+
+
+def _by_scenario(rows: Sequence[Encoded], totals: Sequence[float]) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for row, total in zip(rows, totals, strict=True):
+        found.setdefault(row.source.scenario, []).append(total)
+    return {name: sum(values) / len(values) for name, values in sorted(found.items())}
+
+
+def _model_lines(report: ModelReport, rows: int) -> list[str]:
+    few, many = report.tokens
+    lines = [
+        f"tokens: {few} to {many} a prompt; beginning of sequence {report.bos}; "
+        + (
+            f"answers of up to {report.answer_tokens} tokens"
+            if report.answer_tokens
+            else "no answers"
+        )
+    ]
+    if report.unequal:
+        shown = ", ".join(map(str, report.unequal[:8]))
+        lines.append(
+            f"PROBLEM: prompt and corrupt differ in length on {len(report.unequal)} lines ({shown}); "
+            "pad the wording, or ingest with --ablation mean"
+        )
+    if report.moved is not None:
+        lines.append(
+            f"corruption moves the decision by {MOVES} nats or more on {report.moved} of {rows}"
+        )
+        lines += [
+            f"  {name[:60]}: {total:+.2f} on average" for name, total in report.totals.items()
+        ]
+        if report.moved < rows / 2:
+            lines.append("note: where corruption moves nothing, there is no effect to find")
+    if report.mass is not None:
+        lines.append(f"the two answers carry {report.mass:.0%} of the probability")
+        if report.mass < LITTLE_MASS:
+            lines.append(
+                "note: the model would say something else; are the answers as it writes them?"
+            )
+    return lines

@@ -1,0 +1,79 @@
+"""What a diff says, line by line, for a terminal, a page, or a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from circuitgraph.diff.record import CLAIMS, Diff
+
+
+def summary_lines(diff: Diff) -> list[str]:
+    """The answer first, then what it must be weighed against."""
+    return [
+        headline(diff),
+        *_naive(diff),
+        *_yardstick(diff),
+        *_decoys(diff),
+        *_gain(diff),
+        *diff.summary["remarks"],
+    ]
+
+
+def headline(diff: Diff) -> str:
+    """One line: how many edges changed, or that nobody can tell."""
+    summary = diff.summary
+    basis = (
+        f"{summary['n']} prompts in {summary['n_scenarios']} scenarios, "
+        f"evidence {summary['evidence']}"
+    )
+    where = f"{diff.name} ({diff.lens} lens, {diff.scope} scope)"
+    if diff.insufficient:
+        return f"{where}: cannot tell; {basis}"
+    kinds = ", ".join(
+        f"{summary['verdicts'][kind]} {kind.replace('_', ' ')}"
+        for kind in CLAIMS
+        if summary["verdicts"].get(kind)
+    )
+    shown = f" ({kinds})" if kinds else ""
+    return (
+        f"{where}: {summary['n_claims']} of {summary['n_testable']} testable edges changed beyond "
+        f"a margin of {diff.margin:.3g}{shown}; {basis}"
+    )
+
+
+def _naive(diff: Diff) -> Iterator[str]:
+    naive = diff.summary.get("naive")
+    if naive:
+        counts = ", ".join(f"{count} of at least {size}" for size, count in naive.items())
+        yield f"a bare cut on |Δr|, without a test, would report {counts}"
+
+
+def _yardstick(diff: Diff) -> Iterator[str]:
+    yardstick = diff.summary["yardstick"]
+    if not yardstick:
+        return
+    first = next(iter(yardstick["observed"]))
+    size = f"|Δr| of at least {first}" if diff.lens == "correlation" else "a change beyond margin"
+    yield (
+        f"yardstick: {yardstick['observed'][first]} edges show {size}; {diff.a} against itself, on "
+        f"two bootstrap samples of its prompts, {yardstick['self'][first]:.0f}"
+    )
+
+
+def _decoys(diff: Diff) -> Iterator[str]:
+    for decoy in diff.summary["decoys"]:
+        yield f"null pair {decoy['a']} : {decoy['b']}: {decoy['n_claims']} claims{_drift(decoy)}"
+
+
+def _drift(decoy: dict[str, Any]) -> str:
+    drift = decoy["drift"]
+    if not drift:
+        return " (drift unknown)"
+    return f" (‖ΔW‖/‖W‖ {drift['weights']:.3f}, KL {drift['kl']:.4f})"
+
+
+def _gain(diff: Diff) -> Iterator[str]:
+    gain = diff.summary.get("gain")
+    if gain is not None:
+        yield f"gain: effects of {diff.b} are {gain:.2f} times those of {diff.a} overall"

@@ -1,0 +1,387 @@
+"""A workspace: the folder that holds runs and their graph, and all one can do with it.
+
+The command line says the same as this class. Runs on disk are the truth; the graph
+database holds their summaries, and what is missing there is loaded when next asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from circuitgraph.diff.compare import compare_runs
+from circuitgraph.diff.explain import Explanation, explain_edge
+from circuitgraph.diff.many import ManyDiff, compare_many
+from circuitgraph.diff.record import Diff
+from circuitgraph.errors import InputError, UsageError
+from circuitgraph.frames import write_parquet
+from circuitgraph.progress import Reporter
+from circuitgraph.prompts import PromptSet, read_prompts
+from circuitgraph.runs import Run, Variant, discard_run, list_runs, write_atomic, write_run
+from circuitgraph.selection import Shelf, shorten
+from circuitgraph.stats.summaries import edge_table
+from circuitgraph.store import Store, diff_tables, open_store, run_tables
+
+DEFAULT_FOLDER = ".circuitgraph"
+
+
+class Workspace:
+    """A folder of runs and the graph made of them.
+
+    Args:
+        path: the folder; made when first written to.
+        store: where the graph lives; None for the embedded file in the folder.
+        reporter: where remarks and progress go; silent by default.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = DEFAULT_FOLDER,
+        store: str | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.store_uri = store
+        self.reporter = reporter or Reporter()
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where runs lie."""
+        return self.path / "runs"
+
+    @property
+    def diffs_folder(self) -> Path:
+        """Where the full tables of diffs lie."""
+        return self.path / "diffs"
+
+    def shelf(self) -> Shelf:
+        """All runs, for looking up names."""
+        return Shelf(tuple(list_runs(self.runs_folder)))
+
+    # Ingest
+
+    def ingest(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        name: str,
+        prompts: PromptSet | str | os.PathLike[str],
+        adapter: str | os.PathLike[str] | None = None,
+        recipe: str = "",
+        edges: Sequence[str] | None = None,
+        split_inputs: bool = False,
+        **options: Any,
+    ) -> list[Run]:
+        """Measure one variant on a prompt set and put its graph into the store.
+
+        Args:
+            model: a Hugging Face folder (or hub name).
+            name: of the variant.
+            prompts: a file, or prompts already read.
+            adapter: a LoRA folder.
+            recipe: shared by variants trained alike with other seeds.
+            edges: ``correlation``, ``effect`` or both; None takes what the file allows.
+            split_inputs: effects of q, k and v one by one.
+            **options: ``estimator``, ``granularity``, ``activity``, ``ablation``,
+                ``chat_template``, ``batch_size``; see ``ingest.jobs.Request``.
+
+        Returns:
+            One run an edge kind; the same ingest again finds the same runs.
+
+        Raises:
+            InputError, UsageError: before any long work; the store is unchanged.
+        """
+        from circuitgraph.ingest.jobs import Request
+        from circuitgraph.ingest.models import ingest_model
+        from circuitgraph.variants import load_variant
+
+        _require_name(name)
+        read = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
+        inputs = "split" if split_inputs else "joint"
+        request = Request(kinds=_kinds(edges), inputs=inputs, **options)
+        request.kinds_for(read)
+        recipe = self._known_recipe(name, recipe)
+        granularity = request.granularity
+        loaded = load_variant(
+            str(model), adapter, name=name, recipe=recipe, granularity=granularity
+        )
+        self._require_same(loaded.variant)
+        runs = ingest_model(loaded, read, request, self.runs_folder, self.reporter)
+        self.sync()
+        return runs
+
+    def ingest_table(self, path: str | os.PathLike[str], *, name: str, recipe: str = "") -> Run:
+        """Take an activation table of somebody else's as one variant's correlation run."""
+        from circuitgraph.ingest.tables import read_table, table_run
+
+        _require_name(name)
+        run = table_run(read_table(path), name, self._known_recipe(name, recipe))
+        self._require_same(run.variant)
+        self.runs_folder.mkdir(parents=True, exist_ok=True)
+        run = write_run(run, self.runs_folder)
+        self.sync()
+        return run
+
+    def _known_recipe(self, name: str, recipe: str) -> str:
+        known = self.shelf().variants().get(name)
+        if known is None or recipe in ("", known.recipe):
+            return known.recipe if known is not None else recipe
+        raise UsageError(
+            f"the name {shorten(name)} already stands for a variant of recipe "
+            f"{shorten(known.recipe)}; choose another name, or free it: circuitgraph remove NAME"
+        )
+
+    def _require_same(self, variant: Variant) -> None:
+        known = self.shelf().variants().get(variant.name)
+        if known is not None and known.fingerprint != variant.fingerprint:
+            raise UsageError(
+                f"the name {shorten(variant.name)} already stands for other weights or values; "
+                "choose another name, or free it with: circuitgraph remove NAME"
+            )
+
+    # The graph store
+
+    def open_store(self) -> Store:
+        """The graph store; use it in a ``with`` statement."""
+        return open_store(self.store_uri, self.path)
+
+    def sync(self) -> int:
+        """Load runs the graph does not hold yet; returns how many."""
+        runs = list_runs(self.runs_folder)
+        if not runs:
+            return 0
+        with self.open_store() as store:
+            there = set(store.run_ids())
+            missing = [run for run in runs if run.id not in there]
+            store.write_all([run_tables(run, edge_table(run)) for run in missing])
+        return len(missing)
+
+    def query(self, name: str, **parameters: Any) -> pd.DataFrame:
+        """Answer of a named query; see ``queries.list_queries``."""
+        from circuitgraph.queries import run_query
+
+        self.sync()
+        with self.open_store() as store:
+            return run_query(store, name, parameters)
+
+    def cypher(self, text: str, parameters: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Answer of a Cypher statement that reads; values travel as parameters."""
+        self.sync()
+        with self.open_store() as store:
+            return store.query(text, dict(parameters or {}))
+
+    # What is there
+
+    def variants(self) -> pd.DataFrame:
+        """One row a variant."""
+        columns = ("name", "recipe", "model_type", "layers", "heads", "kv_heads", "parameters")
+        columns += ("base", "adapter", "fingerprint")
+        rows = [asdict(v) for v in reversed(self.shelf().variants().values())]
+        return pd.DataFrame(rows, columns=list(columns))
+
+    def runs(self) -> pd.DataFrame:
+        """One row a run, oldest first."""
+        columns = ("id", "variant", "kind", "estimator", "inputs", "granularity", "activity")
+        columns += ("ablation", "n", "n_scenarios", "duplicates", "created")
+        return pd.DataFrame(map(_run_row, self.shelf().runs), columns=list(columns))
+
+    def remove(self, name: str) -> int:
+        """Remove a variant, its runs and their diffs; returns the number of runs."""
+        runs = self.shelf().of(name)
+        gone = {run.id for run in runs}
+        with self.open_store() as store:
+            store.remove_variant(name)
+        for file in self.diffs_folder.glob("*.json"):
+            record = json.loads(file.read_text("ascii"))
+            if gone & {*record["runs_a"], *record["runs_b"]}:
+                file.with_suffix(".parquet").unlink(missing_ok=True)
+                file.unlink()
+        for run in runs:
+            discard_run(run)
+        return len(runs)
+
+    def edges(self, name: str, kind: str | None = None) -> pd.DataFrame:
+        """The edges of a variant's newest run of one kind (both kinds where None)."""
+        shelf = self.shelf()
+        kinds = [kind] if kind else sorted({run.kind for run in shelf.of(name)})
+        tables = [edge_table(shelf.of(name, k)[-1]) for k in kinds]
+        return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+
+    # Comparisons
+
+    def diff(
+        self,
+        a: str,
+        b: str,
+        *,
+        lens: str | None = None,
+        scope: str = "checkpoint",
+        null: Iterable[str | tuple[str, str]] = (),
+        run: str | None = None,
+        **options: Any,
+    ) -> Diff:
+        """Compare two variants (or recipes) edge by edge, and keep the answer.
+
+        Args:
+            a, b: variants; at recipe scope recipes, variants, or several with commas.
+            lens: ``correlation`` or ``effect``; None: effects where both have them.
+            scope: ``checkpoint`` or ``recipe``.
+            null: pairs known not to differ, as ``"A:B"`` or (A, B).
+            run: ``A_ID:B_ID`` chooses among several runs.
+            **options: ``alpha``, ``margin``, ``scale``, ``rank``, ``fdr``, ``seed``; see
+                ``diff.compare_runs``.
+
+        Raises:
+            UsageError: unknown names, or runs that may not be compared.
+        """
+        shelf = self.shelf()
+        if run is not None:
+            runs_a, runs_b = shelf.by_ids(run)
+            lens = lens or runs_a[0].kind
+        else:
+            lens, runs_a, runs_b = self._sides(shelf, a, b, lens, scope)
+        nulls = [self._null(shelf, pair, lens, scope) for pair in null]
+        diff = compare_runs(
+            runs_a, runs_b, name_a=a, name_b=b, lens=lens, scope=scope, nulls=nulls, **options
+        )
+        self._keep(diff)
+        return diff
+
+    def compare(
+        self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
+    ) -> ManyDiff:
+        """Many variants against one base in one table, shared and specific told apart."""
+        shelf = self.shelf()
+        for name in (base, *others):
+            shelf.side(name, "checkpoint")
+        lens = lens or shelf.lens_for([base, *others])
+        [base_run], runs, _ = shelf.matched([base], others, lens)
+        pairs = [(name, [run]) for name, run in zip(others, runs, strict=True)]
+        return compare_many((base, [base_run]), pairs, lens=lens, **options)
+
+    def explain(self, source: str, target: str, a: str, b: str, **options: Any) -> Explanation:
+        """One edge in two variants: per prompt, per scenario, and in words."""
+        return explain_edge(self.diff(a, b, **options), source, target)
+
+    def _sides(
+        self, shelf: Shelf, a: str, b: str, lens: str | None, scope: str
+    ) -> tuple[str, list[Run], list[Run]]:
+        names_a, names_b = shelf.side(a, scope), shelf.side(b, scope)
+        lens = lens or shelf.lens_for([*names_a, *names_b])
+        runs_a, runs_b, choice = shelf.matched(names_a, names_b, lens)
+        if choice:
+            self.reporter.remark(
+                f"several runs can be compared; taking the newest: {runs_a[0].id[:12]} and "
+                f"{runs_b[0].id[:12]} (--run A_ID:B_ID chooses)"
+            )
+        return lens, runs_a, runs_b
+
+    def _null(self, shelf: Shelf, pair: str | tuple[str, str], lens: str, scope: str) -> tuple:
+        a, b = shelf.pair(pair, scope) if isinstance(pair, str) else pair
+        _, runs_a, runs_b = self._sides(shelf, a, b, lens, scope)
+        apart = None
+        if runs_a[0].variant.base and runs_b[0].variant.base:
+            from circuitgraph.ingest.drift import drift
+
+            apart = drift(runs_a[0], runs_b[0])
+        return a, runs_a, b, runs_b, apart
+
+    def _keep(self, diff: Diff) -> None:
+        """The full table as parquet, the claims in the graph."""
+        self.diffs_folder.mkdir(parents=True, exist_ok=True)
+        write_parquet(diff.table, self.diff_path(diff))
+        record = {
+            "id": diff.id,
+            "name": diff.name,
+            "runs_a": [run.id for run in diff.runs_a],
+            "runs_b": [run.id for run in diff.runs_b],
+            "summary": diff.summary,
+        }
+        data = json.dumps(record, ensure_ascii=True, indent=1).encode("ascii")
+        write_atomic(self.diff_path(diff).with_suffix(".json"), data)
+        self.sync()
+        with self.open_store() as store:
+            store.write_diff(diff_tables(diff))
+
+    def diff_path(self, diff: Diff) -> Path:
+        """Where the full table of a diff lies."""
+        return self.diffs_folder / f"{diff.id}.parquet"
+
+    # Graph analyses and files
+
+    def hubs(
+        self, name: str, other: str | None = None, *, kind: str | None = None, **options: Any
+    ) -> pd.DataFrame:
+        """Hubs of one variant with rank intervals, or of two side by side."""
+        from circuitgraph.graph.hubs import hubs, hubs_compare
+
+        shelf = self.shelf()
+        names = [name] if other is None else [name, other]
+        kind = kind or shelf.lens_for(names)
+        if other is None:
+            return hubs(shelf.of(name, kind)[-1], **options)
+        _, runs_a, runs_b = self._sides(shelf, name, other, kind, "checkpoint")
+        return hubs_compare(runs_a[0], runs_b[0], **options)
+
+    def export(self, names: Sequence[str], format: str, path: str | os.PathLike[str]) -> list[Path]:
+        """Write variants, or the diff of two (``A:B``), for other programs.
+
+        One name writes ``path`` (for csv a folder); several names write one file each into
+        the folder ``path``.
+        """
+        from circuitgraph.export import ExportGraph, export_graph
+        from circuitgraph.export.targets import targets
+
+        graphs: list[ExportGraph] = [self._export_graph(name) for name in names]
+        written: list[Path] = []
+        for graph, target in zip(graphs, targets(names, format, Path(path)), strict=True):
+            written += export_graph(graph, format, target)
+        return written
+
+    def _export_graph(self, name: str) -> Any:
+        from circuitgraph.export import ExportGraph
+
+        shelf = self.shelf()
+        if name in shelf.variants() or ":" not in name:
+            runs = {run.kind: run for run in shelf.of(name)}
+            return ExportGraph.from_runs(list(runs.values()))
+        a, b = shelf.pair(name, "checkpoint")
+        return ExportGraph.from_diff(self.diff(a, b))
+
+    def report(self, a: str, b: str, path: str | os.PathLike[str], **options: Any) -> Diff:
+        """Write a self-contained HTML page about two variants; returns its diff."""
+        from circuitgraph.report import write_report
+
+        diff = self.diff(a, b, **options)
+        write_report(diff, Path(path))
+        return diff
+
+
+def _kinds(edges: Sequence[str] | None) -> Any:
+    if edges is None:
+        return None
+    unknown = [edge for edge in edges if edge not in ("correlation", "effect")]
+    if unknown or not edges:
+        raise UsageError(f"--edges {','.join(edges)}: choose correlation, effect or both")
+    return tuple(dict.fromkeys(edges))
+
+
+def _require_name(name: str) -> None:
+    if not name:
+        raise UsageError("--name is empty; every variant needs a name")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError("--name holds half a character (a lone surrogate)") from error
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    keys = asdict(run.method)
+    own = {"id": run.id, "variant": run.variant.name, "n": run.n, "created": run.created}
+    return {**keys, **own, "n_scenarios": run.n_scenarios, "duplicates": run.duplicates}
