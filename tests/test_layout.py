@@ -1,0 +1,121 @@
+"""The rules CONTRIBUTING promises, enforced: who imports whom, sizes, and what is never used."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "circuitgraph"
+
+ORDER = (
+    *("errors", "components", "textfiles", "progress", "runs", "frames", "selection"),
+    *("prompts", "tokens", "variants", "engine", "ingest"),
+    *("stats", "diff", "graph", "store", "queries", "export", "report"),
+    *("workspace", "demo", "commands", "cli", "__init__", "__main__"),
+)
+TORCH_ONLY_IN = re.compile(r"variants\.py|engine/.*|ingest/(?!__init__|tables|table_).*")
+TORCH_FREE = (
+    "textfiles",
+    "runs",
+    "prompts",
+    "stats",
+    "diff",
+    "graph",
+    "store",
+    "queries",
+    "export",
+)
+MAX_LINES = 400
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def unit(path: Path) -> str:
+    """The module or package of the first level a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Full names of the modules a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} line {node.lineno}: imports are absolute"
+            assert node.module
+            if node.module == "circuitgraph":
+                yield from (f"circuitgraph.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_imports_only_from_its_left(path: Path) -> None:
+    own = unit(path)
+    assert own in ORDER, f"place {own!r} in the import order (here and in CONTRIBUTING.md)"
+    for name in imported(path):
+        if name.startswith("circuitgraph."):
+            other = name.split(".")[1]
+            assert other == own or ORDER.index(other) < ORDER.index(own), f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_torch_is_imported_only_where_models_are(path: Path) -> None:
+    if not TORCH_ONLY_IN.fullmatch(path.relative_to(PACKAGE).as_posix()):
+        heavy = {"torch", "transformers", "transformer_lens", "peft"}
+        assert not heavy & {name.split(".")[0] for name in imported(path)}
+
+
+def test_table_paths_never_load_torch() -> None:
+    modules = ["circuitgraph.ingest.tables"] + [
+        "circuitgraph." + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
+        for path in SOURCES
+        if unit(path) in TORCH_FREE
+    ]
+    modules = [name.removesuffix(".__init__") for name in modules]
+    code = f"import sys, {', '.join(modules)}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_contributing_tells_the_same_import_order() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    told = re.search(r"```imports\n(.*?)```", text, re.DOTALL)
+    assert told
+    assert told[1].replace("|", " ").split() == [name for name in ORDER if "__" not in name]
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    everything = [*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in everything}
+    assert {path: n for path, n in lengths.items() if n > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_nothing_runs_what_it_reads(path: Path) -> None:
+    """No unpickling, no remote code, no evaluation."""
+    loaders = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    assert not loaders & {name.split(".")[0] for name in imported(path)}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        assert called not in ("eval", "exec", "torch.load", "pd.read_pickle"), called
+        for word in node.keywords:
+            if word.arg in ("trust_remote_code", "allow_pickle"):
+                assert ast.unparse(word.value) == "False", f"line {node.lineno}: {word.arg}"
+
+
+def test_no_file_tells_whose_machine_it_was_written_on() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    names = listed.stdout.decode().split("\0") if listed.returncode == 0 else []
+    for path in (ROOT / name for name in names if name):
+        if path.suffix in (".py", ".toml", ".md", ".txt", ".yaml", ".cypher") and path.is_file():
+            found = re.search(r"(?<![\w./-])/(home|root|work|Users)/\w+", path.read_text("utf-8"))
+            assert found is None, f"{path}: {found}"
