@@ -27,7 +27,7 @@ def edge_in_words(diff: Diff, rows: pd.DataFrame, per_scenario: pd.DataFrame) ->
     return "\n\n".join(parts)
 
 
-def _one_input(diff: Diff, index: int, row: dict[str, Any], per_scenario: pd.DataFrame) -> str:
+def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.DataFrame) -> str:
     arrow = "–" if diff.lens == "correlation" else "→"
     into = f" ({row['input']})" if row["input"] else ""
     lines = [
@@ -42,7 +42,7 @@ def _one_input(diff: Diff, index: int, row: dict[str, Any], per_scenario: pd.Dat
     return "\n".join(lines)
 
 
-def _numbers(diff: Diff, row: dict[str, Any]) -> str:
+def _numbers(diff: Diff, row: dict[Any, Any]) -> str:
     what = "Correlation within scenarios"
     if diff.lens == "effect":
         what = "Share of the overall effect"
@@ -55,7 +55,7 @@ def _numbers(diff: Diff, row: dict[str, Any]) -> str:
     )
 
 
-def _verdict(row: dict[str, Any]) -> str:
+def _verdict(row: dict[Any, Any]) -> str:
     why = f" ({row['reason']})" if row["reason"] else ""
     return f"Verdict: {row['verdict']}{why}: {_MEANING[row['verdict']]}."
 
@@ -73,7 +73,7 @@ def _scenarios(table: pd.DataFrame) -> str:
     )
 
 
-def _claim(diff: Diff, index: int, row: dict[str, Any]) -> list[str]:
+def _claim(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
     if row["verdict"] not in CLAIMS:
         return []
     lines = []
@@ -94,7 +94,7 @@ def _claim(diff: Diff, index: int, row: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _basis(diff: Diff, row: dict[str, Any]) -> str:
+def _basis(diff: Diff, row: dict[Any, Any]) -> str:
     return (
         f"Based on {row['n']} distinct prompts in {row['n_scenarios']} scenarios "
         f"(evidence {diff.summary['evidence']})."
