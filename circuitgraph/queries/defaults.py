@@ -1,0 +1,39 @@
+"""Defaults that are looked up: the words for them, and the query whose first row they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """The first row of a named query, one column of it.
+
+    Attributes
+    ----------
+    query, column : str
+        Which query, and which of its columns.
+    arguments : mapping
+        Fixed parameters of that query.
+    """
+
+    query: str
+    column: str
+    arguments: Mapping[str, str]
+
+
+PHRASES: Mapping[str, Phrase] = MappingProxyType(
+    {
+        "newest run": Phrase("runs", "id", {}),
+        "newest correlation run": Phrase("runs", "id", {"kind": "correlation"}),
+        "newest effect run": Phrase("runs", "id", {"kind": "effect"}),
+        "newest diff": Phrase("diffs", "id", {}),
+        "first run compared": Phrase("compared-runs", "run", {"side": "a"}),
+        "second run compared": Phrase("compared-runs", "run", {"side": "b"}),
+        "strongest component": Phrase("hubs", "component", {}),
+        "strongest source": Phrase("strongest-edges", "source", {}),
+        "strongest target": Phrase("strongest-edges", "target", {}),
+    }
+)

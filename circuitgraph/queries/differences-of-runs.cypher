@@ -1,0 +1,15 @@
+// Plain differences between two runs, edge by edge: numbers to look at, not claims.
+// first: run = first run compared | id, start of an id, or name of a run, or a variant
+// second: run = second run compared | id, start of an id, or name of a run, or a variant
+// limit: int = 50 | most rows
+MATCH (s:Component)-[x:CORRELATES|AFFECTS]->(t:Component)
+WHERE x.run = $first
+MATCH (s)-[y:CORRELATES|AFFECTS]->(t)
+WHERE y.run = $second AND coalesce(x.input, '') = coalesce(y.input, '')
+WITH s.name AS source, t.name AS target, x.input AS input, x.weight AS weight_first,
+     y.weight AS weight_second, y.weight - x.weight AS difference, x.key AS key
+WITH source, target, input, weight_first, weight_second, difference, key,
+     abs(coalesce(difference, 0.0)) AS size
+RETURN source, target, input, weight_first, weight_second, difference
+ORDER BY size DESC, source, target, key
+LIMIT $limit

@@ -1,0 +1,70 @@
+"""From what a user types to the run or diff that is meant."""
+
+from __future__ import annotations
+
+from circuitgraph.errors import UsageError
+from circuitgraph.store.protocol import Store
+
+_SHORTEST = 6
+"""Characters of an id that may stand for it."""
+
+
+def find_run(store: Store, text: str, kind: str = "") -> str:
+    """Id of the run that a text names.
+
+    Parameters
+    ----------
+    store : Store
+        The graph that is asked.
+    text : str
+        An id, the start of one, a run's name, or a variant (its newest run).
+    kind : str
+        Only runs of this kind, where given.
+
+    Raises
+    ------
+    UsageError
+        No run, or several, are meant.
+    """
+    rows = store.query(
+        "MATCH (r:Run) WHERE (r.id = $text OR r.name = $text OR r.variant = $text"
+        " OR ($prefix <> '' AND r.id STARTS WITH $prefix)) AND ($kind = '' OR r.kind = $kind)"
+        " RETURN r.id AS id, r.name AS name, r.variant AS variant"
+        " ORDER BY r.created DESC, id",
+        {"text": text, "prefix": _prefix(text), "kind": kind},
+    )
+    return _one(rows[["id", "name", "variant"]].values.tolist(), text, "run")
+
+
+def find_diff(store: Store, text: str) -> str:
+    """Id of the diff that a text names: an id, the start of one, or its name.
+
+    Raises
+    ------
+    UsageError
+        No diff, or several, are meant.
+    """
+    rows = store.query(
+        "MATCH (d:Diff) WHERE d.id = $text OR d.name = $text"
+        " OR ($prefix <> '' AND d.id STARTS WITH $prefix)"
+        " RETURN d.id AS id, d.name AS name ORDER BY d.created DESC, id",
+        {"text": text, "prefix": _prefix(text)},
+    )
+    return _one(rows[["id", "name"]].values.tolist(), text, "diff")
+
+
+def _prefix(text: str) -> str:
+    """A text that can only be the start of an id, else "" for none."""
+    return text if len(text) >= _SHORTEST and set(text) <= set("0123456789abcdef") else ""
+
+
+def _one(rows: list[list[str]], text: str, what: str) -> str:
+    """The newest whose id, else name, else variant is the text; else the one id it begins."""
+    for place in range(len(rows[0]) if rows else 0):
+        exact = [row[0] for row in rows if row[place] == text]
+        if exact:
+            return exact[0]
+    if len(rows) == 1:
+        return rows[0][0]
+    found = f"several {what}s" if rows else f"no {what}"
+    raise UsageError(f"{text[:60]!r} names {found}; `circuitgraph query {what}s` lists them")

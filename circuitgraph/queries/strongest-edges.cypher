@@ -1,0 +1,14 @@
+// The edges of a run with the largest weights, either sign.
+// run: run = newest run | id, start of an id, or name of a run, or a variant
+// source: string = '' | only edges from this component; '' for all
+// target: string = '' | only edges into this component; '' for all
+// limit: int = 25 | most rows
+MATCH (r:Run {id: $run})
+MATCH (s:Component)-[e:CORRELATES|AFFECTS]->(t:Component)
+WHERE e.run = $run AND ($source = '' OR s.name = $source) AND ($target = '' OR t.name = $target)
+WITH r.variant AS variant, r.kind AS kind, s.name AS source, t.name AS target,
+     e.input AS input, e.weight AS weight, e.low AS low, e.high AS high, e.p AS p,
+     e.q AS q, e.n AS n, abs(coalesce(e.weight, 0.0)) AS strength, e.key AS key
+RETURN source, target, kind, input, weight, low, high, p, q, n, variant
+ORDER BY strength DESC, source, target, key
+LIMIT $limit
