@@ -1,0 +1,1 @@
+"""Analyses of graphs that are safe on signed weights."""

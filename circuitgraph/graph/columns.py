@@ -1,0 +1,83 @@
+"""Columns of a table as plain Python values, and what a component's name says of it.
+
+Graph libraries and file formats know ``bool``, ``int``, ``float`` and ``str`` and
+nothing else: numpy scalars, pandas missing values and categories stop here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.components import parse
+from circuitgraph.errors import InputError
+
+Scalar = bool | int | float | str | None
+
+
+def plain_values(column: pd.Series) -> list[Scalar]:
+    """Values of a column as Python scalars; everything missing (NaN too) is None.
+
+    Parameters
+    ----------
+    column
+        Any column of booleans, numbers, strings or a mixture of them.
+
+    Returns
+    -------
+    list
+        One of ``bool``, ``int``, ``float``, ``str``, None for every row.
+
+    Raises
+    ------
+    InputError
+        A value is something else, such as a list.
+
+    Examples
+    --------
+    >>> plain_values(pd.Series([1.5, float("nan")]))
+    [1.5, None]
+    """
+    missing = column.isna().tolist()
+    rows = zip(column.tolist(), missing, strict=True)
+    return [None if gone else _scalar(v, column.name, i) for i, (v, gone) in enumerate(rows)]
+
+
+def _scalar(value: object, column: Hashable, row: int) -> Scalar:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise InputError(
+        f"column {column!r}, row {row + 1}: a {type(value).__name__} cannot be an attribute of "
+        "a graph; give text, numbers or booleans"
+    )
+
+
+def endpoints(edges: pd.DataFrame) -> list[str]:
+    """Every name that occurs as source or target, in order of first appearance."""
+    both = pd.concat([edges["source"].astype(object), edges["target"].astype(object)])
+    return [str(name) for name in pd.unique(both)]
+
+
+def node_table(names: Iterable[str]) -> pd.DataFrame:
+    """What the names of components say: one row each, in the order given.
+
+    Returns
+    -------
+    DataFrame
+        ``name``, ``kind`` (``head``, ``mlp``, ``other`` …), ``layer`` and ``head``
+        (``Int64``, missing where the name has none).
+    """
+    parts = [parse(name) for name in names]
+    return pd.DataFrame(
+        {
+            # Plain objects: pandas' own strings cannot hold lone surrogates.
+            "name": pd.Series([part.name for part in parts], dtype=object),
+            "kind": pd.Series([part.kind for part in parts], dtype=object),
+            "layer": pd.Series([part.layer for part in parts], dtype="Int64"),
+            "head": pd.Series([part.head for part in parts], dtype="Int64"),
+        }
+    )

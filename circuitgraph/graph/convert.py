@@ -1,0 +1,184 @@
+"""Tables of edges as igraph and networkx graphs, with typed attributes.
+
+The table is what ``edges`` or ``diff`` give: ``source``, ``target``, and any other
+columns, which become attributes of the edges under their own names. ``weight`` (of a
+run) and ``delta`` (of a diff) are signed: hand them to an algorithm through
+:class:`circuitgraph.graph.signed.SignedGraph` only, for igraph's PageRank and Leiden
+and networkx's Louvain take negative weights without a word and return nonsense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import igraph as ig
+import networkx as nx
+import numpy as np
+import pandas as pd
+
+from circuitgraph.errors import InputError
+from circuitgraph.graph.columns import endpoints, node_table, plain_values
+
+SHARED_INPUTS = ("", "all", "in")
+
+
+def is_directed(edges: pd.DataFrame) -> bool:
+    """Whether a table of edges makes a directed graph: any effect does.
+
+    Correlations alone are undirected. Where both kinds are in one graph, correlations
+    run from the earlier component to the later, as they are stored.
+    """
+    column = "lens" if "lens" in edges else "kind"
+    return bool((edges[column].astype(object) != "correlation").any())
+
+
+def edge_kinds(edges: pd.DataFrame) -> list[str]:
+    """A name for every edge that tells it from the others between the same nodes.
+
+    ``correlation``, ``effect`` or ``rewired``; with ``:q``, ``:k`` or ``:v`` behind it
+    where one input is meant, and with the estimator or lens where still two edges
+    would share source, target and name. Gephi merges such edges, networkx overwrites.
+
+    Raises
+    ------
+    InputError
+        The table holds the same edge twice.
+    """
+    base = edges["kind"].astype(object) if "kind" in edges else ["rewired"] * len(edges)
+    inputs = edges["input"].astype(object) if "input" in edges else [""] * len(edges)
+    kinds = [k if i in SHARED_INPUTS else f"{k}:{i}" for k, i in zip(base, inputs, strict=True)]
+    for column in ("estimator", "lens"):
+        if column in edges and _repeated(edges, kinds) is not None:
+            more = edges[column].astype(object)
+            kinds = [f"{k}:{m}" if m else k for k, m in zip(kinds, more, strict=True)]
+    row = _repeated(edges, kinds)
+    if row is not None:
+        source, target = edges["source"].iloc[row], edges["target"].iloc[row]
+        raise InputError(
+            f"the edge {source!r} → {target!r} ({kinds[row]}) is in the table twice; "
+            "give the edges of one variant, or of one diff"
+        )
+    return kinds
+
+
+def _repeated(edges: pd.DataFrame, kinds: list[str]) -> int | None:
+    """The first row that repeats an earlier one, or None."""
+    both = pd.concat([edges["source"].astype(object), edges["target"].astype(object)])
+    ends = pd.factorize(both)[0].reshape(2, -1)
+    if not is_directed(edges):
+        ends = np.sort(ends, axis=0)
+    keys = pd.DataFrame(
+        {
+            "source": ends[0],
+            "target": ends[1],
+            "kind": pd.factorize(pd.Series(kinds, dtype=object))[0],
+        }
+    )
+    rows = np.flatnonzero(keys.duplicated().to_numpy())
+    return int(rows[0]) if len(rows) else None
+
+
+def node_index(edges: pd.DataFrame, nodes: Iterable[str] | None) -> dict[str, int]:
+    """Place of every node: the names given, or else the ends of the edges.
+
+    Raises
+    ------
+    InputError
+        A name is given twice, or an edge ends at a name that is not given.
+    """
+    found = endpoints(edges)
+    names = found if nodes is None else list(nodes)
+    index = {name: i for i, name in enumerate(names)}
+    if len(index) < len(names):
+        raise InputError("the list of nodes names one of them twice; name each once")
+    for name in found:
+        if name not in index:
+            raise InputError(f"an edge ends at {name!r}, which is not among the nodes given")
+    return index
+
+
+def to_igraph(edges: pd.DataFrame, nodes: Iterable[str] | None = None) -> ig.Graph:
+    """An igraph graph of a table of edges.
+
+    Parameters
+    ----------
+    edges
+        Columns of ``edges`` or of a diff (or a part of its rows).
+    nodes
+        All components, so that those without edges are kept; default: the edges' ends.
+
+    Returns
+    -------
+    igraph.Graph
+        Vertices carry ``name``, ``kind``, ``layer``, ``head``; edges every other
+        column and ``relation`` (see :func:`edge_kinds`). Missing numbers are NaN in
+        columns of floats and None elsewhere.
+
+    Raises
+    ------
+    InputError
+        An edge twice, or an end that is not among the nodes.
+    """
+    index = node_index(edges, nodes)
+    table = node_table(index)
+    ends = [[index[name] for name in edges[end]] for end in ("source", "target")]
+    return ig.Graph(
+        n=len(index),
+        edges=list(zip(*ends, strict=True)),
+        directed=is_directed(edges),
+        vertex_attrs={column: plain_values(table[column]) for column in table},
+        edge_attrs=_edge_columns(edges),
+    )
+
+
+def _edge_columns(edges: pd.DataFrame) -> dict[str, list]:
+    columns: dict[str, list] = {"relation": edge_kinds(edges)}
+    for name in edges.columns.drop(["source", "target"]):
+        column = edges[name]
+        numeric = isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"
+        columns[name] = column.tolist() if numeric else plain_values(column)
+    return columns
+
+
+def to_networkx(
+    edges: pd.DataFrame, nodes: Iterable[str] | None = None
+) -> nx.MultiGraph | nx.MultiDiGraph:
+    """A networkx graph of a table of edges.
+
+    Parameters
+    ----------
+    edges, nodes
+        As for :func:`to_igraph`.
+
+    Returns
+    -------
+    networkx.MultiDiGraph or networkx.MultiGraph
+        Nodes are component names with ``kind``, ``layer``, ``head``; edges have the
+        key :func:`edge_kinds` gives them and every other column as an attribute. What
+        is missing has no attribute: networkx' writers fail on None.
+
+    Raises
+    ------
+    InputError
+        An edge twice, or an end that is not among the nodes.
+    """
+    graph: nx.MultiGraph = nx.MultiDiGraph() if is_directed(edges) else nx.MultiGraph()
+    table = node_table(node_index(edges, nodes))
+    for name, attributes in zip(table["name"], _records(table.drop(columns="name")), strict=True):
+        graph.add_node(name, **attributes)
+    rest = _records(edges.drop(columns=["source", "target"]))
+    ends = zip(edges["source"], edges["target"], edge_kinds(edges), rest, strict=True)
+    for source, target, kind, attributes in ends:
+        graph.add_edge(source, target, kind)
+        graph.edges[source, target, kind].update(attributes)
+    return graph
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    columns = [plain_values(table[name]) for name in table]
+    rows = zip(*columns, strict=True) if columns else [()] * len(table)
+    names = list(table.columns)
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if value is not None}
+        for row in rows
+    ]

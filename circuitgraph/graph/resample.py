@@ -1,0 +1,177 @@
+"""Bootstrap of strengths: how far would a hub's rank move with other prompts?
+
+Prompts of one scenario are paraphrases, so what is resampled is what varies within
+scenarios, in the amounts that match the standard errors of :mod:`circuitgraph.stats`:
+n − S draws of scores for correlations, and n_s − 1 draws within each scenario for means
+of effects (Rao & Wu), without which two prompts a scenario would look twice as sure as
+they are.
+
+References
+----------
+Efron, Tibshirani (1993). An introduction to the bootstrap.
+Rao, Wu (1988). Resampling inference with complex survey data. JASA 83.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.stats import rankdata
+
+from circuitgraph.stats.scenarios import chunks, counts
+
+LEVEL = 0.95
+
+
+def correlation_strengths(z: np.ndarray, df: int, samples: int, seed: int) -> np.ndarray:
+    """Strength of every component in resamples of the prompts.
+
+    Parameters
+    ----------
+    z
+        Standard scores within scenarios, float [n × c]; columns that do not vary are 0.
+    df
+        n − S, the number of draws.
+    samples
+        Number of resamples.
+    seed
+        Of the generator.
+
+    Returns
+    -------
+    ndarray
+        float64 [samples × c]: Σ_k |r_jk|, each correlation computed anew from the
+        resampled scores by one Gram product.
+    """
+    n, size = z.shape
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(max(df, 1), np.full(n, 1 / n), size=samples)
+    strengths = np.empty((samples, size))
+    for b, times in enumerate(drawn):
+        rows = times > 0
+        weighted = z[rows] * np.sqrt(times[rows])[:, None]
+        length = np.sqrt(np.einsum("ij,ij->j", weighted, weighted))
+        weighted /= np.where(length > 0, length, 1.0)
+        gram = weighted.T @ weighted
+        np.abs(gram, out=gram)
+        strengths[b] = gram.sum(0) - np.diag(gram)
+    return strengths
+
+
+def effect_strengths(
+    effects: np.ndarray, prompt_weights: np.ndarray, ends: np.ndarray, nodes: int
+) -> np.ndarray:
+    """Strength of every component, in and out together, in resamples of the prompts.
+
+    Parameters
+    ----------
+    effects
+        Effects of every edge, float [n × e].
+    prompt_weights
+        What each prompt counts in each resample, float [samples × n]; signs of
+        alignment included.
+    ends
+        Source and target of every edge, int [2 × e].
+    nodes
+        Number of components.
+
+    Returns
+    -------
+    ndarray
+        float64 [samples × nodes]; one GEMM per block of edges.
+    """
+    strengths = np.zeros((len(prompt_weights), nodes))
+    for part in chunks(effects.shape[1]):
+        size = np.abs(weighted_sums(effects[:, part], prompt_weights))
+        rows = np.arange(size.shape[1])
+        cells = (np.ones(2 * len(rows)), (np.tile(rows, 2), ends[:, part].ravel()))
+        strengths += size @ csr_array(cells, shape=(len(rows), nodes))
+    return strengths
+
+
+def weighted_sums(effects: np.ndarray, prompt_weights: np.ndarray) -> np.ndarray:
+    """Σᵢ weight × effect, float64 [samples × e]; 0 for an edge not finite everywhere."""
+    values = np.asarray(effects, np.float64)
+    return prompt_weights @ np.where(np.isfinite(values).all(0), values, 0.0)
+
+
+def balanced_weights(scenarios: np.ndarray) -> np.ndarray:
+    """Weights of prompts whose sums of effects are means over scenarios, float64 [1 × n]."""
+    size = counts(scenarios)
+    return (1 / (size[scenarios] * len(size)))[None, :]
+
+
+def balanced_draws(scenarios: np.ndarray, samples: int, seed: int) -> np.ndarray:
+    """Weights of prompts whose sums of effects are resampled means over scenarios.
+
+    Each scenario of n_s prompts is drawn from n_s − 1 times and counts 1/S. A scenario
+    of one prompt borrows a deviation from the other scenarios, as its variance does in
+    :func:`circuitgraph.stats.scenarios.balanced_variance`.
+
+    Parameters
+    ----------
+    scenarios
+        Codes 0 … S−1, int [n].
+    samples, seed
+        Number of resamples; seed of the generator.
+
+    Returns
+    -------
+    ndarray
+        float64 [samples × n], rows with sum 1.
+    """
+    rng = np.random.default_rng(seed)
+    size = counts(scenarios)
+    weights = np.zeros((samples, len(scenarios)))
+    for code, many in enumerate(size):
+        members = np.flatnonzero(scenarios == code)
+        draws = max(many - 1, 1)
+        drawn = rng.multinomial(draws, np.full(many, 1 / many), size=samples)
+        weights[:, members] = drawn / (draws * len(size))
+    lent = np.flatnonzero(size[scenarios] > 1)
+    for _ in range(int((size == 1).sum()) if len(lent) else 0):
+        weights += _deviation(scenarios, lent, rng.choice(lent, samples)) / len(size)
+    return weights
+
+
+def _deviation(scenarios: np.ndarray, lent: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Weights that give a chosen prompt's deviation from its scenario, for each resample."""
+    members = (scenarios[None, :] == scenarios[chosen][:, None]).astype(float)
+    deviation = -members / members.sum(1, keepdims=True)
+    deviation[np.arange(len(chosen)), chosen] += 1.0
+    n, s = len(lent), len(np.unique(scenarios[lent]))
+    return deviation * np.sqrt(n / (n - s))
+
+
+def rank_intervals(
+    observed: np.ndarray, resampled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ranks by strength, 1 for the strongest, and where they lie in 95% of resamples.
+
+    Parameters
+    ----------
+    observed
+        Strengths, float [c].
+    resampled
+        Strengths in resamples, float [samples × c].
+
+    Returns
+    -------
+    rank, low, high
+        int [c] each. Components of equal strength share the best rank they could have;
+        the interval spans all ranks they could have, and holds ``rank`` always.
+    """
+    rank = _ranks(observed, "min")
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    if len(resampled) == 0:
+        return rank, np.ones_like(rank), np.full_like(rank, len(rank))
+    low = np.quantile(_ranks(resampled, "min"), tails[0], axis=0, method="lower")
+    high = np.quantile(_ranks(resampled, "max"), tails[1], axis=0, method="higher")
+    return rank, np.minimum(low, rank), np.maximum(high, _ranks(observed, "max"))
+
+
+def _ranks(strengths: np.ndarray, method: Literal["min", "max"]) -> np.ndarray:
+    """Competition ranks, strongest first; equal in single precision is equal."""
+    return rankdata(-strengths.astype(np.float32), method=method, axis=-1).astype(int)
