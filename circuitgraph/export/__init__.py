@@ -1,0 +1,54 @@
+"""Graphs as files for Gephi, Cytoscape, networkx and igraph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from circuitgraph.errors import InputError, UsageError
+from circuitgraph.export.cx2 import write_cx2
+from circuitgraph.export.gephi_csv import write_gephi_csv
+from circuitgraph.export.gexf import write_gexf
+from circuitgraph.export.graphml import write_graphml
+from circuitgraph.export.model import ExportGraph
+
+FORMATS = ("gexf", "graphml", "csv", "cx2")
+
+__all__ = ["FORMATS", "ExportGraph", "export_graph"]
+
+
+def export_graph(graph: ExportGraph, format: str, path: str | Path) -> list[Path]:
+    """Write a graph in one of the formats.
+
+    Parameters
+    ----------
+    graph
+        From :meth:`ExportGraph.from_runs` or :meth:`ExportGraph.from_diff`.
+    format
+        ``gexf``, ``graphml``, ``cx2`` (one file each) or ``csv`` (``nodes.csv`` and
+        ``edges.csv`` in the folder ``path``).
+    path
+        The file, or for ``csv`` the folder.
+
+    Returns
+    -------
+    list of Path
+        The files written; each appears only when whole.
+
+    Raises
+    ------
+    UsageError
+        Unknown format, or a folder where a file is asked for.
+    InputError
+        The files cannot be written.
+    """
+    path = Path(path)
+    writers = {"gexf": write_gexf, "graphml": write_graphml, "cx2": write_cx2}
+    if format not in FORMATS:
+        raise UsageError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
+    if format == "csv":
+        return write_gephi_csv(graph, path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name the file to write, such as graph.{format}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+    return [writers[format](graph, path)]

@@ -1,0 +1,120 @@
+"""CX2, the JSON of Cytoscape and NDEx.
+
+References
+----------
+Cytoscape Exchange Format specification, version 2, https://cytoscape.org/cx
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from circuitgraph.export.files import write_lines
+from circuitgraph.export.gexf import NEGATIVE, POSITIVE
+from circuitgraph.export.model import ExportGraph
+from circuitgraph.export.text import Column, typed_columns
+
+
+def write_cx2(graph: ExportGraph, path: Path) -> Path:
+    """Write one CX2 file.
+
+    Parameters
+    ----------
+    graph
+        What to write. The relation of an edge is its ``interaction``, as Cytoscape
+        calls it; y grows downwards there and is turned over. JSON knows no infinity,
+        so an infinite value is left out like a missing one.
+    path
+        The file; replaced in one step.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    return write_lines(path, _lines(graph))
+
+
+def _lines(graph: ExportGraph) -> Iterator[str]:
+    nodes = typed_columns(graph.nodes.drop(columns=["x", "y"]))
+    table = graph.edges.drop(columns=["source", "target"])
+    edges = typed_columns(table.rename(columns={"relation": "interaction"}))
+    own = {"name": graph.name, "description": graph.description, "directed": graph.directed}
+    kinds = {"name": "string", "description": "string", "directed": "boolean"}
+    declared = {
+        "networkAttributes": {name: {"d": kind} for name, kind in kinds.items()},
+        "nodes": {column.title: {"d": column.type} for column in nodes},
+        "edges": {column.title: {"d": column.type} for column in edges},
+    }
+    counts = {
+        "attributeDeclarations": 1,
+        "networkAttributes": 1,
+        "nodes": len(graph.nodes),
+        "edges": len(graph.edges),
+        "visualProperties": 1,
+    }
+    yield '[{"CXVersion":"2.0","hasFragments":false},\n'
+    yield from _aspect("metaData", ({"name": k, "elementCount": n} for k, n in counts.items()))
+    yield from _aspect("attributeDeclarations", [declared])
+    yield from _aspect("networkAttributes", [own])
+    yield from _aspect("nodes", _nodes(graph.nodes, nodes))
+    yield from _aspect("edges", _edges(graph, edges))
+    yield from _aspect("visualProperties", [_style(graph)])
+    yield '{"status":[{"success":true,"error":""}]}]\n'
+
+
+def _aspect(name: str, elements: Iterable[dict]) -> Iterator[str]:
+    yield f'{{"{name}":['
+    between = "\n"
+    for element in elements:
+        yield between + json.dumps(element, allow_nan=False, separators=(",", ":"))
+        between = ",\n"
+    yield "]},\n"
+
+
+def _nodes(table: pd.DataFrame, columns: list[Column]) -> Iterator[dict]:
+    for row, (x, y) in enumerate(zip(table["x"].tolist(), table["y"].tolist(), strict=True)):
+        yield {"id": row, "x": x, "y": 0.0 - y, "v": _values(columns, row)}
+
+
+def _edges(graph: ExportGraph, columns: list[Column]) -> Iterator[dict]:
+    place = {name: i for i, name in enumerate(graph.nodes["name"])}
+    ends = zip(graph.edges["source"].tolist(), graph.edges["target"].tolist(), strict=True)
+    for row, (source, target) in enumerate(ends):
+        v = _values(columns, row)
+        yield {"id": row, "s": place[source], "t": place[target], "v": v}
+
+
+def _values(columns: list[Column], row: int) -> dict:
+    values = {column.title: column.values[row] for column in columns}
+    return {
+        title: value
+        for title, value in values.items()
+        if value is not None and not (isinstance(value, float) and math.isinf(value))
+    }
+
+
+def _style(graph: ExportGraph) -> dict:
+    """Names on the nodes, colour by sign, arrows where direction counts."""
+    colours = [
+        {"v": sign, "vp": "#{:02X}{:02X}{:02X}".format(*colour)}
+        for sign, colour in ((1, POSITIVE), (-1, NEGATIVE))
+    ]
+    colour = {"type": "DISCRETE", "definition": {"attribute": "sign", "map": colours}}
+    label = {"type": "PASSTHROUGH", "definition": {"attribute": "name", "type": "string"}}
+    arrow = "triangle" if graph.directed else "none"
+    return {
+        "default": {"edge": {"EDGE_TARGET_ARROW_SHAPE": arrow}, "node": {}, "network": {}},
+        "nodeMapping": {"NODE_LABEL": label},
+        "edgeMapping": {"EDGE_LINE_COLOR": colour},
+    }

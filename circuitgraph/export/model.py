@@ -1,0 +1,162 @@
+"""What is exported: one record, made from runs or from a diff, written by any format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.components import in_order
+from circuitgraph.errors import UsageError
+from circuitgraph.export.layout import positions
+from circuitgraph.graph.columns import endpoints, node_table
+from circuitgraph.graph.convert import edge_kinds, is_directed
+from circuitgraph.runs import Run
+from circuitgraph.stats.summaries import edge_table
+
+if TYPE_CHECKING:
+    from circuitgraph.diff.record import Diff
+
+Rows = Literal["claims", "testable", "all"]
+RESERVED = ("source", "target", "relation", "weight", "signed", "sign")
+
+
+@dataclass(frozen=True)
+class ExportGraph:
+    """A graph ready to be written.
+
+    Attributes
+    ----------
+    name
+        Of the variant or of the diff.
+    directed
+        True as soon as one edge is an effect: Gephi drops one of a directed and an
+        undirected edge between the same nodes, so correlations are then written from
+        the earlier component to the later.
+    nodes
+        ``name``, ``kind``, ``layer``, ``head``, ``x``, ``y``.
+    edges
+        ``source``, ``target``; ``relation`` (what tells parallel edges apart, the
+        ``kind`` of GEXF); ``weight`` = size of the signed value, above 0; ``signed``;
+        ``sign`` (1 or -1); then every other column of the table.
+    dropped
+        Edges left out because their value is 0 or undefined: Gephi cannot import a
+        weight of 0.
+    """
+
+    name: str
+    directed: bool
+    nodes: pd.DataFrame
+    edges: pd.DataFrame
+    dropped: int
+
+    @classmethod
+    def from_runs(
+        cls, runs: Sequence[Run], tables: Sequence[pd.DataFrame] | None = None
+    ) -> ExportGraph:
+        """The graph of one variant: the edges of its correlation and effect runs.
+
+        Parameters
+        ----------
+        runs
+            Runs of one variant.
+        tables
+            Their tables of edges, where already at hand.
+
+        Raises
+        ------
+        UsageError
+            No run, or runs of several variants: each is a file of its own.
+        InputError
+            Two runs hold the same edge measured the same way.
+        """
+        names = list(dict.fromkeys(run.variant.name for run in runs))
+        if len(names) != 1:
+            raise UsageError(
+                f"one file holds one variant, not {len(names)} ({', '.join(names[:3])}); "
+                "export them one by one, or export a diff"
+            )
+        parts = tables if tables is not None else [edge_table(run) for run in runs]
+        nodes = [name for run in runs for name in run.components]
+        return cls.from_table(names[0], pd.concat(parts, ignore_index=True), "weight", nodes)
+
+    @classmethod
+    def from_diff(cls, diff: Diff, rows: Rows = "claims") -> ExportGraph:
+        """The graph of a diff: one edge a row, of weight |delta|, with its verdict.
+
+        Parameters
+        ----------
+        diff
+            Any lens.
+        rows
+            ``claims`` (default), ``testable`` (all but ``not_testable``) or ``all``.
+            All components are nodes in every case.
+        """
+        table = {
+            "claims": diff.claims,
+            "testable": diff.table[diff.table["verdict"].astype(object) != "not_testable"],
+            "all": diff.table,
+        }[rows]
+        return cls.from_table(diff.name, table, "delta", endpoints(diff.table))
+
+    @classmethod
+    def from_table(
+        cls, name: str, table: pd.DataFrame, value: str, nodes: Iterable[str] = ()
+    ) -> ExportGraph:
+        """A graph from any table of edges.
+
+        Parameters
+        ----------
+        name
+            Title of the graph.
+        table
+            ``source``, ``target``, ``kind`` (or the columns of a diff), ``value`` and
+            any other columns.
+        value
+            The signed column that becomes the weight.
+        nodes
+            Components to show even without edges.
+
+        Raises
+        ------
+        InputError
+            The same edge twice.
+        """
+        names = in_order({*nodes, *endpoints(table)})
+        places = np.array(positions(names), dtype=float).reshape(-1, 2)
+        shown = node_table(names).assign(x=places[:, 0], y=places[:, 1])
+        signed = table[value].to_numpy(dtype=float)
+        kept = np.isfinite(signed) & (signed != 0)
+        edges = _edges(table, edge_kinds(table), value)
+        dropped = int((~kept).sum())
+        return cls(name, is_directed(table), shown, edges[kept].reset_index(drop=True), dropped)
+
+    @property
+    def description(self) -> str:
+        """One line for readers of the file."""
+        left_out = f"; {self.dropped} edges of value 0 or undefined left out"
+        return (
+            f"{self.name}: {len(self.nodes)} components, {len(self.edges)} edges; "
+            f"weight is the size of the signed value{left_out if self.dropped else ''}"
+        )
+
+
+def _edges(table: pd.DataFrame, kinds: list[str], value: str) -> pd.DataFrame:
+    signed = table[value].to_numpy(dtype=float)
+    shown = pd.DataFrame(
+        {
+            "source": table["source"].astype(object).reset_index(drop=True),
+            "target": table["target"].astype(object).reset_index(drop=True),
+            "relation": pd.Series(kinds, dtype=object),
+            "weight": np.abs(signed),
+            "signed": signed,
+            "sign": np.where(signed < 0, -1, 1),
+        }
+    )
+    rest = table.drop(columns=["source", "target"] + ["weight"] * (value == "weight"))
+    clash = [name for name in rest.columns if name in RESERVED]
+    rest = rest.rename(columns={name: f"{name}_" for name in clash})
+    return pd.concat([shown, rest.reset_index(drop=True)], axis=1)

@@ -1,0 +1,126 @@
+"""What becomes of runs and diffs on the way into a file."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from circuitgraph.components import Edge
+from circuitgraph.diff.record import COLUMNS, Diff
+from circuitgraph.errors import InputError, UsageError
+from circuitgraph.export import ExportGraph
+from circuitgraph.runs import Method, Run, RunPrompt, Variant
+
+
+def make_run(kind: str, name: str = "base", **parts) -> Run:
+    """A run of four prompts in two scenarios."""
+    prompts = tuple(RunPrompt(str(i), str(i % 2), direction=1) for i in range(4))
+    return Run(
+        id=f"{name} {kind}",
+        variant=Variant(name, "", "", "", "toy", "toy", 2, 1, 1, 0, name),
+        method=Method(kind),
+        prompts=prompts,
+        prompts_fingerprint="same",
+        duplicates=0,
+        components=parts.get("components", ()),
+        edges=parts.get("edges", ()),
+        self_check={},
+        versions={},
+        seed=0,
+        created="",
+        _arrays={k: np.asarray(v, np.float32) for k, v in parts["arrays"].items()},
+    )
+
+
+def correlation_run(name: str = "base") -> Run:
+    activity = [[0, 0, 5], [0, 1, 5], [1, -1, 5], [2, -3, 5]]
+    names = ("L0H0", "L0_MLP", "L1H0")
+    return make_run("correlation", name, components=names, arrays={"activity": activity})
+
+
+def effect_run(name: str = "base") -> Run:
+    edges = (Edge("L0H0", "L0_MLP", "in"), Edge("L0H0", "L1H0", "all"))
+    effects = [[1, 0], [2, 0], [3, 0], [4, 0]]
+    return make_run(
+        "effect", name, edges=edges, arrays={"effects": effects, "totals": [1, 1, 1, 1]}
+    )
+
+
+def test_a_variant_is_one_graph_of_both_kinds_and_then_directed():
+    graph = ExportGraph.from_runs([correlation_run(), effect_run()])
+    assert graph.name == "base"
+    assert graph.directed
+    assert graph.nodes["name"].tolist() == ["L0H0", "L0_MLP", "L1H0"]
+    assert graph.edges[["source", "target", "relation"]].values.tolist() == [
+        ["L0H0", "L0_MLP", "correlation"],
+        ["L0H0", "L0_MLP", "effect"],
+    ]
+    assert graph.edges["signed"].tolist() == [pytest.approx(-1.0, abs=0.2), 2.5]
+
+
+def test_correlations_alone_are_undirected_and_undefined_edges_counted():
+    graph = ExportGraph.from_runs([correlation_run()])
+    assert not graph.directed
+    assert len(graph.edges) == 1
+    assert graph.dropped == 2  # L1H0 never varies, so its correlations are undefined
+    assert "2 edges of value 0 or undefined left out" in graph.description
+    assert "L1H0" in graph.nodes["name"].tolist()
+
+
+def test_two_variants_are_two_files():
+    with pytest.raises(UsageError, match=r"one file holds one variant, not 2 \(base, tuned\)"):
+        ExportGraph.from_runs([correlation_run(), correlation_run("tuned")])
+    with pytest.raises(UsageError, match="not 0"):
+        ExportGraph.from_runs([])
+
+
+def test_the_same_run_twice_is_refused():
+    with pytest.raises(InputError, match="'L0H0' → 'L0_MLP' .* is in the table twice"):
+        ExportGraph.from_runs([effect_run(), effect_run()])
+
+
+def diff_of(verdicts: list[str], lens: str = "effect") -> Diff:
+    rows = len(verdicts)
+    table = pd.DataFrame({column: ["x"] * rows for column in COLUMNS}).assign(
+        source=pd.Categorical(["L0H0"] * rows),
+        target=pd.Categorical([f"L1H{i}" for i in range(rows)]),
+        input="all",
+        lens=lens,
+        delta=[0.25, -0.5, np.nan][:rows],
+        weight_a=0.125,
+        verdict=pd.Categorical(verdicts),
+    )
+    claims = table[table["verdict"].isin(["rewired", "sign_flip"])]
+    return SimpleNamespace(name="A → B", table=table, claims=claims)
+
+
+def test_a_diff_shows_its_claims_among_all_components():
+    diff = diff_of(["rewired", "unchanged", "not_testable"])
+    graph = ExportGraph.from_diff(diff)
+    assert graph.name == "A → B"
+    assert graph.directed
+    assert len(graph.nodes) == 4
+    row = graph.edges.iloc[0]
+    assert (row["relation"], row["weight"], row["signed"], row["sign"]) == (
+        "rewired",
+        0.25,
+        0.25,
+        1,
+    )
+    assert (row["delta"], row["weight_a"], row["verdict"]) == (0.25, 0.125, "rewired")
+
+
+def test_rows_of_a_diff_can_be_chosen():
+    diff = diff_of(["rewired", "unchanged", "not_testable"])
+    assert len(ExportGraph.from_diff(diff, "testable").edges) == 2
+    everything = ExportGraph.from_diff(diff, "all")
+    assert (len(everything.edges), everything.dropped) == (2, 1)
+    assert not ExportGraph.from_diff(diff_of(["rewired"], "correlation")).directed
+
+
+def test_a_diff_without_claims_is_a_graph_without_edges():
+    graph = ExportGraph.from_diff(diff_of(["unchanged"]))
+    assert (len(graph.nodes), len(graph.edges), graph.dropped) == (2, 0, 0)
