@@ -14,7 +14,7 @@ import numpy as np
 from circuitgraph.diff.effect import Shares
 from circuitgraph.diff.match import Matched
 from circuitgraph.stats import triangle
-from circuitgraph.stats.correlations import pooled_correlation
+from circuitgraph.stats.correlations import ZERO, unit_columns
 from circuitgraph.stats.scenarios import balanced_mean, chunks
 
 THRESHOLDS = (0.3, 0.5, 0.7)
@@ -29,32 +29,31 @@ def correlation_yardstick(matched: Matched, seed: int) -> dict[str, Any]:
     the published practice of thresholding |Δr| would report.
     """
     draws = max(1, min(DRAWS, _WORK // max(triangle.n_pairs(len(matched.components)), 1)))
-    pooled = _mean_pooled(matched.a)
-    observed = _count_changes(pooled, _mean_pooled(matched.b))
+    observed = _count_changes(_unit(matched.a), _unit(matched.b))
     rng = np.random.default_rng(seed)
     again = []
     for _ in range(draws):
         left, right = (bootstrap_rows(matched.scenarios, rng) for _ in range(2))
-        pair = [_mean_pooled([x[rows] for x in matched.a]) for rows in (left, right)]
-        again.append(_count_changes(*pair))
+        again.append(_count_changes(*(_unit(matched.a, rows) for rows in (left, right))))
     names = [f"{t:g}" for t in THRESHOLDS] + ["sign_flips"]
     return _record(names, again, observed, seed)
 
 
-def _mean_pooled(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    total = pooled_correlation(arrays[0])
-    for array in arrays[1:]:
-        total += pooled_correlation(array)
-    return total / len(arrays)
+def _unit(arrays: Sequence[np.ndarray], rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """Columns whose products are the plain correlations, averaged over variants."""
+    return np.vstack([unit_columns(x[rows]) for x in arrays]) / np.sqrt(len(arrays))
 
 
-def _count_changes(r_a: np.ndarray, r_b: np.ndarray) -> list[int]:
+def _count_changes(a: np.ndarray, b: np.ndarray) -> list[int]:
     """Pairs with |Δr| at each threshold, then pairs of opposite sign."""
-    with np.errstate(invalid="ignore"):
-        size = np.abs(r_b - r_a)
-        counts = [int(np.count_nonzero(size >= threshold)) // 2 for threshold in THRESHOLDS]
-        flipped = ((r_a > 0) & (r_b < 0)) | ((r_a < 0) & (r_b > 0))
-    return [*counts, int(np.count_nonzero(flipped)) // 2]
+    total = np.zeros(len(THRESHOLDS) + 1, int)
+    for rows, columns, _, mask in triangle.blocks(a.shape[1]):
+        r_a, r_b = (x[:, rows].T @ x[:, columns] for x in (a, b))
+        change = np.abs(r_b - r_a)
+        flipped = ((r_a >= ZERO) & (r_b <= -ZERO)) | ((r_a <= -ZERO) & (r_b >= ZERO))
+        hits = (*(change >= threshold for threshold in THRESHOLDS), flipped)
+        total += [np.count_nonzero(hit & mask) for hit in hits]
+    return total.tolist()
 
 
 def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]:

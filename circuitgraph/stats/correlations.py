@@ -23,17 +23,22 @@ def pooled_correlation(activity: np.ndarray) -> np.ndarray:
     float64 [c × c]
         |r| < 1e-9 is 0; NaN where a component does not vary or is not finite.
     """
+    unit = unit_columns(activity)
+    r = unit.T @ unit
+    r[np.abs(r) < ZERO] = 0.0
+    return np.clip(r, -1, 1, out=r)
+
+
+def unit_columns(activity: np.ndarray) -> np.ndarray:
+    """Centred columns of length 1, whose products are correlations; float64 [n × c].
+
+    NaN where a component does not vary or is not finite.
+    """
     values = np.asarray(activity, np.float64)
     centred = values - values.mean(0)
     size = np.sqrt(np.einsum("ij,ij->j", centred, centred))
     floor = FLOAT32_NOISE * np.sqrt(len(values)) * np.abs(values).max(0, initial=0.0)
-    dead = ~(size > floor)
-    unit = np.where(dead, 0.0, centred / np.where(dead, 1.0, size))
-    r = np.clip(unit.T @ unit, -1, 1)
-    r[np.abs(r) < ZERO] = 0.0
-    r[dead, :] = np.nan
-    r[:, dead] = np.nan
-    return r
+    return centred / np.where(size > floor, size, np.nan)
 
 
 def atanh_error(scores: Scores, r: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.special import gammaln, stdtr
+
+from circuitgraph.stats.scenarios import chunks
 
 _FEW = 1 << 15
 _STEP = 1 / 64
@@ -20,25 +24,44 @@ def t_tail(t: np.ndarray, df: float | np.ndarray) -> np.ndarray:
     """
     if np.ndim(df) or t.size < _FEW or not 1 <= float(df) < np.inf:
         return stdtr(df, -t)
-    knots = np.arange(int(_REACH / _STEP) + 1) * _STEP
-    tail = stdtr(df, -knots)
-    height = np.log(tail)
-    slope = -_density(knots, float(df)) / tail * _STEP
-    out = np.exp(_hermite(np.minimum(np.abs(t), _REACH) / _STEP, height, slope))
-    far = np.abs(t) >= _REACH - _STEP
-    out[far] = stdtr(df, -np.abs(t[far]))
-    return np.where(t < 0, 1 - out, out)
+    curve = _Curve.of(float(df))
+    out = np.empty(t.shape)
+    for part in chunks(t.size, _FEW):  # small enough for the cache
+        out[part] = curve.tail(t[part])
+    return out
 
 
-def _hermite(x: np.ndarray, height: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Piecewise cubic through values and slopes at 0, 1, 2 …; NaN stays NaN."""
-    with np.errstate(invalid="ignore"):
-        left = np.clip(np.nan_to_num(x), 0, len(height) - 2).astype(np.int32)
-    u = x - left
-    rise = height[1:] - height[:-1]
-    c2 = (3 * rise - 2 * slope[:-1] - slope[1:])[left]
-    c3 = (slope[:-1] + slope[1:] - 2 * rise)[left]
-    return height[left] + u * (slope[left] + u * (c2 + u * c3))
+@dataclass(frozen=True)
+class _Curve:
+    """ln P(T ≥ t) as a cubic between knots: height + u(slope + u(c2 + u·c3))."""
+
+    df: float
+    height: np.ndarray
+    slope: np.ndarray
+    c2: np.ndarray
+    c3: np.ndarray
+
+    @classmethod
+    def of(cls, df: float) -> _Curve:
+        knots = np.arange(round(_REACH / _STEP) + 1) * _STEP
+        tail = stdtr(df, -knots)
+        height = np.log(tail)
+        slope = -_density(knots, df) / tail * _STEP
+        rise = np.diff(height)
+        left, right = slope[:-1], slope[1:]
+        return cls(df, height[:-1], left, 3 * rise - 2 * left - right, left + right - 2 * rise)
+
+    def tail(self, t: np.ndarray) -> np.ndarray:
+        size = np.abs(t)
+        x = np.fmin(size, _REACH - _STEP / 2) / _STEP  # fmin: NaN gets any place for now
+        k = x.astype(np.int32)
+        u = x - k
+        cubic = u * (self.slope[k] + u * (self.c2[k] + u * self.c3[k]))
+        out = np.exp(self.height[k] + cubic)
+        out = np.where(t < 0, 1 - out, out)
+        odd = ~(size < _REACH - _STEP)
+        out[odd] = stdtr(self.df, -t[odd])
+        return out
 
 
 def _density(t: np.ndarray, df: float) -> np.ndarray:
