@@ -76,6 +76,7 @@ class Workspace:
         recipe: str = "",
         edges: Sequence[str] | None = None,
         split_inputs: bool = False,
+        load: bool = True,
         **options: Any,
     ) -> list[Run]:
         """Measure one variant on a prompt set and put its graph into the store.
@@ -88,6 +89,7 @@ class Workspace:
             recipe: shared by variants trained alike with other seeds.
             edges: ``correlation``, ``effect`` or both; None takes what the file allows.
             split_inputs: effects of q, k and v one by one.
+            load: put the graph into the store now; else the next query or diff does.
             **options: ``estimator``, ``granularity``, ``activity``, ``ablation``,
                 ``chat_template``, ``batch_size``; see ``ingest.jobs.Request``.
 
@@ -113,7 +115,8 @@ class Workspace:
         )
         self._require_same(loaded.variant)
         runs = ingest_model(loaded, read, request, self.runs_folder, self.reporter)
-        self.sync()
+        if load:
+            self.sync()
         return runs
 
     def ingest_table(self, path: str | os.PathLike[str], *, name: str, recipe: str = "") -> Run:

@@ -70,8 +70,9 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(family: str, folder: Path, seed: int = 0, gain: float = 4.0) -> Path:
-    """A random model folder; ``gain`` widens the weights so that effects are not tiny."""
+def make_model(family: str, folder: Path, seed: int = 0) -> Path:
+    """A random model folder with weights widened so that effects are not tiny."""
+    gain = 9.0 if family == "gpt2" else 4.0
     torch.manual_seed(seed)
     hf = AutoModelForCausalLM.from_config(
         CONFIGS[family](), dtype=torch.float32, attn_implementation="eager"

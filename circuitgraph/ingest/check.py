@@ -156,8 +156,8 @@ def _model_lines(report: ModelReport, rows: int) -> list[str]:
     if report.unequal:
         shown = ", ".join(map(str, report.unequal[:8]))
         lines.append(
-            f"PROBLEM: prompt and corrupt differ in length on {len(report.unequal)} lines ({shown}); "
-            "pad the wording, or ingest with --ablation mean"
+            f"PROBLEM: prompt and corrupt differ in length on {len(report.unequal)} lines "
+            f"({shown}); pad the wording, or ingest with --ablation mean"
         )
     if report.moved is not None:
         lines.append(

@@ -53,6 +53,7 @@ def _encoded(prompts: Sequence[RunPrompt], tokenizer: Any, chat: bool) -> tuple[
     return encode(PromptSet(texts, "the run's prompts"), tokenizer, chat_template=chat).prompts
 
 
+@torch.no_grad()
 def weight_change(a: Any, b: Any) -> float:
     """‖W_B − W_A‖ / ‖W_A‖ over all parameters (Frobenius)."""
     other = dict(b.named_parameters())

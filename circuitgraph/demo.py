@@ -1,0 +1,181 @@
+"""The demo: 26 real models ingested, the telling pairs compared, a page at the end."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from circuitgraph.diff.record import Diff
+from circuitgraph.errors import InputError
+from circuitgraph.progress import Reporter
+from circuitgraph.report.page import Section, write_page
+from circuitgraph.workspace import Workspace
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "ipd"
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the demo found.
+
+    Attributes:
+        recipes: deontological against utilitarian training, four seeds each.
+        naive: the same two seeds through the correlation lens, for the bare cut.
+        seeds: two seeds of one recipe.
+        null: the base and its fine-tune on its own answers.
+        only_l2: the base and a variant whose layer-2 MLP alone was trained.
+        hubs: ranks of every component in the two variants.
+    """
+
+    recipes: Diff
+    naive: Diff
+    seeds: Diff
+    null: Diff
+    only_l2: Diff
+    hubs: pd.DataFrame
+
+
+def run_demo(out: Path, reporter: Reporter) -> list[str]:
+    """Ingest the example's variants, compare, write ``index.html``; five lines to print.
+
+    Args:
+        out: a folder; ``out/workspace`` holds runs and graph, and a second demo
+            finds them there.
+
+    Raises:
+        InputError: the examples are not there (they come with a checkout).
+    """
+    if not (EXAMPLES / "prompts.jsonl").is_file():
+        raise InputError(
+            f"{EXAMPLES}: the demo's models are not there; run make demo in a checkout"
+        )
+    workspace = Workspace(out / "workspace", reporter=reporter)
+    ingest_examples(workspace, reporter)
+    story = tell(workspace)
+    page = out / "index.html"
+    write_page("What did moral fine-tuning rewire?", _lead(story), _sections(story), page)
+    return five_lines(story, workspace, page)
+
+
+def ingest_examples(workspace: Workspace, reporter: Reporter) -> None:
+    """The base and its variants; seeds of one recipe share its name."""
+    variants = sorted(p for p in (EXAMPLES / "variants").iterdir() if p.is_dir())
+    todo = [(BASE, None), *((p.name, p) for p in variants)]
+    for number, (name, adapter) in enumerate(todo, start=1):
+        reporter.remark(f"[{number}/{len(todo)}] {name}")
+        workspace.ingest(
+            EXAMPLES / "base",
+            name=name,
+            prompts=EXAMPLES / "prompts.jsonl",
+            adapter=adapter,
+            recipe="" if adapter is None else re.sub(r"-seed\d+$", "", name),
+            load=False,  # one load of all is faster than 26
+        )
+
+
+def tell(workspace: Workspace) -> Story:
+    """The comparisons that tell the story."""
+    null = [(BASE, "null-self-sft")]
+    a, b = "deontological", "utilitarian"
+    recipe_nulls = [("null-self-sft", "null-random-reward"), (BASE, "null-self-sft")]
+    return Story(
+        recipes=workspace.diff(a, b, scope="recipe", null=recipe_nulls),
+        naive=workspace.diff(a, b, lens="correlation", null=null),
+        seeds=workspace.diff(a, f"{a}-seed1"),
+        null=workspace.diff(BASE, "null-self-sft"),
+        only_l2=workspace.diff(BASE, "hybrid-l2-mlp-only", null=null),
+        hubs=workspace.hubs(a, b, kind="effect"),
+    )
+
+
+def _lead(story: Story) -> list[str]:
+    return [_rewired(story), _noise(story), _hub(story)]
+
+
+def _sections(story: Story) -> list[Section]:
+    return [
+        Section(
+            "Two recipes",
+            "Deontological against utilitarian training, four seeds a side: what remains is due "
+            "to the recipe, not to the luck of one training run.",
+            story.recipes,
+        ),
+        Section(
+            "Two seeds of one recipe",
+            "The same training with another seed: real differences between two models, and no "
+            "evidence about the recipe.",
+            story.seeds,
+        ),
+        Section(
+            "A fine-tune that teaches nothing",
+            "The base against itself after training on its own answers: whatever is claimed "
+            "here is noise.",
+            story.null,
+        ),
+        Section(
+            "One trained MLP",
+            "Only the MLP of layer 2 was trained. Effects change on edges whose weights are the "
+            "same to the bit: an effect can change upstream or downstream of an edge.",
+            story.only_l2,
+        ),
+        Section(
+            "The published practice",
+            "Correlations of activity over prompts; without a test, |Δr| above 0.3 counts as "
+            "rewired.",
+            story.naive,
+        ),
+    ]
+
+
+def _rewired(story: Story) -> str:
+    claims = story.recipes.claims
+    if claims.empty:
+        return "rewired: no edge differs between the recipes beyond their seeds"
+    top = claims.loc[claims["delta"].abs().idxmax()]
+    return (
+        f"rewired: {len(claims)} of {story.recipes.summary['n_testable']} edges differ between "
+        f"deontological and utilitarian training beyond the variation of their seeds; strongest "
+        f"{top['source']} → {top['target']}, {top['weight_a']:+.2f} to {top['weight_b']:+.2f} of "
+        f"the overall effect"
+    )
+
+
+def _noise(story: Story) -> str:
+    seeds, naive = story.seeds.summary, story.naive.summary
+    first, count = next(iter(naive["naive"].items()))
+    return (
+        f"noise: two seeds of one recipe differ on {seeds['n_claims']} edges, which says nothing "
+        f"about the recipe; a fine-tune that teaches nothing, on {story.null.summary['n_claims']}; "
+        f"a bare |Δr| ≥ {first} would report {count} correlations, {naive['n_claims']} pass a test"
+    )
+
+
+def _hub(story: Story) -> str:
+    hubs = story.hubs
+    top = hubs.sort_values("rank_b").iloc[0]
+    ranks = f"{int(top['rank_low_b'])} to {int(top['rank_high_b'])}"
+    moved = hubs[hubs["changed"]]["component"].astype(str).tolist()
+    changed = f"ranks that changed for sure: {', '.join(moved[:4])}" if moved else "no rank changed"
+    return f"hub: {top['component']} in utilitarian (rank {ranks} of {len(hubs)}); {changed}"
+
+
+def five_lines(story: Story, workspace: Workspace, page: Path) -> list[str]:
+    """What was rewired, what was noise, which hub, where the page is, what to type next."""
+    return [
+        _rewired(story),
+        _noise(story),
+        _hub(story),
+        f"page: {page}",
+        "next: circuitgraph -w "
+        f"{workspace.path} explain {_strongest(story)} deontological utilitarian",
+    ]
+
+
+def _strongest(story: Story) -> str:
+    table = story.recipes.claims if len(story.recipes.claims) else story.recipes.table
+    top = table.loc[table["delta"].abs().idxmax()]
+    return f"{top['source']} {top['target']}"

@@ -1,0 +1,89 @@
+"""Diffs as one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from circuitgraph.diff.record import Diff
+from circuitgraph.errors import InputError
+from circuitgraph.report.drawing import draw
+from circuitgraph.report.words import headline, summary_lines
+from circuitgraph.runs import write_atomic
+
+MOST_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Section:
+    """One diff as the page shows it.
+
+    Attributes:
+        title, lead: what a reader should look for.
+        diff: the diff.
+    """
+
+    title: str
+    lead: str
+    diff: Diff
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the template shows."""
+        claims = self.diff.claims
+        order = claims["delta"].abs().sort_values(ascending=False).index
+        return {
+            "title": self.title,
+            "lead": self.lead,
+            "diff": self.diff,
+            "headline": headline(self.diff),
+            "lines": summary_lines(self.diff)[1:],
+            "claims": claims.loc[order[:MOST_ROWS]].to_dict("records"),
+            "more": max(0, len(claims) - MOST_ROWS),
+            "drawing": draw(self.diff),
+            "behaviour": self.diff.summary["behaviour"],
+            "runs": [*self.diff.runs_a, *self.diff.runs_b],
+        }
+
+
+def write_page(title: str, lines: Sequence[str], sections: Sequence[Section], path: Path) -> Path:
+    """Write a page of several diffs; it appears only when whole.
+
+    Args:
+        title: of the page.
+        lines: what the whole page says, first.
+        sections: one a diff.
+        path: the HTML file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("circuitgraph.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("page.html").render(
+        title=title,
+        lines=lines,
+        sections=[section.values for section in sections],
+        version=version("circuitgraph"),
+    )
+    try:
+        write_atomic(path, html.encode("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    return path
+
+
+def write_report(diff: Diff, path: Path) -> Path:
+    """Write the page of one diff."""
+    section = Section("What changed", "", diff)
+    return write_page(f"{diff.a} → {diff.b}", [headline(diff)], [section], path)
