@@ -11,18 +11,17 @@ apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 
 from circuitgraph.errors import InputError
 from circuitgraph.export.files import write_lines
 from circuitgraph.export.model import ExportGraph
-from circuitgraph.export.text import NOT_UTF8, Column, as_text, distinct, typed_columns
+from circuitgraph.export.text import NOT_UTF8, Column, distinct, spelled, typed_columns
 from circuitgraph.graph.columns import Scalar
 
 NODE_RESERVED = ("id", "label")
-EDGE_RESERVED = ("source", "target", "type", "id", "label", "weight")
+EDGE_RESERVED = ("source", "target", "type", "id", "label", "weight", "kind")
 QUOTED = re.compile('[,"\r\n]|^\\s|\\s$')
 
 
@@ -53,47 +52,46 @@ def write_gephi_csv(graph: ExportGraph, folder: Path) -> list[Path]:
         raise InputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
     ids = distinct(graph.nodes["name"].tolist(), NOT_UTF8)
     return [
-        write_lines(folder / "nodes.csv", _rows(*_nodes(graph, ids))),
-        write_lines(folder / "edges.csv", _rows(*_edges(graph, ids))),
+        write_lines(folder / "nodes.csv", _rows(_nodes(graph, ids))),
+        write_lines(folder / "edges.csv", _rows(_edges(graph, ids))),
     ]
 
 
-def _nodes(graph: ExportGraph, ids: dict[str, str]) -> tuple[list[str], list[list[Scalar]]]:
-    columns = typed_columns(graph.nodes.drop(columns=["name", "x", "y"]), NODE_RESERVED)
+def _nodes(graph: ExportGraph, ids: dict[str, str]) -> list[Column]:
     names: list[Scalar] = [ids[name] for name in graph.nodes["name"]]
-    return ["Id", "Label", *_titles(columns)], [names, names, *(c.values for c in columns)]
+    own = [Column("Id", "string", names), Column("Label", "string", names)]
+    return own + typed_columns(graph.nodes.drop(columns=["name", "x", "y"]), NODE_RESERVED)
 
 
-def _edges(graph: ExportGraph, ids: dict[str, str]) -> tuple[list[str], list[list[Scalar]]]:
+def _edges(graph: ExportGraph, ids: dict[str, str]) -> list[Column]:
     table = graph.edges
-    rest = table.drop(columns=["source", "target", "relation", "weight"])
-    # Gephi reads titles without regard to case, so a column "kind" would be its "Kind".
-    columns = typed_columns(rest.drop(columns="kind", errors="ignore"), (*EDGE_RESERVED, "kind"))
-    kind = "Directed" if graph.directed else "Undirected"
     relation = table["relation"].tolist()
-    own: list[list[Scalar]] = [
-        [ids[name] for name in table["source"]],
-        [ids[name] for name in table["target"]],
-        [kind] * len(table),
-        [f"e{row}" for row in range(len(table))],
-        relation,
-        table["weight"].tolist(),
-        relation,
+    own: dict[str, list[Scalar]] = {
+        "Source": [ids[name] for name in table["source"]],
+        "Target": [ids[name] for name in table["target"]],
+        "Type": ["Directed" if graph.directed else "Undirected"] * len(table),
+        "Id": [f"e{row}" for row in range(len(table))],
+        "Label": relation,
+        "Weight": table["weight"].tolist(),
+        "Kind": relation,
+    }
+    columns = [
+        Column(title, "double" if title == "Weight" else "string", values)
+        for title, values in own.items()
     ]
-    titles = ["Source", "Target", "Type", "Id", "Label", "Weight", "Kind"]
-    return titles + _titles(columns), own + [column.values for column in columns]
+    # Gephi reads titles without regard to case, so a column "kind" would be its "Kind".
+    shown = ["source", "target", "relation", "weight", "kind"]
+    rest = table.drop(columns=shown, errors="ignore")
+    return columns + typed_columns(rest, EDGE_RESERVED)
 
 
-def _titles(columns: Iterable[Column]) -> list[str]:
-    return [NOT_UTF8.sub("\ufffd", column.title) for column in columns]
+def _rows(columns: list[Column]) -> Iterator[str]:
+    yield ",".join(_cell(column.title) for column in columns) + "\n"
+    for row in spelled(columns, _cell):
+        yield ",".join("" if text is None else text for text in row) + "\n"
 
 
-def _rows(titles: list[str], columns: list[list[Scalar]]) -> Iterator[str]:
-    for row in chain([titles], zip(*columns, strict=True)):
-        yield ",".join("" if value is None else _cell(value) for value in row) + "\n"
-
-
-def _cell(value: Scalar) -> str:
+def _cell(text: str) -> str:
     """Quoted where needed; the csv module leaves a lone carriage return bare."""
-    text = NOT_UTF8.sub("\ufffd", as_text(value))
+    text = NOT_UTF8.sub("\ufffd", text)
     return '"' + text.replace('"', '""') + '"' if QUOTED.search(text) else text

@@ -20,10 +20,10 @@ from circuitgraph.export.model import ExportGraph
 from circuitgraph.export.text import (
     NOT_XML,
     Column,
-    as_text,
     distinct,
     in_attribute,
     in_element,
+    spelled,
     typed_columns,
 )
 
@@ -89,11 +89,11 @@ def _declarations(owner: str, columns: Sequence[Column]) -> Iterator[str]:
 
 def _nodes(graph: ExportGraph, ids: dict[str, str], columns: list[Column]) -> Iterator[str]:
     yield f'<nodes count="{len(graph.nodes)}">\n'
-    places = zip(graph.nodes["name"], graph.nodes["x"], graph.nodes["y"], strict=True)
-    for row, (name, x, y) in enumerate(places):
+    places = (graph.nodes[c].tolist() for c in ("name", "x", "y"))
+    for name, x, y, values in zip(*places, spelled(columns, in_attribute), strict=False):
         text = in_attribute(ids[name])
         yield f'<node id="{text}" label="{text}">'
-        yield _values("n", columns, row)
+        yield _values("n", values)
         yield f'<viz:position x="{x!r}" y="{y!r}" z="0.0"/></node>\n'
     yield "</nodes>\n"
 
@@ -103,18 +103,16 @@ def _edges(graph: ExportGraph, ids: dict[str, str], columns: list[Column]) -> It
     table = graph.edges
     largest = table["weight"].max() if len(table) else 1.0
     yield f'<edges count="{len(table)}">\n'
-    parts = zip(
-        *(table[c].tolist() for c in ("source", "target", "relation", "weight", "sign")),
-        strict=True,
-    )
-    for row, (source, target, relation, weight, sign) in enumerate(parts):
+    own = (table[c].tolist() for c in ("source", "target", "relation", "weight", "sign"))
+    rows = zip(*own, spelled(columns, in_attribute), strict=False)
+    for row, (source, target, relation, weight, sign, values) in enumerate(rows):
         kind = in_attribute(relation)
         drawn = min(max(weight, SMALLEST), LARGEST)
         yield (
             f'<edge id="e{row}" source="{texts[source]}" target="{texts[target]}" '
             f'kind="{kind}" label="{kind}" weight="{drawn!r}">'
         )
-        yield _values("e", columns, row)
+        yield _values("e", values)
         red, green, blue = NEGATIVE if sign < 0 else POSITIVE
         thickness = THINNEST + (THICKEST - THINNEST) * (weight / largest)
         yield f'<viz:color r="{red}" g="{green}" b="{blue}"/>'
@@ -122,10 +120,10 @@ def _edges(graph: ExportGraph, ids: dict[str, str], columns: list[Column]) -> It
     yield "</edges>\n"
 
 
-def _values(letter: str, columns: list[Column], row: int) -> str:
+def _values(letter: str, values: Sequence[str | None]) -> str:
     parts = [
-        f'<attvalue for="{letter}{i}" value="{in_attribute(as_text(value))}"/>'
-        for i, column in enumerate(columns)
-        if (value := column.values[row]) is not None
+        f'<attvalue for="{letter}{i}" value="{value}"/>'
+        for i, value in enumerate(values)
+        if value is not None
     ]
     return f"<attvalues>{''.join(parts)}</attvalues>" if parts else ""

@@ -12,7 +12,8 @@ http://graphml.graphdrawing.org
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,10 +23,10 @@ from circuitgraph.export.model import ExportGraph
 from circuitgraph.export.text import (
     NOT_XML,
     Column,
-    as_text,
     distinct,
     in_attribute,
     in_element,
+    spelled,
     typed_columns,
 )
 from circuitgraph.graph.columns import Scalar
@@ -63,7 +64,7 @@ def _lines(graph: ExportGraph) -> Iterator[str]:
     labels = pd.Series([ids[name] for name in graph.nodes["name"]], dtype=object)
     described = graph.nodes.assign(name=labels).rename(columns={"name": "label"})
     nodes = typed_columns(described, RESERVED)
-    edges = typed_columns(graph.edges.drop(columns=["source", "target"]), RESERVED)
+    edges = _readable(typed_columns(graph.edges.drop(columns=["source", "target"]), RESERVED))
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
     yield f'<graphml xmlns="{NAMESPACE}">\n'
     yield f"<desc>{in_element(graph.description)}</desc>\n"
@@ -78,28 +79,37 @@ def _lines(graph: ExportGraph) -> Iterator[str]:
 
 
 def _nodes(table: pd.DataFrame, ids: dict[str, str], columns: list[Column]) -> Iterator[str]:
-    for row, name in enumerate(table["name"]):
-        yield f'<node id="{in_attribute(ids[name])}">{_values("n", columns, row)}</node>\n'
+    for name, values in zip(table["name"].tolist(), spelled(columns, in_element), strict=False):
+        yield f'<node id="{in_attribute(ids[name])}">{_values("n", values)}</node>\n'
 
 
 def _edges(table: pd.DataFrame, ids: dict[str, str], columns: list[Column]) -> Iterator[str]:
     texts = {name: in_attribute(text) for name, text in ids.items()}
-    ends = zip(table["source"].tolist(), table["target"].tolist(), strict=True)
-    for row, (source, target) in enumerate(ends):
+    ends = (table["source"].tolist(), table["target"].tolist())
+    rows = zip(*ends, spelled(columns, in_element), strict=False)
+    for row, (source, target, values) in enumerate(rows):
         yield f'<edge id="e{row}" source="{texts[source]}" target="{texts[target]}">'
-        yield f"{_values('e', columns, row)}</edge>\n"
+        yield f"{_values('e', values)}</edge>\n"
 
 
-def _values(letter: str, columns: list[Column], row: int) -> str:
+def _values(letter: str, values: Sequence[str | None]) -> str:
     return "".join(
-        f'<data key="{letter}{i}">{in_element(as_text(_readable(value)))}</data>'
-        for i, column in enumerate(columns)
-        if (value := column.values[row]) is not None
+        f'<data key="{letter}{i}">{value}</data>'
+        for i, value in enumerate(values)
+        if value is not None
     )
 
 
-def _readable(value: Scalar) -> Scalar:
+def _readable(columns: list[Column]) -> list[Column]:
     """igraph refuses a whole file for one number below the normal ones, such as p = 1e-310."""
-    if isinstance(value, float) and abs(value) < sys.float_info.min:
-        return 0.0
-    return value
+    return [
+        replace(column, values=[_normal(value) for value in column.values])
+        if column.type == "double"
+        else column
+        for column in columns
+    ]
+
+
+def _normal(value: Scalar) -> Scalar:
+    tiny = isinstance(value, float) and abs(value) < sys.float_info.min
+    return 0.0 if tiny else value

@@ -9,8 +9,11 @@ different names different.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
+from types import MappingProxyType
 from typing import Literal
 
 import pandas as pd
@@ -35,10 +38,21 @@ def as_text(value: Scalar) -> str:
     ('true', '0.1', '-Infinity')
     """
     if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value).replace("inf", "Infinity")
-    return str(value)
+        return _boolean(value)
+    return _double(value) if isinstance(value, float) else str(value)
+
+
+def _boolean(value: Scalar) -> str:
+    return "true" if value else "false"
+
+
+def _double(value: Scalar) -> str:
+    return repr(value).replace("inf", "Infinity")
+
+
+SPELLINGS: Mapping[str, Callable[[Scalar], str]] = MappingProxyType(
+    {"boolean": _boolean, "long": str, "double": _double, "string": str}
+)
 
 
 def in_attribute(text: str) -> str:
@@ -156,3 +170,20 @@ def _cast(value: Scalar, kind: Type) -> Scalar:
     if kind == "double":
         return float(value)
     return as_text(value) if kind == "string" else value
+
+
+def spelled(
+    columns: Sequence[Column], escape: Callable[[str], str]
+) -> Iterator[tuple[str | None, ...]]:
+    """Row by row the text of every value, None where there is none.
+
+    Only text is escaped, and what repeats (kinds, inputs, verdicts) once: a graph may
+    have millions of edges.
+    """
+    remembered = lru_cache(maxsize=4096)(escape)
+
+    def one(column: Column) -> Iterator[str | None]:
+        spell = remembered if column.type == "string" else SPELLINGS[column.type]
+        return (None if v is None else spell(v) for v in column.values)
+
+    return zip(*map(one, columns), strict=True) if columns else repeat(())

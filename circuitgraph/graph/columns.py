@@ -40,9 +40,15 @@ def plain_values(column: pd.Series) -> list[Scalar]:
     >>> plain_values(pd.Series([1.5, float("nan")]))
     [1.5, None]
     """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        texts = plain_values(column.cat.categories.to_series())
+        return [None if code < 0 else texts[code] for code in column.cat.codes.tolist()]
     missing = column.isna().tolist()
     rows = zip(column.tolist(), missing, strict=True)
-    return [None if gone else _scalar(v, column.name, i) for i, (v, gone) in enumerate(rows)]
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return [None if gone else value for value, gone in rows]
+    name = column.name
+    return [None if gone else _scalar(v, name, i) for i, (v, gone) in enumerate(rows)]
 
 
 def _scalar(value: object, column: Hashable, row: int) -> Scalar:
