@@ -25,6 +25,9 @@ FILE_NAME = "graph.lbug"
 _SLICE = 500_000
 """Rows of one COPY: what a transaction holds must fit the buffer pool."""
 
+_PAGE = 4096
+"""Bytes of one page of a ladybug file."""
+
 
 class EmbeddedStore:
     """The graph of a workspace in one ladybug file.
@@ -196,14 +199,22 @@ class EmbeddedStore:
 def _opened(database: str, path: Path, *, read_only: bool = False) -> Iterator[ladybug.Connection]:
     """A connection to ``database``; errors speak of ``path``, the file users know."""
     try:
+        _refuse_torn_page(database)
         opened = ladybug.Database(database, read_only=read_only)
     except RuntimeError as error:
         raise InputError(
             f"{path}: this graph cannot be opened ({_first_line(error)}); "
-            "remove the file: it is rebuilt from the runs/ folder beside it"
+            "remove the file: the runs beside it are loaded again, diffs when made again"
         ) from error
     with opened, ladybug.Connection(opened) as connection:
         yield connection
+
+
+def _refuse_torn_page(database: str) -> None:
+    """ladybug counts pages when it opens a file, but rounds a torn last page up."""
+    file = Path(database)
+    if file.is_file() and (file.stat().st_size % _PAGE or not file.stat().st_size):
+        raise RuntimeError("it ends in the middle of a page")
 
 
 def _schema() -> str:
