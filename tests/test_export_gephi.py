@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from circuitgraph.export import ExportGraph, export_graph
 
@@ -30,20 +31,23 @@ def toolkit() -> str:
             pytest.skip(f"Gephi check needs {program}, which is not installed")
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "circuitgraph-tests"
     cache.mkdir(parents=True, exist_ok=True)
-    listed = cache / f"gephi-classpath.{os.getpid()}"
-    fetch = ["mvn", "-q", "-B", "-f", HERE / "pom.xml", f"{PLUGIN}:build-classpath"]
-    done = subprocess.run(
-        [*map(str, fetch), f"-Dmdep.outputFile={listed}"],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    if done.returncode or not listed.exists():
-        pytest.skip(f"the Gephi toolkit cannot be fetched: {done.stdout.strip()[-300:]}")
-    path = listed.read_text().strip()
-    listed.unlink()
-    return path
+    listed = cache / "gephi-classpath"
+    fetch = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), f"{PLUGIN}:build-classpath"]
+    with FileLock(cache / "gephi.lock"):
+        listed.unlink(missing_ok=True)
+        try:
+            done = subprocess.run(
+                [*fetch, f"-Dmdep.outputFile={listed}"],
+                capture_output=True,
+                text=True,
+                timeout=900,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            pytest.skip("the Gephi toolkit could not be fetched within 15 minutes")
+        if done.returncode or not listed.exists():
+            pytest.skip(f"the Gephi toolkit cannot be fetched: {done.stdout.strip()[-300:]}")
+        return listed.read_text().strip()
 
 
 @pytest.fixture(scope="session")

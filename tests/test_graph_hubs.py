@@ -135,6 +135,33 @@ def test_a_moved_hub_is_claimed_and_a_variant_never_differs_from_itself():
     assert not hubs_compare(DRIVEN_BY_3, DRIVEN_BY_3)["changed"].any()
 
 
+def star_of_effects(shares: list[float]) -> Run:
+    """Sixty prompts that agree: each MLP hands its share to LOGITS."""
+    edges = [Edge(f"L{i}_MLP", "LOGITS", "in") for i in range(len(shares))]
+    noise = 1 + 0.001 * np.random.default_rng(0).normal(size=(60, len(shares)))
+    return effect_run(np.array(shares) * noise, np.arange(60) % 6, edges, str(shares))
+
+
+def test_neighbours_that_trade_places_are_no_change_of_hubs():
+    a, b = star_of_effects([1.0, 0.50, 0.49, 0.2]), star_of_effects([1.0, 0.49, 0.50, 0.2])
+    table = hubs_compare(a, b)
+    apart = table.set_index("component").loc[["L1_MLP", "L2_MLP"]]
+    assert (apart["rank_high_a"] != apart["rank_high_b"]).all()
+    assert not table["changed"].any()
+    assert table.attrs["margin"] == 0.01
+    assert hubs_compare(a, b, margin=0)["changed"].sum() == 2
+
+
+def test_who_is_overtaken_has_not_changed():
+    a, b = star_of_effects([1.0, 0.5, 0.1, 0.1]), star_of_effects([1.0, 0.5, 0.7, 0.1])
+    changed = hubs_compare(a, b).set_index("component")["changed"]
+    assert changed["L2_MLP"]
+    assert not changed["L3_MLP"]
+    shares = hubs_compare(a, b).set_index("component")
+    assert shares.loc["L2_MLP", "share_a"] == pytest.approx(0.1 / 3.4, rel=0.01)
+    assert shares.loc["L2_MLP", "delta"] == pytest.approx(0.7 / 4.6 - 0.1 / 3.4, rel=0.01)
+
+
 def test_too_few_prompts_cannot_tell():
     a = correlation_run(star(20, 3, 0), np.arange(20) % 5)
     b = correlation_run(star(20, 8, 0), np.arange(20) % 5, "tuned")

@@ -2,7 +2,9 @@
 
 A hub's rank is an estimate like any other: with ten prompts the 95% interval of the top
 rank spans half the components. So ranks come with intervals, and a change of hubs is
-claimed only where the intervals of two variants do not overlap.
+claimed only where the intervals of two variants do not overlap. Any update moves every
+effect a little and neighbours trade places, so the component's own share of all strength
+must have changed too, by more than a margin.
 
 References
 ----------
@@ -14,9 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from circuitgraph.components import in_order
 from circuitgraph.diff.edge_tests import DEGENERATE, INSUFFICIENT, MISSING, REASONS
@@ -25,6 +29,7 @@ from circuitgraph.graph.centrality import betweenness, pagerank, strengths
 from circuitgraph.graph.columns import node_table
 from circuitgraph.graph.communities import leiden
 from circuitgraph.graph.resample import (
+    LEVEL,
     balanced_draws,
     balanced_weights,
     correlation_strengths,
@@ -41,6 +46,10 @@ from circuitgraph.stats.scores import standardise
 
 BETWEENNESS_LIMIT = 200_000_000
 """Nodes × edges above which betweenness would take minutes and is left out (NaN)."""
+
+
+MARGINS = MappingProxyType({"correlation": 0.0, "effect": 0.01})
+"""Changes of a share of all strength that are too small to matter."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,9 @@ def _centralities(graph: SignedGraph, weights: Weights, seed: int) -> dict[str, 
     }
 
 
-def hubs_compare(run_a: Run, run_b: Run, *, seed: int = 0, samples: int = 200) -> pd.DataFrame:
+def hubs_compare(
+    run_a: Run, run_b: Run, *, seed: int = 0, samples: int = 200, margin: float | None = None
+) -> pd.DataFrame:
     """Ranks of every component in two variants, and which changed for sure.
 
     Parameters
@@ -136,17 +147,24 @@ def hubs_compare(run_a: Run, run_b: Run, *, seed: int = 0, samples: int = 200) -
         Runs of one method on the same prompts.
     seed, samples
         As for :func:`hubs`; both sides see the same resamples.
+    margin
+        Change of a component's share of all strength that is too small to matter;
+        default 0.01 for effects, as for edges, and 0 for correlations. It keeps out
+        components that only were overtaken, and neighbours that trade places.
 
     Returns
     -------
     DataFrame
         One row a component, the surest and largest changes first: ``component, kind,
         layer, head``; ``positive``, ``negative``, ``strength``, ``rank``, ``rank_low``,
-        ``rank_high`` of each side with ``_a`` and ``_b`` behind them; ``changed`` (True
-        only where the 95% rank intervals do not overlap); ``reason`` why a component
-        could not be judged, else ""; ``evidence`` (``ok``, ``low``, ``insufficient``).
-        ``attrs`` hold ``n``, ``n_effective``, ``evidence`` and ``seed``. When evidence
-        is insufficient nothing is claimed, which means "cannot tell", not "unchanged".
+        ``rank_high`` of each side with ``_a`` and ``_b`` behind them; ``share_a``,
+        ``share_b`` (of the sum of all strengths), their difference ``delta`` and its
+        95% interval ``low``, ``high``; ``changed`` (True only where the 95% rank
+        intervals do not overlap and the interval of ``delta`` lies beyond the margin);
+        ``reason`` why a component could not be judged, else ""; ``evidence`` (``ok``,
+        ``low``, ``insufficient``). ``attrs`` hold ``n``, ``n_effective``,
+        ``evidence``, ``margin`` and ``seed``. When evidence is insufficient nothing is
+        claimed, which means "cannot tell", not "unchanged".
 
     Raises
     ------
@@ -161,19 +179,42 @@ def hubs_compare(run_a: Run, run_b: Run, *, seed: int = 0, samples: int = 200) -
         ranks = rank_intervals(strong["strength"].to_numpy(), side.resampled)
         strong = strong.assign(**dict(zip(("rank", "rank_low", "rank_high"), ranks, strict=True)))
         table = pd.concat([table, strong.add_suffix(f"_{letter}")], axis=1)
+    table = table.assign(**_change_of_share(table, sides))
     attributes = _attributes(matched)
     reason = np.where(sides[0].reason == "", sides[1].reason, sides[0].reason)
     if attributes["evidence"] == "insufficient":
         reason = np.full(len(table), REASONS[INSUFFICIENT], dtype=object)
-    apart = (table["rank_high_a"] < table["rank_low_b"]) | (
+    margin = MARGINS[run_a.kind] if margin is None else margin
+    changed = _apart(table) & _beyond(table, margin) & (reason == "")
+    table = table.assign(changed=changed, reason=reason, evidence=attributes["evidence"])
+    table = _most_moved_first(table)
+    table.attrs = {**attributes, "seed": seed, "margin": margin}
+    return table
+
+
+def _change_of_share(table: pd.DataFrame, sides: list[_Side]) -> dict[str, np.ndarray]:
+    """Shares of all strength, their difference and its 95% interval, prompts paired."""
+    a, b = (_shares(table[f"strength_{letter}"].to_numpy()[None, :])[0] for letter in "ab")
+    spread = (_shares(sides[1].resampled) - _shares(sides[0].resampled)).std(0)
+    half = ndtri((1 + LEVEL) / 2) * spread
+    return {"share_a": a, "share_b": b, "delta": b - a, "low": b - a - half, "high": b - a + half}
+
+
+def _shares(strengths: np.ndarray) -> np.ndarray:
+    totals = strengths.sum(1, keepdims=True)
+    return strengths / np.where(totals > 0, totals, 1.0)
+
+
+def _apart(table: pd.DataFrame) -> pd.Series:
+    """Rank intervals that do not overlap."""
+    return (table["rank_high_a"] < table["rank_low_b"]) | (
         table["rank_high_b"] < table["rank_low_a"]
     )
-    table = table.assign(
-        changed=apart & (reason == ""), reason=reason, evidence=attributes["evidence"]
-    )
-    table = _most_moved_first(table)
-    table.attrs = {**attributes, "seed": seed}
-    return table
+
+
+def _beyond(table: pd.DataFrame, margin: float) -> pd.Series:
+    """Changes of share whose interval lies outside ± margin."""
+    return (table["low"] > margin) | (table["high"] < -margin)
 
 
 def _most_moved_first(table: pd.DataFrame) -> pd.DataFrame:
