@@ -124,7 +124,7 @@ def test_trigamma_inverse_of_nothing_left_is_infinite():
 
 def test_equal_variances_are_pooled_fully():
     rng = np.random.default_rng(3)
-    spread = moderate(rng.normal(size=(4, 4000)), trend=False)
+    spread = moderate(rng.normal(size=(4, 4000)))
     assert spread.df > 100
     assert np.allclose(spread.variance, 1, atol=0.15)
 
@@ -133,20 +133,20 @@ def test_the_prior_is_recovered():
     rng = np.random.default_rng(4)
     # s₀² = 2, d₀ = 8: variances 2·8/χ²₈
     sd = np.sqrt(16 / rng.chisquare(8, 20_000))
-    spread = moderate(rng.normal(size=(4, 20_000)) * sd + 5, trend=False)
+    spread = moderate(rng.normal(size=(4, 20_000)) * sd + 5)
     assert np.isclose(spread.df - 3, 8, rtol=0.15)
 
 
 def test_variance_follows_the_size_of_the_number():
     rng = np.random.default_rng(5)
     size = np.exp(rng.uniform(-6, 0, 3000))
-    spread = moderate(size * (1 + 0.1 * rng.normal(size=(4, 3000))), trend=True)
+    spread = moderate(size * (1 + 0.1 * rng.normal(size=(4, 3000))), size=size)
     assert np.corrcoef(np.log(spread.variance), np.log(size))[0, 1] > 0.98
 
 
 def test_too_few_edges_are_not_moderated():
     numbers = np.array([[0.0, 1.0], [2.0, 4.0], [4.0, 1.0]])
-    spread = moderate(numbers, trend=False)
+    spread = moderate(numbers)
     assert spread.df == 2
     assert spread.variance.tolist() == [4, 3]
 
@@ -155,7 +155,7 @@ def test_edges_without_variance_take_the_prior():
     rng = np.random.default_rng(6)
     numbers = rng.normal(size=(4, 200))
     numbers[:, 0] = 1.0
-    spread = moderate(numbers, trend=False)
+    spread = moderate(numbers)
     assert spread.variance[0] > 0.1
 
 

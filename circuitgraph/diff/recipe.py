@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitgraph.diff import correlation, effect
-from circuitgraph.diff.edge_tests import EdgeTests, Groups, Intervals, flag_numbers
+from circuitgraph.diff.edge_tests import TESTABLE, EdgeTests, Groups, Intervals, flag_numbers
 from circuitgraph.diff.match import Matched
 from circuitgraph.stats import triangle
 from circuitgraph.stats.margins import half_width
@@ -34,14 +34,15 @@ class Combined:
     df_b: np.ndarray
 
 
-def combine(found: Groups, prompt_df: int, *, trend: bool) -> Combined:
+def combine(found: Groups, prompt_df: int, testable: np.ndarray, *, trend: bool) -> Combined:
     """Add the spread between replicates to the sampling variance over prompts.
 
     Variance of the difference = Σ s̃²/k + the prompt variance of the difference, with
     Welch-Satterthwaite degrees of freedom.
     """
-    spread_a = _spread_of_mean(found.numbers_a, trend)
-    spread_b = _spread_of_mean(found.numbers_b, trend)
+    size = np.abs(np.vstack([found.numbers_a, found.numbers_b])).mean(0) if trend else None
+    spread_a = _spread_of_mean(found.numbers_a, size, testable)
+    spread_b = _spread_of_mean(found.numbers_b, size, testable)
 
     def joined(*parts: tuple[np.ndarray, float]) -> tuple[np.ndarray, np.ndarray]:
         return np.sqrt(sum(variance for variance, _ in parts)), combined_df(*parts)
@@ -55,11 +56,13 @@ def combine(found: Groups, prompt_df: int, *, trend: bool) -> Combined:
     )
 
 
-def _spread_of_mean(numbers: np.ndarray, trend: bool) -> tuple[np.ndarray, float]:
+def _spread_of_mean(
+    numbers: np.ndarray, size: np.ndarray | None, testable: np.ndarray
+) -> tuple[np.ndarray, float]:
     """s̃²/k and its degrees of freedom; nothing for a single, fixed reference."""
     if len(numbers) == 1:
         return np.zeros(numbers.shape[1]), np.inf
-    spread = moderate(numbers, trend=trend)
+    spread = moderate(numbers, size=size, fitted=testable)
     return spread.variance / len(numbers), spread.df
 
 
@@ -67,7 +70,7 @@ def measure_effect(matched: Matched, *, scale: str = "share") -> EdgeTests:
     """Change of the mean normalised effect between two groups of variants."""
     shares = effect.Shares.of(matched, scale)
     found, reason = effect.groups(shares)
-    both = combine(found, matched.n_effective, trend=True)
+    both = combine(found, matched.n_effective, reason == TESTABLE, trend=True)
     delta, se = both.mean_b - both.mean_a, both.se
     quiet = effect.noise_floor(shares)
     delta[np.abs(delta) <= quiet] = 0.0
@@ -101,7 +104,7 @@ def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
     the one on the atanh scale and a margin is one of r.
     """
     found, reason = correlation.groups(matched, rank=rank)
-    both = combine(found, matched.n_effective, trend=False)
+    both = combine(found, matched.n_effective, reason == TESTABLE, trend=False)
     weight_a, weight_b = np.tanh(both.mean_a), np.tanh(both.mean_b)
     delta, change = weight_b - weight_a, both.mean_b - both.mean_a
     with np.errstate(divide="ignore", invalid="ignore"):

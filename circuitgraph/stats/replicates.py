@@ -28,21 +28,27 @@ class Spread:
     df: float
 
 
-def moderate(numbers: np.ndarray, *, trend: bool) -> Spread:
+def moderate(
+    numbers: np.ndarray, *, size: np.ndarray | None = None, fitted: np.ndarray | None = None
+) -> Spread:
     """Empirical Bayes variance of each edge over k replicates.
 
     With s² the variance of an edge on d = k − 1 degrees of freedom, e = ln s² − ψ(d/2) +
-    ln(d/2) is fitted by a quadratic in ln(mean |number|) or a constant; the spread of e
-    beyond ψ′(d/2) gives the prior's weight d₀ = 2ψ′⁻¹(var e − ψ′(d/2)), infinite where
-    nothing is left; s̃² = (d₀s₀² + ds²)/(d₀ + d), s₀² = exp(fit + ψ(d₀/2) − ln(d₀/2)).
+    ln(d/2) is fitted by a quadratic in ln(size) or a constant. The spread of e beyond
+    ψ′(d/2) gives the prior's weight d₀ = 2ψ′⁻¹(var e − ψ′(d/2)), infinite where nothing
+    is left; s̃² = (d₀s₀² + ds²)/(d₀ + d) with s₀² = exp(fit + ψ(d₀/2) − ln(d₀/2)).
 
     Parameters
     ----------
     numbers : float [k × e]
         One number per replicate and edge, k ≥ 2.
-    trend : bool
-        Fit the variance against the size of the number (effects) or a constant
-        (correlations on the atanh scale).
+    size : float [e], optional
+        How large each edge's number is, over all variants compared; without it the fit
+        is a constant. Taken over both groups, because the mean of a few replicates of
+        one group is itself large where their spread is.
+    fitted : bool [e], optional
+        Edges the prior is learnt from; all by default. Edges too small to be tested
+        follow rounding rather than training and would bend the fit.
 
     References
     ----------
@@ -52,14 +58,15 @@ def moderate(numbers: np.ndarray, *, trend: bool) -> Spread:
     df = len(numbers) - 1
     with np.errstate(invalid="ignore"):
         variance = numbers.var(axis=0, ddof=1)
-        size = np.abs(numbers).mean(0)
+    size = np.ones(len(variance)) if size is None else size
     usable = np.isfinite(variance) & (variance > 0) & (size > 0)
+    usable &= True if fitted is None else fitted
     if usable.sum() <= 4:
         return Spread(variance, float(df))
     variance = np.maximum(variance, SMALLEST * np.median(variance[usable]))
     e = np.log(variance[usable]) - digamma(df / 2) + np.log(df / 2)
     x = np.log(size[usable])
-    fit, residual = _fit(x, e, degree=2 if trend else 0)
+    fit, residual = _fit(x, e, degree=2 if np.ptp(x) > 0 else 0)
     prior_df = 2 * float(trigamma_inverse(residual - polygamma(1, df / 2)))
     # No extrapolation: an edge outside the fitted range takes the value at its border.
     with np.errstate(divide="ignore"):
