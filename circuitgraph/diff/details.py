@@ -20,11 +20,10 @@ def claim_details(outcome: Outcome) -> pd.DataFrame:
     See :class:`circuitgraph.diff.record.Diff` for the columns.
     """
     matched, tests, decided = outcome.matched, outcome.tests, outcome.decided
-    rows = decided.claims
-    if len(rows) > MOST:
-        rows = np.sort(rows[np.argsort(decided.p[rows], kind="stable")[:MOST]])
-    own = tests.own(rows) if len(rows) else (np.empty(0),) * 4
-    columns = dict(zip(("low_a", "high_a", "low_b", "high_b"), own, strict=True))
+    kept = np.sort(np.argsort(decided.p[decided.claims], kind="stable")[:MOST])
+    rows = decided.claims[kept]
+    ends = (end[kept] for end in decided.own)
+    columns = dict(zip(("low_a", "high_a", "low_b", "high_b"), ends, strict=True))
     columns |= {name: np.full(len(rows), np.nan) for name in ("cancellation", "stability")}
     columns["block"] = blocks(outcome, rows)
     by_scenario = np.empty((matched.n_scenarios, len(rows)))

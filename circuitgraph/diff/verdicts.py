@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuitgraph.diff.edge_tests import INSUFFICIENT, EdgeTests
+from circuitgraph.diff.edge_tests import INSUFFICIENT, EdgeTests, Intervals
 from circuitgraph.diff.record import VERDICTS
 from circuitgraph.stats.margins import half_width, treat_p
 from circuitgraph.stats.multiplicity import adjusted
@@ -23,6 +23,7 @@ class Decided:
         low, high: 95% interval of the change.
         verdict: int8, index into ``VERDICTS``.
         reason: int8, index into ``REASONS``.
+        own: each side's own 95% interval, for the claims in row order.
     """
 
     p: np.ndarray
@@ -31,6 +32,7 @@ class Decided:
     high: np.ndarray
     verdict: np.ndarray
     reason: np.ndarray
+    own: Intervals
 
     @property
     def claims(self) -> np.ndarray:
@@ -66,9 +68,10 @@ def decide(tests: EdgeTests, margin: float, alpha: float, fdr: str, *, enough: b
     if not enough:
         verdict[:] = NOT_TESTABLE
         reason = np.full_like(reason, INSUFFICIENT)
-    elif len(significant):
-        verdict[significant] = _kind_of_claim(tests, significant, margin or tests.default_margin)
-    return Decided(p, q, tests.delta - half, tests.delta + half, verdict, reason)
+        significant = significant[:0]
+    own = tests.own(significant) if len(significant) else (np.empty(0),) * 4
+    verdict[significant] = _kind_of_claim(own, margin or tests.default_margin)
+    return Decided(p, q, tests.delta - half, tests.delta + half, verdict, reason, own)
 
 
 def _within(tests: EdgeTests, margin: float) -> np.ndarray:
@@ -84,9 +87,9 @@ def _within(tests: EdgeTests, margin: float) -> np.ndarray:
         return (reach <= margin) & (tests.se > 0)
 
 
-def _kind_of_claim(tests: EdgeTests, edges: np.ndarray, margin: float) -> np.ndarray:
+def _kind_of_claim(own: Intervals, margin: float) -> np.ndarray:
     """``sign_flip`` before ``gained`` or ``lost`` before ``rewired``, from own intervals."""
-    low_a, high_a, low_b, high_b = tests.own(edges)
+    low_a, high_a, low_b, high_b = own
     absent_a = (low_a >= -margin) & (high_a <= margin)
     absent_b = (low_b >= -margin) & (high_b <= margin)
     flipped = ((low_a > 0) & (high_b < 0)) | ((high_a < 0) & (low_b > 0))
