@@ -33,6 +33,8 @@ TORCH_FREE = (
     "export",
 )
 MAX_LINES = 400
+REACHES_RIGHT = {("diff/record.py", "graph")}
+"""``Diff.graph`` answers in the user's own graph library; imported when called."""
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
@@ -63,6 +65,8 @@ def test_a_module_imports_only_from_its_left(path: Path) -> None:
     for name in imported(path):
         if name.startswith("circuitgraph."):
             other = name.split(".")[1]
+            if (path.relative_to(PACKAGE).as_posix(), other) in REACHES_RIGHT:
+                continue
             assert other == own or ORDER.index(other) < ORDER.index(own), f"{own} imports {other}"
 
 

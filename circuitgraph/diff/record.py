@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
+from circuitgraph.errors import UsageError
 from circuitgraph.runs import Run
 
 CLAIMS = ("rewired", "sign_flip", "gained", "lost")
@@ -82,6 +83,30 @@ class Diff:
     def claims(self) -> pd.DataFrame:
         """Rows of the table that are claimed as changes."""
         return self.table[self.table["verdict"].isin(CLAIMS)]
+
+    def graph(
+        self, library: Literal["igraph", "networkx"] = "networkx", rows: str = "claims"
+    ) -> Any:
+        """The claims as a graph over all components, one edge a row.
+
+        Args:
+            library: whose graph.
+            rows: ``claims``, or ``all`` rows of the table.
+
+        Raises:
+            UsageError: another library or choice of rows.
+        """
+        # The one import to the right: a diff should answer in the user's own library.
+        from circuitgraph.graph.columns import endpoints
+        from circuitgraph.graph.convert import to_igraph, to_networkx
+
+        makers = {"igraph": to_igraph, "networkx": to_networkx}
+        tables = {"claims": self.claims, "all": self.table}
+        if library not in makers or rows not in tables:
+            raise UsageError(
+                f"graph({library!r}, {rows!r}): choose igraph or networkx, and claims or all"
+            )
+        return makers[library](tables[rows], endpoints(self.table))
 
     @property
     def insufficient(self) -> bool:
