@@ -162,7 +162,8 @@ class Workspace:
         with self.open_store() as store:
             there = set(store.run_ids())
             missing = [run for run in runs if run.id not in there]
-            store.write_all([run_tables(run, edge_table(run)) for run in missing])
+            if missing:
+                store.write_all([run_tables(run, edge_table(run)) for run in missing])
         return len(missing)
 
     def query(self, name: str, **parameters: Any) -> pd.DataFrame:
@@ -359,7 +360,7 @@ class Workspace:
 
     def report(self, a: str, b: str, path: str | os.PathLike[str], **options: Any) -> Diff:
         """Write a self-contained HTML page about two variants; returns its diff."""
-        from circuitgraph.report import write_report
+        from circuitgraph.report.page import write_report
 
         diff = self.diff(a, b, **options)
         write_report(diff, Path(path))
