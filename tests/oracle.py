@@ -1,11 +1,14 @@
-"""Naive edge effects: one hooked ``TransformerBridge`` forward an edge, one prompt at a time.
+"""Naive edge effects: hooks on the library's ``TransformerBridge``, an edge a forward.
 
-Shares nothing with the engine but the words: no padding, no reuse, no batching.
+Shares nothing with the engine but the words: no padding, no reuse, one prompt at a time.
+Edges may stand beside each other as rows of one forward; no row sees another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ from transformer_lens.model_bridge import TransformerBridge
 from circuitgraph.components import EMBED, LOGITS, Edge, parse
 from circuitgraph.tokens import Encoded
 
-Hook = tuple[str, Callable[[Tensor, Any], Tensor]]
+Change = Callable[[Tensor], Tensor]
+Hook = tuple[str, Change]
 
 
 def make_bridge(hf: Any, folder: Path, tokenizer: Any) -> TransformerBridge:
@@ -31,46 +35,78 @@ def make_bridge(hf: Any, folder: Path, tokenizer: Any) -> TransformerBridge:
 
 
 @torch.no_grad()
-def effects(bridge: TransformerBridge, prompt: Encoded, edges: list[Edge]) -> list[float]:
-    """Raw effect of each edge for one prompt."""
-    sequences = [
-        (prompt.prompt + a[:-1], prompt.corrupt + a[:-1], a, sign)
-        for a, sign in ((prompt.answer, 1.0), (prompt.wrong_answer, -1.0))
-    ]
-    total = [0.0] * len(edges)
-    for clean, corrupt, answer, sign in sequences:
-        for i, value in enumerate(_sequence(bridge, clean, corrupt, answer, edges)):
-            total[i] += sign * value
+def effects(bridge: TransformerBridge, prompt: Encoded, edges: Sequence[Edge]) -> Tensor:
+    """Raw effect of each edge for one prompt, [edges]."""
+    total = torch.zeros(len(edges), dtype=torch.float64)
+    signed = ((prompt.answer, 1.0), (prompt.wrong_answer, -1.0))
+    end = len(prompt.prompt)
+    for shown in {answer[:-1] for answer, _ in signed}:  # what stands before the last judged
+        clean, corrupt = (torch.tensor([p + shown]) for p in (prompt.prompt, prompt.corrupt))
+        base, kept = bridge.run_with_cache(clean)
+        _, other = bridge.run_with_cache(corrupt)
+        hooks = [edge_hooks(bridge, kept, other, edge, end) for edge in edges]
+        rows = clean.expand(len(edges), -1)
+        patched = bridge.run_with_hooks(rows, fwd_hooks=_side_by_side(hooks))
+        for answer, sign in signed:
+            if answer[:-1] == shown:
+                total += sign * (_log_prob(patched, answer, end) - _log_prob(base, answer, end))
     return total
 
 
-def _sequence(
-    bridge: TransformerBridge,
-    clean: tuple[int, ...],
-    corrupt: tuple[int, ...],
-    answer: tuple[int, ...],
-    edges: list[Edge],
-) -> list[float]:
-    end = len(clean) - len(answer) + 1
-    logits, kept = bridge.run_with_cache(torch.tensor([clean]))
-    _, other = bridge.run_with_cache(torch.tensor([corrupt]))
-    base = _log_prob(logits, answer, end)
-    values = []
+@torch.no_grad()
+def batched_effects(
+    bridge: TransformerBridge, prompts: Sequence[Encoded], edges: Sequence[Edge]
+) -> tuple[float, Tensor]:
+    """CPU seconds and effects [prompts, edges], one forward an edge for all prompts.
+
+    For timing: prompts of one length, answers of one token, caches made before the clock.
+    """
+    clean, corrupt = (torch.tensor([getattr(p, n) for p in prompts]) for n in ("prompt", "corrupt"))
+    rows = torch.arange(len(prompts))
+    answer, wrong = (
+        torch.tensor([getattr(p, n)[0] for p in prompts]) for n in ("answer", "wrong_answer")
+    )
+    base, kept = bridge.run_with_cache(clean)
+    _, other = bridge.run_with_cache(corrupt)
+    columns = []
+    begin = time.process_time()
     for edge in edges:
-        delta = _sent(bridge, other, edge.source) - _sent(bridge, kept, edge.source)
-        delta[:, end:] = 0
-        hooks = _hooks(bridge, kept, edge, delta)
-        patched = bridge.run_with_hooks(torch.tensor([clean]), fwd_hooks=hooks)
-        values.append(_log_prob(patched, answer, end) - base)
-    return values
+        hooks = [
+            (name, lambda x, hook, change=change: change(x))
+            for name, change in edge_hooks(bridge, kept, other, edge, clean.shape[1])
+        ]
+        last = (bridge.run_with_hooks(clean, fwd_hooks=hooks) - base)[:, -1]
+        columns.append(last[rows, answer] - last[rows, wrong])
+    return time.process_time() - begin, torch.stack(columns, 1)
 
 
-def _log_prob(logits: Tensor, answer: tuple[int, ...], end: int) -> float:
-    log_probs = logits[0].double().log_softmax(-1)
-    return float(sum(log_probs[end - 1 + k, token] for k, token in enumerate(answer)))
+def _log_prob(logits: Tensor, answer: tuple[int, ...], end: int) -> Tensor:
+    log_probs = logits.double().log_softmax(-1)
+    return sum(log_probs[:, end - 1 + k, token] for k, token in enumerate(answer))
 
 
-def _sent(bridge: TransformerBridge, cache: Any, name: str) -> Tensor:
+def _side_by_side(hooks: Sequence[Sequence[Hook]]) -> list:
+    """Hooks of many edges as hooks of one forward: row i feels those of edge i alone."""
+    by_name: dict[str, list[tuple[int, Change]]] = defaultdict(list)
+    for row, mine in enumerate(hooks):
+        for name, change in mine:
+            by_name[name].append((row, change))
+
+    def hook(changes: list[tuple[int, Change]]) -> Callable[[Tensor, Any], Tensor]:
+        def apply(x: Tensor, hook: Any) -> Tensor:
+            rows = list(x.split(1))
+            for row, change in changes:
+                rows[row] = change(rows[row])
+            return torch.cat(rows)
+
+        return apply
+
+    # a name's changes run in the order given, so z is restored after its inputs changed
+    return [(name, hook(changes)) for name, changes in by_name.items()]
+
+
+def sent(bridge: TransformerBridge, cache: Any, name: str) -> Tensor:
+    """What a component adds to the stream in a cached run, [B, T, d]."""
     component = parse(name)
     if name == EMBED:
         return cache["blocks.0.hook_resid_pre"].clone()
@@ -90,17 +126,20 @@ def _sent(bridge: TransformerBridge, cache: Any, name: str) -> Tensor:
     return raw * scale * (1 + norm.weight)
 
 
-def _hooks(bridge: TransformerBridge, kept: Any, edge: Edge, delta: Tensor) -> list[Hook]:
+def edge_hooks(bridge: TransformerBridge, kept: Any, other: Any, edge: Edge, end: int) -> list:
+    """What one edge's forward changes: its receiver's input on positions before ``end``."""
+    delta = sent(bridge, other, edge.source) - sent(bridge, kept, edge.source)
+    delta[:, end:] = 0
     target = parse(edge.target)
     if edge.target == LOGITS:
         last = len(bridge.blocks) - 1
-        return [(f"blocks.{last}.hook_resid_post", lambda x, hook: x + delta)]
+        return [(f"blocks.{last}.hook_resid_post", lambda x: x + delta)]
     block = f"blocks.{target.layer}"
     if target.kind == "mlp":
-        return [(f"{block}.hook_mlp_in", lambda x, hook: x + delta)]
+        return [(f"{block}.hook_mlp_in", lambda x: x + delta)]
     letters = "qkv" if edge.input == "all" else edge.input
 
-    def add(x: Tensor, hook: Any) -> Tensor:
+    def add(x: Tensor) -> Tensor:
         if target.kind == "attn" or edge.input == "all":
             return x + delta[:, :, None]
         x = x.clone()
@@ -109,22 +148,19 @@ def _hooks(bridge: TransformerBridge, kept: Any, edge: Edge, delta: Tensor) -> l
 
     hooks: list[Hook] = [(f"{block}.attn.hook_{letter}_input", add) for letter in letters]
     if target.kind == "head" and edge.input == "all":
-        hooks.append((f"{block}.attn.hook_z", _only(target.head, kept[f"{block}.attn.hook_z"])))
+        hooks.append(
+            (f"{block}.attn.hook_z", _only(bridge, target.head, kept[f"{block}.attn.hook_z"]))
+        )
     return hooks
 
 
-def _only(head: int | None, clean: Tensor) -> Callable[[Tensor, Any], Tensor]:
+def _only(bridge: TransformerBridge, head: int | None, clean: Tensor) -> Change:
     """Let one head's change through and put the clean values back everywhere else."""
 
-    def keep(z: Tensor, hook: Any) -> Tensor:
-        flat = z.reshape(*z.shape[:2], -1)
-        out = clean.reshape(flat.shape).clone()
-        size = z.shape[-1] if z.dim() == 4 else flat.shape[-1] // HEADS
-        part = slice(head * size, (head + 1) * size)
-        out[..., part] = flat[..., part]
+    def keep(z: Tensor) -> Tensor:
+        by_head = (*z.shape[:2], bridge.cfg.n_heads, -1)
+        out = clean.reshape(by_head).clone()
+        out[:, :, head] = z.reshape(by_head)[:, :, head]
         return out.reshape(z.shape)
 
     return keep
-
-
-HEADS = 4
