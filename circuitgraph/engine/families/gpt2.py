@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers.activations import ACT2FN
-
+from circuitgraph.engine.families.common import activation
 from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
 
 
@@ -26,7 +25,7 @@ def read(hf: Any) -> Model:
         blocks=tuple(_block(layer, config, i) for i, layer in enumerate(inner.h)),
         norm=_norm(inner.ln_f),
         unembed=hf.lm_head.weight.detach(),
-        activation=ACT2FN[config.activation_function],
+        activation=activation(config.activation_function),
     )
 
 
