@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,11 +22,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils import logging as transformers_logging
 
 from circuitgraph.components import Granularity, digest
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.errors import InputError
 from circuitgraph.runs import Variant
+from circuitgraph.textfiles import shown
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("chat_template.jinja", "vocab.json", "merges.txt", "tokenizer.model"),
+)
+HUB_FILES = ("*.json", "*.jinja", "*.safetensors", "merges.txt", "tokenizer.model")
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,20 @@ class LoadedVariant:
         return bool(self.variant.adapter)
 
     def merged(self) -> Any:
-        """The library's model with the adapter merged into the weights (in place)."""
-        return self.hf.merge_and_unload() if hasattr(self.hf, "merge_and_unload") else self.hf
+        """The library's model with the adapter merged into the weights (in place).
+
+        Raises:
+            InputError: an adapter that cannot be written as a change of weights.
+        """
+        if not self.has_adapter:
+            return self.hf
+        _untie(self.hf)
+        try:
+            return self.hf.merge_and_unload()
+        except Exception as error:  # peft raises whatever comes to hand
+            raise InputError(
+                f"{self.variant.adapter}: cannot be merged into the base ({_first_line(error)})"
+            ) from error
 
 
 def load_variant(
@@ -126,18 +145,30 @@ def model_folder(model: str | Path) -> Path:
         InputError: no such folder and no such name within reach.
     """
     folder = Path(model)
-    if folder.is_dir():
+    if _holds(folder.is_dir):
         if not (folder / "config.json").is_file():
             raise InputError(f"{folder}: no config.json; give a Hugging Face model folder")
+        if (folder / ADAPTER_FILES[0]).is_file():  # the library would put it in unasked
+            raise InputError(
+                f"{folder}: holds an adapter ({ADAPTER_FILES[0]}) beside the model; move it to a "
+                "folder of its own and give that by --adapter"
+            )
         if not list(folder.glob("*.safetensors")):
             raise InputError(
                 f"{folder}: no *.safetensors file; convert the weights "
                 "(model.save_pretrained writes safetensors), .bin and .pt are never read"
             )
         return folder
-    if folder.exists():
+    if _holds(folder.is_file):
         raise InputError(f"{folder}: is a file; give the model's folder")
     return _from_hub(str(model))
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    try:
+        return question()
+    except OSError:  # a name longer than any file's
+        return False
 
 
 def _from_hub(name: str) -> Path:
@@ -145,10 +176,10 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         raise InputError(
-            f"{name}: no such folder, and not to be had from the model hub "
+            f"{shown(name, 200)}: no such folder, and not to be had from the model hub "
             f"({type(error).__name__}); give the path of a local model folder"
         ) from error
 
@@ -184,8 +215,8 @@ def _hash_file(path: Path, size: int, modified: int) -> str:
 
 
 def _require_adapter(adapter: Path) -> None:
-    if not adapter.is_dir():
-        raise InputError(f"{adapter}: no such adapter folder")
+    if not _holds(adapter.is_dir):
+        raise InputError(f"{shown(str(adapter), 200)}: no such adapter folder")
     for name in ADAPTER_FILES:
         if not (adapter / name).is_file():
             raise InputError(
@@ -233,17 +264,34 @@ def _load_base(folder: Path) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # told apart below, in words
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except Exception as error:  # config.json is anybody's, and errors of every kind come of it
         raise InputError(f"{folder}: cannot be loaded ({_first_line(error)})") from error
     hf, info = loaded
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise InputError(
-            f"{folder}: {len(missing)} weights are missing, first {missing[0]}; "
-            "the files and config.json do not belong together"
-        )
+    _require_every_weight(folder, info)
+    for name, parameter in hf.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise InputError(f"{folder}: {name} holds values that are not finite")
     return hf.eval()
+
+
+def _require_every_weight(folder: Path, info: dict[str, Any]) -> None:
+    # A value head or a buffer may be left over; a whole block left over is another model.
+    blocks = {
+        name for name in info["unexpected_keys"] if re.search(r"\.\d+\..*weight$", f".{name}")
+    }
+    misshapen = {name for name, *_ in info["mismatched_keys"]}
+    for names, what in (
+        (misshapen, "have another shape than config.json says"),
+        (info["missing_keys"], "are missing"),
+        (blocks, "belong to no layer that config.json names"),
+    ):
+        if names:
+            raise InputError(
+                f"{folder}: {len(names)} weights {what}, first {min(names)}; "
+                "the files and config.json do not belong together"
+            )
 
 
 def _check_safetensors(file: Path) -> None:
@@ -258,6 +306,7 @@ def _load_adapter(hf: Any, adapter: Path) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors.torch import load_file
 
+    _require_same_family(hf, adapter)
     file = adapter / ADAPTER_FILES[1]
     _check_safetensors(file)
     stored = load_file(file)
@@ -268,12 +317,16 @@ def _load_adapter(hf: Any, adapter: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # peft warns where we raise, two lines down
             wrapped = PeftModel.from_pretrained(hf, str(adapter), local_files_only=True)
-            expected = get_peft_model_state_dict(wrapped)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+            # "auto", the default, looks for the base on the network
+            least, most = (
+                set(get_peft_model_state_dict(wrapped, save_embedding_layers=whether))
+                for whether in (False, True)
+            )
+    except Exception as error:  # adapter_config.json is anybody's too
         raise InputError(
             f"{adapter}: does not fit this base model ({_first_line(error)})"
         ) from error
-    odd = sorted(set(stored) ^ set(expected))
+    odd = sorted((least - set(stored)) | (set(stored) - most))
     if odd:
         raise InputError(
             f"{adapter}: does not fit this base model; {len(odd)} weights have no "
@@ -282,20 +335,32 @@ def _load_adapter(hf: Any, adapter: Path) -> Any:
     return wrapped.eval()
 
 
+def _untie(hf: Any) -> None:
+    """Give the unembedding weights of its own: merged into shared ones, a change meant for
+    the one end of the model would change the other too."""
+    ends = (hf.get_input_embeddings(), hf.get_output_embeddings())
+    inner, outer = (getattr(layer, "base_layer", layer) for layer in ends)
+    if (inner, outer) != ends and outer.weight is inner.weight:
+        outer.weight = torch.nn.Parameter(inner.weight.detach().clone())
+
+
+def _require_same_family(hf: Any, adapter: Path) -> None:
+    """Random adapters of two families may have the very same shapes, so ask where it is from."""
+    settings = json.loads((adapter / ADAPTER_FILES[0]).read_text("utf-8"))
+    try:
+        trained_on = Path(settings["base_model_name_or_path"]) / "config.json"
+        family = json.loads(trained_on.read_text("utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # it was trained elsewhere; its shapes must do
+    if family != hf.config.model_type:
+        raise InputError(
+            f"{adapter}: does not fit this base model; it was trained on {trained_on.parent}, a "
+            f"{shown(family)} model, and this is {hf.config.model_type!r}"
+        )
+
+
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
-
-
-def require_same(variant: Variant, known: Variant) -> None:
-    """Refuse a name that already stands for other weights.
-
-    Raises:
-        UsageError: says how to free the name.
-    """
-    if variant.fingerprint != known.fingerprint or variant.recipe != known.recipe:
-        what = "recipe" if variant.fingerprint == known.fingerprint else "weights"
-        raise UsageError(
-            f"the name {variant.name!r} already stands for a variant with other {what}; "
-            f"choose another name, or free it with: circuitgraph remove {variant.name}"
-        )
+    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
+    kind = type(error).__name__
+    return f"{kind}: {said[:200]}" if said and isinstance(error, KeyError) else said[:200] or kind

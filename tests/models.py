@@ -91,14 +91,17 @@ def make_model(family: str, folder: Path, seed: int = 0) -> Path:
 def make_adapter(
     base: Path, folder: Path, seed: int = 0, scale: float = 0.3, **options: Any
 ) -> Path:
-    """A random LoRA adapter of a model folder on all linear layers; scale 0 leaves B = 0."""
+    """A random LoRA adapter of a model folder on all linear layers; scale 0 leaves B = 0.
+
+    Whatever else ``options`` make trainable (biases, whole modules) is changed as well.
+    """
     hf = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     torch.manual_seed(seed)
     settings = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", **options}
     peft = get_peft_model(hf, LoraConfig(task_type="CAUSAL_LM", **settings))
     with torch.no_grad():
         for name, parameter in peft.named_parameters():
-            if "lora_B" in name:
-                parameter.copy_(scale * torch.randn_like(parameter))
+            if parameter.requires_grad and "_A" not in name:
+                parameter.add_(scale * torch.randn_like(parameter))
     peft.save_pretrained(folder)
     return folder

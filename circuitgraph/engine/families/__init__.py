@@ -29,5 +29,7 @@ def from_hf(hf: Any) -> Model:
     family = hf.config.model_type
     if family not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
-        raise InputError(f"model type {family!r} is not supported; known families: {known}")
+        raise InputError(
+            f"{hf.name_or_path}: model type {family!r} is not supported; known families: {known}"
+        )
     return FAMILIES[family](hf)
