@@ -1,6 +1,7 @@
-"""Graph stores behind one protocol: the embedded file, and later Neo4j."""
+"""Graph stores behind one protocol: the embedded file, and Neo4j."""
 
 from circuitgraph.store.embedded import EmbeddedStore
+from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.opening import open_store
 from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import GraphTables, diff_tables, merge_tables, run_tables
@@ -8,6 +9,7 @@ from circuitgraph.store.tables import GraphTables, diff_tables, merge_tables, ru
 __all__ = [
     "EmbeddedStore",
     "GraphTables",
+    "Neo4jStore",
     "Store",
     "diff_tables",
     "merge_tables",

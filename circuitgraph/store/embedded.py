@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
@@ -17,6 +18,7 @@ from circuitgraph.errors import InputError, UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.protocol import check_parameters
+from circuitgraph.store.reading import read_all
 from circuitgraph.store.swap import replacing
 from circuitgraph.store.tables import GraphTables, merge_tables
 
@@ -76,11 +78,18 @@ class EmbeddedStore:
         """
         self.write_all([tables])
 
-    def write_all(self, parts: Sequence[GraphTables]) -> None:
+    def write_all(self, parts: Sequence[GraphTables], *, replace: bool = True) -> None:
         """Write several runs and diffs at once.
 
         ladybug orders relationships by their start, so every load costs time in
         proportion to the whole graph: ten runs at once cost little more than one.
+
+        Parameters
+        ----------
+        parts : sequence of GraphTables
+            In any order.
+        replace : bool
+            False leaves parts alone all of whose runs and diffs the graph holds already.
 
         Raises
         ------
@@ -93,6 +102,8 @@ class EmbeddedStore:
             return
         tables = merge_tables(parts)
         with self._writing() as connection:
+            if not replace:
+                tables = merge_tables([part for part in parts if not _there(connection, part)])
             _delete_edges(connection, tables.ids("Run"), tables.ids("Diff"))
             for label in NODES:
                 if label in tables.nodes:
@@ -134,9 +145,7 @@ class EmbeddedStore:
     def read_all(self) -> GraphTables:
         """The whole graph, every table sorted: two equal graphs read equal."""
         with self._reading() as connection:
-            nodes = {label: _read_nodes(connection, label) for label in NODES}
-            rels = {kind: _read_rels(connection, kind) for kind in ENDS}
-        return GraphTables(nodes, rels)
+            return read_all(functools.partial(_ask, connection))
 
     def query(
         self,
@@ -260,6 +269,13 @@ def _existing(connection: ladybug.Connection, label: str, ids: Iterable[str]) ->
     return set(_ask(connection, cypher, {"ids": wanted})["id"])
 
 
+def _there(connection: ladybug.Connection, part: GraphTables) -> bool:
+    return all(
+        _existing(connection, label, part.ids(label)) == set(part.ids(label))
+        for label in ("Run", "Diff")
+    )
+
+
 def _owned(connection: ladybug.Connection, variant: str) -> tuple[list[str], list[str]]:
     """Ids of a variant's runs, and of the diffs that compare one of them."""
     rows = _ask(
@@ -333,21 +349,3 @@ def _copy(
     for begin in range(0, len(frame), _SLICE):
         rows = to_arrow(frame.iloc[begin : begin + _SLICE], columns)
         _run(connection, f"COPY {table} FROM $rows", {"rows": rows})
-
-
-def _read_nodes(connection: ladybug.Connection, label: str) -> pd.DataFrame:
-    wanted = ", ".join(f"x.`{name}` AS `{name}`" for name in NODES[label])
-    return _ask(connection, f"MATCH (x:{label}) RETURN {wanted} ORDER BY x.id", {})
-
-
-def _read_rels(connection: ladybug.Connection, kind: str) -> pd.DataFrame:
-    start, end = ENDS[kind]
-    columns = RELATIONSHIPS[kind]
-    wanted = ["a.id AS `start`", "b.id AS `end`", *(f"e.`{name}` AS `{name}`" for name in columns)]
-    order = [name for name in ("e.key", "e.side") if name[2:] in columns]
-    return _ask(
-        connection,
-        f"MATCH (a:{start})-[e:{kind}]->(b:{end}) RETURN {', '.join(wanted)}"
-        f" ORDER BY {', '.join(['a.id', 'b.id', *order])}",
-        {},
-    )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from circuitgraph.errors import UsageError
+from circuitgraph.store.connection import SCHEMES, Address, is_neo4j
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
+from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.protocol import Store
 
 
@@ -15,17 +17,27 @@ def open_store(uri: str | None, workspace_path: str | Path, *, timeout: float = 
     Parameters
     ----------
     uri : str or None
-        None, "" or ``embedded`` for the file in the workspace.
+        None, "" or ``embedded`` for the file in the workspace; ``neo4j://host:port`` (or
+        ``bolt``, either with ``+s`` or ``+ssc``) for a server; ``neo4j`` for ``NEO4J_URI``.
     workspace_path : path
         Folder of the workspace; need not exist.
     timeout : float
-        Seconds to wait for another process that writes.
+        Seconds to wait for another process that writes the embedded file.
 
     Raises
     ------
     UsageError
         No store is known by this name.
+    StoreUnreachable
+        The server does not answer within five seconds, or refuses the credentials.
     """
-    if uri in (None, "", "embedded"):
+    if not uri or uri == "embedded":
         return EmbeddedStore(Path(workspace_path) / FILE_NAME, timeout=timeout)
-    raise UsageError(f"no store is known as {uri!r}; leave --store out for the embedded graph")
+    if is_neo4j(uri):
+        return Neo4jStore(Address.from_environment(uri))
+    if "@" in uri:
+        raise UsageError("no such store; write it as neo4j://host:7687, without user or password")
+    raise UsageError(
+        f"no store is known as {uri[:80]!r}; leave --store out for the embedded graph, or give "
+        f"neo4j://host:7687 ({', '.join(SCHEMES)})"
+    )

@@ -31,8 +31,12 @@ class Store(Protocol):
     def write_diff(self, tables: GraphTables) -> None:
         """Write one diff, in place of what is there under its id; its runs must be there."""
 
-    def write_all(self, parts: Sequence[GraphTables]) -> None:
-        """Write several runs and diffs at once, which is faster than one after another."""
+    def write_all(self, parts: Sequence[GraphTables], *, replace: bool = True) -> None:
+        """Write several runs and diffs, which is faster than one after another.
+
+        Without ``replace`` parts the graph holds already are left alone: of several
+        processes that write the same, one does.
+        """
 
     def remove_variant(self, name: str) -> int:
         """Remove a variant, its runs and their diffs; return the number of runs removed."""

@@ -1,0 +1,117 @@
+"""Graphs read back from any store as the tables they were written from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from circuitgraph.errors import UsageError
+from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
+from circuitgraph.store.frames import from_arrow, to_arrow
+from circuitgraph.store.tables import GraphTables
+
+Ask = Callable[[str, Mapping[str, Any]], pd.DataFrame]
+"""Answers a Cypher statement with its parameters."""
+
+
+def read_all(ask: Ask) -> GraphTables:
+    """The whole graph, every table sorted: two equal graphs read equal.
+
+    Relationships of runs and diffs that are not whole are left out.
+    """
+    nodes = {label: _nodes(ask, label, "") for label in NODES}
+    rels = {kind: _rels(ask, kind, "") for kind in ENDS}
+    for kind in RUN_EDGES:
+        rels[kind] = _only(rels[kind], "run", nodes["Run"])
+    rels["REWIRED"] = _only(rels["REWIRED"], "diff", nodes["Diff"])
+    return GraphTables(nodes, rels)
+
+
+def read_run(ask: Ask, run: str) -> GraphTables:
+    """One run with its variant, its components and all it measured.
+
+    Raises
+    ------
+    UsageError
+        The graph does not hold it.
+    """
+    key = {"id": run}
+    nodes = {"Run": _nodes(ask, "Run", " WHERE x.id = $id", key)}
+    if nodes["Run"].empty:
+        raise UsageError(f"run {run[:12]} is not in the graph")
+    rels = {kind: _rels(ask, kind, " WHERE a.id = $id", key) for kind in ("OF", "MEASURES")}
+    rels |= {kind: _rels(ask, kind, " WHERE e.run = $id", key) for kind in RUN_EDGES}
+    variants = sorted(set(rels["OF"]["end"]))
+    nodes["Variant"] = _nodes(ask, "Variant", " WHERE x.id IN $ids", {"ids": variants})
+    nodes["Component"] = _components(ask, rels)
+    return GraphTables(nodes, _filled(rels))
+
+
+def read_diff(ask: Ask, diff: str) -> GraphTables:
+    """One diff with its claims, their components, and the runs it compares by id.
+
+    Raises
+    ------
+    UsageError
+        The graph does not hold it.
+    """
+    key = {"id": diff}
+    nodes = {"Diff": _nodes(ask, "Diff", " WHERE x.id = $id", key)}
+    if nodes["Diff"].empty:
+        raise UsageError(f"diff {diff[:12]} is not in the graph")
+    rels = {
+        "COMPARES": _rels(ask, "COMPARES", " WHERE a.id = $id", key),
+        "REWIRED": _rels(ask, "REWIRED", " WHERE e.diff = $id", key),
+    }
+    nodes["Component"] = _components(ask, rels)
+    return GraphTables(nodes, _filled(rels))
+
+
+def _components(ask: Ask, rels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    ends = [
+        frame[column]
+        for kind, frame in rels.items()
+        for column, label in zip(("start", "end"), ENDS[kind], strict=True)
+        if label == "Component"
+    ]
+    ids = sorted(set(pd.concat(ends)))
+    # ladybug gives an empty list no type, so an impossible id stands in for none.
+    return _nodes(ask, "Component", " WHERE x.id IN $ids", {"ids": ids or [""]})
+
+
+def _filled(rels: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return {kind: frame for kind, frame in rels.items() if len(frame)}
+
+
+def _only(rels: pd.DataFrame, owner: str, nodes: pd.DataFrame) -> pd.DataFrame:
+    return rels[rels[owner].isin(set(nodes["id"]))].reset_index(drop=True)
+
+
+def _nodes(
+    ask: Ask, label: str, where: str, parameters: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    columns = NODES[label]
+    wanted = ", ".join(f"x.`{name}` AS `{name}`" for name in columns)
+    rows = ask(f"MATCH (x:{label}){where} RETURN {wanted}", parameters or {})
+    return _sorted(rows, columns, ["id"])
+
+
+def _rels(
+    ask: Ask, kind: str, where: str, parameters: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    start, end = ENDS[kind]
+    columns = {"start": "string", "end": "string", **RELATIONSHIPS[kind]}
+    wanted = ", ".join(
+        ["a.id AS `start`", "b.id AS `end`"]
+        + [f"e.`{name}` AS `{name}`" for name in RELATIONSHIPS[kind]]
+    )
+    rows = ask(f"MATCH (a:{start})-[e:{kind}]->(b:{end}){where} RETURN {wanted}", parameters or {})
+    return _sorted(rows, columns, ["start", "end", *({"key", "side"} & columns.keys())])
+
+
+def _sorted(rows: pd.DataFrame, columns: Mapping[str, str], by: list[str]) -> pd.DataFrame:
+    """Rows in a fixed order, in the types of the vocabulary whatever the store answered."""
+    typed = from_arrow(to_arrow(rows, columns))
+    return typed.sort_values(by, ignore_index=True)
