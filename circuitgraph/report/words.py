@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from circuitgraph.diff.record import CLAIMS, Diff
+from circuitgraph.frames import short
 
 
 def summary_lines(diff: Diff) -> list[str]:
@@ -20,6 +21,11 @@ def summary_lines(diff: Diff) -> list[str]:
     ]
 
 
+def title(diff: Diff) -> str:
+    """Both sides as they may stand in a line; names can be 65,000 characters."""
+    return f"{short(diff.a)} → {short(diff.b)}"
+
+
 def headline(diff: Diff) -> str:
     """One line: how many edges changed, or that nobody can tell."""
     summary = diff.summary
@@ -27,7 +33,7 @@ def headline(diff: Diff) -> str:
         f"{summary['n']} prompts in {summary['n_scenarios']} scenarios, "
         f"evidence {summary['evidence']}"
     )
-    where = f"{diff.name} ({diff.lens} lens, {diff.scope} scope)"
+    where = f"{title(diff)} ({diff.lens} lens, {diff.scope} scope)"
     if diff.insufficient:
         return f"{where}: cannot tell; {basis}"
     kinds = ", ".join(
@@ -56,14 +62,17 @@ def _yardstick(diff: Diff) -> Iterator[str]:
     first = next(iter(yardstick["observed"]))
     size = f"|Δr| of at least {first}" if diff.lens == "correlation" else "a change beyond margin"
     yield (
-        f"yardstick: {yardstick['observed'][first]} edges show {size}; {diff.a} against itself, on "
-        f"two bootstrap samples of its prompts, {yardstick['self'][first]:.0f}"
+        f"yardstick: {yardstick['observed'][first]} edges show {size}; {short(diff.a)} against "
+        f"itself, on two bootstrap samples of its prompts, {yardstick['self'][first]:.0f}"
     )
 
 
 def _decoys(diff: Diff) -> Iterator[str]:
     for decoy in diff.summary["decoys"]:
-        yield f"null pair {decoy['a']} : {decoy['b']}: {decoy['n_claims']} claims{_drift(decoy)}"
+        found = f"the same test claims {decoy['n_claims']} of {decoy['n_testable']} edges"
+        if decoy["evidence"] == "insufficient":
+            found = "cannot tell"
+        yield f"null pair {short(decoy['a'])} : {short(decoy['b'])}: {found}{_drift(decoy)}"
 
 
 def _drift(decoy: dict[str, Any]) -> str:
@@ -76,4 +85,7 @@ def _drift(decoy: dict[str, Any]) -> str:
 def _gain(diff: Diff) -> Iterator[str]:
     gain = diff.summary.get("gain")
     if gain is not None:
-        yield f"gain: effects of {diff.b} are {gain:.2f} times those of {diff.a} overall"
+        yield (
+            f"gain {gain:.2f}: the slope of the effects in {short(diff.b)} on those in "
+            f"{short(diff.a)}; 1 is neither stronger nor weaker, near or below 0 is another pattern"
+        )
