@@ -6,6 +6,7 @@ Data goes to stdout, progress and remarks to stderr. Exit codes: 0 done, 1 faile
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -16,13 +17,26 @@ import click
 from circuitgraph.commands import catalogue, comparing, exporting, ingesting, looking
 from circuitgraph.commands.options import global_options
 from circuitgraph.errors import CircuitGraphError
+from circuitgraph.frames import short
 
 # More threads than cores free make OpenMP spin; waiting threads should sleep instead.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+LONGEST = 1000
+"""Characters of an error's line."""
+
+
+class Ordered(click.Group):
+    """Commands in the order in which one meets them, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names as they were added."""
+        return list(self.commands)
+
 
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CIRCUITGRAPH"},
+    cls=Ordered,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: circuitgraph demo",
 )
 @click.version_option(package_name="circuitgraph", message="circuitgraph %(version)s")
@@ -42,52 +56,51 @@ def cli() -> None:
     """
 
 
-for module in (ingesting, comparing, looking, catalogue, exporting):
+for module in (ingesting, looking, comparing, catalogue, exporting):
     for command in module.COMMANDS:
         cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # names may hold anything, wherever this runs
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; errors become one line on stderr and an exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         result = cli.main(args=words, prog_name="circuitgraph", standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _failed("interrupted; the same command again goes on where this one stopped", 130)
-    except click.ClickException as error:
-        _show_trace(debug)
-        error.show(sys.stderr)
-        return error.exit_code
-    except CircuitGraphError as error:
-        _show_trace(debug)
-        return _failed(str(error), error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit:
+        return 0  # click's way to stop: completion is done, or nobody reads on
     except Exception as error:
-        _show_trace(debug)
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _failed(f"unexpected {what} (--debug shows where; please report it)", 1)
+        if "--debug" in words:
+            traceback.print_exc()
+        return _failed(*_told(error))
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """What an error says, and the exit code it means."""
+    if isinstance(error, CircuitGraphError):
+        return str(error), error.exit_code
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "circuitgraph"
+        return f"{error.format_message().rstrip('.')}; {path} --help shows how", error.exit_code
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    what = f"unexpected {type(error).__name__}: {error}"
+    return f"{what} (--debug shows where; please report it)", 1
 
 
 def _failed(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    click.echo(f"error: {line}", err=True)
+    click.echo(f"error: {short(' '.join(message.split()), LONGEST)}", err=True)
     return code
-
-
-def _show_trace(debug: bool) -> None:
-    if debug:
-        traceback.print_exc()
 
 
 if __name__ == "__main__":

@@ -3,77 +3,81 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 from click.shell_completion import get_completion_class
 
 from circuitgraph.commands.options import (
+    Output,
     global_options,
     key_values,
     output_options,
     settings,
-    show,
 )
 from circuitgraph.errors import UsageError
 
 
-@click.command()
+@click.command(short_help="Ask a named question of the graph.")
 @click.argument("name", required=False)
-@click.option("--list", "list_", is_flag=True, help="Explain every query in a line.")
-@click.option("--param", multiple=True, metavar="K=V", help="Value of a parameter; repeatable.")
+@click.option("--list", "list_", is_flag=True, help="Explain every query in a line, or NAME.")
+@click.option(
+    "--param", multiple=True, metavar="K=V", help="Value of a parameter of NAME; repeatable."
+)
 @output_options
 @global_options
-def query(
-    name: str | None,
-    list_: bool,
-    param: tuple[str, ...],
-    format_: str | None,
-    output: Path | None,
-) -> None:
+def query(name: str | None, list_: bool, param: tuple[str, ...], output: Output) -> None:
     """Ask a named question of the graph; every parameter has a default.
 
     \b
     Example:
       circuitgraph query --list
+      circuitgraph query sign-flips --list
       circuitgraph query sign-flips --param limit=10
     """
-    from circuitgraph.queries import catalogue_json
+    if list_:
+        _explain(name)
+    elif name is None:
+        raise UsageError("name a query; circuitgraph query --list shows them")
+    else:
+        output.show(settings().open().query(name, **key_values(param)))
 
-    if list_ or name is None:
-        if not list_:
-            raise UsageError("name a query; circuitgraph query --list shows them")
-        entries = catalogue_json()
-        if settings().as_json:
-            click.echo(json.dumps(entries, indent=1))
-        else:
-            width = max(len(entry["name"]) for entry in entries)
-            for entry in entries:
-                click.echo(f"{entry['name']:<{width}}  {entry['summary']}")
+
+def _explain(name: str | None) -> None:
+    from circuitgraph.queries import catalogue_json, get_query
+
+    entries = [e for e in catalogue_json() if name is None or e["name"] == get_query(name).name]
+    if settings().as_json:
+        click.echo(json.dumps(entries, indent=1))
         return
-    show(settings().open().query(name, **key_values(param)), format_, output)
+    width = max(len(entry["name"]) for entry in entries)
+    for entry in entries:
+        click.echo(f"{entry['name']:<{width}}  {entry['summary']}")
+    for parameter in entries[0]["parameters"] if name is not None else ():
+        default = parameter["default"] if parameter["default"] != "" else "any"
+        click.echo(f"  --param {parameter['name']}=…  {parameter['meaning']} [default: {default}]")
 
 
-@click.command()
+@click.command(short_help="Ask the graph in Cypher.")
 @click.argument("text")
 @click.option("--param", multiple=True, metavar="K=V", help="Value of $K, as text; repeatable.")
 @output_options
 @global_options
-def cypher(text: str, param: tuple[str, ...], format_: str | None, output: Path | None) -> None:
+def cypher(text: str, param: tuple[str, ...], output: Output) -> None:
     """Ask the graph in Cypher; it is read, never written.
 
     \b
     Example:
       circuitgraph cypher 'MATCH (v:Variant) RETURN v.name ORDER BY v.name'
+      circuitgraph cypher 'MATCH (r:Run {variant: $name}) RETURN r.id' --param name=base
     """
-    show(settings().open().cypher(text, key_values(param)), format_, output)
+    output.show(settings().open().cypher(text, key_values(param)))
 
 
-@click.command()
+@click.command(short_help="The shell's completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @global_options
 def completion(shell: str) -> None:
-    """Print the shell's completion script.
+    """Print the completion script of a shell.
 
     \b
     Example:

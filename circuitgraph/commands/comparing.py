@@ -2,42 +2,66 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from circuitgraph.commands.options import global_options, output_options, settings, show
+from circuitgraph.commands.options import (
+    Output,
+    global_options,
+    output_options,
+    settings,
+    terminal_width,
+)
+from circuitgraph.commands.views import compare_view, diff_view, hubs_view
 from circuitgraph.diff.record import Diff
-from circuitgraph.report.words import summary_lines
+from circuitgraph.frames import to_text
+from circuitgraph.report.words import headline, summary_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 INSUFFICIENT = 3
+READABLE = 100
 
 
 def diff_options(command: F) -> F:
     """The options of every comparison."""
     for option in (
-        click.option("--seed", type=int, default=0, show_default=True, help="Of the yardstick."),
-        click.option("--fdr", type=click.Choice(["bh", "by"]), default="bh", show_default=True),
-        click.option("--rank", is_flag=True, help="Correlations of normal scores."),
+        click.option(
+            "--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap samples."
+        ),
+        click.option(
+            "--fdr",
+            type=click.Choice(["bh", "by"]),
+            default="bh",
+            show_default=True,
+            help="Benjamini-Hochberg, or Benjamini-Yekutieli for any dependence.",
+        ),
+        click.option(
+            "--rank", is_flag=True, help="Correlation lens: normal scores of ranks, not values."
+        ),
         click.option(
             "--scale",
             type=click.Choice(["share", "logit"]),
             default="share",
             show_default=True,
-            help="Effects as shares of the overall effect, or in the decision's units.",
+            help="Effect lens: shares of the overall effect, or the decision's own units.",
         ),
         click.option(
             "--margin",
             type=float,
-            help="Smallest change that matters [default: 0.1 of r; 0.01 of effect shares].",
+            help="Smallest change that matters [default: 0.1 of r, 0.01 of effect shares].",
         ),
         click.option(
             "--alpha", type=float, default=0.05, show_default=True, help="False discovery rate."
         ),
-        click.option("--lens", type=click.Choice(["correlation", "effect"]), help="What changes."),
+        click.option(
+            "--lens",
+            type=click.Choice(["correlation", "effect"]),
+            help="Which edges [default: effect where both have them, else correlation].",
+        ),
     ):
         command = option(command)
     return command
@@ -50,22 +74,31 @@ def scope_option(command: F) -> F:
         type=click.Choice(["checkpoint", "recipe"]),
         default="checkpoint",
         show_default=True,
-        help="These two models differ, or this training does it (needs replicates).",
+        help="Say that these two models differ, or that their training does it (needs three "
+        "variants or more a side).",
     )(command)
 
 
-@click.command()
+def null_option(command: F) -> F:
+    """--null."""
+    return click.option(
+        "--null",
+        multiple=True,
+        metavar="A:B",
+        help="A pair known not to differ: counts what the same test claims there; repeatable.",
+    )(command)
+
+
+@click.command(short_help="Which edges differ between two variants.")
 @click.argument("a")
 @click.argument("b")
 @scope_option
-@click.option(
-    "--null", multiple=True, metavar="A:B", help="A pair known not to differ; repeatable."
-)
-@click.option("--run", metavar="A_ID:B_ID", help="Choose among several runs.")
+@null_option
+@click.option("--run", metavar="A_ID:B_ID", help="Choose among several runs by their ids.")
 @diff_options
 @output_options
 @global_options
-def diff(a: str, b: str, format_: str | None, output: Path | None, **options: Any) -> int:
+def diff(a: str, b: str, output: Output, **options: Any) -> int:
     """Which edges differ between two variants, which do not, and when nobody can tell.
 
     At --scope recipe A and B name recipes, single variants, or several with commas.
@@ -77,19 +110,20 @@ def diff(a: str, b: str, format_: str | None, output: Path | None, **options: An
       circuitgraph diff honest deceptive --scope recipe -o rewired.parquet
     """
     result = settings().open().diff(a, b, **options)
-    show(result.table, format_, output)
+    if output.for_reading:
+        click.echo(diff_view(result, terminal_width()), nl=False)
+    else:
+        output.show(result.table)
     return _finish(result)
 
 
-@click.command()
+@click.command(short_help="Many variants against one base.")
 @click.argument("base")
 @click.argument("variants", nargs=-1, required=True)
 @diff_options
 @output_options
 @global_options
-def compare(
-    base: str, variants: tuple[str, ...], format_: str | None, output: Path | None, **options: Any
-) -> int:
+def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any) -> int:
     """Many variants against one base: what all share, what one recipe alone does.
 
     \b
@@ -97,13 +131,16 @@ def compare(
       circuitgraph compare base tuned-0 tuned-1 other-0
     """
     result = settings().open().compare(base, variants, **options)
-    show(result.table, format_, output)
+    if output.for_reading:
+        click.echo(compare_view(result, terminal_width()), nl=False)
+    else:
+        output.show(result.table)
     for found in result.diffs.values():
-        settings().reporter.remark(summary_lines(found)[0])
+        settings().reporter.remark(headline(found))
     return INSUFFICIENT if all(d.insufficient for d in result.diffs.values()) else 0
 
 
-@click.command()
+@click.command(short_help="One edge in two variants, in words and prompt by prompt.")
 @click.argument("source")
 @click.argument("target")
 @click.argument("a")
@@ -112,55 +149,64 @@ def compare(
 @diff_options
 @output_options
 @global_options
-def explain(
-    source: str,
-    target: str,
-    a: str,
-    b: str,
-    format_: str | None,
-    output: Path | None,
-    **options: Any,
-) -> None:
-    """One edge in two variants: per scenario, per prompt, and in words.
+def explain(source: str, target: str, a: str, b: str, output: Output, **options: Any) -> None:
+    """One edge in two variants: in words, per scenario, and prompt by prompt.
 
-    The words are printed; --format and -o give the values per prompt.
+    Printed are the words and the means per scenario; --format csv or json and -o give
+    the values per prompt.
 
     \b
     Example:
       circuitgraph explain L0H2 L1H0 base tuned
     """
     found = settings().open().explain(source, target, a, b, **options)
-    if format_ is None and output is None and not settings().as_json:
-        click.echo(found.text)
-        click.echo("")
-        show(found.per_scenario, "table", None)
+    if not output.for_reading:
+        output.show(found.per_prompt)
         return
-    show(found.per_prompt, format_, output)
+    width = terminal_width()
+    lines = (textwrap.fill(line, min(width, READABLE)) for line in found.text.split("\n"))
+    click.echo("\n".join(lines) + "\n")
+    click.echo(to_text(found.per_scenario, "table", width=width), nl=False)
 
 
-@click.command()
+@click.command(short_help="Components by strength, with the ranks that resampling allows.")
 @click.argument("name")
 @click.argument("other", required=False)
-@click.option("--kind", type=click.Choice(["correlation", "effect"]), help="Which edges.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples.")
-@click.option("--samples", type=click.IntRange(20), default=200, show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(["correlation", "effect"]),
+    help="Which edges [default: effect where there are such, else correlation].",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap samples."
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(20),
+    default=200,
+    show_default=True,
+    help="Bootstrap samples of the prompts behind each interval.",
+)
 @output_options
 @global_options
-def hubs(
-    name: str, other: str | None, format_: str | None, output: Path | None, **options: Any
-) -> int:
+def hubs(name: str, other: str | None, output: Output, **options: Any) -> int:
     """Components by signed strength, with the ranks that resampling allows.
 
-    With OTHER, both variants side by side: a hub changed where rank intervals do not
-    overlap. Exit code 3 means the evidence is insufficient for that.
+    With OTHER, both variants side by side: a hub changed where the rank intervals do not
+    overlap and its share of all strength changed too. Exit code 3 means the evidence is
+    insufficient for that.
 
     \b
     Example:
+      circuitgraph hubs base
       circuitgraph hubs base tuned
     """
     table = settings().open().hubs(name, other, **options)
-    show(table, format_, output)
-    evidence = table.attrs.get("evidence", "ok")
+    if output.for_reading:
+        click.echo(hubs_view(table, terminal_width()), nl=False)
+    else:
+        output.show(table)
+    evidence = table.attrs["evidence"]
     if evidence != "ok":
         settings().reporter.remark(
             f"evidence is {evidence}: n_effective {table.attrs['n_effective']}"
@@ -168,24 +214,25 @@ def hubs(
     return INSUFFICIENT if other is not None and evidence == "insufficient" else 0
 
 
-@click.command()
+@click.command(short_help="A page about two variants (HTML).")
 @click.argument("a")
 @click.argument("b")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="HTML file.")
 @scope_option
-@click.option(
-    "--null", multiple=True, metavar="A:B", help="A pair known not to differ; repeatable."
-)
+@null_option
 @diff_options
 @global_options
 def report(a: str, b: str, output: Path, **options: Any) -> int:
     """A self-contained HTML page: what was rewired, what was only noise.
+
+    Exit code 3 means the evidence is insufficient for any claim; the page says so.
 
     \b
     Example:
       circuitgraph report base tuned -o report.html
     """
     result = settings().open().report(a, b, output, **options)
+    settings().reporter.remark(f"page written to {output}")
     return _finish(result)
 
 

@@ -9,7 +9,7 @@ import click
 from circuitgraph.commands.options import global_options, settings
 
 
-@click.command()
+@click.command(short_help="Write graphs for Gephi, Cytoscape and others.")
 @click.argument("names", nargs=-1, required=True)
 @click.option(
     "--format",

@@ -15,22 +15,36 @@ from circuitgraph.errors import InputError
 EXISTING = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Measure a model variant, keep its graph.")
 @click.argument("model")
-@click.option("--adapter", type=EXISTING, help="LoRA folder (peft, safetensors).")
+@click.option("--adapter", type=EXISTING, help="LoRA adapter folder (peft, safetensors).")
 @click.option("--name", required=True, help="What to call this variant.")
 @click.option("--recipe", default="", help="Shared by variants trained alike with other seeds.")
-@click.option("--prompts", type=EXISTING, required=True, help="JSONL or CSV.")
+@click.option("--prompts", type=EXISTING, required=True, help="Prompt file, JSONL or CSV.")
 @click.option(
     "--edges", help="correlation, effect, or both with a comma [default: what the file allows]."
 )
-@click.option("--estimator", type=click.Choice(["exact"]), default="exact", show_default=True)
-@click.option("--split-inputs", is_flag=True, help="Effects of q, k and v one by one.")
 @click.option(
-    "--granularity", type=click.Choice(["head", "layer"]), default="head", show_default=True
+    "--estimator",
+    type=click.Choice(["exact"]),
+    default="exact",
+    show_default=True,
+    help="How effects are measured: exact runs every edge.",
+)
+@click.option("--split-inputs", is_flag=True, help="Effects through q, k and v one by one.")
+@click.option(
+    "--granularity",
+    type=click.Choice(["head", "layer"]),
+    default="head",
+    show_default=True,
+    help="Single attention heads, or whole attention layers.",
 )
 @click.option(
-    "--activity", type=click.Choice(["norm", "projection"]), default="norm", show_default=True
+    "--activity",
+    type=click.Choice(["norm", "projection"]),
+    default="norm",
+    show_default=True,
+    help="Correlate sizes of contributions, or their push towards the answer.",
 )
 @click.option(
     "--ablation",
@@ -40,7 +54,13 @@ EXISTING = click.Path(path_type=Path)
     help="What a sender's contribution is replaced by.",
 )
 @click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
-@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Prompts at once: memory and speed, never results.",
+)
 @global_options
 def ingest(model: str, edges: str | None, **options: Any) -> None:
     """Measure one variant on a prompt set and keep its graph.
@@ -67,10 +87,10 @@ def ingest(model: str, edges: str | None, **options: Any) -> None:
         }
         for run in runs
     ]
-    show(pd.DataFrame(rows), None, None)
+    show(pd.DataFrame(rows))
 
 
-@click.command("ingest-table")
+@click.command("ingest-table", short_help="Take a table of somebody else's activations.")
 @click.argument("file", type=EXISTING)
 @click.option("--name", required=True, help="What to call this variant.")
 @click.option("--recipe", default="", help="Shared by variants trained alike with other seeds.")
@@ -91,10 +111,11 @@ def ingest_table(file: Path, name: str, recipe: str) -> None:
         "scenarios": run.n_scenarios,
         "columns": len(run.components),
     }
-    show(pd.DataFrame([row]), None, None)
+    show(pd.DataFrame([row]))
 
 
-@click.group()
+@click.group(no_args_is_help=False, short_help="Look at a prompt file before the long work.")
+@global_options
 def prompts() -> None:
     """Look at a prompt file before spending hours on it.
 
@@ -127,7 +148,7 @@ def check(file: Path, model: str | None, chat_template: bool) -> None:
         raise InputError(report.problems[0])
 
 
-@click.command()
+@click.command(short_help="Remove a variant and free its name.")
 @click.argument("name")
 @global_options
 def remove(name: str) -> None:
@@ -141,8 +162,14 @@ def remove(name: str) -> None:
     settings().reporter.remark(f"{count} runs removed")
 
 
-@click.command()
-@click.option("--out", type=EXISTING, default=Path("demo-output"), show_default=True)
+@click.command(short_help="A first result in minutes, from real trained models.")
+@click.option(
+    "--out",
+    type=EXISTING,
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for the page and its workspace.",
+)
 @global_options
 def demo(out: Path) -> None:
     """Real trained models, ingested, compared and reported: a first result in minutes.
@@ -157,4 +184,4 @@ def demo(out: Path) -> None:
         click.echo(line)
 
 
-COMMANDS = (ingest, ingest_table, prompts, remove, demo)
+COMMANDS = (demo, prompts, ingest, ingest_table, remove)

@@ -2,52 +2,74 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
+import pandas as pd
 
-from circuitgraph.commands.options import global_options, output_options, settings, show
+from circuitgraph.commands.options import (
+    Output,
+    global_options,
+    output_options,
+    settings,
+    terminal_width,
+)
+from circuitgraph.commands.views import edges_view
 
 
-@click.command()
+@click.command(short_help="The edges of one variant, with intervals.")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(["correlation", "effect"]), help="One kind only.")
+@click.option(
+    "--kind", type=click.Choice(["correlation", "effect"]), help="One kind only [default: both]."
+)
 @output_options
 @global_options
-def edges(name: str, kind: str | None, format_: str | None, output: Path | None) -> None:
+def edges(name: str, kind: str | None, output: Output) -> None:
     """The edges of a variant with weights, intervals and tests against 0.
 
     \b
     Example:
       circuitgraph edges base --kind effect --format csv
     """
-    show(settings().open().edges(name, kind), format_, output)
+    table = settings().open().edges(name, kind)
+    if output.for_reading:
+        click.echo(edges_view(table, terminal_width()), nl=False)
+    else:
+        output.show(table)
 
 
-@click.command()
+@click.command(short_help="The variants of the workspace.")
 @output_options
 @global_options
-def variants(format_: str | None, output: Path | None) -> None:
+def variants(output: Output) -> None:
     """The variants of the workspace.
 
     \b
     Example:
       circuitgraph variants
     """
-    show(settings().open().variants(), format_, output)
+    _show_or_say(settings().open().variants(), output)
 
 
-@click.command()
+@click.command(short_help="The runs of the workspace, with their ids.")
 @output_options
 @global_options
-def runs(format_: str | None, output: Path | None) -> None:
-    """The runs of the workspace, oldest first.
+def runs(output: Output) -> None:
+    """The runs of the workspace, oldest first, with the ids that --run takes.
 
     \b
     Example:
       circuitgraph runs --json
     """
-    show(settings().open().runs(), format_, output)
+    _show_or_say(settings().open().runs(), output)
+
+
+def _show_or_say(table: pd.DataFrame, output: Output) -> None:
+    """An empty workspace is often another workspace than the one that was meant."""
+    output.show(table)
+    if table.empty:
+        settings().reporter.remark(
+            f"the workspace {settings().workspace} is empty: circuitgraph ingest fills it, "
+            "--workspace DIR chooses another"
+        )
 
 
 COMMANDS = (edges, variants, runs)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +19,7 @@ from circuitgraph.progress import Reporter
 from circuitgraph.workspace import DEFAULT_FOLDER, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
+VARIABLE = "CIRCUITGRAPH_WORKSPACE"
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,15 @@ class Settings:
 def settings() -> Settings:
     """The settings of the running command."""
     context = click.get_current_context()
-    return context.find_root().ensure_object(dict).get("settings", Settings())
+    return context.find_root().ensure_object(dict).get("settings", from_environment())
+
+
+def from_environment() -> Settings:
+    """The defaults: the environment chooses the workspace and nothing else.
+
+    A store or an option that the environment sets would change results behind one's back.
+    """
+    return Settings(os.environ.get(VARIABLE) or DEFAULT_FOLDER)
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -50,7 +62,7 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
     if value is None or where in (None, click.core.ParameterSource.DEFAULT):
         return
     shared = context.find_root().ensure_object(dict)
-    shared["settings"] = replace(shared.get("settings", Settings()), **{name: value})
+    shared["settings"] = replace(shared.get("settings", from_environment()), **{name: value})
 
 
 def global_options(command: F) -> F:
@@ -66,7 +78,8 @@ def global_options(command: F) -> F:
             "--workspace",
             "-w",
             metavar="DIR",
-            help=f"Where runs and their graph are kept [default: {DEFAULT_FOLDER}].",
+            help=f"Where runs and their graph are kept [default: {DEFAULT_FOLDER}; "
+            f"or set {VARIABLE}].",
             **shared,
         ),
     ):
@@ -74,35 +87,79 @@ def global_options(command: F) -> F:
     return command
 
 
+@dataclass(frozen=True)
+class Output:
+    """Where the rows of a command go, checked before it works for them.
+
+    Attributes:
+        format: how they are written.
+        path: the file, or None for stdout.
+    """
+
+    format: Format
+    path: Path | None = None
+
+    @classmethod
+    def of(cls, format_: str | None, path: Path | None, as_json: bool) -> Output:
+        """What the options mean.
+
+        Raises:
+            UsageError: a format that stdout cannot take or that the file does not tell,
+                or no folder to write to.
+        """
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError(f"-o {path}: there is no folder {path.parent}")
+        if path is not None and path.is_dir():
+            raise UsageError(f"-o {path}: this is a folder; name a file")
+        ending = path.suffix[1:].lower() if path is not None else ""
+        chosen = format_ or (ending if ending in FORMATS else "json" if as_json else "")
+        if path is not None and not chosen:
+            raise UsageError(f"-o {path}: say --format, or end the name in .csv, .json, .parquet")
+        if path is None and chosen == "parquet":
+            raise UsageError("parquet is binary: name a file with -o FILE")
+        return cls(cast(Format, chosen or "table"), path)
+
+    @property
+    def for_reading(self) -> bool:
+        """Whether somebody reads this in a terminal."""
+        return self.path is None and self.format == "table"
+
+    def show(self, frame: pd.DataFrame) -> None:
+        """Print a table, or write it to the file."""
+        if self.path is None:
+            click.echo(to_text(frame, self.format, width=terminal_width()), nl=False)
+            return
+        write_frame(frame, self.format, self.path)
+        settings().reporter.remark(f"{len(frame)} rows written to {self.path}")
+
+
+def terminal_width() -> int:
+    """Columns of the terminal; 120 where there is none."""
+    return shutil.get_terminal_size((120, 40)).columns
+
+
 def output_options(command: F) -> F:
-    """--format and -o."""
-    command = click.option(
-        "--output", "-o", type=click.Path(path_type=Path), help="Write to a file instead."
-    )(command)
+    """--format and -o, handed on as ``output``."""
+
+    @functools.wraps(command)
+    def with_output(*arguments: Any, format_: str | None, path: Path | None, **rest: Any) -> Any:
+        output = Output.of(format_, path, settings().as_json)
+        return command(*arguments, output=output, **rest)
+
+    wrapped = click.option(
+        "--output", "-o", "path", type=click.Path(path_type=Path), help="Write to a file instead."
+    )(with_output)
     return click.option(
         "--format",
         "format_",
         type=click.Choice(FORMATS),
-        help="How to print rows [default: table, or what the file's ending says].",
-    )(command)
+        help="How to write rows [default: a table to read, or what the file's ending says].",
+    )(wrapped)  # type: ignore[return-value]
 
 
-def show(frame: pd.DataFrame, format_: str | None, output: Path | None) -> None:
-    """Print a table, or write it to a file."""
-    chosen = cast(Format, format_ or _implied(output))
-    if output is not None:
-        write_frame(frame, chosen, output)
-        settings().reporter.remark(f"{len(frame)} rows written to {output}")
-        return
-    click.echo(to_text(frame, chosen), nl=False)
-
-
-def _implied(output: Path | None) -> str:
-    if output is not None and output.suffix[1:] in FORMATS:
-        return output.suffix[1:]
-    if output is not None and not settings().as_json:
-        raise UsageError(f"{output}: say --format, or end the name in .csv, .json or .parquet")
-    return "json" if settings().as_json else "table"
+def show(frame: pd.DataFrame) -> None:
+    """Print a table as the global options say."""
+    Output.of(None, None, settings().as_json).show(frame)
 
 
 def key_values(pairs: tuple[str, ...]) -> Mapping[str, str]:
