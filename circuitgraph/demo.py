@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
+import sys
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -39,38 +44,40 @@ class Story:
     hubs: pd.DataFrame
 
 
-def run_demo(out: Path, reporter: Reporter) -> list[str]:
+def run_demo(out: Path, reporter: Reporter, examples: Path = EXAMPLES) -> list[str]:
     """Ingest the example's variants, compare, write ``index.html``; five lines to print.
 
     Args:
         out: a folder; ``out/workspace`` holds runs and graph, and a second demo
             finds them there.
+        reporter: where remarks and progress go.
+        examples: a folder with ``base``, ``variants/*`` and ``prompts.jsonl``.
 
     Raises:
         InputError: the examples are not there (they come with a checkout).
     """
-    if not (EXAMPLES / "prompts.jsonl").is_file():
+    if not (examples / "prompts.jsonl").is_file():
         raise InputError(
-            f"{EXAMPLES}: the demo's models are not there; run make demo in a checkout"
+            f"{examples}: the demo's models are not there; run make demo in a checkout"
         )
     workspace = Workspace(out / "workspace", reporter=reporter)
-    ingest_examples(workspace, reporter)
+    ingest_examples(workspace, reporter, examples)
     story = tell(workspace)
     page = out / "index.html"
     write_page("What did moral fine-tuning rewire?", _lead(story), _sections(story), page)
     return five_lines(story, workspace, page)
 
 
-def ingest_examples(workspace: Workspace, reporter: Reporter) -> None:
+def ingest_examples(workspace: Workspace, reporter: Reporter, examples: Path) -> None:
     """The base and its variants; seeds of one recipe share its name."""
-    variants = sorted(p for p in (EXAMPLES / "variants").iterdir() if p.is_dir())
+    variants = sorted(p for p in (examples / "variants").iterdir() if p.is_dir())
     todo = [(BASE, None), *((p.name, p) for p in variants)]
     for number, (name, adapter) in enumerate(todo, start=1):
         reporter.remark(f"[{number}/{len(todo)}] {name}")
         workspace.ingest(
-            EXAMPLES / "base",
+            examples / "base",
             name=name,
-            prompts=EXAMPLES / "prompts.jsonl",
+            prompts=examples / "prompts.jsonl",
             adapter=adapter,
             recipe="" if adapter is None else re.sub(r"-seed\d+$", "", name),
             load=False,  # one load of all is faster than 26
@@ -132,12 +139,14 @@ def _sections(story: Story) -> list[Section]:
 
 
 def _rewired(story: Story) -> str:
-    claims = story.recipes.claims
-    if claims.empty:
+    recipes = story.recipes
+    if recipes.insufficient:
+        return "rewired: cannot tell; a recipe needs three variants or more a side"
+    if recipes.claims.empty:
         return "rewired: no edge differs between the recipes beyond their seeds"
-    top = claims.loc[claims["delta"].abs().idxmax()]
+    top = _strongest(recipes)
     return (
-        f"rewired: {len(claims)} of {story.recipes.summary['n_testable']} edges differ between "
+        f"rewired: {len(recipes.claims)} of {recipes.summary['n_testable']} edges differ between "
         f"deontological and utilitarian training beyond the variation of their seeds; strongest "
         f"{top['source']} → {top['target']}, {top['weight_a']:+.2f} to {top['weight_b']:+.2f} of "
         f"the overall effect"
@@ -157,25 +166,38 @@ def _noise(story: Story) -> str:
 def _hub(story: Story) -> str:
     hubs = story.hubs
     top = hubs.sort_values("rank_b").iloc[0]
-    ranks = f"{int(top['rank_low_b'])} to {int(top['rank_high_b'])}"
+    low, high = int(top["rank_low_b"]), int(top["rank_high_b"])
+    ranks = f"{low}" if low == high else f"{low} to {high}"
     moved = hubs[hubs["changed"]]["component"].astype(str).tolist()
-    changed = f"ranks that changed for sure: {', '.join(moved[:4])}" if moved else "no rank changed"
+    more = f" and {len(moved) - 4} more" if len(moved) > 4 else ""
+    changed = "against deontological no rank changed for sure"
+    if moved:
+        changed = f"against deontological the rank changed of {', '.join(moved[:4])}{more}"
     return f"hub: {top['component']} in utilitarian (rank {ranks} of {len(hubs)}); {changed}"
 
 
 def five_lines(story: Story, workspace: Workspace, page: Path) -> list[str]:
     """What was rewired, what was noise, which hub, where the page is, what to type next."""
+    top = _strongest(story.recipes)
     return [
         _rewired(story),
         _noise(story),
         _hub(story),
         f"page: {page}",
-        "next: circuitgraph -w "
-        f"{workspace.path} explain {_strongest(story)} deontological utilitarian",
+        f"next: {_command()} -w {shlex.quote(str(workspace.path))} explain {top['source']} "
+        f"{top['target']} deontological utilitarian",
     ]
 
 
-def _strongest(story: Story) -> str:
-    table = story.recipes.claims if len(story.recipes.claims) else story.recipes.table
-    top = table.loc[table["delta"].abs().idxmax()]
-    return f"{top['source']} {top['target']}"
+def _strongest(diff: Diff) -> dict[Hashable, Any]:
+    table = diff.table if diff.claims.empty else diff.claims
+    row = int(table["delta"].abs().to_numpy().argmax())
+    return table.iloc[row].to_dict()
+
+
+def _command() -> str:
+    """``circuitgraph`` as it can be typed here: ``make demo`` puts nothing on the path."""
+    if shutil.which("circuitgraph"):
+        return "circuitgraph"
+    script = Path(sys.argv[0])
+    return shlex.quote(str(script)) if script.stem == "circuitgraph" else "circuitgraph"
