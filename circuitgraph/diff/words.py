@@ -80,7 +80,8 @@ def _claim(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
     if index in diff.extras.index:
         extra = diff.extras.loc[index]
         lines.append(
-            f"Over prompts the changes add up to {extra['cancellation']:.0%} of their size."
+            f"The prompts agree to {extra['cancellation']:.0%} (|mean| over the root mean square "
+            "of their changes): near 100% all change alike, near 0% they cancel."
         )
         if pd.notna(extra["stability"]):
             lines.append(
