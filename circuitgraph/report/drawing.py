@@ -9,6 +9,7 @@ import pandas as pd
 from circuitgraph.components import in_order
 from circuitgraph.diff.record import Diff
 from circuitgraph.export.layout import positions
+from circuitgraph.frames import short
 
 MARGIN = 50.0
 MOST_EDGES = 150
@@ -83,6 +84,6 @@ def _arc(row: dict, nodes: dict[str, Node], largest: float) -> Arc:
     delta = float(row["delta"])
     into = f" ({row['input']})" if row["input"] else ""
     change = f"{row['weight_a']:.3f} to {row['weight_b']:.3f}, {row['verdict']}"
-    title = f"{a.name} → {b.name}{into}: {change}"
+    title = f"{short(a.name)} → {short(b.name)}{into}: {change}"
     path = f"M{a.x:.1f} {a.y:.1f} Q{mid_x:.1f} {mid_y:.1f} {b.x:.1f} {b.y:.1f}"
     return Arc(path, delta > 0, 1 + 5 * abs(delta) / largest, title)

@@ -8,15 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from circuitgraph.diff.record import Diff
 from circuitgraph.errors import InputError
+from circuitgraph.frames import short
 from circuitgraph.report.drawing import draw
-from circuitgraph.report.words import headline, summary_lines
+from circuitgraph.report.words import headline, summary_lines, title
 from circuitgraph.runs import write_atomic
 
 MOST_ROWS = 60
+MOST_SCENARIOS = 20
+MEAN = "mean: "
 
 
 @dataclass(frozen=True)
@@ -36,26 +40,45 @@ class Section:
     def values(self) -> dict[str, Any]:
         """What the template shows."""
         claims = self.diff.claims
-        order = claims["delta"].abs().sort_values(ascending=False).index
+        order = claims["delta"].abs().sort_values(ascending=False).index[:MOST_ROWS]
         return {
             "title": self.title,
             "lead": self.lead,
             "diff": self.diff,
             "headline": headline(self.diff),
             "lines": summary_lines(self.diff)[1:],
-            "claims": claims.loc[order[:MOST_ROWS]].to_dict("records"),
+            "claims": claims.loc[order].to_dict("records"),
             "more": max(0, len(claims) - MOST_ROWS),
+            "scenarios": _scenario_names(self.diff),
+            "by_scenario": _by_scenario(self.diff, claims.loc[order]),
             "drawing": draw(self.diff),
             "behaviour": self.diff.summary["behaviour"],
             "runs": [*self.diff.runs_a, *self.diff.runs_b],
         }
 
 
-def write_page(title: str, lines: Sequence[str], sections: Sequence[Section], path: Path) -> Path:
+def _scenario_names(diff: Diff) -> list[str]:
+    names = [str(name) for name in diff.extras if str(name).startswith(MEAN)]
+    return [name.removeprefix(MEAN) for name in names[:MOST_SCENARIOS]]
+
+
+def _by_scenario(diff: Diff, claims: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of every claim the mean change per scenario, and how far its prompts agree."""
+    extras = diff.extras.reindex(claims.index)
+    agreement = extras.get("cancellation", pd.Series(dtype=float)).tolist()
+    means = extras[[MEAN + name for name in _scenario_names(diff)]].to_numpy().tolist()
+    rows = claims[["source", "target", "input"]].itertuples(index=False)
+    return [
+        {"source": s, "target": t, "input": into, "agreement": agreed, "means": by_scenario}
+        for (s, t, into), agreed, by_scenario in zip(rows, agreement, means, strict=True)
+    ]
+
+
+def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], path: Path) -> Path:
     """Write a page of several diffs; it appears only when whole.
 
     Args:
-        title: of the page.
+        heading: of the page.
         lines: what the whole page says, first.
         sections: one a diff.
         path: the HTML file.
@@ -70,8 +93,9 @@ def write_page(title: str, lines: Sequence[str], sections: Sequence[Section], pa
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["short"] = short
     html = environment.get_template("page.html").render(
-        title=title,
+        title=heading,
         lines=lines,
         sections=[section.values for section in sections],
         version=version("circuitgraph"),
@@ -86,4 +110,4 @@ def write_page(title: str, lines: Sequence[str], sections: Sequence[Section], pa
 def write_report(diff: Diff, path: Path) -> Path:
     """Write the page of one diff."""
     section = Section("What changed", "", diff)
-    return write_page(f"{diff.a} → {diff.b}", [headline(diff)], [section], path)
+    return write_page(title(diff), [headline(diff)], [section], path)
