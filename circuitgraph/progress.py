@@ -48,7 +48,9 @@ class Reporter:
         if self.quiet:
             yield Progress()
             return
-        with tqdm(total=total, desc=label, unit="prompt", file=sys.stderr, leave=False) as bar:
+        with tqdm(
+            total=total, desc=label, unit="prompt", file=sys.stderr, leave=False, disable=None
+        ) as bar:
             yield Progress(bar)
 
 
