@@ -1,8 +1,9 @@
 """Prompts as tensors: which rows run, where they are patched, where they are judged.
 
-A prompt whose two answers are one token each is one row. Longer answers are
-teacher-forced, one row an answer, and the log-probabilities of their tokens summed.
-Only the prompt's positions are ever patched; rows are padded on the right.
+Answers are teacher-forced, and the log-probabilities of their tokens summed. Both first
+tokens are judged after the prompt itself; an answer of several tokens is a row, and a
+prompt whose two answers are one token each is one row. Only the prompt's positions are
+ever patched; rows are padded on the right.
 """
 
 from __future__ import annotations
@@ -99,20 +100,15 @@ def make_batch(prompts: Sequence[Encoded], *, whole: bool = False) -> Batch:
 
 def _rows(prompt: Encoded, owner: int) -> list[_Row]:
     corrupt = prompt.corrupt if prompt.corrupt is not None else prompt.prompt
-    end = len(prompt.prompt)
-    if len(prompt.answer) == 1 and len(prompt.wrong_answer) == 1:
-        judged = (((prompt.answer[0], 1), (prompt.wrong_answer[0], -1)),)
-        return [_Row(prompt.prompt, corrupt, end, judged, owner)]
-    return [
-        _Row(
-            prompt.prompt + answer[:-1],
-            corrupt + answer[:-1],
-            end,
-            tuple(((token, sign),) for token in answer),
-            owner,
-        )
-        for answer, sign in ((prompt.answer, 1), (prompt.wrong_answer, -1))
-    ]
+    first = ((prompt.answer[0], 1), (prompt.wrong_answer[0], -1))
+    signed = ((prompt.answer, 1), (prompt.wrong_answer, -1))
+    longer = [(answer, sign) for answer, sign in signed if len(answer) > 1]
+    rows: list[_Row] = []
+    for answer, sign in longer or [(prompt.answer, 1)]:
+        judged = (() if rows else first, *(((token, sign),) for token in answer[1:]))
+        shown = answer[:-1]
+        rows.append(_Row(prompt.prompt + shown, corrupt + shown, len(prompt.prompt), judged, owner))
+    return rows
 
 
 def _first_difference(row: _Row) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity
+from circuitgraph.components import Granularity, writers
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.forward import LayerTrace, Trace, post
 from circuitgraph.engine.model import Attention, Model
@@ -27,11 +27,15 @@ def contributions(model: Model, trace: Trace, index: Tensor, granularity: Granul
     Returns:
         [1 + components, R, W, d].
     """
-    parts = [gather(trace.embed, index)[None]]
-    for block, layer in zip(model.blocks, trace.layers, strict=True):
-        parts.append(_attention(block.attention, layer, index, granularity))
-        parts.append(gather(layer.mlp, index)[None])
-    return torch.cat(parts)
+    count = 1 + len(writers(model.layers, model.heads, granularity))
+    whole = trace.embed.new_empty(count, *index.shape, model.width)  # the largest array of all
+    whole[0] = gather(trace.embed, index)
+    own = count // model.layers
+    for number, (block, layer) in enumerate(zip(model.blocks, trace.layers, strict=True)):
+        part = whole[1 + number * own : 1 + (number + 1) * own]
+        part[:-1] = _attention(block.attention, layer, index, granularity)
+        part[-1] = gather(layer.mlp, index)
+    return whole
 
 
 def _attention(

@@ -9,6 +9,9 @@ from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.forward import logits, softcap
 from circuitgraph.engine.model import Model
 
+CHUNK_LOGITS = 1 << 25
+"""Logits held at once: a whole vocabulary for every sender would fill any memory."""
+
 
 def decide(model: Model, residual: Tensor, batch: Batch) -> Tensor:
     """Decision of every prompt from final residuals at the read positions.
@@ -26,14 +29,24 @@ def decide(model: Model, residual: Tensor, batch: Batch) -> Tensor:
 
 
 def _log_scores(model: Model, residual: Tensor, batch: Batch) -> Tensor:
-    # Where answer and wrong answer are judged at the same position the normaliser of
-    # the softmax cancels, and two rows of the unembedding do for the whole vocabulary.
-    if bool((batch.signs.sum(-1) == 0).all()):
-        rows = model.unembed[batch.targets]
-        raw = torch.einsum("...rkd,rkjd->...rkj", model.norm(residual), rows)
-        return softcap(raw, model.logit_cap)
-    log_probs = logits(model, residual).log_softmax(-1)
-    return log_probs.gather(-1, batch.targets.expand(*log_probs.shape[:-1], -1))
+    """Log-probability of every judged token [..., R, K, J], up to what cancels.
+
+    Where both answers are judged at one position the normaliser of the softmax cancels,
+    and two rows of the unembedding do for the whole vocabulary.
+    """
+    rows = model.unembed[batch.targets]
+    raw = softcap(torch.einsum("...rkd,rkjd->...rkj", model.norm(residual), rows), model.logit_cap)
+    alone = batch.signs.sum(-1) != 0
+    if bool(alone.any()):
+        raw[..., alone, :] -= _normaliser(model, residual[..., alone, :])
+    return raw
+
+
+def _normaliser(model: Model, residual: Tensor) -> Tensor:
+    """log Σ exp of the logits of residuals [..., d] -> [..., 1]."""
+    parts = residual.flatten(0, -2).split(max(1, CHUNK_LOGITS // len(model.unembed)))
+    sums = torch.cat([logits(model, part).logsumexp(-1) for part in parts])
+    return sums.view(*residual.shape[:-1], 1)
 
 
 def answer_mass(model: Model, final: Tensor, batch: Batch) -> Tensor:
@@ -46,8 +59,6 @@ def answer_mass(model: Model, final: Tensor, batch: Batch) -> Tensor:
     chosen = log_probs.gather(-1, batch.targets)
     mass = final.new_zeros(batch.n)
     for sign in (1.0, -1.0):
-        mine = batch.signs == sign
-        log_p = (chosen * mine).sum((-1, -2))
-        has = mine.any(-1).any(-1)
-        mass = mass.index_add(0, batch.owner[has], log_p[has].exp())
+        by_row = (chosen * (batch.signs == sign)).sum((-1, -2))
+        mass += final.new_zeros(batch.n).index_add(0, batch.owner, by_row).exp()
     return mass

@@ -118,14 +118,14 @@ def exact_effects(
     senders = contributions(model, clean, batch.index, granularity)
     if ablated is None:
         corrupt = forward(model, batch.corrupt)
-        deltas = contributions(model, corrupt, batch.index, granularity) - senders
+        deltas = contributions(model, corrupt, batch.index, granularity).sub_(senders)
         total = corrupt.final
     else:
         deltas = ablated[:, None, None, :] - senders
         total = _ablated_run(model, batch, ablated, granularity)
     base = decide(model, gather(clean.final, batch.read), batch)
     prefix = int(batch.start.max())
-    patch = Patch(model, batch, clean, deltas * batch.patched, base, prefix)
+    patch = Patch(model, batch, clean, deltas.mul_(batch.patched), base, prefix)
     return Effects(
         effects=torch.cat(list(_columns(patch, granularity, inputs))).T.contiguous(),
         totals=decide(model, gather(total, batch.read), batch) - base,

@@ -130,7 +130,7 @@ class Model:
         max_positions: longest sequence the weights allow, or None.
         blocks: in order.
         norm: the final norm.
-        unembed: [vocabulary × width], with ``unembed_bias`` [vocabulary] or None.
+        unembed: [vocabulary × width].
         activation: of the MLPs.
         attention_cap, logit_cap: soft caps (Gemma-2) or None.
     """

@@ -110,7 +110,7 @@ def activation(name: str) -> Callable[[Tensor], Tensor]:
 def linear(module: Any) -> Linear:
     """A torch Linear (weight [outputs × inputs]) as ours (weight [inputs × outputs])."""
     bias = None if module.bias is None else module.bias.detach()
-    return Linear(module.weight.detach().T.contiguous(), bias)
+    return Linear(module.weight.detach().T, bias)
 
 
 def window_of(config: Any, layer: int) -> int | None:
@@ -122,7 +122,7 @@ def window_of(config: Any, layer: int) -> int | None:
 
 
 def longest(config: Any) -> int:
-    """Positions we keep tables for: some configurations promise millions."""
+    """Longest sequence we run: some configurations promise millions of positions."""
     return min(config.max_position_embeddings, TABLE_POSITIONS)
 
 

@@ -32,7 +32,7 @@ def read(hf: Any) -> Model:
 def _block(layer: Any, config: Any, index: int) -> Block:
     weights = layer.attn.c_attn.weight.detach().split(config.n_embd, dim=1)
     biases = layer.attn.c_attn.bias.detach().split(config.n_embd)
-    q, k, v = (Linear(w.contiguous(), b) for w, b in zip(weights, biases, strict=True))
+    q, k, v = (Linear(w, b) for w, b in zip(weights, biases, strict=True))
     attention = Attention(
         norm=_norm(layer.ln_1),
         q=q,
