@@ -11,8 +11,10 @@ import torch
 
 from circuitgraph.engine.batches import gather, make_batch
 from circuitgraph.engine.decision import answer_mass, decide
+from circuitgraph.engine.families.common import longest
 from circuitgraph.engine.forward import forward
 from circuitgraph.engine.model import Model
+from circuitgraph.errors import InputError
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
 from circuitgraph.tokens import Encoded, EncodedSet, encode, require_equal_pairs, unequal_pairs
@@ -87,7 +89,7 @@ def check_prompts(
     if model is None:
         return CheckReport(text, None, ())
     loaded = load_variant(model)
-    limit = getattr(loaded.hf.config, "max_position_embeddings", None)
+    limit = longest(loaded.hf.config)
     encoded = encode(prompts, loaded.tokenizer, chat_template=chat_template, max_positions=limit)
     problems = _problems(encoded, prompts)
     engine, _ = checked_model(loaded, encoded.prompts)
@@ -95,8 +97,6 @@ def check_prompts(
 
 
 def _problems(encoded: EncodedSet, prompts: PromptSet) -> tuple[str, ...]:
-    from circuitgraph.errors import InputError
-
     try:
         require_equal_pairs(encoded.prompts, prompts.source)
     except InputError as error:

@@ -33,7 +33,8 @@ def drift(a: Run, b: Run) -> dict[str, float] | None:
     The divergence is taken over the whole vocabulary after each prompt, in nats.
 
     Returns:
-        ``{"weights": …, "kl": …}``, or None where the models cannot be loaded again.
+        ``{"weights": …, "kl": …}``, or None where the models cannot be loaded again or
+        have not the same shapes.
     """
     if not (a.variant.base and b.variant.base):
         return None
@@ -41,6 +42,8 @@ def drift(a: Run, b: Run) -> dict[str, float] | None:
         model_a, tokenizer = reload(a.variant)
         model_b, _ = reload(b.variant)
     except CircuitGraphError:
+        return None
+    if _shapes(model_a) != _shapes(model_b):
         return None
     prompts = _encoded(a.prompts, tokenizer, a.method.template == "chat")
     return {"weights": weight_change(model_a, model_b), "kl": mean_kl(model_a, model_b, prompts)}
@@ -53,13 +56,25 @@ def _encoded(prompts: Sequence[RunPrompt], tokenizer: Any, chat: bool) -> tuple[
     return encode(PromptSet(texts, "the run's prompts"), tokenizer, chat_template=chat).prompts
 
 
+def _named(model: Any) -> dict[str, torch.Tensor]:
+    """All parameters; those that are tied under both their names."""
+    return dict(model.named_parameters(remove_duplicate=False))
+
+
+def _shapes(model: Any) -> dict[str, torch.Size]:
+    return {name: parameter.shape for name, parameter in _named(model).items()}
+
+
 @torch.no_grad()
 def weight_change(a: Any, b: Any) -> float:
     """‖W_B − W_A‖ / ‖W_A‖ over all parameters (Frobenius)."""
-    other = dict(b.named_parameters())
-    pairs = [(p.double(), other[name].double()) for name, p in a.named_parameters()]
-    change = sum(float((y - x).pow(2).sum()) for x, y in pairs)
-    return (change / sum(float(x.pow(2).sum()) for x, _ in pairs)) ** 0.5
+    left, right = _named(a), _named(b)
+    change = size = 0.0
+    for name in {name for model in (a, b) for name, _ in model.named_parameters()}:
+        before = left[name].double()  # one at a time: all in double would take thrice the room
+        change += float((right[name].double() - before).pow(2).sum())
+        size += float(before.pow(2).sum())
+    return (change / size) ** 0.5
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, as_granularity, as_inputs
+from circuitgraph.components import Granularity, as_granularity, as_inputs, writers
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.exact import exact_effects
@@ -45,19 +45,21 @@ def ablated_contributions(
     """
     if ablation == "corrupt":
         return None
+    if ablation == "zero":
+        senders = 1 + len(writers(model.layers, model.heads, granularity))
+        return torch.zeros(senders, model.width)
     total = torch.zeros(())
     for prompt in prompts:
         tokens = torch.tensor([prompt.prompt])
         index = torch.arange(tokens.shape[1])[None]
         parts = contributions(model, forward(model, tokens), index, granularity)
         total = total + parts.double().mean(2)[:, 0]
-    mean = (total / len(prompts)).float()
-    return torch.zeros_like(mean) if ablation == "zero" else mean
+    return (total / len(prompts)).float()
 
 
-def window(prompt: Encoded) -> int:
-    """Positions from the first difference to the end: what an effect must recompute."""
-    corrupt = prompt.corrupt or ()
+def window(prompt: Encoded, ablation: str) -> int:
+    """Positions that an effect must recompute: from the first that is patched to the end."""
+    corrupt = (prompt.corrupt or ()) if ablation == "corrupt" else ()
     pairs = enumerate(zip(prompt.prompt, corrupt, strict=False))
     first = next((i for i, (a, b) in pairs if a != b), 0)
     return len(prompt.prompt) - first + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1

@@ -7,24 +7,34 @@ from collections.abc import Sequence
 
 import torch
 
-from circuitgraph.components import as_granularity, as_inputs, effect_edges, parse
+from circuitgraph.components import (
+    Edge,
+    as_granularity,
+    as_inputs,
+    effect_edges,
+    parse,
+    writers,
+)
 from circuitgraph.engine.model import Model
 from circuitgraph.ingest.effects import window
 from circuitgraph.ingest.jobs import Job
 from circuitgraph.progress import human_bytes, human_seconds
+from circuitgraph.tokens import Encoded
 
 EFFICIENCY = 0.15
 """Share of the matrix-multiply rate that a whole ingest reaches, as measured on small models."""
 
 
-def describe(model: Model, job: Job, columns: int) -> str:
-    """One line: prompts × columns, bytes on disk, and a guess of the time."""
+def describe(model: Model, job: Job, columns: int, batch_size: int) -> str:
+    """One line: prompts × columns, bytes on disk and in memory, and a guess of the time."""
     size = 4 * len(job.encoded) * columns
     seconds = operations(model, job) / (EFFICIENCY * matrix_rate())
     noun = "edges" if job.kind == "effect" else "components"
+    held = memory(model, job, batch_size)
+    beside = f", {human_bytes(held)} of memory beside the weights" if held else ""
     return (
         f"{job.kind}: {len(job.encoded)} prompts × {columns} {noun}, "
-        f"{human_bytes(size)} on disk, {human_seconds(seconds)}"
+        f"{human_bytes(size)} on disk{beside}, {human_seconds(seconds)}"
     )
 
 
@@ -34,8 +44,25 @@ def operations(model: Model, job: Job) -> float:
     forward = 2.0 * _block_weights(model) * model.layers * tokens
     if job.kind == "correlation":
         return forward
-    rows = sum(window(p) for p in job.encoded)
-    return 2 * forward + rows * 2.0 * _block_weights(model) * _blocks_after(model, job)
+    reread = sum(_rows(p) * window(p, job.method.ablation) for p in job.encoded)
+    alone = sum(len(a) - 1 for p in job.encoded for a in (p.answer, p.wrong_answer))
+    blocks = 2.0 * reread * _block_weights(model) * _blocks_after(model, job)
+    return 2 * forward + blocks + 2.0 * alone * model.unembed.numel() * len(_edges(model, job))
+
+
+def memory(model: Model, job: Job, batch_size: int) -> float:
+    """Bytes of what one batch holds at most: the senders' contributions, clean and corrupt."""
+    if job.kind == "correlation":
+        return 0.0
+    reach = max(_rows(p) * window(p, job.method.ablation) for p in job.encoded)
+    granularity = as_granularity(job.method.granularity)
+    senders = 1 + len(writers(model.layers, model.heads, granularity))
+    return 2 * 4.0 * senders * model.width * reach * min(batch_size, len(job.encoded))
+
+
+def _rows(prompt: Encoded) -> int:
+    """Sequences a prompt takes: one for each answer of several tokens, but at least one."""
+    return max(1, (len(prompt.answer) > 1) + (len(prompt.wrong_answer) > 1))
 
 
 def _block_weights(model: Model) -> int:
@@ -47,10 +74,13 @@ def _block_weights(model: Model) -> int:
 
 def _blocks_after(model: Model, job: Job) -> float:
     """Blocks recomputed, summed over edges."""
-    granularity, inputs = as_granularity(job.method.granularity), as_inputs(job.method.inputs)
-    edges = effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
-    layers = [parse(edge.target).layer for edge in edges]
+    layers = [parse(edge.target).layer for edge in _edges(model, job)]
     return sum(model.layers - layer - 0.5 for layer in layers if layer is not None)
+
+
+def _edges(model: Model, job: Job) -> list[Edge]:
+    granularity, inputs = as_granularity(job.method.granularity), as_inputs(job.method.inputs)
+    return effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
 
 
 def matrix_rate(size: int = 384, repeats: int = 3) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from circuitgraph.components import Granularity, Inputs
 from circuitgraph.errors import UsageError
@@ -18,7 +18,13 @@ Activity = Literal["norm", "projection"]
 Ablation = Literal["corrupt", "mean", "zero"]
 Estimator = Literal["exact"]
 
-ESTIMATORS = ("exact",)
+CHOICES = {
+    "estimator": get_args(Estimator),
+    "inputs": get_args(Inputs),
+    "granularity": get_args(Granularity),
+    "activity": get_args(Activity),
+    "ablation": get_args(Ablation),
+}
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,10 @@ class Request:
         """
         if self.batch_size < 1:
             raise UsageError("the batch size must be at least 1")
-        if self.estimator not in ESTIMATORS:
-            raise UsageError(f"estimator {self.estimator!r}: choose from {', '.join(ESTIMATORS)}")
+        for option, choices in CHOICES.items():
+            if getattr(self, option) not in choices:
+                chosen = f"{option} {getattr(self, option)!r}"
+                raise UsageError(f"{chosen}: choose from {', '.join(choices)}")
         kinds = self.kinds or (
             ("correlation", "effect") if self._can(prompts) else ("correlation",)
         )
@@ -145,10 +153,10 @@ def _job(
     variant: Variant, prompts: PromptSet, encoded: EncodedSet, request: Request, kind: Kind
 ) -> Job:
     by_prompt: dict[Prompt, Encoded] = {e.source: e for e in encoded.prompts}
-    kept, duplicates = prompts.distinct(
+    # In canonical order, so that which of two spellings is kept never hangs on the file's.
+    kept, duplicates = prompts.canonical().distinct(
         kind, request.activity, key=lambda prompt: _sameness(by_prompt[prompt], kind, request)
     )
-    kept = kept.canonical()
     rows = tuple(by_prompt[prompt] for prompt in kept)
     if kind == "correlation" and request.activity == "projection":
         _require_distinct_answers(rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -10,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 from filelock import FileLock
 
-from circuitgraph.components import as_granularity, as_inputs, effect_edges, writers
+from circuitgraph.components import as_granularity, as_inputs, digest, effect_edges, writers
+from circuitgraph.engine.families.common import longest
 from circuitgraph.engine.model import Model
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.ingest.effects import ablated_contributions, batch_effects, window
@@ -24,6 +23,7 @@ from circuitgraph.ingest.selfcheck import SelfCheck, checked_model
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, read_run, write_run
+from circuitgraph.tokens import Encoded
 from circuitgraph.variants import LoadedVariant
 
 
@@ -44,7 +44,7 @@ def ingest_model(
     Raises:
         InputError, UsageError: before any long work.
     """
-    limit = getattr(loaded.hf.config, "max_position_embeddings", None)
+    limit = longest(loaded.hf.config)
     jobs = plan(loaded.variant, loaded.tokenizer, prompts, request, limit)
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
@@ -78,13 +78,13 @@ def _make(
         if (runs_folder / job.id).is_dir():
             return
         columns = _columns(model, job)
-        reporter.remark(describe(model, job, len(columns)))
-        work = runs_folder / f".{job.id}.work-{request.batch_size}"
+        reporter.remark(describe(model, job, len(columns), request.batch_size))
+        batches = _batches(job, request.batch_size)
+        work = runs_folder / f".{job.id}.work-{digest(batches)[:12]}"
         with reporter.progress(len(job.encoded), f"{variant.name[:40]} {job.kind}") as progress:
-            batches = _batches(job, request.batch_size)
             arrays = in_parts(batches, _compute(model, job, request), work, progress)
         write_run(_run(variant, job, columns, arrays, check), runs_folder)
-        discard(work)
+        discard(runs_folder, job.id)
     (runs_folder / f".{job.id}.lock").unlink(missing_ok=True)
 
 
@@ -98,9 +98,14 @@ def _columns(model: Model, job: Job) -> Sequence:
 
 def _batches(job: Job, size: int) -> list[list[int]]:
     """Rows of each batch: alike in what they cost, so that little is wasted on padding."""
-    cost = [(window(p), len(p.prompt), i) for i, p in enumerate(job.encoded)]
+    cost = [(_reach(job, p), len(p.prompt), i) for i, p in enumerate(job.encoded)]
     rows = [i for *_, i in sorted(cost)]
     return [rows[k : k + size] for k in range(0, len(rows), size)]
+
+
+def _reach(job: Job, prompt: Encoded) -> int:
+    # Activity is blind to the corrupt twin, and so must be what its batches are.
+    return window(prompt, job.method.ablation) if job.kind == "effect" else 0
 
 
 def _compute(model: Model, job: Job, request: Request) -> Callable[[Sequence[int]], Arrays]:
@@ -150,8 +155,3 @@ def library_versions() -> dict[str, str]:
 def now() -> str:
     """The time as ISO text, to the microsecond, UTC."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def use_threads(count: int | None = None) -> None:
-    """Let torch use the cores this process may use: more of them only spin."""
-    torch.set_num_threads(count or min(torch.get_num_threads(), len(os.sched_getaffinity(0))))

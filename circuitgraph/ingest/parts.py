@@ -61,6 +61,8 @@ def _assemble(batches: Sequence[Sequence[int]], folder: Path) -> dict[str, np.nd
     return whole
 
 
-def discard(folder: Path) -> None:
-    """Forget finished batches."""
-    shutil.rmtree(folder, ignore_errors=True)
+def discard(runs_folder: Path, run: str) -> None:
+    """Forget finished batches, and what killed processes left of the same run."""
+    for folder in runs_folder.glob(f".{run}.*"):
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
