@@ -23,7 +23,7 @@ class Shelf:
     runs: tuple[Run, ...]
 
     def variants(self) -> dict[str, Variant]:
-        """The variants by name, in order of first appearance."""
+        """The variants by name, the latest ingested first."""
         return {run.variant.name: run.variant for run in reversed(self.runs)}
 
     def of(self, name: str, kind: str | None = None) -> list[Run]:
@@ -87,7 +87,7 @@ class Shelf:
         shared = set.intersection(*(set(keys) for keys in by_key.values()))
         if not shared:
             self._explain_mismatch(by_name)
-        newest = max(shared, key=lambda key: self._age(by_key, key))
+        newest = max(shared, key=lambda key: (self._age(by_key, key), key))
         chosen = {name: runs[newest] for name, runs in by_key.items()}
         return [chosen[name] for name in a], [chosen[name] for name in b], len(shared) > 1
 

@@ -117,7 +117,15 @@ class _Encoder:
         if not self.chat:
             return text
         turn = [{"role": "user", "content": text}]
-        return self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        try:
+            return self.tokenizer.apply_chat_template(
+                turn, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # templates are programs of their own and fail in their own way
+            said = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"--chat-template: this tokenizer's template fails ({said})"
+            ) from error
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
