@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,6 +53,20 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     with open(partial, "rb") as file:
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file so that the copy appears only when whole.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        shutil.copyfile(source, partial)
+        os.replace(partial, target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error
 
 
 def to_text(

@@ -109,11 +109,12 @@ def diff(a: str, b: str, output: Output, **options: Any) -> int:
       circuitgraph diff base tuned --null base:control
       circuitgraph diff honest deceptive --scope recipe -o rewired.parquet
     """
-    result = settings().open().diff(a, b, **options)
+    workspace = settings().open()
+    result = workspace.diff(a, b, **options)
     if output.for_reading:
         click.echo(diff_view(result, terminal_width()), nl=False)
     else:
-        output.show(result.table)
+        output.show(result.table, workspace.diff_path(result))
     return _finish(result)
 
 

@@ -14,7 +14,7 @@ import click
 import pandas as pd
 
 from circuitgraph.errors import UsageError
-from circuitgraph.frames import FORMATS, Format, to_text, write_frame
+from circuitgraph.frames import FORMATS, Format, copy_whole, to_text, write_frame
 from circuitgraph.progress import Reporter
 from circuitgraph.workspace import DEFAULT_FOLDER, Workspace
 
@@ -124,12 +124,15 @@ class Output:
         """Whether somebody reads this in a terminal."""
         return self.path is None and self.format == "table"
 
-    def show(self, frame: pd.DataFrame) -> None:
-        """Print a table, or write it to the file."""
+    def show(self, frame: pd.DataFrame, kept: Path | None = None) -> None:
+        """Print a table, or write it to the file; ``kept`` is where it lies as parquet already."""
         if self.path is None:
             click.echo(to_text(frame, self.format, width=terminal_width()), nl=False)
             return
-        write_frame(frame, self.format, self.path)
+        if kept is not None and self.format == "parquet":
+            copy_whole(kept, self.path)
+        else:
+            write_frame(frame, self.format, self.path)
         settings().reporter.remark(f"{len(frame)} rows written to {self.path}")
 
 
