@@ -6,8 +6,8 @@ import csv
 import json
 import math
 import os
-import shutil
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
