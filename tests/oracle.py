@@ -36,15 +36,40 @@ def make_bridge(hf: Any, folder: Path, tokenizer: Any) -> TransformerBridge:
 
 @torch.no_grad()
 def effects(bridge: TransformerBridge, prompt: Encoded, edges: Sequence[Edge]) -> Tensor:
-    """Raw effect of each edge for one prompt, [edges]."""
+    """Raw effect of each edge for one prompt, [edges]: senders as in the corrupt run."""
+    others: dict[tuple[int, ...], Any] = {}
+
+    def delta(kept: Any, shown: tuple[int, ...], edge: Edge) -> Tensor:
+        if shown not in others:
+            _, others[shown] = bridge.run_with_cache(torch.tensor([prompt.corrupt + shown]))
+        return sent(bridge, others[shown], edge.source) - sent(bridge, kept, edge.source)
+
+    return receive(bridge, prompt, edges, delta)
+
+
+@torch.no_grad()
+def receive(
+    bridge: TransformerBridge,
+    prompt: Encoded,
+    edges: Sequence[Edge],
+    delta: Callable[[Any, tuple[int, ...], Edge], Tensor],
+) -> Tensor:
+    """Change of the decision when each edge's receiver reads ``delta`` more, [edges].
+
+    Args:
+        delta: of the clean cache, the answer tokens shown, and the edge: [1, T, d].
+    """
     total = torch.zeros(len(edges), dtype=torch.float64)
     signed = ((prompt.answer, 1.0), (prompt.wrong_answer, -1.0))
     end = len(prompt.prompt)
     for shown in {answer[:-1] for answer, _ in signed}:  # what stands before the last judged
-        clean, corrupt = (torch.tensor([p + shown]) for p in (prompt.prompt, prompt.corrupt))
+        clean = torch.tensor([prompt.prompt + shown])
         base, kept = bridge.run_with_cache(clean)
-        _, other = bridge.run_with_cache(corrupt)
-        hooks = [edge_hooks(bridge, kept, other, edge, end) for edge in edges]
+        hooks = []
+        for edge in edges:
+            change = delta(kept, shown, edge)
+            change[:, end:] = 0
+            hooks.append(edge_hooks(bridge, kept, edge, change))
         rows = clean.expand(len(edges), -1)
         patched = bridge.run_with_hooks(rows, fwd_hooks=_side_by_side(hooks))
         for answer, sign in signed:
@@ -71,9 +96,10 @@ def batched_effects(
     columns = []
     begin = time.process_time()
     for edge in edges:
+        delta = sent(bridge, other, edge.source) - sent(bridge, kept, edge.source)
         hooks = [
             (name, lambda x, hook, change=change: change(x))
-            for name, change in edge_hooks(bridge, kept, other, edge, clean.shape[1])
+            for name, change in edge_hooks(bridge, kept, edge, delta)
         ]
         last = (bridge.run_with_hooks(clean, fwd_hooks=hooks) - base)[:, -1]
         columns.append(last[rows, answer] - last[rows, wrong])
@@ -126,10 +152,8 @@ def sent(bridge: TransformerBridge, cache: Any, name: str) -> Tensor:
     return raw * scale * (1 + norm.weight)
 
 
-def edge_hooks(bridge: TransformerBridge, kept: Any, other: Any, edge: Edge, end: int) -> list:
-    """What one edge's forward changes: its receiver's input on positions before ``end``."""
-    delta = sent(bridge, other, edge.source) - sent(bridge, kept, edge.source)
-    delta[:, end:] = 0
+def edge_hooks(bridge: TransformerBridge, kept: Any, edge: Edge, delta: Tensor) -> list[Hook]:
+    """What one edge's forward changes: its receiver's input, by ``delta`` [B, T, d]."""
     target = parse(edge.target)
     if edge.target == LOGITS:
         last = len(bridge.blocks) - 1

@@ -126,12 +126,20 @@ def exact_effects(
     base = decide(model, gather(clean.final, batch.read), batch)
     prefix = int(batch.start.max())
     patch = Patch(model, batch, clean, deltas.mul_(batch.patched), base, prefix)
+    moved = _moved(patch.deltas, batch)
+    columns = [column * moved[: len(column)] for column in _columns(patch, granularity, inputs)]
     return Effects(
-        effects=torch.cat(list(_columns(patch, granularity, inputs))).T.contiguous(),
+        effects=torch.cat(columns).T.contiguous(),
         totals=decide(model, gather(total, batch.read), batch) - base,
         decisions=base,
         mass=answer_mass(model, clean.final, batch),
     )
+
+
+def _moved(deltas: Tensor, batch: Batch) -> Tensor:
+    """1 where a sender says something else to a prompt [S, n]; 0 leaves no rounding behind."""
+    by_row = (deltas != 0).any(-1).any(-1).float()
+    return by_row.new_zeros(len(deltas), batch.n).index_add(1, batch.owner, by_row).clamp_max(1)
 
 
 def _columns(patch: Patch, granularity: Granularity, inputs: Inputs) -> Iterator[Tensor]:
