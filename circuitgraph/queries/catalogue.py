@@ -4,11 +4,15 @@ A file begins with comments: one line that says what the query answers, then one
 parameter, ``// NAME: TYPE = DEFAULT | meaning``. Types are ``string``, ``int``,
 ``float``, and ``run`` and ``diff`` for what names one of them. A default is a literal
 or a phrase of :data:`circuitgraph.queries.defaults.PHRASES`.
+
+Most files are for every store. Where the dialects differ there is one file a dialect,
+``NAME.embedded.cypher`` and ``NAME.neo4j.cypher``, that begin alike.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -59,34 +63,42 @@ class NamedQuery:
         What it answers, in one line.
     parameters : tuple of Parameter
         In the order in which their defaults are found.
-    cypher : str
-        The text, header included.
+    texts : mapping of str to str
+        The Cypher, header included, by dialect; the one that all understand under "".
     """
 
     name: str
     summary: str
     parameters: tuple[Parameter, ...]
-    cypher: str
+    texts: Mapping[str, str]
+
+    def cypher(self, dialect: str) -> str:
+        """The text for a store of this dialect."""
+        return self.texts.get(dialect) or self.texts[""]
 
 
 @functools.cache
 def list_queries() -> tuple[NamedQuery, ...]:
     """All named queries by name."""
     files = (f for f in resources.files(__package__).iterdir() if f.name.endswith(".cypher"))
-    texts = {f.name.removesuffix(".cypher"): f.read_text("utf-8") for f in files}
+    texts: dict[str, dict[str, str]] = {}
+    for file in files:
+        name, _, dialect = file.name.removesuffix(".cypher").partition(".")
+        texts.setdefault(name, {})[dialect] = file.read_text("utf-8")
     return tuple(parse_query(name, texts[name]) for name in sorted(texts))
 
 
-def parse_query(name: str, cypher: str) -> NamedQuery:
-    """A named query from the text of its file.
+def parse_query(name: str, texts: Mapping[str, str]) -> NamedQuery:
+    """A named query from the text of its file, or its files by dialect.
 
     Raises
     ------
     ValueError
-        The header is not as described in this module.
+        The header is not as described in this module, or not the same in all dialects.
     """
-    lines = cypher.splitlines()
-    header = [line.removeprefix("//").strip() for line in lines if line.startswith("//")]
+    header, *others = [_header(text) for text in texts.values()]
+    if any(other != header for other in others):
+        raise ValueError(f"{name}: the headers of its dialects differ")
     parameters = []
     for line in header[1:]:
         match = _PARAMETER.fullmatch(line)
@@ -94,7 +106,12 @@ def parse_query(name: str, cypher: str) -> NamedQuery:
             raise ValueError(f"{name}.cypher: no parameter can be read from {line!r}")
         key, kind, default, meaning = match.groups()
         parameters.append(Parameter(key, kind, _literal(default, kind), meaning))
-    return NamedQuery(name, header[0], tuple(parameters), cypher)
+    return NamedQuery(name, header[0], tuple(parameters), texts)
+
+
+def _header(cypher: str) -> list[str]:
+    lines = itertools.takewhile(lambda line: line.startswith("//"), cypher.splitlines())
+    return [line.removeprefix("//").strip() for line in lines]
 
 
 def _literal(text: str, kind: str) -> str | int | float:
@@ -160,7 +177,7 @@ def run_query(store: Store, name: str, params: Mapping[str, Any] | None = None) 
             values[parameter.name] = _coerced(store, query, parameter, given[parameter.name])
         else:
             values[parameter.name] = _default(store, parameter, values)
-    return store.query(query.cypher, values)
+    return store.query(query.cypher(store.dialect), values)
 
 
 def _refuse_unknown(query: NamedQuery, given: Mapping[str, Any]) -> None:
@@ -184,7 +201,9 @@ def _coerced(store: Store, query: NamedQuery, parameter: Parameter, value: Any) 
         ) from error
     if parameter.type == "run":
         return find_run(store, text, _phrase(parameter).arguments.get("kind", ""))
-    return find_diff(store, text) if parameter.type == "diff" else text
+    if parameter.type == "diff":
+        return find_diff(store, text, _phrase(parameter).arguments.get("lens", ""))
+    return text
 
 
 def _number(parameter: Parameter, value: Any) -> int | float:

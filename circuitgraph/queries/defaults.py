@@ -30,10 +30,16 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
         "newest correlation run": Phrase("runs", "id", {"kind": "correlation"}),
         "newest effect run": Phrase("runs", "id", {"kind": "effect"}),
         "newest diff": Phrase("diffs", "id", {}),
+        "newest correlation diff": Phrase("diffs", "id", {"lens": "correlation"}),
+        "newest effect diff": Phrase("diffs", "id", {"lens": "effect"}),
         "first run compared": Phrase("compared-runs", "run", {"side": "a"}),
         "second run compared": Phrase("compared-runs", "run", {"side": "b"}),
         "strongest component": Phrase("hubs", "component", {}),
         "strongest source": Phrase("strongest-edges", "source", {}),
         "strongest target": Phrase("strongest-edges", "target", {}),
+        "strongest claimed source": Phrase("rewired", "source", {}),
+        "strongest claimed target": Phrase("rewired", "target", {}),
+        "first recipe": Phrase("recipes", "recipe", {}),
+        "another recipe": Phrase("recipes", "recipe", {}),
     }
 )

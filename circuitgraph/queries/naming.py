@@ -36,8 +36,10 @@ def find_run(store: Store, text: str, kind: str = "") -> str:
     return _one(rows[["id", "name", "variant"]].values.tolist(), text, "run")
 
 
-def find_diff(store: Store, text: str) -> str:
+def find_diff(store: Store, text: str, lens: str = "") -> str:
     """Id of the diff that a text names: an id, the start of one, or its name.
+
+    Only diffs of this lens are meant, where one is given.
 
     Raises
     ------
@@ -45,10 +47,10 @@ def find_diff(store: Store, text: str) -> str:
         No diff, or several, are meant.
     """
     rows = store.query(
-        "MATCH (d:Diff) WHERE d.id = $text OR d.name = $text"
-        " OR ($prefix <> '' AND d.id STARTS WITH $prefix)"
+        "MATCH (d:Diff) WHERE (d.id = $text OR d.name = $text"
+        " OR ($prefix <> '' AND d.id STARTS WITH $prefix)) AND ($lens = '' OR d.lens = $lens)"
         " RETURN d.id AS id, d.name AS name ORDER BY d.created DESC, id",
-        {"text": text, "prefix": _prefix(text)},
+        {"text": text, "prefix": _prefix(text), "lens": lens},
     )
     return _one(rows[["id", "name"]].values.tolist(), text, "diff")
 

@@ -1,5 +1,6 @@
 """Graph stores behind one protocol: the embedded file, and Neo4j."""
 
+from circuitgraph.store.copying import Copied, copy_graph
 from circuitgraph.store.embedded import EmbeddedStore
 from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.opening import open_store
@@ -7,10 +8,12 @@ from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import GraphTables, diff_tables, merge_tables, run_tables
 
 __all__ = [
+    "Copied",
     "EmbeddedStore",
     "GraphTables",
     "Neo4jStore",
     "Store",
+    "copy_graph",
     "diff_tables",
     "merge_tables",
     "open_store",

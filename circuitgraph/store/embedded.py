@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import ladybug
 import pandas as pd
@@ -45,6 +45,8 @@ class EmbeddedStore:
     timeout : float
         Seconds a write waits for another process that writes.
     """
+
+    dialect: ClassVar[str] = "embedded"
 
     def __init__(self, path: str | Path, *, timeout: float = 600.0) -> None:
         self.path = Path(path)

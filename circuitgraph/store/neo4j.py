@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import neo4j
 import pandas as pd
@@ -52,6 +52,8 @@ class Neo4jStore:
     StoreUnreachable
         Nobody answers within five seconds, or the credentials are refused.
     """
+
+    dialect: ClassVar[str] = "neo4j"
 
     def __init__(self, address: Address, *, timeout: float = 3600.0) -> None:
         self.address = address

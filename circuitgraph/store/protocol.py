@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import pandas as pd
 
@@ -23,7 +23,14 @@ class Store(Protocol):
     A run or diff is there whole or not at all: after an interrupted write ``has_run``
     and ``diff_ids`` do not know it, and writing it again leaves no trace of the first
     attempt. Writing the same twice is writing it once.
+
+    Attributes
+    ----------
+    dialect : str
+        Which Cypher it speaks where stores differ: ``embedded`` or ``neo4j``.
     """
+
+    dialect: ClassVar[str]
 
     def write_run(self, tables: GraphTables) -> None:
         """Write one run, in place of what is there under its id."""

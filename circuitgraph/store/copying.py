@@ -1,0 +1,87 @@
+"""A graph copied from one store into another, part by part, so that it can go on later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from circuitgraph.store.protocol import Store
+from circuitgraph.store.reading import read_diff, read_run
+from circuitgraph.store.tables import GraphTables
+
+_GROUP = 200_000
+"""Relationships written in one go: the embedded store copies its file once for them."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What one copy did.
+
+    Attributes
+    ----------
+    runs, diffs : int
+        Runs and diffs written.
+    edges : int
+        Their relationships.
+    there : int
+        Runs and diffs that the target held already; they were left alone.
+    """
+
+    runs: int
+    diffs: int
+    edges: int
+    there: int
+
+
+def copy_graph(
+    source: Store, target: Store, advance: Callable[[int], None] = lambda _: None
+) -> Copied:
+    """Copy all runs and diffs the target does not hold.
+
+    Each appears in the target whole or not at all; after an interruption the same call
+    goes on with those that are missing, and a second call writes nothing.
+
+    Parameters
+    ----------
+    source, target : Store
+        Any two stores.
+    advance : callable
+        Told how many runs and diffs have just been written.
+
+    Returns
+    -------
+    Copied
+    """
+    runs, diffs = source.run_ids(), source.diff_ids()
+    there = {*target.run_ids(), *target.diff_ids()}
+    new_runs = [run for run in runs if run not in there]
+    new_diffs = [diff for diff in diffs if diff not in there]
+    edges = _write(target, (read_run(source.query, run) for run in new_runs), advance)
+    edges += _write(target, (read_diff(source.query, diff) for diff in new_diffs), advance)
+    old = len(runs) + len(diffs) - len(new_runs) - len(new_diffs)
+    return Copied(len(new_runs), len(new_diffs), edges, old)
+
+
+def _write(target: Store, parts: Iterator[GraphTables], advance: Callable[[int], None]) -> int:
+    total = 0
+    for group in _groups(parts):
+        target.write_all(group, replace=False)
+        total += sum(map(_size, group))
+        advance(len(group))
+    return total
+
+
+def _groups(parts: Iterator[GraphTables]) -> Iterator[Sequence[GraphTables]]:
+    """Parts together as long as they are small."""
+    group: list[GraphTables] = []
+    for part in parts:
+        if group and sum(map(_size, group)) + _size(part) > _GROUP:
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
+
+
+def _size(part: GraphTables) -> int:
+    return sum(map(len, part.rels.values()))
