@@ -72,7 +72,7 @@ def _jsonl_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for line, text in numbered_lines(path):
         if not text.strip():
             continue
-        record = parse_json(path, text, line)
+        record = parse_json(path, text.rstrip(), line)
         if not isinstance(record, dict):
             fail(path, line, "not an object; write one {…} a line")
         for name in REQUIRED:
