@@ -33,7 +33,14 @@ class Settings:
     debug: bool = False
 
     def open(self) -> Workspace:
-        """The workspace these settings mean."""
+        """The workspace these settings mean.
+
+        Raises:
+            UsageError: its path is a file.
+        """
+        path = Path(self.workspace)
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"--workspace {path}: this is a file; name a folder")
         return Workspace(self.workspace, self.store, self.reporter)
 
     @property
