@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 import click
 
-from circuitgraph.commands import catalogue, comparing, exporting, ingesting, looking
-from circuitgraph.commands.options import global_options
+from circuitgraph.commands import catalogue, comparing, exporting, ingesting, looking, pushing
+from circuitgraph.commands.options import Settings, global_options
 from circuitgraph.errors import CircuitGraphError
 from circuitgraph.frames import short
 
@@ -56,7 +56,7 @@ def cli() -> None:
     """
 
 
-for module in (ingesting, looking, comparing, catalogue, exporting):
+for module in (ingesting, looking, comparing, catalogue, exporting, pushing):
     for command in module.COMMANDS:
         cli.add_command(command)
 
@@ -72,15 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; errors become one line on stderr and an exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    shared: dict[str, Settings] = {}
     try:
-        result = cli.main(args=words, prog_name="circuitgraph", standalone_mode=False)
+        result = cli.main(words, prog_name="circuitgraph", standalone_mode=False, obj=shared)
         return result if isinstance(result, int) else 0
     except (KeyboardInterrupt, click.Abort):
         return _failed("interrupted; the same command again goes on where this one stopped", 130)
     except SystemExit:
         return 0  # click's way to stop: completion is done, or nobody reads on
     except Exception as error:
-        if "--debug" in words:
+        if shared.get("settings", Settings()).debug:
             traceback.print_exc()
         return _failed(*_told(error))
 

@@ -43,13 +43,13 @@ class Reporter:
         tqdm.write(f"warning: {text}", file=sys.stderr)
 
     @contextmanager
-    def progress(self, total: int, label: str) -> Iterator[Progress]:
-        """A bar of ``total`` steps for the time of the block."""
+    def progress(self, total: int, label: str, unit: str = "prompt") -> Iterator[Progress]:
+        """A bar of ``total`` steps, counted in ``unit``, for the time of the block."""
         if self.quiet:
             yield Progress()
             return
         with tqdm(
-            total=total, desc=label, unit="prompt", file=sys.stderr, leave=False, disable=None
+            total=total, desc=label, unit=unit, file=sys.stderr, leave=False, disable=None
         ) as bar:
             yield Progress(bar)
 

@@ -26,7 +26,8 @@ from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, Variant, discard_run, list_runs, write_atomic, write_run
 from circuitgraph.selection import Shelf, shorten
 from circuitgraph.stats.summaries import edge_table
-from circuitgraph.store import Store, diff_tables, open_store, run_tables
+from circuitgraph.store import Copied, Store, diff_tables, open_store
+from circuitgraph.transfer import load_runs, pull, push, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
 
@@ -160,11 +161,15 @@ class Workspace:
         if not runs:
             return 0
         with self.open_store() as store:
-            there = set(store.run_ids())
-            missing = [run for run in runs if run.id not in there]
-            if missing:
-                store.write_all([run_tables(run, edge_table(run)) for run in missing])
-        return len(missing)
+            return load_runs(store, runs)
+
+    def push(self) -> Copied:
+        """Copy the workspace's graph into the server that is its ``store``."""
+        return push(self.path, list_runs(self.runs_folder), self.store_uri, self.reporter)
+
+    def pull(self) -> Copied:
+        """Copy the graph of the server that is its ``store`` into the workspace's file."""
+        return pull(self.path, self.store_uri, self.reporter)
 
     def query(self, name: str, **parameters: Any) -> pd.DataFrame:
         """Answer of a named query; see ``queries.list_queries``."""
@@ -337,26 +342,12 @@ class Workspace:
         """Write variants, or the diff of two (``A:B``), for other programs.
 
         One name writes ``path`` (for csv a folder); several names write one file each into
-        the folder ``path``.
+        the folder ``path``. ``neo4j-admin`` writes all of them into one folder, and the
+        whole graph where there are no names.
         """
-        from circuitgraph.export import ExportGraph, export_graph
-        from circuitgraph.export.targets import targets
-
-        graphs: list[ExportGraph] = [self._export_graph(name) for name in names]
-        written: list[Path] = []
-        for graph, target in zip(graphs, targets(names, format, Path(path)), strict=True):
-            written += export_graph(graph, format, target)
-        return written
-
-    def _export_graph(self, name: str) -> Any:
-        from circuitgraph.export import ExportGraph
-
-        shelf = self.shelf()
-        if name in shelf.variants() or ":" not in name:
-            runs = {run.kind: run for run in shelf.of(name)}
-            return ExportGraph.from_runs(list(runs.values()))
-        a, b = shelf.pair(name, "checkpoint")
-        return ExportGraph.from_diff(self.diff(a, b))
+        if format == "neo4j-admin":
+            return write_bulk(self.shelf(), self.diff, names, Path(path), self.path)
+        return write_files(self.shelf(), self.diff, names, format, Path(path))
 
     def report(self, a: str, b: str, path: str | os.PathLike[str], **options: Any) -> Diff:
         """Write a self-contained HTML page about two variants; returns its diff."""

@@ -7,23 +7,25 @@ from pathlib import Path
 import click
 
 from circuitgraph.commands.options import global_options, settings
+from circuitgraph.errors import UsageError
+from circuitgraph.export import import_command
 
 
 @click.command(short_help="Write graphs for Gephi, Cytoscape and others.")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1)
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["gexf", "graphml", "csv", "cx2"]),
+    type=click.Choice(["gexf", "graphml", "csv", "cx2", "neo4j-admin"]),
     required=True,
-    help="gexf and csv for Gephi, cx2 for Cytoscape.",
+    help="gexf and csv for Gephi, cx2 for Cytoscape, neo4j-admin for an offline import.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
     required=True,
-    help="The file; for csv, or several names, the folder.",
+    help="The file; for csv, neo4j-admin or several names, the folder.",
 )
 @global_options
 def export(names: tuple[str, ...], format_: str, output: Path) -> None:
@@ -33,8 +35,18 @@ def export(names: tuple[str, ...], format_: str, output: Path) -> None:
     Example:
       circuitgraph export base --format gexf -o base.gexf
       circuitgraph export base:tuned --format graphml -o rewired.graphml
+      circuitgraph export --format neo4j-admin -o import
+
+    For neo4j-admin, no names mean the whole graph; printed is the command that imports it.
     """
-    for path in settings().open().export(names, format_, output):
+    if not names and format_ != "neo4j-admin":
+        raise UsageError(f"name what to export as {format_}; circuitgraph variants lists them")
+    paths = settings().open().export(names, format_, output)
+    if format_ == "neo4j-admin":
+        settings().reporter.remark("stop the server, then run as the user it runs as:")
+        click.echo(import_command(paths))
+        return
+    for path in paths:
         click.echo(str(path))
 
 

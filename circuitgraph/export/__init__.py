@@ -10,10 +10,11 @@ from circuitgraph.export.gephi_csv import write_gephi_csv
 from circuitgraph.export.gexf import write_gexf
 from circuitgraph.export.graphml import write_graphml
 from circuitgraph.export.model import ExportGraph
+from circuitgraph.export.neo4j_admin import import_command, write_neo4j_admin
 
 FORMATS = ("gexf", "graphml", "csv", "cx2")
 
-__all__ = ["FORMATS", "ExportGraph", "export_graph"]
+__all__ = ["FORMATS", "ExportGraph", "export_graph", "import_command", "write_neo4j_admin"]
 
 
 def export_graph(graph: ExportGraph, format: str, path: str | Path) -> list[Path]:

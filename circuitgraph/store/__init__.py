@@ -1,13 +1,14 @@
 """Graph stores behind one protocol: the embedded file, and Neo4j."""
 
 from circuitgraph.store.copying import Copied, copy_graph
-from circuitgraph.store.embedded import EmbeddedStore
+from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
 from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.opening import open_store
 from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import GraphTables, diff_tables, merge_tables, run_tables
 
 __all__ = [
+    "FILE_NAME",
     "Copied",
     "EmbeddedStore",
     "GraphTables",

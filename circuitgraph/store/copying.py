@@ -52,6 +52,7 @@ def copy_graph(
     -------
     Copied
     """
+    target.write_all([])  # what a bulk import left without constraints gets them now
     runs, diffs = source.run_ids(), source.diff_ids()
     there = {*target.run_ids(), *target.diff_ids()}
     new_runs = [run for run in runs if run not in there]

@@ -107,6 +107,7 @@ class Neo4jStore:
             A run of a diff is neither in the graph nor in an earlier part.
         """
         merge_tables([GraphTables(part.nodes, {}) for part in parts])
+        self._schema  # noqa: B018 also where nothing is left to write
         there = set() if replace else {*self.run_ids(), *self.diff_ids()}
         for part in parts:
             part.checked()

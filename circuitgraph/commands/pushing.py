@@ -1,0 +1,61 @@
+"""Commands that copy graphs between the workspace and a server: push, pull."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from circuitgraph.commands.options import global_options, settings
+from circuitgraph.store import Copied
+
+
+@click.command(short_help="Copy the graph into the server given by --store.")
+@global_options
+def push() -> None:
+    """Copy the workspace's graph into the server given by --store.
+
+    Runs and diffs the server holds already are left alone; each appears there whole or
+    not at all. After an interruption the same command goes on.
+
+    \b
+    Example:
+      NEO4J_PASSWORD_FILE=~/.neo4j-password \\
+        circuitgraph --store neo4j://localhost:7687 push
+    """
+    _tell(settings().open().push())
+
+
+@click.command(short_help="Copy the graph of the server given by --store into the workspace.")
+@global_options
+def pull() -> None:
+    """Copy the graph of the server given by --store into the workspace.
+
+    It brings what queries see. What was measured prompt by prompt is not in a graph:
+    pulled runs can be asked, but not compared anew.
+
+    \b
+    Example:
+      circuitgraph --store neo4j://localhost:7687 pull
+    """
+    copied = settings().open().pull()
+    _tell(copied)
+    if copied.runs:
+        settings().reporter.remark(
+            "pulled runs hold no values of single prompts; to compare them anew, copy the runs "
+            "folder of the workspace that measured them"
+        )
+
+
+def _tell(copied: Copied) -> None:
+    if settings().as_json:
+        click.echo(json.dumps(asdict(copied)))
+        return
+    click.echo(
+        f"{copied.runs} runs and {copied.diffs} diffs copied ({copied.edges} relationships), "
+        f"{copied.there} were there"
+    )
+
+
+COMMANDS = (push, pull)

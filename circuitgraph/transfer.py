@@ -1,0 +1,157 @@
+"""Out of a workspace and back: load, push and pull a graph, write it to files.
+
+Runs on disk are the truth, the embedded graph beside them holds their summaries, and a
+server may hold a copy of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from circuitgraph.diff.record import Diff
+from circuitgraph.errors import UsageError
+from circuitgraph.export import ExportGraph, export_graph, write_neo4j_admin
+from circuitgraph.export.targets import targets
+from circuitgraph.progress import Reporter
+from circuitgraph.runs import Run
+from circuitgraph.selection import Shelf
+from circuitgraph.stats.summaries import edge_table
+from circuitgraph.store import (
+    FILE_NAME,
+    Copied,
+    EmbeddedStore,
+    GraphTables,
+    Store,
+    copy_graph,
+    diff_tables,
+    merge_tables,
+    open_store,
+    run_tables,
+)
+
+Compare = Callable[[str, str], Diff]
+
+
+def load_runs(store: Store, runs: Iterable[Run]) -> int:
+    """Put runs into a store that does not hold them yet; returns how many."""
+    there = set(store.run_ids())
+    missing = [run for run in runs if run.id not in there]
+    if missing:
+        store.write_all([run_tables(run, edge_table(run)) for run in missing], replace=False)
+    return len(missing)
+
+
+def push(folder: Path, runs: Sequence[Run], uri: str | None, reporter: Reporter) -> Copied:
+    """Copy the embedded graph of a workspace, with runs it lacks, into a server.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the workspace.
+    runs : sequence of Run
+        All runs on disk.
+    uri : str or None
+        The server; see :func:`circuitgraph.store.open_store`.
+    reporter : Reporter
+        Where progress goes.
+
+    Raises
+    ------
+    UsageError
+        ``uri`` means the embedded graph.
+    StoreUnreachable
+        The server does not answer; the same call later goes on.
+    """
+    with _server(folder, uri) as target:
+        source = EmbeddedStore(folder / FILE_NAME)
+        load_runs(source, runs)
+        return _copied(source, target, reporter, "push")
+
+
+def pull(folder: Path, uri: str | None, reporter: Reporter) -> Copied:
+    """Copy the graph of a server into the embedded graph of a workspace.
+
+    The graph holds summaries only: what was measured prompt by prompt stays where it was
+    measured, so pulled runs can be asked but not compared anew.
+
+    Parameters, errors: as for :func:`push`.
+    """
+    with _server(folder, uri) as source:
+        return _copied(source, EmbeddedStore(folder / FILE_NAME), reporter, "pull")
+
+
+def write_files(
+    shelf: Shelf, compare: Compare, names: Sequence[str], format: str, path: Path
+) -> list[Path]:
+    """Write variants, or diffs named ``A:B``, one file (or folder) each.
+
+    Parameters
+    ----------
+    shelf : Shelf
+        All runs.
+    compare : callable
+        Makes the diff of two variants.
+    names, format, path
+        As in :func:`circuitgraph.export.targets.targets`.
+    """
+    graphs = []
+    for name in names:
+        pair = _pair(shelf, name)
+        runs = {} if pair else {run.kind: run for run in shelf.of(name)}
+        graphs.append(
+            ExportGraph.from_diff(compare(*pair))
+            if pair
+            else ExportGraph.from_runs(list(runs.values()))
+        )
+    written: list[Path] = []
+    for graph, target in zip(graphs, targets(names, format, path), strict=True):
+        written += export_graph(graph, format, target)
+    return written
+
+
+def write_bulk(
+    shelf: Shelf, compare: Compare, names: Sequence[str], path: Path, folder: Path
+) -> list[Path]:
+    """Write variants and diffs ``A:B`` into one folder for an offline import into Neo4j.
+
+    All runs of a variant are written, and all runs a diff compares; without names the
+    whole graph of the workspace ``folder``.
+    """
+    if not names:
+        store = EmbeddedStore(folder / FILE_NAME)
+        load_runs(store, shelf.runs)
+        return write_neo4j_admin(store.read_all(), path)
+    runs: dict[str, Run] = {}
+    diffs: dict[str, GraphTables] = {}
+    for name in names:
+        pair = _pair(shelf, name)
+        diff = compare(*pair) if pair else None
+        found = (*diff.runs_a, *diff.runs_b) if diff else shelf.of(name)
+        runs |= {run.id: run for run in found}
+        diffs |= {diff.id: diff_tables(diff)} if diff else {}
+    parts = [run_tables(run, edge_table(run)) for run in runs.values()]
+    return write_neo4j_admin(merge_tables([*parts, *diffs.values()]), path)
+
+
+def _pair(shelf: Shelf, name: str) -> tuple[str, str] | None:
+    """Both names of a diff ``A:B``; None for the name of a variant, colons or not."""
+    if name in shelf.variants() or ":" not in name:
+        return None
+    return shelf.pair(name, "checkpoint")
+
+
+def _server(folder: Path, uri: str | None) -> Store:
+    store = open_store(uri, folder)
+    if isinstance(store, EmbeddedStore):
+        raise UsageError(
+            "push and pull copy between this workspace and a server: say which one, such as "
+            "--store neo4j://localhost:7687"
+        )
+    return store
+
+
+def _copied(source: Store, target: Store, reporter: Reporter, label: str) -> Copied:
+    total = len(source.run_ids()) + len(source.diff_ids())
+    with reporter.progress(total, label, unit="run") as bar:
+        return copy_graph(source, target, bar.advance)
