@@ -134,7 +134,8 @@ class Output:
     def show(self, frame: pd.DataFrame, kept: Path | None = None) -> None:
         """Print a table, or write it to the file; ``kept`` is where it lies as parquet already."""
         if self.path is None:
-            click.echo(to_text(frame, self.format, width=terminal_width()), nl=False)
+            # color=True: click would otherwise take escape codes out of names.
+            click.echo(to_text(frame, self.format, width=terminal_width()), nl=False, color=True)
             return
         if kept is not None and self.format == "parquet":
             copy_whole(kept, self.path)

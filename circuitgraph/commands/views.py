@@ -6,6 +6,8 @@ views are for a terminal only.
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 
@@ -51,7 +53,7 @@ def _rest(diff: Diff, shown: int) -> str:
     total = len(diff.table)
     if shown >= total:
         return f"all {total} edges: {told}\n"
-    return f"{shown} of {total} edges shown, the strongest first; all: {told}\nall rows: {WHERE}\n"
+    return f"{shown} of {total} edges, the strongest first; all rows: {WHERE}\nall: {told}\n"
 
 
 def _decisions(diff: Diff) -> pd.DataFrame:
@@ -81,9 +83,10 @@ def compare_view(result: ManyDiff, width: int) -> str:
         shown[short(name, 24)] = [_cell(*cell) for cell in cells][:MOST_CLAIMS]
     patterns = claimed["pattern"].value_counts()
     told = ", ".join(f"{count} {short(pattern)}" for pattern, count in patterns.items())
-    summary = f"{len(claimed)} of {len(table)} edges are claimed in some variant"
     text = to_text(shown, "table", width=width) if len(claimed) else ""
-    return f"{text}{summary}{f': {told}' if told else ''}; all rows: {WHERE}\n"
+    summary = f"{len(claimed)} of {len(table)} edges are claimed in some variant"
+    lines = textwrap.wrap(f"{summary}: {told}" if told else summary, width)
+    return "\n".join([*text.splitlines(), *lines, f"all rows: {WHERE}", ""])
 
 
 def _cell(delta: float, verdict: str) -> str:

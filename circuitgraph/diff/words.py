@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.diff.record import CLAIMS, Diff
+from circuitgraph.frames import short
 
 _MEANING = {
     "rewired": "the edge changed",
@@ -31,8 +32,8 @@ def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.Dat
     arrow = "–" if diff.lens == "correlation" else "→"
     into = f" ({row['input']})" if row["input"] else ""
     lines = [
-        f"{row['source']} {arrow} {row['target']}{into}, {diff.name}, "
-        f"{diff.lens} lens, {diff.scope} scope",
+        f"{short(row['source'])} {arrow} {short(row['target'])}{into}, "
+        f"{short(diff.a)} → {short(diff.b)}, {diff.lens} lens, {diff.scope} scope",
         _numbers(diff, row),
         _verdict(row),
         _scenarios(per_scenario[per_scenario["input"] == row["input"]]),
@@ -49,7 +50,8 @@ def _numbers(diff: Diff, row: dict[Any, Any]) -> str:
         if diff.scale == "logit":
             what = "Aligned effect in the decision's units"
     return (
-        f"{what}: {row['weight_a']:.3f} in {diff.a}, {row['weight_b']:.3f} in {diff.b}; "
+        f"{what}: {row['weight_a']:.3f} in {short(diff.a)}, "
+        f"{row['weight_b']:.3f} in {short(diff.b)}; "
         f"change {row['delta']:+.3f} (95% from {row['low']:+.3f} to {row['high']:+.3f}), "
         f"p {row['p']:.2g} for a change beyond {diff.margin:g}, q {row['q']:.2g}."
     )
@@ -67,9 +69,10 @@ def _scenarios(table: pd.DataFrame) -> str:
         return "All prompts are of one scenario."
     up, down = int((change > 0).sum()), int((change < 0).sum())
     most, least = int(np.argmax(np.abs(change))), int(np.argmin(np.abs(change)))
+    places = [f"{short(names[i])} ({change[i]:+.3f})" for i in (most, least)]
     return (
         f"Of {len(change)} scenarios {up} changed upwards and {down} downwards; most in "
-        f"{names[most]} ({change[most]:+.3f}), least in {names[least]} ({change[least]:+.3f})."
+        f"{places[0]}, least in {places[1]}."
     )
 
 
