@@ -52,6 +52,8 @@ def ingest_model(
         _say_check(loaded.variant, check, reporter)
         for job in missing:
             _make(loaded.variant, model, check, job, request, runs_folder, reporter)
+    for job in jobs:
+        discard(runs_folder, job.id)
     return [read_run(runs_folder / job.id) for job in jobs]
 
 
@@ -84,8 +86,6 @@ def _make(
         with reporter.progress(len(job.encoded), f"{variant.name[:40]} {job.kind}") as progress:
             arrays = in_parts(batches, _compute(model, job, request), work, progress)
         write_run(_run(variant, job, columns, arrays, check), runs_folder)
-        discard(runs_folder, job.id)
-    (runs_folder / f".{job.id}.lock").unlink(missing_ok=True)
 
 
 def _columns(model: Model, job: Job) -> Sequence:

@@ -62,7 +62,9 @@ def _assemble(batches: Sequence[Sequence[int]], folder: Path) -> dict[str, np.nd
 
 
 def discard(runs_folder: Path, run: str) -> None:
-    """Forget finished batches, and what killed processes left of the same run."""
-    for folder in runs_folder.glob(f".{run}.*"):
-        if folder.is_dir():
-            shutil.rmtree(folder, ignore_errors=True)
+    """Forget the batches of a finished run, and what killed processes left of it."""
+    for left in runs_folder.glob(f".{run}.*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
