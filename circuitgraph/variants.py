@@ -64,7 +64,9 @@ class LoadedVariant:
             return self.hf
         _untie(self.hf)
         try:
-            return self.hf.merge_and_unload()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the self-check says whether the merge was right
+                return self.hf.merge_and_unload()
         except Exception as error:  # peft raises whatever comes to hand
             raise InputError(
                 f"{self.variant.adapter}: cannot be merged into the base ({_first_line(error)})"

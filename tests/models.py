@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,14 @@ def make_adapter(
     hf = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     torch.manual_seed(seed)
     settings = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", **options}
-    peft = get_peft_model(hf, LoraConfig(task_type="CAUSAL_LM", **settings))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what some options would mean in training
+        peft = get_peft_model(hf, LoraConfig(task_type="CAUSAL_LM", **settings))
     with torch.no_grad():
         for name, parameter in peft.named_parameters():
             if parameter.requires_grad and "_A" not in name:
                 parameter.add_(scale * torch.randn_like(parameter))
-    peft.save_pretrained(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        peft.save_pretrained(folder)
     return folder
