@@ -56,4 +56,4 @@ def done(*words: object) -> Answer:
 
 def rows(*words: object) -> Any:
     """The rows of a command as JSON."""
-    return done(*words, "--json", "--quiet").rows
+    return done("--json", "--quiet", *words).rows

@@ -27,7 +27,7 @@ def push() -> None:
     _tell(settings().open().push())
 
 
-@click.command(short_help="Copy the graph of the server given by --store into the workspace.")
+@click.command(short_help="Copy the graph of the server given by --store here.")
 @global_options
 def pull() -> None:
     """Copy the graph of the server given by --store into the workspace.
