@@ -1,0 +1,124 @@
+"""Runs on disk: whole or not there at all, and read back as written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from measured import effect_run, table_run
+
+from circuitgraph.errors import InputError
+from circuitgraph.runs import (
+    Method,
+    RunPrompt,
+    discard_run,
+    list_runs,
+    read_run,
+    run_id,
+    write_atomic,
+    write_run,
+)
+
+HOSTILE = "a\u2028\x1f\x85'\"`\\{}/../é" + "x" * 1000
+
+
+@pytest.fixture
+def run():
+    made = effect_run(np.arange(8).reshape(4, 2) / 7, "aabb", HOSTILE)
+    prompt = RunPrompt("id\n", "s\u2028", HOSTILE, "\x0b", " a", " b", -1, "t")
+    return replace(made, prompts=(prompt, *made.prompts[1:]), self_check={"logits": 1e-7})
+
+
+def test_a_run_is_read_back_as_it_was_written(run, tmp_path):
+    written = write_run(run, tmp_path)
+    again = read_run(tmp_path / run.id)
+    assert replace(again, path=None) == replace(written, path=None) == run
+    assert {k: v.dtype for k, v in again.arrays.items()} == dict.fromkeys(run.arrays, np.float32)
+    assert all(np.array_equal(again.arrays[key], run.arrays[key]) for key in run.arrays)
+    assert (again.n, again.n_scenarios, again.kind) == (4, 3, "effect")
+    assert again.scenarios.tolist() == [0, 1, 2, 2]
+
+
+def test_nothing_but_whole_runs_is_listed_and_no_name_becomes_a_path(run, tmp_path):
+    write_run(run, tmp_path)
+    (tmp_path / f".{run.id}.77.partial").mkdir()
+    (tmp_path / ".x.lock").touch()
+    assert [r.id for r in list_runs(tmp_path)] == [run.id]
+    assert sorted(p.name for p in (tmp_path / run.id).iterdir()) == [
+        "arrays.safetensors",
+        "prompts.jsonl",
+        "run.json",
+    ]
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_a_run_that_is_there_is_kept(run, tmp_path):
+    write_run(run, tmp_path)
+    later = write_run(replace(run, created="2027-01-01T00:00:00"), tmp_path)
+    assert later.created == run.created
+
+
+def test_runs_are_listed_by_age_then_id(tmp_path):
+    runs = [
+        replace(table_run(np.eye(3), "abc"), id=id_, created=f"2026-01-0{day}")
+        for id_, day in (("b", 2), ("a", 2), ("c", 1))
+    ]
+    for run in runs:
+        write_run(run, tmp_path)
+    assert [r.id for r in list_runs(tmp_path)] == ["c", "a", "b"]
+
+
+def test_a_discarded_run_is_gone_and_a_table_without_a_folder_stays_what_it_is(run, tmp_path):
+    discard_run(write_run(run, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+    discard_run(run)
+
+
+@pytest.mark.parametrize("name", ["run.json", "prompts.jsonl"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "bytes"])
+def test_a_damaged_description_is_named(run, tmp_path, name, damage):
+    file = write_run(run, tmp_path).path / name
+    data = file.read_bytes()
+    file.unlink() if damage == "gone" else file.write_bytes(
+        data[: len(data) // 2] if damage == "cut" else b"\xff" + data
+    )
+    with pytest.raises(InputError, match="this run cannot be read") as caught:
+        list_runs(tmp_path)
+    assert str(tmp_path / run.id) in str(caught.value)
+
+
+def test_damaged_arrays_are_named_when_first_asked_for(run, tmp_path):
+    written = write_run(run, tmp_path)
+    (written.path / "arrays.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    again = read_run(written.path)
+    with pytest.raises(InputError, match="arrays of run .* cannot be read .* ingest .* again"):
+        _ = again.effects
+    with pytest.raises(InputError, match="has no arrays"):
+        _ = replace(run, _arrays=None).effects
+
+
+def test_a_run_of_another_format_is_refused(run, tmp_path):
+    file = write_run(run, tmp_path).path / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
+    with pytest.raises(InputError, match="written by another version"):
+        list_runs(tmp_path)
+
+
+def test_an_id_is_of_name_weights_prompts_and_method(run):
+    method = Method("effect")
+    known = {run_id(run.variant, method, "p")}
+    known.add(run_id(run.variant, method, "q"))
+    known.add(run_id(run.variant, replace(method, inputs="split"), "p"))
+    known.add(run_id(replace(run.variant, name="b"), method, "p"))
+    known.add(run_id(replace(run.variant, fingerprint="f"), method, "p"))
+    assert len(known) == 5
+    moved = replace(run.variant, base="/elsewhere", adapter="/there", recipe="r")
+    assert run_id(moved, method, "p") in known
+
+
+def test_a_file_is_replaced_in_one_step_and_leaves_nothing_beside_it(tmp_path):
+    for data in (b"old", b"new"):
+        write_atomic(tmp_path / "file", data)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"new")]
