@@ -16,6 +16,7 @@
 #   NEO4J_BOLT_PORT, NEO4J_HTTP_PORT   [free ports, kept from then on]
 #   NEO4J_PASSWORD_FILE  initial password, 8 characters or more  [a random one, made on first start]
 #   NEO4J_HEAP, NEO4J_PAGECACHE        [384m, 128m]
+#   NEO4J_JAVA_OPTIONS   more options of the server's Java, between spaces
 #   NEO4J_BROWSER=0      leave Neo4j Browser out
 # More server settings go into $NEO4J_LOCAL_HOME/conf/extra.conf.
 #
@@ -158,7 +159,8 @@ server_pid() {
 }
 
 launch() {
-  local opens=(java.nio java.io sun.nio.ch java.lang) options=() package
+  local opens=(java.nio java.io sun.nio.ch java.lang) options package
+  read -ra options <<<"${NEO4J_JAVA_OPTIONS:-}"
   for package in "${opens[@]}"; do
     options+=("--add-opens=java.base/$package=ALL-UNNAMED")
   done

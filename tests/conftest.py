@@ -7,10 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from neo4j_server import any_store, neo4j_server, neo4j_store
 from shell import IPD, done
 
 from circuitgraph.demo import run_demo
 from circuitgraph.progress import Reporter
+
+__all__ = ["any_store", "neo4j_server", "neo4j_store"]  # fixtures, found here by name
 
 SEEDS = ("", "-seed1", "-seed2")
 VARIANTS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -15,34 +15,46 @@ from circuitgraph.errors import UsageError
 from circuitgraph.queries import catalogue_json, get_query, list_queries, run_query
 from circuitgraph.queries.catalogue import parse_query
 from circuitgraph.queries.defaults import PHRASES
-from circuitgraph.store import EmbeddedStore, diff_tables
+from circuitgraph.store import Store, diff_tables
 from circuitgraph.store.protocol import parameter_names
 
 NAMES = [query.name for query in list_queries()]
+EMPTY_ON_PLANTED = (
+    "changed-in-only",
+    "claims-shared-by-diffs",
+    "correlation-versus-effect",
+    "correlation-without-effect",
+    "flips-between-recipes",
+    "triangles",
+)
 RUN = {key: run.id for key, (run, _) in zip("abcd", planted.planted_runs(), strict=True)}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedStore:
-    filled = EmbeddedStore(tmp_path_factory.mktemp("graph") / "graph.lbug")
-    filled.write_all(planted.planted())
-    return filled
+def on_empty(any_store: Store) -> dict[str, pd.DataFrame]:
+    """What each query answers before anything is in the graph."""
+    return {name: run_query(any_store, name) for name in NAMES}
 
 
-def rows(store: EmbeddedStore, name: str, columns: str, **params: Any) -> list[list[Any]]:
+@pytest.fixture(scope="module")
+def store(any_store: Store, on_empty: dict[str, pd.DataFrame]) -> Store:
+    any_store.write_all(planted.planted())
+    return any_store
+
+
+def rows(store: Store, name: str, columns: str, **params: Any) -> list[list[Any]]:
     frame = run_query(store, name, params)[columns.split()]
     return [[None if pd.isna(v) else v for v in row] for row in frame.values.tolist()]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_query_runs_bare_on_an_empty_and_on_a_filled_graph(
-    name: str, store: EmbeddedStore, tmp_path: Path
+    name: str, store: Store, on_empty: dict[str, pd.DataFrame]
 ) -> None:
-    empty = run_query(EmbeddedStore(tmp_path / "graph.lbug"), name)
     filled = run_query(store, name)
-    assert list(empty) == list(filled)
-    assert len(empty) == 0
-    assert name in ("claims-shared-by-diffs", "correlation-versus-effect") or len(filled)
+    assert list(on_empty[name]) == list(filled)
+    assert len(on_empty[name]) == 0
+    assert name in EMPTY_ON_PLANTED or len(filled)
     assert run_query(store, name, {"limit": "0"}).empty
 
 
@@ -53,15 +65,17 @@ def test_every_query_is_documented_ordered_and_limited(query: Any) -> None:
         *(p.name for p in query.parameters if p.name != "limit"),
         "limit",
     ]
-    assert {p.name for p in query.parameters} == set(parameter_names(query.cypher))
-    assert re.search(r"\nORDER BY [^\n]+\nLIMIT \$limit\n$", query.cypher)
+    assert set(query.texts) in ({""}, {"embedded", "neo4j"})
+    for text in query.texts.values():
+        assert {p.name for p in query.parameters} == set(parameter_names(text))
+        assert re.search(r"\nORDER BY [^\n]+\nLIMIT \$limit\n$", text)
     named = [p for p in query.parameters if p.type in ("run", "diff")]
     assert all(p.default in PHRASES for p in named)
 
 
 @pytest.mark.parametrize("query", list_queries(), ids=NAMES)
 def test_every_query_keeps_to_what_both_stores_understand(query: Any) -> None:
-    text = re.sub(r"//[^\n]*", "", query.cypher)
+    text = re.sub(r"//[^\n]*", "", query.texts.get("", ""))
     for pattern in (
         r"\* [\w.]+ < 0",
         r"\$\w+ IS NULL",
@@ -86,7 +100,7 @@ def test_the_catalogue_is_plain_json() -> None:
     }
 
 
-def test_hubs_keep_signs_apart(store: EmbeddedStore) -> None:
+def test_hubs_keep_signs_apart(store: Store) -> None:
     columns = "component strength positive negative edges"
     assert rows(store, "hubs", columns, run=RUN["b"]) == [
         ["L0_MLP", 5.0, 3.0, -2.0, 2],
@@ -97,7 +111,7 @@ def test_hubs_keep_signs_apart(store: EmbeddedStore) -> None:
     ]
 
 
-def test_strongest_edges_come_by_size_whatever_their_sign(store: EmbeddedStore) -> None:
+def test_strongest_edges_come_by_size_whatever_their_sign(store: Store) -> None:
     columns = "source target weight"
     assert rows(store, "strongest-edges", columns, run="base", limit=2) == [
         ["L0_MLP", "LOGITS", 3.0],
@@ -116,11 +130,11 @@ def test_strongest_edges_come_by_size_whatever_their_sign(store: EmbeddedStore) 
         ("lost-edges", [["L0_MLP", "LOGITS", 0.5, 0.0, -0.5]]),
     ],
 )
-def test_claims_by_verdict(store: EmbeddedStore, name: str, expected: list) -> None:
+def test_claims_by_verdict(store: Store, name: str, expected: list) -> None:
     assert rows(store, name, "source target weight_a weight_b delta") == expected
 
 
-def test_rewired_lists_all_claims_by_size(store: EmbeddedStore) -> None:
+def test_rewired_lists_all_claims_by_size(store: Store) -> None:
     assert rows(store, "rewired", "delta verdict mechanism stability a b") == [
         [1.0, "sign_flip", "edge", 0.5, "base", "tuned"],
         [0.75, "gained", "upstream", 0.75, "base", "tuned"],
@@ -128,7 +142,7 @@ def test_rewired_lists_all_claims_by_size(store: EmbeddedStore) -> None:
     ]
 
 
-def test_hubs_of_change(store: EmbeddedStore) -> None:
+def test_hubs_of_change(store: Store) -> None:
     columns = "component claims rewired sign_flips gained lost change"
     assert rows(store, "hubs-of-change", columns) == [
         ["L0H0", 2, 0, 1, 1, 0, 1.75],
@@ -138,7 +152,7 @@ def test_hubs_of_change(store: EmbeddedStore) -> None:
     ]
 
 
-def test_changes_per_layer(store: EmbeddedStore) -> None:
+def test_changes_per_layer(store: Store) -> None:
     columns = "source_layer source_kind target_layer target_kind claims change"
     assert rows(store, "changed-per-layer", columns) == [
         [0, "head", 0, "mlp", 1, 1.0],
@@ -147,7 +161,7 @@ def test_changes_per_layer(store: EmbeddedStore) -> None:
     ]
 
 
-def test_claims_by_mechanism(store: EmbeddedStore) -> None:
+def test_claims_by_mechanism(store: Store) -> None:
     assert rows(store, "claims-by-mechanism", "mechanism verdict claims change") == [
         ["edge", "lost", 1, 0.5],
         ["edge", "sign_flip", 1, 1.0],
@@ -155,13 +169,20 @@ def test_claims_by_mechanism(store: EmbeddedStore) -> None:
     ]
 
 
-def test_claims_shared_by_diffs(tmp_path: Path) -> None:
-    store = EmbeddedStore(tmp_path / "graph.lbug")
-    store.write_all(planted.planted())
+@pytest.fixture
+def with_second_diff(store: Store) -> Iterator[Store]:
     runs = [run for run, _ in planted.planted_runs()]
     changes = [("L0H0", "L1H0", "all", 0.5, 0.25, 0.001, "rewired", "edge")]
     second = planted.PlantedDiff("x", "y", (runs[1],), (runs[3],), planted.diff_frame(changes))
     store.write_diff(diff_tables(second))
+    yield store
+    for run in runs[:3:2]:
+        store.remove_variant(run.variant.name)
+    store.write_all(planted.planted())
+
+
+def test_claims_shared_by_diffs(with_second_diff: Store) -> None:
+    store = with_second_diff
     columns = "source target diffs up down mean_delta first_b last_b"
     assert rows(store, "claims-shared-by-diffs", columns) == [
         ["L0H0", "L1H0", 2, 1, 1, 0.25, "tuned", "y"]
@@ -170,7 +191,7 @@ def test_claims_shared_by_diffs(tmp_path: Path) -> None:
     assert special == [["L0H0", "L0_MLP"], ["L0_MLP", "LOGITS"]]
 
 
-def test_edges_of_a_component_in_every_variant(store: EmbeddedStore) -> None:
+def test_edges_of_a_component_in_every_variant(store: Store) -> None:
     columns = "source target kind variant weight"
     assert rows(store, "edges-of-component", columns, component="L1H0") == [
         ["L0H0", "L1H0", "correlation", "base", -0.75],
@@ -180,7 +201,7 @@ def test_edges_of_a_component_in_every_variant(store: EmbeddedStore) -> None:
     ]
 
 
-def test_one_edge_across_variants(store: EmbeddedStore) -> None:
+def test_one_edge_across_variants(store: Store) -> None:
     columns = "recipe variant kind weight"
     given = {"source": "L0H0", "target": "L0_MLP", "kind": "effect"}
     assert rows(store, "edge-across-variants", columns, **given) == [
@@ -189,7 +210,7 @@ def test_one_edge_across_variants(store: EmbeddedStore) -> None:
     ]
 
 
-def test_provenance_names_model_prompts_and_time(store: EmbeddedStore) -> None:
+def test_provenance_names_model_prompts_and_time(store: Store) -> None:
     columns = "source target variant base kind estimator prompts version created run"
     # the strongest edge of the newest effect run of the variant
     assert rows(store, "provenance-of-edge", columns, run="base") == [
@@ -199,7 +220,7 @@ def test_provenance_names_model_prompts_and_time(store: EmbeddedStore) -> None:
     assert rows(store, "provenance-of-edge", "target", run="base", source="EMBED") == [["L0H0"]]
 
 
-def test_where_correlation_and_effect_disagree(store: EmbeddedStore) -> None:
+def test_where_correlation_and_effect_disagree(store: Store) -> None:
     columns = "source target seen_by correlation effect"
     given = {"correlation": RUN["a"], "effect": RUN["b"]}
     assert rows(store, "correlation-versus-effect", columns, **given) == [
@@ -207,7 +228,7 @@ def test_where_correlation_and_effect_disagree(store: EmbeddedStore) -> None:
     ]
 
 
-def test_components_that_hardly_vary(store: EmbeddedStore) -> None:
+def test_components_that_hardly_vary(store: Store) -> None:
     columns = "component distinct mean variant"
     assert rows(store, "quiet-components", columns, run="base", least=3) == [
         ["L0_MLP", 1, 1.0, "base"],
@@ -215,7 +236,7 @@ def test_components_that_hardly_vary(store: EmbeddedStore) -> None:
     ]
 
 
-def test_activity_of_a_component(store: EmbeddedStore) -> None:
+def test_activity_of_a_component(store: Store) -> None:
     columns = "component variant mean distinct"
     assert rows(store, "component-activity", columns, component="L1H0") == [
         ["L1H0", "base", 5.0, 4],
@@ -223,7 +244,7 @@ def test_activity_of_a_component(store: EmbeddedStore) -> None:
     ]
 
 
-def test_differences_of_runs(store: EmbeddedStore) -> None:
+def test_differences_of_runs(store: Store) -> None:
     columns = "source target weight_first weight_second difference"
     assert rows(store, "differences-of-runs", columns, limit=2) == [
         ["L0H0", "L0_MLP", -2.0, 2.0, 4.0],
@@ -231,7 +252,7 @@ def test_differences_of_runs(store: EmbeddedStore) -> None:
     ]
 
 
-def test_runs_diffs_and_variants(store: EmbeddedStore) -> None:
+def test_runs_diffs_and_variants(store: Store) -> None:
     assert rows(store, "variants", "variant recipe runs") == [["base", "", 2], ["tuned", "kind", 2]]
     assert {row[0] for row in rows(store, "runs", "id", kind="effect")} == {RUN["b"], RUN["d"]}
     assert rows(store, "diffs", "a b n_edges n_claims evidence") == [["base", "tuned", 4, 3, "low"]]
@@ -239,18 +260,18 @@ def test_runs_diffs_and_variants(store: EmbeddedStore) -> None:
 
 
 @pytest.mark.parametrize("text", [RUN["a"], RUN["a"][:8], "base correlation norm"])
-def test_runs_go_by_id_start_of_an_id_or_name(store: EmbeddedStore, text: str) -> None:
+def test_runs_go_by_id_start_of_an_id_or_name(store: Store, text: str) -> None:
     assert rows(store, "strongest-edges", "source target", run=text, limit=1) == [["L0H0", "L1H0"]]
 
 
-def test_diffs_go_by_name(store: EmbeddedStore) -> None:
+def test_diffs_go_by_name(store: Store) -> None:
     assert len(rows(store, "rewired", "source", diff="base → tuned")) == 3
 
 
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("hub", {}, "no query is named 'hub'; there are changed-per-layer"),
+        ("hub", {}, "no query is named 'hub'; there are changed-in-only"),
         ("hubs", {"top": 3}, "has no parameter 'top'; it has run, limit"),
         ("hubs", {"limit": "many"}, "limit takes a whole number"),
         ("hubs", {"limit": -1}, "limit takes a whole number"),
@@ -260,14 +281,12 @@ def test_diffs_go_by_name(store: EmbeddedStore) -> None:
         ("correlation-versus-effect", {"alpha": "small"}, "alpha takes a number"),
     ],
 )
-def test_wrong_use_says_what_is_right(
-    store: EmbeddedStore, name: str, params: dict, message: str
-) -> None:
+def test_wrong_use_says_what_is_right(store: Store, name: str, params: dict, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         run_query(store, name, params)
 
 
-def test_hostile_values_are_only_values(store: EmbeddedStore) -> None:
+def test_hostile_values_are_only_values(store: Store) -> None:
     text = "'}) DETACH DELETE (n) // \x00 \u202e"
     assert run_query(store, "edges-of-component", {"component": text}).empty
     assert len(store.run_ids()) == 4
@@ -275,5 +294,5 @@ def test_hostile_values_are_only_values(store: EmbeddedStore) -> None:
 
 def test_a_header_that_cannot_be_read_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"x\.cypher: no parameter can be read from 'run'"):
-        parse_query("x", "// Something.\n// run\nRETURN 1")
+        parse_query("x", {"": "// Something.\n// run\nRETURN 1"})
     assert get_query("hubs").name == "hubs"
