@@ -49,10 +49,13 @@ def write_frame(frame: pd.DataFrame, format: Format, path: Path) -> None:
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write parquet in one step; zstd keeps repeated names small."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    frame.to_parquet(partial, index=False, compression="zstd", compression_level=1)
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        frame.to_parquet(partial, index=False, compression="zstd", compression_level=1)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def copy_whole(source: Path, target: Path) -> None:

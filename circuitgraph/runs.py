@@ -206,11 +206,14 @@ def _load_arrays(run: Run) -> dict[str, np.ndarray]:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that it is either whole under its name or not there at all."""
     partial = path.with_name(path.name + f".{os.getpid()}.partial")
-    with open(partial, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
