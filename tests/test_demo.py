@@ -1,0 +1,72 @@
+"""The demo on half the variants and a third of the prompts; whole in the slow tests."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from shell import done
+
+from circuitgraph.demo import run_demo
+from circuitgraph.errors import InputError
+from circuitgraph.progress import Reporter
+
+
+def test_five_lines_say_what_was_found(demo: tuple[Path, list[str]]) -> None:
+    out, lines = demo
+    assert [line.partition(":")[0] for line in lines] == ["rewired", "noise", "hub", "page", "next"]
+    found = re.match(r"rewired: (\d+) of (\d+) edges differ between deontological and", lines[0])
+    assert found
+    assert 0 < int(found[1]) < int(found[2])
+    assert re.search(r"a fine-tune that teaches nothing, on 0;", lines[1])
+    bare, tested = re.findall(r"\|Δr\| ≥ 0.3 would report (\d+) correlations, (\d+)", lines[1])[0]
+    assert int(bare) > int(tested)
+    assert re.match(r"hub: \w+ in utilitarian \(rank \d+", lines[2])
+    assert lines[3] == f"page: {out / 'index.html'}"
+
+
+def test_the_last_line_can_be_typed(demo: tuple[Path, list[str]]) -> None:
+    program, *words = shlex.split(demo[1][4].removeprefix("next: "))
+    assert Path(program).name == "circuitgraph"
+    answer = done(*words)
+    assert "Verdict: " in answer.out
+    assert "CC_continue" in answer.out
+
+
+def test_the_page_tells_the_story(demo: tuple[Path, list[str]]) -> None:
+    page = (demo[0] / "index.html").read_text("utf-8")
+    for title in ("Two recipes", "Two seeds", "teaches nothing", "One trained MLP", "published"):
+        assert re.search(rf"<h2>[^<]*{title}", page), title
+    assert "would report" in page
+
+
+def test_a_second_demo_finds_the_first(
+    demo: tuple[Path, list[str]], examples: Path, study: Path
+) -> None:
+    made = {path: path.stat().st_mtime_ns for path in (study / "runs").rglob("*")}
+    assert run_demo(demo[0], Reporter(), examples) == demo[1]
+    assert {path: path.stat().st_mtime_ns for path in (study / "runs").rglob("*")} == made
+
+
+def test_without_examples_it_says_where_they_come_from(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run make demo in a checkout"):
+        run_demo(tmp_path / "out", Reporter(), tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_few_seeds_are_told(examples: Path, tmp_path: Path, copied: Path) -> None:
+    few = tmp_path / "examples"
+    (few / "variants").mkdir(parents=True)
+    for name in ("base", "prompts.jsonl"):
+        (few / name).symlink_to(examples / name)
+    for path in (examples / "variants").iterdir():
+        if "seed" not in path.name or path.name == "deontological-seed1":
+            (few / "variants" / path.name).symlink_to(path)
+    for seed in ("-seed1", "-seed2"):
+        for recipe in ("deontological", "utilitarian"):
+            if f"{recipe}{seed}" != "deontological-seed1":
+                done("remove", f"{recipe}{seed}", "-w", copied)
+    lines = run_demo(copied.parent, Reporter(), few)
+    assert lines[0] == "rewired: cannot tell; a recipe needs three variants or more a side"
