@@ -1,0 +1,60 @@
+"""Options of a configuration that change the forward: ours must follow the library's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from models import CONFIGS
+from transformers import AutoModelForCausalLM
+
+from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.exact import exact_effects
+from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.forward import forward, logits
+from circuitgraph.tokens import Encoded
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 10_000.0,
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+CASES = [
+    ("gpt2", {"scale_attn_by_inverse_layer_idx": True}),
+    ("gpt2", {"scale_attn_weights": False}),
+    ("gpt2", {"activation_function": "relu", "n_inner": 24}),
+    ("gpt2", {"tie_word_embeddings": False}),
+    ("llama", {"attention_bias": True, "mlp_bias": True}),
+    ("llama", {"tie_word_embeddings": True, "hidden_act": "gelu"}),
+    ("llama", {"rope_parameters": LLAMA3}),
+    ("llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0}}),
+    ("llama", {"head_dim": 16}),
+    ("qwen2", {"use_sliding_window": False}),
+    ("qwen2", {"num_key_value_heads": 4}),
+    ("qwen3", {"head_dim": 16, "attention_bias": True}),
+    ("qwen3", {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}),
+    ("gemma2", {"attn_logit_softcapping": None, "final_logit_softcapping": None}),
+    ("gemma2", {"query_pre_attn_scalar": 32, "num_key_value_heads": 1}),
+    ("gemma2", {"hidden_activation": "silu", "sliding_window": 2}),
+]
+
+
+@pytest.mark.parametrize(("family", "options"), CASES)
+def test_the_forward_follows_the_configuration(family, options):
+    known = CONFIGS[family]()
+    options = known.to_dict() | {"layer_types": None} | options  # made anew from the options
+    config = type(known)(**options)
+    torch.manual_seed(0)
+    hf = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    with torch.no_grad():
+        for parameter in hf.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+        tokens = torch.randint(4, 64, (2, 20))
+        model = from_hf(hf)
+        theirs = hf(tokens).logits
+        ours = logits(model, forward(model, tokens).final)
+    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+    pair = Encoded((1, 5, 9, 22, 7, 30), (1, 5, 9, 41, 7, 30), (8,), (19, 6), None)
+    assert exact_effects(model, make_batch([pair])).effects.abs().max() > 1e-3
