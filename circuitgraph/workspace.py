@@ -31,6 +31,15 @@ from circuitgraph.transfer import load_runs, pull, push, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
 
+_VARIANT_COLUMNS = (
+    *("name", "recipe", "model_type", "layers", "heads", "kv_heads", "parameters"),
+    *("base", "adapter", "fingerprint"),
+)
+_RUN_COLUMNS = (
+    *("id", "variant", "kind", "estimator", "inputs", "granularity", "activity", "ablation"),
+    *("n", "n_scenarios", "duplicates", "created"),
+)
+
 
 class Workspace:
     """A folder of runs and the graph made of them.
@@ -106,13 +115,13 @@ class Workspace:
 
         _require_name(name)
         read = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
-        inputs = "split" if split_inputs else "joint"
-        request = Request(kinds=_kinds(edges), inputs=inputs, **options)
+        kinds = _kinds(edges)
+        request = Request(kinds=kinds, inputs="split" if split_inputs else "joint", **options)
         request.kinds_for(read)
         recipe = self._known_recipe(name, recipe)
-        granularity = request.granularity
+        lora = None if adapter is None else os.fspath(adapter)
         loaded = load_variant(
-            str(model), adapter, name=name, recipe=recipe, granularity=granularity
+            os.fspath(model), lora, name=name, recipe=recipe, granularity=request.granularity
         )
         self._require_same(loaded.variant)
         runs = ingest_model(loaded, read, request, self.runs_folder, self.reporter)
@@ -189,16 +198,12 @@ class Workspace:
 
     def variants(self) -> pd.DataFrame:
         """One row a variant."""
-        columns = ("name", "recipe", "model_type", "layers", "heads", "kv_heads", "parameters")
-        columns += ("base", "adapter", "fingerprint")
         rows = [asdict(v) for v in reversed(self.shelf().variants().values())]
-        return pd.DataFrame(rows, columns=list(columns))
+        return pd.DataFrame(rows, columns=list(_VARIANT_COLUMNS))
 
     def runs(self) -> pd.DataFrame:
         """One row a run, oldest first."""
-        columns = ("id", "variant", "kind", "estimator", "inputs", "granularity", "activity")
-        columns += ("ablation", "n", "n_scenarios", "duplicates", "created")
-        return pd.DataFrame(map(_run_row, self.shelf().runs), columns=list(columns))
+        return pd.DataFrame(map(_run_row, self.shelf().runs), columns=list(_RUN_COLUMNS))
 
     def remove(self, name: str) -> int:
         """Remove a variant, its runs and their diffs; returns the number of runs."""
@@ -251,7 +256,7 @@ class Workspace:
         """
         shelf = self.shelf()
         if run is not None:
-            runs_a, runs_b = shelf.by_ids(run)
+            runs_a, runs_b = _chosen(shelf, run, a, b)
             lens = lens or runs_a[0].kind
         else:
             lens, runs_a, runs_b = self._sides(shelf, a, b, lens, scope)
@@ -356,6 +361,18 @@ class Workspace:
         diff = self.diff(a, b, **options)
         write_report(diff, Path(path))
         return diff
+
+
+def _chosen(shelf: Shelf, ids: str, a: str, b: str) -> tuple[list[Run], list[Run]]:
+    """The runs of two ids, if they are of the variants that are to be compared."""
+    sides = shelf.by_ids(ids)
+    for name, [run] in zip((a, b), sides, strict=True):
+        if run.variant.name != name:
+            raise UsageError(
+                f"--run: {run.id[:12]} is a run of {shorten(run.variant.name)}, not of "
+                f"{shorten(name)}; circuitgraph runs lists them"
+            )
+    return sides
 
 
 def _kinds(edges: Sequence[str] | None) -> Any:
