@@ -61,6 +61,10 @@ class Shelf:
             if not unknown:
                 return list(dict.fromkeys(parts))
             text = unknown[0]
+        if scope != "recipe" and text in {v.recipe for v in variants.values()}:
+            raise UsageError(
+                f"{shorten(text)} is a recipe, not a variant; --scope recipe compares recipes"
+            )
         what = "recipe or variant" if scope == "recipe" else "variant"
         raise UsageError(f"no {what} {shorten(text)}; {self._known()}")
 
@@ -108,7 +112,7 @@ class Shelf:
             except UsageError:
                 continue
             return a, b
-        raise UsageError(f"--null {shorten(text)}: not A:B with two known names; {self._known()}")
+        raise UsageError(f"{shorten(text)} is not A:B with two known names; {self._known()}")
 
     def _by_id(self, text: str) -> Run:
         found = [run for run in self.runs if run.id.startswith(text)]
@@ -120,7 +124,7 @@ class Shelf:
         return found[0]
 
     def _known(self) -> str:
-        names = [shorten(name) for name in self.variants()]
+        names = [shorten(name) for name in reversed(self.variants())]
         if not names:
             return "the workspace is empty: circuitgraph ingest or ingest-table fills it"
         more = f" and {len(names) - 12} more" if len(names) > 12 else ""
