@@ -1,0 +1,2 @@
+// 3 only results: draw what a query returns, not every edge between its nodes
+:config autoComplete: false
