@@ -14,7 +14,23 @@ import pandas as pd
 
 from circuitgraph.components import Edge, digest
 from circuitgraph.runs import Method, Run, RunPrompt, Variant
+from circuitgraph.store import Store
+from circuitgraph.store.columns import NODES, RELATIONSHIPS
 from circuitgraph.store.tables import GraphTables, diff_tables, run_tables
+
+HOSTILE = [
+    "'; MATCH (n) DETACH DELETE n; //",
+    '"double" `back` \\n \\u0041 \\',
+    "\u202egnp.exe \u05d0",
+    "line\nfeed\r\ttab",
+    "nul\x00inside",
+    "$name {x: 1} [1, 2]",
+    "x" * 65_000,
+    " ",
+    "0",
+    "null",
+    "𝔘𝔫𝔦 e\u0301",
+]
 
 COMPONENTS = ("L0H0", "L0_MLP", "L1H0", "L1_MLP")
 CLAIMED = ("rewired", "sign_flip", "gained", "lost")
@@ -177,3 +193,24 @@ def planted_diff() -> PlantedDiff:
 def planted() -> list[GraphTables]:
     """The whole planted graph, runs first."""
     return [*(run_tables(r, e) for r, e in planted_runs()), diff_tables(planted_diff())]
+
+
+def same(first: GraphTables, second: GraphTables) -> bool:
+    """Whether two graphs are the same in every cell."""
+    pairs = [(first.nodes[k], second.nodes[k]) for k in NODES]
+    pairs += [(first.rels[k], second.rels[k]) for k in RELATIONSHIPS]
+    return all(a.equals(b) for a, b in pairs)
+
+
+def sizes(store: Store) -> dict[str, int]:
+    """Number of nodes and relationships by kind, where there are any."""
+    tables = store.read_all()
+    return {k: len(v) for k, v in {**tables.nodes, **tables.rels}.items() if len(v)}
+
+
+def large_tables(name: str, size: int = 150) -> GraphTables:
+    """A run with every edge between ``size`` MLPs."""
+    names = [f"L{i}_MLP" for i in range(size)]
+    rows = [(a, b, "", 0.5, 0.5) for i, a in enumerate(names) for b in names[:i]]
+    of = run(variant(name), "correlation")
+    return run_tables(of, edge_frame("correlation", rows))

@@ -19,25 +19,12 @@ import store_graphs as planted
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from store_graphs import HOSTILE, large_tables, same, sizes
 
 from circuitgraph.errors import InputError, StoreUnreachable, UsageError
-from circuitgraph.store import EmbeddedStore, GraphTables, open_store, run_tables
+from circuitgraph.store import EmbeddedStore, open_store, run_tables
 from circuitgraph.store.columns import NODES, RELATIONSHIPS
 from circuitgraph.store.protocol import parameter_names
-
-HOSTILE = [
-    "'; MATCH (n) DETACH DELETE n; //",
-    '"double" `back` \\n \\u0041 \\',
-    "\u202egnp.exe \u05d0",
-    "line\nfeed\r\ttab",
-    "nul\x00inside",
-    "$name {x: 1} [1, 2]",
-    "x" * 65_000,
-    " ",
-    "0",
-    "null",
-    "𝔘𝔫𝔦 e\u0301",
-]
 
 
 @pytest.fixture
@@ -49,17 +36,6 @@ def store(tmp_path: Path) -> EmbeddedStore:
 def filled(store: EmbeddedStore) -> EmbeddedStore:
     store.write_all(planted.planted())
     return store
-
-
-def same(first: GraphTables, second: GraphTables) -> bool:
-    pairs = [(first.nodes[k], second.nodes[k]) for k in NODES]
-    pairs += [(first.rels[k], second.rels[k]) for k in RELATIONSHIPS]
-    return all(a.equals(b) for a, b in pairs)
-
-
-def sizes(store: EmbeddedStore) -> dict[str, int]:
-    tables = store.read_all()
-    return {k: len(v) for k, v in {**tables.nodes, **tables.rels}.items() if len(v)}
 
 
 def test_the_schema_file_says_what_the_vocabulary_says(filled: EmbeddedStore) -> None:
@@ -258,13 +234,6 @@ def test_only_the_embedded_store_is_known(tmp_path: Path) -> None:
         assert store.run_ids() == []
     with pytest.raises(UsageError, match="sqlite"):
         open_store("sqlite", tmp_path)
-
-
-def large_tables(name: str) -> GraphTables:
-    names = [f"L{i}_MLP" for i in range(150)]
-    rows = [(a, b, "", 0.5, 0.5) for i, a in enumerate(names) for b in names[:i]]
-    run = planted.run(planted.variant(name), "correlation")
-    return run_tables(run, planted.edge_frame("correlation", rows))
 
 
 def write_large(path: Path, name: str) -> None:

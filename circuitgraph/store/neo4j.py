@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 _TRIES = 3
 _LOCK = "MERGE (w:Writer {id: 'circuitgraph'})"
+_WAITED_TOO_LONG = ("Terminated", "TimedOut", "LockClientStopped")
 
 
 class _LostTurn(Exception):
@@ -199,7 +200,7 @@ class Neo4jStore:
             contextlib.closing(holder.begin_transaction(timeout=self.timeout)) as turn,
             self._session() as session,
         ):
-            turn.run(_LOCK).consume()
+            self._wait_for(turn)
 
             def write(cypher: str, **parameters: Any) -> list[list[Any]]:
                 try:
@@ -209,6 +210,17 @@ class Neo4jStore:
                 return _written(session, cypher, parameters)
 
             yield write
+
+    def _wait_for(self, turn: neo4j.Transaction) -> None:
+        try:
+            turn.run(_LOCK).consume()
+        except Neo4jError as error:
+            if not any(word in (error.code or "") for word in _WAITED_TOO_LONG):
+                raise
+            raise StoreUnreachable(
+                f"{self.address.uri}: another process has been writing this graph for "
+                f"{self.timeout:g} s; try again when it is done"
+            ) from error
 
     @cached_property
     def _schema(self) -> None:

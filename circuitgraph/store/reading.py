@@ -19,13 +19,17 @@ Ask = Callable[[str, Mapping[str, Any]], pd.DataFrame]
 def read_all(ask: Ask) -> GraphTables:
     """The whole graph, every table sorted: two equal graphs read equal.
 
-    Relationships of runs and diffs that are not whole are left out.
+    What belongs to no whole run or diff is left out: relationships of unfinished ones,
+    variants without a run, components without a relationship.
     """
     nodes = {label: _nodes(ask, label, "") for label in NODES}
     rels = {kind: _rels(ask, kind, "") for kind in ENDS}
     for kind in RUN_EDGES:
         rels[kind] = _only(rels[kind], "run", nodes["Run"])
     rels["REWIRED"] = _only(rels["REWIRED"], "diff", nodes["Diff"])
+    for label in ("Variant", "Component"):
+        known = nodes[label]["id"].isin(_touched(rels, label))
+        nodes[label] = nodes[label][known].reset_index(drop=True)
     return GraphTables(nodes, rels)
 
 
@@ -43,8 +47,8 @@ def read_run(ask: Ask, run: str) -> GraphTables:
         raise UsageError(f"run {run[:12]} is not in the graph")
     rels = {kind: _rels(ask, kind, " WHERE a.id = $id", key) for kind in ("OF", "MEASURES")}
     rels |= {kind: _rels(ask, kind, " WHERE e.run = $id", key) for kind in RUN_EDGES}
-    variants = sorted(set(rels["OF"]["end"]))
-    nodes["Variant"] = _nodes(ask, "Variant", " WHERE x.id IN $ids", {"ids": variants})
+    variants = {"ids": sorted(_touched(rels, "Variant"))}
+    nodes["Variant"] = _nodes(ask, "Variant", " WHERE x.id IN $ids", variants)
     nodes["Component"] = _components(ask, rels)
     return GraphTables(nodes, _filled(rels))
 
@@ -69,14 +73,17 @@ def read_diff(ask: Ask, diff: str) -> GraphTables:
     return GraphTables(nodes, _filled(rels))
 
 
+def _touched(rels: Mapping[str, pd.DataFrame], label: str) -> set[str]:
+    """Ids of the nodes with a label at which a relationship begins or ends."""
+    ids: set[str] = set()
+    for kind, frame in rels.items():
+        for column, end in zip(("start", "end"), ENDS[kind], strict=True):
+            ids |= set(frame[column]) if end == label else set()
+    return ids
+
+
 def _components(ask: Ask, rels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    ends = [
-        frame[column]
-        for kind, frame in rels.items()
-        for column, label in zip(("start", "end"), ENDS[kind], strict=True)
-        if label == "Component"
-    ]
-    ids = sorted(set(pd.concat(ends)))
+    ids = sorted(_touched(rels, "Component"))
     # ladybug gives an empty list no type, so an impossible id stands in for none.
     return _nodes(ask, "Component", " WHERE x.id IN $ids", {"ids": ids or [""]})
 

@@ -89,9 +89,10 @@ def rel_table(
 
 
 def _filled(values: Any, length: int) -> Any:
-    if values is None or isinstance(values, str):
+    if values is None or np.isscalar(values):
         return [values] * length
-    return np.asarray(values)
+    # An array of texts would lose NUL characters at their ends, and pad all to the longest.
+    return values.to_numpy() if isinstance(values, pd.Series) else list(values)
 
 
 def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
