@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import PER_SCENARIO
+from conftest import PER_SCENARIO, ingest_split
 from safetensors.numpy import load_file, save_file
 from shell import IPD, ROOT, cli, done, rows
 
@@ -31,10 +31,7 @@ def twins(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     adapter = Path(shutil.copytree(IPD / "variants" / "hybrid", folder / "zero"))
     file = adapter / "adapter_model.safetensors"
     save_file({k: v * ("lora_B" not in k) for k, v in load_file(file).items()}, file)
-    lines = (examples / "prompts.jsonl").read_text("utf-8").splitlines(keepends=True)
-    few = [line for i, line in enumerate(lines) if i % PER_SCENARIO < 5]
-    (folder / "prompts.jsonl").write_text("".join(few), "utf-8")
-    prompts = ("--prompts", folder / "prompts.jsonl", "-w", folder / "w", "-q")
+    prompts = ("--prompts", examples / "prompts.jsonl", "-w", folder / "w", "-q")
     done("ingest", IPD / "base", "--name", "base", *prompts)
     for i in range(3):
         done("ingest", IPD / "base", "--name", f"copy-{i}", "--recipe", "copies", *prompts)
@@ -55,11 +52,10 @@ def twins(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("copies", "copies", "recipe"),
     ],
 )
-@pytest.mark.parametrize("margin", [(), ("--margin", "0")])
 def test_nothing_is_claimed_where_nothing_differs(
-    twins: Path, lens: str, a: str, b: str, scope: str, margin: tuple[str, ...]
+    twins: Path, lens: str, a: str, b: str, scope: str
 ) -> None:
-    found = diff(twins, a, b, "--lens", lens, "--scope", scope, *margin)
+    found = diff(twins, a, b, "--lens", lens, "--scope", scope, "--margin", "0")
     assert len(found) == (207 if lens == "effect" else 190)
     assert {row["verdict"] for row in found} <= NO_CLAIM
     assert all(abs(row["delta"] or 0) < 1e-15 for row in found)
@@ -86,6 +82,16 @@ def test_two_trainings_differ_on_some_edges(split: Path) -> None:
     assert all(row["low"] <= row["delta"] <= row["high"] for row in claims(found))
 
 
+@pytest.mark.slow
+def test_the_same_on_all_prompts_and_every_null(tmp_path: Path) -> None:
+    nulls = [f"null-self-sft{seed}" for seed in ("", "-seed1", "-seed2", "-seed3")]
+    names = ("base", "deontological", "utilitarian", *nulls)
+    ingest_split(tmp_path, IPD / "prompts.jsonl", *names)
+    for name in nulls:
+        assert len(claims(diff(tmp_path, "base", name))) <= 4
+    assert 3 <= len(claims(diff(tmp_path, "deontological", "utilitarian"))) <= 60
+
+
 def test_recipes_differ_and_nulls_do_not(study: Path) -> None:
     recipe = ("--scope", "recipe")
     assert claims(diff(study, "deontological", "utilitarian", *recipe))
@@ -110,7 +116,7 @@ def test_a_null_pair_is_counted_beside_the_diff(study: Path) -> None:
     [
         ("deontological,deontological-seed1", "utilitarian,utilitarian-seed1"),
         ("base", "deontological,deontological-seed1"),
-        ("base", "utilitarian"),
+        ("base", "utilitarian-seed1"),
     ],
 )
 def test_too_few_seeds_cannot_tell_about_a_recipe(study: Path, a: str, b: str) -> None:

@@ -1,15 +1,17 @@
-"""The demo on half the variants and a third of the prompts; whole in the slow tests."""
+"""The demo on half the variants and a fifth of the prompts; whole in the slow tests."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from shell import done
 
-from circuitgraph.demo import run_demo
+from circuitgraph import Workspace
+from circuitgraph.demo import five_lines, run_demo, tell
 from circuitgraph.errors import InputError
 from circuitgraph.progress import Reporter
 
@@ -56,17 +58,9 @@ def test_without_examples_it_says_where_they_come_from(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_too_few_seeds_are_told(examples: Path, tmp_path: Path, copied: Path) -> None:
-    few = tmp_path / "examples"
-    (few / "variants").mkdir(parents=True)
-    for name in ("base", "prompts.jsonl"):
-        (few / name).symlink_to(examples / name)
-    for path in (examples / "variants").iterdir():
-        if "seed" not in path.name or path.name == "deontological-seed1":
-            (few / "variants" / path.name).symlink_to(path)
-    for seed in ("-seed1", "-seed2"):
-        for recipe in ("deontological", "utilitarian"):
-            if f"{recipe}{seed}" != "deontological-seed1":
-                done("remove", f"{recipe}{seed}", "-w", copied)
-    lines = run_demo(copied.parent, Reporter(), few)
-    assert lines[0] == "rewired: cannot tell; a recipe needs three variants or more a side"
+def test_too_few_seeds_are_told(study: Path) -> None:
+    workspace = Workspace(study)
+    one_each = workspace.diff("deontological-seed1", "utilitarian-seed1", scope="recipe")
+    story = replace(tell(workspace), recipes=one_each)
+    told = five_lines(story, workspace, study / "index.html")
+    assert told[0] == "rewired: cannot tell; a recipe needs three variants or more a side"

@@ -178,7 +178,7 @@ def test_run_ids_choose_and_must_be_of_the_variants(study: Path, copied: Path) -
         listed[(listed["variant"] == name) & (listed["kind"] == "correlation")]["id"].iloc[0]
         for name in ("base", "utilitarian")
     ]
-    assert workspace.diff("base", "utilitarian", run=f"{old[0]}:{old[1][:10]}").summary["n"] == 40
+    assert workspace.diff("base", "utilitarian", run=f"{old[0]}:{old[1][:10]}").summary["n"] == 25
     new = newest.runs_b[0].id
     with pytest.raises(UsageError, match="prompts"):
         workspace.diff("base", "utilitarian", run=f"{old[0]}:{new}")
