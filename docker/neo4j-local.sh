@@ -105,10 +105,6 @@ choose_ports() {
 configure() {
   mkdir -p "$CONF" "$HOME_DIR"/{data,logs,run,import,plugins}
   choose_ports
-  local port
-  for port in "$BOLT" "$HTTP"; do
-    port_taken "$port" && die "port $port is taken; set NEO4J_BOLT_PORT and NEO4J_HTTP_PORT"
-  done
   printf '%s %s\n' "$BOLT" "$HTTP" >"$CONF/ports"
   cat - "$CONF/extra.conf" >"$CONF/neo4j.conf" 2>/dev/null <<EOC || true
 # Written at every start; your own settings go into extra.conf.
@@ -127,6 +123,14 @@ dbms.usage_report.enabled=false
 db.tx_log.rotation.retention_policy=256M size
 db.tx_log.preallocate=false
 EOC
+}
+
+require_ports() {
+  local port
+  for port in "$BOLT" "$HTTP"; do
+    port_taken "$port" && die "port $port is taken; set NEO4J_BOLT_PORT and NEO4J_HTTP_PORT"
+  done
+  return 0
 }
 
 keep_password() {
@@ -182,6 +186,7 @@ start() {
   find_java
   install
   configure
+  require_ports
   keep_password
   launch
   local end=$((SECONDS + START_SECONDS))
@@ -231,6 +236,6 @@ case ${1:-} in
   status) status ;;
   env) environment ;;
   shell) shift; shell "$@" ;;
-  admin) shift; find_java; install; tool "$@" ;;
+  admin) shift; find_java; install; configure; tool "$@" ;;
   *) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac

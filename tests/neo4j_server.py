@@ -7,13 +7,14 @@ With Java and Maven it is assembled by ``docker/neo4j-local.sh``; its jars are k
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,21 @@ class Server:
             text=True,
             timeout=300,
         )
+
+    def elsewhere(self, home: Path) -> Server:
+        """A server of the same jars that has not been started yet."""
+        if self.home is None:
+            pytest.skip("the server of NEO4J_URI tells nothing of its jars")
+        return replace(self, home=home, settings={**self.settings, "NEO4J_LOCAL_HOME": str(home)})
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Address]:
+        """Its address, while it runs."""
+        self.run("start")
+        try:
+            yield replace(self.address, uri=_uri(self.home))
+        finally:
+            self.kill()
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would."""
@@ -144,8 +160,12 @@ def _started(home: Path) -> Server:
     with FileLock(cache / "neo4j-lib.lock"):
         _script("install", settings)
     _script("start", settings)
-    bolt = (home / "conf" / "ports").read_text().split()[0]
-    return Server(Address(f"bolt://127.0.0.1:{bolt}", "neo4j", password), home, settings)
+    return Server(Address(_uri(home), "neo4j", password), home, settings)
+
+
+def _uri(home: Path | None) -> str:
+    assert home
+    return f"bolt://127.0.0.1:{(home / 'conf' / 'ports').read_text().split()[0]}"
 
 
 def _script(word: str, settings: dict[str, str]) -> None:
