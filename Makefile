@@ -8,7 +8,7 @@ CANDIDATES := python3.11 python3.12 python3.13 python3
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
-SUITE ?= not slow and not gephi and not neo4j and not browser
+SUITE ?= not slow
 
 export OMP_NUM_THREADS ?= 2
 export HF_HUB_OFFLINE ?= 1
@@ -35,10 +35,10 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## lint, then every test that needs neither minutes nor another program
+test: lint ## lint, then every test but simulations of minutes; a missing Java or browser skips
 	$(BIN)/pytest -m "$(SUITE)" $(PYTEST_ARGS)
 
-test-all: lint ## every test; those whose program is missing skip and say so
+test-all: lint ## every test, the slow ones too
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 fmt: $(STAMP) ## format the code and fix what ruff can fix

@@ -26,7 +26,7 @@ from circuitgraph.queries import list_queries, run_query
 from circuitgraph.store import Neo4jStore
 from circuitgraph.store.protocol import Store, parameter_names
 
-pytestmark = [pytest.mark.browser, pytest.mark.neo4j, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.neo4j]
 
 VARIANTS = ("base", "utilitarian", "deontological")
 SET_UP = "circuitgraph 1 set up"
@@ -164,9 +164,12 @@ def test_a_component_is_drawn_in_both_variants_at_once(
     frame = browser.favourite(DRAW, "draw-component-in-both")
     drawn = browser.drawing(frame)
     assert parameters["component"] in {node.caption for node in drawn.nodes}
-    # Browser shortens names that do not fit on a short arrow; no verdict begins like these.
-    assert fills(drawn, "d") == fills(drawn, "u") == {colour("relationship.AFFECTS")}
-    assert colour("relationship.REWIRED") in fills(drawn)
+    effects = [e for e in drawn.edges if e.fill == colour("relationship.AFFECTS")]
+    assert fills(drawn) == {colour("relationship.AFFECTS"), colour("relationship.REWIRED")}
+    # Browser shortens names that do not fit on a short arrow.
+    words = {edge.caption.rstrip("…") for edge in effects}
+    assert all(any(name.startswith(word) for name in VARIANTS) for word in words), words
+    assert len(effects) > 2
     browser.picture(frame, pictures / "browser-component.png")
 
 
