@@ -125,7 +125,8 @@ def test_tables_for_reading_stay_tables(hostile: Path, name: str) -> None:
         for line in [*answer.out.splitlines(), *answer.err.splitlines()]:
             assert line.isprintable()
             assert len(line) < 1200
-        assert all(len(line) <= 120 for line in answer.out.splitlines()), words[0]
+        if words[0] != "explain":  # sentences stay whole in a pipe
+            assert all(len(line) <= 120 for line in answer.out.splitlines()), words[0]
         assert len(answer.out.splitlines()) < 100, words[0]
 
 

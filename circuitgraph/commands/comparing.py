@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from circuitgraph.commands.options import (
     Output,
     global_options,
     output_options,
+    prose,
     settings,
     terminal_width,
 )
@@ -23,7 +23,6 @@ from circuitgraph.report.words import headline, summary_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
 INSUFFICIENT = 3
-READABLE = 100
 
 
 def diff_options(command: F) -> F:
@@ -164,10 +163,8 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
     if not output.for_reading:
         output.show(found.per_prompt)
         return
-    width = terminal_width()
-    lines = (textwrap.fill(line, min(width, READABLE)) for line in found.text.split("\n"))
-    click.echo("\n".join(lines) + "\n")
-    click.echo(to_text(found.per_scenario, "table", width=width), nl=False)
+    prose([*found.text.split("\n"), ""])
+    click.echo(to_text(found.per_scenario, "table", width=terminal_width()), nl=False)
 
 
 @click.command(short_help="Components by strength, with the ranks that resampling allows.")

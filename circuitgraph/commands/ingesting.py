@@ -9,8 +9,9 @@ from typing import Any
 import click
 import pandas as pd
 
-from circuitgraph.commands.options import global_options, settings, show
+from circuitgraph.commands.options import global_options, prose, settings, show
 from circuitgraph.errors import InputError
+from circuitgraph.prompts import check_text, read_prompts
 
 EXISTING = click.Path(path_type=Path)
 
@@ -137,15 +138,24 @@ def check(file: Path, model: str | None, chat_template: bool) -> None:
     Example:
       circuitgraph prompts check prompts.jsonl --model ./base
     """
+    if model is None:
+        # Words alone need no torch, which takes seconds to load.
+        text = check_text(read_prompts(file))
+        _report({"text": text.to_dict(), "model": None, "problems": []}, text.lines())
+        return
     from circuitgraph.ingest.check import check_prompts
 
     report = check_prompts(file, model, chat_template=chat_template)
-    if settings().as_json:
-        click.echo(json.dumps(report.to_dict(), indent=1))
-    else:
-        click.echo("\n".join(report.lines()))
+    _report(report.to_dict(), report.lines())
     if report.problems:
         raise InputError(report.problems[0])
+
+
+def _report(record: dict[str, Any], lines: list[str]) -> None:
+    if settings().as_json:
+        click.echo(json.dumps(record, indent=1))
+        return
+    prose(lines)
 
 
 @click.command(short_help="Remove a variant and free its name.")

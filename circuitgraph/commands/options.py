@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -20,6 +22,8 @@ from circuitgraph.workspace import DEFAULT_FOLDER, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 VARIABLE = "CIRCUITGRAPH_WORKSPACE"
+READABLE = 100
+"""Characters of a line of prose."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,14 @@ class Output:
 def terminal_width() -> int:
     """Columns of the terminal; 120 where there is none."""
     return shutil.get_terminal_size((120, 40)).columns
+
+
+def prose(lines: Iterable[str]) -> None:
+    """Print sentences, one a line; broken to fit where somebody reads, whole in a pipe."""
+    width = min(terminal_width(), READABLE) if sys.stdout.isatty() else sys.maxsize
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    for line in lines:
+        click.echo(textwrap.fill(line, width, subsequent_indent="  ", **options))
 
 
 def output_options(command: F) -> F:
