@@ -69,6 +69,7 @@ def import_command(files: Sequence[Path], database: str = "neo4j") -> str:
     stems = [file.absolute() for file in files]
     words = ["neo4j-admin", "database", "import", "full", database]
     words += ["--overwrite-destination", "--multiline-fields=true"]
+    words += [f"--report-file={file.parent / 'import.report'}" for file in stems[:1]]
     words += [f"--nodes={file.stem}={file}" for file in stems if file.stem in NODES]
     words += [f"--relationships={file.stem}={file}" for file in stems if file.stem in ENDS]
     return shlex.join(words)
