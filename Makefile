@@ -35,10 +35,10 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## lint, then every test but simulations of minutes; a missing Java or browser skips
+test: lint ## lint, then every test that needs no minutes; what has no Java, Neo4j or browser skips
 	$(BIN)/pytest -m "$(SUITE)" $(PYTEST_ARGS)
 
-test-all: lint ## every test, the slow ones too
+test-all: lint ## every test, simulations of minutes too
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 fmt: $(STAMP) ## format the code and fix what ruff can fix

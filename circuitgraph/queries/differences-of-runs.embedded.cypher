@@ -10,6 +10,8 @@ WITH s.name AS source, t.name AS target, x.input AS input, x.weight AS weight_fi
      y.weight AS weight_second, y.weight - x.weight AS difference, x.key AS key
 WITH source, target, input, weight_first, weight_second, difference, key,
      abs(coalesce(difference, 0.0)) AS size
+ORDER BY size DESC, key
+LIMIT $limit
 RETURN source, target, input, weight_first, weight_second, difference
 ORDER BY size DESC, source, target, key
 LIMIT $limit

@@ -5,11 +5,13 @@
 CALL {
   // By type: with both at once, Neo4j compares all rows to find doubles. Then a pivot: a
   // join would walk the parallel edges of every variant between each two components.
-  MATCH (s)-[e:CORRELATES]->(t) WHERE e.run IN [$first, $second] RETURN s, t, e
+  MATCH (s)-[e:CORRELATES]->(t) WHERE e.run IN [$first, $second]
+  RETURN s, t, e, null AS input
   UNION ALL
-  MATCH (s)-[e:AFFECTS]->(t) WHERE e.run IN [$first, $second] RETURN s, t, e
+  MATCH (s)-[e:AFFECTS]->(t) WHERE e.run IN [$first, $second]
+  RETURN s, t, e, e.input AS input
 }
-WITH s, t, e.input AS input,
+WITH s, t, input,
      max(CASE WHEN e.run = $first THEN e.weight END) AS weight_first,
      max(CASE WHEN e.run = $second THEN e.weight END) AS weight_second,
      min(CASE WHEN e.run = $first THEN e.key END) AS key,
@@ -18,7 +20,7 @@ WHERE key IS NOT NULL AND matched > 0
 WITH s, t, input, weight_first, weight_second, key,
      weight_second - weight_first AS difference,
      abs(coalesce(weight_second - weight_first, 0.0)) AS size
-ORDER BY size DESC, s.name, t.name, key
+ORDER BY size DESC, key
 LIMIT $limit
 RETURN s.name AS source, t.name AS target, input, weight_first, weight_second, difference
 ORDER BY size DESC, source, target, key

@@ -5,10 +5,13 @@
 // limit: int = 25 | most rows
 MATCH (r:Run {id: $run})
 MATCH (s:Component)-[e:CORRELATES|AFFECTS]->(t:Component)
-WHERE e.run = $run AND ($source = '' OR s.name = $source) AND ($target = '' OR t.name = $target)
-WITH r.variant AS variant, r.kind AS kind, s.name AS source, t.name AS target,
-     e.input AS input, e.weight AS weight, e.low AS low, e.high AS high, e.p AS p,
-     e.q AS q, e.n AS n, abs(coalesce(e.weight, 0.0)) AS strength, e.key AS key
-RETURN source, target, kind, input, weight, low, high, p, q, n, variant
-ORDER BY strength DESC, source, target, key
+WHERE e.run = $run
+WITH r, s, e, t, abs(coalesce(e.weight, 0.0)) AS strength
+WHERE ($source = '' OR s.name = $source) AND ($target = '' OR t.name = $target)
+WITH r, s, e, t, strength
+ORDER BY strength DESC, s.name, t.name, e.key
+LIMIT $limit
+RETURN s.name AS source, t.name AS target, r.kind AS kind, e.input AS input, e.weight AS weight,
+       e.low AS low, e.high AS high, e.p AS p, e.q AS q, e.n AS n, r.variant AS variant
+ORDER BY strength DESC, source, target, e.key
 LIMIT $limit
