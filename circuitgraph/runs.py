@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -306,6 +307,11 @@ def read_run(folder: Path) -> Run:
         raise InputError(
             f"{folder}: this run cannot be read ({error}); remove the folder and ingest again"
         ) from error
+
+
+def now() -> str:
+    """The time as ISO text in UTC, to the microsecond: "the newest" is then only one."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def run_id(variant: Variant, method: Method, prompts_fingerprint: str) -> str:

@@ -73,6 +73,12 @@ def test_a_diff_is_kept_whole(tables: Workspace) -> None:
     assert tables.diff("a0", "b0", margin=0.2).id != diff.id
 
 
+def test_the_newest_diff_is_the_last_one_made_however_fast(tables: Workspace) -> None:
+    for margin in (0.1, 0.2, 0.3, 0.4):
+        diff = tables.diff("a0", "b0", margin=margin)
+        assert tables.query("diffs")["id"].iloc[0] == diff.id
+
+
 def test_recipes_by_name_by_list_and_against_one_reference(tables: Workspace) -> None:
     named = tables.diff("A", "B", scope="recipe")
     listed = tables.diff("a0,a1,a2", "b0, b1,b2", scope="recipe")

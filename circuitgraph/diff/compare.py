@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from circuitgraph.diff.outcome import Outcome, judge, judge_across, table_of
 from circuitgraph.diff.record import VERDICTS, Diff
 from circuitgraph.diff.remarks import remarks_on
 from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
-from circuitgraph.runs import Run
+from circuitgraph.runs import Run, now
 
 
 def compare_runs(
@@ -103,7 +102,7 @@ def compare_runs(
         extras=extras,
         across=None if across is None else table_of(across, options, across.matched.n),
         summary=summary,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from circuitgraph.ingest.parts import Arrays, discard, in_parts
 from circuitgraph.ingest.selfcheck import SelfCheck, checked_model
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
-from circuitgraph.runs import Run, Variant, read_run, write_run
+from circuitgraph.runs import Run, Variant, now, read_run, write_run
 from circuitgraph.tokens import Encoded
 from circuitgraph.variants import LoadedVariant
 
@@ -150,8 +149,3 @@ def library_versions() -> dict[str, str]:
     """Versions of what decides a run's numbers."""
     names = ("circuitgraph", "torch", "transformers", "peft")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-def now() -> str:
-    """The time as ISO text, to the microsecond, UTC."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")

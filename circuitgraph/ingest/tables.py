@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from circuitgraph.errors import UsageError
 from circuitgraph.ingest.table_csv import csv_cells
 from circuitgraph.ingest.table_json import json_cells
 from circuitgraph.ingest.table_parts import Wide, check_wide
-from circuitgraph.runs import Method, Run, RunPrompt, Variant, run_id
+from circuitgraph.runs import Method, Run, RunPrompt, Variant, now, run_id
 from circuitgraph.textfiles import file_kind, undecodable
 
 READS = "reads activation tables from csv, parquet and json; never from pickle or npz"
@@ -152,7 +151,7 @@ def table_run(table: ActivationTable, name: str, recipe: str = "") -> Run:
         self_check={"source": table.source},
         versions={package: version(package) for package in ("circuitgraph", "numpy")},
         seed=0,
-        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        created=now(),
         _arrays={"activity": activity},
     )
 
