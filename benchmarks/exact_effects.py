@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, GPT2Config
 
 from circuitgraph.components import effect_edges
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.exact import exact_effects
+from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.tokens import Encoded
 from circuitgraph.variants import load_tokenizer
@@ -81,7 +81,7 @@ def main() -> None:
     edges = effect_edges(o.layers, o.heads, o.heads, "head", "joint")
     model = from_hf(hf)
     begin = time.process_time()
-    ours = exact_effects(model, make_batch(prompts)).effects
+    ours = edge_effects(model, make_batch(prompts)).effects
     seconds = time.process_time() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     picked = torch.randperm(len(edges), generator=torch.Generator().manual_seed(1))[: o.sample]

@@ -9,7 +9,7 @@ from oracle import effects, make_bridge
 
 from circuitgraph.components import effect_edges
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.exact import exact_effects
+from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.tokens import Encoded
 from circuitgraph.variants import load_variant
@@ -47,7 +47,7 @@ def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
     hf = loaded.merged()
     model = from_hf(hf)
     edges = effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
-    ours = exact_effects(model, make_batch(PROMPTS), granularity, inputs).effects
+    ours = edge_effects(model, make_batch(PROMPTS), granularity, inputs).effects
     bridge = make_bridge(hf, folders[family], loaded.tokenizer)
     naive = torch.stack([effects(bridge, prompt, edges) for prompt in PROMPTS])
     assert ours.shape == (len(PROMPTS), len(edges))

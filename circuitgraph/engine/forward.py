@@ -82,8 +82,17 @@ def project(
     model: Model, attention: Attention, name: str, normed: Tensor, positions: Tensor
 ) -> Tensor:
     """q, k or v of normed inputs [..., T, d] at given positions -> [..., T, H or G, e]."""
+    return placed(model, attention, name, heads_of(model, attention, name, normed), positions)
+
+
+def heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> Tensor:
+    """q, k or v before head norms and rotation: [..., T, d] -> [..., T, H or G, e]."""
     weights: Linear = getattr(attention, name)
-    y = weights(normed).unflatten(-1, (-1, model.head_size))
+    return weights(normed).unflatten(-1, (-1, model.head_size))
+
+
+def placed(model: Model, attention: Attention, name: str, y: Tensor, positions: Tensor) -> Tensor:
+    """Head norms and rotation of q or k [..., T, heads, e]; v is left as it is."""
     head_norm: Norm | None = {"q": attention.q_norm, "k": attention.k_norm, "v": None}[name]
     if head_norm is not None:
         y = head_norm(y)

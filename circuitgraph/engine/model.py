@@ -48,6 +48,16 @@ class Norm:
             x = x - x.mean(-1, keepdim=True)
         return x * scale * self.weight
 
+    def pull(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """Gradient by the input x, from that by the output: the norm's vector-Jacobian product."""
+        gradient = gradient * self.weight
+        if self.centre:
+            x = x - x.mean(-1, keepdim=True)
+            gradient = gradient - gradient.mean(-1, keepdim=True)
+        scale = self.scale(x)
+        unit = x * scale
+        return scale * (gradient - unit * (gradient * unit).mean(-1, keepdim=True))
+
 
 @dataclass(frozen=True)
 class Linear:

@@ -11,7 +11,7 @@ from torch import Tensor
 from circuitgraph.components import Granularity, as_granularity, as_inputs, writers
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.contributions import contributions
-from circuitgraph.engine.exact import exact_effects
+from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.forward import forward
 from circuitgraph.engine.model import Model
 from circuitgraph.ingest.jobs import Ablation
@@ -25,7 +25,7 @@ def batch_effects(
     """Arrays of one batch: effects [n, edges], totals, decisions and mass [n]."""
     batch = make_batch(prompts, whole=ablated is not None)
     granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
-    result = exact_effects(model, batch, granularity, inputs, ablated)
+    result = edge_effects(model, batch, granularity, inputs, ablated=ablated)
     return {
         "effects": result.effects.numpy(),
         "totals": result.totals.numpy(),

@@ -1,0 +1,241 @@
+"""What every estimator of edge effects shares: the patched sums of one batch of prompts.
+
+An estimator says how the decision changes when one receiver reads one sender's
+contribution from the corrupt run. All of them need the clean run, what patching adds to
+each sender, and the receivers in the order of ``components.effect_edges``; and positions
+before the first difference keep their clean keys and values for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from circuitgraph.components import Granularity
+from circuitgraph.engine.batches import Batch, gather
+from circuitgraph.engine.contributions import contributions
+from circuitgraph.engine.decision import decide
+from circuitgraph.engine.forward import Trace, attend, embed, forward, mlp, post, project, visible
+from circuitgraph.engine.model import Attention, Model
+from circuitgraph.engine.receivers import attention_components
+
+CHUNK_ROWS = 8192
+"""Positions recomputed at once: wide enough for matrix products, small enough for a laptop."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """All that the receivers of one batch share.
+
+    Attributes:
+        clean: trace of the clean run.
+        deltas: what patching adds to each sender [S, R, W, d]; 0 off the prompt.
+        base: clean decision [n].
+        total: decision of the run with every sender patched for every reader [n].
+        moved: 1 where a sender says something else to a prompt, else 0 [S, n].
+        start: the patched run's embedding at all positions [R, T, d].
+        prefix: number of clean positions in front of the windows.
+        chunk_rows: positions recomputed at once.
+    """
+
+    model: Model
+    batch: Batch
+    clean: Trace
+    deltas: Tensor
+    base: Tensor
+    total: Tensor
+    moved: Tensor
+    start: Tensor
+    prefix: int
+    chunk_rows: int = field(default=CHUNK_ROWS)
+
+    def at_window(self, x: Tensor) -> Tensor:
+        """Clean values [R, T, …] at the window positions [R, W, …]."""
+        return gather(x, self.batch.index)
+
+    def is_last(self, layer: int) -> bool:
+        """Only the judged positions matter in the last block."""
+        return layer == self.model.layers - 1
+
+    def judged(self, x: Tensor, layer: int) -> Tensor:
+        """x [N, R, W, …] at the positions block ``layer`` must still compute."""
+        if not self.is_last(layer):
+            return x
+        rows = torch.arange(x.shape[1], device=x.device)[:, None]
+        return x[:, rows, self.batch.read - self.batch.start[:, None]]
+
+    def queries(self, layer: int) -> Tensor:
+        """Positions that ``judged`` keeps [R, Q], clipped to what exists."""
+        return self.batch.read if self.is_last(layer) else self.batch.index
+
+    def query_positions(self, layer: int) -> Tensor:
+        """The same, unclipped: a row that ended early must not see itself twice."""
+        return self.batch.read if self.is_last(layer) else self.batch.positions
+
+    def counted(self, layer: int) -> Tensor:
+        """1 where ``queries`` names a position for the first time, else 0: [R, Q]."""
+        if self.is_last(layer):
+            again = self.batch.read[:, 1:] == self.batch.read[:, :-1]
+            return torch.nn.functional.pad((~again).float(), (1, 0), value=1.0)
+        return (self.batch.positions < self.batch.clean.shape[1]).float()
+
+    def chunks(self, senders: Tensor) -> Iterator[Tensor]:
+        """Senders in slices of at most ``chunk_rows`` positions."""
+        size = max(1, self.chunk_rows // self.batch.index.numel())
+        return iter(senders.split(size) if len(senders) else ())
+
+
+@torch.no_grad()
+def make_patch(
+    model: Model,
+    batch: Batch,
+    granularity: Granularity = "head",
+    ablated: Tensor | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Patch:
+    """Run clean and corrupt once, and keep what patching needs.
+
+    Args:
+        batch: made with ``whole=True`` when ``ablated`` is given.
+        granularity: of senders.
+        ablated: contribution to put in place of each sender's, [S, d] (mean or zero
+            ablation); None takes the corrupt run's.
+        chunk_rows: positions recomputed at once; memory and speed, never results.
+    """
+    clean = forward(model, batch.clean)
+    senders = contributions(model, clean, batch.index, granularity)
+    if ablated is None:
+        corrupt = forward(model, batch.corrupt)
+        deltas = contributions(model, corrupt, batch.index, granularity).sub_(senders)
+        start, final = corrupt.embed, corrupt.final
+    else:
+        deltas = ablated[:, None, None, :] - senders
+        start, final = _ablated_run(model, batch, ablated, granularity)
+    deltas.mul_(batch.patched)
+    return Patch(
+        model=model,
+        batch=batch,
+        clean=clean,
+        deltas=deltas,
+        base=decide(model, gather(clean.final, batch.read), batch),
+        total=decide(model, gather(final, batch.read), batch),
+        moved=_moved(deltas, batch),
+        start=start,
+        prefix=int(batch.start.max()),
+        chunk_rows=chunk_rows,
+    )
+
+
+def _moved(deltas: Tensor, batch: Batch) -> Tensor:
+    by_row = (deltas != 0).any(-1).any(-1).float()
+    return by_row.new_zeros(len(deltas), batch.n).index_add(1, batch.owner, by_row).clamp_max(1)
+
+
+def attention_change(patch: Patch, layer: int, deltas: Tensor, letters: str) -> Tensor:
+    """Change of every head's z when ``letters`` read x + delta: [N, R, Q, H, e]."""
+    model, clean = patch.model, patch.clean.layers[layer]
+    attention = model.blocks[layer].attention
+    normed = attention.norm(patch.at_window(clean.pre) + deltas)
+    q = k = v = None
+    if "q" in letters:
+        q = queries(patch, layer, normed)
+    if "k" in letters:
+        k = project(model, attention, "k", normed, patch.batch.index)
+    if "v" in letters:
+        v = project(model, attention, "v", normed, patch.batch.index)
+    index = patch.queries(layer)
+    q = gather(clean.q, index).expand(len(deltas), *_tail(clean.q, index)) if q is None else q
+    z = window_attention(patch, layer, q, k, v)
+    return z - gather(clean.z, index)
+
+
+def _tail(x: Tensor, index: Tensor) -> tuple[int, ...]:
+    return (*index.shape, *x.shape[2:])
+
+
+def queries(patch: Patch, layer: int, normed: Tensor) -> Tensor:
+    """q of normed window inputs [N, R, W, d] where block ``layer`` still asks."""
+    attention = patch.model.blocks[layer].attention
+    index = patch.queries(layer)
+    return project(patch.model, attention, "q", patch.judged(normed, layer), index)
+
+
+def window_attention(
+    patch: Patch, layer: int, q: Tensor, k: Tensor | None, v: Tensor | None
+) -> Tensor:
+    """Attention of q [N, R, Q, H, e] over clean prefix and window; None is clean."""
+    clean, attention = patch.clean.layers[layer], patch.model.blocks[layer].attention
+    copies, rows = q.shape[:2]
+    keys = _with_prefix(patch, clean.k, k, copies)
+    values = _with_prefix(patch, clean.v, v, copies)
+    seen = _seen(patch, layer, attention).expand(copies, *[-1] * 4).flatten(0, 1)
+    z = attend(patch.model, attention, q.flatten(0, 1), keys, values, seen)
+    return z.unflatten(0, (copies, rows))
+
+
+def _with_prefix(patch: Patch, clean: Tensor, window: Tensor | None, copies: int) -> Tensor:
+    if window is None:
+        window = patch.at_window(clean).expand(copies, *_tail(clean, patch.batch.index))
+    if patch.prefix:
+        before = clean[:, : patch.prefix].expand(copies, -1, patch.prefix, -1, -1)
+        window = torch.cat([before, window], 2)
+    return window.flatten(0, 1)
+
+
+def _seen(patch: Patch, layer: int, attention: Attention) -> Tensor:
+    """Mask [R, 1, Q, prefix + W]; the prefix ends where a row's own window begins."""
+    batch = patch.batch
+    before = torch.arange(patch.prefix, device=batch.start.device).expand(len(batch.start), -1)
+    keys = torch.cat([before, batch.positions], 1)
+    seen = visible(patch.query_positions(layer), keys, attention.window)
+    seen[..., : patch.prefix] &= (before < batch.start[:, None])[:, None, None, :]
+    return seen
+
+
+def mlp_change(patch: Patch, layer: int, deltas: Tensor) -> Tensor:
+    """What the MLP of a block adds when it reads mid + delta: [N, R, Q, d]."""
+    model = patch.model
+    mid = gather(patch.clean.layers[layer].mid, patch.queries(layer))
+    return mlp(model, model.blocks[layer], mid + patch.judged(deltas, layer))
+
+
+def logit_effects(patch: Patch, senders: Tensor) -> Tensor:
+    """Effects [N, n] of edges into ``LOGITS``: nothing is downstream of them."""
+    last = patch.model.layers - 1
+    final = gather(patch.clean.final, patch.batch.read)
+    deltas = patch.judged(patch.deltas[senders], last)
+    return decide(patch.model, final + deltas, patch.batch) - patch.base
+
+
+def _ablated_run(
+    model: Model, batch: Batch, ablated: Tensor, granularity: Granularity
+) -> tuple[Tensor, Tensor]:
+    """First and final residual when every prompt position holds ablated contributions [R, T, d].
+
+    The positions of the answers recompute and read what the patched ones left.
+    """
+    rows, length = batch.clean.shape
+    positions = torch.arange(length, device=batch.clean.device).expand(rows, length)
+    inside = (positions < batch.prompt_end[:, None])[..., None]
+    stream = ablated[0]
+    start = x = torch.where(inside, stream, embed(model, batch.clean))
+    after_attention = ablated[1:].split(attention_components(model, granularity) + 1)
+    for block, parts in zip(model.blocks, after_attention, strict=True):
+        attention = block.attention
+        raw = attention.out(_self_attention(model, attention, x, positions).flatten(-2))
+        stream = stream + parts[:-1].sum(0)
+        if granularity == "head" and attention.out.bias is not None:
+            stream = stream + attention.out.bias
+        x = torch.where(inside, stream, x + post(raw, attention.post))
+        stream = stream + parts[-1]
+        x = torch.where(inside, stream, x + mlp(model, block, x))
+    return start, x
+
+
+def _self_attention(model: Model, attention: Attention, x: Tensor, positions: Tensor) -> Tensor:
+    normed = attention.norm(x)
+    q, k, v = (project(model, attention, name, normed, positions) for name in "qkv")
+    return attend(model, attention, q, k, v, visible(positions, positions, attention.window))

@@ -1,0 +1,99 @@
+"""Who reads what: the receivers of effects in the order of ``components.effect_edges``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from circuitgraph.components import Granularity, Inputs
+from circuitgraph.engine.model import Model
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Who reads: one attention receiver of a layer, an MLP, or ``LOGITS``.
+
+    Attributes:
+        layer: its block; ``model.layers`` for ``LOGITS``.
+        letters: which of q, k, v it reads through; ``in`` for MLPs and ``LOGITS``.
+        heads: the query heads it speaks through; None for MLPs and ``LOGITS``.
+        senders: how many components, in order of computation, it can hear.
+    """
+
+    layer: int
+    letters: str
+    heads: slice | None
+    senders: int
+
+
+def receivers(model: Model, granularity: Granularity, inputs: Inputs) -> list[Receiver]:
+    """Every receiver in the order of ``components.effect_edges``."""
+    found: list[Receiver] = []
+    own = attention_components(model, granularity)
+    before = 1
+    for layer in range(model.layers):
+        for letters in ("qkv",) if inputs == "joint" else ("q", "k", "v"):
+            parts = _query_heads(model, granularity, letters)
+            found += [Receiver(layer, letters, heads, before) for heads in parts]
+        before += own
+        found.append(Receiver(layer, "in", None, before))
+        before += 1
+    return [*found, Receiver(model.layers, "in", None, before)]
+
+
+def attention_components(model: Model, granularity: Granularity) -> int:
+    """Attention components a layer."""
+    return 1 if granularity == "layer" else model.heads
+
+
+def _query_heads(model: Model, granularity: Granularity, letters: str) -> list[slice]:
+    if granularity == "layer":
+        return [slice(0, model.heads)]
+    size = model.group if letters in ("k", "v") else 1
+    return [slice(h, h + size) for h in range(0, model.heads, size)]
+
+
+@dataclass(frozen=True)
+class Readers:
+    """Receivers that read one normed input together: those of one layer and letter.
+
+    Attributes:
+        receivers: in order.
+        senders: of each receiver, the senders wanted, ascending [k].
+    """
+
+    receivers: tuple[Receiver, ...]
+    senders: tuple[Tensor, ...]
+
+    @property
+    def union(self) -> Tensor:
+        """All senders that some receiver wants, ascending."""
+        return torch.cat(self.senders).unique()
+
+
+def readers(
+    model: Model, granularity: Granularity, inputs: Inputs, edges: Sequence[int] | None = None
+) -> Iterator[Readers]:
+    """The edges wanted, receiver by receiver.
+
+    Args:
+        edges: indices into ``components.effect_edges``, ascending; None for all.
+    """
+    wanted = None if edges is None else torch.as_tensor(edges)
+    start = 0
+    every = receivers(model, granularity, inputs)
+    for _, group in groupby(every, key=lambda r: (r.layer, r.letters, r.heads is None)):
+        members = tuple(group)
+        senders = []
+        for receiver in members:
+            stop = start + receiver.senders
+            if wanted is None:
+                senders.append(torch.arange(receiver.senders))
+            else:
+                senders.append(wanted[(wanted >= start) & (wanted < stop)] - start)
+            start = stop
+        yield Readers(members, tuple(senders))

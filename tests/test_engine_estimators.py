@@ -1,0 +1,170 @@
+"""Estimators against what defines them: derivatives, limits, and each other."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from models import FAMILIES, make_model
+
+from circuitgraph.components import effect_edges
+from circuitgraph.engine.attribution import eap_columns
+from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.estimators import ESTIMATORS, edge_effects
+from circuitgraph.engine.exact import exact_columns
+from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.patch import make_patch
+from circuitgraph.engine.receiver import receiver_exact_columns
+from circuitgraph.tokens import Encoded
+from circuitgraph.variants import load_variant
+
+PROMPTS = (
+    Encoded((1, 5, 9, 22, 7, 30), (1, 5, 9, 41, 7, 30), (8,), (19,), None),
+    Encoded((1, 50, 9, 22, 7, 30, 12, 13, 44), (1, 50, 9, 22, 7, 31, 12, 60, 44), (8,), (9,), None),
+    Encoded((1, 6, 7), (1, 61, 7), (40,), (11,), None),
+    Encoded((1, 6, 7, 33), (1, 6, 62, 33), (40, 12), (11, 13, 14), None),
+    Encoded((1, 20, 21, 22, 23), (1, 20, 21, 22, 24), (17, 12), (17, 13), None),
+)
+KINDS = [("head", "joint"), ("head", "split"), ("layer", "joint"), ("layer", "split")]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def hf(request, tmp_path_factory):
+    folder = make_model(request.param, tmp_path_factory.mktemp("model") / request.param)
+    return load_variant(folder).merged()
+
+
+def in_double(hf):
+    """The same model with all numbers in float64: derivatives by differences need them."""
+    model = from_hf(hf.double())
+    hf.float()
+    return model
+
+
+def table(columns):
+    return torch.cat(list(columns)).T
+
+
+@pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+def test_eap_is_the_derivative_of_the_exact_effect(hf, granularity, inputs):
+    """Patching a small share of the change, in float64, moves the decision by EAP times it."""
+    model = from_hf(hf.double())
+    patch = make_patch(model, make_batch(PROMPTS), granularity)
+    step = 1e-5
+    small, back = (
+        dataclasses.replace(patch, deltas=patch.deltas * share) for share in (step, -step)
+    )
+    slope = (
+        table(exact_columns(small, granularity, inputs))
+        - table(exact_columns(back, granularity, inputs))
+    ) / (2 * step)
+    scores = table(eap_columns(patch, granularity, inputs))
+    hf.float()
+    assert scores.abs().max() > 0.01
+    assert (scores - slope).abs().max() <= 1e-6 * slope.abs().max()
+    single = edge_effects(from_hf(hf), make_batch(PROMPTS), granularity, inputs, estimator="eap")
+    assert (single.effects - scores).abs().max() <= 1e-5 * scores.abs().max()
+
+
+@pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+def test_receiver_exact_is_exact_for_small_changes_and_at_the_end(hf, granularity, inputs):
+    model = from_hf(hf.double())
+    patch = make_patch(model, make_batch(PROMPTS), granularity)
+    small = dataclasses.replace(patch, deltas=patch.deltas * 1e-5)
+    ours = table(receiver_exact_columns(small, granularity, inputs))
+    exact = table(exact_columns(small, granularity, inputs))
+    assert (ours - exact).abs().max() <= 1e-3 * exact.abs().max()
+    into_logits = [
+        i
+        for i, e in enumerate(effect_edges(3, 4, model.kv_heads, granularity, inputs))
+        if e.target == "LOGITS"
+    ]
+    whole = table(receiver_exact_columns(patch, granularity, inputs))[:, into_logits]
+    want = table(exact_columns(patch, granularity, inputs))[:, into_logits]
+    hf.float()
+    assert want.abs().max() > 0.01
+    assert torch.equal(whole, want)
+
+
+def test_eap_ig_averages_eap_between_corrupt_and_clean(hf):
+    """Steps are at the midpoints of equal parts of the way; one step is EAP halfway."""
+    model = from_hf(hf)
+    batch = make_batch(PROMPTS)
+    patch = make_patch(model, batch)
+    ends = [
+        table(eap_columns(dataclasses.replace(patch, clean=_moved_start(patch, share))))
+        for share in (0.125, 0.375, 0.625, 0.875, 0.5)
+    ]
+    ours = edge_effects(model, batch, estimator="eap-ig", steps=4).effects
+    want = torch.stack(ends[:4]).mean(0) * patch.moved.amax(0)[:, None]
+    assert (ours - want).abs().max() <= 1e-5 * want.abs().max()
+    one = edge_effects(model, batch, estimator="eap-ig", steps=1).effects
+    assert (one - ends[4]).abs().max() <= 1e-5 * ends[4].abs().max()
+
+
+def _moved_start(patch, share):
+    start = patch.start + share * (patch.clean.embed - patch.start)
+    return dataclasses.replace(patch.clean, embed=start)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("inputs", ["joint", "split"])
+def test_a_batch_of_any_size_gives_the_same_effects(hf, estimator, inputs):
+    model = from_hf(hf)
+    whole = edge_effects(model, make_batch(PROMPTS), "head", inputs, estimator=estimator)
+    for size in (1, 4):
+        parts = [
+            edge_effects(
+                model, make_batch(PROMPTS[k : k + size]), "head", inputs, estimator=estimator
+            )
+            for k in range(0, len(PROMPTS), size)
+        ]
+        for name in ("effects", "totals", "decisions", "mass"):
+            joined = torch.cat([getattr(part, name) for part in parts])
+            apart = (joined - getattr(whole, name)).abs().max()
+            assert apart <= 1e-5 * whole.effects.abs().max(), (size, name)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_pair_that_does_not_differ_has_no_effects(hf, estimator):
+    same = [dataclasses.replace(p, corrupt=p.prompt) for p in PROMPTS]
+    batch = make_batch([*same, PROMPTS[0]])
+    effects = edge_effects(from_hf(hf), batch, estimator=estimator).effects
+    assert (effects[:-1] == 0).all()
+    assert effects[-1].abs().max() > 0.01
+
+
+@pytest.mark.parametrize("rows", [1, 40, 100_000])
+@pytest.mark.parametrize("estimator", ["exact", "receiver-exact"])
+def test_chunks_of_any_size_give_the_same_effects(hf, estimator, rows):
+    model, batch = from_hf(hf), make_batch(PROMPTS)
+    whole = edge_effects(model, batch, estimator=estimator).effects
+    parts = edge_effects(model, batch, estimator=estimator, chunk_rows=rows).effects
+    assert (whole - parts).abs().max() <= 1e-5 * whole.abs().max()
+
+
+@pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+def test_some_edges_alone_are_what_they_are_among_all(hf, granularity, inputs):
+    model, batch = from_hf(hf), make_batch(PROMPTS)
+    whole = edge_effects(model, batch, granularity, inputs).effects
+    count = whole.shape[1]
+    for edges in ([0], [count - 1], list(range(0, count, 7)), [3, 5, count // 2]):
+        some = edge_effects(model, batch, granularity, inputs, edges=edges).effects
+        assert some.shape == (len(PROMPTS), len(edges))
+        assert (some - whole[:, edges]).abs().max() <= 1e-5 * whole.abs().max()
+
+
+@pytest.mark.parametrize("ablation", ["mean", "zero"])
+def test_first_order_holds_for_ablations_too(hf, ablation):
+    from circuitgraph.ingest.effects import ablated_contributions
+
+    model = from_hf(hf)
+    ablated = ablated_contributions(model, PROMPTS, "head", ablation).double()
+    double = from_hf(hf.double())
+    patch = make_patch(double, make_batch(PROMPTS, whole=True), ablated=ablated)
+    small = dataclasses.replace(patch, deltas=patch.deltas * 1e-6)
+    slope = table(exact_columns(small)) * 1e6
+    scores = table(eap_columns(patch))
+    hf.float()
+    assert (scores - slope).abs().max() <= 1e-4 * slope.abs().max()
