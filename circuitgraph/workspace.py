@@ -19,11 +19,12 @@ from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff, compare_many
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.errors import UsageError
 from circuitgraph.frames import write_parquet
+from circuitgraph.intake import as_kinds, take_model, take_table
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
-from circuitgraph.runs import Run, Variant, discard_run, list_runs, write_atomic, write_run
+from circuitgraph.runs import Run, discard_run, list_runs, write_atomic
 from circuitgraph.selection import Shelf, shorten
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, open_store
@@ -101,7 +102,7 @@ class Workspace:
             split_inputs: effects of q, k and v one by one.
             load: put the graph into the store now; else the next query or diff does.
             **options: ``estimator``, ``granularity``, ``activity``, ``ablation``,
-                ``chat_template``, ``batch_size``; see ``ingest.jobs.Request``.
+                ``batch_size``, ``memory``, ``device`` …; see ``ingest.jobs.Request``.
 
         Returns:
             One run an edge kind; the same ingest again finds the same runs.
@@ -109,54 +110,28 @@ class Workspace:
         Raises:
             InputError, UsageError: before any long work; the store is unchanged.
         """
-        from circuitgraph.ingest.jobs import Request
-        from circuitgraph.ingest.models import ingest_model
-        from circuitgraph.variants import load_variant
-
-        _require_name(name)
         read = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
-        kinds = _kinds(edges)
-        request = Request(kinds=kinds, inputs="split" if split_inputs else "joint", **options)
-        request.kinds_for(read)
-        recipe = self._known_recipe(name, recipe)
-        lora = None if adapter is None else os.fspath(adapter)
-        loaded = load_variant(
-            os.fspath(model), lora, name=name, recipe=recipe, granularity=request.granularity
+        inputs = "split" if split_inputs else "joint"
+        runs = take_model(
+            os.fspath(model),
+            None if adapter is None else os.fspath(adapter),
+            name,
+            recipe,
+            read,
+            {"kinds": as_kinds(edges), "inputs": inputs, **options},
+            self.shelf(),
+            self.runs_folder,
+            self.reporter,
         )
-        self._require_same(loaded.variant)
-        runs = ingest_model(loaded, read, request, self.runs_folder, self.reporter)
         if load:
             self.sync()
         return runs
 
     def ingest_table(self, path: str | os.PathLike[str], *, name: str, recipe: str = "") -> Run:
         """Take an activation table of somebody else's as one variant's correlation run."""
-        from circuitgraph.ingest.tables import read_table, table_run
-
-        _require_name(name)
-        run = table_run(read_table(path), name, self._known_recipe(name, recipe))
-        self._require_same(run.variant)
-        self.runs_folder.mkdir(parents=True, exist_ok=True)
-        run = write_run(run, self.runs_folder)
+        run = take_table(path, name, recipe, self.shelf(), self.runs_folder)
         self.sync()
         return run
-
-    def _known_recipe(self, name: str, recipe: str) -> str:
-        known = self.shelf().variants().get(name)
-        if known is None or recipe in ("", known.recipe):
-            return known.recipe if known is not None else recipe
-        raise UsageError(
-            f"the name {shorten(name)} already stands for a variant of recipe "
-            f"{shorten(known.recipe)}; choose another name, or free it: circuitgraph remove NAME"
-        )
-
-    def _require_same(self, variant: Variant) -> None:
-        known = self.shelf().variants().get(variant.name)
-        if known is not None and known.fingerprint != variant.fingerprint:
-            raise UsageError(
-                f"the name {shorten(variant.name)} already stands for other weights or values; "
-                "choose another name, or free it with: circuitgraph remove NAME"
-            )
 
     # The graph store
 
@@ -373,24 +348,6 @@ def _chosen(shelf: Shelf, ids: str, a: str, b: str) -> tuple[list[Run], list[Run
                 f"{shorten(name)}; circuitgraph runs lists them"
             )
     return sides
-
-
-def _kinds(edges: Sequence[str] | None) -> Any:
-    if edges is None:
-        return None
-    unknown = [edge for edge in edges if edge not in ("correlation", "effect")]
-    if unknown or not edges:
-        raise UsageError(f"--edges {','.join(edges)}: choose correlation, effect or both")
-    return tuple(dict.fromkeys(edges))
-
-
-def _require_name(name: str) -> None:
-    if not name:
-        raise UsageError("--name is empty; every variant needs a name")
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError("--name holds half a character (a lone surrogate)") from error
 
 
 def _run_row(run: Run) -> dict[str, Any]:

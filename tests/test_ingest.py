@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from dataclasses import replace
 
@@ -15,11 +16,12 @@ from circuitgraph.components import effect_edges, writers
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.ingest.check import check_prompts
 from circuitgraph.ingest.drift import drift
-from circuitgraph.ingest.estimate import memory, operations
+from circuitgraph.ingest.estimate import operations
 from circuitgraph.ingest.jobs import Request, plan
+from circuitgraph.ingest.memory import make_room
 from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.parts import in_parts
-from circuitgraph.ingest.selfcheck import checked_model
+from circuitgraph.ingest.shape import Shape
 from circuitgraph.progress import Progress, Reporter
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs import list_runs
@@ -73,9 +75,7 @@ def by_kind(runs):
 
 
 def planned(loaded, prompts=PROMPTS, **options):
-    return {
-        job.kind: job for job in plan(loaded.variant, loaded.tokenizer, prompts, Request(**options))
-    }
+    return {job.kind: job for job in plan(loaded, prompts, Request(**options))}
 
 
 # One run, whatever the order
@@ -271,21 +271,46 @@ def test_batches_that_are_there_are_not_computed_again(tmp_path):
 # What is said before and after
 
 
-def test_the_estimate_counts_operations_and_memory(loaded):
-    model, _ = checked_model(load_variant(loaded.variant.base), planned(loaded)["effect"].encoded)
+def test_the_estimate_counts_operations(loaded):
+    shape = Shape.of(loaded.hf)
     one = replace(PROMPTS, prompts=PROMPTS.prompts[2:3])
     job = planned(loaded, one)["effect"]
     d, heads, mlp, kv = 32, 32 * 32, 32 * 48, 32 * 16
-    block = 2 * (2 * heads + 2 * kv + 3 * mlp)
+    block = 2 * heads + 2 * kv + 3 * mlp
+    assert (shape.block_weights, shape.width, shape.hidden, shape.gated) == (block, d, 48, True)
     senders = [1, 6, 11]
     blocks = sum((4 * s + s + 4) * (3 - layer - 0.5) for layer, s in enumerate(senders))
     # two forwards over 3 tokens, and each edge again over the 2 from the first difference on
-    assert operations(model, job) == pytest.approx(2 * 3 * 3 * block + 2 * block * blocks)
-    assert memory(model, job, 16) == 2 * 4 * 16 * d * 2
-    whole = planned(loaded)["effect"]
-    assert memory(model, whole, 1) < memory(model, whole, 2) < memory(model, whole, 5)
-    assert memory(model, whole, 5) == memory(model, whole, 500)
-    assert memory(model, planned(loaded)["correlation"], 5) == 0
+    exact = 2 * 3 * 3 * 2 * block + 2 * 2 * block * blocks
+    assert operations(shape, job.method, job.encoded) == pytest.approx(exact)
+    cheaper = [
+        operations(shape, replace(job.method, estimator=name), job.encoded)
+        for name in ("eap", "receiver-exact", "exact")
+    ]
+    assert cheaper == sorted(cheaper)
+
+
+def test_an_adapter_changes_no_size_that_costs_are_counted_from(base, lora, loaded):
+    assert Shape.of(load_variant(base, lora).hf) == Shape.of(loaded.hf)
+
+
+def test_a_budget_makes_smaller_batches_and_then_smaller_chunks(loaded):
+    job = planned(loaded)["effect"]
+    shape = Shape.of(loaded.hf)
+
+    def room(budget):
+        return make_room(shape, job.method, job.encoded, 16, budget, 1e6)
+
+    free = room(None)
+    assert (free.batch_size, room(free.peak)) == (5, free)
+    budgets = [1e6 + share * (free.peak - 1e6) for share in (0.6, 0.4, 0.2)]
+    tight = [room(budget) for budget in budgets]
+    sizes = [(r.batch_size, r.chunk_rows) for r in (free, *tight)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 4
+    assert all(r.peak <= budget for r, budget in zip(tight, budgets, strict=True))
+    with pytest.raises(UsageError, match="needs at least"):
+        room(1.0001e6)
 
 
 def test_remarks_name_the_check_and_the_cost(base, tmp_path, capsys):
@@ -294,8 +319,8 @@ def test_remarks_name_the_check_and_the_cost(base, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "self-check: logits agree to" in captured.err
-    assert "effect: 5 prompts × 118 edges, 2.4 kB on disk" in captured.err
-    assert "of memory beside the weights" in captured.err
+    assert "effect: 5 prompts × 118 edges (exact), 2.4 kB on disk" in captured.err
+    assert re.search(r"memory: [\d.]+ [MG]B at most, in batches of 5 prompts", captured.err)
 
 
 def test_drift_is_nothing_to_oneself_and_something_to_an_adapter(workspace, base, lora, tmp_path):

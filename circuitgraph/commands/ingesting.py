@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pandas as pd
 
-from circuitgraph.commands.options import global_options, prose, settings, show
+from circuitgraph.commands.options import global_options, prose, read_bytes, settings, show
 from circuitgraph.errors import InputError
 from circuitgraph.prompts import check_text, read_prompts
 
@@ -27,10 +27,16 @@ EXISTING = click.Path(path_type=Path)
 )
 @click.option(
     "--estimator",
-    type=click.Choice(["exact"]),
-    default="exact",
+    type=click.Choice(["auto", "exact", "receiver-exact", "eap", "eap-ig"]),
+    default="auto",
     show_default=True,
-    help="How effects are measured: exact runs every edge.",
+    help="How effects are measured. exact reruns what is downstream of every edge; "
+    "receiver-exact reruns the receiver and linearises the rest; eap linearises both; eap-ig "
+    "averages eap's gradients from corrupt to clean; auto is exact where that is affordable, "
+    "else receiver-exact with a sample measured exactly.",
+)
+@click.option(
+    "--steps", type=click.IntRange(1), default=5, show_default=True, help="Gradients of eap-ig."
 )
 @click.option("--split-inputs", is_flag=True, help="Effects through q, k and v one by one.")
 @click.option(
@@ -60,10 +66,22 @@ EXISTING = click.Path(path_type=Path)
     type=click.IntRange(1),
     default=16,
     show_default=True,
-    help="Prompts at once: memory and speed, never results.",
+    help="Prompts at once, at most: memory and speed, never results.",
 )
+@click.option("--memory", metavar="SIZE", help="Most the process may hold, such as 4GB.")
+@click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or mps (untested)."
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of weights and activations; effects need float32.",
+)
+@click.option("--tf32", is_flag=True, help="On CUDA: faster matrix products of 10-bit inputs.")
 @global_options
-def ingest(model: str, edges: str | None, **options: Any) -> None:
+def ingest(model: str, edges: str | None, memory: str | None, **options: Any) -> None:
     """Measure one variant on a prompt set and keep its graph.
 
     MODEL is a Hugging Face folder. Interrupted, the same command goes on where it
@@ -75,7 +93,8 @@ def ingest(model: str, edges: str | None, **options: Any) -> None:
           --recipe tuned --prompts prompts.jsonl
     """
     kinds = None if edges is None else [kind.strip() for kind in edges.split(",")]
-    runs = settings().open().ingest(model, edges=kinds, **options)
+    budget = None if memory is None else read_bytes(memory)
+    runs = settings().open().ingest(model, edges=kinds, memory=budget, **options)
     rows = [
         {
             "run": run.id,

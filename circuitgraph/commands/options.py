@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -183,6 +184,18 @@ def output_options(command: F) -> F:
 def show(frame: pd.DataFrame) -> None:
     """Print a table as the global options say."""
     Output.of(None, None, settings().as_json).show(frame)
+
+
+def read_bytes(text: str) -> float:
+    """``4GB``, ``500 MB`` or a plain number of bytes, as bytes.
+
+    Raises:
+        UsageError: anything else.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?\s*", text, re.IGNORECASE)
+    if found is None:
+        raise UsageError(f"--memory {text!r}: write it as 4GB or 500MB")
+    return float(found[1]) * 1000.0 ** " KMGT".index(found[2].upper() or " ")
 
 
 def key_values(pairs: tuple[str, ...]) -> Mapping[str, str]:

@@ -25,6 +25,15 @@ STEPS = 5
 """Backward passes of ``eap-ig``."""
 
 
+def as_estimator(text: str) -> Estimator:
+    """The method key ``estimator`` as one of its values.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    return ESTIMATORS[ESTIMATORS.index(text)]
+
+
 @dataclass(frozen=True)
 class Effects:
     """Per-prompt results for one batch of n prompts.

@@ -8,10 +8,28 @@ variants share one basis. Families differ only in how these records are filled
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+Record = TypeVar("Record")
+
+
+def moved(record: Record, device: torch.device | str, dtype: torch.dtype | None = None) -> Record:
+    """The same record with every tensor on a device, floating ones in a type."""
+
+    def visit(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(device, dtype if value.is_floating_point() else None)
+        if isinstance(value, tuple):
+            return tuple(map(visit, value))
+        if is_dataclass(value) and not isinstance(value, type):
+            return replace(value, **{f.name: visit(getattr(value, f.name)) for f in fields(value)})
+        return value
+
+    return visit(record)
 
 
 @dataclass(frozen=True)
@@ -161,6 +179,11 @@ class Model:
     activation: Callable[[Tensor], Tensor]
     attention_cap: float | None = None
     logit_cap: float | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embed.device
 
     @property
     def group(self) -> int:

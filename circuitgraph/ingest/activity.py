@@ -22,8 +22,9 @@ def norm_activity(model: Model, prompts: Sequence[Encoded], granularity: Granula
     Returns:
         [prompts, components], heads (or attention layers) and MLPs in order.
     """
-    tokens, last = _padded([p.prompt for p in prompts])
-    return _contributions(model, forward(model, tokens), last, granularity).norm(dim=-1).T
+    tokens, last = _padded([p.prompt for p in prompts], model)
+    parts = _contributions(model, forward(model, tokens), last, granularity)
+    return parts.float().norm(dim=-1).T
 
 
 @torch.no_grad()
@@ -40,14 +41,14 @@ def projection_activity(
     """
     shared = [shared_prefix(p) for p in prompts]
     rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]
-    tokens, last = _padded(rows)
+    tokens, last = _padded(rows, model)
     trace = forward(model, tokens)
     parts = _contributions(model, trace, last, granularity)
-    final = trace.final[torch.arange(len(rows)), last]
+    final = trace.final[torch.arange(len(rows), device=last.device), last]
     scaled = model.norm.linear(parts, model.norm.scale(final))
     answer = torch.tensor([p.answer[k] for p, k in zip(prompts, shared, strict=True)])
     wrong = torch.tensor([p.wrong_answer[k] for p, k in zip(prompts, shared, strict=True)])
-    return (scaled * (model.unembed[answer] - model.unembed[wrong])).sum(-1).T
+    return (scaled * (model.unembed[answer] - model.unembed[wrong])).float().sum(-1).T
 
 
 def shared_prefix(prompt: Encoded) -> int:
@@ -71,7 +72,7 @@ def _contributions(model: Model, trace: Trace, last: Tensor, granularity: Granul
     return contributions(model, trace, last[:, None], granularity)[1:, :, 0]
 
 
-def _padded(rows: Sequence[tuple[int, ...]]) -> tuple[Tensor, Tensor]:
+def _padded(rows: Sequence[tuple[int, ...]], model: Model) -> tuple[Tensor, Tensor]:
     length = max(map(len, rows))
     tokens = torch.tensor([list(r) + [r[-1]] * (length - len(r)) for r in rows])
-    return tokens, torch.tensor([len(r) - 1 for r in rows])
+    return tokens.to(model.device), torch.tensor([len(r) - 1 for r in rows]).to(model.device)

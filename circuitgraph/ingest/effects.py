@@ -11,27 +11,42 @@ from torch import Tensor
 from circuitgraph.components import Granularity, as_granularity, as_inputs, writers
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.contributions import contributions
-from circuitgraph.engine.estimators import edge_effects
+from circuitgraph.engine.estimators import as_estimator, edge_effects
 from circuitgraph.engine.forward import forward
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.model import Model, moved
+from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.ingest.jobs import Ablation
 from circuitgraph.runs import Method
 from circuitgraph.tokens import Encoded
 
 
 def batch_effects(
-    model: Model, prompts: Sequence[Encoded], method: Method, ablated: Tensor | None
+    model: Model,
+    prompts: Sequence[Encoded],
+    method: Method,
+    ablated: Tensor | None = None,
+    *,
+    edges: Sequence[int] | None = None,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> dict[str, np.ndarray]:
-    """Arrays of one batch: effects [n, edges], totals, decisions and mass [n]."""
-    batch = make_batch(prompts, whole=ablated is not None)
-    granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
-    result = edge_effects(model, batch, granularity, inputs, ablated=ablated)
-    return {
-        "effects": result.effects.numpy(),
-        "totals": result.totals.numpy(),
-        "decisions": result.decisions.numpy(),
-        "mass": result.mass.numpy(),
-    }
+    """Arrays of one batch: effects [n, edges], totals, decisions and mass [n].
+
+    Args:
+        edges: indices of the edges wanted, ascending; measured exactly whatever the
+            method's estimator. None for all, as the method says.
+    """
+    result = edge_effects(
+        model,
+        moved(make_batch(prompts, whole=ablated is not None), model.device),
+        as_granularity(method.granularity),
+        as_inputs(method.inputs),
+        estimator=as_estimator(method.estimator if edges is None else "exact"),
+        steps=method.steps,
+        ablated=ablated,
+        edges=edges,
+        chunk_rows=chunk_rows,
+    )
+    return {name: value.float().cpu().numpy() for name, value in vars(result).items()}
 
 
 @torch.no_grad()
@@ -47,19 +62,11 @@ def ablated_contributions(
         return None
     if ablation == "zero":
         senders = 1 + len(writers(model.layers, model.heads, granularity))
-        return torch.zeros(senders, model.width)
-    total = torch.zeros(())
+        return model.embed.new_zeros(senders, model.width)
+    total = torch.zeros((), dtype=torch.float64)
     for prompt in prompts:
-        tokens = torch.tensor([prompt.prompt])
-        index = torch.arange(tokens.shape[1])[None]
+        tokens = torch.tensor([prompt.prompt], device=model.device)
+        index = torch.arange(tokens.shape[1], device=model.device)[None]
         parts = contributions(model, forward(model, tokens), index, granularity)
-        total = total + parts.double().mean(2)[:, 0]
-    return (total / len(prompts)).float()
-
-
-def window(prompt: Encoded, ablation: str) -> int:
-    """Positions that an effect must recompute: from the first that is patched to the end."""
-    corrupt = (prompt.corrupt or ()) if ablation == "corrupt" else ()
-    pairs = enumerate(zip(prompt.prompt, corrupt, strict=False))
-    first = next((i for i, (a, b) in pairs if a != b), 0)
-    return len(prompt.prompt) - first + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1
+        total = total + parts.cpu().double().mean(2)[:, 0]
+    return (total / len(prompts)).to(model.embed)

@@ -3,84 +3,100 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
 
-from circuitgraph.components import (
-    Edge,
-    as_granularity,
-    as_inputs,
-    effect_edges,
-    parse,
-    writers,
-)
-from circuitgraph.engine.model import Model
-from circuitgraph.ingest.effects import window
-from circuitgraph.ingest.jobs import Job
+from circuitgraph.components import Edge, as_granularity, as_inputs, effect_edges, parse
+from circuitgraph.ingest.shape import Shape
 from circuitgraph.progress import human_bytes, human_seconds
+from circuitgraph.runs import Method
 from circuitgraph.tokens import Encoded
 
 EFFICIENCY = 0.3
 """Share of the matrix-multiply rate that small models reach; wide ones reach twice that."""
 
+AFFORDABLE = 2e14
+"""Operations up to which every edge is measured exactly: half an hour of two laptop cores.
 
-def describe(model: Model, job: Job, columns: int, batch_size: int) -> str:
-    """One line: prompts × columns, bytes on disk and in memory, and a guess of the time."""
-    size = 4 * len(job.encoded) * columns
-    seconds = operations(model, job) / (EFFICIENCY * matrix_rate())
-    noun = "edges" if job.kind == "effect" else "components"
-    held = memory(model, job, batch_size)
-    beside = f", {human_bytes(held)} of memory beside the weights" if held else ""
+A number of operations and no time, so that every variant and machine chooses alike.
+"""
+
+
+def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: int) -> str:
+    """One line: prompts × columns, bytes on disk, and a guess of the time."""
+    size = 4 * len(prompts) * columns
+    seconds = operations(shape, method, prompts) / (EFFICIENCY * matrix_rate())
+    noun = "components"
+    if method.kind == "effect":
+        noun = f"edges ({method.estimator})"
     return (
-        f"{job.kind}: {len(job.encoded)} prompts × {columns} {noun}, "
-        f"{human_bytes(size)} on disk{beside}, {human_seconds(seconds)}"
+        f"{method.kind}: {len(prompts)} prompts × {columns} {noun}, "
+        f"{human_bytes(size)} on disk, {human_seconds(seconds)}"
     )
 
 
-def operations(model: Model, job: Job) -> float:
-    """Floating-point operations of the matrix products a job needs."""
-    tokens = sum(len(p.prompt) for p in job.encoded)
-    forward = 2.0 * _block_weights(model) * model.layers * tokens
-    if job.kind == "correlation":
+def operations(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
+    """Floating-point operations of the matrix products a run needs."""
+    tokens = sum(rows(p) * len(p.prompt) for p in prompts)
+    forward = 2.0 * shape.block_weights * shape.layers * tokens
+    if method.kind == "correlation":
         return forward
-    reread = sum(_rows(p) * window(p, job.method.ablation) for p in job.encoded)
-    alone = sum(len(a) - 1 for p in job.encoded for a in (p.answer, p.wrong_answer))
-    blocks = 2.0 * reread * _block_weights(model) * _blocks_after(model, job)
-    return 2 * forward + blocks + 2.0 * alone * model.unembed.numel() * len(_edges(model, job))
+    windows = sum(rows(p) * window(p, method.ablation) for p in prompts)
+    both = 2 * forward
+    if method.estimator == "exact":
+        return both + _suffixes(shape, method, windows) + _normalisers(shape, method, prompts)
+    backward = 3 * forward * max(1, method.steps) + _products(shape, method, windows)
+    if method.estimator == "receiver-exact":
+        return both + backward + _receivers(shape, method, windows)
+    return both + backward
 
 
-def memory(model: Model, job: Job, batch_size: int) -> float:
-    """Bytes of what one batch holds at most: the senders' contributions, clean and corrupt."""
-    if job.kind == "correlation":
-        return 0.0
-    reach = max(_rows(p) * window(p, job.method.ablation) for p in job.encoded)
-    granularity = as_granularity(job.method.granularity)
-    senders = 1 + len(writers(model.layers, model.heads, granularity))
-    return 2 * 4.0 * senders * model.width * reach * min(batch_size, len(job.encoded))
+def window(prompt: Encoded, ablation: str) -> int:
+    """Positions that an effect must recompute: from the first that is patched to the end."""
+    corrupt = (prompt.corrupt or ()) if ablation == "corrupt" else ()
+    pairs = enumerate(zip(prompt.prompt, corrupt, strict=False))
+    first = next((i for i, (a, b) in pairs if a != b), 0)
+    return len(prompt.prompt) - first + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1
 
 
-def _rows(prompt: Encoded) -> int:
+def rows(prompt: Encoded) -> int:
     """Sequences a prompt takes: one for each answer of several tokens, but at least one."""
     return max(1, (len(prompt.answer) > 1) + (len(prompt.wrong_answer) > 1))
 
 
-def _block_weights(model: Model) -> int:
-    block = model.blocks[0]
-    linears = [block.attention.q, block.attention.k, block.attention.v, block.attention.out]
-    linears += [block.mlp.up, block.mlp.down, *([block.mlp.gate] if block.mlp.gate else [])]
-    return sum(linear.weight.numel() for linear in linears)
+def edges_of(shape: Shape, method: Method) -> list[Edge]:
+    """Every edge a run of this method holds."""
+    granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
+    return effect_edges(shape.layers, shape.heads, shape.kv_heads, granularity, inputs)
 
 
-def _blocks_after(model: Model, job: Job) -> float:
-    """Blocks recomputed, summed over edges."""
-    layers = [parse(edge.target).layer for edge in _edges(model, job)]
-    return sum(model.layers - layer - 0.5 for layer in layers if layer is not None)
+def _suffixes(shape: Shape, method: Method, windows: int) -> float:
+    """Blocks recomputed, summed over edges; a receiver's own counts half."""
+    into = Counter(parse(edge.target).layer for edge in edges_of(shape, method))
+    again = sum(
+        count * (shape.layers - layer - 0.5) for layer, count in into.items() if layer is not None
+    )
+    return 2.0 * windows * shape.block_weights * again
 
 
-def _edges(model: Model, job: Job) -> list[Edge]:
-    granularity, inputs = as_granularity(job.method.granularity), as_inputs(job.method.inputs)
-    return effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
+def _receivers(shape: Shape, method: Method, windows: int) -> float:
+    """Each block once for each sender it can hear."""
+    own = 2 if method.granularity == "layer" else shape.heads + 1
+    heard = sum(1 + layer * own for layer in range(shape.layers))
+    return 2.0 * windows * shape.block_weights * heard
+
+
+def _products(shape: Shape, method: Method, windows: int) -> float:
+    """Every sender's change times every receiver's gradient."""
+    return 2.0 * windows * shape.width * len(edges_of(shape, method)) * max(1, method.steps)
+
+
+def _normalisers(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
+    """The whole vocabulary for each further token of an answer, for every edge."""
+    alone = sum(len(a) - 1 for p in prompts for a in (p.answer, p.wrong_answer))
+    return 2.0 * alone * shape.vocabulary * shape.width * len(edges_of(shape, method))
 
 
 def matrix_rate(size: int = 384, repeats: int = 3) -> float:

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from circuitgraph.components import Granularity, Inputs
+from circuitgraph.engine.estimators import ESTIMATORS, STEPS
+from circuitgraph.engine.families.common import longest
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.activity import shared_prefix
+from circuitgraph.ingest.estimate import AFFORDABLE, operations
+from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs import Method, Variant, run_id
 from circuitgraph.tokens import Encoded, EncodedSet, encode, require_equal_pairs
+from circuitgraph.variants import LoadedVariant
 
 Kind = Literal["correlation", "effect"]
 Activity = Literal["norm", "projection"]
 Ablation = Literal["corrupt", "mean", "zero"]
-Estimator = Literal["exact"]
+Wanted = Literal["auto", "exact", "receiver-exact", "eap", "eap-ig"]
+Dtype = Literal["float32", "bfloat16"]
 
 CHOICES = {
-    "estimator": get_args(Estimator),
+    "estimator": ("auto", *ESTIMATORS),
     "inputs": get_args(Inputs),
     "granularity": get_args(Granularity),
     "activity": get_args(Activity),
     "ablation": get_args(Ablation),
+    "dtype": get_args(Dtype),
 }
+
+
+def as_ablation(text: str) -> Ablation:
+    """The method key ``ablation`` as one of its three values."""
+    return "mean" if text == "mean" else "zero" if text == "zero" else "corrupt"
 
 
 @dataclass(frozen=True)
@@ -33,23 +45,34 @@ class Request:
 
     Attributes:
         kinds: edge kinds wanted; None takes what the prompt file allows.
-        estimator: of effects.
+        estimator: of effects; ``auto`` is exact where that is affordable, else
+            ``receiver-exact`` beside the exact effect of a random sample of edges.
+        steps: backward passes of ``eap-ig``.
         inputs: replace q, k and v together, or one at a time.
         granularity: heads or whole attention layers.
         activity: what correlations are taken of.
         ablation: what a sender's contribution is replaced by.
         chat_template: wrap prompts as one user turn.
         batch_size: prompts at once; changes speed, never results.
+        memory: bytes the process may hold; None for what the batches take.
+        device: where to compute: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        dtype: what weights and activations are kept as; effects need ``float32``.
+        tf32: let a CUDA device round the inputs of matrix products to 10 bits.
     """
 
     kinds: tuple[Kind, ...] | None = None
-    estimator: Estimator = "exact"
+    estimator: Wanted = "auto"
+    steps: int = STEPS
     inputs: Inputs = "joint"
     granularity: Granularity = "head"
     activity: Activity = "norm"
     ablation: Ablation = "corrupt"
     chat_template: bool = False
     batch_size: int = 16
+    memory: float | None = None
+    device: str = "cpu"
+    dtype: Dtype = "float32"
+    tf32: bool = False
 
     def kinds_for(self, prompts: PromptSet) -> tuple[Kind, ...]:
         """Edge kinds this request means for these prompts.
@@ -59,6 +82,8 @@ class Request:
         """
         if self.batch_size < 1:
             raise UsageError("the batch size must be at least 1")
+        if self.steps < 1:
+            raise UsageError("eap-ig takes at least 1 step")
         for option, choices in CHOICES.items():
             if getattr(self, option) not in choices:
                 chosen = f"{option} {getattr(self, option)!r}"
@@ -74,6 +99,11 @@ class Request:
                 f"{prompts.source}: has no {lacking}, which effects need; add the columns, "
                 "or ask for --edges correlation"
             )
+        if "effect" in kinds and self.dtype != "float32":
+            raise UsageError(
+                f"--dtype {self.dtype}: most effects are smaller than its rounding; measure them "
+                "in float32 (--tf32 is faster on CUDA), or ask for --edges correlation"
+            )
         if self.activity == "projection" and not prompts.has_answers:
             raise UsageError(
                 f"{prompts.source}: has no answer and wrong_answer, which --activity projection "
@@ -85,9 +115,13 @@ class Request:
         return prompts.has_pairs or (self.ablation != "corrupt" and prompts.has_answers)
 
     def method(self, kind: Kind, encoded: EncodedSet) -> Method:
-        """The method keys of the run of one edge kind."""
+        """The method keys of the run of one edge kind; ``auto`` stands as it was asked."""
         shared = Method(
-            kind, granularity=self.granularity, template=encoded.template, bos=encoded.bos
+            kind,
+            granularity=self.granularity,
+            template=encoded.template,
+            bos=encoded.bos,
+            dtype="tf32" if self.tf32 else self.dtype,
         )
         decision = "log-probability difference"
         if kind == "correlation":
@@ -96,6 +130,7 @@ class Request:
         return replace(
             shared,
             estimator=self.estimator,
+            steps=self.steps if self.estimator == "eap-ig" else 0,
             inputs=self.inputs,
             ablation=self.ablation,
             decision=decision,
@@ -112,6 +147,8 @@ class Job:
         prompts: distinct, in canonical order; the rows of its arrays.
         encoded: their token ids.
         duplicates: prompts dropped.
+        fingerprint: of the prompts.
+        screened: exactness was asked for where affordable, and it is not.
     """
 
     id: str
@@ -120,6 +157,7 @@ class Job:
     encoded: tuple[Encoded, ...]
     duplicates: int
     fingerprint: str
+    screened: bool = False
 
     @property
     def kind(self) -> str:
@@ -127,13 +165,7 @@ class Job:
         return self.method.kind
 
 
-def plan(
-    variant: Variant,
-    tokenizer: Any,
-    prompts: PromptSet,
-    request: Request,
-    max_positions: int | None = None,
-) -> list[Job]:
+def plan(loaded: LoadedVariant, prompts: PromptSet, request: Request) -> list[Job]:
     """The runs one ingest makes, every prompt encoded and checked.
 
     Raises:
@@ -142,15 +174,24 @@ def plan(
     """
     kinds = request.kinds_for(prompts)
     encoded = encode(
-        prompts, tokenizer, chat_template=request.chat_template, max_positions=max_positions
+        prompts,
+        loaded.tokenizer,
+        chat_template=request.chat_template,
+        max_positions=longest(loaded.hf.config),
     )
     if "effect" in kinds and request.ablation == "corrupt":
         require_equal_pairs(encoded.prompts, prompts.source)
-    return [_job(variant, prompts, encoded, request, kind) for kind in kinds]
+    shape = Shape.of(loaded.hf)
+    return [_job(loaded.variant, shape, prompts, encoded, request, kind) for kind in kinds]
 
 
 def _job(
-    variant: Variant, prompts: PromptSet, encoded: EncodedSet, request: Request, kind: Kind
+    variant: Variant,
+    shape: Shape,
+    prompts: PromptSet,
+    encoded: EncodedSet,
+    request: Request,
+    kind: Kind,
 ) -> Job:
     by_prompt: dict[Prompt, Encoded] = {e.source: e for e in encoded.prompts}
     # In canonical order, so that which of two spellings is kept never hangs on the file's.
@@ -161,8 +202,16 @@ def _job(
     if kind == "correlation" and request.activity == "projection":
         _require_distinct_answers(rows)
     method = request.method(kind, encoded)
-    fingerprint = kept.fingerprint(kind, request.activity)
-    return Job(run_id(variant, method, fingerprint), method, kept, rows, duplicates, fingerprint)
+    screened = method.estimator == "auto" and not _affordable(shape, method, rows)
+    if method.estimator == "auto":
+        method = replace(method, estimator="receiver-exact" if screened else "exact")
+    print_ = kept.fingerprint(kind, request.activity)
+    id_ = run_id(variant, method, print_)
+    return Job(id_, method, kept, rows, duplicates, print_, screened)
+
+
+def _affordable(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> bool:
+    return operations(shape, replace(method, estimator="exact"), prompts) <= AFFORDABLE
 
 
 def _sameness(encoded: Encoded, kind: Kind, request: Request) -> tuple:

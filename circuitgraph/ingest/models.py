@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
-from circuitgraph.components import as_granularity, as_inputs, digest, effect_edges, writers
-from circuitgraph.engine.families.common import longest
+from circuitgraph.components import as_granularity, digest, writers
 from circuitgraph.engine.model import Model
+from circuitgraph.errors import InputError
 from circuitgraph.ingest.activity import norm_activity, projection_activity
-from circuitgraph.ingest.effects import ablated_contributions, batch_effects, window
-from circuitgraph.ingest.estimate import describe
+from circuitgraph.ingest.device import apart_from_double, placed, require_device
+from circuitgraph.ingest.effects import ablated_contributions, batch_effects
+from circuitgraph.ingest.estimate import describe, edges_of, window
 from circuitgraph.ingest.jobs import Job, Request, plan
+from circuitgraph.ingest.memory import Room, held_at_most, held_now, make_room
 from circuitgraph.ingest.parts import Arrays, discard, in_parts
+from circuitgraph.ingest.screen import ARRAY, in_words, quality, sample_of
 from circuitgraph.ingest.selfcheck import SelfCheck, checked_model
+from circuitgraph.ingest.shape import Shape
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
 from circuitgraph.tokens import Encoded
 from circuitgraph.variants import LoadedVariant
+
+FAR_FROM_DOUBLE = 0.01
+"""Share of the largest effect by which a device may be off before its numbers are refused."""
 
 
 def ingest_model(
@@ -43,17 +52,31 @@ def ingest_model(
     Raises:
         InputError, UsageError: before any long work.
     """
-    limit = longest(loaded.hf.config)
-    jobs = plan(loaded.variant, loaded.tokenizer, prompts, request, limit)
+    require_device(request)
+    jobs = plan(loaded, prompts, request)
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
+        shape = Shape.of(loaded.hf)
         model, check = checked_model(loaded, missing[0].encoded)
         _say_check(loaded.variant, check, reporter)
+        work = Work(loaded.variant, shape, placed(model, request), check, request, runs_folder)
         for job in missing:
-            _make(loaded.variant, model, check, job, request, runs_folder, reporter)
+            _make(work, job, reporter)
     for job in jobs:
         discard(runs_folder, job.id)
     return [read_run(runs_folder / job.id) for job in jobs]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all runs of one ingest share."""
+
+    variant: Variant
+    shape: Shape
+    model: Model
+    check: SelfCheck
+    request: Request
+    runs_folder: Path
 
 
 def _say_check(variant: Variant, check: SelfCheck, reporter: Reporter) -> None:
@@ -65,34 +88,53 @@ def _say_check(variant: Variant, check: SelfCheck, reporter: Reporter) -> None:
         )
 
 
-def _make(
-    variant: Variant,
-    model: Model,
-    check: SelfCheck,
-    job: Job,
-    request: Request,
-    runs_folder: Path,
-    reporter: Reporter,
-) -> None:
-    runs_folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(runs_folder / f".{job.id}.lock"):
-        if (runs_folder / job.id).is_dir():
+def _make(work: Work, job: Job, reporter: Reporter) -> None:
+    work.runs_folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(work.runs_folder / f".{job.id}.lock"):
+        if (work.runs_folder / job.id).is_dir():
             return
-        columns = _columns(model, job)
-        reporter.remark(describe(model, job, len(columns), request.batch_size))
-        batches = _batches(job, request.batch_size)
-        work = runs_folder / f".{job.id}.work-{digest(batches)[:12]}"
-        with reporter.progress(len(job.encoded), f"{variant.name[:40]} {job.kind}") as progress:
-            arrays = in_parts(batches, _compute(model, job, request), work, progress)
-        write_run(_run(variant, job, columns, arrays, check), runs_folder)
+        columns = _columns(work.shape, job)
+        found = _checked_numbers(work, job, len(columns), reporter)
+        room = _room(work, job)
+        reporter.remark(describe(work.shape, job.method, job.encoded, len(columns)))
+        reporter.remark(str(room))
+        batches = _batches(job, room.batch_size)
+        folder = work.runs_folder / f".{job.id}.work-{digest(batches)[:12]}"
+        label = f"{work.variant.name[:40]} {job.kind}"
+        with reporter.progress(len(job.encoded), label) as progress:
+            arrays = in_parts(batches, _compute(work, job, room), folder, progress)
+        if job.screened:
+            found["screen"] = quality(arrays, sample_of(len(columns)))
+            reporter.remark(in_words(found["screen"]))
+        write_run(_run(work, job, columns, arrays, found), work.runs_folder)
 
 
-def _columns(model: Model, job: Job) -> Sequence:
-    granularity = as_granularity(job.method.granularity)
+def _columns(shape: Shape, job: Job) -> Sequence:
     if job.kind == "correlation":
-        return writers(model.layers, model.heads, granularity)
-    inputs = as_inputs(job.method.inputs)
-    return effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
+        return writers(shape.layers, shape.heads, as_granularity(job.method.granularity))
+    return edges_of(shape, job.method)
+
+
+def _room(work: Work, job: Job) -> Room:
+    request = work.request
+    held = held_now() if request.device == "cpu" else 0.0
+    room = make_room(work.shape, job.method, job.encoded, request.batch_size, request.memory, held)
+    # What loading took is not given back to those who count from outside.
+    return replace(room, peak=max(room.peak, held_at_most())) if held else room
+
+
+def _checked_numbers(work: Work, job: Job, edges: int, reporter: Reporter) -> dict[str, Any]:
+    """Elsewhere than on the CPU, a sample of effects against float64."""
+    if job.kind != "effect" or work.model.device.type == "cpu":
+        return {}
+    apart = apart_from_double(work.model, job, edges)
+    reporter.remark(f"against float64, effects of a sample of edges differ by {apart:.1e}")
+    if not apart <= FAR_FROM_DOUBLE:
+        raise InputError(
+            f"--device {work.request.device}: effects differ from float64 by {apart:.1e} of the "
+            f"largest (limit {FAR_FROM_DOUBLE:g}); leave --tf32 out, or use --device cpu"
+        )
+    return {"float64": apart}
 
 
 def _batches(job: Job, size: int) -> list[list[int]]:
@@ -107,37 +149,50 @@ def _reach(job: Job, prompt: Encoded) -> int:
     return window(prompt, job.method.ablation) if job.kind == "effect" else 0
 
 
-def _compute(model: Model, job: Job, request: Request) -> Callable[[Sequence[int]], Arrays]:
+def _compute(work: Work, job: Job, room: Room) -> Callable[[Sequence[int]], Arrays]:
+    model, request = work.model, work.request
     if job.kind == "correlation":
         activity = norm_activity if request.activity == "norm" else projection_activity
 
         def activities(rows: Sequence[int]) -> Arrays:
             chosen = [job.encoded[i] for i in rows]
-            return {"activity": activity(model, chosen, request.granularity).numpy()}
+            return {"activity": activity(model, chosen, request.granularity).cpu().numpy()}
 
         return activities
     ablated = ablated_contributions(model, job.encoded, request.granularity, request.ablation)
+    sample = sample_of(len(edges_of(work.shape, job.method))) if job.screened else None
 
     def effects(rows: Sequence[int]) -> Arrays:
-        return batch_effects(model, [job.encoded[i] for i in rows], job.method, ablated)
+        chosen = [job.encoded[i] for i in rows]
+        found = batch_effects(model, chosen, job.method, ablated, chunk_rows=room.chunk_rows)
+        if sample is None:
+            return found
+        exact = batch_effects(
+            model, chosen, job.method, ablated, edges=sample, chunk_rows=room.chunk_rows
+        )
+        return {**found, ARRAY: exact["effects"]}
 
     return effects
 
 
 def _run(
-    variant: Variant, job: Job, columns: Sequence, arrays: dict[str, np.ndarray], check: SelfCheck
+    work: Work,
+    job: Job,
+    columns: Sequence,
+    arrays: dict[str, np.ndarray],
+    found: dict[str, Any],
 ) -> Run:
     is_effect = job.kind == "effect"
     return Run(
         id=job.id,
-        variant=variant,
+        variant=work.variant,
         method=job.method,
         prompts=job.prompts.to_run_prompts(),
         prompts_fingerprint=job.fingerprint,
         duplicates=job.duplicates,
         components=() if is_effect else tuple(columns),
         edges=tuple(columns) if is_effect else (),
-        self_check=check.to_dict(),
+        self_check={**work.check.to_dict(), "device": work.request.device, **found},
         versions=library_versions(),
         seed=0,
         created=now(),

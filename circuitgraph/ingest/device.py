@@ -1,0 +1,76 @@
+"""Where to compute, and whether the numbers there are the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from circuitgraph.components import as_granularity
+from circuitgraph.engine.model import Model, moved
+from circuitgraph.errors import UsageError
+from circuitgraph.ingest.effects import ablated_contributions, batch_effects
+from circuitgraph.ingest.jobs import Job, Request, as_ablation
+from circuitgraph.runs import Method
+from circuitgraph.tokens import Encoded
+
+PROBES = 2
+PROBED_EDGES = 16
+KNOWN = ("cpu", "cuda", "mps")
+
+
+def require_device(request: Request) -> None:
+    """Refuse a device that is not there, before anything is loaded for it.
+
+    Raises:
+        UsageError: names what is there.
+    """
+    kind = request.device.partition(":")[0]
+    there = {
+        "cpu": request.device == "cpu",
+        "cuda": torch.cuda.is_available() and _index(request.device) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there.get(kind, False):
+        found = ", ".join(name for name in KNOWN if there[name] or name == "cpu")
+        raise UsageError(f"--device {request.device}: not on this machine; there is {found}")
+    if request.tf32 and kind != "cuda":
+        raise UsageError("--tf32 is a way of CUDA devices; leave it out, or add --device cuda")
+
+
+def _index(device: str) -> int:
+    number = device.partition(":")[2] or "0"
+    return int(number) if number.isdecimal() else 1 << 30
+
+
+def placed(model: Model, request: Request) -> Model:
+    """The model where, and in the numbers, it is to be computed."""
+    torch.backends.cuda.matmul.allow_tf32 = request.tf32
+    dtype = torch.bfloat16 if request.dtype == "bfloat16" else None
+    if request.device == "cpu" and dtype is None:
+        return model
+    return moved(model, request.device, dtype)
+
+
+def apart_from_double(model: Model, job: Job, edges: int) -> float:
+    """Largest difference from float64 on the CPU, relative to the largest effect of the sample.
+
+    Exact effects of 16 random edges on the two shortest prompts.
+    """
+    prompts = sorted(job.encoded, key=lambda p: len(p.prompt))[:PROBES]
+    generator = np.random.Generator(np.random.PCG64(0))
+    sample = sorted(generator.choice(edges, min(PROBED_EDGES, edges), replace=False).tolist())
+    ours, double = (
+        _effects(m, prompts, job.method, sample)
+        for m in (model, moved(model, "cpu", torch.float64))
+    )
+    return float(np.abs(ours - double).max() / max(np.abs(double).max(), 1e-30))
+
+
+def _effects(
+    model: Model, prompts: Sequence[Encoded], method: Method, sample: list[int]
+) -> np.ndarray:
+    granularity, ablation = as_granularity(method.granularity), as_ablation(method.ablation)
+    ablated = ablated_contributions(model, prompts, granularity, ablation)
+    return batch_effects(model, prompts, method, ablated, edges=sample)["effects"]

@@ -1,0 +1,152 @@
+"""How much memory a run will hold at most, and the batches that keep within a budget."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from circuitgraph.components import as_granularity, writers
+from circuitgraph.engine.decision import CHUNK_LOGITS
+from circuitgraph.engine.patch import CHUNK_ROWS
+from circuitgraph.errors import UsageError
+from circuitgraph.ingest.estimate import edges_of, rows, window
+from circuitgraph.ingest.shape import Shape
+from circuitgraph.progress import human_bytes
+from circuitgraph.runs import Method
+from circuitgraph.tokens import Encoded
+
+FLOAT = 4
+FEWEST_ROWS = 64
+"""Positions at once below which matrix products are no longer worth the name."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much is done at once.
+
+    Attributes:
+        batch_size: prompts.
+        chunk_rows: positions of edges recomputed together.
+        peak: bytes the whole process holds at most.
+    """
+
+    batch_size: int
+    chunk_rows: int
+    peak: float
+
+    def __str__(self) -> str:
+        return (
+            f"memory: {human_bytes(self.peak)} at most, in batches of {self.batch_size} prompts "
+            f"and {self.chunk_rows} positions"
+        )
+
+
+def make_room(
+    shape: Shape,
+    method: Method,
+    prompts: Sequence[Encoded],
+    batch_size: int,
+    budget: float | None,
+    held: float,
+) -> Room:
+    """The largest batches, up to ``batch_size`` prompts, that keep within a budget of bytes.
+
+    Args:
+        budget: for the whole process; None takes the batches asked for.
+        held: bytes the process holds already, the model's among them.
+
+    Raises:
+        UsageError: not even one prompt fits; says how much would do.
+    """
+    size = min(batch_size, len(prompts))
+    chunk = CHUNK_ROWS
+    while True:
+        room = Room(size, chunk, held + working_set(shape, method, prompts, size, chunk))
+        if budget is None or room.peak <= budget:
+            return room
+        if chunk > FEWEST_ROWS and (size == 1 or chunk > CHUNK_ROWS // 8):
+            chunk //= 2
+        elif size > 1:
+            size, chunk = (size + 1) // 2, CHUNK_ROWS
+        else:
+            raise UsageError(
+                f"--memory: {human_bytes(budget)} are too few; this run needs at least "
+                f"{human_bytes(room.peak)}, of which {human_bytes(held)} are held already"
+            )
+
+
+def working_set(
+    shape: Shape, method: Method, prompts: Sequence[Encoded], batch_size: int, chunk_rows: int
+) -> float:
+    """Bytes that one batch holds at its worst moment, beside what is there before."""
+    if method.kind == "correlation":
+        return _activities(shape, method, prompts, batch_size)
+    longest = max(rows(p) * _length(p) for p in prompts) * batch_size
+    reach = max(rows(p) * window(p, method.ablation) for p in prompts) * batch_size
+    senders = 1 + len(writers(shape.layers, shape.heads, as_granularity(method.granularity)))
+    trace = longest * shape.layers * _kept_by_forward(shape)
+    deltas = senders * reach * shape.width
+    judged = batch_size * max(rows(p) for p in prompts) * shape.vocabulary
+    results = len(prompts) * len(edges_of(shape, method)) / FLOAT
+    preparing = 2 * trace + 2 * deltas
+    at_once = min(max(chunk_rows, reach), senders * reach)
+    working = trace + deltas + _at_work(shape, method, prompts, reach, longest, at_once)
+    return FLOAT * (max(preparing, working, trace + deltas + 2 * judged) + results)
+
+
+def _at_work(
+    shape: Shape,
+    method: Method,
+    prompts: Sequence[Encoded],
+    reach: int,
+    longest: int,
+    at_once: int,
+) -> float:
+    """Numbers an estimator holds beside the clean run and the senders' changes."""
+    scores = shape.heads * max(map(_length, prompts))
+    block = 6 * shape.width + 4 * shape.heads * shape.head_size
+    block += (3 if shape.gated else 2) * shape.hidden + scores
+    several = any(len(a) > 1 for p in prompts for a in (p.answer, p.wrong_answer))
+    vocabulary = min(CHUNK_LOGITS, at_once * shape.vocabulary) if several else 0
+    recomputed = at_once * block + 2 * vocabulary
+    if method.estimator == "exact":
+        return recomputed
+    graph = longest * shape.layers * (_kept_by_forward(shape) + 3 * shape.hidden + 2 * scores)
+    gradients = longest * shape.layers * (2 * shape.width + 4 * shape.heads * shape.head_size)
+    leaning = 3 * shape.heads * reach * shape.width
+    after = recomputed if method.estimator == "receiver-exact" else leaning
+    return gradients + max(graph, after)
+
+
+def _kept_by_forward(shape: Shape) -> int:
+    """Numbers a forward keeps for one position of one block."""
+    attention = 2 * shape.head_size * (shape.heads + shape.kv_heads)
+    return 4 * shape.width + attention
+
+
+def _activities(shape: Shape, method: Method, prompts: Sequence[Encoded], batch_size: int) -> float:
+    longest = max(map(_length, prompts)) * batch_size
+    block = (3 if shape.gated else 2) * shape.hidden
+    return FLOAT * longest * (shape.layers * _kept_by_forward(shape) + block)
+
+
+def _length(prompt: Encoded) -> int:
+    return len(prompt.prompt) + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1
+
+
+def held_now() -> float:
+    """Bytes this process holds in memory."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        return float(pages * resource.getpagesize())
+    except (OSError, ValueError, IndexError):
+        return held_at_most()
+
+
+def held_at_most() -> float:
+    """The most bytes this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else peak * 1024)

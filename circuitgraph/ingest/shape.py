@@ -1,0 +1,58 @@
+"""The sizes that decide what a measurement costs, known before any weight is read out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_BLOCK = re.compile(r"\.(\d+)\.")
+_ADDED = re.compile(r"\.(lora_\w+|modules_to_save)\.")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of one model.
+
+    Attributes:
+        layers, heads, kv_heads: as everywhere.
+        width: of the residual stream.
+        head_size: of one head's queries.
+        hidden: of the widest matrix of an MLP.
+        block_weights: numbers in the matrices of one block, adapters left out.
+        vocabulary: rows of the unembedding.
+        gated: whether MLPs have a gate.
+    """
+
+    layers: int
+    heads: int
+    kv_heads: int
+    width: int
+    head_size: int
+    hidden: int
+    block_weights: int
+    vocabulary: int
+    gated: bool
+
+    @classmethod
+    def of(cls, hf: Any) -> Shape:
+        """Sizes of the library's model, its adapter merged or not."""
+        config = hf.config
+        heads = config.num_attention_heads
+        matrices = {
+            name: tuple(p.shape)
+            for name, p in hf.named_parameters()
+            if p.dim() == 2 and _BLOCK.search(name) and not _ADDED.search(name)
+        }
+        mlp = [max(shape) for name, shape in matrices.items() if ".mlp." in name]
+        return cls(
+            layers=config.num_hidden_layers,
+            heads=heads,
+            kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+            width=config.hidden_size,
+            head_size=getattr(config, "head_dim", None) or config.hidden_size // heads,
+            hidden=max(mlp, default=4 * config.hidden_size),
+            block_weights=sum(a * b for a, b in matrices.values()) // config.num_hidden_layers,
+            vocabulary=config.vocab_size,
+            gated=any("gate" in name for name in matrices),
+        )

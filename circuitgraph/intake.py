@@ -1,0 +1,116 @@
+"""What comes into a workspace: a model variant or a table, under a name that is free for it."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from circuitgraph.errors import InputError, UsageError
+from circuitgraph.progress import Reporter
+from circuitgraph.prompts import PromptSet
+from circuitgraph.runs import Run, Variant, write_run
+from circuitgraph.selection import Shelf, shorten
+
+
+def take_model(
+    model: str,
+    adapter: str | None,
+    name: str,
+    recipe: str,
+    prompts: PromptSet,
+    options: dict[str, Any],
+    shelf: Shelf,
+    runs_folder: Path,
+    reporter: Reporter,
+) -> list[Run]:
+    """Measure one variant; its model is let go of before this returns.
+
+    Args:
+        options: of ``ingest.jobs.Request``.
+
+    Raises:
+        InputError, UsageError: before any long work.
+    """
+    from circuitgraph.ingest.jobs import Request
+    from circuitgraph.ingest.models import ingest_model
+    from circuitgraph.variants import load_variant
+
+    require_name(name)
+    request = Request(**options)
+    request.kinds_for(prompts)
+    recipe = known_recipe(shelf, name, recipe)
+    loaded = load_variant(model, adapter, name=name, recipe=recipe, granularity=request.granularity)
+    require_same(shelf, loaded.variant)
+    runs = ingest_model(loaded, prompts, request, runs_folder, reporter)
+    del loaded
+    gc.collect()  # the library's models hold themselves in circles
+    return runs
+
+
+def take_table(
+    path: str | os.PathLike[str], name: str, recipe: str, shelf: Shelf, runs_folder: Path
+) -> Run:
+    """Take an activation table as one variant's correlation run."""
+    from circuitgraph.ingest.tables import read_table, table_run
+
+    require_name(name)
+    run = table_run(read_table(path), name, known_recipe(shelf, name, recipe))
+    require_same(shelf, run.variant)
+    runs_folder.mkdir(parents=True, exist_ok=True)
+    return write_run(run, runs_folder)
+
+
+def as_kinds(edges: Sequence[str] | None) -> Any:
+    """Edge kinds as asked for, each once.
+
+    Raises:
+        UsageError: none, or one that is no edge kind.
+    """
+    if edges is None:
+        return None
+    unknown = [edge for edge in edges if edge not in ("correlation", "effect")]
+    if unknown or not edges:
+        raise UsageError(f"--edges {','.join(edges)}: choose correlation, effect or both")
+    return tuple(dict.fromkeys(edges))
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that nothing can be called."""
+    if not name:
+        raise UsageError("--name is empty; every variant needs a name")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError("--name holds half a character (a lone surrogate)") from error
+
+
+def known_recipe(shelf: Shelf, name: str, recipe: str) -> str:
+    """The recipe a name stands for already, or the one given.
+
+    Raises:
+        UsageError: they are not the same.
+    """
+    known = shelf.variants().get(name)
+    if known is None or recipe in ("", known.recipe):
+        return known.recipe if known is not None else recipe
+    raise UsageError(
+        f"the name {shorten(name)} already stands for a variant of recipe "
+        f"{shorten(known.recipe)}; choose another name, or free it: circuitgraph remove NAME"
+    )
+
+
+def require_same(shelf: Shelf, variant: Variant) -> None:
+    """Refuse other weights under a name that is taken.
+
+    Raises:
+        UsageError: says how to free the name.
+    """
+    known = shelf.variants().get(variant.name)
+    if known is not None and known.fingerprint != variant.fingerprint:
+        raise UsageError(
+            f"the name {shorten(variant.name)} already stands for other weights or values; "
+            "choose another name, or free it with: circuitgraph remove NAME"
+        )
