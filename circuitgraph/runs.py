@@ -20,12 +20,14 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save, save_file
 
 from circuitgraph.components import Edge, digest
 from circuitgraph.errors import InputError
 
 FORMAT = 1
+CONFIRMED = "exact.safetensors"
+"""Exact effects of some edges of a screened run, measured when a diff needed them."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,29 @@ def _load_arrays(run: Run) -> dict[str, np.ndarray]:
             f"{file}: the arrays of run {run.id[:12]} cannot be read ({error}); "
             f"remove the folder {run.path} and ingest {run.variant.name!r} again"
         ) from error
+
+
+def read_confirmed(run: Run) -> dict[int, np.ndarray]:
+    """Exact effects [n] of the edges of a screened run that were measured exactly, by column."""
+    file = run.path / CONFIRMED if run.path is not None else None
+    if file is None or not file.is_file():
+        return {}
+    try:
+        arrays = load_file(file)
+        columns = arrays["edges"].tolist()
+        return dict(zip(columns, arrays["effects"].T, strict=True))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); remove it and diff again") from error
+
+
+def write_confirmed(run: Run, effects: Mapping[int, np.ndarray]) -> None:
+    """Keep exact effects beside a screened run's arrays."""
+    if run.path is None:
+        return
+    columns = sorted(effects)
+    values = np.stack([effects[c] for c in columns], 1).astype(np.float32)
+    data = save({"edges": np.array(columns, np.int64), "effects": np.ascontiguousarray(values)})
+    write_atomic(run.path / CONFIRMED, data)
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -38,8 +38,17 @@ def load_runs(store: Store, runs: Iterable[Run]) -> int:
     there = set(store.run_ids())
     missing = [run for run in runs if run.id not in there]
     if missing:
-        store.write_all([run_tables(run, edge_table(run)) for run in missing], replace=False)
+        store.write_all([_graph_of(run) for run in missing], replace=False)
     return len(missing)
+
+
+def reload_runs(store: Store, runs: Iterable[Run]) -> None:
+    """Put runs into a store in place of what is there: a diff has learnt more about them."""
+    store.write_all([_graph_of(run) for run in runs])
+
+
+def _graph_of(run: Run) -> GraphTables:
+    return run_tables(run, edge_table(run, screen=run.kind == "effect"))
 
 
 def push(folder: Path, runs: Sequence[Run], uri: str | None, reporter: Reporter) -> Copied:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from circuitgraph.diff.compare import compare_runs
@@ -28,7 +29,7 @@ from circuitgraph.runs import Run, discard_run, list_runs, write_atomic
 from circuitgraph.selection import Shelf, shorten
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, open_store
-from circuitgraph.transfer import load_runs, pull, push, write_bulk, write_files
+from circuitgraph.transfer import load_runs, pull, push, reload_runs, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
 
@@ -236,9 +237,8 @@ class Workspace:
         else:
             lens, runs_a, runs_b = self._sides(shelf, a, b, lens, scope)
         nulls = [self._null(shelf, pair, lens, scope) for pair in null]
-        diff = compare_runs(
-            runs_a, runs_b, name_a=a, name_b=b, lens=lens, scope=scope, nulls=nulls, **options
-        )
+        sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
+        diff = compare_runs(runs_a, runs_b, **sides, nulls=nulls, exactly=self._exactly, **options)
         self._keep(diff)
         return diff
 
@@ -252,11 +252,16 @@ class Workspace:
         lens = lens or shelf.lens_for([base, *others])
         [base_run], runs, _ = shelf.matched([base], others, lens)
         pairs = [(name, [run]) for name, run in zip(others, runs, strict=True)]
-        return compare_many((base, [base_run]), pairs, lens=lens, **options)
+        return compare_many((base, [base_run]), pairs, lens=lens, exactly=self._exactly, **options)
 
     def explain(self, source: str, target: str, a: str, b: str, **options: Any) -> Explanation:
         """One edge in two variants: per prompt, per scenario, and in words."""
         return explain_edge(self.diff(a, b, **options), source, target)
+
+    def _exactly(self, run: Run, edges: Sequence[int]) -> np.ndarray:
+        from circuitgraph.ingest.exactly import exact_effects_of
+
+        return exact_effects_of(run, edges, self.reporter)
 
     def _sides(
         self, shelf: Shelf, a: str, b: str, lens: str | None, scope: str
@@ -296,6 +301,8 @@ class Workspace:
         write_atomic(self.diff_path(diff).with_suffix(".json"), data)
         self.sync()
         with self.open_store() as store:
+            if "confirmation" in diff.summary:
+                reload_runs(store, (*diff.runs_a, *diff.runs_b))
             store.write_diff(diff_tables(diff))
 
     def diff_path(self, diff: Diff) -> Path:

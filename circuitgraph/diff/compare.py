@@ -10,12 +10,18 @@ import pandas as pd
 
 from circuitgraph.components import digest
 from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings
+from circuitgraph.diff.confirm import (
+    Exactly,
+    confirmation_summary,
+    judge_exactly,
+    screened_weights,
+)
 from circuitgraph.diff.decoys import NullPair, decoy_counts
 from circuitgraph.diff.details import claim_details, typical_block
 from circuitgraph.diff.edge_tests import REASONS
 from circuitgraph.diff.effect import Shares
 from circuitgraph.diff.options import Options
-from circuitgraph.diff.outcome import Outcome, judge, judge_across, table_of
+from circuitgraph.diff.outcome import Outcome, judge_across, table_of
 from circuitgraph.diff.record import VERDICTS, Diff
 from circuitgraph.diff.remarks import remarks_on
 from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
@@ -37,6 +43,7 @@ def compare_runs(
     fdr: str = "bh",
     seed: int = 0,
     nulls: Sequence[NullPair] = (),
+    exactly: Exactly | None = None,
 ) -> Diff:
     """Compare two variants, or two groups of variants, edge by edge.
 
@@ -63,6 +70,9 @@ def compare_runs(
         Of the yardstick.
     nulls : sequence
         Null pairs: (name of A, runs, name of B, runs, drift or None).
+    exactly : callable, optional
+        Measures exact effects of some edges of a run; where effects were screened, claims
+        must hold for these too (see ``diff.confirm``).
 
     Returns
     -------
@@ -76,11 +86,14 @@ def compare_runs(
         Equal activities stand in two scenarios.
     """
     options = Options(lens, scope, alpha, margin, scale, rank, fdr, seed)
-    outcome = judge(a, b, options)
+    outcome, confirmation = judge_exactly(a, b, options, exactly)
     across = judge_across(outcome, options)
     extras = claim_details(outcome)
-    decoys = decoy_counts(nulls, options, outcome.margin)
+    decoys = decoy_counts(nulls, options, outcome.margin, exactly)
     summary = _summary(outcome, options, extras, decoys)
+    if confirmation is not None:
+        extras = extras.assign(**screened_weights(confirmation, extras.index))
+        summary["confirmation"] = confirmation_summary(confirmation)
     summary["remarks"] = remarks_on(outcome, options, summary, across)
     summary["remarks"] += behaviour_warnings(a, b)
     return Diff(
@@ -103,6 +116,7 @@ def compare_runs(
         across=None if across is None else table_of(across, options, across.matched.n),
         summary=summary,
         created=now(),
+        confirmed=() if confirmation is None else confirmation.names,
     )
 
 

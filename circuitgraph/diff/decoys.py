@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from circuitgraph.diff.confirm import Exactly, judge_exactly
 from circuitgraph.diff.options import Options
-from circuitgraph.diff.outcome import judge
 from circuitgraph.runs import Run
 
 NullPair = tuple[str, Sequence[Run], str, Sequence[Run], Mapping[str, float] | None]
 
 
 def decoy_counts(
-    nulls: Sequence[NullPair], options: Options, margin: float
+    nulls: Sequence[NullPair], options: Options, margin: float, exactly: Exactly | None = None
 ) -> list[dict[str, Any]]:
     """How many claims the same test with the same margin makes on each null pair.
 
@@ -27,6 +27,8 @@ def decoy_counts(
         (name of A, runs of A, name of B, runs of B, drift or None) of each pair.
     options, margin
         Those of the diff.
+    exactly
+        Measures exact effects, where the runs' are estimates.
 
     Returns
     -------
@@ -35,7 +37,8 @@ def decoy_counts(
     """
     rows = []
     for name_a, runs_a, name_b, runs_b, drift in nulls:
-        outcome = judge(runs_a, runs_b, replace(options, margin=margin))
+        choices = replace(options, margin=margin)
+        outcome, _ = judge_exactly(runs_a, runs_b, choices, exactly, strongest=0)
         enough = outcome.evidence != "insufficient"
         rows.append(
             {

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.diff.compare import compare_runs
+from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.effect import Shares
 from circuitgraph.diff.match import Matched, match_runs
 from circuitgraph.diff.record import Diff
@@ -80,7 +81,7 @@ def explain_edge(diff: Diff, source: str, target: str) -> Explanation:
         rows = _rows_of(diff.table, source, target)
     if rows.empty:
         raise UsageError(_unknown(diff, source, target))
-    matched = match_runs(diff.runs_a, diff.runs_b, diff.lens)
+    matched = match_runs(*as_compared(diff), diff.lens)
     look = _correlation_prompts if diff.lens == "correlation" else _effect_prompts
     per_prompt = look(diff, matched, rows)
     per_scenario = _per_scenario(per_prompt, diff.lens)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from circuitgraph.components import Edge
 from circuitgraph.errors import UsageError
 from circuitgraph.runs import Run
 
@@ -52,11 +53,13 @@ class Diff:
             ``cancellation`` (|mean|/rms of the change over prompts: 1 when every prompt
             changes alike, near 0 when they cancel), ``stability`` (the change left
             when the worst wording is left out, as a share; NaN without wordings),
+            ``screen_a, screen_b`` (what a screen said of edges measured exactly since),
             ``block`` (claims whose changes go together over prompts share a number),
             and one column ``mean: SCENARIO`` a scenario.
         across: the across-scenario table (correlations, 20 scenarios or more) or None.
         summary: plain JSON types; counts, evidence, yardstick, decoys, behaviour, remarks.
         created: ISO time.
+        confirmed: edges of screened runs whose numbers here are exact on both sides.
     """
 
     id: str
@@ -78,6 +81,7 @@ class Diff:
     across: pd.DataFrame | None
     summary: dict[str, Any]
     created: str
+    confirmed: tuple[Edge, ...] = ()
 
     @property
     def claims(self) -> pd.DataFrame:

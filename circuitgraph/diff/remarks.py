@@ -20,6 +20,7 @@ def remarks_on(
         *_evidence(outcome, options),
         *_method(outcome, options),
         *_edges(outcome),
+        *_confirmed(summary),
         *_confidence(options, summary),
         *_across(outcome, across),
     ]
@@ -79,6 +80,15 @@ def _edges(outcome: Outcome) -> Iterator[str]:
         yield (
             f"{coarse} edges touch a component that takes too few values to correlate and "
             "are not tested"
+        )
+
+
+def _confirmed(summary: dict[str, Any]) -> Iterator[str]:
+    found = summary.get("confirmation")
+    if found:
+        yield (
+            f"effects were screened ({found['estimator']}); exact effects of {found['edges']} "
+            f"edges confirm {found['confirmed']} of its {found['claims']} claims"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from circuitgraph.errors import CircuitGraphError, InputError
-from circuitgraph.runs import Run, RunPrompt, Variant
+from circuitgraph.runs import Run, Variant
 from circuitgraph.tokens import Encoded, encode
 from circuitgraph.variants import load_variant
 
@@ -45,14 +45,25 @@ def drift(a: Run, b: Run) -> dict[str, float] | None:
         return None
     if _shapes(model_a) != _shapes(model_b):
         return None
-    prompts = _encoded(a.prompts, tokenizer, a.method.template == "chat")
+    prompts = reencoded(a, tokenizer)
     return {"weights": weight_change(model_a, model_b), "kl": mean_kl(model_a, model_b, prompts)}
 
 
-def _encoded(prompts: Sequence[RunPrompt], tokenizer: Any, chat: bool) -> tuple[Encoded, ...]:
+def reencoded(run: Run, tokenizer: Any) -> tuple[Encoded, ...]:
+    """The prompts of a run as token ids once more, in its order."""
     from circuitgraph.prompts import Prompt, PromptSet
 
-    texts = tuple(Prompt(p.prompt or "", p.scenario) for p in prompts)
+    texts = tuple(
+        Prompt(
+            prompt=p.prompt or "",
+            scenario=p.scenario,
+            corrupt=p.corrupt,
+            answer=p.answer,
+            wrong_answer=p.wrong_answer,
+        )
+        for p in run.prompts
+    )
+    chat = run.method.template == "chat"
     return encode(PromptSet(texts, "the run's prompts"), tokenizer, chat_template=chat).prompts
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.components import in_order
-from circuitgraph.runs import Run
+from circuitgraph.runs import Run, read_confirmed
 from circuitgraph.stats import aligned, triangle
 from circuitgraph.stats.columns import coded, constant, texts
 from circuitgraph.stats.correlations import (
@@ -38,7 +38,9 @@ COLUMNS = (
 )
 
 
-def edge_table(run: Run, directions: np.ndarray | None = None) -> pd.DataFrame:
+def edge_table(
+    run: Run, directions: np.ndarray | None = None, *, screen: bool = False
+) -> pd.DataFrame:
     """Every edge of one run with its weight, interval and test against 0.
 
     Parameters
@@ -48,6 +50,8 @@ def edge_table(run: Run, directions: np.ndarray | None = None) -> pd.DataFrame:
     directions : float [n], optional
         Sign of every prompt, for effects; by default the prompts' own or the run's
         totals decide (:func:`circuitgraph.stats.aligned.directions`).
+    screen : bool
+        Add the column ``screen``: the estimate of edges that were measured exactly since.
 
     Returns
     -------
@@ -58,8 +62,25 @@ def edge_table(run: Run, directions: np.ndarray | None = None) -> pd.DataFrame:
         units: ``weight`` is aligned with equal weight on every scenario, ``pooled``
         aligned with equal weight on every prompt, ``raw`` the plain mean. ``low`` and
         ``high`` bound ``weight`` at 95%; ``p`` tests weight = 0. NaN where undefined.
+        Of a screened run, edges that a diff has measured exactly show the exact numbers,
+        and ``estimator`` says so.
     """
-    return _correlations(run) if run.kind == "correlation" else _effects(run, directions)
+    if run.kind == "correlation":
+        return _correlations(run)
+    known = read_confirmed(run)
+    table = _effects(run, run.effects, directions)
+    if not known:
+        return table.assign(screen=np.nan) if screen else table
+    edges = sorted(known)
+    effects = run.effects.copy()
+    effects[:, edges] = np.stack([known[edge] for edge in edges], 1)
+    exact = _effects(run, effects, directions)
+    estimator = np.full(len(exact), run.method.estimator, dtype=object)
+    estimator[edges] = "exact"
+    exact["estimator"] = pd.Categorical(estimator)
+    estimate = np.full(len(exact), np.nan)
+    estimate[edges] = table["weight"].to_numpy()[edges]
+    return exact.assign(screen=estimate) if screen else exact
 
 
 def _correlations(run: Run) -> pd.DataFrame:
@@ -85,14 +106,14 @@ def _correlations(run: Run) -> pd.DataFrame:
     return _table(run, source, target, "", numbers | {"p": p}, len(activity))
 
 
-def _effects(run: Run, directions: np.ndarray | None) -> pd.DataFrame:
+def _effects(run: Run, found: np.ndarray, directions: np.ndarray | None) -> pd.DataFrame:
     signs = aligned.directions([run])[0] if directions is None else directions
     scenarios = recode(run.scenarios)
     df = run.n - run.n_scenarios
     size = len(run.edges)
     weight, pooled, raw, variance = (np.empty(size) for _ in range(4))
     for part in chunks(size):
-        effects = np.asarray(run.effects[:, part], np.float64)
+        effects = np.asarray(found[:, part], np.float64)
         signed = effects * signs[:, None]
         weight[part], pooled[part] = balanced_mean(signed, scenarios), signed.mean(0)
         raw[part], variance[part] = effects.mean(0), balanced_variance(signed, scenarios)

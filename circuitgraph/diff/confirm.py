@@ -1,0 +1,172 @@
+"""Screen, then confirm: what a cheap estimator claims must hold for the exact effects too.
+
+A screened diff tests one estimator over all edges on both sides. Its claims, and the
+strongest edges of both sides, are then measured exactly on both sides and the same test
+is made again with those numbers in their place. What is claimed both times is a claim.
+No edge is ever exact on one side and estimated on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.components import Edge
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.outcome import Outcome, judge
+from circuitgraph.diff.record import Diff
+from circuitgraph.diff.verdicts import NOT_DETECTED, Decided
+from circuitgraph.runs import Run, read_confirmed
+
+STRONGEST = 20
+"""Edges of each side that are measured exactly beside the claims."""
+
+Exactly = Callable[[Run, Sequence[int]], np.ndarray]
+"""Exact effects [n × k] of some edges of a run, given by their columns, ascending."""
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What became of a screen's claims.
+
+    Attributes:
+        screen: the screen's own outcome.
+        edges: columns measured exactly, ascending.
+        confirmed: claims of the screen that the exact effects confirm.
+    """
+
+    screen: Outcome
+    edges: np.ndarray
+    confirmed: np.ndarray
+
+    @property
+    def names(self) -> tuple[Edge, ...]:
+        """The edges measured exactly."""
+        return tuple(self.screen.matched.edges[i] for i in self.edges)
+
+    @property
+    def refused(self) -> np.ndarray:
+        """Claims of the screen that exact effects do not confirm."""
+        return np.setdiff1d(self.screen.decided.claims, self.confirmed)
+
+
+def is_screened(runs: Sequence[Run]) -> bool:
+    """Whether effects of these runs are estimates."""
+    return runs[0].kind == "effect" and runs[0].method.estimator != "exact"
+
+
+def judge_exactly(
+    a: Sequence[Run],
+    b: Sequence[Run],
+    options: Options,
+    exactly: Exactly | None,
+    strongest: int = STRONGEST,
+) -> tuple[Outcome, Confirmation | None]:
+    """Judge two sides; where their effects are estimates, confirm the claims."""
+    outcome = judge(a, b, options)
+    if exactly is None or not is_screened(a):
+        return outcome, None
+    return confirm(outcome, options, exactly, strongest)
+
+
+def confirm(
+    outcome: Outcome, options: Options, exactly: Exactly, strongest: int = STRONGEST
+) -> tuple[Outcome, Confirmation]:
+    """The outcome of a screen with exact effects where it matters.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of screened runs.
+    exactly
+        Measures exact effects.
+    strongest : int
+        How many of each side's strongest edges to measure beside the claims.
+    """
+    edges = np.union1d(outcome.decided.claims, _strongest(outcome, strongest))
+    if not len(edges) or outcome.evidence == "insufficient":
+        return outcome, Confirmation(outcome, edges[:0], edges[:0])
+    matched = outcome.matched
+    a, b = (
+        [_with_exact(run, matched.edges, edges, exactly) for run in side]
+        for side in (matched.runs_a, matched.runs_b)
+    )
+    second = judge(a, b, replace(options, margin=outcome.margin))
+    both = np.intersect1d(outcome.decided.claims, second.decided.claims)
+    final = replace(
+        second,
+        matched=replace(second.matched, runs_a=matched.runs_a, runs_b=matched.runs_b),
+        decided=_only(second.decided, both),
+    )
+    return final, Confirmation(outcome, edges, both)
+
+
+def _strongest(outcome: Outcome, count: int) -> np.ndarray:
+    found = [np.empty(0, int)]
+    for weights in (outcome.tests.weight_a, outcome.tests.weight_b):
+        size = np.where(outcome.tests.reason == 0, np.abs(weights), -1.0)
+        best = np.argsort(-size, kind="stable")[:count]
+        found.append(best[size[best] > 0])
+    return np.unique(np.concatenate(found))
+
+
+def _with_exact(run: Run, order: Sequence, edges: np.ndarray, exactly: Exactly) -> Run:
+    """The run with exact effects in some columns; ``edges`` counts in the order compared."""
+    column = {edge: i for i, edge in enumerate(run.edges)}
+    here = sorted(column[order[i]] for i in edges if order[i] in column)
+    return with_columns(run, here, exactly(run, here))
+
+
+def with_columns(run: Run, columns: Sequence[int], values: np.ndarray) -> Run:
+    """The run with other effects [n × k] in some columns, in memory only."""
+    effects = run.effects.copy()
+    effects[:, columns] = values
+    return replace(run, path=None, _arrays={**run.arrays, "effects": effects})
+
+
+def as_compared(diff: Diff) -> tuple[list[Run], list[Run]]:
+    """The runs of both sides with the numbers a diff rests on, exact ones where it has them."""
+    a, b = (
+        [_confirmed(run, diff.confirmed) for run in side] for side in (diff.runs_a, diff.runs_b)
+    )
+    return a, b
+
+
+def _confirmed(run: Run, edges: Sequence[Edge]) -> Run:
+    known = read_confirmed(run)
+    wanted = set(edges)
+    columns = [i for i, edge in enumerate(run.edges) if edge in wanted and i in known]
+    if not columns:
+        return run
+    return with_columns(run, columns, np.stack([known[i] for i in columns], 1))
+
+
+def _only(decided: Decided, claims: np.ndarray) -> Decided:
+    kept = np.isin(decided.claims, claims)
+    verdict = decided.verdict.copy()
+    verdict[decided.claims[~kept]] = NOT_DETECTED
+    low_a, high_a, low_b, high_b = (end[kept] for end in decided.own)
+    return replace(decided, verdict=verdict, own=(low_a, high_a, low_b, high_b))
+
+
+def screened_weights(confirmation: Confirmation, rows: pd.Index) -> dict[str, np.ndarray]:
+    """What the screen said of the claims: columns ``screen_a`` and ``screen_b``."""
+    tests, chosen = confirmation.screen.tests, rows.to_numpy(dtype=int)
+    return {"screen_a": tests.weight_a[chosen], "screen_b": tests.weight_b[chosen]}
+
+
+def confirmation_summary(confirmation: Confirmation) -> dict[str, Any]:
+    """Plain JSON types: estimator, edges measured exactly, claims before and after, refused."""
+    screen = confirmation.screen
+    names = [column.take(confirmation.refused) for column in screen.tests.names]
+    return {
+        "estimator": screen.matched.runs_a[0].method.estimator,
+        "edges": len(confirmation.edges),
+        "claims": len(screen.decided.claims),
+        "confirmed": len(confirmation.confirmed),
+        "refused": [list(map(str, row)) for row in zip(*names, strict=True)],
+    }

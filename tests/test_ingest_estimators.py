@@ -1,0 +1,134 @@
+"""``auto``, screens, devices and number types, as an ingest sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from models import make_model
+from scipy.stats import spearmanr
+from test_diff_confirm import PROMPTS
+
+from circuitgraph import UsageError, Workspace
+from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.model import moved
+from circuitgraph.ingest import estimate, jobs
+from circuitgraph.ingest.device import apart_from_double
+from circuitgraph.ingest.jobs import Request, plan
+from circuitgraph.ingest.screen import ARRAY, quality, sample_of
+from circuitgraph.progress import Reporter
+from circuitgraph.variants import load_variant
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_model("llama", tmp_path_factory.mktemp("model") / "base")
+
+
+def ingest(base, folder, **options):
+    workspace = Workspace(folder, reporter=options.pop("reporter", Reporter()))
+    [run] = workspace.ingest(
+        base, name="m", prompts=PROMPTS, edges=["effect"], load=False, **options
+    )
+    return run
+
+
+def test_auto_is_exact_where_that_is_affordable(base, tmp_path):
+    auto, exact = (ingest(base, tmp_path / name, estimator=name) for name in ("auto", "exact"))
+    assert auto.id == exact.id
+    assert auto.method.estimator == "exact"
+    assert ARRAY not in auto.arrays
+
+
+def test_auto_screens_what_is_not_and_says_how_well(base, tmp_path, monkeypatch, capsys):
+    exact = ingest(base, tmp_path / "exact", estimator="exact")
+    monkeypatch.setattr(jobs, "AFFORDABLE", 1.0)
+    run = ingest(base, tmp_path / "auto", reporter=Reporter(quiet=False))
+    assert run.method.estimator == "receiver-exact"
+    found = run.self_check["screen"]
+    assert found["edges"] == sample_of(118)
+    assert np.allclose(run.arrays[ARRAY], exact.effects[:, found["edges"]], atol=1e-5)
+    means = (np.abs(a).mean(0) for a in (run.effects[:, found["edges"]], run.arrays[ARRAY]))
+    assert found["rank"] == pytest.approx(spearmanr(*means).statistic)
+    assert 0.9 < found["rank"] <= 1
+    assert "edges measured exactly it ranks with Spearman" in capsys.readouterr().err
+
+
+def test_how_well_a_screen_ranks_and_scales_by_hand():
+    exact = np.array([[1.0, -2.0, 3.0], [1.0, -2.0, 3.0]])
+    screen = np.array([[9.0, 2.0, -4.0, 6.0], [9.0, 2.0, -4.0, 6.0]])
+    found = quality({"effects": screen, ARRAY: exact}, [1, 2, 3])
+    assert found == {"edges": [1, 2, 3], "rank": pytest.approx(1.0), "scale": pytest.approx(2.0)}
+    nothing = quality({"effects": screen, ARRAY: 0 * exact}, [1, 2, 3])
+    assert (nothing["rank"], nothing["scale"]) == (None, None)
+
+
+@pytest.mark.parametrize("estimator", ["receiver-exact", "eap", "eap-ig"])
+def test_estimators_are_runs_of_their_own(base, tmp_path, estimator):
+    runs = [
+        ingest(base, tmp_path / str(size), estimator=estimator, batch_size=size)
+        for size in (1, 3, 16)
+    ]
+    assert len({run.id for run in runs}) == 1
+    assert runs[0].id != ingest(base, tmp_path / "exact", estimator="exact").id
+    assert runs[0].method.steps == (5 if estimator == "eap-ig" else 0)
+    scale = np.abs(runs[0].effects).max()
+    for run in runs[1:]:
+        assert np.abs(run.effects - runs[0].effects).max() <= 1e-5 * scale
+
+
+def test_steps_are_a_key_of_eap_ig_alone(base, tmp_path):
+    few, many = (
+        ingest(base, tmp_path / str(steps), estimator="eap-ig", steps=steps) for steps in (2, 9)
+    )
+    assert few.id != many.id
+    one, other = (ingest(base, tmp_path / f"e{s}", estimator="eap", steps=s) for s in (2, 9))
+    assert one.id == other.id
+
+
+def test_the_affordable_counts_operations_and_no_time(base):
+    loaded = load_variant(base, name="m")
+    [job] = plan(loaded, PROMPTS, Request(kinds=("effect",)))
+    assert not job.screened
+    assert estimate.AFFORDABLE == 2e14
+
+
+def test_effects_in_bfloat16_are_refused_with_the_reason(base, tmp_path):
+    with pytest.raises(UsageError, match="bfloat16: most effects are smaller than its rounding"):
+        ingest(base, tmp_path, dtype="bfloat16")
+
+
+def test_activities_in_bfloat16_are_a_run_of_their_own(base, tmp_path):
+    kinds = {"name": "m", "prompts": PROMPTS, "edges": ["correlation"], "load": False}
+    [single] = Workspace(tmp_path / "a").ingest(base, **kinds)
+    [half] = Workspace(tmp_path / "b").ingest(base, dtype="bfloat16", **kinds)
+    assert (single.method.dtype, half.method.dtype) == ("float32", "bfloat16")
+    assert single.id != half.id
+    apart = np.abs(single.activity - half.activity) / single.activity
+    assert 1e-4 < apart.max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "cuda:99"}, "cuda:99: not on this machine; there is cpu"),
+        ({"device": "tpu"}, "tpu: not on this machine"),
+        ({"tf32": True}, "--tf32 is a way of CUDA devices"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_before_anything_is_run(
+    base, tmp_path, options, message
+):
+    with pytest.raises(UsageError, match=message):
+        ingest(base, tmp_path, **options)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_sample_of_effects_is_held_against_float64(base):
+    loaded = load_variant(base, name="m")
+    [job] = plan(loaded, PROMPTS, Request(kinds=("effect",)))
+    model = from_hf(loaded.merged())
+    assert apart_from_double(model, job, 118) < 1e-4
+    coarse = moved(moved(model, "cpu", torch.bfloat16), "cpu", torch.float32)
+    assert apart_from_double(coarse, job, 118) < 1e-4  # the model itself is the reference
+    assert apart_from_double(moved(model, "cpu", torch.bfloat16), job, 118) > 1e-3
