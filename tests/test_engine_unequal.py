@@ -41,8 +41,14 @@ AT_THE_START = Encoded(  # 6 7 20 became 62; the beginning of sequence stays
     None,
     (0, -1, -1, 1, 2, 3, 4, 5, 6),
 )
+GAP = Encoded(  # not what marks would align: the engine takes any partners that rise
+    (1, 13, 14, 15, 16, 17), (1, 18, 19, 16, 17), (8,), (19,), None, (0, 1, -1, 2, 3, 4)
+)
+REPEATED = Encoded(  # the same tokens at other positions
+    (1, 4, 5, 5, 5, 6), (1, 4, 5, 5, 6), (8,), (19,), None, (0, 1, -1, 2, 3, 4)
+)
 EQUAL = Encoded((1, 20, 21, 22, 23), (1, 20, 21, 22, 24), (17, 12), (17, 13), None)
-PROMPTS = (SHORTER, LONGER, AT_THE_END, AT_THE_START, EQUAL)
+PROMPTS = (SHORTER, LONGER, AT_THE_END, AT_THE_START, GAP, REPEATED, EQUAL)
 INPUTS = ("joint", "split")
 CASES = [
     *((family, "head", inputs) for family in ("gpt2", "llama", "gemma2") for inputs in INPUTS),
@@ -207,7 +213,15 @@ def test_only_positions_with_a_partner_are_patched(hf):
     found = [set() for _ in PROMPTS]
     for row, owner in enumerate(patch.batch.owner.tolist()):
         found[owner] |= set(patch.batch.positions[row][moved[row]].tolist())
-    assert found == [{3, 4, 5}, {3, 4, 5, 6, 7}, {2}, {3, 4, 5, 6, 7, 8}, {4}]
+    assert found == [
+        {3, 4, 5},
+        {3, 4, 5, 6, 7},
+        {2},
+        {3, 4, 5, 6, 7, 8},
+        {1, 3, 4, 5},
+        {3, 4, 5},
+        {4},
+    ]
 
 
 def test_a_pair_of_unequal_lengths_that_nothing_aligns_is_refused():
@@ -231,5 +245,5 @@ def test_ablations_look_at_no_corrupt_prompt_of_any_length(hf, ablation):
 
 
 def test_the_window_reaches_from_the_first_patched_position_to_the_end():
-    assert [window(p, "corrupt") for p in PROMPTS] == [3, 5, 3, 7, 2]
-    assert [window(p, "mean") for p in PROMPTS] == [6, 8, 5, 10, 6]
+    assert [window(p, "corrupt") for p in PROMPTS] == [3, 5, 3, 7, 5, 3, 2]
+    assert [window(p, "mean") for p in PROMPTS] == [6, 8, 5, 10, 6, 6, 6]
