@@ -110,6 +110,8 @@ class RunPrompt:
     wrong_answer: str | None = None
     direction: int | None = None
     template: str | None = None
+    span: str | None = None
+    corrupt_span: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from circuitgraph.errors import InputError
@@ -19,6 +20,9 @@ class Encoded:
         corrupt: the corrupt prompt likewise, or None.
         answer, wrong_answer: encoded alone, as written; empty where there are none.
         source: the prompt as read, with its line.
+        partners: for every position of ``prompt`` the position of ``corrupt`` that it is
+            patched from, −1 where there is none (see ``align``); None where lengths are
+            equal, or nothing is marked: every position is patched from itself.
     """
 
     prompt: tuple[int, ...]
@@ -26,6 +30,17 @@ class Encoded:
     answer: tuple[int, ...]
     wrong_answer: tuple[int, ...]
     source: Prompt
+    partners: tuple[int, ...] | None = None
+
+    @property
+    def first_change(self) -> int | None:
+        """First position that patching can change: all before it is one text, in one place."""
+        corrupt = self.corrupt or ()
+        if self.partners is None:
+            pairs = enumerate(zip(self.prompt, corrupt, strict=False))
+            return next((i for i, (a, b) in pairs if a != b), None)
+        pairs = enumerate(zip(self.prompt, self.partners, strict=True))
+        return next((i for i, (a, j) in pairs if j >= 0 and (j != i or a != corrupt[j])), None)
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,8 @@ class _Encoder:
         if self.max_positions is not None and longest > self.max_positions:
             limit = f"{longest} tokens; the model can take {self.max_positions}"
             raise self._error(prompt, limit)
-        return Encoded(clean, corrupt, answer, wrong, prompt)
+        partners = None if corrupt is None else self._partners(prompt, clean, corrupt)
+        return Encoded(clean, corrupt, answer, wrong, prompt, partners)
 
     def bos(self, encoded: Sequence[Encoded]) -> str:
         if self.tokenizer.bos_token_id is None:
@@ -104,11 +120,22 @@ class _Encoder:
         return "present" if all(starts) else "added"
 
     def _prompt(self, text: str, prompt: Prompt, column: str) -> tuple[int, ...]:
-        ids = self._checked(self._text(text), prompt, column)
+        return self._begun(self._checked(self._text(text), prompt, column))
+
+    def _begun(self, ids: list[int]) -> tuple[int, ...]:
         bos = self.tokenizer.bos_token_id
-        if bos is not None and ids[0] != bos:
-            ids = [bos, *ids]
-        return tuple(ids)
+        return tuple(ids) if bos is None or ids[:1] == [bos] else (bos, *ids)
+
+    def _partners(
+        self, prompt: Prompt, clean: tuple[int, ...], corrupt: tuple[int, ...]
+    ) -> tuple[int, ...] | None:
+        if prompt.span is None or len(clean) == len(corrupt):
+            return None
+        before = prompt.prompt[: prompt.prompt.index(prompt.span)]
+        partners = align(clean, corrupt, self._begun(self._ids(self._text(before))))
+        if partners[-1] < 0:
+            raise self._error(prompt, "the marked words have no tokens; mark one more word")
+        return partners
 
     def _answer(self, text: str | None, prompt: Prompt, column: str) -> tuple[int, ...]:
         return () if text is None else tuple(self._checked(text, prompt, column))
@@ -145,8 +172,37 @@ class _Encoder:
         return InputError(f"{self.source}, line {prompt.line}: {what}")
 
 
+def align(clean: Sequence[int], corrupt: Sequence[int], before: Sequence[int]) -> tuple[int, ...]:
+    """The corrupt position that each clean position is patched from, −1 where there is none.
+
+    Tokens before the differing words stand at their own positions, all others are counted
+    from the end: a model reads from the left, so the last tokens of a name of several are
+    those that know it. The longer side's surplus, at the front of its differing words, has
+    no partner.
+
+    Args:
+        clean, corrupt: token ids of the two texts.
+        before: of what stands before the differing words, encoded alone. Where its last
+            token merges with the first word that differs, that token counts as different.
+    """
+    same = takewhile(lambda ids: len(set(ids)) == 1, zip(clean, corrupt, before, strict=False))
+    kept = sum(1 for _ in same)
+    paired = min(len(clean), len(corrupt)) - kept
+    alone, shift = len(clean) - paired, len(corrupt) - len(clean)
+    return (*range(kept), *[-1] * (alone - kept), *(i + shift for i in range(alone, len(clean))))
+
+
 def unequal_pairs(encoded: Sequence[Encoded]) -> list[Encoded]:
-    """Prompts whose corrupt twin has another number of tokens."""
+    """Prompts whose corrupt twin has another number of tokens, with nothing to align them by."""
+    return [e for e in _uneven(encoded) if e.partners is None]
+
+
+def aligned_pairs(encoded: Sequence[Encoded]) -> list[Encoded]:
+    """Prompts whose corrupt twin has another number of tokens and is aligned by marks."""
+    return [e for e in _uneven(encoded) if e.partners is not None]
+
+
+def _uneven(encoded: Sequence[Encoded]) -> list[Encoded]:
     return [e for e in encoded if e.corrupt is not None and len(e.corrupt) != len(e.prompt)]
 
 
@@ -154,7 +210,7 @@ def require_equal_pairs(encoded: Sequence[Encoded], source: str) -> None:
     """Refuse pairs that cannot be patched position by position.
 
     Raises:
-        InputError: names the lines and both exits.
+        InputError: names the lines and every exit.
     """
     uneven = unequal_pairs(encoded)
     if not uneven:
@@ -165,5 +221,6 @@ def require_equal_pairs(encoded: Sequence[Encoded], source: str) -> None:
     more = f" and {len(uneven) - 5} more" if len(uneven) > 5 else ""
     raise InputError(
         f"{source}: prompt and corrupt differ in length at line {shown}{more}; pad the wording "
-        "until both have as many tokens, or use --ablation mean, which needs no corrupt prompt"
+        "until both have as many tokens, mark the differing words (columns span and corrupt_span), "
+        "or use --ablation mean, which needs no corrupt prompt"
     )

@@ -3,7 +3,8 @@
 Answers are teacher-forced, and the log-probabilities of their tokens summed. Both first
 tokens are judged after the prompt itself; an answer of several tokens is a row, and a
 prompt whose two answers are one token each is one row. Only the prompt's positions are
-ever patched; rows are padded on the right.
+ever patched; rows are padded on the right. A corrupt row may have another length than
+its clean row: each position is then patched from its partner (``tokens.align``).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Batch:
     """R rows for n prompts.
 
     Attributes:
-        clean, corrupt: token ids [R, T]; equal where there is no corrupt prompt.
+        clean, corrupt: token ids [R, T] and [R, T']; equal where there is no corrupt prompt
+            or everything is patched.
         prompt_end: number of prompt tokens [R].
         start: first position that patching can change [R].
         read: positions whose next token is judged [R, K]; repeated where a row has fewer.
@@ -30,6 +32,8 @@ class Batch:
             answer, 0 padding.
         owner: index of each row's prompt [R].
         n: number of prompts.
+        partners: corrupt position that each clean position is patched from, −1 for none [R, T].
+        corrupt_read: the same positions as ``read`` in the corrupt rows [R, K].
     """
 
     clean: Tensor
@@ -41,6 +45,8 @@ class Batch:
     signs: Tensor
     owner: Tensor
     n: int
+    partners: Tensor
+    corrupt_read: Tensor
 
     @property
     def width(self) -> int:
@@ -59,47 +65,65 @@ class Batch:
         return self.positions.clamp_max(self.clean.shape[1] - 1)
 
     @property
+    def corrupt_index(self) -> Tensor:
+        """Partners of the window positions, any position where there is none [R, W]."""
+        return gather(self.partners, self.index).clamp_min(0)
+
+    @property
     def patched(self) -> Tensor:
-        """1 where a window position belongs to the prompt, else 0: [R, W, 1]."""
-        return (self.positions < self.prompt_end[:, None]).float()[..., None]
+        """1 where a window position is the prompt's and has a partner, else 0: [R, W, 1]."""
+        inside = self.positions < self.prompt_end[:, None]
+        return (inside & (gather(self.partners, self.index) >= 0)).float()[..., None]
 
 
 @dataclass(frozen=True)
 class _Row:
     clean: tuple[int, ...]
     corrupt: tuple[int, ...]
-    prompt_end: int
+    partners: tuple[int, ...]
+    start: int
     judged: tuple[tuple[tuple[int, int], ...], ...]
     owner: int
+
+    @property
+    def prompt_end(self) -> int:
+        return len(self.partners)
 
 
 def make_batch(prompts: Sequence[Encoded], *, whole: bool = False) -> Batch:
     """Rows for encoded prompts with answers.
 
     Args:
-        prompts: all with answers; with corrupt prompts of the same length unless ``whole``.
-        whole: patch every prompt position (mean and zero ablation), whatever differs.
+        prompts: all with answers; with corrupt prompts of the same length, or aligned,
+            unless ``whole``.
+        whole: patch every prompt position (mean and zero ablation), whatever differs;
+            corrupt prompts are not looked at.
     """
-    rows = [row for i, prompt in enumerate(prompts) for row in _rows(prompt, i)]
+    rows = [row for i, prompt in enumerate(prompts) for row in _rows(prompt, i, whole)]
     length = max(len(row.clean) for row in rows)
+    corrupt_length = max(len(row.corrupt) for row in rows)
     judged = max(len(row.judged) for row in rows)
-    start = [0 if whole else _first_difference(row) for row in rows]
     pairs = [[_pad(group) for group in _extend(row.judged, judged)] for row in rows]
+    read = torch.tensor([_read(row, judged) for row in rows])
+    shift = torch.tensor([[len(row.corrupt) - len(row.clean)] for row in rows])
     return Batch(
         clean=torch.tensor([_fill(row.clean, length) for row in rows]),
-        corrupt=torch.tensor([_fill(row.corrupt, length) for row in rows]),
+        corrupt=torch.tensor([_fill(row.corrupt, corrupt_length) for row in rows]),
         prompt_end=torch.tensor([row.prompt_end for row in rows]),
-        start=torch.tensor(start),
-        read=torch.tensor([_read(row, judged) for row in rows]),
+        start=torch.tensor([row.start for row in rows]),
+        read=read,
         targets=torch.tensor([[[t for t, _ in group] for group in row] for row in pairs]),
         signs=torch.tensor([[[float(s) for _, s in group] for group in row] for row in pairs]),
         owner=torch.tensor([row.owner for row in rows]),
         n=len(prompts),
+        partners=torch.tensor([_alone(row.partners, length) for row in rows]),
+        corrupt_read=read + shift,
     )
 
 
-def _rows(prompt: Encoded, owner: int) -> list[_Row]:
-    corrupt = prompt.corrupt if prompt.corrupt is not None else prompt.prompt
+def _rows(prompt: Encoded, owner: int, whole: bool) -> list[_Row]:
+    corrupt = prompt.prompt if whole or prompt.corrupt is None else prompt.corrupt
+    partners, start = _aligned(prompt, corrupt, whole)
     first = ((prompt.answer[0], 1), (prompt.wrong_answer[0], -1))
     signed = ((prompt.answer, 1), (prompt.wrong_answer, -1))
     longer = [(answer, sign) for answer, sign in signed if len(answer) > 1]
@@ -107,13 +131,25 @@ def _rows(prompt: Encoded, owner: int) -> list[_Row]:
     for answer, sign in longer or [(prompt.answer, 1)]:
         judged = (() if rows else first, *(((token, sign),) for token in answer[1:]))
         shown = answer[:-1]
-        rows.append(_Row(prompt.prompt + shown, corrupt + shown, len(prompt.prompt), judged, owner))
+        rows.append(_Row(prompt.prompt + shown, corrupt + shown, partners, start, judged, owner))
     return rows
 
 
-def _first_difference(row: _Row) -> int:
-    differs = (i for i, (a, b) in enumerate(zip(row.clean, row.corrupt, strict=True)) if a != b)
-    return next(differs, row.prompt_end - 1)
+def _aligned(prompt: Encoded, corrupt: tuple[int, ...], whole: bool) -> tuple[tuple[int, ...], int]:
+    """Partners of the prompt's positions, and the first that patching can change."""
+    itself = tuple(range(len(prompt.prompt)))
+    if whole:
+        return itself, 0
+    start = itself[-1] if prompt.first_change is None else prompt.first_change
+    if prompt.partners is not None:
+        return prompt.partners, start
+    if len(corrupt) != len(itself):
+        raise ValueError("a pair of unequal lengths, and nothing says what to align")
+    return itself, start
+
+
+def _alone(partners: tuple[int, ...], length: int) -> list[int]:
+    return [*partners, *[-1] * (length - len(partners))]
 
 
 def _fill(tokens: tuple[int, ...], length: int) -> list[int]:

@@ -36,7 +36,7 @@ class Patch:
         base: clean decision [n].
         total: decision of the run with every sender patched for every reader [n].
         moved: 1 where a sender says something else to a prompt, else 0 [S, n].
-        start: the patched run's embedding at all positions [R, T, d].
+        start: the patched run's embedding at all clean positions [R, T, d].
         prefix: number of clean positions in front of the windows.
         chunk_rows: positions recomputed at once.
     """
@@ -109,8 +109,8 @@ def make_patch(
     senders = contributions(model, clean, batch.index, granularity)
     if ablated is None:
         corrupt = forward(model, batch.corrupt)
-        deltas = contributions(model, corrupt, batch.index, granularity).sub_(senders)
-        start, final = corrupt.embed, corrupt.final
+        deltas = contributions(model, corrupt, batch.corrupt_index, granularity).sub_(senders)
+        start, final = _at_partners(batch, corrupt.embed, clean.embed), corrupt.final
     else:
         deltas = ablated[:, None, None, :] - senders
         start, final = _ablated_run(model, batch, ablated, granularity)
@@ -121,12 +121,18 @@ def make_patch(
         clean=clean,
         deltas=deltas,
         base=decide(model, gather(clean.final, batch.read), batch),
-        total=decide(model, gather(final, batch.read), batch),
+        total=decide(model, gather(final, batch.corrupt_read), batch),
         moved=_moved(deltas, batch),
         start=start,
         prefix=int(batch.start.max()),
         chunk_rows=chunk_rows,
     )
+
+
+def _at_partners(batch: Batch, corrupt: Tensor, clean: Tensor) -> Tensor:
+    """Corrupt values [R, T', d] where the clean [R, T, d] stand; those where none is a partner."""
+    there = gather(corrupt, batch.partners.clamp_min(0))
+    return torch.where((batch.partners >= 0)[..., None], there, clean)
 
 
 def _moved(deltas: Tensor, batch: Batch) -> Tensor:

@@ -17,7 +17,14 @@ from circuitgraph.engine.model import Model
 from circuitgraph.errors import InputError
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
-from circuitgraph.tokens import Encoded, EncodedSet, encode, require_equal_pairs, unequal_pairs
+from circuitgraph.tokens import (
+    Encoded,
+    EncodedSet,
+    aligned_pairs,
+    encode,
+    require_equal_pairs,
+    unequal_pairs,
+)
 from circuitgraph.variants import load_variant
 
 MOVES = 0.1
@@ -34,7 +41,9 @@ class ModelReport:
         bos: ``added``, ``present`` or ``none``.
         template: ``chat`` or "".
         answer_tokens: longest answer.
-        unequal: lines whose corrupt prompt has another number of tokens.
+        unequal: lines whose corrupt prompt has another number of tokens, with nothing marked.
+        aligned: lines whose corrupt prompt has another number of tokens and is aligned by
+            the marked words.
         moved: prompts whose decision changes by 0.1 nats or more under corruption, or
             None where nothing can be measured.
         totals: mean change of the decision by scenario, in nats.
@@ -46,6 +55,7 @@ class ModelReport:
     template: str
     answer_tokens: int
     unequal: tuple[int, ...]
+    aligned: tuple[int, ...]
     moved: int | None
     totals: Mapping[str, float]
     mass: float | None
@@ -116,6 +126,7 @@ def _model_report(model: Model, encoded: EncodedSet, prompts: PromptSet) -> Mode
         template=encoded.template,
         answer_tokens=max(max(len(row.answer), len(row.wrong_answer)) for row in rows),
         unequal=tuple(row.source.line for row in rows if id(row) in uneven),
+        aligned=tuple(row.source.line for row in aligned_pairs(rows)),
         moved=sum(abs(t) >= MOVES for t in totals) if usable and prompts.has_pairs else None,
         totals=_by_scenario(usable, totals) if prompts.has_pairs else {},
         mass=sum(mass) / len(mass) if mass else None,
@@ -130,8 +141,9 @@ def _decisions(model: Model, rows: Sequence[Encoded]) -> tuple[list[float], list
     for start in range(0, len(rows), 16):
         batch = make_batch(rows[start : start + 16])
         clean, corrupt = forward(model, batch.clean), forward(model, batch.corrupt)
-        sides = [decide(model, gather(t.final, batch.read), batch) for t in (clean, corrupt)]
-        totals += (sides[1] - sides[0]).tolist()
+        before = decide(model, gather(clean.final, batch.read), batch)
+        after = decide(model, gather(corrupt.final, batch.corrupt_read), batch)
+        totals += (after - before).tolist()
         mass += answer_mass(model, clean.final, batch).tolist()
     return totals, mass
 
@@ -157,7 +169,12 @@ def _model_lines(report: ModelReport, rows: int) -> list[str]:
         shown = ", ".join(map(str, report.unequal[:8]))
         lines.append(
             f"PROBLEM: prompt and corrupt differ in length on {len(report.unequal)} lines "
-            f"({shown}); pad the wording, or ingest with --ablation mean"
+            f"({shown}); pad the wording, mark the differing words (columns span and "
+            "corrupt_span), or ingest with --ablation mean"
+        )
+    if report.aligned:
+        lines.append(
+            f"unequal lengths: {len(report.aligned)} of {rows} pairs, aligned by their marked words"
         )
     if report.moved is not None:
         lines.append(

@@ -60,6 +60,8 @@ def reencoded(run: Run, tokenizer: Any) -> tuple[Encoded, ...]:
             corrupt=p.corrupt,
             answer=p.answer,
             wrong_answer=p.wrong_answer,
+            span=p.span,
+            corrupt_span=p.corrupt_span,
         )
         for p in run.prompts
     )

@@ -55,9 +55,7 @@ def operations(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> floa
 
 def window(prompt: Encoded, ablation: str) -> int:
     """Positions that an effect must recompute: from the first that is patched to the end."""
-    corrupt = (prompt.corrupt or ()) if ablation == "corrupt" else ()
-    pairs = enumerate(zip(prompt.prompt, corrupt, strict=False))
-    first = next((i for i, (a, b) in pairs if a != b), 0)
+    first = (prompt.first_change or 0) if ablation == "corrupt" else 0
     return len(prompt.prompt) - first + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1
 
 

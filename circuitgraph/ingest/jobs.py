@@ -217,7 +217,8 @@ def _affordable(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> boo
 def _sameness(encoded: Encoded, kind: Kind, request: Request) -> tuple:
     prompt = encoded.source
     if kind == "effect":
-        return (prompt.prompt, prompt.corrupt, prompt.answer, prompt.wrong_answer)
+        texts = (prompt.prompt, prompt.corrupt, prompt.answer, prompt.wrong_answer)
+        return (*texts, encoded.partners)
     if request.activity == "projection":
         return (encoded.prompt, encoded.answer, encoded.wrong_answer)
     return (encoded.prompt,)

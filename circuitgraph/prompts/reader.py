@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from circuitgraph.prompts.record import PAIR, Prompt, PromptSet
+from circuitgraph.prompts.record import PAIR, SPANS, Prompt, PromptSet
 from circuitgraph.textfiles import (
     csv_header,
     csv_rows,
@@ -23,7 +23,7 @@ from circuitgraph.textfiles import (
 )
 
 REQUIRED = ("prompt", "scenario")
-COLUMNS = (*REQUIRED, *PAIR, "id", "direction", "template")
+COLUMNS = (*REQUIRED, *PAIR, *SPANS, "id", "direction", "template")
 _DIRECTIONS = {"": None, "1": 1, "+1": 1, "-1": -1}
 
 
@@ -43,9 +43,10 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptSet:
     path
         ``.jsonl`` (one object a line) or ``.csv`` (a header line, commas), UTF-8.
         Columns: ``prompt`` and ``scenario``; ``answer`` and ``wrong_answer``, with or without
-        ``corrupt``, in all rows or in none; optionally ``id``, ``direction`` (1 or −1) and
-        ``template``. Other columns are ignored. Texts are kept as written, spaces included;
-        scenarios, ids and templates may be numbers.
+        ``corrupt``, in all rows or in none; optionally ``id``, ``direction`` (1 or −1),
+        ``template``, and ``span`` with ``corrupt_span`` (the differing words of ``prompt`` and
+        ``corrupt``, where these have different numbers of tokens). Other columns are ignored.
+        Texts are kept as written, spaces included; scenarios, ids and templates may be numbers.
 
     Returns
     -------
@@ -97,10 +98,13 @@ def _csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _prompt(place: _Place, record: Mapping[str, Any]) -> Prompt:
+    prompt = _text(place, "prompt", record["prompt"])
+    pair = _pair(place, record)
     return Prompt(
-        prompt=_text(place, "prompt", record["prompt"]),
+        prompt=prompt,
         scenario=_text(place, "scenario", _as_label(record["scenario"])),
-        **_pair(place, record),
+        **pair,
+        **_spans(place, record, prompt, pair.get("corrupt")),
         id=_label(place, "id", record.get("id")),
         direction=_direction(place, record.get("direction")),
         template=_label(place, "template", record.get("template")),
@@ -120,6 +124,45 @@ def _pair(place: _Place, record: Mapping[str, Any]) -> dict[str, str]:
     if texts["answer"] == texts["wrong_answer"]:
         place.fail(f"answer and wrong_answer are both {shown(texts['answer'])}; they must differ")
     return texts
+
+
+def _spans(
+    place: _Place, record: Mapping[str, Any], prompt: str, corrupt: str | None
+) -> dict[str, str]:
+    """The marks, which must name the one place where prompt and corrupt differ."""
+    missing = [name for name in SPANS if record.get(name) in (None, "")]
+    if len(missing) == len(SPANS):
+        return {}
+    if missing:
+        place.fail(
+            f"no {missing[0]!r}; span and corrupt_span come together, each with a word or more: "
+            "where words are only added, mark a neighbouring word too"
+        )
+    if corrupt is None:
+        place.fail("span and corrupt_span say where corrupt differs, but there is no corrupt")
+    marks = {name: _text(place, name, record[name]) for name in SPANS}
+    sides = (("prompt", prompt), ("corrupt", corrupt))
+    around = [_around(place, *mark, *side) for mark, side in zip(marks.items(), sides, strict=True)]
+    for where, clean, other in zip(("before", "after"), *around, strict=True):
+        if clean != other:
+            place.fail(
+                f"prompt and corrupt differ {where} span and corrupt_span too; mark all from "
+                "the first difference to the last"
+            )
+    return marks
+
+
+def _around(place: _Place, name: str, span: str, column: str, text: str) -> tuple[str, str]:
+    """What stands before and after the marked words in a text."""
+    first, last = text.find(span), text.rfind(span)
+    if first < 0:
+        place.fail(f"{name!r} is {shown(span)}, which is not in {column}; copy it from there")
+    if first != last:
+        place.fail(
+            f"{name!r} is {shown(span)}, which stands more than once in {column}; mark more words "
+            "around it, in both texts"
+        )
+    return text[:first], text[first + len(span) :]
 
 
 def _text(place: _Place, name: str, value: Any) -> str:

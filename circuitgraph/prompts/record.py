@@ -15,10 +15,11 @@ Kind = Literal["correlation", "effect"]
 Activity = Literal["norm", "projection"]
 
 PAIR = ("corrupt", "answer", "wrong_answer")
+SPANS = ("span", "corrupt_span")
 _DECIDES: dict[tuple[str, str], tuple[str, ...]] = {
     ("correlation", "norm"): ("prompt",),
     ("correlation", "projection"): ("prompt", "answer", "wrong_answer"),
-    ("effect", ""): ("prompt", *PAIR),
+    ("effect", ""): ("prompt", *PAIR, *SPANS),
 }
 """The fields that decide a prompt's numbers; prompts alike in them are duplicates."""
 
@@ -42,6 +43,9 @@ class Prompt:
         The wording it was made from, or None.
     line
         Where it begins in its file; says nothing about what it is.
+    span, corrupt_span
+        The differing words as they stand in ``prompt`` and in ``corrupt``, each there
+        once, with the same text around them; both None where they are not marked.
     """
 
     prompt: str
@@ -53,6 +57,8 @@ class Prompt:
     direction: int | None = None
     template: str | None = None
     line: int = 0
+    span: str | None = None
+    corrupt_span: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class PromptSet:
         ----------
         kind
             ``correlation``: the same prompt text is the same (for projections with the
-            same answers); ``effect``: the same prompt, corrupt twin and answers.
+            same answers); ``effect``: the same prompt, corrupt twin, answers and marks.
         activity
             Only for correlations.
         key
@@ -139,7 +145,7 @@ class PromptSet:
 
     def canonical(self) -> PromptSet:
         """The same prompts in an order that does not depend on the file's."""
-        names = ("scenario", "prompt", *PAIR, "template", "id")
+        names = ("scenario", "prompt", *PAIR, "template", "id", *SPANS)
         ordered = sorted(self.prompts, key=lambda p: [getattr(p, n) or "" for n in names])
         return replace(self, prompts=tuple(ordered))
 
@@ -147,9 +153,11 @@ class PromptSet:
         """Hash of all that decides a run's numbers: blind to order, ids and duplicates.
 
         Correlations: texts and scenarios (projections: the answers too). Effects: every
-        field but id and line.
+        field but id and line. Files that mark nothing hash as if there were no marks.
         """
-        names = (*decisive_fields(kind, activity), "scenario")
+        marked = any(p.span is not None for p in self.prompts)
+        decisive = decisive_fields(kind, activity)
+        names = (*(n for n in decisive if marked or n not in SPANS), "scenario")
         if kind == "effect":
             names += ("direction", "template")
         # digests sort alike whatever they were made of; None and text do not
@@ -167,8 +175,8 @@ class PromptSet:
 def _run_prompt(prompt: Prompt) -> RunPrompt:
     values = {f.name: getattr(prompt, f.name) for f in fields(prompt) if f.name != "line"}
     if prompt.id is None:
-        texts = (prompt.prompt, prompt.scenario, *(getattr(prompt, name) for name in PAIR))
-        values["id"] = digest(*texts)[:12]
+        names = ("prompt", "scenario", *PAIR, *(SPANS if prompt.span is not None else ()))
+        values["id"] = digest(*(getattr(prompt, name) for name in names))[:12]
     return RunPrompt(**values)
 
 

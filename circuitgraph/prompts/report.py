@@ -98,6 +98,8 @@ class PromptReport:
     directions
         ``given``, ``from totals`` (some or all are to be taken from the sign of the
         totals), or "" where there are no corrupt twins.
+    marked
+        Prompts whose differing words are marked (``span``, ``corrupt_span``).
     lenses
         One report for each lens the file can serve.
     findings
@@ -109,6 +111,7 @@ class PromptReport:
     scenarios: Mapping[str, int]
     templates: Mapping[str, int]
     directions: str
+    marked: int
     lenses: tuple[LensReport, ...]
     findings: tuple[str, ...]
 
@@ -119,6 +122,8 @@ class PromptReport:
             lines.append(_plural(len(self.templates), "template"))
         if self.directions:
             lines.append(f"directions: {self.directions}")
+        if self.marked:
+            lines.append(f"differing words marked: {self.marked} of {self.rows} pairs")
         lines += [f"{lens.lens}: {lens.counts}; {lens.shows}" for lens in self.lenses]
         lines.append(f"scope: {self.lenses[0].scope}")
         return lines + [f"note: {finding}" for finding in self.findings]
@@ -148,6 +153,7 @@ def check_text(prompts: PromptSet) -> PromptReport:
         scenarios=prompts.scenarios,
         templates=dict(sorted(templates.items())),
         directions=_directions(prompts),
+        marked=sum(p.span is not None for p in prompts),
         lenses=lenses,
         findings=tuple(_findings(prompts, lenses)),
     )
