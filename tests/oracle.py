@@ -188,3 +188,44 @@ def _only(bridge: TransformerBridge, head: int | None, clean: Tensor) -> Change:
         return out.reshape(z.shape)
 
     return keep
+
+
+def library_eap(bridge: TransformerBridge, prompts: Sequence[Encoded]) -> dict[Edge, float]:
+    """The library's own edge attribution, split inputs, mean over prompts.
+
+    It takes gradients at its corrupt run and points towards its clean one, so the two change
+    places here. Prompts of one length, answers of one token; no grouped keys, no post-norms.
+    """
+    from transformer_lens.tools.analysis.attribution_patching import (
+        EdgeAttributionConfig,
+        attribution_patch,
+    )
+
+    totals: dict[Edge, float] = defaultdict(float)
+    for prompt in prompts:
+        answer, wrong = prompt.answer[0], prompt.wrong_answer[0]
+        found = attribution_patch(
+            bridge,
+            torch.tensor([prompt.corrupt]),
+            torch.tensor([prompt.prompt]),
+            lambda logits, a=answer, w=wrong: logits[0, -1, a] - logits[0, -1, w],
+            EdgeAttributionConfig(granularity="edge"),
+        )
+        for (writer, reader), score in found.edge_scores.items():
+            totals[_named_edge(writer, reader)] += float(score) / len(prompts)
+    return totals
+
+
+def _named_edge(writer: Any, reader: Any) -> Edge:
+    source = {
+        "embed": EMBED,
+        "attn_head_out": f"L{writer.layer}H{writer.head}",
+        "mlp_out": f"L{writer.layer}_MLP",
+    }[writer.kind]
+    letter = reader.kind[0]
+    if reader.kind == "logits":
+        return Edge(source, LOGITS, "in")
+    if reader.kind == "mlp_in":
+        return Edge(source, f"L{reader.layer}_MLP", "in")
+    kind = "H" if letter == "q" else "KV"
+    return Edge(source, f"L{reader.layer}{kind}{reader.head}", letter)

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 from models import FAMILIES, make_model
+from oracle import library_eap, make_bridge
 
 from circuitgraph.components import effect_edges
 from circuitgraph.engine.attribution import eap_columns
@@ -168,3 +169,18 @@ def test_first_order_holds_for_ablations_too(hf, ablation):
     scores = table(eap_columns(patch))
     hf.float()
     assert (scores - slope).abs().max() <= 1e-4 * slope.abs().max()
+
+
+def test_eap_is_the_library_s_own_edge_attribution(tmp_path):
+    """Where the library can: no grouped keys, no post-norms, one token an answer."""
+    folder = make_model("gpt2", tmp_path / "gpt2")
+    loaded = load_variant(folder)
+    merged = loaded.merged()
+    model, prompts = from_hf(merged), PROMPTS[:3]
+    edges = effect_edges(model.layers, model.heads, model.kv_heads, "head", "split")
+    theirs = library_eap(make_bridge(merged, folder, loaded.tokenizer), prompts)
+    ours = edge_effects(model, make_batch(prompts), "head", "split", estimator="eap")
+    means = ours.effects.mean(0)
+    want = torch.tensor([theirs[edge] for edge in edges])
+    assert set(theirs) == set(edges)
+    assert (means - want).abs().max() <= 1e-5 * want.abs().max()

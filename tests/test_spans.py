@@ -132,7 +132,7 @@ def test_copies_are_told_by_what_their_marks_align(tmp_path: Path) -> None:
     jobs = {}
     for order in (copies, copies[::-1]):
         prompts = PromptSet(order, "file")
-        for job in plan(loaded.variant, loaded.tokenizer, prompts, Request()):
+        for job in plan(loaded, prompts, Request()):
             jobs.setdefault(job.kind, []).append(job)
     assert [(j.duplicates, len(j.prompts)) for j in jobs["effect"]] == [(2, 2)] * 2
     assert len({job.id for job in jobs["effect"]}) == 1

@@ -22,8 +22,8 @@ from circuitgraph.engine.forward import Trace, attend, embed, forward, mlp, post
 from circuitgraph.engine.model import Attention, Model
 from circuitgraph.engine.receivers import attention_components
 
-CHUNK_ROWS = 8192
-"""Positions recomputed at once: wide enough for matrix products, small enough for a laptop."""
+CHUNK_ROWS = 1024
+"""Positions recomputed at once: wide enough for matrix products, small enough for the cache."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from transformers.activations import ACT2FN
 from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm, Rotary
 
 TABLE_POSITIONS = 16_384
+_GELU = math.sqrt(2 / math.pi)
 
 
 @dataclass(frozen=True)
@@ -99,12 +100,21 @@ class Reader:
 
 
 def activation(name: str) -> Callable[[Tensor], Tensor]:
-    """The library's activation of that name.
+    """The library's activation of that name."""
+    return gelu_new if name == "gelu_new" else ACT2FN[name]
 
-    ``gelu_new`` is spelled out there in eight passes over memory, a fifth of all time;
-    torch has the same formula in one.
+
+def gelu_new(x: Tensor) -> Tensor:
+    """GELU by tanh (Hendrycks & Gimpel 2016, arXiv:1606.08415), as x · σ(2u).
+
+    The library spells it out in eight passes over memory, a fifth of all time, and torch's
+    own takes as long; tanh u = 2σ(2u) − 1 makes it three, in place where no gradient is asked.
     """
-    return partial(gelu, approximate="tanh") if name == "gelu_new" else ACT2FN[name]
+    if torch.is_grad_enabled():
+        return gelu(x, approximate="tanh")
+    inner = x * x
+    inner.mul_(2 * _GELU * 0.044715).add_(2 * _GELU).mul_(x)
+    return inner.sigmoid_().mul_(x)
 
 
 def linear(module: Any) -> Linear:
