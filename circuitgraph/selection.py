@@ -42,6 +42,23 @@ class Shelf:
             )
         return chosen
 
+    def one(self, name: str, kind: str, run: str | None = None) -> Run:
+        """The newest run of a variant of one kind, or the one whose id begins with ``run``.
+
+        Raises:
+            UsageError: no such variant or run, or a run of another variant or kind.
+        """
+        mine = self.of(name, kind)
+        if run is None:
+            return mine[-1]
+        found = self._by_id(run)
+        if found not in mine:
+            raise UsageError(
+                f"--run: {found.id[:12]} is no {kind} run of {shorten(name)}; "
+                "circuitgraph runs lists them"
+            )
+        return found
+
     def side(self, text: str, scope: str) -> list[str]:
         """The variants that one side of a diff names.
 
@@ -101,6 +118,17 @@ class Shelf:
         if not (first and colon and second):
             raise UsageError("--run takes A_ID:B_ID; circuitgraph runs lists the ids")
         return [self._by_id(first)], [self._by_id(second)]
+
+    def chosen(self, ids: str, a: str, b: str) -> tuple[list[Run], list[Run]]:
+        """The runs of two ids, if they are of the variants that are to be compared."""
+        sides = self.by_ids(ids)
+        for name, [run] in zip((a, b), sides, strict=True):
+            if run.variant.name != name:
+                raise UsageError(
+                    f"--run: {run.id[:12]} is a run of {shorten(run.variant.name)}, not of "
+                    f"{shorten(name)}; circuitgraph runs lists them"
+                )
+        return sides
 
     def pair(self, text: str, scope: str) -> tuple[str, str]:
         """Both names of ``A:B``; names may hold colons themselves."""

@@ -20,13 +20,13 @@ from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff, compare_many
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import UsageError
+from circuitgraph.faithfulness import Faithfulness, faithfulness
 from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, discard_run, list_runs, write_atomic
-from circuitgraph.selection import Shelf, shorten
+from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, open_store
 from circuitgraph.transfer import load_runs, pull, push, reload_runs, write_bulk, write_files
@@ -232,7 +232,7 @@ class Workspace:
         """
         shelf = self.shelf()
         if run is not None:
-            runs_a, runs_b = _chosen(shelf, run, a, b)
+            runs_a, runs_b = shelf.chosen(run, a, b)
             lens = lens or runs_a[0].kind
         else:
             lens, runs_a, runs_b = self._sides(shelf, a, b, lens, scope)
@@ -325,6 +325,14 @@ class Workspace:
         _, runs_a, runs_b = self._sides(shelf, name, other, kind, "checkpoint")
         return hubs_compare(runs_a[0], runs_b[0], **options)
 
+    def faithfulness(self, name: str, **options: Any) -> Faithfulness:
+        """What a variant's strongest edges alone recover of its decision, over their number.
+
+        Takes ``sizes``, ``random``, ``seed``, ``rank``, ``run``; see
+        ``circuitgraph.faithfulness``.
+        """
+        return faithfulness(self.shelf(), name, reporter=self.reporter, **options)
+
     def export(self, names: Sequence[str], format: str, path: str | os.PathLike[str]) -> list[Path]:
         """Write variants, or the diff of two (``A:B``), for other programs.
 
@@ -343,18 +351,6 @@ class Workspace:
         diff = self.diff(a, b, **options)
         write_report(diff, Path(path))
         return diff
-
-
-def _chosen(shelf: Shelf, ids: str, a: str, b: str) -> tuple[list[Run], list[Run]]:
-    """The runs of two ids, if they are of the variants that are to be compared."""
-    sides = shelf.by_ids(ids)
-    for name, [run] in zip((a, b), sides, strict=True):
-        if run.variant.name != name:
-            raise UsageError(
-                f"--run: {run.id[:12]} is a run of {shorten(run.variant.name)}, not of "
-                f"{shorten(name)}; circuitgraph runs lists them"
-            )
-    return sides
 
 
 def _run_row(run: Run) -> dict[str, Any]:

@@ -41,13 +41,23 @@ def contributions(model: Model, trace: Trace, index: Tensor, granularity: Granul
 def _attention(
     attention: Attention, layer: LayerTrace, index: Tensor, granularity: Granularity
 ) -> Tensor:
-    raw = gather(layer.raw, index)
+    return attention_parts(attention, gather(layer.z, index), gather(layer.raw, index), granularity)
+
+
+def attention_parts(
+    attention: Attention, z: Tensor, raw: Tensor, granularity: Granularity
+) -> Tensor:
+    """What one attention layer's components add to the stream, [components, ..., d].
+
+    Args:
+        z: before the output matrix [..., H, e].
+        raw: output before the post-norm, bias included [..., d].
+    """
     if granularity == "layer":
         return post(raw, attention.post)[None]
-    z = gather(layer.z, index)
     heads, size = z.shape[-2:]
     out = attention.out.weight.view(heads, size, -1)
-    by_head = torch.einsum("rwhe,hed->hrwd", z, out)
+    by_head = torch.einsum("...he,hed->h...d", z, out)
     if attention.post is None:
         return by_head
     return attention.post.linear(by_head, attention.post.scale(raw))

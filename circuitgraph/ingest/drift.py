@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
@@ -50,23 +51,16 @@ def drift(a: Run, b: Run) -> dict[str, float] | None:
 
 
 def reencoded(run: Run, tokenizer: Any) -> tuple[Encoded, ...]:
-    """The prompts of a run as token ids once more, in its order."""
+    """A run's prompts, corrupt prompts and answers as token ids once more, in its order."""
     from circuitgraph.prompts import Prompt, PromptSet
 
-    texts = tuple(
-        Prompt(
-            prompt=p.prompt or "",
-            scenario=p.scenario,
-            corrupt=p.corrupt,
-            answer=p.answer,
-            wrong_answer=p.wrong_answer,
-            span=p.span,
-            corrupt_span=p.corrupt_span,
-        )
-        for p in run.prompts
-    )
-    chat = run.method.template == "chat"
-    return encode(PromptSet(texts, "the run's prompts"), tokenizer, chat_template=chat).prompts
+    names = {field.name for field in fields(Prompt)}
+    texts = []
+    for prompt in run.prompts:
+        values = {name: value for name, value in asdict(prompt).items() if name in names}
+        texts.append(Prompt(**values | {"prompt": prompt.prompt or ""}))
+    source = PromptSet(tuple(texts), f"the prompts of run {run.id[:12]}")
+    return encode(source, tokenizer, chat_template=run.method.template == "chat").prompts
 
 
 def _named(model: Any) -> dict[str, torch.Tensor]:

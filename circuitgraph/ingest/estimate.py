@@ -59,6 +59,16 @@ def window(prompt: Encoded, ablation: str) -> int:
     return len(prompt.prompt) - first + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1
 
 
+def in_batches(prompts: Sequence[Encoded], ablation: str | None, size: int) -> list[list[int]]:
+    """Rows of each batch: alike in what they cost, so that little is wasted on padding.
+
+    Activity (``ablation`` None) is blind to the corrupt twin, and so are its batches.
+    """
+    reach = [0 if ablation is None else window(p, ablation) for p in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: (reach[i], len(prompts[i].prompt), i))
+    return [order[k : k + size] for k in range(0, len(order), size)]
+
+
 def rows(prompt: Encoded) -> int:
     """Sequences a prompt takes: one for each answer of several tokens, but at least one."""
     return max(1, (len(prompt.answer) > 1) + (len(prompt.wrong_answer) > 1))

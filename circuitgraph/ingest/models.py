@@ -18,7 +18,7 @@ from circuitgraph.errors import InputError
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
 from circuitgraph.ingest.effects import ablated_contributions, batch_effects
-from circuitgraph.ingest.estimate import describe, edges_of, window
+from circuitgraph.ingest.estimate import describe, edges_of, in_batches
 from circuitgraph.ingest.jobs import Job, Request, plan
 from circuitgraph.ingest.memory import Room, held_at_most, held_now, make_room
 from circuitgraph.ingest.parts import Arrays, discard, in_parts
@@ -28,7 +28,6 @@ from circuitgraph.ingest.shape import Shape
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
-from circuitgraph.tokens import Encoded
 from circuitgraph.variants import LoadedVariant
 
 FAR_FROM_DOUBLE = 0.01
@@ -98,7 +97,7 @@ def _make(work: Work, job: Job, reporter: Reporter) -> None:
         room = _room(work, job)
         reporter.remark(describe(work.shape, job.method, job.encoded, len(columns)))
         reporter.remark(str(room))
-        batches = _batches(job, room.batch_size)
+        batches = in_batches(job.encoded, job.method.ablation or None, room.batch_size)
         folder = work.runs_folder / f".{job.id}.work-{digest(batches)[:12]}"
         label = f"{work.variant.name[:40]} {job.kind}"
         with reporter.progress(len(job.encoded), label) as progress:
@@ -135,18 +134,6 @@ def _checked_numbers(work: Work, job: Job, edges: int, reporter: Reporter) -> di
             f"largest (limit {FAR_FROM_DOUBLE:g}); leave --tf32 out, or use --device cpu"
         )
     return {"float64": apart}
-
-
-def _batches(job: Job, size: int) -> list[list[int]]:
-    """Rows of each batch: alike in what they cost, so that little is wasted on padding."""
-    cost = [(_reach(job, p), len(p.prompt), i) for i, p in enumerate(job.encoded)]
-    rows = [i for *_, i in sorted(cost)]
-    return [rows[k : k + size] for k in range(0, len(rows), size)]
-
-
-def _reach(job: Job, prompt: Encoded) -> int:
-    # Activity is blind to the corrupt twin, and so must be what its batches are.
-    return window(prompt, job.method.ablation) if job.kind == "effect" else 0
 
 
 def _compute(work: Work, job: Job, room: Room) -> Callable[[Sequence[int]], Arrays]:

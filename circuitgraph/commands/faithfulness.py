@@ -1,0 +1,111 @@
+"""The command faithfulness: what circuits recover of a decision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from circuitgraph.commands.options import (
+    Output,
+    global_options,
+    output_options,
+    settings,
+    terminal_width,
+)
+from circuitgraph.errors import UsageError
+from circuitgraph.faithfulness import RANKINGS, Faithfulness
+from circuitgraph.frames import to_text
+from circuitgraph.stats.faithfulness import SIZES
+
+SHOWN = ["share", "edges", "connected", "faithfulness", "low", "high"]
+COMPARED = ["random", "random_low", "random_high"]
+
+
+def _shares(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+    """Percentages with commas, as shares."""
+    if text is None:
+        return SIZES
+    try:
+        return tuple(float(part.strip().rstrip("%")) / 100 for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"--sizes {text!r}: write percentages with commas, such as 1,5,20"
+        ) from error
+
+
+@click.command(short_help="What the strongest edges alone recover.")
+@click.argument("name")
+@click.option(
+    "--sizes",
+    metavar="PERCENT,…",
+    callback=_shares,
+    help="Sizes of the circuits in % of all edges [default: 0.1,0.2,0.5,1,2,5,10,20,50,100].",
+)
+@click.option(
+    "--random",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="Rankings drawn at random, to compare with circuits of the same sizes.",
+)
+@click.option(
+    "--rank",
+    type=click.Choice(RANKINGS),
+    default="magnitude",
+    show_default=True,
+    help="Strongest edges first, whatever they do; or those first that speak for the decision.",
+)
+@click.option("--run", metavar="ID", help="The effect run to take [default: the newest].")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of random rankings and bootstrap samples.",
+)
+@output_options
+@global_options
+def faithfulness(name: str, output: Output, **options: Any) -> None:
+    """How much of its decision a variant's strongest edges recover alone, over their number.
+
+    In a circuit only its edges are clean; all others carry the corrupt run (or what the
+    ablation puts in its place), and everything recomputes. Faithfulness is 0 where no edge
+    is clean and 1 where all are (MIB, Mueller et al. 2025). CPR is the area under it, CMD
+    that between it and 1, from the smallest to the largest size.
+
+    \b
+    Example:
+      circuitgraph faithfulness base
+      circuitgraph faithfulness tuned --rank signed --random 50 -o faithfulness.csv
+    """
+    result = settings().open().faithfulness(name, **options)
+    if output.for_reading:
+        columns = SHOWN + (COMPARED if options["random"] else [])
+        click.echo(to_text(result.table[columns], "table", width=terminal_width()), nl=False)
+        click.echo(_areas(result))
+    else:
+        output.show(result.table)
+        settings().reporter.remark(_areas(result))
+    for remark in result.summary["remarks"]:
+        settings().reporter.remark(remark)
+
+
+def _areas(result: Faithfulness) -> str:
+    """CPR and CMD in one line, beside those of random edge sets."""
+    first, last = result.table["share"].iloc[[0, -1]]
+    if first == last:
+        return "CPR and CMD need two sizes or more"
+    told = ", ".join(f"{title.upper()} {_one(result.summary, title)}" for title in ("cpr", "cmd"))
+    return f"{told} (areas from {100 * first:g}% to {100 * last:g}% of the edges)"
+
+
+def _one(summary: dict[str, Any], title: str) -> str:
+    own, drawn = (
+        f"{summary[key]:z.3f} [{summary[f'{key}_low']:z.3f}, {summary[f'{key}_high']:z.3f}]"
+        for key in (title, f"random_{title}")
+    )
+    return f"{own}, random {drawn}" if summary["random"] else own
+
+
+COMMANDS = (faithfulness,)
