@@ -14,7 +14,15 @@ from collections.abc import Sequence
 
 import click
 
-from circuitgraph.commands import catalogue, comparing, exporting, ingesting, looking, pushing
+from circuitgraph.commands import (
+    catalogue,
+    comparing,
+    exporting,
+    ingesting,
+    looking,
+    patching,
+    pushing,
+)
 from circuitgraph.commands.options import Settings, global_options
 from circuitgraph.errors import CircuitGraphError
 from circuitgraph.frames import short
@@ -56,7 +64,7 @@ def cli() -> None:
     """
 
 
-for module in (ingesting, looking, comparing, catalogue, exporting, pushing):
+for module in (ingesting, looking, comparing, patching, catalogue, exporting, pushing):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -9,36 +9,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from circuitgraph import patching
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff, compare_many
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.errors import UsageError
 from circuitgraph.frames import write_parquet
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, Variant, discard_run, list_runs, write_atomic, write_run
-from circuitgraph.selection import Shelf, shorten
+from circuitgraph.selection import Shelf, require_name, shorten
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, open_store
-from circuitgraph.transfer import load_runs, pull, push, write_bulk, write_files
+from circuitgraph.transfer import load_graph, pull, push, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
-
-_VARIANT_COLUMNS = (
-    *("name", "recipe", "model_type", "layers", "heads", "kv_heads", "parameters"),
-    *("base", "adapter", "fingerprint"),
-)
-_RUN_COLUMNS = (
-    *("id", "variant", "kind", "estimator", "inputs", "granularity", "activity", "ablation"),
-    *("n", "n_scenarios", "duplicates", "created"),
-)
 
 
 class Workspace:
@@ -69,6 +60,11 @@ class Workspace:
     def diffs_folder(self) -> Path:
         """Where the full tables of diffs lie."""
         return self.path / "diffs"
+
+    @property
+    def transfers_folder(self) -> Path:
+        """Where the tables of cross-model patches lie."""
+        return self.path / patching.FOLDER
 
     def shelf(self) -> Shelf:
         """All runs, for looking up names."""
@@ -113,7 +109,7 @@ class Workspace:
         from circuitgraph.ingest.models import ingest_model
         from circuitgraph.variants import load_variant
 
-        _require_name(name)
+        require_name(name)
         read = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
         kinds = _kinds(edges)
         request = Request(kinds=kinds, inputs="split" if split_inputs else "joint", **options)
@@ -133,7 +129,7 @@ class Workspace:
         """Take an activation table of somebody else's as one variant's correlation run."""
         from circuitgraph.ingest.tables import read_table, table_run
 
-        _require_name(name)
+        require_name(name)
         run = table_run(read_table(path), name, self._known_recipe(name, recipe))
         self._require_same(run.variant)
         self.runs_folder.mkdir(parents=True, exist_ok=True)
@@ -170,7 +166,7 @@ class Workspace:
         if not runs:
             return 0
         with self.open_store() as store:
-            return load_runs(store, runs)
+            return load_graph(store, self.path, runs)
 
     def push(self) -> Copied:
         """Copy the workspace's graph into the server that is its ``store``."""
@@ -198,12 +194,11 @@ class Workspace:
 
     def variants(self) -> pd.DataFrame:
         """One row a variant."""
-        rows = [asdict(v) for v in reversed(self.shelf().variants().values())]
-        return pd.DataFrame(rows, columns=list(_VARIANT_COLUMNS))
+        return self.shelf().variant_table()
 
     def runs(self) -> pd.DataFrame:
         """One row a run, oldest first."""
-        return pd.DataFrame(map(_run_row, self.shelf().runs), columns=list(_RUN_COLUMNS))
+        return self.shelf().run_table()
 
     def remove(self, name: str) -> int:
         """Remove a variant, its runs and their diffs; returns the number of runs."""
@@ -216,6 +211,7 @@ class Workspace:
             if gone & {*record["runs_a"], *record["runs_b"]}:
                 file.with_suffix(".parquet").unlink(missing_ok=True)
                 file.unlink()
+        patching.discard(self.transfers_folder, gone)
         for run in runs:
             discard_run(run)
         return len(runs)
@@ -256,7 +252,7 @@ class Workspace:
         """
         shelf = self.shelf()
         if run is not None:
-            runs_a, runs_b = _chosen(shelf, run, a, b)
+            runs_a, runs_b = shelf.chosen(run, a, b)
             lens = lens or runs_a[0].kind
         else:
             lens, runs_a, runs_b = self._sides(shelf, a, b, lens, scope)
@@ -282,6 +278,33 @@ class Workspace:
     def explain(self, source: str, target: str, a: str, b: str, **options: Any) -> Explanation:
         """One edge in two variants: per prompt, per scenario, and in words."""
         return explain_edge(self.diff(a, b, **options), source, target)
+
+    def patch(
+        self, source: str, into: str, *, run: str | None = None, **options: Any
+    ) -> patching.CrossPatch:
+        """Put parts of one variant into the other, both ways, and keep the answer.
+
+        Args:
+            source, into: variants of one build with runs on the same prompts.
+            run: ``SOURCE_ID:INTO_ID`` chooses among several runs.
+            **options: ``parts`` (any of ``components``, ``edges``, ``sets``, ``routes``),
+                ``share``, ``by``, ``layers``; see ``patching.measure.Options``.
+
+        Raises:
+            UsageError, InputError: before any long work.
+        """
+        shelf = self.shelf()
+        patching.require_alike(*(shelf.of(name)[-1].variant for name in (source, into)))
+        if run is not None:
+            [first], [second] = shelf.chosen(run, source, into)
+        else:
+            _, [first], [second] = self._sides(shelf, source, into, None, "checkpoint")
+        result = patching.cross_patch(first, second, self.reporter, **options)
+        self.sync()
+        with self.open_store() as store:
+            store.write_all(patching.graph_parts(result))
+        patching.keep(result, self.transfers_folder)
+        return result
 
     def _sides(
         self, shelf: Shelf, a: str, b: str, lens: str | None, scope: str
@@ -363,18 +386,6 @@ class Workspace:
         return diff
 
 
-def _chosen(shelf: Shelf, ids: str, a: str, b: str) -> tuple[list[Run], list[Run]]:
-    """The runs of two ids, if they are of the variants that are to be compared."""
-    sides = shelf.by_ids(ids)
-    for name, [run] in zip((a, b), sides, strict=True):
-        if run.variant.name != name:
-            raise UsageError(
-                f"--run: {run.id[:12]} is a run of {shorten(run.variant.name)}, not of "
-                f"{shorten(name)}; circuitgraph runs lists them"
-            )
-    return sides
-
-
 def _kinds(edges: Sequence[str] | None) -> Any:
     if edges is None:
         return None
@@ -382,18 +393,3 @@ def _kinds(edges: Sequence[str] | None) -> Any:
     if unknown or not edges:
         raise UsageError(f"--edges {','.join(edges)}: choose correlation, effect or both")
     return tuple(dict.fromkeys(edges))
-
-
-def _require_name(name: str) -> None:
-    if not name:
-        raise UsageError("--name is empty; every variant needs a name")
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError("--name holds half a character (a lone surrogate)") from error
-
-
-def _run_row(run: Run) -> dict[str, Any]:
-    keys = asdict(run.method)
-    own = {"id": run.id, "variant": run.variant.name, "n": run.n, "created": run.created}
-    return {**keys, **own, "n_scenarios": run.n_scenarios, "duplicates": run.duplicates}
