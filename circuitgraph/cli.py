@@ -21,6 +21,7 @@ from circuitgraph.commands import (
     faithfulness,
     ingesting,
     looking,
+    patching,
     pushing,
 )
 from circuitgraph.commands.options import Settings, global_options
@@ -64,7 +65,9 @@ def cli() -> None:
     """
 
 
-for module in (ingesting, looking, comparing, faithfulness, catalogue, exporting, pushing):
+MODULES = (ingesting, looking, comparing, patching, faithfulness, catalogue, exporting, pushing)
+
+for module in MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)
 

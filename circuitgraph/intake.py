@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.errors import UsageError
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, write_run
-from circuitgraph.selection import Shelf, shorten
+from circuitgraph.selection import Shelf, require_name, shorten
 
 
 def take_model(
@@ -75,16 +75,6 @@ def as_kinds(edges: Sequence[str] | None) -> Any:
     if unknown or not edges:
         raise UsageError(f"--edges {','.join(edges)}: choose correlation, effect or both")
     return tuple(dict.fromkeys(edges))
-
-
-def require_name(name: str) -> None:
-    """Refuse a name that nothing can be called."""
-    if not name:
-        raise UsageError("--name is empty; every variant needs a name")
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError("--name holds half a character (a lone surrogate)") from error
 
 
 def known_recipe(shelf: Shelf, name: str, recipe: str) -> str:

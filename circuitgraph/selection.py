@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
+from typing import Any
 
-from circuitgraph.errors import UsageError
+import pandas as pd
+
+from circuitgraph.errors import InputError, UsageError
 from circuitgraph.runs import Run, Variant
 
 Key = tuple[str, ...]
+
+_VARIANT_COLUMNS = (
+    *("name", "recipe", "model_type", "layers", "heads", "kv_heads", "parameters"),
+    *("base", "adapter", "fingerprint"),
+)
+_RUN_COLUMNS = (
+    *("id", "variant", "kind", "estimator", "inputs", "granularity", "activity", "ablation"),
+    *("n", "n_scenarios", "duplicates", "created"),
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,15 @@ class Shelf:
     def variants(self) -> dict[str, Variant]:
         """The variants by name, the latest ingested first."""
         return {run.variant.name: run.variant for run in reversed(self.runs)}
+
+    def variant_table(self) -> pd.DataFrame:
+        """One row a variant, oldest first."""
+        rows = [asdict(v) for v in reversed(self.variants().values())]
+        return pd.DataFrame(rows, columns=list(_VARIANT_COLUMNS))
+
+    def run_table(self) -> pd.DataFrame:
+        """One row a run, oldest first."""
+        return pd.DataFrame(map(_run_row, self.runs), columns=list(_RUN_COLUMNS))
 
     def of(self, name: str, kind: str | None = None) -> list[Run]:
         """Runs of one variant, newest last.
@@ -120,7 +141,7 @@ class Shelf:
         return [self._by_id(first)], [self._by_id(second)]
 
     def chosen(self, ids: str, a: str, b: str) -> tuple[list[Run], list[Run]]:
-        """The runs of two ids, if they are of the variants that are to be compared."""
+        """The runs of ``A_ID:B_ID``, if they are of the variants a and b."""
         sides = self.by_ids(ids)
         for name, [run] in zip((a, b), sides, strict=True):
             if run.variant.name != name:
@@ -208,3 +229,23 @@ def shorten(name: str, width: int = 60) -> str:
     """A name as it may stand in a message: quoted, on one line, not 65,000 characters."""
     text = repr(name)
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def require_name(name: str) -> None:
+    """Refuse what no variant can be called.
+
+    Raises:
+        UsageError, InputError: an empty name, or one that no file can hold.
+    """
+    if not name:
+        raise UsageError("--name is empty; every variant needs a name")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError("--name holds half a character (a lone surrogate)") from error
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    keys = asdict(run.method)
+    own = {"id": run.id, "variant": run.variant.name, "n": run.n, "created": run.created}
+    return {**keys, **own, "n_scenarios": run.n_scenarios, "duplicates": run.duplicates}

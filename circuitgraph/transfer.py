@@ -13,6 +13,8 @@ from circuitgraph.diff.record import Diff
 from circuitgraph.errors import UsageError
 from circuitgraph.export import ExportGraph, export_graph, write_neo4j_admin
 from circuitgraph.export.targets import targets
+from circuitgraph.patching import FOLDER as TRANSFERS
+from circuitgraph.patching import load_transfers
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
 from circuitgraph.selection import Shelf
@@ -51,6 +53,19 @@ def _graph_of(run: Run) -> GraphTables:
     return run_tables(run, edge_table(run, screen=run.kind == "effect"))
 
 
+def load_graph(store: Store, folder: Path, runs: Iterable[Run]) -> int:
+    """Put runs, and transfers kept in a workspace, into a store that lacks them.
+
+    Returns
+    -------
+    int
+        How many runs.
+    """
+    loaded = load_runs(store, runs)
+    load_transfers(store, folder / TRANSFERS)
+    return loaded
+
+
 def push(folder: Path, runs: Sequence[Run], uri: str | None, reporter: Reporter) -> Copied:
     """Copy the embedded graph of a workspace, with runs it lacks, into a server.
 
@@ -74,7 +89,7 @@ def push(folder: Path, runs: Sequence[Run], uri: str | None, reporter: Reporter)
     """
     with _server(folder, uri) as target:
         source = EmbeddedStore(folder / FILE_NAME)
-        load_runs(source, runs)
+        load_graph(source, folder, runs)
         return _copied(source, target, reporter, "push")
 
 
@@ -129,7 +144,7 @@ def write_bulk(
     """
     if not names:
         store = EmbeddedStore(folder / FILE_NAME)
-        load_runs(store, shelf.runs)
+        load_graph(store, folder, shelf.runs)
         return write_neo4j_admin(store.read_all(), path)
     runs: dict[str, Run] = {}
     diffs: dict[str, GraphTables] = {}
@@ -139,7 +154,7 @@ def write_bulk(
         found = (*diff.runs_a, *diff.runs_b) if diff else shelf.of(name)
         runs |= {run.id: run for run in found}
         diffs |= {diff.id: diff_tables(diff)} if diff else {}
-    parts = [run_tables(run, edge_table(run)) for run in runs.values()]
+    parts = [_graph_of(run) for run in runs.values()]
     return write_neo4j_admin(merge_tables([*parts, *diffs.values()]), path)
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from circuitgraph import patching
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff, compare_many
@@ -29,18 +29,9 @@ from circuitgraph.runs import Run, discard_run, list_runs, write_atomic
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, open_store
-from circuitgraph.transfer import load_runs, pull, push, reload_runs, write_bulk, write_files
+from circuitgraph.transfer import load_graph, pull, push, reload_runs, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
-
-_VARIANT_COLUMNS = (
-    *("name", "recipe", "model_type", "layers", "heads", "kv_heads", "parameters"),
-    *("base", "adapter", "fingerprint"),
-)
-_RUN_COLUMNS = (
-    *("id", "variant", "kind", "estimator", "inputs", "granularity", "activity", "ablation"),
-    *("n", "n_scenarios", "duplicates", "created"),
-)
 
 
 class Workspace:
@@ -71,6 +62,11 @@ class Workspace:
     def diffs_folder(self) -> Path:
         """Where the full tables of diffs lie."""
         return self.path / "diffs"
+
+    @property
+    def transfers_folder(self) -> Path:
+        """Where the tables of cross-model patches lie."""
+        return self.path / patching.FOLDER
 
     def shelf(self) -> Shelf:
         """All runs, for looking up names."""
@@ -146,7 +142,7 @@ class Workspace:
         if not runs:
             return 0
         with self.open_store() as store:
-            return load_runs(store, runs)
+            return load_graph(store, self.path, runs)
 
     def push(self) -> Copied:
         """Copy the workspace's graph into the server that is its ``store``."""
@@ -174,12 +170,11 @@ class Workspace:
 
     def variants(self) -> pd.DataFrame:
         """One row a variant."""
-        rows = [asdict(v) for v in reversed(self.shelf().variants().values())]
-        return pd.DataFrame(rows, columns=list(_VARIANT_COLUMNS))
+        return self.shelf().variant_table()
 
     def runs(self) -> pd.DataFrame:
         """One row a run, oldest first."""
-        return pd.DataFrame(map(_run_row, self.shelf().runs), columns=list(_RUN_COLUMNS))
+        return self.shelf().run_table()
 
     def remove(self, name: str) -> int:
         """Remove a variant, its runs and their diffs; returns the number of runs."""
@@ -192,6 +187,7 @@ class Workspace:
             if gone & {*record["runs_a"], *record["runs_b"]}:
                 file.with_suffix(".parquet").unlink(missing_ok=True)
                 file.unlink()
+        patching.discard(self.transfers_folder, gone)
         for run in runs:
             discard_run(run)
         return len(runs)
@@ -262,6 +258,33 @@ class Workspace:
         from circuitgraph.ingest.exactly import exact_effects_of
 
         return exact_effects_of(run, edges, self.reporter)
+
+    def patch(
+        self, source: str, into: str, *, run: str | None = None, **options: Any
+    ) -> patching.CrossPatch:
+        """Put parts of one variant into the other, both ways, and keep the answer.
+
+        Args:
+            source, into: variants of one build with runs on the same prompts.
+            run: ``SOURCE_ID:INTO_ID`` chooses among several runs.
+            **options: ``parts`` (any of ``components``, ``edges``, ``sets``, ``routes``),
+                ``share``, ``by``, ``layers``; see ``patching.measure.Options``.
+
+        Raises:
+            UsageError, InputError: before any long work.
+        """
+        shelf = self.shelf()
+        patching.require_alike(*(shelf.of(name)[-1].variant for name in (source, into)))
+        if run is not None:
+            [first], [second] = shelf.chosen(run, source, into)
+        else:
+            _, [first], [second] = self._sides(shelf, source, into, None, "checkpoint")
+        result = patching.cross_patch(first, second, self.reporter, **options)
+        self.sync()
+        with self.open_store() as store:
+            store.write_all(patching.graph_parts(result))
+        patching.keep(result, self.transfers_folder)
+        return result
 
     def _sides(
         self, shelf: Shelf, a: str, b: str, lens: str | None, scope: str
@@ -351,9 +374,3 @@ class Workspace:
         diff = self.diff(a, b, **options)
         write_report(diff, Path(path))
         return diff
-
-
-def _run_row(run: Run) -> dict[str, Any]:
-    keys = asdict(run.method)
-    own = {"id": run.id, "variant": run.variant.name, "n": run.n, "created": run.created}
-    return {**keys, **own, "n_scenarios": run.n_scenarios, "duplicates": run.duplicates}

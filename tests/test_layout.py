@@ -18,7 +18,7 @@ ORDER = (
     *("errors", "components", "textfiles", "progress", "runs", "frames", "selection"),
     *("prompts", "tokens", "variants", "engine", "ingest"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),
-    *("transfer", "faithfulness", "intake", "workspace", "demo", "commands", "cli"),
+    *("patching", "transfer", "faithfulness", "intake", "workspace", "demo", "commands", "cli"),
     *("__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(r"variants\.py|engine/.*|ingest/(?!__init__|tables|table_).*")

@@ -25,6 +25,7 @@ EMPTY_ON_PLANTED = (
     "correlation-versus-effect",
     "correlation-without-effect",
     "flips-between-recipes",
+    "transfers",
     "triangles",
 )
 RUN = {key: run.id for key, (run, _) in zip("abcd", planted.planted_runs(), strict=True)}

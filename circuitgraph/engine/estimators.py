@@ -73,8 +73,8 @@ def edge_effects(
             receiver and linearises what follows; ``eap`` linearises both; ``eap-ig``
             averages ``eap``'s gradients between corrupt and clean embedding.
         steps: of ``eap-ig``.
-        ablated: contribution to put in place of each sender's, [S, d] (mean or zero
-            ablation); None takes the corrupt run's.
+        ablated: contribution to put in place of each sender's; see ``make_patch``. None
+            takes the corrupt run's.
         edges: indices of the edges wanted, ascending (``exact`` only); None for all.
         chunk_rows: positions recomputed at once; memory and speed, never results.
     """

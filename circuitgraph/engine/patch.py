@@ -101,8 +101,9 @@ def make_patch(
     Args:
         batch: made with ``whole=True`` when ``ablated`` is given.
         granularity: of senders.
-        ablated: contribution to put in place of each sender's, [S, d] (mean or zero
-            ablation); None takes the corrupt run's.
+        ablated: contribution to put in place of each sender's: [S, d] (mean or zero
+            ablation), or [S, R, T, d] (another model's run on the clean rows); None takes
+            the corrupt run's.
         chunk_rows: positions recomputed at once; memory and speed, never results.
     """
     clean = forward(model, batch.clean)
@@ -112,7 +113,8 @@ def make_patch(
         deltas = contributions(model, corrupt, batch.corrupt_index, granularity).sub_(senders)
         start, final = _at_partners(batch, corrupt.embed, clean.embed), corrupt.final
     else:
-        deltas = ablated[:, None, None, :] - senders
+        everywhere = ablated[:, None, None, :] if ablated.dim() == 2 else ablated
+        deltas = senders.neg_().add_(everywhere)
         start, final = _ablated_run(model, batch, ablated, granularity)
     deltas.mul_(batch.patched)
     return Patch(

@@ -6,6 +6,7 @@ from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.opening import open_store
 from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import GraphTables, diff_tables, merge_tables, run_tables
+from circuitgraph.store.transfers import transfer_tables
 
 __all__ = [
     "FILE_NAME",
@@ -19,4 +20,5 @@ __all__ = [
     "merge_tables",
     "open_store",
     "run_tables",
+    "transfer_tables",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from circuitgraph.store.protocol import Store
-from circuitgraph.store.reading import read_diff, read_run
+from circuitgraph.store.reading import read_diff, read_run, read_transfers
 from circuitgraph.store.tables import GraphTables
 
 _GROUP = 200_000
@@ -24,19 +24,22 @@ class Copied:
     edges : int
         Their relationships.
     there : int
-        Runs and diffs that the target held already; they were left alone.
+        Runs, diffs and transfers that the target held already; they were left alone.
+    transfers : int
+        Directions of cross-model patches written.
     """
 
     runs: int
     diffs: int
     edges: int
     there: int
+    transfers: int = 0
 
 
 def copy_graph(
     source: Store, target: Store, advance: Callable[[int], None] = lambda _: None
 ) -> Copied:
-    """Copy all runs and diffs the target does not hold.
+    """Copy all runs, diffs and transfers the target does not hold.
 
     Each appears in the target whole or not at all; after an interruption the same call
     goes on with those that are missing, and a second call writes nothing.
@@ -53,17 +56,24 @@ def copy_graph(
     Copied
     """
     target.write_all([])  # what a bulk import left without constraints gets them now
-    runs, diffs = source.run_ids(), source.diff_ids()
+    runs, diffs, transfers = source.run_ids(), source.diff_ids(), source.transfers()
     there = {*target.run_ids(), *target.diff_ids()}
     new_runs = [run for run in runs if run not in there]
     new_diffs = [diff for diff in diffs if diff not in there]
+    new_transfers = set(transfers) - set(target.transfers())
     edges = _write(target, (read_run(source.query, run) for run in new_runs), advance)
     edges += _write(target, (read_diff(source.query, diff) for diff in new_diffs), advance)
-    old = len(runs) + len(diffs) - len(new_runs) - len(new_diffs)
-    return Copied(len(new_runs), len(new_diffs), edges, old)
+    # New runs came with theirs; these are of runs that were there before.
+    late = sorted(set(transfers) - set(target.transfers()))
+    edges += _write(target, (read_transfers(source.query, pair) for pair in late))
+    old = len(runs) + len(diffs) + len(transfers)
+    old -= len(new_runs) + len(new_diffs) + len(new_transfers)
+    return Copied(len(new_runs), len(new_diffs), edges, old, len(new_transfers))
 
 
-def _write(target: Store, parts: Iterator[GraphTables], advance: Callable[[int], None]) -> int:
+def _write(
+    target: Store, parts: Iterator[GraphTables], advance: Callable[[int], None] = lambda _: None
+) -> int:
     total = 0
     for group in _groups(parts):
         target.write_all(group, replace=False)

@@ -18,9 +18,10 @@ from circuitgraph.errors import InputError, UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.protocol import check_parameters
-from circuitgraph.store.reading import read_all
+from circuitgraph.store.reading import read_all, read_pairs
 from circuitgraph.store.swap import replacing
 from circuitgraph.store.tables import GraphTables, merge_tables
+from circuitgraph.store.transfers import Transfer, not_there, transfers_in
 
 FILE_NAME = "graph.lbug"
 
@@ -91,14 +92,14 @@ class EmbeddedStore:
         parts : sequence of GraphTables
             In any order.
         replace : bool
-            False leaves parts alone all of whose runs and diffs the graph holds already.
+            False leaves parts alone all of whose runs, diffs and transfers are there already.
 
         Raises
         ------
         InputError
             A run, diff or key appears twice; or the file cannot be written.
         UsageError
-            A run of a diff is neither in the graph nor among the parts.
+            A run of a diff or transfer is neither in the graph nor among the parts.
         """
         if not parts:
             return
@@ -107,6 +108,7 @@ class EmbeddedStore:
             if not replace:
                 tables = merge_tables([part for part in parts if not _there(connection, part)])
             _delete_edges(connection, tables.ids("Run"), tables.ids("Diff"))
+            _delete_transfers(connection, transfers_in(tables))
             for label in NODES:
                 if label in tables.nodes:
                     _load_nodes(connection, label, tables.nodes[label])
@@ -115,7 +117,7 @@ class EmbeddedStore:
                     _load_rels(connection, kind, tables.rels[kind])
 
     def remove_variant(self, name: str) -> int:
-        """Remove a variant, its runs and every diff that compares one of them.
+        """Remove a variant, its runs, every diff that compares one of them, and transfers.
 
         Components that no relationship touches afterwards go with them.
 
@@ -129,6 +131,8 @@ class EmbeddedStore:
         with self._writing() as connection:
             runs, diffs = _owned(connection, name)
             _delete_edges(connection, runs, diffs)
+            given = "MATCH ()-[e:TRANSFERS]->() WHERE e.source_variant = $name DELETE e"
+            _run(connection, given, {"name": name})
             _delete_nodes(connection, name, runs, diffs)
         return len(runs)
 
@@ -143,6 +147,10 @@ class EmbeddedStore:
     def diff_ids(self) -> list[str]:
         """Ids of all diffs, sorted."""
         return list(self.query("MATCH (d:Diff) RETURN d.id AS id ORDER BY id")["id"])
+
+    def transfers(self) -> list[Transfer]:
+        """Run and source variant of all transfers, sorted."""
+        return read_pairs(self.query)
 
     def read_all(self) -> GraphTables:
         """The whole graph, every table sorted: two equal graphs read equal."""
@@ -272,10 +280,12 @@ def _existing(connection: ladybug.Connection, label: str, ids: Iterable[str]) ->
 
 
 def _there(connection: ladybug.Connection, part: GraphTables) -> bool:
-    return all(
+    nodes = all(
         _existing(connection, label, part.ids(label)) == set(part.ids(label))
         for label in ("Run", "Diff")
     )
+    wanted = transfers_in(part)
+    return nodes and (not wanted or wanted <= set(read_pairs(functools.partial(_ask, connection))))
 
 
 def _owned(connection: ladybug.Connection, variant: str) -> tuple[list[str], list[str]]:
@@ -313,6 +323,17 @@ def _delete_edges(connection: ladybug.Connection, runs: list[str], diffs: list[s
             _run(connection, f"MATCH {pattern} WHERE {owner} IN $ids DELETE e", {"ids": ids})
 
 
+def _delete_transfers(connection: ladybug.Connection, transfers: Iterable[Transfer]) -> None:
+    """Delete what the runs of transfers have from their sources; the runs must be there."""
+    wanted = sorted(transfers)
+    lacking = {run for run, _ in wanted} - _existing(connection, "Run", [run for run, _ in wanted])
+    if lacking:
+        raise UsageError(not_there("run", lacking))
+    for run, source in wanted:
+        cypher = "MATCH ()-[e:TRANSFERS]->() WHERE e.run = $run AND e.source_variant = $source"
+        _run(connection, f"{cypher} DELETE e", {"run": run, "source": source})
+
+
 def _load_nodes(connection: ladybug.Connection, label: str, frame: pd.DataFrame) -> None:
     """Load the nodes that are not there, and set the properties of those that are.
 
@@ -337,10 +358,7 @@ def _load_rels(connection: ladybug.Connection, kind: str, frame: pd.DataFrame) -
         wanted = set(frame[column])
         lacking = wanted - _existing(connection, label, wanted)
         if lacking:
-            one = sorted(lacking)[0][:12]
-            raise UsageError(
-                f"{label.lower()} {one} is not in the graph; write it before what refers to it"
-            )
+            raise UsageError(not_there(label, lacking))
     columns = {"start": "string", "end": "string", **RELATIONSHIPS[kind]}
     _copy(connection, kind, frame, columns)
 

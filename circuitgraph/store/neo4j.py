@@ -24,8 +24,9 @@ from circuitgraph.store import neo4j_write
 from circuitgraph.store.connection import Address, connect, told
 from circuitgraph.store.frames import from_records
 from circuitgraph.store.protocol import check_parameters
-from circuitgraph.store.reading import read_all
+from circuitgraph.store.reading import read_all, read_pairs
 from circuitgraph.store.tables import GraphTables, merge_tables
+from circuitgraph.store.transfers import Transfer, transfers_in
 
 T = TypeVar("T")
 
@@ -98,25 +99,26 @@ class Neo4jStore:
         parts : sequence of GraphTables
             Runs before the diffs that compare them.
         replace : bool
-            False leaves runs and diffs alone that the graph holds already.
+            False leaves runs, diffs and transfers alone that the graph holds already.
 
         Raises
         ------
         InputError
             A run, diff or key appears twice.
         UsageError
-            A run of a diff is neither in the graph nor in an earlier part.
+            A run of a diff or transfer is neither in the graph nor in an earlier part.
         """
         merge_tables([GraphTables(part.nodes, {}) for part in parts])
         self._schema  # noqa: B018 also where nothing is left to write
-        there = set() if replace else {*self.run_ids(), *self.diff_ids()}
+        there = set() if replace else {*self.run_ids(), *self.diff_ids(), *self.transfers()}
         for part in parts:
             part.checked()
-            if replace or not there >= {*part.ids("Run"), *part.ids("Diff")}:
+            owned = {*part.ids("Run"), *part.ids("Diff"), *transfers_in(part)}
+            if replace or not there >= owned:
                 self._in_turn(partial(neo4j_write.write_part, tables=part, replace=replace))
 
     def remove_variant(self, name: str) -> int:
-        """Remove a variant, its runs and every diff that compares one of them.
+        """Remove a variant, its runs, every diff that compares one of them, and transfers.
 
         Components that no relationship touches afterwards go with them.
 
@@ -140,6 +142,10 @@ class Neo4jStore:
     def diff_ids(self) -> list[str]:
         """Ids of all diffs, sorted."""
         return list(self.query("MATCH (d:Diff) RETURN d.id AS id ORDER BY id")["id"])
+
+    def transfers(self) -> list[Transfer]:
+        """Run and source variant of all transfers, sorted."""
+        return read_pairs(self.query)
 
     def read_all(self) -> GraphTables:
         """The whole graph, every table sorted: two equal graphs read equal."""

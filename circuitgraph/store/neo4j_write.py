@@ -12,6 +12,7 @@ from circuitgraph.errors import UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
 from circuitgraph.store.frames import plain_rows
 from circuitgraph.store.tables import GraphTables
+from circuitgraph.store.transfers import not_there, transfers_in
 
 BATCH = 10_000
 """Rows of one transaction: enough to pay for it, and well within a small server's memory."""
@@ -86,13 +87,15 @@ def remove_variant(write: Write, name: str) -> int:
     for label, ids in owned.items():
         _begin(write, label, ids)
         write(f"UNWIND $ids AS id MATCH (x:Unfinished{label} {{id: id}}) DETACH DELETE x", ids=ids)
+    _delete(write, "()-[e:TRANSFERS]->() WHERE e.source_variant = $id", name)
     write("MATCH (c:Component) WHERE NOT EXISTS { (c)--() } DELETE c")
     write("MATCH (v:Variant {name: $name}) DETACH DELETE v", name=name)
     return len(owned["Run"])
 
 
 def _all_there(write: Write, tables: GraphTables) -> bool:
-    return all(_missing(write, label, set(tables.ids(label))) == set() for label in _OWNED)
+    nodes = all(_missing(write, label, set(tables.ids(label))) == set() for label in _OWNED)
+    return nodes and not transfers_in(tables)
 
 
 def _missing(write: Write, label: str, ids: set[str]) -> set[str]:
@@ -106,15 +109,15 @@ def _missing(write: Write, label: str, ids: set[str]) -> set[str]:
 
 def _refuse_dangling(write: Write, tables: GraphTables) -> None:
     """A row whose end does not exist would be left out without a word."""
+    lacking = _missing(write, "Run", {run for run, _ in transfers_in(tables)})
+    if lacking:
+        raise UsageError(not_there("run", lacking))
     for kind, frame in tables.rels.items():
         for column, label in zip(("start", "end"), ENDS[kind], strict=True):
             wanted = set(frame[column]) - set(tables.ids(label))
             lacking = _missing(write, label, wanted)
             if lacking:
-                raise UsageError(
-                    f"{label.lower()} {min(lacking)[:12]} is not in the graph; "
-                    "write it before what refers to it"
-                )
+                raise UsageError(not_there(label, lacking))
 
 
 def _begin(write: Write, label: str, ids: Sequence[str]) -> None:
@@ -166,7 +169,7 @@ def _merge_rels(write: Write, kind: str, frame: pd.DataFrame) -> None:
     identity = [name for name in ("key", "side") if name in properties]
     constant = {
         name: frame[name].iloc[0]
-        for name in ("run", "variant", "diff", "a", "b", "lens", "scope")
+        for name in ("run", "variant", "source_variant", "diff", "a", "b", "lens", "scope")
         if len(frame) and name in properties and frame[name].nunique(dropna=False) == 1
     }
     rest = [name for name in properties if name not in identity and name not in constant]

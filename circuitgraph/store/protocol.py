@@ -11,6 +11,7 @@ import pandas as pd
 
 from circuitgraph.errors import UsageError
 from circuitgraph.store.tables import GraphTables
+from circuitgraph.store.transfers import Transfer
 
 _TOKENS = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|//[^\n]*|/\*.*?\*/|\$(\w+)""", re.DOTALL
@@ -39,14 +40,17 @@ class Store(Protocol):
         """Write one diff, in place of what is there under its id; its runs must be there."""
 
     def write_all(self, parts: Sequence[GraphTables], *, replace: bool = True) -> None:
-        """Write several runs and diffs, which is faster than one after another.
+        """Write several runs, diffs and transfers, which is faster than one after another.
 
         Without ``replace`` parts the graph holds already are left alone: of several
         processes that write the same, one does.
         """
 
     def remove_variant(self, name: str) -> int:
-        """Remove a variant, its runs and their diffs; return the number of runs removed."""
+        """Remove a variant, its runs, their diffs, and what it transfers to other variants.
+
+        Returns the number of runs removed.
+        """
 
     def has_run(self, run: str) -> bool:
         """Whether the graph holds the whole of a run."""
@@ -56,6 +60,9 @@ class Store(Protocol):
 
     def diff_ids(self) -> list[str]:
         """Ids of all diffs, sorted."""
+
+    def transfers(self) -> list[Transfer]:
+        """Run and source variant of all transfers, sorted."""
 
     def read_all(self) -> GraphTables:
         """The whole graph, every table sorted: two equal graphs read equal."""

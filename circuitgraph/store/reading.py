@@ -11,6 +11,7 @@ from circuitgraph.errors import UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.tables import GraphTables
+from circuitgraph.store.transfers import Transfer
 
 Ask = Callable[[str, Mapping[str, Any]], pd.DataFrame]
 """Answers a Cypher statement with its parameters."""
@@ -71,6 +72,24 @@ def read_diff(ask: Ask, diff: str) -> GraphTables:
     }
     nodes["Component"] = _components(ask, rels)
     return GraphTables(nodes, _filled(rels))
+
+
+def read_pairs(ask: Ask) -> list[Transfer]:
+    """Run and source variant of all transfers of whole runs, sorted."""
+    rows = ask(
+        "MATCH ()-[e:TRANSFERS]->() MATCH (r:Run) WHERE r.id = e.run"
+        " RETURN DISTINCT e.run AS run, e.source_variant AS source",
+        {},
+    )
+    return sorted(zip(rows["run"], rows["source"], strict=True))
+
+
+def read_transfers(ask: Ask, transfer: Transfer) -> GraphTables:
+    """What one run's variant has from one other variant, with the components."""
+    run, source = transfer
+    where = " WHERE e.run = $run AND e.source_variant = $source"
+    rels = {"TRANSFERS": _rels(ask, "TRANSFERS", where, {"run": run, "source": source})}
+    return GraphTables({"Component": _components(ask, rels)}, rels)
 
 
 def _touched(rels: Mapping[str, pd.DataFrame], label: str) -> set[str]:

@@ -138,7 +138,7 @@ def run_tables(run: Run, edges: pd.DataFrame) -> GraphTables:
         nodes={
             "Variant": node_table("Variant", [_variant_row(run.variant)]),
             "Run": node_table("Run", [_run_row(run)]),
-            "Component": node_table("Component", _component_rows(architecture, ids)),
+            "Component": node_table("Component", component_rows(architecture, ids)),
         },
         rels={
             "OF": rel_table("OF", [run.id], [run.variant.id], {}),
@@ -170,7 +170,8 @@ def _run_row(run: Run) -> dict[str, Any]:
     }
 
 
-def _component_rows(architecture: str, ids: Mapping[str, str]) -> list[dict[str, Any]]:
+def component_rows(architecture: str, ids: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Records of components by name, with their ids."""
     return [
         {**parse(name)._asdict(), "id": key, "architecture": architecture}
         for name, key in ids.items()
@@ -230,7 +231,7 @@ def diff_tables(diff: Diff) -> GraphTables:
     return GraphTables(
         nodes={
             "Diff": node_table("Diff", [_diff_row(diff)]),
-            "Component": node_table("Component", _component_rows(architecture, ids)),
+            "Component": node_table("Component", component_rows(architecture, ids)),
         },
         rels={
             "COMPARES": rel_table(

@@ -1,0 +1,155 @@
+"""The command that patches across models: patch."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+
+from circuitgraph.commands.options import (
+    Output,
+    global_options,
+    output_options,
+    settings,
+    terminal_width,
+)
+from circuitgraph.commands.views import WHERE
+from circuitgraph.errors import UsageError
+from circuitgraph.frames import short, to_text
+from circuitgraph.patching import CrossPatch
+
+SHOWN = 15
+"""Rows of each direction that somebody reads."""
+
+_UNREAD = ["source_variant", "variant", "raw", "n", "by", "enough"]
+
+
+@click.command(short_help="Which parts of one variant carry its decisions into another.")
+@click.argument("source", metavar="FROM")
+@click.argument("into", metavar="INTO")
+@click.option(
+    "--nodes",
+    "part",
+    flag_value="components",
+    default="components",
+    help="Each component alone [default].",
+)
+@click.option("--edges", "part", flag_value="edges", help="Each single edge alone.")
+@click.option(
+    "--sets", "part", flag_value="sets", help="The smallest set of components that does enough."
+)
+@click.option(
+    "--routes",
+    "part",
+    flag_value="routes",
+    help="Residual stream, attention or MLPs, layer after layer.",
+)
+@click.option(
+    "--share",
+    type=float,
+    default=0.8,
+    show_default=True,
+    help="What a set must do to be enough (up to 10 components).",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["share", "flips"]),
+    default="share",
+    show_default=True,
+    help="Share of the gap between the decisions, or of the prompts decided differently.",
+)
+@click.option("--layers", metavar="FIRST:LAST", help="Layers of the routes [default: all].")
+@click.option("--run", metavar="FROM_ID:INTO_ID", help="Choose among several runs by their ids.")
+@output_options
+@global_options
+def patch(
+    source: str, into: str, part: str, layers: str | None, output: Output, **options: Any
+) -> None:
+    """Put parts of one variant into another's run, both ways, on the same prompts.
+
+    At the prompt's positions a component of INTO adds what it adds in FROM; everything
+    else recomputes. Told is the change of the decision toward FROM's, the share of the
+    gap that is recovered, and the decisions that flip. A head is patched alone.
+
+    \b
+    Example:
+      circuitgraph patch base tuned
+      circuitgraph patch base tuned --sets --share 0.9
+      circuitgraph patch base tuned --routes --layers 0:2 -o routes.csv
+    """
+    chosen = None if layers is None else _layers(layers)
+    result = settings().open().patch(source, into, parts=[part], layers=chosen, **options)
+    table = getattr(result, part)
+    if output.for_reading:
+        click.echo(patch_view(table, part, terminal_width()), nl=False)
+    else:
+        output.show(table)
+    for line in summary_lines(result, part):
+        settings().reporter.remark(line)
+
+
+def _layers(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,6}):(\d{1,6})", text, re.ASCII)
+    if match is None:
+        raise UsageError(f"--layers {text!r:.60}: write it as FIRST:LAST, such as 0:3")
+    return int(match[1]), int(match[2])
+
+
+def patch_view(table: pd.DataFrame, part: str, width: int) -> str:
+    """Both directions one after the other, what does most first where order says nothing."""
+    if table.empty:
+        return ""
+    texts = []
+    for (source, into), rows in table.groupby(["source_variant", "variant"], sort=False):
+        shown = rows.drop(columns=_UNREAD, errors="ignore")
+        if part in ("components", "edges"):
+            order = np.argsort(-shown["effect"].abs().to_numpy(), kind="stable")
+            shown = shown.iloc[order[:SHOWN]]
+        texts.append(f"{short(source)} into {short(into)}\n{to_text(shown, 'table', width=width)}")
+        if len(shown) < len(rows):
+            texts[-1] += f"{len(shown)} of {len(rows)}, the strongest first; all rows: {WHERE}\n"
+    return "\n".join(texts)
+
+
+def summary_lines(result: CrossPatch, part: str) -> list[str]:
+    """What there is to recover in each direction, and what the patch that does most recovers."""
+    table = getattr(result, part)
+    lines = []
+    for way in result.summary.values():
+        told = f"{short(way['source_variant'])} into {short(way['variant'])}: "
+        own = table["variant"] == way["variant"]
+        told += f"the decisions are {way['gap']:.3g} apart" if way["gap"] else "they decide alike"
+        told += f", {way['disagree']} of {way['n']} prompts are decided differently"
+        lines.append(told + _told(table[own], part))
+    return lines
+
+
+_PLACE = {
+    "components": ("component",),
+    "edges": ("source", "target", "input"),
+    "routes": ("route", "first_layer", "last_layer"),
+}
+
+
+def _told(rows: pd.DataFrame, part: str) -> str:
+    if rows.empty:
+        return "; no set was found" if part == "sets" else ""
+    if part == "sets":
+        last = rows.iloc[-1]
+        names = ", ".join(rows["component"])
+        enough = "" if last["reached"] else ", which is not enough"
+        return f"; with {names}: {_done(last)}{enough}"
+    best = rows.iloc[int(np.argmax(rows["effect"].abs()))]
+    where = " ".join(str(best[name]) for name in _PLACE[part])
+    return f"; most by {where}: {_done(best)}"
+
+
+def _done(row: pd.Series) -> str:
+    share = "" if np.isnan(row["share"]) else f"{row['share']:.0%} of the gap, "
+    return f"{share}{row['flips']} flips ({row['flips_to_source']} to the source's answer)"
+
+
+COMMANDS = (patch,)

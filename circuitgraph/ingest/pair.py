@@ -1,0 +1,165 @@
+"""Two models on the prompts of their runs, each ready to take components of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitgraph.components import Granularity, Inputs, as_granularity
+from circuitgraph.engine.batches import gather, make_batch
+from circuitgraph.engine.decision import decide
+from circuitgraph.engine.estimators import edge_effects
+from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.families.common import longest
+from circuitgraph.engine.forward import forward
+from circuitgraph.engine.model import Model
+from circuitgraph.engine.patch import make_patch
+from circuitgraph.engine.transplant import given_by, set_changes
+from circuitgraph.errors import UsageError
+from circuitgraph.ingest.drift import reload
+from circuitgraph.prompts import Prompt, PromptSet
+from circuitgraph.runs import Run
+from circuitgraph.tokens import Encoded, encode
+
+BATCH = 16
+"""Prompts at once; changes speed, never results."""
+
+Advance = Callable[[int], None]
+"""Told how many prompts are done."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models and the prompts both are asked.
+
+    Attributes:
+        models: the first and the second.
+        prompts: with answers.
+        granularity: of their components.
+    """
+
+    models: tuple[Model, Model]
+    prompts: tuple[Encoded, ...]
+    granularity: Granularity
+
+    @property
+    def scenarios(self) -> np.ndarray:
+        """Scenario of every prompt as a code, int [n]."""
+        return np.unique([p.source.scenario for p in self.prompts], return_inverse=True)[1]
+
+    @torch.no_grad()
+    def decisions(self, side: int) -> np.ndarray:
+        """Decision of one model for every prompt, float64 [n]."""
+        decided = np.empty(len(self.prompts))
+        for rows, prompts in self._batches():
+            batch, model = make_batch(prompts, whole=True), self.models[side]
+            final = gather(forward(model, batch.clean).final, batch.read)
+            decided[rows] = decide(model, final, batch).numpy()
+        return decided
+
+    def set_changes(
+        self,
+        into: int,
+        sets: np.ndarray,
+        advance: Advance = lambda _: None,
+        granularity: Granularity | None = None,
+    ) -> np.ndarray:
+        """Change of one model's decision with each set of the other's components in it.
+
+        Args:
+            into: which of the models runs.
+            sets: bool [N, 1 + components], ``EMBED`` first.
+            advance: told of prompts done.
+            granularity: of the components; None for the pair's own.
+
+        Returns:
+            float64 [N, n].
+        """
+        chosen = granularity or self.granularity
+        changes = np.empty((len(sets), len(self.prompts)))
+        for rows, prompts in self._batches():
+            batch, model = make_batch(prompts, whole=True), self.models[into]
+            given = given_by(self.models[1 - into], batch, chosen)
+            patch = make_patch(model, batch, chosen, given)
+            changes[:, rows] = set_changes(patch, given, torch.from_numpy(sets), chosen).numpy()
+            advance(len(rows))
+        return changes
+
+    def edge_changes(
+        self, into: int, inputs: Inputs, advance: Advance = lambda _: None
+    ) -> np.ndarray:
+        """Change of one model's decision when one receiver reads the other's sender.
+
+        Returns:
+            float32 [edges, n], edges in the order of ``components.effect_edges``.
+        """
+        columns: list[Tensor] = []
+        order: list[int] = []
+        for rows, prompts in self._batches():
+            batch = make_batch(prompts, whole=True)
+            given = given_by(self.models[1 - into], batch, self.granularity)
+            result = edge_effects(self.models[into], batch, self.granularity, inputs, ablated=given)
+            columns.append(result.effects)
+            order += rows
+            advance(len(rows))
+        return torch.cat(columns)[np.argsort(order)].T.numpy()
+
+    def _batches(self) -> Iterator[tuple[list[int], list[Encoded]]]:
+        """Rows and prompts of each batch: alike in length, so that little is padding."""
+        rows = sorted(range(len(self.prompts)), key=lambda i: (len(self.prompts[i].prompt), i))
+        for begin in range(0, len(rows), BATCH):
+            part = rows[begin : begin + BATCH]
+            yield part, [self.prompts[i] for i in part]
+
+
+def load_pair(first: Run, second: Run) -> Pair:
+    """Both models of two runs on the same prompts, and these prompts encoded.
+
+    Raises:
+        InputError: the files of a variant are gone or no longer the same.
+        UsageError: the prompts have no answers or not the same, or the models differ in
+            width.
+    """
+    prompts = _prompts(first, second)
+    (hf, tokenizer), (other, _) = reload(first.variant), reload(second.variant)
+    models = (from_hf(hf), from_hf(other))
+    if models[0].width != models[1].width:
+        raise UsageError(
+            f"{_short(first)} is {models[0].width} wide and {_short(second)} {models[1].width}: "
+            "what a component of one adds does not fit into the other"
+        )
+    chat = first.method.template == "chat"
+    limit = longest(hf.config)
+    encoded = encode(prompts, tokenizer, chat_template=chat, max_positions=limit).prompts
+    return Pair(models, encoded, as_granularity(first.method.granularity))
+
+
+def _prompts(first: Run, second: Run) -> PromptSet:
+    asked, again = (
+        [(p.prompt, p.answer, p.wrong_answer) for p in run.prompts] for run in (first, second)
+    )
+    lacking = [p.id for p in first.prompts if p.answer is None or p.wrong_answer is None]
+    if lacking:
+        raise UsageError(
+            f"the prompts of {_short(first)} have no answers (first {lacking[0]!r:.60}), so there "
+            "is no decision to change; ingest both with answer and wrong_answer in the prompt file"
+        )
+    if asked != again:
+        raise UsageError(
+            f"{_short(first)} and {_short(second)} were asked for different answers; ingest both "
+            "on the same prompt file"
+        )
+    texts = tuple(
+        Prompt(p.prompt or "", p.scenario, answer=p.answer, wrong_answer=p.wrong_answer, line=i)
+        for i, p in enumerate(first.prompts, 1)
+    )
+    # Prompts that differ in their corrupt twins alone are one prompt here.
+    return PromptSet(texts, "the runs' prompts").distinct("correlation", "projection")[0]
+
+
+def _short(run: Run) -> str:
+    return repr(run.variant.name)[:60]

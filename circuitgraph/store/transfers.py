@@ -1,0 +1,73 @@
+"""What a variant's components do in another variant's run, as relationships.
+
+They belong to the run of the variant that ran, and to the variant they came from: with
+either they go. All of one run and one source are written at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from circuitgraph.components import LOGITS, digest
+from circuitgraph.store.tables import (
+    GraphTables,
+    component_id,
+    component_rows,
+    node_table,
+    rel_table,
+)
+
+Transfer = tuple[str, str]
+"""Id of the run that was patched, name of the variant its patches came from."""
+
+
+def transfer_tables(
+    architecture: str, run: str, source_run: str, table: pd.DataFrame
+) -> GraphTables:
+    """The graph of one direction of a cross-model patch.
+
+    Parameters
+    ----------
+    architecture : str
+        Of both variants.
+    run, source_run : str
+        Ids of the run of the variant that ran, and of the one the components came from;
+        ``run`` must be in the store before these tables are written.
+    table : DataFrame
+        One row a component: ``source_variant``, ``variant``, ``component``, ``effect``,
+        ``flips``, ``n``.
+
+    Returns
+    -------
+    GraphTables
+        The ``Component`` nodes, and ``TRANSFERS`` from each to ``LOGITS``.
+    """
+    names: Sequence[str] = table["component"].tolist()
+    ids = {name: component_id(architecture, name) for name in (*names, LOGITS)}
+    columns = {
+        "key": [digest("transfers", run, source_run, name) for name in names],
+        "run": run,
+        **{name: table[name] for name in ("variant", "source_variant", "effect", "flips", "n")},
+    }
+    ends = [ids[LOGITS]] * len(names)
+    return GraphTables(
+        nodes={"Component": node_table("Component", component_rows(architecture, ids))},
+        rels={"TRANSFERS": rel_table("TRANSFERS", [ids[n] for n in names], ends, columns)},
+    ).checked()
+
+
+def transfers_in(tables: GraphTables) -> set[Transfer]:
+    """The transfers that belong to no run of the same tables."""
+    if "TRANSFERS" not in tables.rels:
+        return set()
+    rows = tables.rels["TRANSFERS"]
+    pairs = zip(rows["run"], rows["source_variant"], strict=True)
+    own = set(tables.ids("Run"))
+    return {(run, source) for run, source in pairs if run not in own}
+
+
+def not_there(label: str, ids: Iterable[str]) -> str:
+    """Why what refers to nodes that are not in the graph cannot be written."""
+    return f"{label.lower()} {min(ids)[:12]} is not in the graph; write it before what refers to it"
