@@ -171,3 +171,8 @@ class Model:
     def layers(self) -> int:
         """Number of blocks."""
         return len(self.blocks)
+
+    @property
+    def parallel(self) -> bool:
+        """Whether an MLP reads the stream from before its own layer's attention: never here."""
+        return False

@@ -10,17 +10,14 @@ from torch import Tensor
 
 from circuitgraph.components import Granularity, as_granularity, as_inputs, writers
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.contributions import contributions
-from circuitgraph.engine.estimators import edge_effects
-from circuitgraph.engine.forward import forward
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.forwards import AnyModel, edge_effects, parts_at
 from circuitgraph.ingest.jobs import Ablation
 from circuitgraph.runs import Method
 from circuitgraph.tokens import Encoded
 
 
 def batch_effects(
-    model: Model, prompts: Sequence[Encoded], method: Method, ablated: Tensor | None
+    model: AnyModel, prompts: Sequence[Encoded], method: Method, ablated: Tensor | None
 ) -> dict[str, np.ndarray]:
     """Arrays of one batch: effects [n, edges], totals, decisions and mass [n]."""
     batch = make_batch(prompts, whole=ablated is not None)
@@ -36,7 +33,7 @@ def batch_effects(
 
 @torch.no_grad()
 def ablated_contributions(
-    model: Model, prompts: Sequence[Encoded], granularity: Granularity, ablation: Ablation
+    model: AnyModel, prompts: Sequence[Encoded], granularity: Granularity, ablation: Ablation
 ) -> Tensor | None:
     """What stands in for every sender's contribution, [1 + components, d].
 
@@ -52,7 +49,7 @@ def ablated_contributions(
     for prompt in prompts:
         tokens = torch.tensor([prompt.prompt])
         index = torch.arange(tokens.shape[1])[None]
-        parts = contributions(model, forward(model, tokens), index, granularity)
+        parts, _ = parts_at(model, tokens, index, granularity)
         total = total + parts.double().mean(2)[:, 0]
     return (total / len(prompts)).float()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from circuitgraph.components import as_granularity, as_inputs, digest, effect_edges, writers
+from circuitgraph.components import as_granularity, as_inputs, digest, writers
 from circuitgraph.engine.families.common import longest
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.forwards import AnyModel, edges_of, has_reader, require_estimator
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.ingest.effects import ablated_contributions, batch_effects, window
 from circuitgraph.ingest.estimate import describe
@@ -43,10 +43,12 @@ def ingest_model(
     Raises:
         InputError, UsageError: before any long work.
     """
+    require_estimator(loaded.variant.model_type, request.estimator)
     limit = longest(loaded.hf.config)
     jobs = plan(loaded.variant, loaded.tokenizer, prompts, request, limit)
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
+        _say_forward(loaded.variant, reporter)
         model, check = checked_model(loaded, missing[0].encoded)
         _say_check(loaded.variant, check, reporter)
         for job in missing:
@@ -54,6 +56,14 @@ def ingest_model(
     for job in jobs:
         discard(runs_folder, job.id)
     return [read_run(runs_folder / job.id) for job in jobs]
+
+
+def _say_forward(variant: Variant, reporter: Reporter) -> None:
+    if not has_reader(variant.model_type):
+        reporter.remark(
+            f"no reader for model type {variant.model_type}: hooks on TransformerBridge, the same "
+            "numbers, slower"
+        )
 
 
 def _say_check(variant: Variant, check: SelfCheck, reporter: Reporter) -> None:
@@ -67,7 +77,7 @@ def _say_check(variant: Variant, check: SelfCheck, reporter: Reporter) -> None:
 
 def _make(
     variant: Variant,
-    model: Model,
+    model: AnyModel,
     check: SelfCheck,
     job: Job,
     request: Request,
@@ -87,12 +97,11 @@ def _make(
         write_run(_run(variant, job, columns, arrays, check), runs_folder)
 
 
-def _columns(model: Model, job: Job) -> Sequence:
+def _columns(model: AnyModel, job: Job) -> Sequence:
     granularity = as_granularity(job.method.granularity)
     if job.kind == "correlation":
         return writers(model.layers, model.heads, granularity)
-    inputs = as_inputs(job.method.inputs)
-    return effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
+    return edges_of(model, granularity, as_inputs(job.method.inputs))
 
 
 def _batches(job: Job, size: int) -> list[list[int]]:
@@ -107,7 +116,7 @@ def _reach(job: Job, prompt: Encoded) -> int:
     return window(prompt, job.method.ablation) if job.kind == "effect" else 0
 
 
-def _compute(model: Model, job: Job, request: Request) -> Callable[[Sequence[int]], Arrays]:
+def _compute(model: AnyModel, job: Job, request: Request) -> Callable[[Sequence[int]], Arrays]:
     if job.kind == "correlation":
         activity = norm_activity if request.activity == "norm" else projection_activity
 
