@@ -135,13 +135,19 @@ def writers(layers: int, heads: int, granularity: Granularity) -> list[str]:
 
 
 def effect_edges(
-    layers: int, heads: int, kv_heads: int, granularity: Granularity, inputs: Inputs
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    granularity: Granularity,
+    inputs: Inputs,
+    parallel: bool = False,
 ) -> list[Edge]:
     """Every edge whose effect can be measured, by receiver in order of computation.
 
     A component writes to every later reader: attention of layer l hears ``EMBED`` and
     all components of earlier layers; the MLP of layer l hears its own layer's
-    attention too; ``LOGITS`` hears everybody.
+    attention too, unless both read the same stream (``parallel`` blocks: GPT-NeoX, GPT-J);
+    ``LOGITS`` hears everybody.
     """
     edges: list[Edge] = []
     before = [EMBED]
@@ -149,9 +155,10 @@ def effect_edges(
         own = attention_names(layer, heads, granularity)
         for target, name in attention_receivers(layer, heads, kv_heads, granularity, inputs):
             edges += [Edge(sender, target, name) for sender in before]
-        before = before + own
-        edges += [Edge(sender, mlp_name(layer), "in") for sender in before]
-        before.append(mlp_name(layer))
+        after = before + own
+        heard = before if parallel else after
+        edges += [Edge(sender, mlp_name(layer), "in") for sender in heard]
+        before = [*after, mlp_name(layer)]
     return edges + [Edge(sender, LOGITS, "in") for sender in before]
 
 

@@ -114,8 +114,7 @@ def _record(
     prints: dict[str, str],
 ) -> Variant:
     config = hf.config
-    kv_heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    sizes = (config.num_hidden_layers, config.num_attention_heads, kv_heads)
+    sizes = sizes_of(config, folder)
     return Variant(
         name=name,
         recipe=recipe,
@@ -130,6 +129,24 @@ def _record(
         fingerprint=digest("fingerprint", prints),
         fingerprints=prints,
     )
+
+
+def sizes_of(config: Any, folder: str | Path) -> tuple[int, int, int]:
+    """Layers, heads and key/value heads; families that share keys by other names, too."""
+    layers, heads = (
+        getattr(config, name, None) for name in ("num_hidden_layers", "num_attention_heads")
+    )
+    if not (isinstance(layers, int) and isinstance(heads, int)):
+        raise InputError(
+            f"{folder}: model type {config.model_type!r} names no number of layers and attention "
+            "heads; only decoders made of attention and MLPs can be measured"
+        )
+    shared = getattr(config, "num_key_value_heads", None)
+    if shared is None and getattr(config, "new_decoder_architecture", False):  # Falcon's two
+        shared = config.num_kv_heads
+    elif shared is None and getattr(config, "multi_query", False):
+        shared = 1
+    return layers, heads, shared or heads
 
 
 def with_granularity(variant: Variant, granularity: Granularity) -> Variant:

@@ -13,12 +13,25 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import (
     AutoModelForCausalLM,
+    BioGptConfig,
     Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
     GPT2Config,
+    GPTJConfig,
+    GPTNeoConfig,
+    GPTNeoXConfig,
+    GraniteConfig,
     LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+    MixtralConfig,
+    OPTConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    RecurrentGemmaConfig,
+    SeedOssConfig,
 )
 
 VOCABULARY = 64
@@ -56,6 +69,68 @@ CONFIGS = {
 }
 FAMILIES = tuple(CONFIGS)
 
+MORE_READERS = {
+    "mistral": lambda: MistralConfig(**_LLAMA_LIKE, sliding_window=4),
+    "gemma": lambda: GemmaConfig(**_LLAMA_LIKE, head_dim=8),
+    "seed_oss": lambda: SeedOssConfig(**_LLAMA_LIKE, head_dim=8, attention_out_bias=True),
+}
+"""Families whose readers are Llama's but for an option: fewer tests do."""
+
+_SMALL: dict[str, Any] = {"vocab_size": VOCABULARY, **IDS}
+_NEOX: dict[str, Any] = {
+    **_SMALL,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+
+WITHOUT_READER = {
+    "gpt_neox": lambda: GPTNeoXConfig(**_NEOX, intermediate_size=48),
+    "opt": lambda: OPTConfig(**_NEOX, ffn_dim=48, word_embed_proj_dim=32),
+    "gpt_neo": lambda: GPTNeoConfig(
+        **_SMALL,
+        hidden_size=32,
+        intermediate_size=48,
+        num_layers=2,
+        num_heads=4,
+        max_position_embeddings=64,
+        window_size=4,
+        attention_types=[[["global", "local"], 1]],
+    ),
+    "gptj": lambda: GPTJConfig(
+        **_SMALL, n_embd=32, n_inner=48, n_layer=2, n_head=4, n_positions=64, rotary_dim=4
+    ),
+    "gemma3_text": lambda: Gemma3TextConfig(
+        **_LLAMA_LIKE,
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        sliding_window=4,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "granite": lambda: GraniteConfig(
+        **_LLAMA_LIKE,
+        residual_multiplier=0.5,
+        attention_multiplier=0.3,
+        logits_scaling=2.0,
+        embedding_multiplier=3.0,
+    ),
+}
+"""Families measured by hooks on the library's bridge."""
+
+REFUSED = {
+    "post-norm opt": lambda: OPTConfig(
+        **_NEOX, ffn_dim=48, word_embed_proj_dim=16, do_layer_norm_before=False
+    ),
+    "mixtral": lambda: MixtralConfig(**_LLAMA_LIKE, num_local_experts=4),
+    "mamba": lambda: MambaConfig(**_SMALL, hidden_size=32, num_hidden_layers=2),
+    "recurrent_gemma": lambda: RecurrentGemmaConfig(**_LLAMA_LIKE),
+    "biogpt": lambda: BioGptConfig(**_NEOX, intermediate_size=48),
+}
+"""Families that neither the engine nor the bridge can measure."""
+
+_EVERY = CONFIGS | MORE_READERS | WITHOUT_READER | REFUSED
+
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """w4 … w63 as words, and the special tokens."""
@@ -73,10 +148,10 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def make_model(family: str, folder: Path, seed: int = 0) -> Path:
     """A random model folder with weights widened so that effects are not tiny."""
-    gain = 9.0 if family == "gpt2" else 4.0
+    gain = 9.0 if family in ("gpt2", "gpt_neox", "opt", "gpt_neo", "gptj") else 4.0
     torch.manual_seed(seed)
     hf = AutoModelForCausalLM.from_config(
-        CONFIGS[family](), dtype=torch.float32, attn_implementation="eager"
+        _EVERY[family](), dtype=torch.float32, attn_implementation="eager"
     )
     with torch.no_grad():
         for name, parameter in hf.named_parameters():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models import CONFIGS
+from models import CONFIGS, MORE_READERS
 from transformers import AutoModelForCausalLM
 
 from circuitgraph.engine.batches import make_batch
@@ -38,12 +38,16 @@ CASES = [
     ("gemma2", {"attn_logit_softcapping": None, "final_logit_softcapping": None}),
     ("gemma2", {"query_pre_attn_scalar": 32, "num_key_value_heads": 1}),
     ("gemma2", {"hidden_activation": "silu", "sliding_window": 2}),
+    ("mistral", {"sliding_window": 3}),
+    ("mistral", {"sliding_window": None, "head_dim": 16}),
+    ("gemma", {"num_key_value_heads": 1, "hidden_act": "relu"}),
+    ("seed_oss", {"attention_bias": False, "mlp_bias": True}),
 ]
 
 
 @pytest.mark.parametrize(("family", "options"), CASES)
 def test_the_forward_follows_the_configuration(family, options):
-    known = CONFIGS[family]()
+    known = (CONFIGS | MORE_READERS)[family]()
     options = known.to_dict() | {"layer_types": None} | options  # made anew from the options
     config = type(known)(**options)
     torch.manual_seed(0)

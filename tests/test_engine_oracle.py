@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models import FAMILIES, make_adapter, make_model
+from models import FAMILIES, MORE_READERS, make_adapter, make_model
 from oracle import effects, make_bridge
 
 from circuitgraph.components import effect_edges
@@ -26,7 +26,7 @@ PROMPTS = (
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
-    return {family: make_model(family, root / family) for family in FAMILIES}
+    return {family: make_model(family, root / family) for family in (*FAMILIES, *MORE_READERS)}
 
 
 CASES = [
@@ -37,8 +37,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("granularity", "inputs", "lora"), CASES)
+EVERY = [(family, *case) for family in FAMILIES for case in CASES]
+MORE = [(family, "head", "split", True) for family in MORE_READERS]
+
+
+@pytest.mark.parametrize(("family", "granularity", "inputs", "lora"), EVERY + MORE)
 def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
     folders, family, granularity, inputs, lora, tmp_path
 ):

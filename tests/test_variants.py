@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
+from circuitgraph.engine.families import from_hf
 from circuitgraph.errors import InputError
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.tokens import Encoded
@@ -283,13 +284,11 @@ def test_a_config_that_is_no_json_object(base, text):
     assert f"{base}: cannot be loaded (" in refused(base)
 
 
-def test_a_family_without_a_reader_is_named_with_those_that_have_one(base):
-    edit_json(base / "config.json", model_type="mistral", architectures=["MistralForCausalLM"])
-    with pytest.raises(
-        InputError, match=r"'mistral' is not supported; known families: gemma2"
-    ) as e:
-        checked_model(load_variant(base), PROMPTS)
-    assert str(base) in str(e.value)
+def test_the_engine_names_the_families_it_reads(base):
+    hf = load_variant(base).merged()
+    hf.config.model_type = "wibble"
+    with pytest.raises(InputError, match=r"'wibble' is not supported; known families: gemma"):
+        from_hf(hf)
 
 
 def test_values_that_are_not_finite_are_named(base, adapter):

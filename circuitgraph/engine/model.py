@@ -186,6 +186,11 @@ class Model:
         return self.embed.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are kept as."""
+        return self.embed.dtype
+
+    @property
     def group(self) -> int:
         """Query heads a key/value group."""
         return self.heads // self.kv_heads
@@ -194,3 +199,8 @@ class Model:
     def layers(self) -> int:
         """Number of blocks."""
         return len(self.blocks)
+
+    @property
+    def parallel(self) -> bool:
+        """Whether an MLP reads the stream from before its own layer's attention: never here."""
+        return False

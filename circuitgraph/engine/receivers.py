@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from circuitgraph.components import Granularity, Inputs
-from circuitgraph.engine.model import Model
+
+
+class Sizes(Protocol):
+    """What of a model decides who reads whom; see ``Model`` and ``Bridge``."""
+
+    @property
+    def layers(self) -> int: ...
+
+    @property
+    def heads(self) -> int: ...
+
+    @property
+    def group(self) -> int: ...
+
+    @property
+    def parallel(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +46,7 @@ class Receiver:
     senders: int
 
 
-def receivers(model: Model, granularity: Granularity, inputs: Inputs) -> list[Receiver]:
+def receivers(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Receiver]:
     """Every receiver in the order of ``components.effect_edges``."""
     found: list[Receiver] = []
     own = attention_components(model, granularity)
@@ -39,18 +55,17 @@ def receivers(model: Model, granularity: Granularity, inputs: Inputs) -> list[Re
         for letters in ("qkv",) if inputs == "joint" else ("q", "k", "v"):
             parts = _query_heads(model, granularity, letters)
             found += [Receiver(layer, letters, heads, before) for heads in parts]
-        before += own
-        found.append(Receiver(layer, "in", None, before))
-        before += 1
+        found.append(Receiver(layer, "in", None, before if model.parallel else before + own))
+        before += own + 1
     return [*found, Receiver(model.layers, "in", None, before)]
 
 
-def attention_components(model: Model, granularity: Granularity) -> int:
+def attention_components(model: Sizes, granularity: Granularity) -> int:
     """Attention components a layer."""
     return 1 if granularity == "layer" else model.heads
 
 
-def _query_heads(model: Model, granularity: Granularity, letters: str) -> list[slice]:
+def _query_heads(model: Sizes, granularity: Granularity, letters: str) -> list[slice]:
     if granularity == "layer":
         return [slice(0, model.heads)]
     size = model.group if letters in ("k", "v") else 1
@@ -76,7 +91,7 @@ class Readers:
 
 
 def readers(
-    model: Model, granularity: Granularity, inputs: Inputs, edges: Sequence[int] | None = None
+    model: Sizes, granularity: Granularity, inputs: Inputs, edges: Sequence[int] | None = None
 ) -> Iterator[Readers]:
     """The edges wanted, receiver by receiver.
 

@@ -8,28 +8,26 @@ import torch
 from torch import Tensor
 
 from circuitgraph.components import Granularity
-from circuitgraph.engine.contributions import contributions
-from circuitgraph.engine.forward import Trace, forward
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.forwards import AnyModel, parts_at, read_out
 from circuitgraph.errors import InputError
 from circuitgraph.tokens import Encoded
 
 
 @torch.no_grad()
-def norm_activity(model: Model, prompts: Sequence[Encoded], granularity: Granularity) -> Tensor:
+def norm_activity(model: AnyModel, prompts: Sequence[Encoded], granularity: Granularity) -> Tensor:
     """L2 norm of every component's contribution to the residual stream.
 
     Returns:
         [prompts, components], heads (or attention layers) and MLPs in order.
     """
     tokens, last = _padded([p.prompt for p in prompts], model)
-    parts = _contributions(model, forward(model, tokens), last, granularity)
+    parts, _ = _contributions(model, tokens, last, granularity)
     return parts.float().norm(dim=-1).T
 
 
 @torch.no_grad()
 def projection_activity(
-    model: Model, prompts: Sequence[Encoded], granularity: Granularity
+    model: AnyModel, prompts: Sequence[Encoded], granularity: Granularity
 ) -> Tensor:
     """Signed contribution to logit(answer) − logit(wrong answer).
 
@@ -42,13 +40,12 @@ def projection_activity(
     shared = [shared_prefix(p) for p in prompts]
     rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]
     tokens, last = _padded(rows, model)
-    trace = forward(model, tokens)
-    parts = _contributions(model, trace, last, granularity)
-    final = trace.final[torch.arange(len(rows), device=last.device), last]
-    scaled = model.norm.linear(parts, model.norm.scale(final))
+    norm, unembed = read_out(model)
+    parts, final = _contributions(model, tokens, last, granularity)
+    scaled = norm.linear(parts, norm.scale(final))
     answer = torch.tensor([p.answer[k] for p, k in zip(prompts, shared, strict=True)])
     wrong = torch.tensor([p.wrong_answer[k] for p, k in zip(prompts, shared, strict=True)])
-    return (scaled * (model.unembed[answer] - model.unembed[wrong])).float().sum(-1).T
+    return (scaled * (unembed[answer] - unembed[wrong])).float().sum(-1).T
 
 
 def shared_prefix(prompt: Encoded) -> int:
@@ -67,12 +64,15 @@ def shared_prefix(prompt: Encoded) -> int:
     )
 
 
-def _contributions(model: Model, trace: Trace, last: Tensor, granularity: Granularity) -> Tensor:
-    """[components, prompts, d] at one position a row, without ``EMBED``."""
-    return contributions(model, trace, last[:, None], granularity)[1:, :, 0]
+def _contributions(
+    model: AnyModel, tokens: Tensor, last: Tensor, granularity: Granularity
+) -> tuple[Tensor, Tensor]:
+    """[components, prompts, d] without ``EMBED``, and final stream, at one position a row."""
+    parts, final = parts_at(model, tokens, last[:, None], granularity)
+    return parts[1:, :, 0], final[:, 0]
 
 
-def _padded(rows: Sequence[tuple[int, ...]], model: Model) -> tuple[Tensor, Tensor]:
+def _padded(rows: Sequence[tuple[int, ...]], model: AnyModel) -> tuple[Tensor, Tensor]:
     length = max(map(len, rows))
     tokens = torch.tensor([list(r) + [r[-1]] * (length - len(r)) for r in rows])
     return tokens.to(model.device), torch.tensor([len(r) - 1 for r in rows]).to(model.device)

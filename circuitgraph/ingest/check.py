@@ -7,13 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
-from circuitgraph.engine.batches import gather, make_batch
-from circuitgraph.engine.decision import answer_mass, decide
+from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families.common import longest
-from circuitgraph.engine.forward import forward
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.forwards import AnyModel, decisions
 from circuitgraph.errors import InputError
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
@@ -114,7 +110,7 @@ def _problems(encoded: EncodedSet, prompts: PromptSet) -> tuple[str, ...]:
     return ()
 
 
-def _model_report(model: Model, encoded: EncodedSet, prompts: PromptSet) -> ModelReport:
+def _model_report(model: AnyModel, encoded: EncodedSet, prompts: PromptSet) -> ModelReport:
     rows = encoded.prompts
     lengths = [len(row.prompt) for row in rows]
     uneven = {id(row) for row in unequal_pairs(rows)}
@@ -133,18 +129,15 @@ def _model_report(model: Model, encoded: EncodedSet, prompts: PromptSet) -> Mode
     )
 
 
-@torch.no_grad()
-def _decisions(model: Model, rows: Sequence[Encoded]) -> tuple[list[float], list[float]]:
+def _decisions(model: AnyModel, rows: Sequence[Encoded]) -> tuple[list[float], list[float]]:
     """Change of the decision under corruption, and answer mass, of every prompt."""
     totals: list[float] = []
     mass: list[float] = []
     for start in range(0, len(rows), 16):
         batch = make_batch(rows[start : start + 16])
-        clean, corrupt = forward(model, batch.clean), forward(model, batch.corrupt)
-        before = decide(model, gather(clean.final, batch.read), batch)
-        after = decide(model, gather(corrupt.final, batch.corrupt_read), batch)
-        totals += (after - before).tolist()
-        mass += answer_mass(model, clean.final, batch).tolist()
+        clean, corrupt, likely = decisions(model, batch)
+        totals += (corrupt - clean).tolist()
+        mass += likely.tolist()
     return totals, mass
 
 

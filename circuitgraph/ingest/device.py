@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from circuitgraph.components import as_granularity
-from circuitgraph.engine.model import Model, moved
+from circuitgraph.engine.forwards import AnyModel, has_reader
+from circuitgraph.engine.model import moved
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.effects import ablated_contributions, batch_effects
 from circuitgraph.ingest.jobs import Job, Request, as_ablation
@@ -20,7 +21,7 @@ PROBED_EDGES = 16
 KNOWN = ("cpu", "cuda", "mps")
 
 
-def require_device(request: Request) -> None:
+def require_device(request: Request, family: str) -> None:
     """Refuse a device that is not there, before anything is loaded for it.
 
     Raises:
@@ -35,6 +36,11 @@ def require_device(request: Request) -> None:
     if not there.get(kind, False):
         found = ", ".join(name for name in KNOWN if there[name] or name == "cpu")
         raise UsageError(f"--device {request.device}: not on this machine; there is {found}")
+    if not has_reader(family) and (request.device, request.dtype) != ("cpu", "float32"):
+        raise UsageError(
+            f"model type {family!r} has no reader, and hooks on TransformerBridge run on the CPU "
+            "in float32; leave --device and --dtype out"
+        )
     if request.tf32 and kind != "cuda":
         raise UsageError("--tf32 is a way of CUDA devices; leave it out, or add --device cuda")
 
@@ -44,7 +50,7 @@ def _index(device: str) -> int:
     return int(number) if number.isdecimal() else 1 << 30
 
 
-def placed(model: Model, request: Request) -> Model:
+def placed(model: AnyModel, request: Request) -> AnyModel:
     """The model where, and in the numbers, it is to be computed."""
     torch.backends.cuda.matmul.allow_tf32 = request.tf32
     dtype = torch.bfloat16 if request.dtype == "bfloat16" else None
@@ -53,7 +59,7 @@ def placed(model: Model, request: Request) -> Model:
     return moved(model, request.device, dtype)
 
 
-def apart_from_double(model: Model, job: Job, edges: int) -> float:
+def apart_from_double(model: AnyModel, job: Job, edges: int) -> float:
     """Largest difference from float64 on the CPU, relative to the largest effect of the sample.
 
     Exact effects of 16 random edges on the two shortest prompts.
@@ -69,7 +75,7 @@ def apart_from_double(model: Model, job: Job, edges: int) -> float:
 
 
 def _effects(
-    model: Model, prompts: Sequence[Encoded], method: Method, sample: list[int]
+    model: AnyModel, prompts: Sequence[Encoded], method: Method, sample: list[int]
 ) -> np.ndarray:
     granularity, ablation = as_granularity(method.granularity), as_ablation(method.ablation)
     ablated = ablated_contributions(model, prompts, granularity, ablation)

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from circuitgraph.components import Granularity, as_granularity, as_inputs, writers
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.contributions import contributions
-from circuitgraph.engine.estimators import as_estimator, edge_effects
-from circuitgraph.engine.forward import forward
-from circuitgraph.engine.model import Model, moved
+from circuitgraph.engine.estimators import as_estimator
+from circuitgraph.engine.forwards import AnyModel, edge_effects, parts_at
+from circuitgraph.engine.model import moved
 from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.ingest.jobs import Ablation
 from circuitgraph.runs import Method
@@ -21,7 +20,7 @@ from circuitgraph.tokens import Encoded
 
 
 def batch_effects(
-    model: Model,
+    model: AnyModel,
     prompts: Sequence[Encoded],
     method: Method,
     ablated: Tensor | None = None,
@@ -51,7 +50,7 @@ def batch_effects(
 
 @torch.no_grad()
 def ablated_contributions(
-    model: Model, prompts: Sequence[Encoded], granularity: Granularity, ablation: Ablation
+    model: AnyModel, prompts: Sequence[Encoded], granularity: Granularity, ablation: Ablation
 ) -> Tensor | None:
     """What stands in for every sender's contribution, [1 + components, d].
 
@@ -62,11 +61,11 @@ def ablated_contributions(
         return None
     if ablation == "zero":
         senders = 1 + len(writers(model.layers, model.heads, granularity))
-        return model.embed.new_zeros(senders, model.width)
+        return torch.zeros(senders, model.width, device=model.device, dtype=model.dtype)
     total = torch.zeros((), dtype=torch.float64)
     for prompt in prompts:
         tokens = torch.tensor([prompt.prompt], device=model.device)
         index = torch.arange(tokens.shape[1], device=model.device)[None]
-        parts = contributions(model, forward(model, tokens), index, granularity)
+        parts, _ = parts_at(model, tokens, index, granularity)
         total = total + parts.cpu().double().mean(2)[:, 0]
-    return (total / len(prompts)).to(model.embed)
+    return (total / len(prompts)).to(model.device, model.dtype)

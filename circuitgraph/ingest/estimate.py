@@ -40,6 +40,9 @@ def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: 
 def operations(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
     """Floating-point operations of the matrix products a run needs."""
     tokens = sum(rows(p) * len(p.prompt) for p in prompts)
+    if shape.hooked:  # from the first token to all logits, for every edge
+        edges = len(edges_of(shape, method)) if method.kind == "effect" else 0
+        return 2.0 * shape.parameters * tokens * (1 + edges)
     forward = 2.0 * shape.block_weights * shape.layers * tokens
     if method.kind == "correlation":
         return forward
@@ -77,7 +80,8 @@ def rows(prompt: Encoded) -> int:
 def edges_of(shape: Shape, method: Method) -> list[Edge]:
     """Every edge a run of this method holds."""
     granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
-    return effect_edges(shape.layers, shape.heads, shape.kv_heads, granularity, inputs)
+    sizes = (shape.layers, shape.heads, shape.kv_heads)
+    return effect_edges(*sizes, granularity, inputs, shape.parallel)
 
 
 def _suffixes(shape: Shape, method: Method, windows: int) -> float:

@@ -211,6 +211,8 @@ def _job(
 
 
 def _affordable(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> bool:
+    if shape.hooked:  # nothing cheaper is to be had
+        return True
     return operations(shape, replace(method, estimator="exact"), prompts) <= AFFORDABLE
 
 

@@ -85,6 +85,8 @@ def working_set(
     if method.kind == "correlation":
         return _activities(shape, method, prompts, batch_size)
     longest = max(rows(p) * _length(p) for p in prompts) * batch_size
+    if shape.hooked:
+        return _whole_rows(shape, method, longest, chunk_rows)
     reach = max(rows(p) * window(p, method.ablation) for p in prompts) * batch_size
     senders = 1 + len(writers(shape.layers, shape.heads, as_granularity(method.granularity)))
     trace = longest * shape.layers * _kept_by_forward(shape)
@@ -125,6 +127,13 @@ def _kept_by_forward(shape: Shape) -> int:
     """Numbers a forward keeps for one position of one block."""
     attention = 2 * shape.head_size * (shape.heads + shape.kv_heads)
     return 4 * shape.width + attention
+
+
+def _whole_rows(shape: Shape, method: Method, longest: int, chunk_rows: int) -> float:
+    """Hooks hold contributions at every position, and one forward's logits."""
+    senders = 1 + len(writers(shape.layers, shape.heads, as_granularity(method.granularity)))
+    logits = min(CHUNK_LOGITS, max(chunk_rows, longest) * shape.vocabulary)
+    return FLOAT * (2.0 * senders * shape.width * longest + 2 * logits)
 
 
 def _activities(shape: Shape, method: Method, prompts: Sequence[Encoded], batch_size: int) -> float:

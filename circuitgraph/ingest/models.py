@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock
 
 from circuitgraph.components import as_granularity, digest, writers
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
 from circuitgraph.errors import InputError
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
@@ -51,13 +51,15 @@ def ingest_model(
     Raises:
         InputError, UsageError: before any long work.
     """
-    require_device(request)
+    require_device(request, loaded.variant.model_type)
+    require_estimator(loaded.variant.model_type, request.estimator)
     jobs = plan(loaded, prompts, request)
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
-        shape = Shape.of(loaded.hf)
+        _say_forward(loaded.variant, reporter)
         model, check = checked_model(loaded, missing[0].encoded)
         _say_check(loaded.variant, check, reporter)
+        shape = replace(Shape.of(loaded.hf), parallel=model.parallel)
         work = Work(loaded.variant, shape, placed(model, request), check, request, runs_folder)
         for job in missing:
             _make(work, job, reporter)
@@ -72,10 +74,18 @@ class Work:
 
     variant: Variant
     shape: Shape
-    model: Model
+    model: AnyModel
     check: SelfCheck
     request: Request
     runs_folder: Path
+
+
+def _say_forward(variant: Variant, reporter: Reporter) -> None:
+    if not has_reader(variant.model_type):
+        reporter.remark(
+            f"no reader for model type {variant.model_type}: hooks on TransformerBridge, the same "
+            "numbers, slower"
+        )
 
 
 def _say_check(variant: Variant, check: SelfCheck, reporter: Reporter) -> None:

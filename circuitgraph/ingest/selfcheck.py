@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.forward import forward, logits
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.bridge.wrapped import Bridge
+from circuitgraph.engine.forwards import AnyModel, check_parts, model_logits, read_model
 from circuitgraph.errors import InputError
 from circuitgraph.tokens import Encoded
 from circuitgraph.variants import LoadedVariant
@@ -28,11 +27,15 @@ class SelfCheck:
         logits: ours (adapter merged) against the library's (adapter unmerged).
         adapter: the library's with against without the adapter; None without one.
         probes: prompts compared.
+        forward: ``engine``, or ``bridge`` for families without a reader.
+        parts: of a bridge, how far its parts are from being all there is; else None.
     """
 
     logits: float
     adapter: float | None
     probes: int
+    forward: str = "engine"
+    parts: float | None = None
 
     @property
     def adapter_is_silent(self) -> bool:
@@ -45,27 +48,45 @@ class SelfCheck:
 
 
 @torch.no_grad()
-def checked_model(loaded: LoadedVariant, prompts: Sequence[Encoded]) -> tuple[Model, SelfCheck]:
+def checked_model(loaded: LoadedVariant, prompts: Sequence[Encoded]) -> tuple[AnyModel, SelfCheck]:
     """Merge the adapter, read the weights, and compare logits on a few of the prompts.
 
     Raises:
-        InputError: logits are not finite, or ours differ by more than 1e-3.
+        InputError: logits are not finite, or ours differ by more than 1e-3; a family that
+            neither the engine nor hooks can measure.
     """
     probes = _probes(prompts)
-    reference = [loaded.hf(tokens).logits[0] for tokens in probes]
+    reference = _reference(loaded, probes)
     if not all(bool(r.isfinite().all()) for r in reference):
         raise InputError(f"variant {loaded.variant.name!r}: its logits are not finite")
     adapter = _adapter_change(loaded, probes, reference)
-    model = from_hf(loaded.merged())
-    ours = [logits(model, forward(model, tokens).final)[0] for tokens in probes]
+    model = read_model(loaded.merged(), loaded.tokenizer, loaded.variant.base, probes[0])
+    kind = "bridge" if isinstance(model, Bridge) else "engine"
+    ours = [model_logits(model, tokens)[0] for tokens in probes]
     difference = _relative(ours, reference)
     if not difference <= TOLERANCE:
         raise InputError(
             f"variant {loaded.variant.name!r}: our forward differs from the library's by "
             f"{difference:.1e} of its largest logit (limit {TOLERANCE:g}); this model uses "
-            "something the engine does not know, please report its config.json"
+            f"something the {kind} does not know, please report its config.json"
         )
-    return model, SelfCheck(difference, adapter, len(probes))
+    parts = check_parts(model, loaded.variant.base, probes)
+    return model, SelfCheck(difference, adapter, len(probes), kind, parts)
+
+
+def _reference(loaded: LoadedVariant, probes: Sequence[Tensor]) -> list[Tensor]:
+    try:
+        return [loaded.hf(tokens).logits[0] for tokens in probes]
+    except Exception as error:  # of any family's own code, whatever its config.json says
+        raise InputError(
+            f"{loaded.variant.base}: the transformers library itself cannot run this "
+            f"{loaded.variant.model_type} model ({_first_line(error)})"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:160] if lines else type(error).__name__
 
 
 def _probes(prompts: Sequence[Encoded]) -> list[Tensor]:

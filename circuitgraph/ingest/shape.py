@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from circuitgraph.engine.forwards import has_reader
+from circuitgraph.variants import sizes_of
+
 _BLOCK = re.compile(r"\.(\d+)\.")
 _ADDED = re.compile(r"\.(lora_\w+|modules_to_save)\.")
 
@@ -22,6 +25,9 @@ class Shape:
         block_weights: numbers in the matrices of one block, adapters left out.
         vocabulary: rows of the unembedding.
         gated: whether MLPs have a gate.
+        parameters: number of weights.
+        hooked: no reader of ours knows the family.
+        parallel: attention and MLP of a block read the same stream; known once it has run.
     """
 
     layers: int
@@ -33,12 +39,15 @@ class Shape:
     block_weights: int
     vocabulary: int
     gated: bool
+    parameters: int
+    hooked: bool
+    parallel: bool = False
 
     @classmethod
     def of(cls, hf: Any) -> Shape:
         """Sizes of the library's model, its adapter merged or not."""
         config = hf.config
-        heads = config.num_attention_heads
+        layers, heads, kv_heads = sizes_of(config, hf.name_or_path)
         matrices = {
             name: tuple(p.shape)
             for name, p in hf.named_parameters()
@@ -46,13 +55,17 @@ class Shape:
         }
         mlp = [max(shape) for name, shape in matrices.items() if ".mlp." in name]
         return cls(
-            layers=config.num_hidden_layers,
+            layers=layers,
             heads=heads,
-            kv_heads=getattr(config, "num_key_value_heads", None) or heads,
+            kv_heads=kv_heads,
             width=config.hidden_size,
             head_size=getattr(config, "head_dim", None) or config.hidden_size // heads,
             hidden=max(mlp, default=4 * config.hidden_size),
-            block_weights=sum(a * b for a, b in matrices.values()) // config.num_hidden_layers,
+            block_weights=sum(a * b for a, b in matrices.values()) // layers,
             vocabulary=config.vocab_size,
             gated=any("gate" in name for name in matrices),
+            parameters=sum(
+                p.numel() for name, p in hf.named_parameters() if not _ADDED.search(name)
+            ),
+            hooked=not has_reader(config.model_type),
         )

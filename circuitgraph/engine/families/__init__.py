@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuitgraph.engine.families import gemma2, gpt2, llama, qwen2, qwen3
+from circuitgraph.engine.families import gemma, gemma2, gpt2, llama, mistral, qwen2, qwen3, seed_oss
 from circuitgraph.engine.model import Model
 from circuitgraph.errors import InputError
 
@@ -14,6 +14,9 @@ FAMILIES = {
     "qwen2": qwen2.read,
     "qwen3": qwen3.read,
     "gemma2": gemma2.read,
+    "gemma": gemma.read,
+    "mistral": mistral.read,
+    "seed_oss": seed_oss.read,
 }
 
 

@@ -29,6 +29,7 @@ class Reader:
         mlp_norm: name of the norm before the MLP.
         post_norms: names of the norms after attention and after the MLP, or None.
         activation: name of the configuration entry that names the activation.
+        window: sliding window of a layer, or None.
     """
 
     gain_offset: float = 0.0
@@ -37,6 +38,7 @@ class Reader:
     mlp_norm: str = "post_attention_layernorm"
     post_norms: tuple[str, str] | None = None
     activation: str = "hidden_act"
+    window: Callable[[Any, int], int | None] = lambda config, layer: window_of(config, layer)
 
     def read(self, hf: Any) -> Model:
         """Records over the weights of a Hugging Face causal language model."""
@@ -80,7 +82,7 @@ class Reader:
                 out=linear(attention.o_proj),
                 post=post[0],
                 scale=self.score_scale(config, size),
-                window=window_of(config, index),
+                window=self.window(config, index),
             ),
             Mlp(
                 norm=self._norm(getattr(layer, self.mlp_norm), config),
@@ -132,8 +134,8 @@ def window_of(config: Any, layer: int) -> int | None:
 
 
 def longest(config: Any) -> int:
-    """Longest sequence we run: some configurations promise millions of positions."""
-    return min(config.max_position_embeddings, TABLE_POSITIONS)
+    """Longest sequence we run: some configurations promise millions of positions, or name none."""
+    return min(getattr(config, "max_position_embeddings", TABLE_POSITIONS), TABLE_POSITIONS)
 
 
 def rotary_tables(inner: Any, config: Any) -> Rotary:

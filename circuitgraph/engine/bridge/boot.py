@@ -1,0 +1,174 @@
+"""Put a model under the library's hooks, and read off a run how its blocks are wired."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuitgraph.engine.bridge.norms import read_norm
+from circuitgraph.engine.bridge.wrapped import (
+    BlockTrace,
+    Bridge,
+    BridgeTrace,
+    Reading,
+    ReadOut,
+    Wiring,
+    trace_of,
+)
+from circuitgraph.errors import InputError
+
+TOLERANCE = 1e-3
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+
+
+@torch.no_grad()
+def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> Bridge:
+    """The library's bridge over a merged model, and how its blocks hang on the stream.
+
+    Args:
+        hf: the model, float32, adapters merged; used by the bridge from now on.
+        folder: where it was loaded from.
+        tokens: some prompt [1, T] to run.
+
+    Raises:
+        InputError: a family that the bridge cannot take, or whose blocks are no sum of
+            attention heads and one MLP.
+    """
+    _require_one_mlp(hf.config, folder)
+    ends = hf.get_output_embeddings()
+    hooked = _hooked(hf, tokenizer, folder)
+    try:
+        layers = len(hooked.blocks)
+        trace = trace_of(hooked, layers, tokens)
+        read = [_readings(hooked.blocks[i], block) for i, block in enumerate(trace.blocks)]
+        wiring = [
+            _wiring(hooked.blocks[i], block, *readings[:2])
+            for i, (block, readings) in enumerate(zip(trace.blocks, read, strict=True))
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise refusal(folder, hf.config.model_type, _first(error)) from error
+    parallel = {readings[2] for readings in read}
+    if len(parallel) > 1:
+        raise refusal(folder, hf.config.model_type, "only some of its blocks are parallel")
+    return Bridge(
+        family=hf.config.model_type,
+        width=trace.final.shape[-1],
+        heads=int(hooked.cfg.n_heads),
+        kv_heads=int(getattr(hooked.cfg, "n_key_value_heads", None) or hooked.cfg.n_heads),
+        parallel=parallel.pop(),
+        parameters=sum(p.numel() for p in hf.parameters()),
+        vocabulary=trace.logits.shape[-1],
+        wiring=tuple(wiring),
+        read_out=_read_out(hooked, ends, trace, hf.config),
+        hooked=hooked,
+    )
+
+
+def refusal(folder: str, family: str, why: str) -> InputError:
+    """The one line that says why a family without a reader is not measured."""
+    return InputError(
+        f"{folder}: model type {family!r} has no reader, and hooks on the library's "
+        f"TransformerBridge do not do: {why}; only decoders whose blocks add attention heads "
+        "and one MLP to a residual stream can be measured"
+    )
+
+
+def _require_one_mlp(config: Any, folder: str) -> None:
+    for name in EXPERTS:
+        if getattr(config, name, None):
+            raise refusal(folder, config.model_type, f"it is a mixture of experts ({name})")
+
+
+def _hooked(hf: Any, tokenizer: Any, folder: str) -> Any:
+    from transformer_lens.model_bridge import TransformerBridge  # seconds to import
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters of them the checks find out
+            return TransformerBridge.boot_transformers(
+                folder, device="cpu", hf_model=hf, tokenizer=tokenizer
+            )
+    except Exception as error:  # adapters of a hundred families raise what comes to hand
+        raise refusal(
+            folder, hf.config.model_type, f"it cannot be wrapped ({_first(error)})"
+        ) from error
+
+
+def _readings(block: Any, trace: BlockTrace) -> tuple[Reading, Reading, bool]:
+    """What attention and MLP read the stream through, and whether both read the same one."""
+    middle = trace.pre + trace.attention
+    norms = [_norm(block, name) for name in ("ln1", "ln2")]
+    attention = next(_matching(norms, [trace.pre], trace.attention_in, "norm before attention"))
+    mlp = next(_matching(norms[::-1], [middle, trace.pre], trace.mlp_in, "norm before the MLP"))
+    return attention[0], mlp[0], mlp[1] == 1
+
+
+def _norm(block: Any, name: str) -> Reading | None:
+    module = getattr(block, name, None)
+    return None if module is None else module.original_component
+
+
+def _matching(
+    norms: list[Reading | None], streams: list[Tensor], read: Tensor, what: str
+) -> Iterator[tuple[Reading, int]]:
+    found = [norm for norm in norms if norm is not None]
+    for (which, stream), norm in product(enumerate(streams), [*found, _as_it_is]):
+        if _apart(norm(stream), read) <= TOLERANCE:
+            yield norm, which
+    raise ValueError(f"no {what} that we know")
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
+def _wiring(block: Any, trace: BlockTrace, attention: Reading, mlp: Reading) -> Wiring:
+    heads, size = trace.z.shape[-2:]
+    output = block.attn.o.original_component
+    bias = output(torch.zeros(heads * size))
+    out = (output(torch.eye(heads * size)) - bias).unflatten(0, (heads, size))
+    factor = getattr(block, "residual_contribution_scale", 1.0)
+    after = _norm(block, "ln1_post")
+    if after is None:
+        return Wiring(attention, mlp, out * factor, bias * factor, None)
+    post = read_norm(after, out.shape[-1])
+    if post is None:
+        raise ValueError("no norm after attention that we know")
+    return Wiring(attention, mlp, out, bias, post)
+
+
+def _read_out(hooked: Any, ends: Any, trace: BridgeTrace, config: Any) -> ReadOut | None:
+    """The final norm and unembedding, where they give the logits (up to factor and cap)."""
+    module = _norm(hooked, "ln_final")
+    norm = None if module is None or ends is None else read_norm(module, trace.final.shape[-1])
+    if norm is None:
+        return None
+    unembed, bias = ends.weight.detach(), getattr(ends, "bias", None)
+    raw = norm(trace.final) @ unembed.T
+    raw = raw if bias is None else raw + bias
+    cap = getattr(config, "final_logit_softcapping", None)
+    if cap:
+        return ReadOut(norm, unembed, 1.0) if _same(cap * (raw / cap).tanh(), trace) else None
+    factor = float((raw * trace.logits).sum() / raw.pow(2).sum())
+    return ReadOut(norm, unembed, factor) if _same(factor * raw, trace) else None
+
+
+def _same(logits: Tensor, trace: BridgeTrace) -> bool:
+    return _apart(logits, trace.logits) <= TOLERANCE
+
+
+def _apart(ours: Tensor, theirs: Tensor) -> float:
+    if ours.shape != theirs.shape:
+        return float("inf")
+    return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
+
+
+def _first(error: BaseException) -> str:
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    lines = str(said).strip().splitlines() or [type(error).__name__]
+    return lines[0].split(". ")[0][:100].rstrip(".")

@@ -1,0 +1,149 @@
+"""Are the parts a bridge shows all there is? Asked of every model before it is measured.
+
+Nobody can vouch for a hundred families. These checks can: if contributions sum to the
+stream, if everything that hears a change through our hooks answers as if the stream itself
+had changed, and if what is put back is as it was, then an edge's effect is what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitgraph.engine.bridge.parts import bridge_contributions
+from circuitgraph.engine.bridge.reading import (
+    attention_hears,
+    logits_hear,
+    mlp_hears,
+    put,
+)
+from circuitgraph.engine.bridge.wrapped import (
+    LETTERS,
+    Bridge,
+    BridgeTrace,
+    Hook,
+    hook_name,
+    logits_of,
+    trace_of,
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One check: what it would mean to fail it, and how far off a model is (relative)."""
+
+    failing: str
+    ask: Callable[[Bridge, Tensor, BridgeTrace], float]
+
+
+def worst(bridge: Bridge, probes: Sequence[Tensor]) -> tuple[float, str]:
+    """The largest relative difference of all checks, and what it means.
+
+    Args:
+        probes: prompts [1, T]; all questions are asked of the first, the first of all.
+    """
+    answers = []
+    for number, tokens in enumerate(probes):
+        trace = trace_of(bridge.hooked, bridge.layers, tokens)
+        for question in QUESTIONS[: None if number == 0 else 1]:
+            answers.append((question.ask(bridge, tokens, trace), question.failing))
+    return max(answers, key=lambda answer: (answer[0] != answer[0], answer[0]))
+
+
+def _sums(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
+    """Contributions and biases against the stream."""
+    index = torch.arange(tokens.shape[1])[None]
+    whole = bridge_contributions(bridge, trace, index, "head").sum(0)
+    whole = whole + sum(wiring.bias for wiring in bridge.wiring)
+    inside = [_apart(b.pre + b.attention + b.mlp, b.post) for b in trace.blocks]
+    return max(_apart(whole, trace.final), *inside)
+
+
+def _causal(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
+    """Logits before the last token, with that token changed."""
+    if tokens.shape[1] == 1:
+        return 0.0
+    other = tokens.clone()
+    other[:, -1] = (tokens[:, -1] + 1) % bridge.vocabulary
+    return _apart(logits_of(bridge.hooked, other)[:, :-1], trace.logits[:, :-1])
+
+
+def _hearing(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
+    """Every reader hears a change, against the stream holding it from the start."""
+    delta = _noise(trace)
+    hooks: list[Hook] = []
+    for layer in range(bridge.layers):
+        hooks += attention_hears(bridge, layer, delta) + mlp_hears(bridge, layer, delta)
+    heard = logits_of(bridge.hooked, tokens, [*hooks, *logits_hear(bridge, delta)])
+    start: Hook = (hook_name(0, "pre"), lambda x, hook: x + delta)
+    return _apart(heard, logits_of(bridge.hooked, tokens, [start]))
+
+
+def _letters(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
+    """z of attention that hears a change while its q, k and v are put back."""
+    delta, off = _noise(trace), []
+    for layer, block in enumerate(trace.blocks):
+        back = [put(layer, letter, getattr(block, letter)) for letter in LETTERS]
+        hooks = [*attention_hears(bridge, layer, delta), *back]
+        off.append(_apart(_place(bridge, tokens, hooks, layer, "z"), block.z))
+    return max(off)
+
+
+def _heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
+    """Logits of a run whose attention hears a change while all z are put back."""
+    delta, off = _noise(trace), []
+    for layer, block in enumerate(trace.blocks):
+        hooks = [*attention_hears(bridge, layer, delta), put(layer, "z", block.z)]
+        off.append(_apart(logits_of(bridge.hooked, tokens, hooks), trace.logits))
+    return max(off)
+
+
+def _groups(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
+    """z of the heads outside a key/value group whose values change."""
+    if any(b.v.flatten(2).shape[-1] != bridge.kv_heads * b.z.shape[-1] for b in trace.blocks):
+        return 1.0
+    groups, off = torch.arange(bridge.kv_heads), []
+    mine = torch.arange(bridge.heads) // bridge.group == groups[:, None]
+    for layer, block in enumerate(trace.blocks):
+        v = block.v.flatten(2).unflatten(2, (bridge.kv_heads, -1)).repeat(len(groups), 1, 1, 1)
+        v[groups, :, groups] += block.v.abs().max()
+        hooks = [put(layer, "v", v.view(len(groups), *block.v.shape[1:]))]
+        z = _place(bridge, tokens.expand(len(groups), -1), hooks, layer, "z")
+        apart = (z - block.z).abs().amax((1, 3)) / block.z.abs().max()
+        silent = bool((apart[mine] <= TOLERANCE).any())
+        off.append(1.0 if silent else float(apart[~mine].max()) if len(groups) > 1 else 0.0)
+    return max(off)
+
+
+TOLERANCE = 1e-3
+
+QUESTIONS = (
+    Question("its heads, MLPs and biases do not sum to the residual stream", _sums),
+    Question("its readers hear more than hooks can reach", _hearing),
+    Question("its q, k and v cannot be put back", _letters),
+    Question("its heads cannot be put back", _heads),
+    Question("its key/value groups are not consecutive heads", _groups),
+    Question("earlier positions hear later ones", _causal),
+)
+
+
+def _place(bridge: Bridge, tokens: Tensor, hooks: list[Hook], layer: int, place: str) -> Tensor:
+    """What one place of one block holds in a run under hooks."""
+    kept: list[Tensor] = []
+    seen: Hook = (hook_name(layer, place), lambda x, hook: kept.append(x.detach().clone()))
+    logits_of(bridge.hooked, tokens, [*hooks, seen])
+    return kept[0]
+
+
+def _noise(trace: BridgeTrace) -> Tensor:
+    """A change as large as the embedding, the same every time."""
+    start = trace.blocks[0].pre
+    seed = torch.Generator().manual_seed(0)
+    return torch.randn(start.shape, generator=seed) * start.pow(2).mean().sqrt()
+
+
+def _apart(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))

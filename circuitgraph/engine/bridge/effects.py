@@ -1,0 +1,183 @@
+"""Exact effect of every direct edge, by hooks: many edges as rows of one whole forward.
+
+An attention receiver is run by letting all of q, k and v of its layer read the change,
+putting back those inputs that are not meant to, and then putting back all heads but its
+own. Heads of one layer hear nothing of each other, so this is the receiver alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from circuitgraph.components import Granularity, Inputs
+from circuitgraph.engine.batches import Batch
+from circuitgraph.engine.bridge.decisions import decide_logits, mass_of
+from circuitgraph.engine.bridge.parts import bridge_contributions
+from circuitgraph.engine.bridge.reading import (
+    attention_hears,
+    logits_hear,
+    mlp_hears,
+    put,
+    put_where,
+)
+from circuitgraph.engine.bridge.wrapped import (
+    LETTERS,
+    Bridge,
+    BridgeTrace,
+    Hook,
+    logits_of,
+    trace_of,
+)
+from circuitgraph.engine.estimators import Effects
+from circuitgraph.engine.patch import CHUNK_ROWS
+from circuitgraph.engine.receivers import Readers, Receiver, attention_components, readers
+
+CHUNK_LOGITS = 1 << 26
+"""Logits held at once (256 MB): the library's forward makes them at every position."""
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """What all receivers of one batch share (see ``engine.patch.Patch``); windows are rows."""
+
+    bridge: Bridge
+    batch: Batch
+    clean: BridgeTrace
+    deltas: Tensor
+    base: Tensor
+    total: Tensor
+    at_once: int
+
+
+@torch.no_grad()
+def bridge_effects(
+    bridge: Bridge,
+    batch: Batch,
+    granularity: Granularity = "head",
+    inputs: Inputs = "joint",
+    *,
+    ablated: Tensor | None = None,
+    edges: Sequence[int] | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> Effects:
+    """Effect of every edge for every prompt of a batch; see ``estimators.edge_effects``."""
+    patch = _make_patch(bridge, batch, granularity, ablated, chunk_rows)
+    columns = [_columns(patch, group) for group in readers(bridge, granularity, inputs, edges)]
+    return Effects(
+        effects=torch.cat(columns).T.contiguous(),
+        totals=patch.total - patch.base,
+        decisions=patch.base,
+        mass=mass_of(patch.clean.logits, batch),
+    )
+
+
+def decisions_of(bridge: Bridge, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Clean and corrupt decision, and answer mass, of every prompt [n]."""
+    clean, corrupt = (logits_of(bridge.hooked, t) for t in (batch.clean, batch.corrupt))
+    return decide_logits(clean, batch)[0], _corrupt_decision(corrupt, batch), mass_of(clean, batch)
+
+
+def _corrupt_decision(logits: Tensor, batch: Batch) -> Tensor:
+    """Decision [n] of corrupt rows, which may be judged at other positions."""
+    return decide_logits(logits, replace(batch, read=batch.corrupt_read))[0]
+
+
+def _make_patch(
+    bridge: Bridge,
+    batch: Batch,
+    granularity: Granularity,
+    ablated: Tensor | None,
+    chunk_rows: int,
+) -> _Patch:
+    rows, length = batch.clean.shape
+    steps = torch.arange(length).expand(rows, -1)
+    clean = trace_of(bridge.hooked, bridge.layers, batch.clean)
+    senders = bridge_contributions(bridge, clean, steps, granularity)
+    if ablated is None:
+        corrupt = trace_of(bridge.hooked, bridge.layers, batch.corrupt)
+        there = batch.partners.clamp_min(0)
+        deltas = bridge_contributions(bridge, corrupt, there, granularity).sub_(senders)
+        total = _corrupt_decision(corrupt.logits, batch)
+    else:
+        deltas = ablated[:, None, None, :] - senders
+        hooks = _ablation(bridge, batch, ablated, granularity)
+        total = decide_logits(logits_of(bridge.hooked, batch.clean, hooks), batch)[0]
+    within = (steps >= batch.start[:, None]) & (steps < batch.prompt_end[:, None])
+    within &= batch.partners >= 0
+    positions = min(chunk_rows, CHUNK_LOGITS // bridge.vocabulary)
+    return _Patch(
+        bridge=bridge,
+        batch=batch,
+        clean=clean,
+        deltas=deltas.mul_(within[..., None]),
+        base=decide_logits(clean.logits, batch)[0],
+        total=total,
+        at_once=max(1, positions // (rows * length)),
+    )
+
+
+def _ablation(
+    bridge: Bridge, batch: Batch, ablated: Tensor, granularity: Granularity
+) -> list[Hook]:
+    """Every prompt position's stream made of ablated contributions (and biases) alone."""
+    steps = torch.arange(batch.clean.shape[1])
+    inside = (steps < batch.prompt_end[:, None])[..., None]
+    stream = ablated[0]
+    hooks = [put_where(0, "pre", stream, inside)]
+    parts = ablated[1:].split(attention_components(bridge, granularity) + 1)
+    for layer, part in enumerate(parts):
+        stream = stream + part.sum(0)
+        if granularity == "head":
+            stream = stream + bridge.wiring[layer].bias
+        hooks.append(put_where(layer, "post", stream, inside))
+    return hooks
+
+
+def _columns(patch: _Patch, group: Readers) -> Tensor:
+    """Effects [edges, n] of the receivers of one layer and letter, one after the other."""
+    receiver = [i for i, senders in enumerate(group.senders) for _ in senders]
+    sender = torch.cat(group.senders)
+    found = [patch.base.new_empty(0, patch.batch.n)]
+    for chunk in torch.arange(len(sender)).split(patch.at_once) if receiver else ():
+        deltas = patch.deltas[sender[chunk]]
+        hooks = _hooks(patch, [group.receivers[receiver[i]] for i in chunk.tolist()], deltas)
+        rows = patch.batch.clean.repeat(len(chunk), 1)
+        decided = decide_logits(logits_of(patch.bridge.hooked, rows, hooks), patch.batch)
+        # Where a sender says nothing new, no rounding is left behind either.
+        found.append((decided - patch.base) * _moved(deltas, patch.batch))
+    return torch.cat(found)
+
+
+def _hooks(patch: _Patch, receivers: list[Receiver], deltas: Tensor) -> list[Hook]:
+    """Hooks of one forward in which copy i of the batch is receiver i hearing delta i."""
+    bridge, first = patch.bridge, receivers[0]
+    flat = deltas.flatten(0, 1)
+    if first.layer == bridge.layers:
+        return logits_hear(bridge, flat)
+    if first.heads is None:
+        return mlp_hears(bridge, first.layer, flat)
+    clean, copies = patch.clean.blocks[first.layer], len(receivers)
+    still = torch.ones(copies, bridge.heads, dtype=torch.bool)
+    for row, receiver in enumerate(receivers):
+        still[row, receiver.heads] = False
+    still = still.repeat_interleave(len(patch.batch.clean), 0)[:, None, :, None]
+    deaf = [letter for letter in LETTERS if letter not in first.letters]
+    return [
+        *attention_hears(bridge, first.layer, flat),
+        *(put(first.layer, a, _copies(getattr(clean, a), copies)) for a in deaf),
+        put_where(first.layer, "z", _copies(clean.z, copies), still),
+    ]
+
+
+def _copies(x: Tensor, count: int) -> Tensor:
+    return x.repeat(count, *[1] * (x.dim() - 1))
+
+
+def _moved(deltas: Tensor, batch: Batch) -> Tensor:
+    """1 where a sender says something else to a prompt, else 0 [copies, n]."""
+    by_row = (deltas != 0).any(-1).any(-1).float()
+    return by_row.new_zeros(len(deltas), batch.n).index_add(1, batch.owner, by_row).clamp_max(1)

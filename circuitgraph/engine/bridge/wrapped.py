@@ -1,0 +1,181 @@
+"""A model seen through the library's bridge: its sizes, and what its runs leave in sight.
+
+Only hooks that every attention of the library has are used: what attention and MLP read,
+q, k and v after their projection, and each head's output before the output matrix. The
+finer ones (``use_split_qkv_input``, ``use_attn_result``) are refused by families whose
+attention the library runs itself, such as GPT-Neo, GPT-J and OPT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuitgraph.engine.model import Norm
+
+Reading = Callable[[Tensor], Tensor]
+Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
+LETTERS = "qkv"
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """How one block hangs on the residual stream.
+
+    Attributes:
+        attention, mlp: what stands between the stream and what each of them reads.
+        out: the output matrix by head [H, e, d], multiplier of the branch included.
+        bias: what attention adds whatever its heads say [d].
+        post: norm of attention's output before it joins the stream, or None.
+    """
+
+    attention: Reading
+    mlp: Reading
+    out: Tensor
+    bias: Tensor
+    post: Norm | None
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """The way from the final stream to logits: ``factor`` · unembed · norm, without a cap."""
+
+    norm: Norm
+    unembed: Tensor
+    factor: float
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A model without a reader, under the library's hooks.
+
+    Attributes:
+        family: transformers' ``model_type``.
+        width, heads, kv_heads: sizes.
+        parallel: attention and MLP of a block read the same stream, so that an MLP does
+            not hear its own layer's attention.
+        parameters: number of weights a token meets.
+        vocabulary: number of logits.
+        wiring: of every block.
+        read_out: None where logits are made in a way we do not know.
+        hooked: the library's ``TransformerBridge``.
+    """
+
+    family: str
+    width: int
+    heads: int
+    kv_heads: int
+    parallel: bool
+    parameters: int
+    vocabulary: int
+    wiring: tuple[Wiring, ...]
+    read_out: ReadOut | None
+    hooked: Any
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return len(self.wiring)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs: the CPU."""
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return torch.float32
+
+    @property
+    def group(self) -> int:
+        """Query heads a key/value group."""
+        return self.heads // self.kv_heads
+
+
+@dataclass(frozen=True)
+class BlockTrace:
+    """What one block computed: streams and branches [R, T, d], z [R, T, H, e].
+
+    Attributes:
+        pre: the stream entering the block.
+        attention, mlp: what each adds to the stream.
+        attention_in, mlp_in: what each reads, normed.
+        q, k, v: projected, in the library's own shape.
+        z: of every head, before the output matrix.
+        post: the stream leaving the block.
+    """
+
+    pre: Tensor
+    attention: Tensor
+    mlp: Tensor
+    attention_in: Tensor
+    mlp_in: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    z: Tensor
+    post: Tensor
+
+
+NAMES = {
+    "pre": "hook_in",
+    "attention": "hook_attn_out",
+    "mlp": "hook_mlp_out",
+    "attention_in": "attn.hook_in",
+    "mlp_in": "mlp.hook_in",
+    **{letter: f"attn.hook_{letter}" for letter in LETTERS},
+    "z": "attn.hook_z",
+    "post": "hook_out",
+}
+"""Our names of what a block leaves in sight, and the library's."""
+
+
+@dataclass(frozen=True)
+class BridgeTrace:
+    """A whole run: every block, and the logits [R, T, V]."""
+
+    blocks: tuple[BlockTrace, ...]
+    logits: Tensor
+
+    @property
+    def final(self) -> Tensor:
+        """The final residual stream [R, T, d]."""
+        return self.blocks[-1].post
+
+
+def hook_name(layer: int, ours: str) -> str:
+    """The library's name of a place in a block."""
+    return f"blocks.{layer}.{NAMES[ours]}"
+
+
+@torch.no_grad()
+def logits_of(hooked: Any, tokens: Tensor, hooks: Sequence[Hook] = ()) -> Tensor:
+    """Logits [R, T, V] of a run under hooks; rows are padded on the right."""
+    answer: Tensor = hooked.run_with_hooks(tokens, fwd_hooks=list(hooks))
+    return answer
+
+
+def trace_of(hooked: Any, layers: int, tokens: Tensor, hooks: Sequence[Hook] = ()) -> BridgeTrace:
+    """Run, and keep what every block leaves in sight.
+
+    Raises:
+        KeyError: a place that this family's bridge has not, or never passes.
+    """
+    kept: dict[tuple[int, str], Tensor] = {}
+
+    def keep(place: tuple[int, str]) -> Callable[[Tensor, Any], None]:
+        def note(x: Tensor, hook: Any) -> None:
+            kept[place] = x.detach().clone()
+
+        return note
+
+    places = [(layer, ours) for layer in range(layers) for ours in NAMES]
+    seen: list[Hook] = [(hook_name(*place), keep(place)) for place in places]
+    logits = logits_of(hooked, tokens, [*hooks, *seen])
+    blocks = [BlockTrace(**{ours: kept[layer, ours] for ours in NAMES}) for layer in range(layers)]
+    return BridgeTrace(tuple(blocks), logits)
