@@ -24,7 +24,6 @@ from circuitgraph.engine.forwards import (
     check_parts,
     decisions,
     edge_effects,
-    edges_of,
     model_logits,
     parts_at,
     read_model,
@@ -59,6 +58,11 @@ def bridges(folders):
         return boot(loaded.merged(), loaded.tokenizer, str(folder), PROBE)
 
     return {name: over(folder) for name, folder in folders.items()}
+
+
+def edges_of(model, granularity, inputs):
+    sizes = (model.layers, model.heads, model.kv_heads)
+    return effect_edges(*sizes, granularity, inputs, model.parallel)
 
 
 def close(ours, theirs, limit=1e-4):
