@@ -21,6 +21,7 @@ from circuitgraph.diff.many import ManyDiff, compare_many
 from circuitgraph.diff.record import Diff
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.frames import write_parquet
+from circuitgraph.ingest.cluster_address import require_cluster
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, Variant, discard_run, list_runs, write_atomic, write_run
@@ -101,22 +102,22 @@ class Workspace:
             split_inputs: effects of q, k and v one by one.
             load: put the graph into the store now; else the next query or diff does.
             **options: ``estimator``, ``granularity``, ``activity``, ``ablation``,
-                ``chat_template``, ``batch_size``; see ``ingest.jobs.Request``.
+                ``chat_template``, ``batch_size``, ``ray``; see ``ingest.jobs.Request``.
 
         Returns:
             One run an edge kind; the same ingest again finds the same runs.
 
         Raises:
-            InputError, UsageError: before any long work; the store is unchanged.
+            InputError, UsageError: before any long work; ClusterError (``ray``): also later.
         """
+        _require_name(name)
+        require_cluster(options.get("ray"))  # before torch is loaded, which takes seconds
         from circuitgraph.ingest.jobs import Request
         from circuitgraph.ingest.models import ingest_model
         from circuitgraph.variants import load_variant
 
-        _require_name(name)
         read = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
-        kinds = _kinds(edges)
-        request = Request(kinds=kinds, inputs="split" if split_inputs else "joint", **options)
+        request = Request(_kinds(edges), inputs="split" if split_inputs else "joint", **options)
         request.kinds_for(read)
         recipe = self._known_recipe(name, recipe)
         lora = None if adapter is None else os.fspath(adapter)

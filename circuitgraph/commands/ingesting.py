@@ -62,6 +62,11 @@ EXISTING = click.Path(path_type=Path)
     show_default=True,
     help="Prompts at once: memory and speed, never results.",
 )
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Spread the work over Ray: local, local:WORKERS, auto, HOST:PORT or ray://HOST:PORT.",
+)
 @global_options
 def ingest(model: str, edges: str | None, **options: Any) -> None:
     """Measure one variant on a prompt set and keep its graph.

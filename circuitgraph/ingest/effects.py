@@ -20,12 +20,16 @@ from circuitgraph.tokens import Encoded
 
 
 def batch_effects(
-    model: Model, prompts: Sequence[Encoded], method: Method, ablated: Tensor | None
+    model: Model,
+    prompts: Sequence[Encoded],
+    method: Method,
+    ablated: Tensor | None,
+    edges: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
     """Arrays of one batch: effects [n, edges], totals, decisions and mass [n]."""
     batch = make_batch(prompts, whole=ablated is not None)
     granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
-    result = edge_effects(model, batch, granularity, inputs, ablated=ablated)
+    result = edge_effects(model, batch, granularity, inputs, ablated=ablated, edges=edges)
     return {
         "effects": result.effects.numpy(),
         "totals": result.totals.numpy(),

@@ -40,6 +40,7 @@ class Request:
         ablation: what a sender's contribution is replaced by.
         chat_template: wrap prompts as one user turn.
         batch_size: prompts at once; changes speed, never results.
+        ray: where else to compute: ``local``, ``auto`` or an address; speed, never results.
     """
 
     kinds: tuple[Kind, ...] | None = None
@@ -50,6 +51,7 @@ class Request:
     ablation: Ablation = "corrupt"
     chat_template: bool = False
     batch_size: int = 16
+    ray: str | None = None
 
     def kinds_for(self, prompts: PromptSet) -> tuple[Kind, ...]:
         """Edge kinds this request means for these prompts.

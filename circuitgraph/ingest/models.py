@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from filelock import FileLock
@@ -24,6 +25,9 @@ from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
 from circuitgraph.tokens import Encoded
 from circuitgraph.variants import LoadedVariant
+
+if TYPE_CHECKING:
+    from circuitgraph.ingest.cluster import Cluster
 
 
 def ingest_model(
@@ -45,12 +49,15 @@ def ingest_model(
     """
     limit = longest(loaded.hf.config)
     jobs = plan(loaded.variant, loaded.tokenizer, prompts, request, limit)
+    from circuitgraph.ingest.cluster import open_cluster  # which imports this module
+
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
         model, check = checked_model(loaded, missing[0].encoded)
         _say_check(loaded.variant, check, reporter)
-        for job in missing:
-            _make(loaded.variant, model, check, job, request, runs_folder, reporter)
+        with open_cluster(request.ray, loaded.variant, model, reporter) as cluster:
+            for job in missing:
+                _make(loaded.variant, model, check, job, request, runs_folder, reporter, cluster)
     for job in jobs:
         discard(runs_folder, job.id)
     return [read_run(runs_folder / job.id) for job in jobs]
@@ -73,6 +80,7 @@ def _make(
     request: Request,
     runs_folder: Path,
     reporter: Reporter,
+    cluster: Cluster | None,
 ) -> None:
     runs_folder.mkdir(parents=True, exist_ok=True)
     with FileLock(runs_folder / f".{job.id}.lock"):
@@ -83,7 +91,10 @@ def _make(
         batches = _batches(job, request.batch_size)
         work = runs_folder / f".{job.id}.work-{digest(batches)[:12]}"
         with reporter.progress(len(job.encoded), f"{variant.name[:40]} {job.kind}") as progress:
-            arrays = in_parts(batches, _compute(model, job, request), work, progress)
+            if cluster is None:
+                arrays = in_parts(batches, compute(model, job, request), work, progress)
+            else:
+                arrays = cluster.in_parts(job, request, batches, work, progress)
         write_run(_run(variant, job, columns, arrays, check), runs_folder)
 
 
@@ -107,7 +118,8 @@ def _reach(job: Job, prompt: Encoded) -> int:
     return window(prompt, job.method.ablation) if job.kind == "effect" else 0
 
 
-def _compute(model: Model, job: Job, request: Request) -> Callable[[Sequence[int]], Arrays]:
+def compute(model: Model, job: Job, request: Request) -> Callable[..., Arrays]:
+    """The function from the rows of a batch to its arrays; of effects also for some edges."""
     if job.kind == "correlation":
         activity = norm_activity if request.activity == "norm" else projection_activity
 
@@ -118,8 +130,8 @@ def _compute(model: Model, job: Job, request: Request) -> Callable[[Sequence[int
         return activities
     ablated = ablated_contributions(model, job.encoded, request.granularity, request.ablation)
 
-    def effects(rows: Sequence[int]) -> Arrays:
-        return batch_effects(model, [job.encoded[i] for i in rows], job.method, ablated)
+    def effects(rows: Sequence[int], edges: Sequence[int] | None = None) -> Arrays:
+        return batch_effects(model, [job.encoded[i] for i in rows], job.method, ablated, edges)
 
     return effects
 
