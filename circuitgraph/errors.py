@@ -23,6 +23,10 @@ class UsageError(CircuitGraphError):
     exit_code = 2
 
 
+class ClusterError(CircuitGraphError):
+    """The Ray cluster does not answer, does not fit this one's installation, or keeps dying."""
+
+
 class StoreUnreachable(CircuitGraphError):
     """The graph database does not answer."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitgraph.errors import UsageError
+from circuitgraph.ingest.cluster_address import require_cluster
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, write_run
@@ -34,11 +35,12 @@ def take_model(
     Raises:
         InputError, UsageError: before any long work.
     """
+    require_name(name)
+    require_cluster(options.get("ray"))  # before torch is loaded, which takes seconds
     from circuitgraph.ingest.jobs import Request
     from circuitgraph.ingest.models import ingest_model
     from circuitgraph.variants import load_variant
 
-    require_name(name)
     request = Request(**options)
     request.kinds_for(prompts)
     recipe = known_recipe(shelf, name, recipe)

@@ -99,13 +99,13 @@ class Workspace:
             split_inputs: effects of q, k and v one by one.
             load: put the graph into the store now; else the next query or diff does.
             **options: ``estimator``, ``granularity``, ``activity``, ``ablation``,
-                ``batch_size``, ``memory``, ``device`` …; see ``ingest.jobs.Request``.
+                ``batch_size``, ``memory``, ``device``, ``ray`` …; see ``ingest.jobs.Request``.
 
         Returns:
             One run an edge kind; the same ingest again finds the same runs.
 
         Raises:
-            InputError, UsageError: before any long work; the store is unchanged.
+            InputError, UsageError: before any long work; ClusterError (``ray``): also later.
         """
         read = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
         inputs = "split" if split_inputs else "joint"

@@ -46,7 +46,7 @@ def test_auto_screens_what_is_not_and_says_how_well(base, tmp_path, monkeypatch,
     run = ingest(base, tmp_path / "auto", reporter=Reporter(quiet=False))
     assert run.method.estimator == "receiver-exact"
     found = run.self_check["screen"]
-    assert found["edges"] == sample_of(118)
+    assert found["edges"] == list(sample_of(118))
     assert np.allclose(run.arrays[ARRAY], exact.effects[:, found["edges"]], atol=1e-5)
     means = (np.abs(a).mean(0) for a in (run.effects[:, found["edges"]], run.arrays[ARRAY]))
     assert found["rank"] == pytest.approx(spearmanr(*means).statistic)
@@ -89,7 +89,7 @@ def test_steps_are_a_key_of_eap_ig_alone(base, tmp_path):
 def test_the_affordable_counts_operations_and_no_time(base):
     loaded = load_variant(base, name="m")
     [job] = plan(loaded, PROMPTS, Request(kinds=("effect",)))
-    assert not job.screened
+    assert job.sample == ()
     assert estimate.AFFORDABLE == 2e14
 
 

@@ -80,6 +80,11 @@ EXISTING = click.Path(path_type=Path)
     help="Of weights and activations; effects need float32.",
 )
 @click.option("--tf32", is_flag=True, help="On CUDA: faster matrix products of 10-bit inputs.")
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Spread the work over Ray: local, local:WORKERS, auto, HOST:PORT or ray://HOST:PORT.",
+)
 @global_options
 def ingest(model: str, edges: str | None, memory: str | None, **options: Any) -> None:
     """Measure one variant on a prompt set and keep its graph.

@@ -84,8 +84,13 @@ class Patch:
 
     def chunks(self, senders: Tensor) -> Iterator[Tensor]:
         """Senders in slices of at most ``chunk_rows`` positions."""
-        size = max(1, self.chunk_rows // self.batch.index.numel())
+        size = chunk_size(self.batch, self.chunk_rows)
         return iter(senders.split(size) if len(senders) else ())
+
+
+def chunk_size(batch: Batch, chunk_rows: int = CHUNK_ROWS) -> int:
+    """Senders recomputed at once."""
+    return max(1, chunk_rows // batch.index.numel())
 
 
 @torch.no_grad()

@@ -11,7 +11,8 @@ from circuitgraph.engine.estimators import ESTIMATORS, STEPS
 from circuitgraph.engine.families.common import longest
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.activity import shared_prefix
-from circuitgraph.ingest.estimate import AFFORDABLE, operations
+from circuitgraph.ingest.estimate import AFFORDABLE, edges_of, operations
+from circuitgraph.ingest.screen import sample_of
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs import Method, Variant, run_id
@@ -58,6 +59,7 @@ class Request:
         device: where to compute: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         dtype: what weights and activations are kept as; effects need ``float32``.
         tf32: let a CUDA device round the inputs of matrix products to 10 bits.
+        ray: where else to compute: ``local``, ``auto`` or an address; speed, never results.
     """
 
     kinds: tuple[Kind, ...] | None = None
@@ -73,6 +75,7 @@ class Request:
     device: str = "cpu"
     dtype: Dtype = "float32"
     tf32: bool = False
+    ray: str | None = None
 
     def kinds_for(self, prompts: PromptSet) -> tuple[Kind, ...]:
         """Edge kinds this request means for these prompts.
@@ -148,7 +151,8 @@ class Job:
         encoded: their token ids.
         duplicates: prompts dropped.
         fingerprint: of the prompts.
-        screened: exactness was asked for where affordable, and it is not.
+        sample: edges measured exactly beside a screen, where exactness was asked for where
+            affordable and it is not; else empty.
     """
 
     id: str
@@ -157,7 +161,7 @@ class Job:
     encoded: tuple[Encoded, ...]
     duplicates: int
     fingerprint: str
-    screened: bool = False
+    sample: tuple[int, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -205,9 +209,9 @@ def _job(
     screened = method.estimator == "auto" and not _affordable(shape, method, rows)
     if method.estimator == "auto":
         method = replace(method, estimator="receiver-exact" if screened else "exact")
+    sample = sample_of(len(edges_of(shape, method))) if screened else ()
     print_ = kept.fingerprint(kind, request.activity)
-    id_ = run_id(variant, method, print_)
-    return Job(id_, method, kept, rows, duplicates, print_, screened)
+    return Job(run_id(variant, method, print_), method, kept, rows, duplicates, print_, sample)
 
 
 def _affordable(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> bool:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
 
 from circuitgraph.components import as_granularity, digest, writers
 from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
+from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.errors import InputError
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
@@ -22,13 +23,16 @@ from circuitgraph.ingest.estimate import describe, edges_of, in_batches
 from circuitgraph.ingest.jobs import Job, Request, plan
 from circuitgraph.ingest.memory import Room, held_at_most, held_now, make_room
 from circuitgraph.ingest.parts import Arrays, discard, in_parts
-from circuitgraph.ingest.screen import ARRAY, in_words, quality, sample_of
+from circuitgraph.ingest.screen import ARRAY, in_words, quality
 from circuitgraph.ingest.selfcheck import SelfCheck, checked_model
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
 from circuitgraph.variants import LoadedVariant
+
+if TYPE_CHECKING:
+    from circuitgraph.ingest.cluster import Cluster
 
 FAR_FROM_DOUBLE = 0.01
 """Share of the largest effect by which a device may be off before its numbers are refused."""
@@ -51,6 +55,8 @@ def ingest_model(
     Raises:
         InputError, UsageError: before any long work.
     """
+    from circuitgraph.ingest.cluster import open_cluster  # which imports this module
+
     require_device(request, loaded.variant.model_type)
     require_estimator(loaded.variant.model_type, request.estimator)
     jobs = plan(loaded, prompts, request)
@@ -60,9 +66,11 @@ def ingest_model(
         model, check = checked_model(loaded, missing[0].encoded)
         _say_check(loaded.variant, check, reporter)
         shape = replace(Shape.of(loaded.hf), parallel=model.parallel)
-        work = Work(loaded.variant, shape, placed(model, request), check, request, runs_folder)
-        for job in missing:
-            _make(work, job, reporter)
+        model = placed(model, request)
+        with open_cluster(request, loaded.variant, model, reporter) as cluster:
+            work = Work(loaded.variant, shape, model, check, request, runs_folder, cluster)
+            for job in missing:
+                _make(work, job, reporter)
     for job in jobs:
         discard(runs_folder, job.id)
     return [read_run(runs_folder / job.id) for job in jobs]
@@ -78,6 +86,7 @@ class Work:
     check: SelfCheck
     request: Request
     runs_folder: Path
+    cluster: Cluster | None
 
 
 def _say_forward(variant: Variant, reporter: Reporter) -> None:
@@ -111,9 +120,13 @@ def _make(work: Work, job: Job, reporter: Reporter) -> None:
         folder = work.runs_folder / f".{job.id}.work-{digest(batches)[:12]}"
         label = f"{work.variant.name[:40]} {job.kind}"
         with reporter.progress(len(job.encoded), label) as progress:
-            arrays = in_parts(batches, _compute(work, job, room), folder, progress)
-        if job.screened:
-            found["screen"] = quality(arrays, sample_of(len(columns)))
+            if work.cluster is None:
+                each = compute(work.model, job, work.request, room.chunk_rows)
+                arrays = in_parts(batches, each, folder, progress)
+            else:
+                arrays = work.cluster.in_parts(job, work.request, room, batches, folder, progress)
+        if job.sample:
+            found["screen"] = quality(arrays, job.sample)
             reporter.remark(in_words(found["screen"]))
         write_run(_run(work, job, columns, arrays, found), work.runs_folder)
 
@@ -146,8 +159,10 @@ def _checked_numbers(work: Work, job: Job, edges: int, reporter: Reporter) -> di
     return {"float64": apart}
 
 
-def _compute(work: Work, job: Job, room: Room) -> Callable[[Sequence[int]], Arrays]:
-    model, request = work.model, work.request
+def compute(
+    model: AnyModel, job: Job, request: Request, chunk_rows: int = CHUNK_ROWS
+) -> Callable[..., Arrays]:
+    """The function from the rows of a batch to its arrays; of effects also for some edges."""
     if job.kind == "correlation":
         activity = norm_activity if request.activity == "norm" else projection_activity
 
@@ -157,16 +172,14 @@ def _compute(work: Work, job: Job, room: Room) -> Callable[[Sequence[int]], Arra
 
         return activities
     ablated = ablated_contributions(model, job.encoded, request.granularity, request.ablation)
-    sample = sample_of(len(edges_of(work.shape, job.method))) if job.screened else None
 
-    def effects(rows: Sequence[int]) -> Arrays:
-        chosen = [job.encoded[i] for i in rows]
-        found = batch_effects(model, chosen, job.method, ablated, chunk_rows=room.chunk_rows)
-        if sample is None:
+    def effects(rows: Sequence[int], edges: Sequence[int] | None = None) -> Arrays:
+        chosen, method = [job.encoded[i] for i in rows], job.method
+        shared: dict[str, Any] = {"ablated": ablated, "chunk_rows": chunk_rows}
+        found = batch_effects(model, chosen, method, edges=edges, **shared)
+        if not job.sample:
             return found
-        exact = batch_effects(
-            model, chosen, job.method, ablated, edges=sample, chunk_rows=room.chunk_rows
-        )
+        exact = batch_effects(model, chosen, method, edges=job.sample, **shared)
         return {**found, ARRAY: exact["effects"]}
 
     return effects

@@ -37,14 +37,20 @@ def in_parts(
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number, rows in enumerate(batches):
-        file = folder / f"{number:06d}.safetensors"
-        if not file.exists():
-            _write(file, compute(rows))
+        if not part(folder, number).exists():
+            write_part(folder, number, compute(rows))
         progress.advance(len(rows))
-    return _assemble(batches, folder)
+    return assemble(batches, folder)
 
 
-def _write(file: Path, arrays: Arrays) -> None:
+def part(folder: Path, number: int) -> Path:
+    """The file of one finished batch."""
+    return folder / f"{number:06d}.safetensors"
+
+
+def write_part(folder: Path, number: int, arrays: Arrays) -> None:
+    """Keep a finished batch; its file appears under its name only when whole."""
+    file = part(folder, number)
     partial = file.with_suffix(f".{os.getpid()}.partial")
     save_file({k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}, partial)
     with open(partial, "rb") as handle:
@@ -52,12 +58,13 @@ def _write(file: Path, arrays: Arrays) -> None:
     os.replace(partial, file)
 
 
-def _assemble(batches: Sequence[Sequence[int]], folder: Path) -> dict[str, np.ndarray]:
+def assemble(batches: Sequence[Sequence[int]], folder: Path) -> dict[str, np.ndarray]:
+    """Whole arrays of finished batches, rows in order."""
     total = sum(map(len, batches))
     whole: dict[str, np.ndarray] = {}
     for number, rows in enumerate(batches):
-        for key, part in load_file(folder / f"{number:06d}.safetensors").items():
-            whole.setdefault(key, np.empty((total, *part.shape[1:]), np.float32))[rows] = part
+        for key, own in load_file(part(folder, number)).items():
+            whole.setdefault(key, np.empty((total, *own.shape[1:]), np.float32))[rows] = own
     return whole
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ ARRAY = "exact_sample"
 """Name of the array that holds the sample's exact effects [prompts × sample]."""
 
 
-def sample_of(edges: int, seed: int = 0) -> list[int]:
+def sample_of(edges: int, seed: int = 0) -> tuple[int, ...]:
     """Indices of the edges that a screened run also measures exactly, ascending."""
     generator = np.random.Generator(np.random.PCG64(seed))
-    return sorted(generator.choice(edges, min(SAMPLE, edges), replace=False).tolist())
+    return tuple(sorted(generator.choice(edges, min(SAMPLE, edges), replace=False).tolist()))
 
 
-def quality(arrays: Mapping[str, np.ndarray], sample: list[int]) -> dict[str, Any]:
+def quality(arrays: Mapping[str, np.ndarray], sample: Sequence[int]) -> dict[str, Any]:
     """How the screen ranks and scales on its sample.
 
     Args:
@@ -32,12 +32,12 @@ def quality(arrays: Mapping[str, np.ndarray], sample: list[int]) -> dict[str, An
         ones, through the origin); None where the sample moves nothing.
     """
     exact = arrays[ARRAY].astype(np.float64)
-    screened = arrays["effects"][:, sample].astype(np.float64)
+    screened = arrays["effects"][:, list(sample)].astype(np.float64)
     size = float((exact * exact).sum())
     means = np.abs(screened).mean(0), np.abs(exact).mean(0)
     varied = all(np.ptp(mean) > 0 for mean in means)
     return {
-        "edges": sample,
+        "edges": list(sample),
         "rank": float(spearmanr(*means).statistic) if varied else None,
         "scale": float((screened * exact).sum() / size) if size > 0 else None,
     }
