@@ -11,7 +11,7 @@ from typing import Any
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.cluster_address import require_cluster
 from circuitgraph.progress import Reporter
-from circuitgraph.prompts import PromptSet
+from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, Variant, write_run
 from circuitgraph.selection import Shelf, require_name, shorten
 
@@ -21,7 +21,7 @@ def take_model(
     adapter: str | None,
     name: str,
     recipe: str,
-    prompts: PromptSet,
+    prompts: PromptSet | str | os.PathLike[str],
     options: dict[str, Any],
     shelf: Shelf,
     runs_folder: Path,
@@ -41,12 +41,13 @@ def take_model(
     from circuitgraph.ingest.models import ingest_model
     from circuitgraph.variants import load_variant
 
+    read = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
     request = Request(**options)
-    request.kinds_for(prompts)
+    request.kinds_for(read)
     recipe = known_recipe(shelf, name, recipe)
     loaded = load_variant(model, adapter, name=name, recipe=recipe, granularity=request.granularity)
     require_same(shelf, loaded.variant)
-    runs = ingest_model(loaded, prompts, request, runs_folder, reporter)
+    runs = ingest_model(loaded, read, request, runs_folder, reporter)
     del loaded
     gc.collect()  # the library's models hold themselves in circles
     return runs

@@ -24,7 +24,7 @@ from circuitgraph.faithfulness import Faithfulness, faithfulness
 from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
 from circuitgraph.progress import Reporter
-from circuitgraph.prompts import PromptSet, read_prompts
+from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, discard_run, list_runs, write_atomic
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
@@ -107,14 +107,13 @@ class Workspace:
         Raises:
             InputError, UsageError: before any long work; ClusterError (``ray``): also later.
         """
-        read = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
         inputs = "split" if split_inputs else "joint"
         runs = take_model(
             os.fspath(model),
             None if adapter is None else os.fspath(adapter),
             name,
             recipe,
-            read,
+            prompts,
             {"kinds": as_kinds(edges), "inputs": inputs, **options},
             self.shelf(),
             self.runs_folder,
