@@ -106,6 +106,9 @@ def _told(error: Exception) -> tuple[str, int]:
         return f"{error.format_message().rstrip('.')}; {path} --help shows how", error.exit_code
     if isinstance(error, click.ClickException):
         return error.format_message(), error.exit_code
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        where, why = short(str(error.filename), 200), error.strerror.lower()
+        return f"{where}: {why}; mend that, or name another file or folder", 1
     what = f"unexpected {type(error).__name__}: {error}"
     return f"{what} (--debug shows where; please report it)", 1
 

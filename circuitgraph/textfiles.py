@@ -15,10 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from safetensors import SafetensorError, safe_open
+
 from circuitgraph.errors import InputError
 
 MAX_JSON_BYTES = 64 << 20
 """JSON grows about twenty-fold when parsed, so larger files are refused."""
+
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""What weights may be stored as in safetensors files."""
 
 _MAGIC = (
     (b"PK\x03\x04", "a zip archive (npz, pt or xlsx)"),
@@ -189,3 +194,30 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {shown(twice)} stands twice in one object")
     return record
+
+
+def check_safetensors(file: Path) -> None:
+    """Refuse what is no whole file, and weights that are no floating-point numbers.
+
+    The library would take integers as they come: truncated or quantised values without
+    their scales.
+    """
+    try:
+        with safe_open(file, framework="numpy") as handle:
+            kinds = {name: handle.get_slice(name).get_dtype() for name in handle.keys()}  # noqa: SIM118, no mapping
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file}: not a whole safetensors file ({first_line(error)})") from error
+    for name, kind in kinds.items():
+        if name.endswith("weight") and kind not in FLOATS:
+            raise InputError(
+                f"{file}: {name} is stored as {kind}, not as floating-point numbers; save the "
+                "model unquantised, in float32, float16 or bfloat16"
+            )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else's says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
+    kind = type(error).__name__
+    return f"{kind}: {said[:200]}" if said and isinstance(error, KeyError) else said[:200] or kind

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from circuitgraph.components import Granularity, digest
 from circuitgraph.errors import InputError
 from circuitgraph.runs import Variant
-from circuitgraph.textfiles import shown
+from circuitgraph.textfiles import check_safetensors, first_line, shown
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 TOKENIZER_FILES = (
@@ -69,7 +68,7 @@ class LoadedVariant:
                 return self.hf.merge_and_unload()
         except Exception as error:  # peft raises whatever comes to hand
             raise InputError(
-                f"{self.variant.adapter}: cannot be merged into the base ({_first_line(error)})"
+                f"{self.variant.adapter}: cannot be merged into the base ({first_line(error)})"
             ) from error
 
 
@@ -212,7 +211,7 @@ def fingerprints(folder: Path, adapter: Path | None) -> dict[str, str]:
     }
     if adapter is not None:
         _require_adapter(adapter)
-        settings = json.loads((adapter / ADAPTER_FILES[0]).read_text("utf-8"))
+        settings = _adapter_settings(adapter)
         settings.pop("base_model_name_or_path", None)  # where it lies says nothing of what it is
         prints["adapter"] = digest(settings, _hash_files(adapter, ADAPTER_FILES[1:]))
     return prints
@@ -242,12 +241,19 @@ def _require_adapter(adapter: Path) -> None:
                 f"{adapter}: no {name}; give a peft LoRA folder saved as safetensors "
                 "(.bin and .pt are never read)"
             )
-    try:
-        settings = json.loads((adapter / ADAPTER_FILES[0]).read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"{adapter / ADAPTER_FILES[0]}: not JSON ({error})") from error
-    if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
+    if _adapter_settings(adapter).get("peft_type") != "LORA":
         raise InputError(f"{adapter / ADAPTER_FILES[0]}: peft_type is not LORA")
+
+
+def _adapter_settings(adapter: Path) -> dict[str, Any]:
+    file = adapter / ADAPTER_FILES[0]
+    try:
+        settings = json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not JSON ({first_line(error)})") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{file}: holds no settings; give a peft LoRA folder")
+    return settings
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -264,16 +270,14 @@ def load_tokenizer(folder: Path) -> Any:
             return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises bare Exception
-        raise InputError(
-            f"{folder}: its tokenizer cannot be read ({_first_line(error)})"
-        ) from error
+        raise InputError(f"{folder}: its tokenizer cannot be read ({first_line(error)})") from error
 
 
 def _load_base(folder: Path) -> Any:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     for file in sorted(folder.glob("*.safetensors")):
-        _check_safetensors(file)
+        check_safetensors(file)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -286,7 +290,7 @@ def _load_base(folder: Path) -> Any:
             ignore_mismatched_sizes=True,  # told apart below, in words
         )
     except Exception as error:  # config.json is anybody's, and errors of every kind come of it
-        raise InputError(f"{folder}: cannot be loaded ({_first_line(error)})") from error
+        raise InputError(f"{folder}: cannot be loaded ({first_line(error)})") from error
     hf, info = loaded
     _require_every_weight(folder, info)
     for name, parameter in hf.named_parameters():
@@ -313,21 +317,13 @@ def _require_every_weight(folder: Path, info: dict[str, Any]) -> None:
             )
 
 
-def _check_safetensors(file: Path) -> None:
-    try:
-        with safe_open(file, framework="pt") as handle:
-            handle.keys()
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: not a whole safetensors file ({_first_line(error)})") from error
-
-
 def _load_adapter(hf: Any, adapter: Path) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
     from safetensors.torch import load_file
 
     _require_same_family(hf, adapter)
     file = adapter / ADAPTER_FILES[1]
-    _check_safetensors(file)
+    check_safetensors(file)
     stored = load_file(file)
     broken = [key for key, value in stored.items() if not bool(value.isfinite().all())]
     if broken:
@@ -343,7 +339,7 @@ def _load_adapter(hf: Any, adapter: Path) -> Any:
             )
     except Exception as error:  # adapter_config.json is anybody's too
         raise InputError(
-            f"{adapter}: does not fit this base model ({_first_line(error)})"
+            f"{adapter}: does not fit this base model ({first_line(error)})"
         ) from error
     odd = sorted((least - set(stored)) | (set(stored) - most))
     if odd:
@@ -365,7 +361,7 @@ def _untie(hf: Any) -> None:
 
 def _require_same_family(hf: Any, adapter: Path) -> None:
     """Random adapters of two families may have the very same shapes, so ask where it is from."""
-    settings = json.loads((adapter / ADAPTER_FILES[0]).read_text("utf-8"))
+    settings = _adapter_settings(adapter)
     try:
         trained_on = Path(settings["base_model_name_or_path"]) / "config.json"
         family = json.loads(trained_on.read_text("utf-8"))["model_type"]
@@ -376,10 +372,3 @@ def _require_same_family(hf: Any, adapter: Path) -> None:
             f"{adapter}: does not fit this base model; it was trained on {trained_on.parent}, a "
             f"{shown(family)} model, and this is {hf.config.model_type!r}"
         )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    kind = type(error).__name__
-    return f"{kind}: {said[:200]}" if said and isinstance(error, KeyError) else said[:200] or kind

@@ -225,6 +225,21 @@ class Workspace:
         Raises:
             UsageError: unknown names, or runs that may not be compared.
         """
+        found = self._compared(a, b, lens=lens, scope=scope, null=null, run=run, **options)
+        self._keep(found)
+        return found
+
+    def _compared(
+        self,
+        a: str,
+        b: str,
+        *,
+        lens: str | None = None,
+        scope: str = "checkpoint",
+        null: Iterable[str | tuple[str, str]] = (),
+        run: str | None = None,
+        **options: Any,
+    ) -> Diff:
         shelf = self.shelf()
         if run is not None:
             runs_a, runs_b = shelf.chosen(run, a, b)
@@ -233,9 +248,7 @@ class Workspace:
             lens, runs_a, runs_b = self._sides(shelf, a, b, lens, scope)
         nulls = [self._null(shelf, pair, lens, scope) for pair in null]
         sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
-        diff = compare_runs(runs_a, runs_b, **sides, nulls=nulls, exactly=self._exactly, **options)
-        self._keep(diff)
-        return diff
+        return compare_runs(runs_a, runs_b, **sides, nulls=nulls, exactly=self._exactly, **options)
 
     def compare(
         self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
@@ -251,7 +264,10 @@ class Workspace:
 
     def explain(self, source: str, target: str, a: str, b: str, **options: Any) -> Explanation:
         """One edge in two variants: per prompt, per scenario, and in words."""
-        return explain_edge(self.diff(a, b, **options), source, target)
+        diff = self._compared(a, b, **options)
+        told = explain_edge(diff, source, target)
+        self._keep(diff)
+        return told
 
     def _exactly(self, run: Run, edges: Sequence[int]) -> np.ndarray:
         from circuitgraph.ingest.exactly import exact_effects_of
@@ -370,6 +386,7 @@ class Workspace:
         """Write a self-contained HTML page about two variants; returns its diff."""
         from circuitgraph.report.page import write_report
 
-        diff = self.diff(a, b, **options)
+        diff = self._compared(a, b, **options)
         write_report(diff, Path(path))
+        self._keep(diff)
         return diff

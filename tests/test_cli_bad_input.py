@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -13,7 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from models import make_adapter, make_model
 from shell import IPD, cli, done
+
+from circuitgraph.errors import InputError
+from circuitgraph.variants import load_variant
 
 ROWS = [json.loads(line) for line in (IPD / "prompts.jsonl").read_text("utf-8").splitlines()[:6]]
 TABLE = pd.DataFrame(
@@ -237,3 +242,43 @@ def test_a_damaged_run_is_named(kept: Path, tmp_path: Path) -> None:
     assert run.name[:12] in cli("edges", "fine", "-w", workspace).complaint
     cut(run / "run.json")
     assert run.name in cli("variants", "-w", workspace).complaint
+
+
+def test_weights_stored_as_whole_numbers_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    base = make_model("llama", tmp_path / "base")
+    lora = make_adapter(base, tmp_path / "lora")
+    name = "model.layers.1.mlp.up_proj.weight"
+    for folder, file, key in (
+        (base, "model.safetensors", name),
+        (lora, "adapter_model.safetensors", None),
+    ):
+        stored = load_file(folder / file)
+        key = key or next(iter(stored))
+        broken = shutil.copytree(folder, tmp_path / f"broken-{folder.name}")
+        save_file({**stored, key: stored[key].long()}, broken / file, metadata={"format": "pt"})
+        loads = (broken, None) if folder is base else (base, broken)
+        with pytest.raises(InputError, match=f"{re.escape(key)} is stored as I64"):
+            load_variant(*loads)
+
+
+def test_settings_nested_beyond_reason_are_refused_by_name(tmp_path: Path) -> None:
+    base = make_model("llama", tmp_path / "base")
+    lora = make_adapter(base, tmp_path / "lora")
+    (lora / "adapter_config.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"adapter_config.json: not JSON"):
+        load_variant(base, lora)
+
+
+def test_what_the_system_refuses_is_named_in_one_line(tmp_path: Path) -> None:
+    TABLE.to_csv(tmp_path / "fine.csv", index=False)
+    answer = cli("ingest-table", tmp_path / "fine.csv", "--name", "m", "-w", "/proc/nowhere/w")
+    assert answer.code == 1
+    assert "/proc/nowhere" in answer.complaint
+    assert "unexpected" not in answer.complaint
+
+
+def test_a_command_that_fails_leaves_no_diff_behind(kept: Path, tmp_path: Path) -> None:
+    refused(kept, 2, "explain", "NO", "L0H1", "fine", "fine")
+    refused(kept, 1, "report", "fine", "fine", "-o", tmp_path / "none" / "x.html")

@@ -125,10 +125,21 @@ def _make(work: Work, job: Job, reporter: Reporter) -> None:
                 arrays = in_parts(batches, each, folder, progress)
             else:
                 arrays = work.cluster.in_parts(job, work.request, room, batches, folder, progress)
+        _say_not_finite(work.variant, arrays, reporter)
         if job.sample:
             found["screen"] = quality(arrays, job.sample)
             reporter.remark(in_words(found["screen"]))
         write_run(_run(work, job, columns, arrays, found), work.runs_folder)
+
+
+def _say_not_finite(variant: Variant, arrays: dict[str, np.ndarray], reporter: Reporter) -> None:
+    for name, values in arrays.items():
+        broken = int((~np.isfinite(values)).any(0).sum()) if values.ndim == 2 else 0
+        if broken:
+            reporter.warn(
+                f"{variant.name!r}: {broken} columns of {name} are not finite numbers; what rests "
+                "on them is not tested"
+            )
 
 
 def _columns(shape: Shape, job: Job) -> Sequence:

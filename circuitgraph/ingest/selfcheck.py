@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from circuitgraph.engine.bridge.wrapped import Bridge
 from circuitgraph.engine.forwards import AnyModel, check_parts, model_logits, read_model
 from circuitgraph.errors import InputError
+from circuitgraph.textfiles import first_line
 from circuitgraph.tokens import Encoded
 from circuitgraph.variants import LoadedVariant
 
@@ -80,13 +82,8 @@ def _reference(loaded: LoadedVariant, probes: Sequence[Tensor]) -> list[Tensor]:
     except Exception as error:  # of any family's own code, whatever its config.json says
         raise InputError(
             f"{loaded.variant.base}: the transformers library itself cannot run this "
-            f"{loaded.variant.model_type} model ({_first_line(error)})"
+            f"{loaded.variant.model_type} model ({first_line(error)})"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0][:160] if lines else type(error).__name__
 
 
 def _probes(prompts: Sequence[Encoded]) -> list[Tensor]:
@@ -100,7 +97,8 @@ def _adapter_change(
 ) -> float | None:
     if not loaded.has_adapter:
         return None
-    with loaded.hf.disable_adapter():
+    with warnings.catch_warnings(), loaded.hf.disable_adapter():
+        warnings.simplefilter("ignore")  # of biases that stay; what is asked is whether all acts
         base = [loaded.hf(tokens).logits[0] for tokens in probes]
     return _relative(reference, base)
 

@@ -102,7 +102,7 @@ def _prompt(place: _Place, record: Mapping[str, Any]) -> Prompt:
     pair = _pair(place, record)
     return Prompt(
         prompt=prompt,
-        scenario=_text(place, "scenario", _as_label(record["scenario"])),
+        scenario=_words(place, "scenario", _as_label(record["scenario"])),
         **pair,
         **_spans(place, record, prompt, pair.get("corrupt")),
         id=_label(place, "id", record.get("id")),
@@ -166,12 +166,18 @@ def _around(place: _Place, name: str, span: str, column: str, text: str) -> tupl
 
 
 def _text(place: _Place, name: str, value: Any) -> str:
+    """Text that a model is to read."""
+    found = _words(place, name, value)
+    if found.isspace():
+        place.fail(f"{name!r} holds only white space; write it or remove the row")
+    return found
+
+
+def _words(place: _Place, name: str, value: Any) -> str:
     if value is None or value == "":
         place.fail(f"{name!r} is empty; write it or remove the row")
     if not isinstance(value, str):
         place.fail(f"{name!r} is not text but {shown(value)}; put it in quotes")
-    if value.isspace():
-        place.fail(f"{name!r} holds only white space; write it or remove the row")
     if undecodable(value):
         place.fail(f"{name!r} holds half a character (a lone surrogate); write it again")
     return value
@@ -184,7 +190,7 @@ def _as_label(value: Any) -> Any:
 
 
 def _label(place: _Place, name: str, value: Any) -> str | None:
-    return None if value is None or value == "" else _text(place, name, _as_label(value))
+    return None if value is None or value == "" else _words(place, name, _as_label(value))
 
 
 def _direction(place: _Place, value: Any) -> int | None:
