@@ -7,8 +7,9 @@ et al. 2023, arXiv:2304.05969).
 
 One full forward an edge is not needed: positions before the first difference keep
 their clean keys and values; all receivers of a block share the normed input of a
-sender; blocks before the receiver are never run; the last block runs for the judged
-positions only; and two rows of the unembedding decide.
+sender; blocks before the receiver are never run; the MLP beside a head reads a change of
+few dimensions; the last block runs for the judged positions only; and two rows of the
+unembedding decide.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from circuitgraph.engine.patch import (
     queries,
     window_attention,
 )
-from circuitgraph.engine.receivers import Readers, readers
+from circuitgraph.engine.receivers import Readers, Receiver, readers
+from circuitgraph.engine.shortcut import Shortcut, make_shortcut
 
 
 @torch.no_grad()
@@ -58,6 +60,7 @@ def exact_columns(
 def _attention_effects(patch: Patch, group: Readers) -> list[Tensor]:
     first = group.receivers[0]
     columns = [[patch.base.new_empty(0, patch.batch.n)] for _ in group.receivers]
+    shortcut = make_shortcut(patch, first.layer, _heads(first))
     for senders in patch.chunks(group.union):
         change = attention_change(patch, first.layer, patch.deltas[senders], first.letters)
         for column, receiver, wanted in zip(columns, group.receivers, group.senders, strict=True):
@@ -65,22 +68,30 @@ def _attention_effects(patch: Patch, group: Readers) -> list[Tensor]:
             if here.any():
                 part = change[here] if not here.all() else change
                 spoken = part[..., receiver.heads, :]
-                column.append(_through_attention(patch, first.layer, spoken, receiver.heads))
+                column.append(_through_attention(patch, receiver, spoken, shortcut))
     return [torch.cat(column) for column in columns]
 
 
-def _through_attention(patch: Patch, layer: int, change: Tensor, part: slice | None) -> Tensor:
-    """Effects [N, n] of a change of some heads' z [N, R, Q, heads, e] in one block."""
+def _heads(receiver: Receiver) -> slice:
+    assert receiver.heads is not None
+    return receiver.heads
+
+
+def _through_attention(
+    patch: Patch, receiver: Receiver, change: Tensor, shortcut: Shortcut | None
+) -> Tensor:
+    """Effects [N, n] of a change of a receiver's z [N, R, Q, heads, e]."""
+    layer, part = receiver.layer, _heads(receiver)
     model, clean = patch.model, patch.clean.layers[layer]
     attention, size = model.blocks[layer].attention, model.head_size
-    assert part is not None
     added = change.flatten(-2) @ attention.out.weight[part.start * size : part.stop * size]
     index = patch.queries(layer)
     if attention.post is None:
         mid = gather(clean.mid, index) + added
     else:
         mid = gather(clean.pre, index) + attention.post(gather(clean.raw, index) + added)
-    return _resume(patch, layer + 1, mid + mlp(model, model.blocks[layer], mid))
+    out = mlp(model, model.blocks[layer], mid) if shortcut is None else shortcut(change, mid, part)
+    return _resume(patch, layer + 1, mid + out)
 
 
 def _mlp_effects(patch: Patch, layer: int, senders: Tensor) -> Tensor:

@@ -1,0 +1,102 @@
+"""The MLP of a receiver's own block, which reads a change of few dimensions.
+
+What one head says differently is a change of its e outputs, and the MLP of its block
+reads mid + Δz·W_O. With the norm's scale taken out, its first matrices U are linear:
+
+    norm(mid + Δz·W_O)·U = scale · (mid̃·U + Δz·(W̃_O·U)) + b·U
+
+(the tilde: centred where the norm centres, times its gain; b: its bias). The clean part is
+the same for every sender, and the change costs e rows of U instead of d.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitgraph.engine.batches import gather
+from circuitgraph.engine.forward import post
+from circuitgraph.engine.model import Linear, Mlp, Model, Norm
+from circuitgraph.engine.patch import Patch
+
+
+@dataclass(frozen=True)
+class First:
+    """One first matrix of an MLP, of gate or up.
+
+    Attributes:
+        clean: what the clean stream gives before the scale [R, Q, f].
+        step: what each output of each head adds [H·e, f].
+        constant: what is added after the scale [f], or None.
+    """
+
+    clean: Tensor
+    step: Tensor
+    constant: Tensor | None
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """An MLP ready for changes that some heads of its own block make."""
+
+    model: Model
+    mlp: Mlp
+    gate: First | None
+    up: First
+
+    def __call__(self, change: Tensor, mid: Tensor, heads: slice) -> Tensor:
+        """What the MLP adds [N, R, Q, d].
+
+        Args:
+            change: of the heads' z [N, R, Q, heads, e].
+            mid: the stream with that change in it [N, R, Q, d].
+            heads: which heads.
+        """
+        size = self.model.head_size
+        rows = slice(heads.start * size, heads.stop * size)
+        flat, scale = change.flatten(-2), self.mlp.norm.scale(mid)
+        hidden = _read(self.up, flat, scale, rows)
+        if self.gate is None:
+            hidden = self.model.activation(hidden)
+        else:
+            hidden = self.model.activation(_read(self.gate, flat, scale, rows)).mul_(hidden)
+        return post(self.mlp.down(hidden), self.mlp.post)
+
+
+def _read(first: First, change: Tensor, scale: Tensor, rows: slice) -> Tensor:
+    read = (change @ first.step[rows]).add_(first.clean).mul_(scale)
+    return read if first.constant is None else read.add_(first.constant)
+
+
+def make_shortcut(patch: Patch, layer: int, heads: slice) -> Shortcut | None:
+    """The shortcut of one block, or None where it would save nothing.
+
+    With a norm after attention (Gemma-2) a head's change is no longer of few dimensions.
+    """
+    model, block = patch.model, patch.model.blocks[layer]
+    narrow = 2 * (heads.stop - heads.start) * model.head_size <= model.width
+    if block.attention.post is not None or not narrow:
+        return None
+    mid = gather(patch.clean.layers[layer].mid, patch.queries(layer))
+    sides = (mid, block.attention.out.weight)
+    clean, out = (_gained(block.mlp.norm, x) for x in sides)
+    gate = block.mlp.gate
+    return Shortcut(
+        model=model,
+        mlp=block.mlp,
+        gate=None if gate is None else _first(block.mlp.norm, gate, clean, out),
+        up=_first(block.mlp.norm, block.mlp.up, clean, out),
+    )
+
+
+def _gained(norm: Norm, x: Tensor) -> Tensor:
+    return (x - x.mean(-1, keepdim=True) if norm.centre else x) * norm.weight
+
+
+def _first(norm: Norm, linear: Linear, clean: Tensor, out: Tensor) -> First:
+    parts = [] if norm.bias is None else [norm.bias @ linear.weight]
+    parts += [] if linear.bias is None else [linear.bias]
+    constant = torch.stack(parts).sum(0) if parts else None
+    return First(clean @ linear.weight, out @ linear.weight, constant)
