@@ -114,8 +114,8 @@ def _make(work: Work, job: Job, reporter: Reporter) -> None:
         columns = _columns(work.shape, job)
         found = _checked_numbers(work, job, len(columns), reporter)
         room = _room(work, job)
-        reporter.remark(describe(work.shape, job.method, job.encoded, len(columns)))
         reporter.remark(str(room))
+        reporter.remark(describe(work.shape, job.method, job.encoded, len(columns)))
         batches = in_batches(job.encoded, job.method.ablation or None, room.batch_size)
         folder = work.runs_folder / f".{job.id}.work-{digest(batches)[:12]}"
         label = f"{work.variant.name[:40]} {job.kind}"
