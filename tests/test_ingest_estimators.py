@@ -132,3 +132,9 @@ def test_a_sample_of_effects_is_held_against_float64(base):
     coarse = moved(moved(model, "cpu", torch.bfloat16), "cpu", torch.float32)
     assert apart_from_double(coarse, job, 118) < 1e-4  # the model itself is the reference
     assert apart_from_double(moved(model, "cpu", torch.bfloat16), job, 118) > 1e-3
+
+
+def test_a_budget_that_loading_has_spent_already_is_refused(base, tmp_path):
+    with pytest.raises(UsageError, match="--memory: "):
+        ingest(base, tmp_path, memory=1e7)
+    assert not list((tmp_path / "runs").glob("[!.]*"))

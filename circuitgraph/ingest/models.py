@@ -15,7 +15,7 @@ from filelock import FileLock
 from circuitgraph.components import as_granularity, digest, writers
 from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
 from circuitgraph.engine.patch import CHUNK_ROWS
-from circuitgraph.errors import InputError
+from circuitgraph.errors import InputError, UsageError
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
 from circuitgraph.ingest.effects import ablated_contributions, batch_effects
@@ -26,7 +26,7 @@ from circuitgraph.ingest.parts import Arrays, discard, in_parts
 from circuitgraph.ingest.screen import ARRAY, in_words, quality
 from circuitgraph.ingest.selfcheck import SelfCheck, checked_model
 from circuitgraph.ingest.shape import Shape
-from circuitgraph.progress import Reporter
+from circuitgraph.progress import Reporter, human_bytes
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
 from circuitgraph.variants import LoadedVariant
@@ -152,8 +152,16 @@ def _room(work: Work, job: Job) -> Room:
     request = work.request
     held = held_now() if request.device == "cpu" else 0.0
     room = make_room(work.shape, job.method, job.encoded, request.batch_size, request.memory, held)
+    if not held:
+        return room
     # What loading took is not given back to those who count from outside.
-    return replace(room, peak=max(room.peak, held_at_most())) if held else room
+    taken = held_at_most()
+    if request.memory is not None and taken > request.memory:
+        raise UsageError(
+            f"--memory: loading the model took {human_bytes(taken)}, more than "
+            f"{human_bytes(request.memory)}"
+        )
+    return replace(room, peak=max(room.peak, taken))
 
 
 def _checked_numbers(work: Work, job: Job, edges: int, reporter: Reporter) -> dict[str, Any]:
