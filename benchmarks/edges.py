@@ -33,16 +33,14 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.stats import pearsonr, spearmanr
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config
 
 from circuitgraph.components import effect_edges
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import ESTIMATORS, edge_effects
 from circuitgraph.engine.families import from_hf
-from circuitgraph.ingest.estimate import operations
-from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts import read_prompts
-from circuitgraph.runs import Method
 from circuitgraph.tokens import Encoded, encode
 from circuitgraph.variants import load_tokenizer, load_variant
 
@@ -175,7 +173,7 @@ def _command(folder: Path) -> list[str]:
 
 
 def gpt2_small() -> dict[str, Any]:
-    """One random sender a layer and all its receivers, as many operations as they need."""
+    """One random sender a layer and all its receivers; operations as torch counts them."""
     from oracle import batched_effects
 
     hf, prompts = make_gpt2(12, 12, 768, 50257), make_prompts(8, 16, 50257)
@@ -185,8 +183,9 @@ def gpt2_small() -> dict[str, Any]:
     picked = [i for i, edge in enumerate(edges) if edge.source in names]
     model, batch = from_hf(hf), make_batch(prompts)
     seconds, ours = timed(lambda: edge_effects(model, batch, "head", "split", edges=picked).effects)
-    method = Method("effect", estimator="exact", inputs="split", ablation="corrupt")
-    useful = operations(Shape.of(hf), method, prompts) * len(picked) / len(edges)
+    with FlopCounterMode(display=False) as counter:
+        edge_effects(model, batch, "head", "split", edges=picked)
+    useful = counter.get_total_flops()
     few = [picked[i] for i in generator.choice(len(picked), 8, replace=False)]
     with tempfile.TemporaryDirectory() as folder:
         bridge = make_bridge_of(hf, Path(folder))

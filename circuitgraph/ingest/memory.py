@@ -19,6 +19,8 @@ from circuitgraph.runs import Method
 from circuitgraph.tokens import Encoded
 
 FLOAT = 4
+KEPT_BY_ALLOCATORS = 60e6
+"""Bytes that come with any work: freed blocks not given back, threads, small tables."""
 FEWEST_ROWS = 64
 """Positions at once below which matrix products are no longer worth the name."""
 
@@ -96,7 +98,8 @@ def working_set(
     preparing = 2 * trace + 2 * deltas
     at_once = min(max(chunk_rows, reach), senders * reach)
     working = trace + deltas + _at_work(shape, method, prompts, reach, longest, at_once)
-    return FLOAT * (max(preparing, working, trace + deltas + 2 * judged) + results)
+    held = max(preparing, working, trace + deltas + 2 * judged) + results
+    return FLOAT * held + KEPT_BY_ALLOCATORS
 
 
 def _at_work(
