@@ -124,7 +124,7 @@ def faithfulness(
     signs, origin = directions([chosen])
     _require_something(chosen, signs)
     counts = edge_counts(shares, len(chosen.edges))
-    effects = edge_table(chosen, signs)["weight"].to_numpy(float)
+    effects = edge_table(chosen, signs, confirmed=False)["weight"].to_numpy(float)
     best = top_edges(np.abs(effects) if rank == "magnitude" else effects, counts)
     others = random_circuits(len(chosen.edges), counts, random, seed)
     circuits = np.concatenate([best[None], others])

@@ -19,8 +19,8 @@ _VARIANT_COLUMNS = (
     *("base", "adapter", "fingerprint"),
 )
 _RUN_COLUMNS = (
-    *("id", "variant", "kind", "estimator", "inputs", "granularity", "activity", "ablation"),
-    *("n", "n_scenarios", "duplicates", "created"),
+    *("id", "variant", "kind", "estimator", "steps", "inputs", "granularity", "activity"),
+    *("ablation", "dtype", "n", "n_scenarios", "duplicates", "created"),
 )
 
 
@@ -205,6 +205,16 @@ def comparison_key(run: Run) -> Key:
         run.variant.architecture,
         *_prompts(run),
     )
+
+
+def require_comparable(a: Run, b: Run) -> None:
+    """Refuse two runs that were measured otherwise.
+
+    Raises:
+        UsageError: names the keys.
+    """
+    if keys := differing_keys(a, b):
+        raise UsageError(f"these runs differ in {', '.join(keys)}; choose two made alike")
 
 
 def differing_keys(a: Run, b: Run) -> list[str]:

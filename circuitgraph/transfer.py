@@ -16,7 +16,7 @@ from circuitgraph.export.targets import targets
 from circuitgraph.patching import FOLDER as TRANSFERS
 from circuitgraph.patching import load_transfers
 from circuitgraph.progress import Reporter
-from circuitgraph.runs import Run
+from circuitgraph.runs import Run, read_confirmed
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import (
@@ -44,9 +44,19 @@ def load_runs(store: Store, runs: Iterable[Run]) -> int:
     return len(missing)
 
 
-def reload_runs(store: Store, runs: Iterable[Run]) -> None:
-    """Put runs into a store in place of what is there: a diff has learnt more about them."""
-    store.write_all([_graph_of(run) for run in runs])
+def refresh_runs(store: Store, runs: Iterable[Run]) -> None:
+    """Bring runs up to date of which diffs have measured more edges exactly since."""
+    stale = [run for run in runs if run.kind == "effect" and _is_stale(store, run)]
+    if stale:
+        store.write_all([_graph_of(run) for run in stale])
+
+
+def _is_stale(store: Store, run: Run) -> bool:
+    known = len(read_confirmed(run))
+    if not known:
+        return False
+    count = "MATCH ()-[e:AFFECTS]->() WHERE e.run = $run RETURN count(e.screen) AS n"
+    return int(store.query(count, {"run": run.id})["n"].iloc[0]) != known
 
 
 def _graph_of(run: Run) -> GraphTables:
@@ -61,8 +71,10 @@ def load_graph(store: Store, folder: Path, runs: Iterable[Run]) -> int:
     int
         How many runs.
     """
+    runs = list(runs)
     loaded = load_runs(store, runs)
-    load_transfers(store, folder / TRANSFERS)
+    refresh_runs(store, runs)
+    load_transfers(store, folder / TRANSFERS)  # also those that a refresh took away
     return loaded
 
 
@@ -90,6 +102,8 @@ def push(folder: Path, runs: Sequence[Run], uri: str | None, reporter: Reporter)
     with _server(folder, uri) as target:
         source = EmbeddedStore(folder / FILE_NAME)
         load_graph(source, folder, runs)
+        there = set(target.run_ids())
+        refresh_runs(target, [run for run in runs if run.id in there])
         return _copied(source, target, reporter, "push")
 
 

@@ -26,10 +26,10 @@ from circuitgraph.intake import as_kinds, take_model, take_table
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, discard_run, list_runs, write_atomic
-from circuitgraph.selection import Shelf
+from circuitgraph.selection import Shelf, require_comparable
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, open_store
-from circuitgraph.transfer import load_graph, pull, push, reload_runs, write_bulk, write_files
+from circuitgraph.transfer import load_graph, pull, push, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
 
@@ -292,6 +292,7 @@ class Workspace:
         patching.require_alike(*(shelf.of(name)[-1].variant for name in (source, into)))
         if run is not None:
             [first], [second] = shelf.chosen(run, source, into)
+            require_comparable(first, second)
         else:
             _, [first], [second] = self._sides(shelf, source, into, None, "checkpoint")
         result = patching.cross_patch(first, second, self.reporter, **options)
@@ -339,8 +340,6 @@ class Workspace:
         write_atomic(self.diff_path(diff).with_suffix(".json"), data)
         self.sync()
         with self.open_store() as store:
-            if "confirmation" in diff.summary:
-                reload_runs(store, (*diff.runs_a, *diff.runs_b))
             store.write_diff(diff_tables(diff))
 
     def diff_path(self, diff: Diff) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from measured import effect_run
 from models import make_adapter, make_model
@@ -12,8 +13,11 @@ from models import make_adapter, make_model
 from circuitgraph import Workspace
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS
+from circuitgraph.ingest.exactly import _keep, exact_effects_of
+from circuitgraph.progress import Reporter
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.runs import Method
+from circuitgraph.runs import Method, read_confirmed
+from circuitgraph.stats.summaries import edge_table
 
 SCREEN = Method("effect", estimator="receiver-exact", inputs="joint", ablation="corrupt")
 SCENARIOS = np.repeat(["s", "t", "u"], 12)
@@ -173,3 +177,40 @@ def test_what_was_measured_exactly_is_not_measured_again(screened, monkeypatch):
     monkeypatch.setattr(exactly, "_measure", None)
     again = screened.diff("base", "tuned", run=chosen)
     assert again.table.equals(first.table)
+
+
+def test_queries_over_several_runs_compare_one_estimator(screened):
+    """Edges measured exactly in one run may be screened in another: the screen's numbers count."""
+    runs = {(r.variant.name, r.method.estimator): r for r in screened.shelf().runs}
+    first, second = (runs[name, "receiver-exact"] for name in ("base", "tuned"))
+    screened.diff("base", "tuned", run=f"{first.id}:{second.id}")
+    rows = screened.query("differences-of-runs", first=first.id, second=second.id, limit=500)
+    own = [edge_table(run, confirmed=False).set_index(KEY)["weight"] for run in (first, second)]
+    want = (own[1] - own[0]).reindex(pd.MultiIndex.from_frame(rows[KEY]))
+    assert len(rows) == len(own[0])
+    assert np.allclose(rows["difference"], want, atol=1e-6)
+    assert not np.allclose(edge_table(second)["weight"], own[1].to_numpy(), atol=1e-4)
+
+
+def test_the_graph_learns_what_any_comparison_measured(screened):
+    many = screened.compare("base", ["tuned"], lens="effect")
+    assert len(many.diffs) == 1
+    for run in screened.shelf().runs:
+        known = len(read_confirmed(run))
+        screens = "MATCH ()-[e:AFFECTS]->() WHERE e.run = $run RETURN count(e.screen) AS n"
+        assert screened.cypher(screens, {"run": run.id})["n"].iloc[0] == known
+        assert (known > 0) == (run.method.estimator == "receiver-exact")
+
+
+def test_two_diffs_at_once_keep_what_both_measured(screened, tmp_path):
+    """What another process kept meanwhile is not lost."""
+    [run] = [
+        r
+        for r in screened.shelf().runs
+        if (r.variant.name, r.method.estimator) == ("tuned", "receiver-exact")
+    ]
+    before = read_confirmed(run)
+    missing = [i for i in range(len(run.edges)) if i not in before][:2]
+    exact_effects_of(run, missing[:1], Reporter())
+    _keep(run, {missing[1]: np.zeros(run.n, np.float32)})
+    assert set(read_confirmed(run)) == {*before, *missing}

@@ -138,3 +138,25 @@ def test_a_budget_that_loading_has_spent_already_is_refused(base, tmp_path):
     with pytest.raises(UsageError, match="--memory: "):
         ingest(base, tmp_path, memory=1e7)
     assert not list((tmp_path / "runs").glob("[!.]*"))
+
+
+def test_every_receiver_exact_run_has_its_sample(base, tmp_path, monkeypatch):
+    """However it came about: runs of one id hold the same arrays."""
+    asked = ingest(base, tmp_path / "asked", estimator="receiver-exact")
+    monkeypatch.setattr(jobs, "AFFORDABLE", 1.0)
+    chosen = ingest(base, tmp_path / "chosen")
+    assert asked.id == chosen.id
+    assert asked.self_check["screen"] == chosen.self_check["screen"]
+    assert set(asked.arrays) == set(chosen.arrays)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tf32": True, "dtype": "bfloat16"}, "--tf32 rounds float32"),
+        ({"ray": "local", "memory": 1e9}, "--memory bounds one process"),
+    ],
+)
+def test_choices_that_contradict_each_other_are_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        Request(kinds=("correlation",), **options).kinds_for(PROMPTS)

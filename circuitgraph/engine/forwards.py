@@ -46,6 +46,20 @@ def require_estimator(family: str, estimator: str) -> None:
         )
 
 
+def require_reader(family: str, command: str) -> None:
+    """Refuse, before anything is loaded, what hooks do not do.
+
+    Raises:
+        UsageError: a family without a reader.
+    """
+    if not has_reader(family):
+        known = ", ".join(sorted(FAMILIES))
+        raise UsageError(
+            f"{command}: model type {family!r} has no reader of ours, and hooks on "
+            f"TransformerBridge serve ingest and diff only; {command} takes {known}"
+        )
+
+
 def read_model(hf: Any, tokenizer: Any, folder: str, probe: Tensor) -> AnyModel:
     """The engine's model where its family has a reader, else the library's bridge.
 

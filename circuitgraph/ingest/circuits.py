@@ -12,6 +12,7 @@ from circuitgraph.components import as_granularity, as_inputs
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.circuits import circuit_decisions
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.forwards import require_reader
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.errors import InputError
@@ -44,6 +45,7 @@ def run_circuits(
     Raises:
         InputError: the model's files are gone or changed, or it decides otherwise now.
     """
+    require_reader(run.variant.model_type, "faithfulness")
     hf, tokenizer = reload(run.variant)
     model, prompts = from_hf(hf), reencoded(run, tokenizer)
     ablation: Any = run.method.ablation

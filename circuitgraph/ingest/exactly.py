@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from filelock import FileLock
 
 from circuitgraph.components import as_granularity
 from circuitgraph.engine.families import from_hf
@@ -37,8 +38,15 @@ def exact_effects_of(run: Run, edges: Sequence[int], reporter: Reporter) -> np.n
     if missing:
         measured = _measure(run, missing, reporter)
         known |= {edge: measured[:, i] for i, edge in enumerate(missing)}
-        write_confirmed(run, known)
+        _keep(run, known)
     return np.stack([known[edge] for edge in edges], 1)
+
+
+def _keep(run: Run, effects: dict[int, np.ndarray]) -> None:
+    """Add to what other diffs, perhaps at this very moment, keep of the same run."""
+    if run.path is not None:
+        with FileLock(run.path.with_name(f".{run.id}.lock")):
+            write_confirmed(run, {**read_confirmed(run), **effects})
 
 
 def _measure(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:

@@ -102,6 +102,7 @@ class Request:
                 f"{prompts.source}: has no {lacking}, which effects need; add the columns, "
                 "or ask for --edges correlation"
             )
+        self._require_compatible()
         if "effect" in kinds and self.dtype != "float32":
             raise UsageError(
                 f"--dtype {self.dtype}: most effects are smaller than its rounding; measure them "
@@ -113,6 +114,12 @@ class Request:
                 "needs; add the columns, or use --activity norm"
             )
         return kinds
+
+    def _require_compatible(self) -> None:
+        if self.tf32 and self.dtype != "float32":
+            raise UsageError(f"--tf32 rounds float32; leave it out, or --dtype {self.dtype}")
+        if self.ray is not None and self.memory is not None:
+            raise UsageError("--memory bounds one process; with --ray give the workers less to do")
 
     def _can(self, prompts: PromptSet) -> bool:
         return prompts.has_pairs or (self.ablation != "corrupt" and prompts.has_answers)
@@ -151,8 +158,7 @@ class Job:
         encoded: their token ids.
         duplicates: prompts dropped.
         fingerprint: of the prompts.
-        sample: edges measured exactly beside a screen, where exactness was asked for where
-            affordable and it is not; else empty.
+        sample: edges measured exactly beside ``receiver-exact``, to say how well it does.
     """
 
     id: str
@@ -206,9 +212,11 @@ def _job(
     if kind == "correlation" and request.activity == "projection":
         _require_distinct_answers(rows)
     method = request.method(kind, encoded)
-    screened = method.estimator == "auto" and not _affordable(shape, method, rows)
     if method.estimator == "auto":
-        method = replace(method, estimator="receiver-exact" if screened else "exact")
+        exact = _affordable(shape, method, rows)
+        method = replace(method, estimator="exact" if exact else "receiver-exact")
+    # With every such run, however it came about: equal ids mean equal arrays.
+    screened = method.estimator == "receiver-exact"
     sample = sample_of(len(edges_of(shape, method))) if screened else ()
     print_ = kept.fingerprint(kind, request.activity)
     return Job(run_id(variant, method, print_), method, kept, rows, duplicates, print_, sample)

@@ -69,8 +69,9 @@ def ingest_model(
         model = placed(model, request)
         with open_cluster(request, loaded.variant, model, reporter) as cluster:
             work = Work(loaded.variant, shape, model, check, request, runs_folder, cluster)
-            for job in missing:
-                _make(work, job, reporter)
+            ready = [_prepared(work, job, reporter) for job in missing]
+            for job, prepared in zip(missing, ready, strict=True):
+                _make(work, job, prepared, reporter)
     for job in jobs:
         discard(runs_folder, job.id)
     return [read_run(runs_folder / job.id) for job in jobs]
@@ -106,18 +107,31 @@ def _say_check(variant: Variant, check: SelfCheck, reporter: Reporter) -> None:
         )
 
 
-def _make(work: Work, job: Job, reporter: Reporter) -> None:
+@dataclass(frozen=True)
+class Prepared:
+    """What one job will hold, and how its numbers fare where they are computed."""
+
+    columns: Sequence
+    room: Room
+    found: dict[str, Any]
+
+
+def _prepared(work: Work, job: Job, reporter: Reporter) -> Prepared:
+    columns = _columns(work.shape, job)
+    room = _room(work, job)
+    return Prepared(columns, room, _checked_numbers(work, job, len(columns), reporter))
+
+
+def _make(work: Work, job: Job, prepared: Prepared, reporter: Reporter) -> None:
     work.runs_folder.mkdir(parents=True, exist_ok=True)
     with FileLock(work.runs_folder / f".{job.id}.lock"):
         if (work.runs_folder / job.id).is_dir():
             return
-        columns = _columns(work.shape, job)
-        found = _checked_numbers(work, job, len(columns), reporter)
-        room = _room(work, job)
+        columns, room, found = prepared.columns, prepared.room, dict(prepared.found)
         reporter.remark(str(room))
         reporter.remark(describe(work.shape, job.method, job.encoded, len(columns)))
         batches = in_batches(job.encoded, job.method.ablation or None, room.batch_size)
-        folder = work.runs_folder / f".{job.id}.work-{digest(batches)[:12]}"
+        folder = work.runs_folder / f".{job.id}.work-{digest(batches, work.request.device)[:12]}"
         label = f"{work.variant.name[:40]} {job.kind}"
         with reporter.progress(len(job.encoded), label) as progress:
             if work.cluster is None:
@@ -150,16 +164,17 @@ def _columns(shape: Shape, job: Job) -> Sequence:
 
 def _room(work: Work, job: Job) -> Room:
     request = work.request
-    held = held_now() if request.device == "cpu" else 0.0
+    on_cpu = request.device == "cpu"
+    held = held_now() if on_cpu else 4.0 * work.shape.parameters  # of the device's own memory
     room = make_room(work.shape, job.method, job.encoded, request.batch_size, request.memory, held)
-    if not held:
+    if not on_cpu:
         return room
     # What loading took is not given back to those who count from outside.
     taken = held_at_most()
     if request.memory is not None and taken > request.memory:
         raise UsageError(
-            f"--memory: loading the model took {human_bytes(taken)}, more than "
-            f"{human_bytes(request.memory)}"
+            f"--memory: this process has held {human_bytes(taken)} already, loading included; "
+            f"{human_bytes(request.memory)} are too few"
         )
     return replace(room, peak=max(room.peak, taken))
 

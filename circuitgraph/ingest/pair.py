@@ -16,6 +16,7 @@ from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.families.common import longest
 from circuitgraph.engine.forward import forward
+from circuitgraph.engine.forwards import require_reader
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.transplant import given_by, set_changes
@@ -124,6 +125,7 @@ def load_pair(first: Run, second: Run) -> Pair:
         UsageError: the prompts have no answers or not the same, or the models differ in
             width.
     """
+    require_reader(first.variant.model_type, "patch")
     prompts = _prompts(first, second)
     (hf, tokenizer), (other, _) = reload(first.variant), reload(second.variant)
     models = (from_hf(hf), from_hf(other))

@@ -11,8 +11,8 @@ WHERE e.diff = $correlation
 MATCH (s)-[g:AFFECTS]->(t)
 WHERE g.run = r.id
 WITH s.name AS source, t.name AS target, e.verdict AS verdict, e.delta AS delta, e.q AS q,
-     e.key AS key, max(CASE WHEN x.side = 'a' THEN abs(g.weight) END) AS effect_a,
-     max(CASE WHEN x.side = 'b' THEN abs(g.weight) END) AS effect_b,
+     e.key AS key, max(CASE WHEN x.side = 'a' THEN abs(coalesce(g.screen, g.weight)) END) AS effect_a,
+     max(CASE WHEN x.side = 'b' THEN abs(coalesce(g.screen, g.weight)) END) AS effect_b,
      abs(e.delta) AS size, e.a AS a, e.b AS b
 RETURN source, target, verdict, delta, q, effect_a, effect_b, a, b
 ORDER BY size DESC, source, target, key

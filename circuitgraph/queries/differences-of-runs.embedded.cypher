@@ -6,8 +6,11 @@ MATCH (s:Component)-[x:CORRELATES|AFFECTS]->(t:Component)
 WHERE x.run = $first
 MATCH (s)-[y:CORRELATES|AFFECTS]->(t)
 WHERE y.run = $second AND coalesce(x.input, '') = coalesce(y.input, '')
-WITH s.name AS source, t.name AS target, x.input AS input, x.weight AS weight_first,
-     y.weight AS weight_second, y.weight - x.weight AS difference, x.key AS key
+// Of a screened run the screen's number, everywhere: never exact against screened.
+WITH s.name AS source, t.name AS target, x.input AS input, x.key AS key,
+     coalesce(x.screen, x.weight) AS weight_first, coalesce(y.screen, y.weight) AS weight_second
+WITH source, target, input, weight_first, weight_second, key,
+     weight_second - weight_first AS difference
 WITH source, target, input, weight_first, weight_second, difference, key,
      abs(coalesce(difference, 0.0)) AS size
 ORDER BY size DESC, key

@@ -12,8 +12,9 @@ CALL {
   RETURN s, t, e, e.input AS input
 }
 WITH s, t, input,
-     max(CASE WHEN e.run = $first THEN e.weight END) AS weight_first,
-     max(CASE WHEN e.run = $second THEN e.weight END) AS weight_second,
+     // Of a screened run the screen's number, everywhere: never exact against screened.
+     max(CASE WHEN e.run = $first THEN coalesce(e.screen, e.weight) END) AS weight_first,
+     max(CASE WHEN e.run = $second THEN coalesce(e.screen, e.weight) END) AS weight_second,
      min(CASE WHEN e.run = $first THEN e.key END) AS key,
      count(CASE WHEN e.run = $second THEN 1 END) AS matched
 WHERE key IS NOT NULL AND matched > 0

@@ -7,7 +7,7 @@ MATCH (s:Component {name: $source})-[e:CORRELATES|AFFECTS]->(t:Component {name: 
 MATCH (r:Run)-[:OF]->(v:Variant)
 WHERE r.id = e.run AND ($kind = '' OR r.kind = $kind)
 WITH v.recipe AS recipe, v.name AS variant, r.kind AS kind, e.input AS input,
-     e.weight AS weight, e.low AS low, e.high AS high, e.p AS p, e.q AS q, e.n AS n,
+     coalesce(e.screen, e.weight) AS weight, e.low AS low, e.high AS high, e.p AS p, e.q AS q, e.n AS n,
      r.created AS created, e.key AS key
 RETURN recipe, variant, kind, input, weight, low, high, p, q, n, created
 ORDER BY kind, coalesce(input, ''), recipe, variant, created DESC, key

@@ -15,10 +15,10 @@ WHERE e.run = r.id AND e.q <= $alpha
 WITH s, t, e.input AS input, size, other_size,
      count(DISTINCT CASE WHEN v.recipe = $recipe THEN v.id END) AS variants,
      count(DISTINCT CASE WHEN v.recipe = $other THEN v.id END) AS other_variants,
-     min(CASE WHEN v.recipe = $recipe THEN e.weight END) AS lowest,
-     max(CASE WHEN v.recipe = $recipe THEN e.weight END) AS highest,
-     min(CASE WHEN v.recipe = $other THEN e.weight END) AS other_lowest,
-     max(CASE WHEN v.recipe = $other THEN e.weight END) AS other_highest,
+     min(CASE WHEN v.recipe = $recipe THEN coalesce(e.screen, e.weight) END) AS lowest,
+     max(CASE WHEN v.recipe = $recipe THEN coalesce(e.screen, e.weight) END) AS highest,
+     min(CASE WHEN v.recipe = $other THEN coalesce(e.screen, e.weight) END) AS other_lowest,
+     max(CASE WHEN v.recipe = $other THEN coalesce(e.screen, e.weight) END) AS other_highest,
      min(e.key) AS key
 WHERE variants = size AND other_variants = other_size
   AND ((lowest > 0.0 AND other_highest < 0.0) OR (highest < 0.0 AND other_lowest > 0.0))

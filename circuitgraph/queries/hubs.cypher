@@ -5,8 +5,10 @@ MATCH (r:Run {id: $run})
 MATCH (c:Component)-[e:CORRELATES|AFFECTS]-(o:Component)
 WHERE e.run = $run
 WITH r.variant AS variant, r.kind AS kind, c.name AS component, c.id AS id, count(e) AS edges,
-     sum(CASE WHEN e.weight > 0.0 THEN e.weight ELSE 0.0 END) AS positive,
-     sum(CASE WHEN e.weight < 0.0 THEN e.weight ELSE 0.0 END) AS negative
+     sum(CASE WHEN coalesce(e.screen, e.weight) > 0.0
+         THEN coalesce(e.screen, e.weight) ELSE 0.0 END) AS positive,
+     sum(CASE WHEN coalesce(e.screen, e.weight) < 0.0
+         THEN coalesce(e.screen, e.weight) ELSE 0.0 END) AS negative
 WITH variant, kind, component, id, edges, positive, negative, positive - negative AS strength
 RETURN component, strength, positive, negative, edges, kind, variant
 ORDER BY round(strength, 9) DESC, component, id

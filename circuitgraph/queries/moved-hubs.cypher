@@ -4,14 +4,15 @@
 // limit: int = 25 | most rows
 MATCH (s:Component)-[e:CORRELATES|AFFECTS]->(t:Component)
 WHERE e.run IN [$first, $second]
-WITH sum(CASE WHEN e.run = $first THEN abs(e.weight) ELSE 0.0 END) AS total_first,
-     sum(CASE WHEN e.run = $second THEN abs(e.weight) ELSE 0.0 END) AS total_second
+// Of a screened run the screen's number, everywhere: never exact against screened.
+WITH sum(CASE WHEN e.run = $first THEN abs(coalesce(e.screen, e.weight)) ELSE 0.0 END) AS total_first,
+     sum(CASE WHEN e.run = $second THEN abs(coalesce(e.screen, e.weight)) ELSE 0.0 END) AS total_second
 WHERE total_first > 0.0 AND total_second > 0.0
 MATCH (c:Component)-[e:CORRELATES|AFFECTS]-(o:Component)
 WHERE e.run IN [$first, $second]
 WITH c, total_first, total_second,
-     sum(CASE WHEN e.run = $first THEN abs(e.weight) ELSE 0.0 END) AS strength_first,
-     sum(CASE WHEN e.run = $second THEN abs(e.weight) ELSE 0.0 END) AS strength_second
+     sum(CASE WHEN e.run = $first THEN abs(coalesce(e.screen, e.weight)) ELSE 0.0 END) AS strength_first,
+     sum(CASE WHEN e.run = $second THEN abs(coalesce(e.screen, e.weight)) ELSE 0.0 END) AS strength_second
 WITH c.name AS component, c.layer AS layer, c.id AS id, strength_first, strength_second,
      strength_first / total_first AS share_first, strength_second / total_second AS share_second
 WITH component, layer, id, strength_first, strength_second, share_first, share_second,

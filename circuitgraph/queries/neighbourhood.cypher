@@ -6,8 +6,9 @@
 MATCH (s:Component)-[e:CORRELATES|AFFECTS]->(t:Component)
 WHERE e.run IN [$first, $second] AND (s.name = $component OR t.name = $component)
 WITH s, t, e.input AS input, min(e.key) AS key,
-     max(CASE WHEN e.run = $first THEN e.weight END) AS weight_first,
-     max(CASE WHEN e.run = $second THEN e.weight END) AS weight_second,
+     // Of a screened run the screen's number, everywhere: never exact against screened.
+     max(CASE WHEN e.run = $first THEN coalesce(e.screen, e.weight) END) AS weight_first,
+     max(CASE WHEN e.run = $second THEN coalesce(e.screen, e.weight) END) AS weight_second,
      max(CASE WHEN e.run = $first THEN e.q END) AS q_first,
      max(CASE WHEN e.run = $second THEN e.q END) AS q_second
 WITH s.name AS source, t.name AS target, input, weight_first, weight_second,

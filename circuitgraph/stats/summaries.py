@@ -39,7 +39,11 @@ COLUMNS = (
 
 
 def edge_table(
-    run: Run, directions: np.ndarray | None = None, *, screen: bool = False
+    run: Run,
+    directions: np.ndarray | None = None,
+    *,
+    screen: bool = False,
+    confirmed: bool = True,
 ) -> pd.DataFrame:
     """Every edge of one run with its weight, interval and test against 0.
 
@@ -52,6 +56,8 @@ def edge_table(
         totals decide (:func:`circuitgraph.stats.aligned.directions`).
     screen : bool
         Add the column ``screen``: the estimate of edges that were measured exactly since.
+    confirmed : bool
+        Show exact numbers where there are some; False keeps to the run's own estimator.
 
     Returns
     -------
@@ -67,7 +73,7 @@ def edge_table(
     """
     if run.kind == "correlation":
         return _correlations(run)
-    known = read_confirmed(run)
+    known = read_confirmed(run) if confirmed else {}
     table = _effects(run, run.effects, directions)
     if not known:
         return table.assign(screen=np.nan) if screen else table
