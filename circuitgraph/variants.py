@@ -11,7 +11,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -146,14 +146,6 @@ def sizes_of(config: Any, folder: str | Path) -> tuple[int, int, int]:
     elif shared is None and getattr(config, "multi_query", False):
         shared = 1
     return layers, heads, shared or heads
-
-
-def with_granularity(variant: Variant, granularity: Granularity) -> Variant:
-    """The same variant seen at another granularity: other components, same weights."""
-    sizes = (variant.layers, variant.heads, variant.kv_heads)
-    return replace(
-        variant, architecture=digest("architecture", variant.model_type, *sizes, granularity)
-    )
 
 
 def model_folder(model: str | Path) -> Path:

@@ -22,6 +22,7 @@ from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.transplant import given_by, set_changes
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.drift import reload
+from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs import Run
 from circuitgraph.tokens import Encoded, encode
@@ -111,10 +112,8 @@ class Pair:
 
     def _batches(self) -> Iterator[tuple[list[int], list[Encoded]]]:
         """Rows and prompts of each batch: alike in length, so that little is padding."""
-        rows = sorted(range(len(self.prompts)), key=lambda i: (len(self.prompts[i].prompt), i))
-        for begin in range(0, len(rows), BATCH):
-            part = rows[begin : begin + BATCH]
-            yield part, [self.prompts[i] for i in part]
+        for rows in in_batches(self.prompts, None, BATCH):
+            yield rows, [self.prompts[i] for i in rows]
 
 
 def load_pair(first: Run, second: Run) -> Pair:
