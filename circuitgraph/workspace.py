@@ -6,27 +6,24 @@ database holds their summaries, and what is missing there is loaded when next as
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from circuitgraph import patching
-from circuitgraph.diff.compare import compare_runs
+from circuitgraph.comparison import Comparison, discard_diffs, keep_diff
 from circuitgraph.diff.explain import Explanation, explain_edge
-from circuitgraph.diff.many import ManyDiff, compare_many
+from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
 from circuitgraph.faithfulness import Faithfulness, faithfulness
-from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
-from circuitgraph.runs import Run, discard_run, list_runs, write_atomic
-from circuitgraph.selection import Shelf, require_comparable
+from circuitgraph.runs import Run, discard_run, list_runs
+from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, open_store
 from circuitgraph.transfer import load_graph, pull, push, write_bulk, write_files
@@ -181,11 +178,7 @@ class Workspace:
         gone = {run.id for run in runs}
         with self.open_store() as store:
             store.remove_variant(name)
-        for file in self.diffs_folder.glob("*.json"):
-            record = json.loads(file.read_text("ascii"))
-            if gone & {*record["runs_a"], *record["runs_b"]}:
-                file.with_suffix(".parquet").unlink(missing_ok=True)
-                file.unlink()
+        discard_diffs(self.diffs_folder, gone)
         patching.discard(self.transfers_folder, gone)
         for run in runs:
             discard_run(run)
@@ -225,54 +218,23 @@ class Workspace:
         Raises:
             UsageError: unknown names, or runs that may not be compared.
         """
-        found = self._compared(a, b, lens=lens, scope=scope, null=null, run=run, **options)
+        sides: dict[str, Any] = {"lens": lens, "scope": scope, "null": null, "run": run}
+        found = self._comparison().diff(a, b, **sides, **options)
         self._keep(found)
         return found
-
-    def _compared(
-        self,
-        a: str,
-        b: str,
-        *,
-        lens: str | None = None,
-        scope: str = "checkpoint",
-        null: Iterable[str | tuple[str, str]] = (),
-        run: str | None = None,
-        **options: Any,
-    ) -> Diff:
-        shelf = self.shelf()
-        if run is not None:
-            runs_a, runs_b = shelf.chosen(run, a, b)
-            lens = lens or runs_a[0].kind
-        else:
-            lens, runs_a, runs_b = self._sides(shelf, a, b, lens, scope)
-        nulls = [self._null(shelf, pair, lens, scope) for pair in null]
-        sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
-        return compare_runs(runs_a, runs_b, **sides, nulls=nulls, exactly=self._exactly, **options)
 
     def compare(
         self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
     ) -> ManyDiff:
         """Many variants against one base in one table, shared and specific told apart."""
-        shelf = self.shelf()
-        for name in (base, *others):
-            shelf.side(name, "checkpoint")
-        lens = lens or shelf.lens_for([base, *others])
-        [base_run], runs, _ = shelf.matched([base], others, lens)
-        pairs = [(name, [run]) for name, run in zip(others, runs, strict=True)]
-        return compare_many((base, [base_run]), pairs, lens=lens, exactly=self._exactly, **options)
+        return self._comparison().compare(base, others, lens=lens, **options)
 
     def explain(self, source: str, target: str, a: str, b: str, **options: Any) -> Explanation:
         """One edge in two variants: per prompt, per scenario, and in words."""
-        diff = self._compared(a, b, **options)
+        diff = self._comparison().diff(a, b, **options)
         told = explain_edge(diff, source, target)
         self._keep(diff)
         return told
-
-    def _exactly(self, run: Run, edges: Sequence[int]) -> np.ndarray:
-        from circuitgraph.ingest.exactly import exact_effects_of
-
-        return exact_effects_of(run, edges, self.reporter)
 
     def patch(
         self, source: str, into: str, *, run: str | None = None, **options: Any
@@ -288,13 +250,7 @@ class Workspace:
         Raises:
             UsageError, InputError: before any long work.
         """
-        shelf = self.shelf()
-        patching.require_alike(*(shelf.of(name)[-1].variant for name in (source, into)))
-        if run is not None:
-            [first], [second] = shelf.chosen(run, source, into)
-            require_comparable(first, second)
-        else:
-            _, [first], [second] = self._sides(shelf, source, into, None, "checkpoint")
+        first, second = self._comparison().patched(source, into, run)
         result = patching.cross_patch(first, second, self.reporter, **options)
         self.sync()
         with self.open_store() as store:
@@ -302,42 +258,12 @@ class Workspace:
         patching.keep(result, self.transfers_folder)
         return result
 
-    def _sides(
-        self, shelf: Shelf, a: str, b: str, lens: str | None, scope: str
-    ) -> tuple[str, list[Run], list[Run]]:
-        names_a, names_b = shelf.side(a, scope), shelf.side(b, scope)
-        lens = lens or shelf.lens_for([*names_a, *names_b])
-        runs_a, runs_b, choice = shelf.matched(names_a, names_b, lens)
-        if choice:
-            self.reporter.remark(
-                f"several runs can be compared; taking the newest: {runs_a[0].id[:12]} and "
-                f"{runs_b[0].id[:12]} (--run A_ID:B_ID chooses)"
-            )
-        return lens, runs_a, runs_b
-
-    def _null(self, shelf: Shelf, pair: str | tuple[str, str], lens: str, scope: str) -> tuple:
-        a, b = shelf.pair(pair, scope) if isinstance(pair, str) else pair
-        _, runs_a, runs_b = self._sides(shelf, a, b, lens, scope)
-        apart = None
-        if runs_a[0].variant.base and runs_b[0].variant.base:
-            from circuitgraph.ingest.drift import drift
-
-            apart = drift(runs_a[0], runs_b[0])
-        return a, runs_a, b, runs_b, apart
+    def _comparison(self) -> Comparison:
+        return Comparison(self.shelf(), self.reporter)
 
     def _keep(self, diff: Diff) -> None:
         """The full table as parquet, the claims in the graph."""
-        self.diffs_folder.mkdir(parents=True, exist_ok=True)
-        write_parquet(diff.table, self.diff_path(diff))
-        record = {
-            "id": diff.id,
-            "name": diff.name,
-            "runs_a": [run.id for run in diff.runs_a],
-            "runs_b": [run.id for run in diff.runs_b],
-            "summary": diff.summary,
-        }
-        data = json.dumps(record, ensure_ascii=True, indent=1).encode("ascii")
-        write_atomic(self.diff_path(diff).with_suffix(".json"), data)
+        keep_diff(diff, self.diffs_folder)
         self.sync()
         with self.open_store() as store:
             store.write_diff(diff_tables(diff))
@@ -359,7 +285,7 @@ class Workspace:
         kind = kind or shelf.lens_for(names)
         if other is None:
             return hubs(shelf.of(name, kind)[-1], **options)
-        _, runs_a, runs_b = self._sides(shelf, name, other, kind, "checkpoint")
+        _, runs_a, runs_b = self._comparison().sides(name, other, kind, "checkpoint")
         return hubs_compare(runs_a[0], runs_b[0], **options)
 
     def faithfulness(self, name: str, **options: Any) -> Faithfulness:
@@ -385,7 +311,7 @@ class Workspace:
         """Write a self-contained HTML page about two variants; returns its diff."""
         from circuitgraph.report.page import write_report
 
-        diff = self._compared(a, b, **options)
+        diff = self._comparison().diff(a, b, **options)
         write_report(diff, Path(path))
         self._keep(diff)
         return diff

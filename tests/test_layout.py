@@ -15,13 +15,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
-    *("errors", "components", "textfiles", "progress", "runs", "frames", "selection"),
+    *("errors", "components", "channels", "textfiles", "progress", "runs", "frames", "selection"),
     *("prompts", "tokens", "variants", "engine", "ingest"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),
-    *("patching", "transfer", "faithfulness", "intake", "workspace", "demo", "commands", "cli"),
+    *("patching", "transfer", "faithfulness", "intake", "comparison"),
+    *("workspace", "demo", "commands", "cli"),
     *("__init__", "__main__"),
 )
-TORCH_ONLY_IN = re.compile(r"variants\.py|engine/.*|ingest/(?!__init__|tables|table_).*")
+TORCH_ONLY_IN = re.compile(r"variants\.py|engine/.*|plant/.*|ingest/(?!__init__|tables|table_).*")
 TORCH_FREE = (
     "textfiles",
     "runs",

@@ -1,0 +1,51 @@
+"""How much the connections themselves changed between two models: numbers of one pair.
+
+A channel is what one receiver reads of one sender: read weights times write weights, on
+signals that both models share. ``ingest/wiring.py`` measures these arrays, ``diff/wiring.py``
+judges them; nothing here needs a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitgraph.components import Edge
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """Changes of every channel between models A and B, prompt by prompt.
+
+    n prompts in the order of the runs, e edges in the order of ``components.effect_edges``,
+    D draws. An average over a prompt's changed positions is a sum of squares before the root.
+
+    Attributes:
+        edges: source, target and input of every edge.
+        form: ``weights`` (weights on common signals) or ``functional`` (the receivers' own
+            outputs under common signals).
+        norm_a, norm_b: size of each model's own channel, float64 [n × e].
+        read: change of the read side alone on the common signal, 0 to 1 [n × e].
+        write: change of the write side alone on common inner activations, 0 to 1 [n × e].
+        delta: change of both together, 0 to 1 [n × e]; 0 where there is no signal.
+        square: squared size of the change behind ``delta``, before it is made relative [n × e].
+        expected: what ``square`` would be on average if the weights had changed by random
+            updates with the singular values of the real ones [n × e]; NaN where the form has
+            no such null.
+        draws: ``square`` summed over prompts under D such random updates [D × e]; the same
+            update for all senders of one receiver and for all receivers of one sender.
+        floor: changes of ``delta`` below this are rounding of the stored weights [e].
+    """
+
+    edges: tuple[Edge, ...]
+    form: str
+    norm_a: np.ndarray
+    norm_b: np.ndarray
+    read: np.ndarray
+    write: np.ndarray
+    delta: np.ndarray
+    square: np.ndarray
+    expected: np.ndarray
+    draws: np.ndarray
+    floor: np.ndarray

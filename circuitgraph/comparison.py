@@ -1,0 +1,134 @@
+"""Comparisons by name: which runs are meant, what measures more of them, and what is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from circuitgraph import patching
+from circuitgraph.diff.compare import compare_runs
+from circuitgraph.diff.many import ManyDiff, compare_many
+from circuitgraph.diff.record import Diff
+from circuitgraph.frames import write_parquet
+from circuitgraph.progress import Reporter
+from circuitgraph.runs import Run, write_atomic
+from circuitgraph.selection import Shelf, require_comparable
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Names in, diffs out.
+
+    Attributes:
+        shelf: the runs that names are looked up in.
+        reporter: where remarks and progress go.
+    """
+
+    shelf: Shelf
+    reporter: Reporter
+
+    def diff(
+        self,
+        a: str,
+        b: str,
+        *,
+        lens: str | None = None,
+        scope: str = "checkpoint",
+        null: Iterable[str | tuple[str, str]] = (),
+        run: str | None = None,
+        **options: Any,
+    ) -> Diff:
+        """Compare two variants or recipes; see ``Workspace.diff``."""
+        if run is not None:
+            runs_a, runs_b = self.shelf.chosen(run, a, b)
+            lens = lens or runs_a[0].kind
+        else:
+            lens, runs_a, runs_b = self.sides(a, b, lens, scope)
+        nulls = [self._null(pair, lens, scope) for pair in null]
+        sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
+        return compare_runs(runs_a, runs_b, **sides, nulls=nulls, exactly=self.exactly, **options)
+
+    def compare(
+        self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
+    ) -> ManyDiff:
+        """Many variants against one base; see ``Workspace.compare``."""
+        for name in (base, *others):
+            self.shelf.side(name, "checkpoint")
+        lens = lens or self.shelf.lens_for([base, *others])
+        [base_run], runs, _ = self.shelf.matched([base], others, lens)
+        pairs = [(name, [run]) for name, run in zip(others, runs, strict=True)]
+        return compare_many((base, [base_run]), pairs, lens=lens, exactly=self.exactly, **options)
+
+    def patched(self, source: str, into: str, run: str | None) -> tuple[Run, Run]:
+        """The two runs behind a cross-model patch.
+
+        Raises:
+            UsageError: unknown names, or models that do not fit together.
+        """
+        newest = (self.shelf.of(name)[-1].variant for name in (source, into))
+        patching.require_alike(*newest)
+        if run is None:
+            _, [first], [second] = self.sides(source, into, None, "checkpoint")
+            return first, second
+        [first], [second] = self.shelf.chosen(run, source, into)
+        require_comparable(first, second)
+        return first, second
+
+    def sides(
+        self, a: str, b: str, lens: str | None, scope: str
+    ) -> tuple[str, list[Run], list[Run]]:
+        """The lens, and the runs of both sides; says on the way where it had to choose."""
+        names_a, names_b = self.shelf.side(a, scope), self.shelf.side(b, scope)
+        lens = lens or self.shelf.lens_for([*names_a, *names_b])
+        runs_a, runs_b, choice = self.shelf.matched(names_a, names_b, lens)
+        if choice:
+            self.reporter.remark(
+                f"several runs can be compared; taking the newest: {runs_a[0].id[:12]} and "
+                f"{runs_b[0].id[:12]} (--run A_ID:B_ID chooses)"
+            )
+        return lens, runs_a, runs_b
+
+    def exactly(self, run: Run, edges: Sequence[int]) -> np.ndarray:
+        """Exact effects of some edges of a screened run, measured now where not yet kept."""
+        from circuitgraph.ingest.exactly import exact_effects_of
+
+        return exact_effects_of(run, edges, self.reporter)
+
+    def _null(self, pair: str | tuple[str, str], lens: str, scope: str) -> tuple:
+        a, b = self.shelf.pair(pair, scope) if isinstance(pair, str) else pair
+        _, runs_a, runs_b = self.sides(a, b, lens, scope)
+        apart = None
+        if runs_a[0].variant.base and runs_b[0].variant.base:
+            from circuitgraph.ingest.drift import drift
+
+            apart = drift(runs_a[0], runs_b[0])
+        return a, runs_a, b, runs_b, apart
+
+
+def keep_diff(diff: Diff, folder: Path) -> None:
+    """The full table as parquet, its summary and runs as JSON beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parquet(diff.table, folder / f"{diff.id}.parquet")
+    record = {
+        "id": diff.id,
+        "name": diff.name,
+        "runs_a": [run.id for run in diff.runs_a],
+        "runs_b": [run.id for run in diff.runs_b],
+        "summary": diff.summary,
+    }
+    data = json.dumps(record, ensure_ascii=True, indent=1).encode("ascii")
+    write_atomic(folder / f"{diff.id}.json", data)
+
+
+def discard_diffs(folder: Path, runs: Collection[str]) -> None:
+    """Remove what is kept of diffs that rest on any of these runs."""
+    for file in folder.glob("*.json"):
+        record = json.loads(file.read_text("ascii"))
+        if set(runs) & {*record["runs_a"], *record["runs_b"]}:
+            file.with_suffix(".parquet").unlink(missing_ok=True)
+            file.unlink()
