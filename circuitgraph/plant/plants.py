@@ -183,15 +183,18 @@ def _choose(plants: list[Plant], wanted: int, recipe: Recipe) -> list[Plant]:
 
 @torch.no_grad()
 def _strongest_third(grafted: Grafted, plants: list[Plant]) -> list[Plant]:
-    """Those that move the next token most, by the mean KL of making them alone."""
-    moves = []
+    """Those at places whose switching on or off moves the next token most, by mean KL."""
+    base = moved(grafted.model, "cpu", torch.float32)
+    unchanged = next_tokens(base, grafted.texts).double()
+    moves: dict[tuple[object, ...], float] = {}
     for plant in plants:
-        pair = [moved(grafted.model, "cpu") for _ in range(2)]
-        for model, change in zip(pair, (plant.before, plant.after), strict=True):
-            change(model)
-        moves.append(divergence(*(next_tokens(model, grafted.texts) for model in pair)))
-    order = sorted(range(len(plants)), key=lambda i: -moves[i])
-    return [plants[i] for i in sorted(order[: -(-len(plants) // 3)])]
+        if plant.place not in moves:
+            toggled = moved(grafted.model, "cpu", torch.float32)
+            plant.before(toggled)
+            plant.after(toggled)
+            moves[plant.place] = divergence(unchanged, next_tokens(toggled, grafted.texts).double())
+    least = sorted(moves.values(), reverse=True)[(len(moves) - 1) // 3]
+    return [plant for plant in plants if moves[plant.place] >= least]
 
 
 def _copy(model: Model) -> Model:
