@@ -11,6 +11,7 @@ Example:
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from circuitgraph.diff.record import Diff
@@ -20,6 +21,7 @@ from circuitgraph.runs import Run, Variant
 from circuitgraph.workspace import Workspace
 
 if TYPE_CHECKING:
+    from circuitgraph import plant
     from circuitgraph.variants import LoadedVariant, load_variant
 
 __all__ = [
@@ -35,12 +37,15 @@ __all__ = [
     "Variant",
     "Workspace",
     "load_variant",
+    "plant",
     "read_prompts",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # Tables and diffs must not wait for torch.
+    if name == "plant":
+        return import_module("circuitgraph.plant")
     if name in ("load_variant", "LoadedVariant"):
         from circuitgraph import variants
 

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
     *("errors", "components", "channels", "textfiles", "progress", "runs", "frames", "selection"),
-    *("prompts", "tokens", "variants", "engine", "ingest"),
+    *("prompts", "tokens", "variants", "engine", "ingest", "plant"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),
     *("patching", "transfer", "faithfulness", "intake", "comparison"),
     *("workspace", "demo", "commands", "cli"),

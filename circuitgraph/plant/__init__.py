@@ -1,0 +1,15 @@
+"""Pairs of models whose truly changed connections are known: ground truth for any lens.
+
+Example:
+    >>> from circuitgraph import plant
+    >>> pair = plant.plant("./base", "./planted", drift=0.02)  # doctest: +SKIP
+    >>> pair.truth  # doctest: +SKIP
+"""
+
+from circuitgraph.plant.drifts import drift
+from circuitgraph.plant.grafts import graft
+from circuitgraph.plant.plants import plant
+from circuitgraph.plant.record import Planted
+from circuitgraph.plant.rewrites import KINDS, rewrite
+
+__all__ = ["KINDS", "Planted", "drift", "graft", "plant", "rewrite"]

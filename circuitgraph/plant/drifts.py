@@ -1,0 +1,66 @@
+"""Random updates of every matrix, of the rank and size that fine-tuning has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from circuitgraph.engine.model import Linear, Model
+from circuitgraph.errors import UsageError
+from circuitgraph.plant.folders import read, require_free, write
+from circuitgraph.plant.record import Planted, table
+
+RANK = 8
+
+
+def drift(model: str | Path, out: str | Path, *, size: float, seed: int = 0) -> Planted:
+    """Write a model with a random update on every matrix: a null, no edge is rewired.
+
+    Real LoRA fine-tunes of small models by reinforcement drift by .1 or so, by training on
+    a model's own samples by .03.
+
+    Args:
+        size: ‖ΔW‖ / ‖W‖ (Frobenius) of each matrix; the update has rank 8.
+    """
+    require_size(size)
+    require_free(Path(out))
+    source = read(model)
+    add_drift(source.model, size, torch.Generator().manual_seed(seed), source.tied)
+    return Planted(source.folder, write(source, source.model, Path(out)), table(()), table(()))
+
+
+def require_size(size: float) -> None:
+    """Refuse sizes that are none.
+
+    Raises:
+        UsageError: not in 0 to 1.
+    """
+    if not 0 <= size <= 1:
+        raise UsageError(f"drift {size}: give ‖ΔW‖ / ‖W‖, from 0 to 1")
+
+
+def matrices(model: Model) -> list[Tensor]:
+    """Every matrix of a model, embeddings first."""
+    found = [t for t in (model.embed, model.positions, model.unembed) if t is not None]
+    for block in model.blocks:
+        attention, mlp = block.attention, block.mlp
+        parts: list[Linear | None] = [attention.q, attention.k, attention.v, attention.out]
+        parts += [mlp.gate, mlp.up, mlp.down]
+        found += [part.weight for part in parts if part is not None]
+    return found
+
+
+def add_drift(model: Model, size: float, random: torch.Generator, tied: bool = False) -> None:
+    """Add to every matrix W a random ΔW of rank 8 with ‖ΔW‖ = size · ‖W‖ (in place)."""
+    for weight in matrices(model):
+        if tied and weight is model.unembed:
+            weight.copy_(model.embed)
+            continue
+        rows, columns = weight.shape
+        rank = min(RANK, rows, columns)
+        left = torch.randn(rows, rank, generator=random, dtype=weight.dtype)
+        right = torch.randn(rank, columns, generator=random, dtype=weight.dtype)
+        update = left @ right
+        weight.add_(update * (size * weight.norm() / update.norm()))

@@ -1,0 +1,331 @@
+"""Widen a model's residual stream: every component gets a private channel to later readers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from circuitgraph.components import EMBED, digest, head_name, mlp_name
+from circuitgraph.engine.forward import Trace, forward
+from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
+from circuitgraph.errors import UsageError
+from circuitgraph.plant.folders import Source, read, require_free, write
+from circuitgraph.plant.layout import (
+    Layout,
+    Reader,
+    heard_by,
+    readers_of,
+    senders_of,
+    views,
+    written,
+)
+from circuitgraph.plant.samples import Sample, sample
+from circuitgraph.prompts import PromptSet
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a graft is made.
+
+    Attributes:
+        seed: of everything drawn.
+        size: dimensions of a channel.
+        density: share of (sender, reader) pairs that are wired.
+        rho: rms of a channel, in rms of the stream it is written to.
+        read: spread of the reading weights, in that of the reader's other weights.
+    """
+
+    seed: int = 0
+    size: int = 4
+    density: float = 0.5
+    rho: float = 0.5
+    read: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.size < 2 or not 0 <= self.density <= 1 or min(self.rho, self.read) <= 0:
+            raise UsageError(
+                f"graft: size {self.size}, density {self.density}, rho {self.rho}, read "
+                f"{self.read}: size is 2 or more, density 0 to 1, rho and read above 0"
+            )
+
+    def random(self, *what: object) -> torch.Generator:
+        """A generator of its own for everything that is drawn, so that order does not matter."""
+        return torch.Generator().manual_seed(int(digest("graft", self.seed, *what)[:15], 16))
+
+
+@dataclass(frozen=True)
+class Grafted:
+    """A widened model, in memory.
+
+    Attributes:
+        source: what it was made from.
+        model: its weights, float64.
+        layout: where its channels lie.
+        recipe: how it was made.
+        texts: what scales were measured on.
+    """
+
+    source: Source
+    model: Model
+    layout: Layout
+    recipe: Recipe
+    texts: Sample
+
+
+def graft(
+    model: str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    prompts: PromptSet | str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Path:
+    """Write a model widened by private channels, close to the model it was made from.
+
+    Args:
+        model: a Hugging Face folder.
+        out: a new folder.
+        seed: of all that is drawn.
+        prompts: where scales are measured; random tokens where None.
+        **options: ``size``, ``density``, ``rho``, ``read``; see ``Recipe``.
+
+    Raises:
+        InputError, UsageError: before any work.
+    """
+    recipe = Recipe(seed, **options)
+    require_free(Path(out))
+    grafted = grafted_model(read(model), recipe, prompts)
+    return write(grafted.source, grafted.model, Path(out))
+
+
+@torch.no_grad()
+def grafted_model(
+    source: Source, recipe: Recipe, prompts: PromptSet | str | os.PathLike[str] | None = None
+) -> Grafted:
+    """The widened model in memory."""
+    texts = sample(source, prompts, recipe.random("texts"))
+    base = _centred(source.model)
+    senders = senders_of(base)
+    layout = Layout(base.width, recipe.size, senders)
+    width = base.width + recipe.size * len(senders)
+    width += -width % base.heads
+    trace = forward(base, texts.tokens)
+    outputs = _channel_outputs(base, recipe, texts, trace, senders)
+    wide = _widened(base, width, _growth(base, texts, trace, outputs, width, recipe))
+    for sender in senders:
+        _write(base, wide, layout, recipe, sender, outputs[sender].scale)
+    wide = _own_head_size(wide)
+    for reader in readers_of(wide):
+        for sender in heard_by(wide, reader):
+            if torch.rand((), generator=recipe.random("wired", sender, *reader)) < recipe.density:
+                wire(wide, layout, recipe, reader, sender)
+    return Grafted(source, wide, layout, recipe, texts)
+
+
+def wire(model: Model, layout: Layout, recipe: Recipe, reader: Reader, sender: str) -> None:
+    """Make a reader read a sender's channel (in place): always the same weights."""
+    random = recipe.random("read", sender, *reader)
+    everything = slice(0, layout.width)
+    rows = layout.of(sender)
+    own = views(model, reader, everything)
+    for view, other in zip(views(model, reader, rows), own, strict=True):
+        used = other.any(0, keepdim=True) if reader.kind != "logits" else other.new_ones(1, 1)
+        spread = other[:, used[0].bool()].std() if reader.kind != "logits" else other.std()
+        drawn = torch.randn(view.shape, generator=random, dtype=view.dtype)
+        view.copy_(recipe.read * spread * drawn * used)  # padded dimensions of a head stay empty
+
+
+def _centred(model: Model) -> Model:
+    """LayerNorm takes the stream's mean away; without it, channels do not disturb it."""
+    if not model.norm.centre:
+        return model
+
+    def centre(weight: Tensor) -> Tensor:
+        return weight - weight.mean(-1, keepdim=True)
+
+    def linear(part: Linear) -> Linear:
+        return Linear(centre(part.weight), None if part.bias is None else centre(part.bias))
+
+    blocks = tuple(
+        Block(
+            replace(block.attention, out=linear(block.attention.out)),
+            replace(block.mlp, down=linear(block.mlp.down)),
+        )
+        for block in model.blocks
+    )
+    positions = None if model.positions is None else centre(model.positions)
+    return replace(model, embed=centre(model.embed), positions=positions, blocks=blocks)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What a sender writes into its channel: squared size [R, T], and the scale it needs."""
+
+    energy: Tensor
+    scale: float
+
+
+def _projection(model: Model, recipe: Recipe, sender: str) -> Tensor:
+    """From a sender's output to its channel [width, size]; sums to zero under a LayerNorm."""
+    drawn = torch.randn(
+        model.width, recipe.size, generator=recipe.random("write", sender), dtype=model.dtype
+    )
+    return drawn - drawn.mean(1, keepdim=True) if model.norm.centre else drawn
+
+
+def _channel_outputs(
+    model: Model, recipe: Recipe, texts: Sample, trace: Trace, senders: tuple[str, ...]
+) -> dict[str, _Output]:
+    found = {}
+    for sender, (values, stream) in zip(senders, _written_values(model, trace), strict=True):
+        into = values @ _projection(model, recipe, sender)
+        size, about = (x[texts.real].pow(2).mean().sqrt() for x in (into, stream))
+        scale = float(recipe.rho * about / size) if size > 0 else 0.0
+        found[sender] = _Output((into * scale).pow(2).sum(-1), scale)
+    return found
+
+
+def _written_values(model: Model, trace: Trace) -> list[tuple[Tensor, Tensor]]:
+    """Every sender's output without biases, and the stream after it, [R, T, width] each."""
+    found = [(trace.embed, trace.embed)]
+    for block, layer in zip(model.blocks, trace.layers, strict=True):
+        out = block.attention.out.weight.view(model.heads, model.head_size, -1)
+        heads = torch.einsum("rthe,hed->hrtd", layer.z, out)
+        found += [(values, layer.mid) for values in heads]
+        bias = block.mlp.down.bias
+        found.append((layer.mlp if bias is None else layer.mlp - bias, layer.mid + layer.mlp))
+    return found
+
+
+def _growth(
+    model: Model,
+    texts: Sample,
+    trace: Trace,
+    outputs: dict[str, _Output],
+    width: int,
+    recipe: Recipe,
+) -> list[float]:
+    """By how much each norm would shrink the model's own dimensions: two a block, one last."""
+    heard = outputs[EMBED].energy.clone()
+    found = []
+
+    def add(stream: Tensor, eps: float) -> None:
+        own = stream.pow(2).sum(-1)
+        ratio = ((own + heard) / width + eps) / (own / model.width + eps)
+        found.append(float(ratio.sqrt()[texts.real].mean()))
+
+    for number, (block, layer) in enumerate(zip(model.blocks, trace.layers, strict=True)):
+        add(layer.pre, block.attention.norm.eps)
+        for head in range(model.heads):
+            heard += outputs[head_name(number, head)].energy
+        add(layer.mid, block.mlp.norm.eps)
+        heard += outputs[mlp_name(number)].energy
+    add(trace.final, model.norm.eps)
+    return found
+
+
+def _widened(model: Model, width: int, growth: list[float]) -> Model:
+    """Zeros for all new dimensions, and norms that give the old ones what they gave."""
+    more = width - model.width
+    scale = width**0.5 if model.embed_scale != 1 else 1.0
+    shrunk = model.embed * (model.embed_scale / scale)
+    blocks = tuple(
+        _widened_block(block, more, growth[2 * i], growth[2 * i + 1])
+        for i, block in enumerate(model.blocks)
+    )
+    return replace(
+        model,
+        width=width,
+        embed=pad(shrunk, (0, more)),
+        embed_scale=scale,
+        positions=None if model.positions is None else pad(model.positions, (0, more)),
+        blocks=blocks,
+        norm=_wide_norm(model.norm, more, growth[-1]),
+        unembed=pad(model.unembed, (0, more)),
+    )
+
+
+def _widened_block(block: Block, more: int, before: float, between: float) -> Block:
+    attention, mlp = block.attention, block.mlp
+    return Block(
+        replace(
+            attention,
+            norm=_wide_norm(attention.norm, more, before),
+            q=_wide_in(attention.q, more),
+            k=_wide_in(attention.k, more),
+            v=_wide_in(attention.v, more),
+            out=_wide_out(attention.out, more),
+        ),
+        Mlp(
+            _wide_norm(mlp.norm, more, between),
+            None if mlp.gate is None else _wide_in(mlp.gate, more),
+            _wide_in(mlp.up, more),
+            _wide_out(mlp.down, more),
+            None,
+        ),
+    )
+
+
+def _wide_norm(norm: Norm, more: int, growth: float) -> Norm:
+    weight = torch.cat([norm.weight, norm.weight.abs().mean().expand(more)]) * growth
+    bias = None if norm.bias is None else pad(norm.bias, (0, more))
+    return replace(norm, weight=weight, bias=bias)
+
+
+def _wide_in(linear: Linear, more: int) -> Linear:
+    return Linear(pad(linear.weight, (0, 0, 0, more)), linear.bias)
+
+
+def _wide_out(linear: Linear, more: int) -> Linear:
+    bias = None if linear.bias is None else pad(linear.bias, (0, more))
+    return Linear(pad(linear.weight, (0, more)), bias)
+
+
+def _write(
+    base: Model, wide: Model, layout: Layout, recipe: Recipe, sender: str, scale: float
+) -> None:
+    """Let a sender write a projection of its output into its channel (in place)."""
+    own = Layout(0, base.width, (sender,))
+    projection = _projection(base, recipe, sender) * scale
+    sources = written(wide, own, sender)
+    for view, weight in zip(written(wide, layout, sender), sources, strict=True):
+        view.copy_(weight @ projection)
+
+
+def _own_head_size(model: Model) -> Model:
+    """GPT-2's heads share the width out among them: pad them, and keep their scores."""
+    if model.family != "gpt2":
+        return model
+    size = model.width // model.heads
+    blocks = tuple(
+        replace(block, attention=_padded(block.attention, model, size)) for block in model.blocks
+    )
+    return replace(model, head_size=size, blocks=blocks)
+
+
+def _padded(attention: Attention, model: Model, size: int) -> Attention:
+    more = size - model.head_size
+    grown = (size / model.head_size) ** 0.5
+
+    def columns(x: Tensor) -> Tensor:
+        return pad(x.unflatten(-1, (model.heads, -1)), (0, more)).flatten(-2)
+
+    def linear(part: Linear, factor: float = 1.0) -> Linear:
+        bias = None if part.bias is None else columns(part.bias) * factor
+        return Linear(columns(part.weight) * factor, bias)
+
+    out = Linear(columns(attention.out.weight.T).T.contiguous(), attention.out.bias)
+    return replace(
+        attention,
+        q=linear(attention.q, grown),
+        k=linear(attention.k),
+        v=linear(attention.v),
+        out=out,
+        scale=attention.scale / grown,
+    )

@@ -1,0 +1,139 @@
+"""Who writes which private channel of the stream, and who reads it.
+
+A *channel* is a few dimensions behind the model's own that one component alone writes.
+A *reader* is the smallest thing whose reading of a channel can be changed alone: a head
+(its q, k and v), an MLP, the unembedding; where heads share keys and values, a head's q
+and a group's k and v.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from circuitgraph.components import (
+    EMBED,
+    LOGITS,
+    Edge,
+    attention_names,
+    head_name,
+    kv_name,
+    mlp_name,
+    parse,
+    writers,
+)
+from circuitgraph.engine.model import Model
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the private channels lie.
+
+    Attributes:
+        width: of the model's own stream, before the channels.
+        size: dimensions of one channel.
+        senders: their writers, in order.
+    """
+
+    width: int
+    size: int
+    senders: tuple[str, ...]
+
+    def of(self, sender: str) -> slice:
+        """Dimensions of one sender's channel."""
+        start = self.width + self.size * self.senders.index(sender)
+        return slice(start, start + self.size)
+
+
+class Reader(NamedTuple):
+    """One reader: its kind (``head``, ``q``, ``kv``, ``mlp``, ``logits``) and its place."""
+
+    kind: str
+    layer: int = 0
+    place: int = 0
+
+
+def senders_of(model: Model) -> tuple[str, ...]:
+    """``EMBED``, heads and MLPs in order of computation."""
+    return (EMBED, *writers(model.layers, model.heads, "head"))
+
+
+def readers_of(model: Model) -> list[Reader]:
+    """Every reader in order of computation."""
+    found: list[Reader] = []
+    for layer in range(model.layers):
+        if model.group == 1:
+            found += [Reader("head", layer, h) for h in range(model.heads)]
+        else:
+            found += [Reader("q", layer, h) for h in range(model.heads)]
+            found += [Reader("kv", layer, g) for g in range(model.kv_heads)]
+        found.append(Reader("mlp", layer))
+    return [*found, Reader("logits")]
+
+
+def heard_by(model: Model, reader: Reader) -> list[str]:
+    """Senders that write before a reader reads."""
+    if reader.kind == "logits":
+        return list(senders_of(model))
+    before = [EMBED, *writers(reader.layer, model.heads, "head")]
+    own = attention_names(reader.layer, model.heads, "head") if reader.kind == "mlp" else []
+    return before + own
+
+
+def views(model: Model, reader: Reader, rows: slice) -> list[Tensor]:
+    """A reader's weights on some dimensions of the stream: views, to be written to."""
+    if reader.kind == "logits":
+        return [model.unembed[:, rows]]
+    block = model.blocks[reader.layer]
+    if reader.kind == "mlp":
+        parts = [part for part in (block.mlp.gate, block.mlp.up) if part is not None]
+        return [part.weight[rows] for part in parts]
+    start = reader.place * model.head_size
+    columns = slice(start, start + model.head_size)
+    attention = block.attention
+    chosen = {"head": "qkv", "q": "q", "kv": "kv"}[reader.kind]
+    return [getattr(attention, name).weight[rows, columns] for name in chosen]
+
+
+def written(model: Model, layout: Layout, sender: str) -> list[Tensor]:
+    """A sender's weights on its own channel: views, to be written to."""
+    columns = layout.of(sender)
+    if sender == EMBED:
+        tables = [table for table in (model.embed, model.positions) if table is not None]
+        return [table[:, columns] for table in tables]
+    place = parse(sender)
+    assert place.layer is not None
+    block = model.blocks[place.layer]
+    if place.head is None:
+        return [block.mlp.down.weight[:, columns]]
+    start = place.head * model.head_size
+    return [block.attention.out.weight[start : start + model.head_size, columns]]
+
+
+def reads(model: Model, layout: Layout, reader: Reader, sender: str) -> bool:
+    """Whether a reader reads a sender's channel at all."""
+    return any(bool(view.any()) for view in views(model, reader, layout.of(sender)))
+
+
+def joint_edges(model: Model, sender: str, reader: Reader) -> list[Edge]:
+    """The edges a reader's reading belongs to; a group's keys are read by all its heads."""
+    if reader.kind == "logits":
+        return [Edge(sender, LOGITS, "in")]
+    if reader.kind == "mlp":
+        return [Edge(sender, mlp_name(reader.layer), "in")]
+    heads = [reader.place]
+    if reader.kind == "kv":
+        heads = [reader.place * model.group + i for i in range(model.group)]
+    return [Edge(sender, head_name(reader.layer, head), "all") for head in heads]
+
+
+def split_edges(model: Model, sender: str, reader: Reader) -> list[Edge]:
+    """The same with q, k and v told apart."""
+    if reader.kind in ("mlp", "logits"):
+        return joint_edges(model, sender, reader)
+    head, group = head_name(reader.layer, reader.place), kv_name(reader.layer, reader.place)
+    queries = [] if reader.kind == "kv" else [Edge(sender, head, "q")]
+    values = [] if reader.kind == "q" else [Edge(sender, group, name) for name in "kv"]
+    return queries + values

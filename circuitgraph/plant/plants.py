@@ -1,0 +1,217 @@
+"""Plant known changes of wiring into a widened model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from circuitgraph.components import Edge
+from circuitgraph.engine.model import Model, moved
+from circuitgraph.errors import UsageError
+from circuitgraph.plant.drifts import add_drift, require_size
+from circuitgraph.plant.folders import read, require_free, write
+from circuitgraph.plant.grafts import Grafted, Recipe, grafted_model, wire
+from circuitgraph.plant.layout import (
+    Reader,
+    heard_by,
+    joint_edges,
+    readers_of,
+    reads,
+    split_edges,
+    views,
+    written,
+)
+from circuitgraph.plant.record import Change, Planted, keep, table
+from circuitgraph.plant.samples import divergence, next_tokens
+from circuitgraph.prompts import PromptSet
+
+Side = Literal["read", "write"]
+CHANGES = ("off", "on", "flip")
+READS, WRITES = 6, 2
+"""Plants made where no number is given."""
+
+
+def plant(
+    model: str | Path,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    k: int | None = None,
+    drift: float = 0.0,
+    side: Side = "read",
+    only: Iterable[Sequence[str]] | None = None,
+    consequential: bool = False,
+    prompts: PromptSet | str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Planted:
+    """Two models in ``out/a`` and ``out/b`` that differ in known edges, and random drift.
+
+    Args:
+        model: a Hugging Face folder of a Llama-like family or GPT-2, small.
+        out: a new folder; ``truth.csv`` and ``truth-split.csv`` are written there too.
+        seed: of all that is drawn.
+        k: plants, in turn ``off``, ``on`` and ``flip`` [6 reads, or 2 writes].
+        drift: ‖ΔW‖ / ‖W‖ of the random update of rank 8 on every matrix of B.
+        side: ``read``: a receiver reads a sender's channel or stops to. ``write``: a sender
+            writes its channel or stops to, which changes the edges to all who read it.
+        only: (source, target) pairs to choose among; of senders alone with ``write``, the
+            pairs' sources.
+        consequential: choose among the third of plants that move the next token most.
+        prompts: where scales and consequences are measured; random tokens where None.
+        **options: ``size``, ``density``, ``rho``, ``read`` of the graft (see ``Recipe``);
+            consequential plants are made with ``rho=1, read=2`` unless told otherwise.
+
+    Raises:
+        InputError, UsageError: before anything is written.
+    """
+    require_size(drift)
+    if side not in ("read", "write"):
+        raise UsageError(f"side {side!r}: choose read or write")
+    strong = {"rho": 1.0, "read": 2.0} if consequential else {}
+    recipe = Recipe(seed, **strong | options)
+    folder = Path(out)
+    require_free(folder)
+    grafted = grafted_model(read(model), recipe, prompts)
+    find = _read_plants if side == "read" else _write_plants
+    plants = find(grafted, None if only is None else [tuple(pair) for pair in only])
+    wanted = {"read": READS, "write": WRITES}[side] if k is None else k
+    if consequential:
+        plants = _strongest_third(grafted, plants)
+    chosen = _choose(plants, wanted, recipe)
+    return _write_pair(grafted, chosen, drift, folder)
+
+
+@dataclass(frozen=True)
+class Plant:
+    """One possible change, both ways of making it.
+
+    Attributes:
+        change: ``off``, ``on`` or ``flip``.
+        place: what is changed; two plants of one place exclude each other.
+        joint, split: the edges that differ then.
+        before, after: make the change in A and in B (in place).
+    """
+
+    change: str
+    place: tuple[object, ...]
+    joint: tuple[Edge, ...]
+    split: tuple[Edge, ...]
+    before: Callable[[Model], None]
+    after: Callable[[Model], None]
+
+
+def _nothing(model: Model) -> None:
+    """A is the graft as it is."""
+
+
+def _read_plants(grafted: Grafted, only: list[tuple[str, ...]] | None) -> list[Plant]:
+    found = []
+    for reader in readers_of(grafted.model):
+        for sender in heard_by(grafted.model, reader):
+            joint = tuple(joint_edges(grafted.model, sender, reader))
+            split = tuple(split_edges(grafted.model, sender, reader))
+            if only is not None and not {e[:2] for e in joint + split} & set(only):
+                continue
+            wired = reads(grafted.model, grafted.layout, reader, sender)
+            for change in ("off", "flip") if wired else ("on",):
+                after = _switch(grafted, reader, sender, change)
+                found.append(Plant(change, (sender, *reader), joint, split, _nothing, after))
+    return found
+
+
+def _switch(grafted: Grafted, reader: Reader, sender: str, change: str) -> Callable[[Model], None]:
+    def after(model: Model) -> None:
+        if change == "on":
+            wire(model, grafted.layout, grafted.recipe, reader, sender)
+            return
+        for view in views(model, reader, grafted.layout.of(sender)):
+            view.mul_(0.0 if change == "off" else -1.0)
+
+    return after
+
+
+def _write_plants(grafted: Grafted, only: list[tuple[str, ...]] | None) -> list[Plant]:
+    found = []
+    for sender in grafted.layout.senders:
+        if only is not None and sender not in {pair[0] for pair in only}:
+            continue
+        readers = [
+            reader
+            for reader in readers_of(grafted.model)
+            if sender in heard_by(grafted.model, reader)
+            and reads(grafted.model, grafted.layout, reader, sender)
+        ]
+        joint = tuple(e for r in readers for e in joint_edges(grafted.model, sender, r))
+        split = tuple(e for r in readers for e in split_edges(grafted.model, sender, r))
+        if readers:
+            off, flip = (_rewrite(grafted, sender, factor) for factor in (0.0, -1.0))
+            made = {"off": (_nothing, off), "on": (off, _nothing), "flip": (_nothing, flip)}
+            found += [Plant(c, (sender,), joint, split, *made[c]) for c in CHANGES]
+    return found
+
+
+def _rewrite(grafted: Grafted, sender: str, factor: float) -> Callable[[Model], None]:
+    def change(model: Model) -> None:
+        for view in written(model, grafted.layout, sender):
+            view.mul_(factor)
+
+    return change
+
+
+def _choose(plants: list[Plant], wanted: int, recipe: Recipe) -> list[Plant]:
+    """Plants by turns off, on, flip, no two of them about one edge."""
+    order = torch.randperm(len(plants), generator=recipe.random("chosen")).tolist()
+    left = [plants[i] for i in order]
+    chosen: list[Plant] = []
+    while len(chosen) < wanted:
+        turn = CHANGES[len(chosen) % len(CHANGES)]
+        taken = {edge for plant in chosen for edge in plant.joint}
+        left = [plant for plant in left if not taken & set(plant.joint)]
+        if not left:
+            raise UsageError(
+                f"{wanted} plants: only {len(chosen)} can be made here; ask for fewer, or name "
+                "other edges"
+            )
+        chosen.append(next((plant for plant in left if plant.change == turn), left[0]))
+    return chosen
+
+
+@torch.no_grad()
+def _strongest_third(grafted: Grafted, plants: list[Plant]) -> list[Plant]:
+    """Those at places whose switching on or off moves the next token most, by mean KL."""
+    base = moved(grafted.model, "cpu", torch.float32)
+    unchanged = next_tokens(base, grafted.texts).double()
+    moves: dict[tuple[object, ...], float] = {}
+    for plant in plants:
+        if plant.place not in moves:
+            toggled = moved(grafted.model, "cpu", torch.float32)
+            plant.before(toggled)
+            plant.after(toggled)
+            moves[plant.place] = divergence(unchanged, next_tokens(toggled, grafted.texts).double())
+    least = sorted(moves.values(), reverse=True)[(len(moves) - 1) // 3]
+    return [plant for plant in plants if moves[plant.place] >= least]
+
+
+def _copy(model: Model) -> Model:
+    return moved(moved(model, "cpu", torch.float32), "cpu", torch.float64)
+
+
+@torch.no_grad()
+def _write_pair(grafted: Grafted, chosen: list[Plant], size: float, folder: Path) -> Planted:
+    a, b = _copy(grafted.model), _copy(grafted.model)
+    for plant in chosen:
+        plant.before(a)
+        plant.after(b)
+    if size:
+        add_drift(b, size, grafted.recipe.random("drift"))
+    joint, split = (
+        table(Change(edge, plant.change) for plant in chosen for edge in getattr(plant, name))
+        for name in ("joint", "split")
+    )
+    folders = [write(grafted.source, model, folder / n) for model, n in ((a, "a"), (b, "b"))]
+    return keep(Planted(folders[0], folders[1], joint, split), folder)
