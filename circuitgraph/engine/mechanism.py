@@ -7,7 +7,7 @@ exactly 0. The two corners, where all is A's or all is B's, are the effects them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import product
 from typing import Any
@@ -24,18 +24,22 @@ from circuitgraph.components import (
     writers,
 )
 from circuitgraph.engine.batches import Batch
+from circuitgraph.engine.forward import forward
 from circuitgraph.engine.model import Attention, Linear, Model, Norm
 from circuitgraph.engine.receivers import Receiver, receivers
 from circuitgraph.engine.swapping import (
     Heard,
+    Instead,
     Swap,
     entering,
+    held,
     inner,
     make_swap,
     parts_of,
     said,
     stage,
     value,
+    written,
 )
 
 Cell = tuple[int, int, int]
@@ -79,17 +83,19 @@ def mixed_effects(
     edges: Sequence[Place],
     weights: Tensor,
     corners: Tensor | None = None,
+    instead: Instead | None = None,
 ) -> Mixed:
     """All eight values of some edges on one batch; only those are run that differ.
 
     Args:
         models: of A and of B, of one build.
-        batch: with corrupt prompts.
+        batch: with corrupt prompts, or made with ``whole=True`` where ``instead`` is given.
         edges: places.
         weights: from ``same_weights``.
         corners: effects of A and of B [2, n, k]; None runs them as well.
+        instead: from ``mean_said``, or nothing at all: mean or zero ablation.
     """
-    swap = make_swap(models, batch)
+    swap = make_swap(models, batch, instead)
     stages = _stages(swap, edges)
     order = sorted(range(len(edges)), key=lambda i: _sender_key(edges[i].sender))
     values = torch.empty(2, 2, 2, batch.n, len(edges), dtype=torch.float64)
@@ -149,10 +155,36 @@ def _canonical(cell: Cell, same: Sequence[bool]) -> Cell:
 
 
 def _same_signal(swap: Swap, place: Place) -> bool:
-    a, b = swap.sides
-    return torch.equal(entering(a, place.receiver), entering(b, place.receiver)) and equal(
-        inner(swap, a, place.sender), inner(swap, b, place.sender)
-    )
+    (a, b), sender = swap.sides, place.sender
+    if not torch.equal(entering(a, place.receiver), entering(b, place.receiver)):
+        return False
+    if swap.instead is not None and not all(
+        torch.equal(swap.instead[sender, 0, e], swap.instead[sender, 1, e]) for e in (0, 1)
+    ):
+        return False
+    return equal(inner(swap, a, sender), inner(swap, b, sender))
+
+
+@torch.no_grad()
+def mean_said(
+    models: tuple[Model, Model], prompts: Sequence[Sequence[int]], senders: Iterable[Component]
+) -> Instead:
+    """What each sender adds on average, by either signal and either's weights.
+
+    Over the positions of each prompt, then over prompts with equal weight: what mean ablation
+    puts in a sender's place.
+    """
+    total: dict[tuple[Component, int, int], Tensor] = {}
+    chosen = list(dict.fromkeys(senders))
+    for ids in prompts:
+        tokens = torch.tensor([ids], device=models[0].device)
+        for u, model in enumerate(models):
+            trace = forward(model, tokens)
+            for sender, e in product(chosen, (0, 1)):
+                added = written(models[e], sender, *held(model, trace, tokens, sender))
+                part = added[0].double().mean(0) / len(prompts)
+                total[sender, u, e] = total.get((sender, u, e), 0) + part
+    return {key: value.to(models[0].dtype) for key, value in total.items()}
 
 
 def same_weights(models: tuple[Model, Model], edges: Sequence[Place]) -> Tensor:

@@ -15,6 +15,7 @@ weights as a whole would blame an edge for what its receiver does to everybody's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -40,6 +41,10 @@ from circuitgraph.engine.patch import Patch, window_attention
 from circuitgraph.engine.receivers import Receiver
 
 
+Instead = Mapping[tuple[Component, int, int], Tensor]
+"""What a sender says by one model's signal (0 for A, 1 for B) and another's weights [d]."""
+
+
 @dataclass(frozen=True)
 class Side:
     """One model's clean and corrupt run of a batch."""
@@ -57,16 +62,19 @@ class Swap:
         sides: of A and of B.
         batch: with windows that hold every position.
         patches: of both models, over the whole of each row.
-        spoken: where a sender says what it says in the corrupt run, bool [R, T, 1].
+        spoken: where a sender says something else, bool [R, T, 1].
+        instead: what it says there, by sender and by whose signal and edge [d]; None takes the
+            corrupt run.
     """
 
     sides: tuple[Side, Side]
     batch: Batch
     patches: tuple[Patch, Patch]
     spoken: Tensor
+    instead: Instead | None
 
 
-def make_swap(models: tuple[Model, Model], batch: Batch) -> Swap:
+def make_swap(models: tuple[Model, Model], batch: Batch, instead: Instead | None = None) -> Swap:
     """Run both models once, clean and corrupt."""
     everywhere = replace(batch, start=torch.zeros_like(batch.start))
     late = everywhere.positions >= batch.start[:, None]
@@ -76,6 +84,7 @@ def make_swap(models: tuple[Model, Model], batch: Batch) -> Swap:
         batch=everywhere,
         patches=(_whole(sides[0], everywhere), _whole(sides[1], everywhere)),
         spoken=(everywhere.patched > 0) & late[..., None],
+        instead=instead,
     )
 
 
@@ -115,24 +124,30 @@ class Heard:
 def said(swap: Swap, sender: Component, signal: int, edge: int) -> Tensor:
     """What a sender adds by one model's weights in the other's run: [2, R, T, d], see ``Heard``."""
     side, writer = swap.sides[signal], swap.sides[edge].model
-    clean, corrupt = (_written(writer, sender, *held) for held in inner(swap, side, sender))
-    there = gather(corrupt, swap.batch.partners.clamp_min(0))
-    return torch.stack([clean, torch.where(swap.spoken, there, clean)])
+    runs = inner(swap, side, sender)
+    clean = written(writer, sender, *runs[0])
+    if swap.instead is not None:
+        other = swap.instead[sender, signal, edge]
+    else:
+        other = written(writer, sender, *runs[1])
+        other = gather(other, swap.batch.partners.clamp_min(0))
+    return torch.stack([clean, torch.where(swap.spoken, other, clean)])
 
 
 def inner(swap: Swap, side: Side, sender: Component) -> tuple[tuple[Tensor, Tensor | None], ...]:
-    """What a sender holds before it writes, clean and corrupt; and the scale of its post-norm.
+    """What a sender holds before it writes, clean and corrupt; see ``held``."""
+    runs = ((side.clean, swap.batch.clean), (side.corrupt, swap.batch.corrupt))
+    return tuple(held(side.model, trace, tokens, sender) for trace, tokens in runs)
+
+
+def held(
+    model: Model, trace: Trace, tokens: Tensor, sender: Component
+) -> tuple[Tensor, Tensor | None]:
+    """What a sender holds before it writes, and the scale of its post-norm.
 
     Tokens; a head's or a layer's z; the MLP's hidden vector. Only a head needs the scale, which
     its whole layer decides.
     """
-    runs = ((side.clean, swap.batch.clean), (side.corrupt, swap.batch.corrupt))
-    return tuple(_held(side.model, trace, tokens, sender) for trace, tokens in runs)
-
-
-def _held(
-    model: Model, trace: Trace, tokens: Tensor, sender: Component
-) -> tuple[Tensor, Tensor | None]:
     if sender.layer is None:
         return tokens, None
     seen, block = trace.layers[sender.layer], model.blocks[sender.layer]
@@ -144,7 +159,7 @@ def _held(
     return seen.z[..., sender.head, :], None if norm is None else norm.scale(seen.raw)
 
 
-def _written(writer: Model, sender: Component, held: Tensor, scale: Tensor | None) -> Tensor:
+def written(writer: Model, sender: Component, held: Tensor, scale: Tensor | None) -> Tensor:
     """A contribution [R, T, d]; a head's post-norm keeps the scale of the run that is heard."""
     if sender.layer is None:
         return embed(writer, held)
