@@ -213,7 +213,7 @@ class Workspace:
             null: pairs known not to differ, as ``"A:B"`` or (A, B).
             run: ``A_ID:B_ID`` chooses among several runs.
             **options: ``alpha``, ``margin``, ``scale``, ``rank``, ``fdr``, ``seed``; see
-                ``diff.compare_runs``.
+                ``diff.compare_runs``. ``mechanism=False`` leaves unsaid why effects changed.
 
         Raises:
             UsageError: unknown names, or runs that may not be compared.

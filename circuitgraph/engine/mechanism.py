@@ -117,7 +117,10 @@ def mixed_effects(
 
 
 def _sender_key(sender: Component) -> tuple[int, int]:
-    return (-1 if sender.layer is None else sender.layer, -1 if sender.head is None else sender.head)
+    return (
+        -1 if sender.layer is None else sender.layer,
+        -1 if sender.head is None else sender.head,
+    )
 
 
 def _stages(swap: Swap, edges: Sequence[Place]) -> dict:

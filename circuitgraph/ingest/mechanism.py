@@ -71,9 +71,7 @@ def mechanisms_of(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> S
     missing = [edge for edge in sorted(set(edges)) if edge not in known]
     if missing:
         found = _measure(a, b, missing, reporter)
-        known |= {
-            edge: (found.values[..., i], found.same[:, i]) for i, edge in enumerate(missing)
-        }
+        known |= {edge: (found.values[..., i], found.same[:, i]) for i, edge in enumerate(missing)}
         _keep(a, b, known)
     values, same = zip(*(known[edge] for edge in edges), strict=True)
     return Swapped(np.stack(values, -1), np.stack(same, -1))
