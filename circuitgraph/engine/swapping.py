@@ -40,7 +40,6 @@ from circuitgraph.engine.model import Linear, Model, Norm
 from circuitgraph.engine.patch import Patch, window_attention
 from circuitgraph.engine.receivers import Receiver
 
-
 Instead = Mapping[tuple[Component, int, int], Tensor]
 """What a sender says by one model's signal (0 for A, 1 for B) and another's weights [d]."""
 

@@ -207,7 +207,7 @@ def _keep(a: Run, b: Run, known: dict[int, tuple[np.ndarray, np.ndarray]]) -> No
     with FileLock(a.path.with_name(f".{a.id}.lock")):
         known = {**_read(a, b), **known}
         columns = sorted(known)
-        arrays = {
+        arrays: dict[str, np.ndarray] = {
             "edges": np.array(columns, np.int64),
             "values": np.stack([known[c][0] for c in columns], -1).astype(np.float32),
             "same": np.stack([known[c][1] for c in columns], -1),

@@ -71,7 +71,7 @@ def _mechanism(diff: Diff) -> Iterator[str]:
         return
     total = sum(found["claims"].values())
     first, *others = sorted(found["claims"].items(), key=lambda item: -item[1])
-    told = [f"{first[1]} of {total} claims are {first[0]}: {_WHY[first[0]]}"]
+    told = [f"of {total} claims {first[1]} {first[0]}: {_WHY[first[0]]}"]
     told += [f"{count} {name}: {_WHY[name]}" for name, count in others]
     yield "mechanism: " + "; ".join(told)
 
