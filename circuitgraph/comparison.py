@@ -14,6 +14,7 @@ from circuitgraph import patching
 from circuitgraph.channels import Channels
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.many import ManyDiff, compare_many
+from circuitgraph.diff.mechanism import Swapped, with_mechanism
 from circuitgraph.diff.record import Diff
 from circuitgraph.frames import write_parquet
 from circuitgraph.progress import Reporter
@@ -42,6 +43,7 @@ class Comparison:
         scope: str = "checkpoint",
         null: Iterable[str | tuple[str, str]] = (),
         run: str | None = None,
+        mechanism: bool = True,
         **options: Any,
     ) -> Diff:
         """Compare two variants or recipes; see ``Workspace.diff``."""
@@ -53,7 +55,9 @@ class Comparison:
             lens, runs_a, runs_b = self.sides(a, b, lens, scope)
         nulls = [self._null(pair, lens, scope) for pair in null]
         sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
-        return compare_runs(runs_a, runs_b, **sides, nulls=nulls, **self._models, **options)
+        options |= {**sides, "nulls": nulls, **self._models}
+        found = compare_runs(runs_a, runs_b, **options)
+        return with_mechanism(found, self.swapped) if mechanism else found
 
     def compare(
         self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
@@ -104,6 +108,12 @@ class Comparison:
         from circuitgraph.ingest.exactly import exact_effects_of
 
         return exact_effects_of(run, edges, self.reporter)
+
+    def swapped(self, a: Run, b: Run, edges: Sequence[int]) -> Swapped:
+        """Effects of some edges with each factor from either variant, measured where not kept."""
+        from circuitgraph.ingest.mechanism import mechanisms_of
+
+        return mechanisms_of(a, b, edges, self.reporter)
 
     def channels(self, a: Run, b: Run, **options: Any) -> Channels:
         """How much every connection changed between the models of two runs."""

@@ -213,7 +213,8 @@ class Workspace:
             null: pairs known not to differ, as ``"A:B"`` or (A, B).
             run: ``A_ID:B_ID`` chooses among several runs.
             **options: ``alpha``, ``margin``, ``scale``, ``rank``, ``fdr``, ``seed``, ``form``,
-                ``shared_basis``; see ``diff.compare_runs``.
+                ``shared_basis``; see ``diff.compare_runs``. ``mechanism=False`` leaves
+                unsaid why effects changed.
 
         Raises:
             UsageError: unknown names, or runs that may not be compared.

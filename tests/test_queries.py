@@ -24,9 +24,11 @@ EMPTY_ON_PLANTED = (
     "claims-shared-by-diffs",
     "correlation-versus-effect",
     "correlation-without-effect",
+    "downstream-ends",
     "flips-between-recipes",
     "transfers",
     "triangles",
+    "upstream-origins",
 )
 RUN = {key: run.id for key, (run, _) in zip("abcd", planted.planted_runs(), strict=True)}
 

@@ -98,6 +98,18 @@ def scope_option(command: F) -> F:
     )(command)
 
 
+def mechanism_option(command: F) -> F:
+    """--no-mechanism."""
+    return click.option(
+        "--no-mechanism",
+        "mechanism",
+        flag_value=False,
+        default=True,
+        type=bool,
+        help="Effect lens: leave unsaid why claimed effects changed (about a second a claim).",
+    )(command)
+
+
 def null_option(command: F) -> F:
     """--null."""
     return click.option(
@@ -113,6 +125,7 @@ def null_option(command: F) -> F:
 @click.argument("b")
 @scope_option
 @null_option
+@mechanism_option
 @click.option("--run", metavar="A_ID:B_ID", help="Choose among several runs by their ids.")
 @diff_options
 @output_options
@@ -239,6 +252,7 @@ def hubs(name: str, other: str | None, output: Output, **options: Any) -> int:
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="HTML file.")
 @scope_option
 @null_option
+@mechanism_option
 @diff_options
 @global_options
 def report(a: str, b: str, output: Path, **options: Any) -> int:

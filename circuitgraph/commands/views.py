@@ -27,7 +27,8 @@ _DECISIONS = {"decision": "decision", "p_answer": "p", "mass": "mass", "saturati
 def diff_view(diff: Diff, width: int) -> str:
     """Claims, strongest first, what else there is, and what both sides decide."""
     rows = _strongest(diff.table)
-    columns = [*_DIFF, "verdict", *(["reason"] if (rows["reason"] != "").any() else [])]
+    texts = [name for name in ("mechanism", "reason") if (rows[name] != "").any()]
+    columns = [*_DIFF, "verdict", *texts]
     parts = [to_text(rows[columns], "table", width=width), _rest(diff, len(rows))]
     if diff.summary["behaviour"]:
         decisions = to_text(_decisions(diff), "table", width=width)

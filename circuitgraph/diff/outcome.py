@@ -16,12 +16,13 @@ from circuitgraph.diff import correlation, effect, recipe
 from circuitgraph.diff.edge_tests import REASONS, EdgeTests
 from circuitgraph.diff.match import Matched, match_runs
 from circuitgraph.diff.options import Options
-from circuitgraph.diff.record import COLUMNS, VERDICTS, Closer
+from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS, Closer
 from circuitgraph.diff.verdicts import Decided, decide
 from circuitgraph.errors import UsageError
 from circuitgraph.runs import Run
 from circuitgraph.stats.columns import coded, constant
 from circuitgraph.stats.evidence import enough_replicates, evidence
+from circuitgraph.stats.shapley import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,6 @@ def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFra
 def _mechanism(decided: Decided, lens: str) -> pd.Categorical:
     """Claims of the effect lens have a mechanism, ``unknown`` until it is measured."""
     codes = np.zeros(len(decided.p), np.int8)
-    names = ["", "unknown", "upstream", "edge", "downstream", "mixed"]
     if lens == "effect":
-        codes[decided.claims] = 1
-    return coded(codes, names)
+        codes[decided.claims] = MECHANISMS.index(UNKNOWN)
+    return coded(codes, MECHANISMS)

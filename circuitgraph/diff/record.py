@@ -12,9 +12,11 @@ import pandas as pd
 from circuitgraph.components import Edge
 from circuitgraph.errors import UsageError
 from circuitgraph.runs import Run
+from circuitgraph.stats.shapley import FACTORS, MIXED, UNKNOWN
 
 CLAIMS = ("rewired", "sign_flip", "gained", "lost")
 VERDICTS = (*CLAIMS, "unchanged", "not_detected", "not_testable")
+MECHANISMS = ("", UNKNOWN, *FACTORS, MIXED)
 
 COLUMNS = (
     "source",
@@ -77,6 +79,8 @@ class Diff:
             when the worst wording is left out, as a share; NaN without wordings),
             wiring: the numbers of ``closer.by_edge``;
             ``screen_a, screen_b`` (what a screen said of edges measured exactly since),
+            ``signal, edge, downstream, gain, same`` (effects whose mechanism is measured, see
+            ``diff.mechanism``),
             ``block`` (claims whose changes go together over prompts share a number),
             and one column ``mean: SCENARIO`` a scenario.
         across: the across-scenario table (correlations, 20 scenarios or more) or None.

@@ -20,6 +20,12 @@ _MEANING = {
     "not_testable": "nothing can be said",
 }
 
+_SHARES = {
+    "signal": "are due to the signal that enters",
+    "edge": "to the edge itself",
+    "downstream": "to what follows it",
+}
+
 
 def edge_in_words(diff: Diff, rows: pd.DataFrame, per_scenario: pd.DataFrame) -> str:
     """Numbers, verdict, scenarios and caveats of one edge; a paragraph per input."""
@@ -115,12 +121,32 @@ def _claim(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
             lines.append(
                 f"Without its worst wording {extra['stability']:.0%} of the change is left."
             )
-    if row["mechanism"]:
-        lines.append(
-            f"Mechanism: {row['mechanism']}. An effect can change because the signal that "
-            "enters, the edge itself, or what reads its result changed."
+    return [*lines, *_mechanism(diff, index, row)]
+
+
+def _mechanism(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
+    if not row["mechanism"]:
+        return []
+    line = f"Mechanism: {row['mechanism']}."
+    extra = diff.extras.loc[index] if index in diff.extras.index else pd.Series(dtype=float)
+    if pd.isna(extra.get("signal")):
+        return [
+            f"{line} An effect can change because the signal that enters, the edge itself, or "
+            "what reads its result changed."
+        ]
+    same = extra["same"].split(", ")
+    told = [
+        f"{extra[name]:+.3f} {words}{' (bit for bit the same)' if name in same else ''}"
+        for name, words in _SHARES.items()
+    ]
+    total = sum(extra[name] for name in _SHARES)
+    line = f"{line} Of the change of {total:+.3f} in the decision's units, {', '.join(told)}."
+    if diff.scale == "share":
+        line += (
+            f" The change of the overall effect (gain) makes {extra['gain']:+.3f} of the "
+            f"{row['delta']:+.3f} by which the share changed."
         )
-    return lines
+    return [line]
 
 
 def _basis(diff: Diff, row: dict[Any, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -22,10 +24,56 @@ def decide(model: Model, residual: Tensor, batch: Batch) -> Tensor:
     Returns:
         [..., n], in nats, summed over the answers' tokens (teacher-forced).
     """
-    scores = _log_scores(model, residual, batch)
+    return _by_prompt(_log_scores(model, residual, batch), batch)
+
+
+def _by_prompt(scores: Tensor, batch: Batch) -> Tensor:
     by_row = (scores * batch.signs).sum((-1, -2))
     total = by_row.new_zeros(*by_row.shape[:-1], batch.n)
     return total.index_add(-1, batch.owner, by_row)
+
+
+def mixed_decision(edge: Model, own: Model, others: Tensor, sender: Tensor, batch: Batch) -> Tensor:
+    """Decision where the final norm's gain and the unembedding read one sender by another model's.
+
+    Args:
+        edge: whose weights read the sender.
+        own: whose read all else.
+        others: the final residual without the sender at the read positions [..., R, K, d].
+        sender: what it adds [..., R, K, d].
+
+    Returns:
+        [..., n].
+    """
+    scale = own.norm.scale(others + sender)
+    one = scale.new_ones(())
+    parts = own.norm.linear(others, one), edge.norm.linear(sender, one)
+    plain = _heard(parts, (own, edge), scale, lambda x, m: _answers(x, m, batch))
+    alone = batch.signs.sum(-1) != 0
+    if bool(alone.any()):
+        few = tuple(part[..., alone, :] for part in parts)
+        whole = _heard(few, (own, edge), scale[..., alone, :], lambda x, m: x @ m.unembed.T)
+        plain[..., alone, :] -= whole.logsumexp(-1, keepdim=True)
+    return _by_prompt(plain, batch)
+
+
+def _answers(x: Tensor, model: Model, batch: Batch) -> Tensor:
+    """Rows of the unembedding [..., R, K, J] that x [..., R, K, d] is judged by."""
+    return torch.einsum("...rkd,rkjd->...rkj", x, model.unembed[batch.targets])
+
+
+def _heard(
+    parts: tuple[Tensor, ...],
+    models: tuple[Model, Model],
+    scale: Tensor,
+    read: Callable[[Tensor, Model], Tensor],
+) -> Tensor:
+    """Logits of the sum of two parts, each read by its own model; the bias by the first."""
+    own, edge = models
+    raw = (read(parts[0], own) + read(parts[1], edge)) * scale
+    if own.norm.bias is not None:
+        raw = raw + read(own.norm.bias.expand_as(parts[0]), own)
+    return softcap(raw, own.logit_cap)
 
 
 def _log_scores(model: Model, residual: Tensor, batch: Batch) -> Tensor:

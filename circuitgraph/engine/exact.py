@@ -91,7 +91,7 @@ def _through_attention(
     else:
         mid = gather(clean.pre, index) + attention.post(gather(clean.raw, index) + added)
     out = mlp(model, model.blocks[layer], mid) if shortcut is None else shortcut(change, mid, part)
-    return _resume(patch, layer + 1, mid + out)
+    return resume(patch, layer + 1, mid + out)
 
 
 def _mlp_effects(patch: Patch, layer: int, senders: Tensor) -> Tensor:
@@ -99,11 +99,11 @@ def _mlp_effects(patch: Patch, layer: int, senders: Tensor) -> Tensor:
     effects = [patch.base.new_empty(0, patch.batch.n)]
     for chunk in patch.chunks(senders):
         out = mid + mlp_change(patch, layer, patch.deltas[chunk])
-        effects.append(_resume(patch, layer + 1, out))
+        effects.append(resume(patch, layer + 1, out))
     return torch.cat(effects)
 
 
-def _resume(patch: Patch, layer: int, x: Tensor) -> Tensor:
+def resume(patch: Patch, layer: int, x: Tensor) -> Tensor:
     """Effects [N, n] of a residual [N, R, W, d] entering block ``layer``."""
     model = patch.model
     for current in range(layer, model.layers):

@@ -62,12 +62,13 @@ def forward(model: Model, tokens: Tensor) -> Trace:
     x = start = embed(model, tokens)
     layers = []
     for block in model.blocks:
-        layers.append(_block(model, block, x, positions))
+        layers.append(run_block(model, block, x, positions))
         x = layers[-1].mid + layers[-1].mlp
     return Trace(start, tuple(layers), x)
 
 
-def _block(model: Model, block: Block, x: Tensor, positions: Tensor) -> LayerTrace:
+def run_block(model: Model, block: Block, x: Tensor, positions: Tensor) -> LayerTrace:
+    """One block on a residual [R, T, d] at positions [R, T]."""
     attention = block.attention
     normed = attention.norm(x)
     q, k, v = (project(model, attention, name, normed, positions) for name in "qkv")
@@ -136,12 +137,16 @@ def attend(
 def mlp(model: Model, block: Block, mid: Tensor) -> Tensor:
     """What the MLP adds to the stream [..., d], post-norm included."""
     weights = block.mlp
+    return post(weights.down(hidden(model, block, mid)), weights.post)
+
+
+def hidden(model: Model, block: Block, mid: Tensor) -> Tensor:
+    """What the MLP holds before its last matrix [..., f]."""
+    weights = block.mlp
     normed = weights.norm(mid)
     if weights.gate is None:
-        hidden = model.activation(weights.up(normed))
-    else:
-        hidden = model.activation(weights.gate(normed)) * weights.up(normed)
-    return post(weights.down(hidden), weights.post)
+        return model.activation(weights.up(normed))
+    return model.activation(weights.gate(normed)) * weights.up(normed)
 
 
 def post(x: Tensor, norm: Norm | None) -> Tensor:

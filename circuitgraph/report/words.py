@@ -14,6 +14,7 @@ def summary_lines(diff: Diff) -> list[str]:
     return [
         headline(diff),
         *_naive(diff),
+        *_mechanism(diff),
         *_yardstick(diff),
         *_decoys(diff),
         *_gain(diff),
@@ -53,6 +54,26 @@ def _naive(diff: Diff) -> Iterator[str]:
     if naive:
         counts = ", ".join(f"{count} of at least {size}" for size, count in naive.items())
         yield f"a bare cut on |Δr|, without a test, would report {counts}"
+
+
+_WHY = {
+    "upstream": "the signal that enters changed",
+    "edge": "the edge itself changed",
+    "downstream": "what follows it changed",
+    "mixed": "no one reason makes up half",
+    "unknown": "not measured",
+}
+
+
+def _mechanism(diff: Diff) -> Iterator[str]:
+    found = diff.summary.get("mechanism")
+    if not found:
+        return
+    total = sum(found["claims"].values())
+    first, *others = sorted(found["claims"].items(), key=lambda item: -item[1])
+    told = [f"of {total} claims {first[1]} {first[0]}: {_WHY[first[0]]}"]
+    told += [f"{count} {name}: {_WHY[name]}" for name, count in others]
+    yield "mechanism: " + "; ".join(told)
 
 
 def _yardstick(diff: Diff) -> Iterator[str]:
