@@ -88,7 +88,7 @@ def compare_runs(
     options = Options(lens, scope, alpha, margin, scale, rank, fdr, seed)
     outcome, confirmation = judge_exactly(a, b, options, exactly)
     across = judge_across(outcome, options)
-    extras = claim_details(outcome)
+    extras = claim_details(outcome, options)
     decoys = decoy_counts(nulls, options, outcome.margin, exactly)
     summary = _summary(outcome, options, extras, decoys)
     if confirmation is not None:

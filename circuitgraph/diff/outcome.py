@@ -57,7 +57,7 @@ def judge(a: Sequence[Run], b: Sequence[Run], options: Options) -> Outcome:
             "use the recipe scope for groups"
         )
     matched = match_runs(a, b, options.lens)
-    return _decided(matched, _measure(matched, options), options, _evidence(matched, options))
+    return _decided(matched, measure(matched, options), options, _evidence(matched, options))
 
 
 def judge_across(outcome: Outcome, options: Options) -> Outcome | None:
@@ -66,10 +66,11 @@ def judge_across(outcome: Outcome, options: Options) -> Outcome | None:
     if not wanted or outcome.matched.n_scenarios < correlation.MIN_ACROSS:
         return None
     matched = correlation.across_scenarios(outcome.matched)
-    return _decided(matched, _measure(matched, options), options, "ok")
+    return _decided(matched, measure(matched, options), options, "ok")
 
 
-def _measure(matched: Matched, options: Options) -> EdgeTests:
+def measure(matched: Matched, options: Options) -> EdgeTests:
+    """The lens' test of every edge, at the scope chosen."""
     if options.lens == "correlation":
         measure = recipe.measure_correlation if options.scope == "recipe" else correlation.measure
         return measure(matched, rank=options.rank)

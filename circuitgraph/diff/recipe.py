@@ -105,10 +105,7 @@ def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
     """
     found, reason = correlation.groups(matched, rank=rank)
     both = combine(found, matched.n_effective, reason == TESTABLE, trend=False)
-    weight_a, weight_b = np.tanh(both.mean_a), np.tanh(both.mean_b)
-    delta, change = weight_b - weight_a, both.mean_b - both.mean_a
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where(change == 0, 1 - weight_a**2, delta / change)
+    weight_a, weight_b, delta, slope = as_correlations(both)
     se = slope * both.se
     flag_numbers(reason, delta, se, matched.n_effective > 0)
 
@@ -131,6 +128,14 @@ def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
         own=own,
         per_prompt=per_prompt,
     )
+
+
+def as_correlations(both: Combined) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Both means as correlations, their difference, and Δr/Δz; float64 [e] each."""
+    weight_a, weight_b = np.tanh(both.mean_a), np.tanh(both.mean_b)
+    delta, change = weight_b - weight_a, both.mean_b - both.mean_a
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return weight_a, weight_b, delta, np.where(change == 0, 1 - weight_a**2, delta / change)
 
 
 def _own(both: Combined, edges: np.ndarray) -> Intervals:

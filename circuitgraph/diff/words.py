@@ -86,16 +86,27 @@ def _claim(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
             f"The prompts agree to {extra['cancellation']:.0%} (|mean| over the root mean square "
             "of their changes): near 100% all change alike, near 0% they cancel."
         )
-        if pd.notna(extra["stability"]):
-            lines.append(
-                f"Without its worst wording {extra['stability']:.0%} of the change is left."
-            )
+        lines.append(_again(extra))
+        if pd.notna(extra["wording"]):
+            lines.append(f"Without its worst wording {extra['wording']:.0%} of the change is left.")
     if row["mechanism"]:
         lines.append(
             f"Mechanism: {row['mechanism']}. An effect can change because the signal that "
             "enters, the edge itself, or what reads its result changed."
         )
     return lines
+
+
+def _again(extra: Any) -> str:
+    """How often the same test claims the edge again."""
+    kinds = ("scenario", "wording", "seed")
+    left = [
+        f"{extra[f'{kind}s_left']:.0%} of the fits that leave out one {kind}"
+        for kind in kinds
+        if pd.notna(extra[f"{kind}s_left"])
+    ]
+    told = [f"{extra['stability']:.0%} of bootstrap samples of the prompts", *left]
+    return f"The same test claims it again in {', in '.join(told)}."
 
 
 def _basis(diff: Diff, row: dict[Any, Any]) -> str:
