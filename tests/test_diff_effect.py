@@ -115,7 +115,7 @@ def test_cancellation_tells_changes_that_go_both_ways():
     assert np.isclose(extras.loc["L0H1", "mean: 0"], 6, atol=0.1)
 
 
-def test_stability_names_changes_that_hang_on_one_wording():
+def test_wording_names_changes_that_hang_on_one_wording():
     wordings = ["abc"[i // 20] for i in range(60)]
     shift = np.zeros((60, 6))
     shift[:, 0] = 3.0
@@ -126,9 +126,9 @@ def test_stability_names_changes_that_hang_on_one_wording():
         effect_run(effects() + shift, SCENARIOS, "B", templates=wordings),
         scale="logit",
     )
-    stability = diff.extras.set_index(diff.claims["source"].astype(str))["stability"]
-    assert np.isclose(stability["L0H0"], 1, atol=0.01)
-    assert np.isclose(stability["L0H1"], 0, atol=0.01)
+    left = diff.extras.set_index(diff.claims["source"].astype(str))["wording"]
+    assert np.isclose(left["L0H0"], 1, atol=0.01)
+    assert np.isclose(left["L0H1"], 0, atol=0.01)
 
 
 def test_claims_that_move_together_share_a_block():

@@ -99,7 +99,7 @@ def compare_runs(
     models = Models(exactly, channels, base)
     outcome, confirmation = judged(a, b, options, models)
     across = judge_across(outcome, options)
-    extras = claim_details(outcome)
+    extras = claim_details(outcome, options)
     decoys = decoy_counts(nulls, options, outcome.margin, models)
     summary = _summary(outcome, options, extras, decoys)
     if confirmation is not None:

@@ -136,14 +136,29 @@ def groups(matched: Matched, *, rank: bool = False) -> tuple[Groups, np.ndarray]
 
 def group_changes(matched: Matched, edges: np.ndarray, *, rank: bool = False) -> np.ndarray:
     """Prompt by prompt, the change of the groups' mean atanh r; float64 [n × edges]."""
+    a, b = (side.mean(0) for side in atanh_per_prompt(matched, edges, rank=rank))
+    return b - a
+
+
+def atanh_per_prompt(
+    matched: Matched, edges: np.ndarray, *, rank: bool = False
+) -> list[np.ndarray]:
+    """What each prompt says of each variant's atanh r; float64 [variants × n × edges] a side.
+
+    The mean over prompts is atanh r; the deviation from it is the prompt's influence.
+    """
     codes = triangle.pair_codes(len(matched.components))
     pairs = codes[0][edges], codes[1][edges]
-    mean = []
+    sides = []
     for side in _sides(matched):
-        scores = [standardise(x, matched.scenarios, rank=rank) for x in side]
-        out = np.empty((len(side), len(edges)))
-        mean.append(_atanh(scores, *pairs, out) + out.mean(0))
-    return mean[1] - mean[0]
+        values = np.empty((len(side), matched.n, len(edges)))
+        for row, x in zip(values, side, strict=True):
+            number = np.empty((1, len(edges)))
+            scores = standardise(x, matched.scenarios, rank=rank)
+            row[:] = _atanh([scores], *pairs, number)
+            row += number
+        sides.append(values)
+    return sides
 
 
 def _sides(matched: Matched) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
+from circuitgraph.diff.stability import claim_stability
 from circuitgraph.stats.scenarios import balanced_mean, chunks, means, recode
 
 MOST = 10_000
@@ -14,7 +16,7 @@ TOGETHER = 0.7
 """Claims whose changes correlate at least this much over prompts belong to one block."""
 
 
-def claim_details(outcome: Outcome) -> pd.DataFrame:
+def claim_details(outcome: Outcome, options: Options) -> pd.DataFrame:
     """What the table has no column for, for at most 10,000 claims, strongest first.
 
     See :class:`circuitgraph.diff.record.Diff` for the columns.
@@ -24,7 +26,8 @@ def claim_details(outcome: Outcome) -> pd.DataFrame:
     rows = decided.claims[kept]
     ends = (end[kept] for end in decided.own)
     columns = dict(zip(("low_a", "high_a", "low_b", "high_b"), ends, strict=True))
-    columns |= {name: np.full(len(rows), np.nan) for name in ("cancellation", "stability")}
+    columns |= {name: np.full(len(rows), np.nan) for name in ("cancellation", "wording")}
+    columns |= claim_stability(outcome, options, rows)
     columns["block"] = blocks(outcome, rows)
     by_scenario = np.empty((matched.n_scenarios, len(rows)))
     wordings = [prompt.template for prompt in matched.prompts]
@@ -32,7 +35,7 @@ def claim_details(outcome: Outcome) -> pd.DataFrame:
         change = tests.per_prompt(rows[part])
         by_scenario[:, part] = means(change, matched.scenarios)
         columns["cancellation"][part] = cancellation(change, matched.scenarios)
-        columns["stability"][part] = stability(change, matched.scenarios, wordings)
+        columns["wording"][part] = wording(change, matched.scenarios, wordings)
     columns |= {name: values[rows] for name, values in outcome.closer.by_edge.items()}
     labels = _scenario_labels(outcome)
     columns |= {f"mean: {label}": row for label, row in zip(labels, by_scenario, strict=True)}
@@ -55,7 +58,7 @@ def cancellation(change: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
         return np.abs(mean) / np.sqrt(square)
 
 
-def stability(change: np.ndarray, scenarios: np.ndarray, wordings: list[str | None]) -> np.ndarray:
+def wording(change: np.ndarray, scenarios: np.ndarray, wordings: list[str | None]) -> np.ndarray:
     """Smallest share of the change left when one wording is left out; float64 [k].
 
     1 when no wording matters, 0 or less when the change hangs on one. NaN with fewer

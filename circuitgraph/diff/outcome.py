@@ -56,7 +56,7 @@ def judge(a: Sequence[Run], b: Sequence[Run], options: Options) -> Outcome:
     """
     require_single(a, b, options)
     matched = match_runs(a, b, options.lens)
-    return _decided(matched, _measure(matched, options), options, evidence_of(matched, options))
+    return _decided(matched, measure(matched, options), options, evidence_of(matched, options))
 
 
 def require_single(a: Sequence[Run], b: Sequence[Run], options: Options) -> None:
@@ -74,10 +74,11 @@ def judge_across(outcome: Outcome, options: Options) -> Outcome | None:
     if not wanted or outcome.matched.n_scenarios < correlation.MIN_ACROSS:
         return None
     matched = correlation.across_scenarios(outcome.matched)
-    return _decided(matched, _measure(matched, options), options, "ok")
+    return _decided(matched, measure(matched, options), options, "ok")
 
 
-def _measure(matched: Matched, options: Options) -> EdgeTests:
+def measure(matched: Matched, options: Options) -> EdgeTests:
+    """The lens' test of every edge, at the scope chosen."""
     if options.lens == "correlation":
         measure = recipe.measure_correlation if options.scope == "recipe" else correlation.measure
         return measure(matched, rank=options.rank)

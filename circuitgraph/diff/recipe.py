@@ -8,7 +8,7 @@ spread of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from circuitgraph.diff.edge_tests import TESTABLE, EdgeTests, Groups, Intervals,
 from circuitgraph.diff.match import Matched
 from circuitgraph.stats import triangle
 from circuitgraph.stats.margins import half_width
-from circuitgraph.stats.replicates import combined_df, moderate
+from circuitgraph.stats.replicates import Spread, combined_df, common_error, moderate
+
+Part = tuple[np.ndarray, float]
+"""A variance [e] and its degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -38,32 +41,42 @@ def combine(found: Groups, prompt_df: int, testable: np.ndarray, *, trend: bool)
     """Add the spread between replicates to the sampling variance over prompts.
 
     Variance of the difference = Σ s̃²/k + the prompt variance of the difference, with
-    Welch-Satterthwaite degrees of freedom.
+    Welch-Satterthwaite degrees of freedom; what both spreads borrowed counts once.
     """
-    size = np.abs(np.vstack([found.numbers_a, found.numbers_b])).mean(0) if trend else None
+    size = _size(found) if trend else None
     spread_a = _spread_of_mean(found.numbers_a, size, testable)
     spread_b = _spread_of_mean(found.numbers_b, size, testable)
 
-    def joined(*parts: tuple[np.ndarray, float]) -> tuple[np.ndarray, np.ndarray]:
-        return np.sqrt(sum(variance for variance, _ in parts)), combined_df(*parts)
+    def joined(*parts: Part, together: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        return np.sqrt(sum(v for v, _ in parts)), combined_df(*parts, together=together)
 
+    part_a, part_b = (spread_a.variance, spread_a.df), (spread_b.variance, spread_b.df)
+    together = spread_a.variance * spread_b.variance * common_error(spread_a, spread_b)
     return Combined(
         found.numbers_a.mean(0),
         found.numbers_b.mean(0),
-        *joined(spread_a, spread_b, (found.variance, prompt_df)),
-        *joined(spread_a, (found.variance_a, prompt_df)),
-        *joined(spread_b, (found.variance_b, prompt_df)),
+        *joined(part_a, part_b, (found.variance, prompt_df), together=together),
+        *joined(part_a, (found.variance_a, prompt_df)),
+        *joined(part_b, (found.variance_b, prompt_df)),
     )
 
 
-def _spread_of_mean(
-    numbers: np.ndarray, size: np.ndarray | None, testable: np.ndarray
-) -> tuple[np.ndarray, float]:
+def _size(found: Groups) -> np.ndarray:
+    """Root mean square over the two sides of their mean |number|, float64 [e].
+
+    A plain mean over variants is small just where one group happens to lie near 0; the
+    spread expected there would be too small, and the difference it makes significant.
+    """
+    sides = [np.abs(numbers).mean(0) for numbers in (found.numbers_a, found.numbers_b)]
+    return np.sqrt((sides[0] ** 2 + sides[1] ** 2) / 2)
+
+
+def _spread_of_mean(numbers: np.ndarray, size: np.ndarray | None, testable: np.ndarray) -> Spread:
     """s̃²/k and its degrees of freedom; nothing for a single, fixed reference."""
     if len(numbers) == 1:
-        return np.zeros(numbers.shape[1]), np.inf
+        return Spread(np.zeros(numbers.shape[1]), np.inf)
     spread = moderate(numbers, size=size, fitted=testable)
-    return spread.variance / len(numbers), spread.df
+    return replace(spread, variance=spread.variance / len(numbers))
 
 
 def measure_effect(matched: Matched, *, scale: str = "share") -> EdgeTests:
@@ -105,10 +118,7 @@ def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
     """
     found, reason = correlation.groups(matched, rank=rank)
     both = combine(found, matched.n_effective, reason == TESTABLE, trend=False)
-    weight_a, weight_b = np.tanh(both.mean_a), np.tanh(both.mean_b)
-    delta, change = weight_b - weight_a, both.mean_b - both.mean_a
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where(change == 0, 1 - weight_a**2, delta / change)
+    weight_a, weight_b, delta, slope = as_correlations(both)
     se = slope * both.se
     flag_numbers(reason, delta, se, matched.n_effective > 0)
 
@@ -131,6 +141,14 @@ def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
         own=own,
         per_prompt=per_prompt,
     )
+
+
+def as_correlations(both: Combined) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Both means as correlations, their difference, and Δr/Δz; float64 [e] each."""
+    weight_a, weight_b = np.tanh(both.mean_a), np.tanh(both.mean_b)
+    delta, change = weight_b - weight_a, both.mean_b - both.mean_a
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return weight_a, weight_b, delta, np.where(change == 0, 1 - weight_a**2, delta / change)
 
 
 def own_intervals(both: Combined, edges: np.ndarray) -> Intervals:

@@ -75,8 +75,11 @@ class Diff:
         extras: claims only (at most 10,000, strongest first), indexed like ``table``:
             ``low_a, high_a, low_b, high_b`` (each side's own 95% interval),
             ``cancellation`` (|mean|/rms of the change over prompts: 1 when every prompt
-            changes alike, near 0 when they cancel), ``stability`` (the change left
+            changes alike, near 0 when they cancel), ``wording`` (the change left
             when the worst wording is left out, as a share; NaN without wordings),
+            ``stability`` (share of bootstrap samples of the prompts that claim the edge
+            again), ``scenarios_left``, ``wordings_left``, ``seeds_left`` (share of fits
+            without one scenario, wording, replicate that do; NaN where none can go),
             wiring: the numbers of ``closer.by_edge``;
             ``screen_a, screen_b`` (what a screen said of edges measured exactly since),
             ``signal, edge, downstream, gain, same`` (effects whose mechanism is measured, see

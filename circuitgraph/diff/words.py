@@ -117,10 +117,9 @@ def _claim(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
             f"The prompts agree to {extra['cancellation']:.0%} (|mean| over the root mean square "
             "of their changes): near 100% all change alike, near 0% they cancel."
         )
-        if pd.notna(extra["stability"]):
-            lines.append(
-                f"Without its worst wording {extra['stability']:.0%} of the change is left."
-            )
+        lines.append(_again(extra))
+        if pd.notna(extra["wording"]):
+            lines.append(f"Without its worst wording {extra['wording']:.0%} of the change is left.")
     return [*lines, *_mechanism(diff, index, row)]
 
 
@@ -147,6 +146,18 @@ def _mechanism(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
             f"{row['delta']:+.3f} by which the share changed."
         )
     return [line]
+
+
+def _again(extra: Any) -> str:
+    """How often the same test claims the edge again."""
+    kinds = ("scenario", "wording", "seed")
+    left = [
+        f"{extra[f'{kind}s_left']:.0%} of the fits that leave out one {kind}"
+        for kind in kinds
+        if pd.notna(extra[f"{kind}s_left"])
+    ]
+    told = [f"{extra['stability']:.0%} of bootstrap samples of the prompts", *left]
+    return f"The same test claims it again in {', in '.join(told)}."
 
 
 def _basis(diff: Diff, row: dict[Any, Any]) -> str:

@@ -121,3 +121,24 @@ def change_per_prompt(a: Scores, b: Scores, first: np.ndarray, second: np.ndarra
     product_b, square_b = products(b.z)
     r0 = (product_a.mean(0) + product_b.mean(0)) / 2
     return (product_b - r0 * square_b) - (product_a - r0 * square_a)
+
+
+def resampled_change(
+    change: np.ndarray, df: int, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of dᵢ and its variance in resamples of the prompts; float64 [samples × k] each.
+
+    Parameters
+    ----------
+    change : float [n × k]
+        dᵢ of every prompt, as from :func:`change_per_prompt`.
+    df : int
+        n − S; the variance is (mean d² − mean(d)²) / df, times df/(df − 1) because
+        resamples of df draws vary that much less.
+    weights : float [samples × n]
+        Rows of sum 1.
+    """
+    mean = weights @ change
+    centred = change - change.mean(0)
+    spread = weights @ (centred * centred) - (weights @ centred) ** 2
+    return mean, np.maximum(spread, 0.0) / max(df - 1, 1)

@@ -73,3 +73,38 @@ def balanced_variance(values: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
     pooled = squares.sum(0) / (n - s)
     own = squares / np.maximum(size - 1, 1)[:, None]
     return (np.where(size[:, None] > 1, own, pooled) / size[:, None]).sum(0) / s**2
+
+
+def resampled_mean(
+    values: np.ndarray, scenarios: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`balanced_mean` and :func:`balanced_variance` of resamples, by matrix products.
+
+    Parameters
+    ----------
+    values : float [n × k]
+    scenarios : int [n]
+        Codes 0 … S−1 without gaps.
+    weights : float [samples × n]
+        Of n_s − 1 draws in each scenario, as from
+        :func:`circuitgraph.stats.draws.bootstrap_weights`; 1/S in every scenario.
+
+    Returns
+    -------
+    mean, variance : float64 [samples × k] each
+        The variance has the expectation of that of ``values`` themselves. A scenario of
+        fewer than three prompts keeps the variance it has: its resamples show none.
+    """
+    size = counts(scenarios)
+    total = np.zeros((len(weights), values.shape[1]))
+    residual = centre(values, scenarios)
+    pooled = (residual**2).sum(0) / max(len(scenarios) - len(size), 1)
+    for code, many in enumerate(size):
+        own = residual[scenarios == code]
+        if many < 3:
+            total += (pooled if many == 1 else (own**2).sum(0)) / many
+            continue
+        drawn = weights[:, scenarios == code] * len(size)
+        spread = np.maximum(drawn @ (own * own) - (drawn @ own) ** 2, 0.0)
+        total += spread / (many - 2)
+    return weights @ values, total / len(size) ** 2

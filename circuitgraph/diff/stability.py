@@ -1,0 +1,133 @@
+"""Would a claim be made again? Other prompts, a scenario, a wording or a seed fewer.
+
+The share of refits that claim an edge again, by the same test with the same margin and
+false discovery control. Such inclusion probabilities say how much a claim hangs on the
+prompts at hand; they are no error rates (a claim at the border of significance is made
+again in half of all resamples).
+
+References
+----------
+Meinshausen & Bühlmann (2010), Stability selection, JRSS B 72.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.outcome import Outcome
+from circuitgraph.diff.refits import Refits
+from circuitgraph.runs import RunPrompt
+from circuitgraph.stats.draws import bootstrap_weights, kept_without
+from circuitgraph.stats.scenarios import recode
+
+SAMPLES = 200
+
+COLUMNS = ("stability", "scenarios_left", "wordings_left", "seeds_left")
+
+
+def inclusion(
+    prompts: Sequence[RunPrompt],
+    order: np.ndarray,
+    resampled: Callable[[np.ndarray], np.ndarray],
+    without: Callable[[np.ndarray], np.ndarray],
+    *,
+    balanced: bool,
+    seed: int = 0,
+    samples: int = SAMPLES,
+) -> dict[str, np.ndarray]:
+    """How often claims are made again, for any lens.
+
+    Parameters
+    ----------
+    prompts : n prompts
+        Their ``scenario`` and ``template`` say what is drawn within and left out.
+    order : int [n]
+        Prompts in an order that does not depend on the file's; see :func:`canonical_order`.
+    resampled : callable
+        Claims under weights of the prompts: float [samples × n], rows of sum 1 → bool
+        [samples × k].
+    without : callable
+        Claims on some prompts alone: bool [n] → bool [k].
+    balanced : bool
+        Scenarios, not prompts, have equal weight.
+    seed, samples
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        float64 [k] each: ``stability`` (share of bootstrap samples of prompts within
+        scenarios that claim the edge), ``scenarios_left`` and ``wordings_left`` (share of
+        fits without one scenario, without one wording, that do; NaN where there are not
+        two to choose from, or a prompt has no wording).
+    """
+    codes = recode(np.array([prompts[i].scenario for i in order], dtype=object))
+    weights = np.empty((samples, len(prompts)))
+    weights[:, order] = bootstrap_weights(codes, samples, seed, balanced=balanced)
+    found = resampled(weights)
+    size = found.shape[1]
+    labels: dict[str, list[str | None]] = {
+        "scenarios_left": [prompt.scenario for prompt in prompts],
+        "wordings_left": [prompt.template for prompt in prompts],
+    }
+    left = {
+        name: _share([without(kept) for kept in kept_without(label)], size)
+        for name, label in labels.items()
+    }
+    return {"stability": found.mean(0), **left}
+
+
+def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Inclusion probabilities of some claims of a diff.
+
+    Parameters
+    ----------
+    outcome, options
+        The diff.
+    rows : int [k]
+        The claims.
+
+    Returns
+    -------
+    dict
+        ``COLUMNS``, float64 [k] each: those of :func:`inclusion`, and ``seeds_left``, the
+        share of fits without one replicate that claim the edge (recipe scope; NaN else).
+    """
+    if len(rows) == 0:
+        return {name: np.empty(0) for name in COLUMNS}
+    refits = Refits.of(outcome, options, rows)
+    matched, size = outcome.matched, len(refits.edges)
+    found = inclusion(
+        matched.prompts,
+        canonical_order(matched.prompts, (*matched.a, *matched.b)),
+        refits.resampled,
+        refits.without,
+        balanced=refits.balanced,
+        seed=options.seed,
+    )
+    found["seeds_left"] = _share(refits.without_replicates(), size)
+    place = np.searchsorted(refits.edges, rows)
+    return {name: found[name][place] for name in COLUMNS}
+
+
+def _share(claims: Sequence[np.ndarray] | np.ndarray, size: int) -> np.ndarray:
+    return np.mean(claims, axis=0) if len(claims) else np.full(size, np.nan)
+
+
+def canonical_order(prompts: Sequence[RunPrompt], arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Prompts by scenario and by what was measured on them ([n × …] arrays), int [n].
+
+    Neither the order of a file nor the names of its rows decide what a seed draws.
+    """
+    whole = [np.ascontiguousarray(x) for x in arrays]
+    keys = []
+    for i, prompt in enumerate(prompts):
+        values = hashlib.sha256()
+        for array in whole:
+            values.update(array[i].tobytes())
+        keys.append((prompt.scenario, values.hexdigest()))
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=int)
