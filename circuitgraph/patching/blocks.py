@@ -165,13 +165,12 @@ class _Work:
         effects = self._effects(runs)
         second = self._changed(self._realigned(shares, runs, effects), effects)
         named = second.drop(columns=["set_a", "set_b"]).add_prefix("second_")
-        relevant, again = (t["q"].to_numpy() <= self.diff.alpha for t in (first, second))
-        opposed = np.sign(first["change"]) != np.sign(second["change"])
+        confirmed = first["q"].to_numpy() <= self.diff.alpha
         return first.assign(
-            verdict=np.where(relevant, "confirmed", "not_confirmed"),
+            verdict=np.where(confirmed, "confirmed", "not_confirmed"),
             second=runs[0].method.ablation,
             **named,
-            corrupt_dependent=(relevant != again) | (relevant & again & opposed),
+            corrupt_dependent=depends(first, second, self.diff.alpha),
             n=shares.matched.n,
             n_scenarios=shares.matched.n_scenarios,
             n_effective=shares.matched.n_effective,
@@ -239,6 +238,21 @@ class _Work:
             gaps[f"gap_into_{name}"] = gap.size
             gaps["disagree"] = int(gap.disagree.sum())
         return pd.DataFrame(columns), gaps
+
+
+def depends(first: pd.DataFrame, second: pd.DataFrame, alpha: float) -> np.ndarray:
+    """Whether two corruptions disagree about a change, bool [blocks].
+
+    They do where only one of them shows a change beyond the margin (q ≤ alpha), and where
+    both do with opposite signs. Where neither does there is nothing to disagree about.
+
+    Args:
+        first, second: columns ``change`` and ``q``.
+        alpha: false discovery rate.
+    """
+    relevant, again = (t["q"].to_numpy() <= alpha for t in (first, second))
+    opposed = first["change"].to_numpy() * second["change"].to_numpy() < 0
+    return (relevant != again) | (relevant & again & opposed)
 
 
 def _summary(diff: Diff, table: pd.DataFrame | None, gaps: dict[str, Any]) -> dict[str, Any]:
