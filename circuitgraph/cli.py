@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import click
 
 from circuitgraph.commands import (
+    blocks,
     catalogue,
     comparing,
     exporting,
@@ -65,7 +66,10 @@ def cli() -> None:
     """
 
 
-MODULES = (ingesting, looking, comparing, patching, faithfulness, catalogue, exporting, pushing)
+MODULES = (
+    *(ingesting, looking, comparing, patching, blocks, faithfulness),
+    *(catalogue, exporting, pushing),
+)
 
 for module in MODULES:
     for command in module.COMMANDS:

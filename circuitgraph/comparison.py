@@ -18,6 +18,7 @@ from circuitgraph.diff.mechanism import Swapped, with_mechanism
 from circuitgraph.diff.record import Diff
 from circuitgraph.frames import write_parquet
 from circuitgraph.progress import Reporter
+from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, write_atomic
 from circuitgraph.selection import Shelf, require_comparable
 
@@ -71,6 +72,28 @@ class Comparison:
         self._require_models(lens, [base_run, *runs])
         pairs = [(name, [run]) for name, run in zip(others, runs, strict=True)]
         return compare_many((base, [base_run]), pairs, lens=lens, **self._models, **options)
+
+    def blocks(
+        self,
+        a: str,
+        b: str,
+        *,
+        run: str | None = None,
+        second: str | None = None,
+        corrupt: PromptSet | None = None,
+        **options: Any,
+    ) -> patching.BlockTests:
+        """The effect diff of two variants, its blocks tested; see ``Workspace.blocks``."""
+        newest = (self.shelf.of(name)[-1].variant for name in (a, b))
+        patching.require_alike(*newest)
+        if run is None:
+            _, [first], [other] = self.sides(a, b, "effect", "checkpoint")
+            run = f"{first.id}:{other.id}"
+        else:
+            [first], _ = self.shelf.chosen(run, a, b)
+        recorrupt = patching.second_corruption(first, second, corrupt)
+        diff = self.diff(a, b, lens="effect", run=run, **options)
+        return patching.confirm_blocks(diff, recorrupt, self.reporter)
 
     def patched(self, source: str, into: str, run: str | None) -> tuple[Run, Run]:
         """The two runs behind a cross-model patch.
@@ -159,10 +182,16 @@ def keep_diff(diff: Diff, folder: Path) -> None:
     write_atomic(folder / f"{diff.id}.json", data)
 
 
+def blocks_path(folder: Path, diff: str) -> Path:
+    """Where the tested blocks of a diff lie, beside its table."""
+    return folder / f"{diff}.blocks.parquet"
+
+
 def discard_diffs(folder: Path, runs: Collection[str]) -> None:
     """Remove what is kept of diffs that rest on any of these runs."""
     for file in folder.glob("*.json"):
         record = json.loads(file.read_text("ascii"))
         if set(runs) & {*record["runs_a"], *record["runs_b"]}:
             file.with_suffix(".parquet").unlink(missing_ok=True)
+            blocks_path(folder, file.stem).unlink(missing_ok=True)
             file.unlink()

@@ -14,14 +14,15 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph import patching
-from circuitgraph.comparison import Comparison, discard_diffs, keep_diff
+from circuitgraph.comparison import Comparison, blocks_path, discard_diffs, keep_diff
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
 from circuitgraph.faithfulness import Faithfulness, faithfulness
+from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
 from circuitgraph.progress import Reporter
-from circuitgraph.prompts import PromptSet
+from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, discard_run, list_runs
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
@@ -258,6 +259,32 @@ class Workspace:
             store.write_all(patching.graph_parts(result))
         patching.keep(result, self.transfers_folder)
         return result
+
+    def blocks(
+        self,
+        a: str,
+        b: str,
+        *,
+        corrupt: PromptSet | str | os.PathLike[str] | None = None,
+        **options: Any,
+    ) -> patching.BlockTests:
+        """Test the blocks of correlated claims of an effect diff as circuits, and keep both.
+
+        Args:
+            a, b: variants of one build with effect runs on the same prompts.
+            corrupt: the same prompts with other corrupt texts, for the second corruption.
+            **options: ``second`` (``mean`` or ``zero``), ``run`` (``A_ID:B_ID``), and the
+                options of ``diff``.
+
+        Raises:
+            UsageError, InputError: before any long work.
+        """
+        if corrupt is not None and not isinstance(corrupt, PromptSet):
+            corrupt = read_prompts(corrupt)
+        found = self._comparison().blocks(a, b, corrupt=corrupt, **options)
+        self._keep(found.diff)
+        write_parquet(found.table, blocks_path(self.diffs_folder, found.diff.id))
+        return found
 
     def _comparison(self) -> Comparison:
         return Comparison(self.shelf(), self.reporter)

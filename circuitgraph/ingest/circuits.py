@@ -57,7 +57,7 @@ def run_circuits(
         for rows in in_batches(prompts, ablation, batch_size):
             batch = make_batch([prompts[i] for i in rows], whole=ablated is not None)
             patch = make_patch(model, batch, granularity, ablated)
-            _require_same(run, rows, patch.base.numpy())
+            require_same(run, rows, patch.base.numpy())
             found[:, rows] = circuit_decisions(patch, wanted, granularity, inputs).numpy()
             bar.advance(len(rows))
     return found
@@ -70,7 +70,12 @@ def _ablated(
     return ablated_contributions(model, prompts, granularity, ablation)
 
 
-def _require_same(run: Run, rows: Sequence[int], now: np.ndarray) -> None:
+def require_same(run: Run, rows: Sequence[int], now: np.ndarray) -> None:
+    """Refuse a model whose clean decisions [rows] are not those of the run.
+
+    Raises:
+        InputError: it decides otherwise now.
+    """
     stored = run.arrays["decisions"]
     apart = float(np.abs(stored[rows] - now).max())
     if not apart <= TOLERANCE * max(1.0, float(np.abs(stored).max())):

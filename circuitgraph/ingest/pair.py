@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,11 +43,13 @@ class Pair:
         models: the first and the second.
         prompts: with answers.
         granularity: of their components.
+        tokenizer: of both.
     """
 
     models: tuple[Model, Model]
     prompts: tuple[Encoded, ...]
     granularity: Granularity
+    tokenizer: Any
 
     @property
     def scenarios(self) -> np.ndarray:
@@ -57,7 +60,7 @@ class Pair:
     def decisions(self, side: int) -> np.ndarray:
         """Decision of one model for every prompt, float64 [n]."""
         decided = np.empty(len(self.prompts))
-        for rows, prompts in self._batches():
+        for rows, prompts in self.batches():
             batch, model = make_batch(prompts, whole=True), self.models[side]
             final = gather(forward(model, batch.clean).final, batch.read)
             decided[rows] = decide(model, final, batch).numpy()
@@ -83,7 +86,7 @@ class Pair:
         """
         chosen = granularity or self.granularity
         changes = np.empty((len(sets), len(self.prompts)))
-        for rows, prompts in self._batches():
+        for rows, prompts in self.batches():
             batch, model = make_batch(prompts, whole=True), self.models[into]
             given = given_by(self.models[1 - into], batch, chosen)
             patch = make_patch(model, batch, chosen, given)
@@ -101,7 +104,7 @@ class Pair:
         """
         columns: list[Tensor] = []
         order: list[int] = []
-        for rows, prompts in self._batches():
+        for rows, prompts in self.batches():
             batch = make_batch(prompts, whole=True)
             given = given_by(self.models[1 - into], batch, self.granularity)
             result = edge_effects(self.models[into], batch, self.granularity, inputs, ablated=given)
@@ -110,21 +113,25 @@ class Pair:
             advance(len(rows))
         return torch.cat(columns)[np.argsort(order)].T.numpy()
 
-    def _batches(self) -> Iterator[tuple[list[int], list[Encoded]]]:
+    def batches(self) -> Iterator[tuple[list[int], list[Encoded]]]:
         """Rows and prompts of each batch: alike in length, so that little is padding."""
         for rows in in_batches(self.prompts, None, BATCH):
             yield rows, [self.prompts[i] for i in rows]
 
 
-def load_pair(first: Run, second: Run) -> Pair:
+def load_pair(first: Run, second: Run, command: str = "patch") -> Pair:
     """Both models of two runs on the same prompts, and these prompts encoded.
+
+    Args:
+        first, second: of either kind.
+        command: what asks for them, for messages.
 
     Raises:
         InputError: the files of a variant are gone or no longer the same.
         UsageError: the prompts have no answers or not the same, or the models differ in
             width.
     """
-    require_reader(first.variant.model_type, "patch")
+    require_reader(first.variant.model_type, command)
     prompts = _prompts(first, second)
     (hf, tokenizer), (other, _) = reload(first.variant), reload(second.variant)
     models = (from_hf(hf), from_hf(other))
@@ -136,7 +143,7 @@ def load_pair(first: Run, second: Run) -> Pair:
     chat = first.method.template == "chat"
     limit = longest(hf.config)
     encoded = encode(prompts, tokenizer, chat_template=chat, max_positions=limit).prompts
-    return Pair(models, encoded, as_granularity(first.method.granularity))
+    return Pair(models, encoded, as_granularity(first.method.granularity), tokenizer)
 
 
 def _prompts(first: Run, second: Run) -> PromptSet:
