@@ -17,6 +17,7 @@ import click
 from circuitgraph.commands import (
     catalogue,
     comparing,
+    composing,
     exporting,
     faithfulness,
     ingesting,
@@ -65,7 +66,10 @@ def cli() -> None:
     """
 
 
-MODULES = (ingesting, looking, comparing, patching, faithfulness, catalogue, exporting, pushing)
+MODULES = (
+    *(ingesting, looking, comparing, patching, composing, faithfulness, catalogue),
+    *(exporting, pushing),
+)
 
 for module in MODULES:
     for command in module.COMMANDS:

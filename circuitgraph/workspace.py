@@ -15,6 +15,7 @@ import pandas as pd
 
 from circuitgraph import patching
 from circuitgraph.comparison import Comparison, discard_diffs, keep_diff
+from circuitgraph.composition import composition
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
@@ -295,6 +296,25 @@ class Workspace:
         ``circuitgraph.faithfulness``.
         """
         return faithfulness(self.shelf(), name, reporter=self.reporter, **options)
+
+    def compose(
+        self, name: str, other: str | None = None, *, shared_basis: bool = False
+    ) -> pd.DataFrame:
+        """Composition scores of a variant from its weights alone, kept as ``COMPOSES``.
+
+        Args:
+            name: an ingested variant with heads.
+            other: another of the same build; then ``delta`` is the relative change of
+                every virtual weight, 0 to 1.
+            shared_basis: the caller's word that both share a basis.
+
+        Raises:
+            UsageError, InputError: before any long work.
+        """
+        options: dict[str, Any] = {"shared_basis": shared_basis, "reporter": self.reporter}
+        table = composition(self.shelf(), name, other, **options)
+        self.sync()
+        return table
 
     def export(self, names: Sequence[str], format: str, path: str | os.PathLike[str]) -> list[Path]:
         """Write variants, or the diff of two (``A:B``), for other programs.
