@@ -23,6 +23,7 @@ from circuitgraph.commands import (
     ingesting,
     looking,
     patching,
+    planning,
     pushing,
 )
 from circuitgraph.commands.options import Settings, global_options
@@ -67,7 +68,7 @@ def cli() -> None:
 
 
 MODULES = (
-    *(ingesting, looking, comparing, patching, composing, faithfulness, catalogue),
+    *(planning, ingesting, looking, comparing, patching, composing, faithfulness, catalogue),
     *(exporting, pushing),
 )
 

@@ -21,6 +21,7 @@ from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
 from circuitgraph.faithfulness import Faithfulness, faithfulness
 from circuitgraph.intake import as_kinds, take_model, take_table
+from circuitgraph.planning import Plan, Question, plan
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, discard_run, list_runs
@@ -296,6 +297,20 @@ class Workspace:
         ``circuitgraph.faithfulness``.
         """
         return faithfulness(self.shelf(), name, reporter=self.reporter, **options)
+
+    def plan(self, model: str | os.PathLike[str] | None = None, **options: Any) -> Plan:
+        """What a design can show: the smallest visible change, with hours and bytes.
+
+        Args:
+            model: a model folder, for hours and bytes.
+            **options: ``prompts`` (a number or a file), ``scenarios``, ``seeds``, ``pilot``
+                …; see ``planning.Question``.
+
+        Raises:
+            UsageError, InputError: numbers, names or files that cannot be.
+        """
+        path = None if model is None else os.fspath(model)
+        return plan(Question(model=path, **options), self.shelf(), self.reporter)
 
     def compose(
         self, name: str, other: str | None = None, *, shared_basis: bool = False

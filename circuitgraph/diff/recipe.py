@@ -13,7 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitgraph.diff import correlation, effect
-from circuitgraph.diff.edge_tests import TESTABLE, EdgeTests, Groups, Intervals, flag_numbers
+from circuitgraph.diff.edge_tests import (
+    TESTABLE,
+    EdgeTests,
+    Groups,
+    Intervals,
+    Parts,
+    flag_numbers,
+)
 from circuitgraph.diff.match import Matched
 from circuitgraph.stats import triangle
 from circuitgraph.stats.margins import half_width
@@ -32,6 +39,7 @@ class Combined:
     df_a: np.ndarray
     se_b: np.ndarray
     df_b: np.ndarray
+    parts: Parts
 
 
 def combine(found: Groups, prompt_df: int, testable: np.ndarray, *, trend: bool) -> Combined:
@@ -53,6 +61,7 @@ def combine(found: Groups, prompt_df: int, testable: np.ndarray, *, trend: bool)
         *joined(spread_a, spread_b, (found.variance, prompt_df)),
         *joined(spread_a, (found.variance_a, prompt_df)),
         *joined(spread_b, (found.variance_b, prompt_df)),
+        Parts(spread_a[0], spread_b[0], spread_a[1], spread_b[1], found.variance),
     )
 
 
@@ -93,6 +102,7 @@ def measure_effect(matched: Matched, *, scale: str = "share") -> EdgeTests:
         per_prompt=shares.change,
         gain=effect.gain_of(shares, found),
         directions=shares.directions,
+        parts=both.parts,
     )
 
 
@@ -130,6 +140,7 @@ def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
         default_margin=correlation.MARGIN,
         own=own,
         per_prompt=per_prompt,
+        parts=both.parts.scaled(slope),
     )
 
 
