@@ -18,11 +18,13 @@ from circuitgraph.commands import (
     blocks,
     catalogue,
     comparing,
+    composing,
     exporting,
     faithfulness,
     ingesting,
     looking,
     patching,
+    planning,
     pushing,
 )
 from circuitgraph.commands.options import Settings, global_options
@@ -67,7 +69,7 @@ def cli() -> None:
 
 
 MODULES = (
-    *(ingesting, looking, comparing, patching, blocks, faithfulness),
+    *(planning, ingesting, looking, comparing, patching, blocks, composing, faithfulness),
     *(catalogue, exporting, pushing),
 )
 

@@ -31,6 +31,7 @@ from circuitgraph.store import (
     open_store,
     run_tables,
 )
+from circuitgraph.store.compositions import lacking_composition, with_composition
 
 Compare = Callable[[str, str], Diff]
 
@@ -45,8 +46,12 @@ def load_runs(store: Store, runs: Iterable[Run]) -> int:
 
 
 def refresh_runs(store: Store, runs: Iterable[Run]) -> None:
-    """Bring runs up to date of which diffs have measured more edges exactly since."""
-    stale = [run for run in runs if run.kind == "effect" and _is_stale(store, run)]
+    """Bring runs up to date of which more is known since: exact edges, composition scores."""
+    runs = list(runs)
+    lacking = {run.id for run in lacking_composition(store, runs)}
+    stale = [
+        run for run in runs if run.id in lacking or (run.kind == "effect" and _is_stale(store, run))
+    ]
     if stale:
         store.write_all([_graph_of(run) for run in stale])
 
@@ -60,7 +65,8 @@ def _is_stale(store: Store, run: Run) -> bool:
 
 
 def _graph_of(run: Run) -> GraphTables:
-    return run_tables(run, edge_table(run, screen=run.kind == "effect"))
+    measured = run_tables(run, edge_table(run, screen=run.kind == "effect"))
+    return with_composition(measured, run)
 
 
 def load_graph(store: Store, folder: Path, runs: Iterable[Run]) -> int:

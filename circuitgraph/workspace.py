@@ -15,12 +15,14 @@ import pandas as pd
 
 from circuitgraph import patching
 from circuitgraph.comparison import Comparison, blocks_path, discard_diffs, keep_diff
+from circuitgraph.composition import composition
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
 from circuitgraph.faithfulness import Faithfulness, faithfulness
 from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
+from circuitgraph.planning import Plan, Question, plan
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, discard_run, list_runs
@@ -323,6 +325,39 @@ class Workspace:
         ``circuitgraph.faithfulness``.
         """
         return faithfulness(self.shelf(), name, reporter=self.reporter, **options)
+
+    def plan(self, model: str | os.PathLike[str] | None = None, **options: Any) -> Plan:
+        """What a design can show: the smallest visible change, with hours and bytes.
+
+        Args:
+            model: a model folder, for hours and bytes.
+            **options: ``prompts`` (a number or a file), ``scenarios``, ``seeds``, ``pilot``
+                …; see ``planning.Question``.
+
+        Raises:
+            UsageError, InputError: numbers, names or files that cannot be.
+        """
+        path = None if model is None else os.fspath(model)
+        return plan(Question(model=path, **options), self.shelf(), self.reporter)
+
+    def compose(
+        self, name: str, other: str | None = None, *, shared_basis: bool = False
+    ) -> pd.DataFrame:
+        """Composition scores of a variant from its weights alone, kept as ``COMPOSES``.
+
+        Args:
+            name: an ingested variant with heads.
+            other: another of the same build; then ``delta`` is the relative change of
+                every virtual weight, 0 to 1.
+            shared_basis: the caller's word that both share a basis.
+
+        Raises:
+            UsageError, InputError: before any long work.
+        """
+        options: dict[str, Any] = {"shared_basis": shared_basis, "reporter": self.reporter}
+        table = composition(self.shelf(), name, other, **options)
+        self.sync()
+        return table
 
     def export(self, names: Sequence[str], format: str, path: str | os.PathLike[str]) -> list[Path]:
         """Write variants, or the diff of two (``A:B``), for other programs.

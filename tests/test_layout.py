@@ -18,7 +18,7 @@ ORDER = (
     *("errors", "components", "channels", "textfiles", "progress", "runs", "frames", "selection"),
     *("prompts", "tokens", "variants", "engine", "ingest", "plant"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),
-    *("patching", "transfer", "faithfulness", "intake", "comparison"),
+    *("patching", "transfer", "faithfulness", "composition", "planning", "intake", "comparison"),
     *("workspace", "demo", "commands", "cli"),
     *("__init__", "__main__"),
 )

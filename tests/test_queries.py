@@ -22,6 +22,7 @@ NAMES = [query.name for query in list_queries()]
 EMPTY_ON_PLANTED = (
     "changed-in-only",
     "claims-shared-by-diffs",
+    "composition",
     "correlation-versus-effect",
     "correlation-without-effect",
     "downstream-ends",

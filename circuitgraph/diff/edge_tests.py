@@ -29,6 +29,30 @@ Intervals = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
+class Parts:
+    """The variance of a difference of two recipes, part by part.
+
+    Attributes:
+        spread_a, spread_b: between replicates, of the group's mean [e]; 0 for a fixed
+            reference.
+        df_a, df_b: their degrees of freedom.
+        prompts: of the difference over prompts [e].
+    """
+
+    spread_a: np.ndarray
+    spread_b: np.ndarray
+    df_a: float
+    df_b: float
+    prompts: np.ndarray
+
+    def scaled(self, slope: np.ndarray) -> Parts:
+        """The same in other units: standard errors times ``slope`` [e]."""
+        variances = (self.spread_a, self.spread_b, self.prompts)
+        a, b, prompts = (slope**2 * variance for variance in variances)
+        return Parts(a, b, self.df_a, self.df_b, prompts)
+
+
+@dataclass(frozen=True)
 class EdgeTests:
     """One test per edge; float64 [e] unless said otherwise.
 
@@ -45,6 +69,7 @@ class EdgeTests:
         per_prompt: for chosen edges the change prompt by prompt, float64 [n × k].
         gain: robust slope of B's effects on A's; None where it means nothing.
         directions: ``given``, ``from totals``, or "".
+        parts: recipe scope: what ``se``² is made of.
     """
 
     names: Names
@@ -59,6 +84,7 @@ class EdgeTests:
     per_prompt: Callable[[np.ndarray], np.ndarray]
     gain: float | None = None
     directions: str = ""
+    parts: Parts | None = None
 
     def __len__(self) -> int:
         """Number of edges."""

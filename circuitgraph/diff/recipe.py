@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuitgraph.diff import correlation, effect
-from circuitgraph.diff.edge_tests import TESTABLE, EdgeTests, Groups, Intervals, flag_numbers
+from circuitgraph.diff.edge_tests import (
+    TESTABLE,
+    EdgeTests,
+    Groups,
+    Intervals,
+    Parts,
+    flag_numbers,
+)
 from circuitgraph.diff.match import Matched
 from circuitgraph.stats import triangle
 from circuitgraph.stats.margins import half_width
@@ -35,6 +42,7 @@ class Combined:
     df_a: np.ndarray
     se_b: np.ndarray
     df_b: np.ndarray
+    parts: Parts
 
 
 def combine(found: Groups, prompt_df: int, testable: np.ndarray, *, trend: bool) -> Combined:
@@ -58,6 +66,7 @@ def combine(found: Groups, prompt_df: int, testable: np.ndarray, *, trend: bool)
         *joined(part_a, part_b, (found.variance, prompt_df), together=together),
         *joined(part_a, (found.variance_a, prompt_df)),
         *joined(part_b, (found.variance_b, prompt_df)),
+        Parts(part_a[0], part_b[0], part_a[1], part_b[1], found.variance),
     )
 
 
@@ -106,6 +115,7 @@ def measure_effect(matched: Matched, *, scale: str = "share") -> EdgeTests:
         per_prompt=shares.change,
         gain=effect.gain_of(shares, found),
         directions=shares.directions,
+        parts=both.parts,
     )
 
 
@@ -140,6 +150,7 @@ def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
         default_margin=correlation.MARGIN,
         own=own,
         per_prompt=per_prompt,
+        parts=both.parts.scaled(slope),
     )
 
 

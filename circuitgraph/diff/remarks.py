@@ -8,6 +8,7 @@ from typing import Any
 from circuitgraph.diff.edge_tests import DEGENERATE, MISSING
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
+from circuitgraph.diff.planning import outlook
 from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS, enough_replicates
 
 _WIRING = {
@@ -34,6 +35,7 @@ def remarks_on(
         *_confirmed(summary),
         *_confidence(options, summary),
         *_across(outcome, across),
+        *outlook(outcome, options),
     ]
 
 

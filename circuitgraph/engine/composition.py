@@ -1,0 +1,264 @@
+"""Composition of components: how much of what one writes another can read, from weights alone.
+
+For a sender with write weights W_s and a receiver with read weights W_r the score is
+‖W_s W_r‖ / (‖W_s‖ ‖W_r‖), Frobenius norms (Elhage et al. 2021, A Mathematical Framework
+for Transformer Circuits: Q-, K- and V-composition of heads). Row vectors throughout:
+
+- a head writes V O (its values, then its slice of the output), and reads through its query
+  by Q Kᵀ, through its key by K Qᵀ, through its value by V O; a key/value group reads for all
+  its query heads side by side;
+- an MLP writes by its down projection and reads by gate and up side by side; ``EMBED`` writes
+  by token and position embeddings, ``LOGITS`` reads by all rows of the unembedding;
+- the gain of a norm (and its centring) belongs to who reads through it, that of a norm
+  behind a branch (Gemma-2) to the writer; biases, scales of norms and rotary positions stay
+  out: scores are those of equal positions.
+
+No product of width × width is formed for a pair of heads: with V O = L R and Q Kᵀ = P T,
+‖L R P T‖² = tr((R P)ᵀ (LᵀL) (R P) (T Tᵀ)), all of head size × head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from circuitgraph.engine.model import Attention, Block, Model, Norm
+
+ROWS = 16_384
+"""Rows of an embedding that are turned into float64 at once."""
+ROUNDING = 1e-10
+"""Share of the squared norms below which a squared difference is float64 rounding."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Inner products of the virtual weights of two models, for every edge, float64.
+
+    Attributes:
+        products: ⟨V_a, V_b⟩ with V = W_s W_r [edges], in the order of
+            ``components.effect_edges`` of heads and split inputs.
+        sizes: ⟨W_s^a, W_s^b⟩ ⟨W_r^a, W_r^b⟩ [edges].
+    """
+
+    products: Tensor
+    sizes: Tensor
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """One receiver's read weights in both models, W_r = P T.
+
+    Attributes:
+        left: P of both models [width × k], or None where T is the identity.
+        gram: T_b T_aᵀ [k × k]; P_b P_aᵀ [width × width] where ``left`` is None.
+    """
+
+    left: tuple[Tensor, Tensor] | None
+    gram: Tensor
+
+    @property
+    def size(self) -> Tensor:
+        """⟨W_r^a, W_r^b⟩."""
+        if self.left is None:
+            return self.gram.trace()
+        return (self.left[0].T @ self.left[1] * self.gram.T).sum()
+
+
+@dataclass(frozen=True)
+class _Writers:
+    """Everybody who has written so far, in both models.
+
+    Attributes:
+        right: R of the heads' W_s = L R, of both models [heads × size × width].
+        inner: L_aᵀ L_b of the heads [heads × size × size].
+        wide: W_aᵀ W_b of ``EMBED`` and the MLPs [wide × width × width].
+        places: of heads, and of the others, in order of computation.
+    """
+
+    right: tuple[Tensor, Tensor]
+    inner: Tensor
+    wide: Tensor
+    places: tuple[tuple[int, ...], tuple[int, ...]]
+
+    def read_by(self, reader: _Reader) -> tuple[Tensor, Tensor]:
+        """Products with one reader, and sizes of the writers, [writers] each."""
+        first, second = self.right
+        if reader.left is None:
+            heads = (first * (self.inner @ second @ reader.gram)).sum((-2, -1))
+            wide = (self.wide.mT * reader.gram).sum((-2, -1))
+        else:
+            a, b = reader.left
+            heads = ((first @ a) * (self.inner @ (second @ b) @ reader.gram)).sum((-2, -1))
+            wide = (a * (self.wide @ (b @ reader.gram))).sum((-2, -1))
+        sizes = (first * (self.inner @ second)).sum((-2, -1)), self.wide.diagonal(0, -2, -1).sum(-1)
+        return self._in_order(heads, wide), self._in_order(*sizes)
+
+    def _in_order(self, heads: Tensor, wide: Tensor) -> Tensor:
+        return torch.cat([heads, wide])[torch.tensor(sum(self.places, ())).argsort()]
+
+    def with_heads(self, right: tuple[Tensor, Tensor], inner: Tensor) -> _Writers:
+        """With one layer's heads."""
+        begin = sum(map(len, self.places))
+        a, b = (torch.cat(pair) for pair in zip(self.right, right, strict=True))
+        own = (*self.places[0], *range(begin, begin + len(inner)))
+        inner = torch.cat([self.inner, inner])
+        return replace(self, right=(a, b), inner=inner, places=(own, self.places[1]))
+
+    def with_wide(self, gram: Tensor) -> _Writers:
+        """With one MLP."""
+        own = (*self.places[1], sum(map(len, self.places)))
+        wide = torch.cat([self.wide, gram[None]])
+        return replace(self, wide=wide, places=(self.places[0], own))
+
+
+@torch.no_grad()
+def virtual_products(a: Model, b: Model, advance: Callable[[int], None] = lambda _: None) -> Scores:
+    """Inner products of both models' virtual weights, edge by edge.
+
+    Args:
+        a, b: models of one shape; the same twice for squared norms.
+        advance: told of layers done.
+    """
+    written = _embedding(a, b)
+    products: list[Tensor] = []
+    sizes: list[Tensor] = []
+
+    def hear(reader: _Reader) -> None:
+        found, size = written.read_by(reader)
+        products.append(found)
+        sizes.append(size * reader.size)
+
+    for first, second in zip(a.blocks, b.blocks, strict=True):
+        heads = _Heads.of(a, first.attention), _Heads.of(b, second.attention)
+        for reader in _attention_readers(*heads):
+            hear(reader)
+        groups = torch.arange(a.heads) // a.group
+        inner = (heads[0].v.mT @ heads[1].v)[groups]
+        written = written.with_heads((heads[0].out, heads[1].out), inner)
+        hear(_wide_reader(_read_by_mlp(first), _read_by_mlp(second)))
+        written = written.with_wide(gram(_written_by_mlp(first), _written_by_mlp(second)))
+        advance(1)
+    hear(_Reader(None, _unembedding(a, b)))
+    advance(1)
+    return Scores(torch.cat(products), torch.cat(sizes))
+
+
+def scores(own: Scores) -> Tensor:
+    """Composition scores of one model, 0 to 1 [edges]; NaN where a weight is all 0."""
+    return (own.products.clamp(min=0) / own.sizes).sqrt()
+
+
+def relative_change(a: Scores, b: Scores, both: Scores) -> Tensor:
+    """‖V_b − V_a‖ / (‖V_a‖ + ‖V_b‖), 0 to 1 [edges]; 0 where both are 0.
+
+    Changes under about 1e-5 are rounding of the sums, and read as 0.
+    """
+    squares = a.products.clamp(min=0), b.products.clamp(min=0)
+    apart = squares[0] + squares[1] - 2 * both.products
+    apart[apart < ROUNDING * (squares[0] + squares[1])] = 0.0
+    total = squares[0].sqrt() + squares[1].sqrt()
+    return torch.where(total > 0, apart.sqrt() / total, torch.zeros_like(total)).clamp(max=1.0)
+
+
+def gram(a: Tensor, b: Tensor) -> Tensor:
+    """aᵀ b in float64, of [rows × width] matrices that may be a vocabulary high."""
+    parts = zip(a.split(ROWS), b.split(ROWS), strict=True)
+    first, second = next(parts)
+    total = first.double().T @ second.double()
+    for first, second in parts:
+        total += first.double().T @ second.double()
+    return total
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """One attention's weights with the gains of its norms, float64.
+
+    Attributes:
+        q: [heads × width × size]; k, v: [groups × width × size].
+        out: [heads × size × width].
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    out: Tensor
+
+    @classmethod
+    def of(cls, model: Model, attention: Attention) -> _Heads:
+        def parts(weight: Tensor, count: int, norm: Norm | None) -> Tensor:
+            read = folded(attention.norm, weight)
+            split = read.view(len(read), count, -1).transpose(0, 1)
+            return split if norm is None else split * norm.weight.double()
+
+        out = attention.out.weight.double()
+        if attention.post is not None:
+            out = out * attention.post.weight.double()
+        return cls(
+            q=parts(attention.q.weight, model.heads, attention.q_norm),
+            k=parts(attention.k.weight, model.kv_heads, attention.k_norm),
+            v=parts(attention.v.weight, model.kv_heads, None),
+            out=out.view(model.heads, -1, out.shape[1]),
+        )
+
+    def grouped(self, weights: Tensor) -> Tensor:
+        """Weights of query heads by their key/value group [groups × heads a group × …]."""
+        return weights.view(len(self.k), -1, *weights.shape[1:])
+
+
+def folded(norm: Norm, weight: Tensor) -> Tensor:
+    """Weights [width × …] that read a norm's output, as they read the stream; float64."""
+    read = norm.weight.double()[:, None] * weight.double()
+    return read - read.mean(0) if norm.centre else read
+
+
+def _attention_readers(a: _Heads, b: _Heads) -> list[_Reader]:
+    """q of every head, then k and v of every group."""
+    group = len(a.q) // len(a.k)
+    keys = b.k.mT @ a.k
+    found = [_Reader((a.q[h], b.q[h]), keys[h // group]) for h in range(len(a.q))]
+    queries = (b.grouped(b.q).mT @ a.grouped(a.q)).sum(1)
+    outs = (b.grouped(b.out) @ a.grouped(a.out).mT).sum(1)
+    groups = range(len(a.k))
+    found += [_Reader((a.k[g], b.k[g]), queries[g]) for g in groups]
+    return found + [_Reader((a.v[g], b.v[g]), outs[g]) for g in groups]
+
+
+def _wide_reader(a: Tensor, b: Tensor) -> _Reader:
+    return _Reader(None, b @ a.T)
+
+
+def _read_by_mlp(block: Block) -> Tensor:
+    """Gate and up side by side [width × …]."""
+    mlp = block.mlp
+    both = [linear.weight for linear in (mlp.gate, mlp.up) if linear is not None]
+    return folded(mlp.norm, torch.cat(both, 1))
+
+
+def _written_by_mlp(block: Block) -> Tensor:
+    """[hidden × width]."""
+    weight, post = block.mlp.down.weight.double(), block.mlp.post
+    return weight if post is None else weight * post.weight.double()
+
+
+def _embedding(a: Model, b: Model) -> _Writers:
+    """``EMBED`` alone."""
+    wide = a.embed_scale * b.embed_scale * gram(a.embed, b.embed)
+    if a.positions is not None and b.positions is not None:
+        wide = wide + gram(a.positions, b.positions)
+    size, width = a.head_size, a.width
+    none = wide.new_empty(0, size, width)
+    return _Writers((none, none), wide.new_empty(0, size, size), wide[None], ((), (0,)))
+
+
+def _unembedding(a: Model, b: Model) -> Tensor:
+    """P_b P_aᵀ of what ``LOGITS`` reads: folding a gain scales, centring centres both sides."""
+    read = gram(b.unembed, a.unembed)
+    read = b.norm.weight.double()[:, None] * read * a.norm.weight.double()
+    if a.norm.centre:
+        read = read - read.mean(0)
+        read = read - read.mean(1, keepdim=True)
+    return read

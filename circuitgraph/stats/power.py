@@ -1,0 +1,100 @@
+"""What a test can see: the smallest change that is claimed as often as one asks for."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtr
+from scipy.stats import chi2
+
+from circuitgraph.stats.tails import t_tail
+
+GRID = 4000
+"""Quantiles of the chi distribution that stand for all errors a standard error can make."""
+LARGEST = 1e4
+"""Standard errors beyond which a change is not looked for."""
+
+
+def bh_level(alpha: float, edges: int, changed: float, power: float) -> float:
+    """Level at which one edge is tested where Benjamini-Hochberg controls them all.
+
+    Its threshold is alpha × (claims expected) / edges. Expected are ``power`` of the share
+    ``changed`` of all edges, and no fewer than the one edge in question; what is claimed
+    falsely is left out, which makes the level a little too strict.
+
+    References
+    ----------
+    Benjamini & Hochberg (1995); Liu & Hwang (2007), Quick calculation for sample size while
+    controlling false discovery rate, Bioinformatics 23(6).
+    """
+    return alpha * min(max(changed * power, 1.0 / max(edges, 1)), 1.0)
+
+
+def critical(alpha: float, df: float, gap: float = 0.0) -> float:
+    """t with P(T ≥ t) + P(T ≥ t + gap) = alpha: what ``margins.treat_p`` claims from.
+
+    ``gap`` is twice the margin, in standard errors; with 0 the two-sided test.
+    """
+
+    def beyond(t: float) -> float:
+        return float(t_tail(np.array([t, t + gap]), df).sum()) - alpha
+
+    if beyond(0.0) <= 0:  # half of all tests are claimed anyhow
+        return 0.0
+    high = 1.0
+    while beyond(high) > 0:
+        high *= 2
+    return float(brentq(beyond, 0.0, high))
+
+
+def power_at(shift: float, t: float, df: float, two_sided: bool = True) -> float:
+    """P(|T| ≥ t) of Student's t with noncentrality ``shift``; one tail alone if asked.
+
+    The mean of Φ(shift − t s) over s = √(χ²/df): exact in the limit of a fine grid, and
+    steady where closed forms of the noncentral t are not.
+    """
+    s = np.ones(1)
+    if np.isfinite(df):
+        s = np.sqrt(chi2.ppf((np.arange(GRID) + 0.5) / GRID, df) / df)
+    upper = ndtr(shift - t * s)
+    return float((upper + ndtr(-shift - t * s) if two_sided else upper).mean())
+
+
+def smallest_visible(
+    se: float, df: float, *, alpha: float, power: float, margin: float = 0.0
+) -> float:
+    """The smallest true change that the test beyond a margin claims with this power.
+
+    Parameters
+    ----------
+    se : float
+        Standard error of the change, in the units of ``margin``.
+    df : float
+        Its degrees of freedom; may be infinite.
+    alpha : float
+        Level of the single test; see :func:`bh_level`.
+    power : float
+        More than ``alpha``, less than 1.
+    margin : float
+        Smallest change that matters.
+
+    Returns
+    -------
+    float
+        NaN without degrees of freedom or a standard error, and where nothing is enough.
+    """
+    if not (df > 0 and np.isfinite(se) and se >= 0):
+        return float("nan")
+    if se == 0:
+        return margin
+    t = critical(alpha, df, 2 * margin / se)
+
+    def lacking(shift: float) -> float:
+        return power_at(shift, t, df, two_sided=margin == 0) - power
+
+    high = t + 1.0
+    while lacking(high) < 0:
+        high *= 2
+        if high > LARGEST:
+            return float("nan")
+    return margin + float(brentq(lacking, 0.0, high)) * se
