@@ -22,6 +22,7 @@ from circuitgraph.commands import (
     ingesting,
     looking,
     patching,
+    planting,
     pushing,
 )
 from circuitgraph.commands.options import Settings, global_options
@@ -65,7 +66,10 @@ def cli() -> None:
     """
 
 
-MODULES = (ingesting, looking, comparing, patching, faithfulness, catalogue, exporting, pushing)
+MODULES = (
+    *(ingesting, looking, comparing, patching, faithfulness),
+    *(catalogue, exporting, pushing, planting),
+)
 
 for module in MODULES:
     for command in module.COMMANDS:
