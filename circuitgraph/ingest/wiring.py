@@ -1,0 +1,219 @@
+"""How much the connections changed between two stored variants, for every edge.
+
+Both are loaded again, and asked the prompts of their runs. By ``weights`` the same signal
+is read with both models' weights, which means something only where both write and read in
+one basis; by ``functional`` each receiver's own output is compared under the same change
+of its input, which rewrites of a model that keep its function leave alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from circuitgraph.channels import Channels
+from circuitgraph.components import Edge, as_granularity, as_inputs, effect_edges
+from circuitgraph.engine.channels import WeightChannels, make_signalled
+from circuitgraph.engine.channels.functional import FunctionalChannels
+from circuitgraph.engine.channels.heads import aligned, distances, matched
+from circuitgraph.engine.channels.null import random_squares
+from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.forwards import require_reader
+from circuitgraph.engine.model import Model, moved
+from circuitgraph.errors import UsageError
+from circuitgraph.ingest.basis import require_shared_basis, roundoff
+from circuitgraph.ingest.drift import reencoded, reload
+from circuitgraph.ingest.estimate import in_batches
+from circuitgraph.progress import Reporter
+from circuitgraph.runs import Run
+from circuitgraph.tokens import Encoded
+
+BATCH = 32
+"""Prompts at once; changes speed and memory, never results."""
+
+FORMS = ("weights", "functional")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Two models, the prompts of their runs, and how prompts weigh.
+
+    Attributes:
+        models: A and B.
+        prompts: encoded, in the order of the runs.
+        pairs: whether signals are corrupt − clean.
+        weights: of every prompt, scenarios alike, sum n: float64 [n].
+    """
+
+    models: tuple[Model, Model]
+    prompts: tuple[Encoded, ...]
+    pairs: bool
+    weights: np.ndarray
+
+
+def channels_of(
+    a: Run,
+    b: Run,
+    *,
+    form: str = "weights",
+    shared_basis: bool = False,
+    draws: int = 1000,
+    seed: int = 0,
+    reporter: Reporter,
+) -> Channels:
+    """Changes of every channel between the variants of two runs.
+
+    Parameters
+    ----------
+    a, b : Run
+        On the same prompts, with the same inputs and granularity.
+    form : {"weights", "functional"}
+    shared_basis : bool
+        The user's word that both models write and read in one basis.
+    draws : int
+        Random updates that ``weights`` is held against; 0 for none.
+    seed : int
+        Of the draws.
+
+    Raises
+    ------
+    UsageError
+        An unknown form; a family without a reader; different architectures, prompts or
+        methods; ``weights`` for models that share no basis.
+    InputError
+        The files of a variant are gone or no longer the same.
+    """
+    _require_comparable(a, b, form)
+    asked = _ask(a, b, form, shared_basis)
+    edges = _edges(a, asked.models[0])
+    with reporter.progress(a.n, f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring") as progress:
+        if form == "weights":
+            return _by_weights(a, asked, edges, draws, seed, progress.advance)
+        unit = max(roundoff(run.variant) for run in (a, b))
+        return _by_function(a, asked, edges, unit, progress.advance)
+
+
+def _require_comparable(a: Run, b: Run, form: str) -> None:
+    if form not in FORMS:
+        raise UsageError(f"form {form!r:.40} is unknown; take {' or '.join(FORMS)}")
+    for run in (a, b):
+        require_reader(run.variant.model_type, "the wiring lens")
+    if a.variant.architecture != b.variant.architecture:
+        raise UsageError(
+            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} have different architectures "
+            "(model type, layers, heads, or granularity), so no channel of one is a channel of "
+            "the other; compare variants of one architecture"
+        )
+    if a.prompts_fingerprint != b.prompts_fingerprint:
+        raise UsageError(
+            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} were asked different prompts; "
+            "ingest both on the same prompt file"
+        )
+    for key in ("granularity", "inputs", "ablation", "template"):
+        left, right = (getattr(run.method, key) for run in (a, b))
+        if left != right:
+            raise UsageError(f"the runs differ in {key} ({left!r} and {right!r}); ingest alike")
+
+
+def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
+    hf_a, tokenizer = reload(a.variant)
+    prompts = reencoded(a, tokenizer)
+    model_a, model_b = from_hf(hf_a), from_hf(reload(b.variant)[0])
+    if model_a.embed.shape != model_b.embed.shape or _sizes(model_a) != _sizes(model_b):
+        raise UsageError(
+            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} have weights of different shapes; "
+            "compare variants of one architecture"
+        )
+    if form == "weights" and not shared_basis:
+        require_shared_basis(a.variant, b.variant, model_a, model_b)
+    return _Asked((model_a, model_b), prompts, _paired(a, prompts), _weights(a.scenarios))
+
+
+def _sizes(model: Model) -> tuple[int, ...]:
+    hidden = model.blocks[0].mlp.down.weight.shape[0]
+    return (model.layers, model.width, model.heads, model.kv_heads, model.head_size, hidden)
+
+
+def _paired(run: Run, prompts: Sequence[Encoded]) -> bool:
+    """Whether every prompt has a corrupt one to set against it position by position."""
+    if run.method.ablation not in ("", "corrupt"):
+        return False
+    return all(
+        p.corrupt is not None and (p.partners is not None or len(p.corrupt) == len(p.prompt))
+        for p in prompts
+    )
+
+
+def _weights(scenarios: np.ndarray) -> np.ndarray:
+    """n / (S · prompts of the scenario)."""
+    counts = np.bincount(scenarios)
+    return len(scenarios) / (len(counts) * counts[scenarios].astype(np.float64))
+
+
+def _edges(run: Run, model: Model) -> tuple[Edge, ...]:
+    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
+    return tuple(effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs))
+
+
+def _by_weights(
+    run: Run, asked: _Asked, edges: tuple[Edge, ...], draws: int, seed: int, advance: Callable[[int], None]
+) -> Channels:
+    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
+    channels = WeightChannels.of(*asked.models, granularity, inputs)
+    arrays: dict[str, np.ndarray] = {}
+    for rows in in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH):
+        runs = make_signalled(asked.models, [asked.prompts[i] for i in rows], asked.pairs)
+        for name, found in channels.measure(runs, asked.weights[rows]).items():
+            arrays.setdefault(name, np.empty((len(asked.prompts), len(edges))))[rows] = found
+        advance(len(rows))
+    drawn = np.empty((draws, len(edges)))
+    for place, squares in random_squares(channels, draws, seed):
+        drawn[:, place.edge : place.edge + squares.shape[1]] = squares
+    return Channels(edges=edges, form="weights", **arrays, draws=drawn, floor=np.zeros(len(edges)))
+
+
+def _by_function(
+    run: Run, asked: _Asked, edges: tuple[Edge, ...], unit: float, advance: Callable[[int], None]
+) -> Channels:
+    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
+    a, b = (moved(model, "cpu", torch.float64) for model in asked.models)
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH // 2)
+    b = aligned(b, _orders((a, b), asked, batches))
+    channels = FunctionalChannels.of(a, b, granularity, inputs)
+    arrays: dict[str, np.ndarray] = {}
+    for rows in batches:
+        runs = make_signalled((a, b), [asked.prompts[i] for i in rows], asked.pairs)
+        for name, found in channels.measure(runs).items():
+            arrays.setdefault(name, np.empty((len(asked.prompts), len(edges))))[rows] = found
+        advance(len(rows))
+    floor = _floor(unit, arrays.pop("level"), arrays["norm_a"] + arrays["norm_b"])
+    unknown = np.full((len(asked.prompts), len(edges)), np.nan)
+    return Channels(
+        edges=edges,
+        form="functional",
+        **arrays,
+        read=unknown,
+        write=unknown,
+        expected=unknown,
+        draws=np.empty((0, len(edges))),
+        floor=floor,
+    )
+
+
+def _orders(
+    models: tuple[Model, Model], asked: _Asked, batches: Sequence[Sequence[int]]
+) -> list[list[int]]:
+    """Which head of B does what each head of A does, layer by layer."""
+    chosen = [asked.prompts[i] for i in batches[len(batches) // 2]]
+    runs = make_signalled(models, chosen, asked.pairs)
+    return [matched(layer, models[0].group) for layer in distances(models, runs)]
+
+
+def _floor(unit: float, level: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """Changes that rounding of the weights explains: 100 · roundoff · ‖f‖ / ‖δ‖, at most 1 [e]."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = 2 * np.sqrt((level**2).mean(0) / (channels**2).mean(0))
+    return np.minimum(100 * unit * np.where(np.isnan(ratio), np.inf, ratio), 1.0)
