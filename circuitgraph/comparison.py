@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from circuitgraph import patching
+from circuitgraph.channels import Channels
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.many import ManyDiff, compare_many
 from circuitgraph.diff.record import Diff
@@ -47,11 +48,12 @@ class Comparison:
         if run is not None:
             runs_a, runs_b = self.shelf.chosen(run, a, b)
             lens = lens or runs_a[0].kind
+            self._require_models(lens, [*runs_a, *runs_b])
         else:
             lens, runs_a, runs_b = self.sides(a, b, lens, scope)
         nulls = [self._null(pair, lens, scope) for pair in null]
         sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
-        return compare_runs(runs_a, runs_b, **sides, nulls=nulls, exactly=self.exactly, **options)
+        return compare_runs(runs_a, runs_b, **sides, nulls=nulls, **self._models, **options)
 
     def compare(
         self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
@@ -60,9 +62,11 @@ class Comparison:
         for name in (base, *others):
             self.shelf.side(name, "checkpoint")
         lens = lens or self.shelf.lens_for([base, *others])
-        [base_run], runs, _ = self.shelf.matched([base], others, lens)
+        kind = self.shelf.kind_for(lens, [base, *others])
+        [base_run], runs, _ = self.shelf.matched([base], others, kind)
+        self._require_models(lens, [base_run, *runs])
         pairs = [(name, [run]) for name, run in zip(others, runs, strict=True)]
-        return compare_many((base, [base_run]), pairs, lens=lens, exactly=self.exactly, **options)
+        return compare_many((base, [base_run]), pairs, lens=lens, **self._models, **options)
 
     def patched(self, source: str, into: str, run: str | None) -> tuple[Run, Run]:
         """The two runs behind a cross-model patch.
@@ -85,7 +89,9 @@ class Comparison:
         """The lens, and the runs of both sides; says on the way where it had to choose."""
         names_a, names_b = self.shelf.side(a, scope), self.shelf.side(b, scope)
         lens = lens or self.shelf.lens_for([*names_a, *names_b])
-        runs_a, runs_b, choice = self.shelf.matched(names_a, names_b, lens)
+        kind = self.shelf.kind_for(lens, [*names_a, *names_b])
+        runs_a, runs_b, choice = self.shelf.matched(names_a, names_b, kind)
+        self._require_models(lens, [*runs_a, *runs_b])
         if choice:
             self.reporter.remark(
                 f"several runs can be compared; taking the newest: {runs_a[0].id[:12]} and "
@@ -98,6 +104,24 @@ class Comparison:
         from circuitgraph.ingest.exactly import exact_effects_of
 
         return exact_effects_of(run, edges, self.reporter)
+
+    def channels(self, a: Run, b: Run, **options: Any) -> Channels:
+        """How much every connection changed between the models of two runs."""
+        from circuitgraph.ingest.wiring import channels_of
+
+        return channels_of(a, b, reporter=self.reporter, **options)
+
+    @property
+    def _models(self) -> dict[str, Any]:
+        """Whom a comparison asks for what runs do not hold."""
+        return {"exactly": self.exactly, "channels": self.channels, "base": self.shelf.base_of}
+
+    def _require_models(self, lens: str, runs: Sequence[Run]) -> None:
+        """The wiring lens loads models again: all of them must be there before the first is."""
+        if lens == "wiring":
+            from circuitgraph.ingest.sources import require_sources
+
+            require_sources(runs)
 
     def _null(self, pair: str | tuple[str, str], lens: str, scope: str) -> tuple:
         a, b = self.shelf.pair(pair, scope) if isinstance(pair, str) else pair

@@ -111,6 +111,38 @@ class Shelf:
         kinds = [{run.kind for run in self.of(name)} for name in names]
         return "effect" if all("effect" in k for k in kinds) else "correlation"
 
+    def kind_for(self, lens: str, names: Iterable[str]) -> str:
+        """The kind of runs a lens compares; wiring takes either, effects first."""
+        return self.lens_for(names) if lens == "wiring" else lens
+
+    def base_of(self, a: Sequence[Run], b: Sequence[Run]) -> Run:
+        """The run of the model both sides were trained from, measured like them.
+
+        The base of their adapters. Full models do not say what they were trained from, so
+        one that is alone on its side, a fixed reference, is taken for it.
+
+        Raises:
+            UsageError: the variants have no base in common, or it was never ingested.
+        """
+        tuned = [run for run in (*a, *b) if run.variant.adapter]
+        if not tuned:
+            return _reference(a, b)
+        bases = {run.variant.fingerprints.get("weights"): run.variant.base for run in tuned}
+        if len(bases) > 1:
+            raise UsageError(
+                f"the adapters compared belong to different bases ({', '.join(bases.values())}); "
+                "the wiring of recipes is compared by what each changed in one base"
+            )
+        for run in reversed(self.runs):
+            same = run.variant.fingerprints.get("weights") in bases and not run.variant.adapter
+            if same and comparison_key(run) == comparison_key(tuned[0]):
+                return run
+        raise UsageError(
+            "the wiring of recipes is compared by what each changed in the base, "
+            f"{tuned[0].variant.base}: ingest that without an adapter, on the same prompts with "
+            "the same options"
+        )
+
     def matched(
         self, a: Sequence[str], b: Sequence[str], kind: str
     ) -> tuple[list[Run], list[Run], bool]:
@@ -195,6 +227,15 @@ class Shelf:
             f"{shorten(x.variant.name)} and {shorten(y.variant.name)} cannot be compared: their "
             f"{x.kind} runs differ in {keys}; ingest both on the same prompts with the same options"
         )
+
+
+def _reference(a: Sequence[Run], b: Sequence[Run]) -> Run:
+    if min(len(a), len(b)) == 1:
+        return a[0] if len(a) == 1 else b[0]
+    raise UsageError(
+        "the wiring of recipes is compared by what each changed in their base, and full models "
+        "do not say which that is: compare each group with the base as the other side"
+    )
 
 
 def comparison_key(run: Run) -> Key:

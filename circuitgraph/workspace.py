@@ -208,12 +208,12 @@ class Workspace:
 
         Args:
             a, b: variants; at recipe scope recipes, variants, or several with commas.
-            lens: ``correlation`` or ``effect``; None: effects where both have them.
+            lens: ``correlation``, ``effect`` or ``wiring``; None: effects where both have them.
             scope: ``checkpoint`` or ``recipe``.
             null: pairs known not to differ, as ``"A:B"`` or (A, B).
             run: ``A_ID:B_ID`` chooses among several runs.
-            **options: ``alpha``, ``margin``, ``scale``, ``rank``, ``fdr``, ``seed``; see
-                ``diff.compare_runs``.
+            **options: ``alpha``, ``margin``, ``scale``, ``rank``, ``fdr``, ``seed``, ``form``,
+                ``shared_basis``; see ``diff.compare_runs``.
 
         Raises:
             UsageError: unknown names, or runs that may not be compared.

@@ -29,7 +29,25 @@ def diff_options(command: F) -> F:
     """The options of every comparison."""
     for option in (
         click.option(
-            "--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap samples."
+            "--seed",
+            type=int,
+            default=0,
+            show_default=True,
+            help="Seed of the bootstrap samples; wiring: of the random updates.",
+        ),
+        click.option(
+            "--shared-basis",
+            is_flag=True,
+            help="Wiring lens: compare weights of models that are not adapters of one base nor "
+            "look alike, on your word that their directions mean the same.",
+        ),
+        click.option(
+            "--form",
+            type=click.Choice(["weights", "functional"]),
+            default="weights",
+            show_default=True,
+            help="Wiring lens: how weights act on common signals, or what receivers put out "
+            "(blind to rewrites that keep the function).",
         ),
         click.option(
             "--fdr",
@@ -51,15 +69,17 @@ def diff_options(command: F) -> F:
         click.option(
             "--margin",
             type=float,
-            help="Smallest change that matters [default: 0.1 of r, 0.01 of effect shares].",
+            help="Smallest change that matters [default: 0.1 of r, 0.01 of effect shares and of "
+            "channels].",
         ),
         click.option(
             "--alpha", type=float, default=0.05, show_default=True, help="False discovery rate."
         ),
         click.option(
             "--lens",
-            type=click.Choice(["correlation", "effect"]),
-            help="Which edges [default: effect where both have them, else correlation].",
+            type=click.Choice(["correlation", "effect", "wiring"]),
+            help="Which edges [default: effect where both have them, else correlation]; wiring "
+            "compares the connections themselves and loads both models again.",
         ),
     ):
         command = option(command)
@@ -106,6 +126,7 @@ def diff(a: str, b: str, output: Output, **options: Any) -> int:
     \b
     Example:
       circuitgraph diff base tuned --null base:control
+      circuitgraph diff base tuned --lens wiring
       circuitgraph diff honest deceptive --scope recipe -o rewired.parquet
     """
     workspace = settings().open()

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from circuitgraph.channels import Channels
 from circuitgraph.components import digest
 from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings
-from circuitgraph.diff.confirm import (
-    Exactly,
-    confirmation_summary,
-    judge_exactly,
-    screened_weights,
-)
+from circuitgraph.diff.confirm import Exactly, confirmation_summary, screened_weights
 from circuitgraph.diff.decoys import NullPair, decoy_counts
 from circuitgraph.diff.details import claim_details, typical_block
 from circuitgraph.diff.edge_tests import REASONS
 from circuitgraph.diff.effect import Shares
+from circuitgraph.diff.judging import Models, judged
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, judge_across, table_of
 from circuitgraph.diff.record import VERDICTS, Diff
 from circuitgraph.diff.remarks import remarks_on
+from circuitgraph.diff.wiring import wiring_yardstick
 from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
 from circuitgraph.runs import Run, now
 
@@ -44,6 +42,10 @@ def compare_runs(
     seed: int = 0,
     nulls: Sequence[NullPair] = (),
     exactly: Exactly | None = None,
+    form: str = "weights",
+    shared_basis: bool = False,
+    channels: Callable[..., Channels] | None = None,
+    base: Callable[[Sequence[Run], Sequence[Run]], Run] | None = None,
 ) -> Diff:
     """Compare two variants, or two groups of variants, edge by edge.
 
@@ -54,13 +56,14 @@ def compare_runs(
         fixed reference) for the recipe scope.
     name_a, name_b : str
         What the sides are called.
-    lens : {"correlation", "effect"}
+    lens : {"correlation", "effect", "wiring"}
     scope : {"checkpoint", "recipe"}
     alpha : float
         False discovery rate of the claims.
     margin : float, optional
         Smallest change that matters, in units of ``delta``; default 0.1 for
-        correlations, 0.01 for effects (on the logit scale times the mean overall norm).
+        correlations, 0.01 for effects (on the logit scale times the mean overall norm)
+        and for the relative change of channels.
     scale : {"share", "logit"}
         Effects as shares of the variant's overall effect, or in the decision's units.
     rank : bool
@@ -73,6 +76,13 @@ def compare_runs(
     exactly : callable, optional
         Measures exact effects of some edges of a run; where effects were screened, claims
         must hold for these too (see ``diff.confirm``).
+    form : {"weights", "functional"}
+        Wiring: channels by their weights, or by what their receivers put out.
+    shared_basis : bool
+        Wiring by weights: the user's word that both models share a basis.
+    channels, base : callables
+        Wiring: measure all channels between two runs' models, and find the run of the
+        base that both sides come from (see ``diff.judging.Models``).
 
     Returns
     -------
@@ -85,11 +95,12 @@ def compare_runs(
     InputError
         Equal activities stand in two scenarios.
     """
-    options = Options(lens, scope, alpha, margin, scale, rank, fdr, seed)
-    outcome, confirmation = judge_exactly(a, b, options, exactly)
+    options = Options(lens, scope, alpha, margin, scale, rank, fdr, seed, form, shared_basis)
+    models = Models(exactly, channels, base)
+    outcome, confirmation = judged(a, b, options, models)
     across = judge_across(outcome, options)
     extras = claim_details(outcome)
-    decoys = decoy_counts(nulls, options, outcome.margin, exactly)
+    decoys = decoy_counts(nulls, options, outcome.margin, models)
     summary = _summary(outcome, options, extras, decoys)
     if confirmation is not None:
         extras = extras.assign(**screened_weights(confirmation, extras.index))
@@ -117,6 +128,9 @@ def compare_runs(
         summary=summary,
         created=now(),
         confirmed=() if confirmation is None else confirmation.names,
+        form=form if lens == "wiring" else "",
+        shared_basis=shared_basis,
+        closer=outcome.closer,
     )
 
 
@@ -131,6 +145,8 @@ def _diff_id(
     sides = [sorted(run.id for run in side) for side in (a, b)]
     pairs = [[sorted(run.id for run in side) for side in (pair[1], pair[3])] for pair in nulls]
     chosen = [options.lens, options.scope, options.alpha, margin, options.scale]
+    if options.lens == "wiring":
+        chosen += [options.form, options.shared_basis]
     return digest("diff", *sides, *chosen, options.rank, options.fdr, options.seed, pairs)
 
 
@@ -172,5 +188,7 @@ def _count(codes: np.ndarray, names: Sequence[str]) -> dict[str, int]:
 def _yardstick(outcome: Outcome, options: Options) -> dict[str, Any]:
     if options.lens == "correlation":
         return correlation_yardstick(outcome.matched, options.seed)
+    if options.lens == "wiring":
+        return wiring_yardstick(outcome)
     threshold = outcome.margin or outcome.tests.default_margin
     return effect_yardstick(Shares.of(outcome.matched, options.scale), threshold, options.seed)

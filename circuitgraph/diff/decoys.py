@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from circuitgraph.diff.confirm import Exactly, judge_exactly
+from circuitgraph.diff.judging import Models, judged
 from circuitgraph.diff.options import Options
 from circuitgraph.runs import Run
 
@@ -14,7 +14,7 @@ NullPair = tuple[str, Sequence[Run], str, Sequence[Run], Mapping[str, float] | N
 
 
 def decoy_counts(
-    nulls: Sequence[NullPair], options: Options, margin: float, exactly: Exactly | None = None
+    nulls: Sequence[NullPair], options: Options, margin: float, models: Models
 ) -> list[dict[str, Any]]:
     """How many claims the same test with the same margin makes on each null pair.
 
@@ -27,8 +27,8 @@ def decoy_counts(
         (name of A, runs of A, name of B, runs of B, drift or None) of each pair.
     options, margin
         Those of the diff.
-    exactly
-        Measures exact effects, where the runs' are estimates.
+    models
+        Those behind the runs.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def decoy_counts(
     rows = []
     for name_a, runs_a, name_b, runs_b, drift in nulls:
         choices = replace(options, margin=margin)
-        outcome, _ = judge_exactly(runs_a, runs_b, choices, exactly, strongest=0)
+        outcome, _ = judged(runs_a, runs_b, choices, models, strongest=0)
         enough = outcome.evidence != "insufficient"
         rows.append(
             {

@@ -16,10 +16,13 @@ REASONS = (
     "effect too small",
     "zero variance with a difference",
     "insufficient evidence",
+    "no signal",
 )
 """Why an edge cannot be tested; an earlier reason goes before a later one."""
 
-TESTABLE, MISSING, NOT_FINITE, DEGENERATE, TOO_SMALL, NO_VARIANCE, INSUFFICIENT = range(7)
+TESTABLE, MISSING, NOT_FINITE, DEGENERATE, TOO_SMALL, NO_VARIANCE, INSUFFICIENT, NO_SIGNAL = range(
+    len(REASONS)
+)
 
 Names = tuple[pd.Categorical, pd.Categorical, pd.Categorical]
 Intervals = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

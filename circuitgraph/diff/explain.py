@@ -32,7 +32,8 @@ class Explanation:
         per_prompt: one row per input and prompt. Effects: ``raw_a, raw_b`` (decision
             units), ``direction``, ``share_a, share_b`` (aligned, on the diff's scale),
             ``change``. Correlations: activities ``source_a, target_a, source_b,
-            target_b``, ``change`` (this prompt's part in the change of r). Groups of
+            target_b``, ``change`` (this prompt's part in the change of r). Wiring:
+            ``weight_a, weight_b, read, write, delta`` (see ``record.Closer``). Groups of
             variants are averaged; correlations show the first variant of each side.
         per_scenario: means of the same per scenario with their number of prompts; for
             correlations also ``r_a, r_b`` within the scenario.
@@ -82,8 +83,7 @@ def explain_edge(diff: Diff, source: str, target: str) -> Explanation:
     if rows.empty:
         raise UsageError(_unknown(diff, source, target))
     matched = match_runs(*as_compared(diff), diff.lens)
-    look = _correlation_prompts if diff.lens == "correlation" else _effect_prompts
-    per_prompt = look(diff, matched, rows)
+    per_prompt = _LOOKS[diff.lens](diff, matched, rows)
     per_scenario = _per_scenario(per_prompt, diff.lens)
     text = edge_in_words(diff, rows, per_scenario)
     return Explanation(source, target, rows, per_prompt, per_scenario, text)
@@ -145,6 +145,21 @@ def _correlation_prompts(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd
         "change": change_per_prompt(score_a, score_b, np.array([0]), np.array([1]))[:, 0],
     }
     return pd.DataFrame({"input": "", **_prompt_columns(matched), **numbers})
+
+
+def _wiring_prompts(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd.DataFrame:
+    parts = []
+    for edge, into in zip(rows.index, rows["input"], strict=True):
+        numbers = {name: values[:, edge] for name, values in diff.closer.by_prompt.items()}
+        parts.append(pd.DataFrame({"input": into, **_prompt_columns(matched), **numbers}))
+    return pd.concat(parts, ignore_index=True)
+
+
+_LOOKS = {
+    "correlation": _correlation_prompts,
+    "effect": _effect_prompts,
+    "wiring": _wiring_prompts,
+}
 
 
 def _per_scenario(per_prompt: pd.DataFrame, lens: str) -> pd.DataFrame:

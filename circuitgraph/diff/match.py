@@ -115,10 +115,11 @@ def _check_sides(a: Sequence[Run], b: Sequence[Run]) -> None:
 
 def _check_methods(runs: Sequence[Run], lens: str) -> None:
     first = runs[0]
+    kind = first.kind if lens == "wiring" else lens  # wiring asks the models, not the numbers
     for run in runs:
-        if run.kind != lens:
+        if run.kind != kind:
             raise UsageError(
-                f"the {lens} lens needs {lens} runs, but the run of "
+                f"the {lens} lens needs {kind} runs, but the run of "
                 f"{_short(run.variant.name)} holds {run.kind} edges"
             )
         for key in (field.name for field in fields(Method)):

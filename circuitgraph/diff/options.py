@@ -8,10 +8,11 @@ from math import isfinite
 from circuitgraph.errors import UsageError
 
 _CHOICES = {
-    "lens": ("correlation", "effect"),
+    "lens": ("correlation", "effect", "wiring"),
     "scope": ("checkpoint", "recipe"),
     "scale": ("share", "logit"),
     "fdr": ("bh", "by"),
+    "form": ("weights", "functional"),
 }
 
 
@@ -20,7 +21,7 @@ class Options:
     """Choices behind a diff.
 
     Attributes:
-        lens: ``correlation`` or ``effect``.
+        lens: ``correlation``, ``effect`` or ``wiring``.
         scope: ``checkpoint`` (these two models differ) or ``recipe`` (this training
             does it).
         alpha: false discovery rate of the claims.
@@ -28,7 +29,11 @@ class Options:
         scale: ``share`` (blind to gain) or ``logit`` (decision units); effects only.
         rank: correlations of normal scores instead of activities.
         fdr: ``bh`` or ``by``.
-        seed: of the yardstick's bootstrap.
+        seed: of the yardstick's bootstrap; of the random updates behind the wiring lens.
+        form: ``weights`` (on common signals) or ``functional`` (the receivers' own outputs);
+            wiring only.
+        shared_basis: the user's word that both models' weights share one basis; wiring by
+            weights only.
 
     Raises:
         UsageError: an unknown choice, or one that does not apply to the lens.
@@ -42,6 +47,8 @@ class Options:
     rank: bool = False
     fdr: str = "bh"
     seed: int = 0
+    form: str = "weights"
+    shared_basis: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -57,3 +64,9 @@ class Options:
             raise UsageError("rank: applies to the correlation lens only; leave it out")
         if self.scale == "logit" and self.lens != "effect":
             raise UsageError("scale: logit applies to the effect lens only; leave it out")
+        if self.form != "weights" and self.lens != "wiring":
+            raise UsageError(f"form: {self.form} applies to the wiring lens only; leave it out")
+        if self.shared_basis and (self.lens != "wiring" or self.form != "weights"):
+            raise UsageError(
+                "shared_basis: applies to the wiring lens by weights only; leave it out"
+            )

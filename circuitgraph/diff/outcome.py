@@ -7,7 +7,7 @@ judged alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from circuitgraph.diff import correlation, effect, recipe
 from circuitgraph.diff.edge_tests import REASONS, EdgeTests
 from circuitgraph.diff.match import Matched, match_runs
 from circuitgraph.diff.options import Options
-from circuitgraph.diff.record import COLUMNS, VERDICTS
+from circuitgraph.diff.record import COLUMNS, VERDICTS, Closer
 from circuitgraph.diff.verdicts import Decided, decide
 from circuitgraph.errors import UsageError
 from circuitgraph.runs import Run
@@ -34,6 +34,7 @@ class Outcome:
         decided: one verdict per edge.
         margin: the margin used.
         evidence: ``ok``, ``low`` or ``insufficient``.
+        closer: further numbers of the wiring lens.
     """
 
     matched: Matched
@@ -41,6 +42,7 @@ class Outcome:
     decided: Decided
     margin: float
     evidence: str
+    closer: Closer = field(default_factory=Closer)
 
 
 def judge(a: Sequence[Run], b: Sequence[Run], options: Options) -> Outcome:
@@ -51,13 +53,18 @@ def judge(a: Sequence[Run], b: Sequence[Run], options: Options) -> Outcome:
     UsageError
         The runs cannot be compared, or the checkpoint scope was asked of groups.
     """
+    require_single(a, b, options)
+    matched = match_runs(a, b, options.lens)
+    return _decided(matched, _measure(matched, options), options, evidence_of(matched, options))
+
+
+def require_single(a: Sequence[Run], b: Sequence[Run], options: Options) -> None:
+    """Refuse groups at the checkpoint scope."""
     if options.scope == "checkpoint" and (len(a) != 1 or len(b) != 1):
         raise UsageError(
             "the checkpoint scope compares one variant with one other; "
             "use the recipe scope for groups"
         )
-    matched = match_runs(a, b, options.lens)
-    return _decided(matched, _measure(matched, options), options, _evidence(matched, options))
 
 
 def judge_across(outcome: Outcome, options: Options) -> Outcome | None:
@@ -77,7 +84,8 @@ def _measure(matched: Matched, options: Options) -> EdgeTests:
     return measure_effect(matched, scale=options.scale)
 
 
-def _evidence(matched: Matched, options: Options) -> str:
+def evidence_of(matched: Matched, options: Options) -> str:
+    """What the prompts, and at recipe scope the replicates, allow to say."""
     few = not enough_replicates(len(matched.runs_a), len(matched.runs_b))
     if options.scope == "recipe" and few:
         return "insufficient"

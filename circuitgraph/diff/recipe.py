@@ -78,7 +78,7 @@ def measure_effect(matched: Matched, *, scale: str = "share") -> EdgeTests:
     flag_numbers(reason, delta, se, matched.n_effective > 0)
 
     def own(edges: np.ndarray) -> Intervals:
-        return _own(both, edges)
+        return own_intervals(both, edges)
 
     return EdgeTests(
         names=effect.edge_names(matched),
@@ -113,7 +113,7 @@ def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
     flag_numbers(reason, delta, se, matched.n_effective > 0)
 
     def own(edges: np.ndarray) -> Intervals:
-        low_a, high_a, low_b, high_b = (np.tanh(end) for end in _own(both, edges))
+        low_a, high_a, low_b, high_b = (np.tanh(end) for end in own_intervals(both, edges))
         return low_a, high_a, low_b, high_b
 
     def per_prompt(edges: np.ndarray) -> np.ndarray:
@@ -133,7 +133,8 @@ def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
     )
 
 
-def _own(both: Combined, edges: np.ndarray) -> Intervals:
+def own_intervals(both: Combined, edges: np.ndarray) -> Intervals:
+    """Each group's own 95% interval for some edges."""
     half_a = half_width(both.se_a[edges], both.df_a[edges])
     half_b = half_width(both.se_b[edges], both.df_b[edges])
     a, b = both.mean_a[edges], both.mean_b[edges]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from circuitgraph.components import Edge
@@ -37,6 +39,26 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False)
+class Closer:
+    """What the wiring lens measured beside the columns of a diff; empty for other lenses.
+
+    Attributes:
+        by_edge: arrays [e]. ``read``, ``write`` (mean change of either side alone, 0 to 1),
+            ``times_median`` (the change as a multiple of the median change of what its
+            receiver reads). Checkpoint scope: also ``cosine`` (between A's and B's channel).
+            Recipe scope: ``times_median_a``, ``times_median_b``, groups against their base.
+        by_prompt: arrays [n × e]. Checkpoint scope: ``weight_a``, ``weight_b``, ``read``,
+            ``write``, ``delta``; recipe scope: ``weight_a``, ``weight_b`` (changes against
+            the base), ``delta``.
+        random_claims: mean number of claims that random updates of the same size make.
+    """
+
+    by_edge: Mapping[str, np.ndarray] = field(default_factory=dict)
+    by_prompt: Mapping[str, np.ndarray] = field(default_factory=dict)
+    random_claims: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Diff:
     """Two variants, or two recipes, compared edge by edge.
 
@@ -53,6 +75,7 @@ class Diff:
             ``cancellation`` (|mean|/rms of the change over prompts: 1 when every prompt
             changes alike, near 0 when they cancel), ``stability`` (the change left
             when the worst wording is left out, as a share; NaN without wordings),
+            wiring: the numbers of ``closer.by_edge``;
             ``screen_a, screen_b`` (what a screen said of edges measured exactly since),
             ``block`` (claims whose changes go together over prompts share a number),
             and one column ``mean: SCENARIO`` a scenario.
@@ -60,6 +83,8 @@ class Diff:
         summary: plain JSON types; counts, evidence, yardstick, decoys, behaviour, remarks.
         created: ISO time.
         confirmed: edges of screened runs whose numbers here are exact on both sides.
+        form, shared_basis: how the wiring lens compared; "" and False for other lenses.
+        closer: what else the wiring lens measured, edge by edge and prompt by prompt.
     """
 
     id: str
@@ -82,6 +107,9 @@ class Diff:
     summary: dict[str, Any]
     created: str
     confirmed: tuple[Edge, ...] = ()
+    form: str = ""
+    shared_basis: bool = False
+    closer: Closer = field(default_factory=Closer)
 
     @property
     def claims(self) -> pd.DataFrame:

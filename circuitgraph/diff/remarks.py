@@ -10,6 +10,17 @@ from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS, enough_replicates
 
+_WIRING = {
+    "weights": (
+        "compared is what receivers read of senders, weights on signals that both models share; "
+        "a claim stands out among all that its receiver reads"
+    ),
+    "functional": (
+        "compared is what receivers put out when senders say the same in both models; a claim "
+        "stands out among all that its receiver reads"
+    ),
+}
+
 
 def remarks_on(
     outcome: Outcome, options: Options, summary: dict[str, Any], across: Outcome | None
@@ -63,6 +74,13 @@ def _evidence(outcome: Outcome, options: Options) -> Iterator[str]:
 def _method(outcome: Outcome, options: Options) -> Iterator[str]:
     if options.lens == "correlation":
         yield "compared is how components vary together across prompts of the same scenario"
+    if options.lens == "wiring":
+        yield _WIRING[options.form]
+    if options.lens == "wiring" and options.scope == "recipe":
+        yield (
+            "weights are changes against the base all come from; tested is the logarithm of how "
+            "far each stands out among all that its receiver reads, beyond a factor of 4"
+        )
     if outcome.tests.directions == "from totals":
         yield "prompts have no direction: signs come from the total effect of each scenario"
     if options.scale == "logit" and options.margin is None:

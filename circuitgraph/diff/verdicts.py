@@ -60,7 +60,7 @@ def decide(tests: EdgeTests, margin: float, alpha: float, fdr: str, *, enough: b
     if enough:  # what cannot be tested has no p-value; without evidence numbers only describe
         p[barred] = half[barred] = np.nan
     q = adjusted(np.where(barred, np.nan, p), fdr)
-    verdict = np.where(_within(tests, margin), UNCHANGED, NOT_DETECTED).astype(np.int8)
+    verdict = np.where(within(tests, margin), UNCHANGED, NOT_DETECTED).astype(np.int8)
     with np.errstate(invalid="ignore"):
         significant = np.flatnonzero(q <= alpha)
     verdict[barred] = NOT_TESTABLE
@@ -74,7 +74,7 @@ def decide(tests: EdgeTests, margin: float, alpha: float, fdr: str, *, enough: b
     return Decided(p, q, tests.delta - half, tests.delta + half, verdict, reason, own)
 
 
-def _within(tests: EdgeTests, margin: float) -> np.ndarray:
+def within(tests: EdgeTests, margin: float) -> np.ndarray:
     """Edges whose 90% interval of the change lies within ± margin.
 
     An edge that is exactly the same with no spread at all is left out: identical numbers

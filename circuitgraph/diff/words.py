@@ -34,7 +34,7 @@ def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.Dat
     lines = [
         f"{short(row['source'])} {arrow} {short(row['target'])}{into}, "
         f"{short(diff.a)} → {short(diff.b)}, {diff.lens} lens, {diff.scope} scope",
-        _numbers(diff, row),
+        *(_channel(diff, index, row) if diff.lens == "wiring" else [_numbers(diff, row)]),
         _verdict(row),
         _scenarios(per_scenario[per_scenario["input"] == row["input"]]),
         *_claim(diff, index, row),
@@ -57,19 +57,44 @@ def _numbers(diff: Diff, row: dict[Any, Any]) -> str:
     )
 
 
+def _channel(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
+    """What the receiver reads of the sender, and how much of that changed."""
+    more = {name: float(values[index]) for name, values in diff.closer.by_edge.items()}
+    tested = f"p {row['p']:.2g}, q {row['q']:.2g}."
+    change = f"(95% from {row['low']:.3f} to {row['high']:.3f})"
+    if diff.scope == "recipe":
+        return [
+            f"Change of the channel against the base: {row['weight_a']:.3f} in {short(diff.a)}, "
+            f"{row['weight_b']:.3f} in {short(diff.b)}; apart by {row['delta']:+.3f} {change}.",
+            f"That is {more['times_median_a']:.1f} and {more['times_median_b']:.1f} times the "
+            f"median change of what {short(row['target'])} reads; {tested}",
+        ]
+    return [
+        f"Size of the channel: {row['weight_a']:.3g} in {short(diff.a)}, "
+        f"{row['weight_b']:.3g} in {short(diff.b)}, cosine {more['cosine']:.2f}; relative change "
+        f"{row['delta']:.3f} {change}; the receiver's reading alone {more['read']:.3f}, the "
+        f"sender's writing alone {more['write']:.3f}.",
+        f"That is {more['times_median']:.1f} times the median change of what "
+        f"{short(row['target'])} reads; {tested}",
+    ]
+
+
 def _verdict(row: dict[Any, Any]) -> str:
     why = f" ({row['reason']})" if row["reason"] else ""
     return f"Verdict: {row['verdict']}{why}: {_MEANING[row['verdict']]}."
 
 
 def _scenarios(table: pd.DataFrame) -> str:
-    change = table["change"].to_numpy()
+    signed = "change" in table
+    change = table["change" if signed else "delta"].to_numpy()
     names = table["scenario"].tolist()
     if len(change) == 1:
         return "All prompts are of one scenario."
     up, down = int((change > 0).sum()), int((change < 0).sum())
     most, least = int(np.argmax(np.abs(change))), int(np.argmin(np.abs(change)))
     places = [f"{short(names[i])} ({change[i]:+.3f})" for i in (most, least)]
+    if not signed:
+        return f"Of {len(change)} scenarios most in {places[0]}, least in {places[1]}."
     return (
         f"Of {len(change)} scenarios {up} changed upwards and {down} downwards; most in "
         f"{places[0]}, least in {places[1]}."

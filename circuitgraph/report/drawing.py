@@ -86,4 +86,4 @@ def _arc(row: dict, nodes: dict[str, Node], largest: float) -> Arc:
     change = f"{row['weight_a']:.3f} to {row['weight_b']:.3f}, {row['verdict']}"
     title = f"{short(a.name)} → {short(b.name)}{into}: {change}"
     path = f"M{a.x:.1f} {a.y:.1f} Q{mid_x:.1f} {mid_y:.1f} {b.x:.1f} {b.y:.1f}"
-    return Arc(path, delta > 0, 1 + 5 * abs(delta) / largest, title)
+    return Arc(path, row["weight_b"] > row["weight_a"], 1 + 5 * abs(delta) / largest, title)

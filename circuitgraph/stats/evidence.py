@@ -6,7 +6,7 @@ import numpy as np
 
 from circuitgraph.stats.scenarios import centre
 
-THRESHOLDS = {"correlation": (20, 50), "effect": (5, 20)}
+THRESHOLDS = {"correlation": (20, 50), "effect": (5, 20), "wiring": (5, 20)}
 """n_effective below which evidence is insufficient, and below which it is low."""
 
 MIN_REPLICATES = 3

@@ -1,0 +1,233 @@
+"""Scope ``recipe`` of the wiring lens: which connections does this training change?
+
+Every variant is compared with the base all come from. Its number for an edge is log T, how
+far the edge's change stands out among all that its receiver reads, 0 where it does not:
+sizes of updates and of receivers' shares in them are out of it, and a variant that is the
+base itself has 0 everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+
+from circuitgraph.channels import Channels
+from circuitgraph.diff.correlation import variance_of
+from circuitgraph.diff.edge_tests import (
+    INSUFFICIENT,
+    NO_SIGNAL,
+    NOT_FINITE,
+    TESTABLE,
+    EdgeTests,
+    Groups,
+    flag,
+    flag_numbers,
+)
+from circuitgraph.diff.effect import edge_names
+from circuitgraph.diff.match import Matched, match_runs
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.outcome import Outcome, evidence_of
+from circuitgraph.diff.recipe import Combined, combine, own_intervals
+from circuitgraph.diff.record import Closer
+from circuitgraph.diff.verdicts import (
+    NOT_DETECTED,
+    NOT_TESTABLE,
+    REWIRED,
+    UNCHANGED,
+    Decided,
+    within,
+)
+from circuitgraph.diff.wiring import MARGIN, Between, as_channels
+from circuitgraph.runs import Run
+from circuitgraph.stats.channels import PROMINENT, prominences, prompt_weights
+from circuitgraph.stats.margins import half_width, treat_p
+from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, centre
+
+MOST = log(1e4)
+"""log T is cut here: among channels that did not change at all the least change is endless."""
+
+
+@dataclass(frozen=True, eq=False)
+class Against:
+    """One variant against the base.
+
+    Attributes:
+        channels: without their draws, which nobody asks for here.
+        log_times: log T, 0 to ``MOST`` [e].
+        influence: of every prompt on ``log_times`` [n × e].
+    """
+
+    channels: Channels
+    log_times: np.ndarray
+    influence: np.ndarray
+
+    @classmethod
+    def of(cls, channels: Channels, scenarios: np.ndarray) -> Against:
+        """What one pair's channels say."""
+        kept = replace(channels, draws=channels.draws[:0])
+        [whole] = log_times(channels, prompt_weights(scenarios)[None])
+        return cls(kept, whole, influence(channels, scenarios))
+
+
+def log_times(channels: Channels, weights: np.ndarray) -> np.ndarray:
+    """log T of every edge, 0 to ``MOST``, under each row of prompt weights [W × n].
+
+    Returns
+    -------
+    float64 [W × e]
+        NaN where nothing can be computed.
+    """
+    if not (channels.delta > channels.floor).any():  # the base itself
+        return np.zeros((len(weights), len(channels.edges)))
+    times = prominences(channels, weights)
+    # A receiver with too few senders for a median is held against all channels.
+    alone = _ratio(channels, weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alone /= np.nanmedian(alone, axis=1, keepdims=True)
+        found = np.clip(np.log(np.where(np.isnan(times), alone, times)), 0.0, MOST)
+    still = np.nanmax(channels.delta, axis=0, initial=0.0) <= channels.floor
+    return np.where(still, 0.0, found)
+
+
+def _ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
+    """Change of every channel, by weights over what random updates would make it [W × e]."""
+    if channels.form == "functional":
+        return weights @ np.nan_to_num(channels.delta) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (weights @ channels.square) / (weights @ channels.expected)
+
+
+def influence(channels: Channels, scenarios: np.ndarray) -> np.ndarray:
+    """What each prompt adds to log T, by leaving it out (jackknife); float64 [n × e]."""
+    whole = prompt_weights(scenarios)
+    n = len(whole)
+    without = np.broadcast_to(whole, (n, n)) * ~np.eye(n, dtype=bool)
+    return (n - 1) * (log_times(channels, whole[None]) - log_times(channels, without))
+
+
+def judge(
+    a: Sequence[Run], b: Sequence[Run], options: Options, between: Between, base: Run
+) -> Outcome:
+    """Judge what two groups of variants changed in their common base.
+
+    Parameters
+    ----------
+    a, b : replicates, or one fixed reference
+    options : Options
+    between : callable
+        Measures the channels of two runs' models.
+    base : Run
+        Of the model all variants come from.
+    """
+    matched = match_runs(a, b, options.lens)
+    codes = matched.scenarios
+    sides = [[Against.of(between(base, run), codes) for run in side] for side in (a, b)]
+    changes = [tuple(found.channels.delta for found in side) for side in sides]
+    matched = as_channels(matched, sides[0][0].channels, *changes)
+    evidence = evidence_of(matched, options)
+    margin = MARGIN if options.margin is None else float(options.margin)
+    reason = _reasons(sides)
+    standing = _standing(matched, sides, reason == TESTABLE)
+    tests = _tests(matched, reason)
+    flag_numbers(reason, standing.mean_b - standing.mean_a, standing.se, matched.n_effective > 0)
+    decided = _decide(tests, standing, margin, options, evidence)
+    return Outcome(matched, tests, decided, margin, evidence, _closer(matched, sides, standing))
+
+
+def _reasons(sides: Sequence[Sequence[Against]]) -> np.ndarray:
+    everyone = [found for side in sides for found in side]
+    reason = np.zeros(len(everyone[0].log_times), np.int8)
+    numbers = np.vstack([found.log_times for found in everyone])
+    quiet = [(f.channels.norm_a == 0).all(0) & (f.channels.norm_b == 0).all(0) for f in everyone]
+    silent = np.all(quiet, axis=0)
+    flag(reason, ~np.isfinite(numbers).all(0) & ~silent, NOT_FINITE)
+    flag(reason, silent, NO_SIGNAL)
+    return reason
+
+
+def _standing(
+    matched: Matched, sides: Sequence[Sequence[Against]], testable: np.ndarray
+) -> Combined:
+    """log T of both groups, with the spread of replicates and of prompts."""
+    numbers = [np.vstack([found.log_times for found in side]) for side in sides]
+    mean = [np.mean([found.influence for found in side], axis=0) for side in sides]
+    prompts = [
+        variance_of(centre(values, matched.scenarios), matched.n_effective)
+        for values in (mean[1] - mean[0], *mean)
+    ]
+    return combine(Groups(*numbers, *prompts), matched.n_effective, testable, trend=True)
+
+
+def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:
+    """The groups' mean relative changes against the base, and their difference."""
+    codes = matched.scenarios
+    numbers = [
+        np.vstack([balanced_mean(change, codes) for change in side])
+        for side in (matched.a, matched.b)
+    ]
+    mean = [np.mean(side, axis=0) for side in (matched.a, matched.b)]
+    prompts = [balanced_variance(values, codes) for values in (mean[1] - mean[0], *mean)]
+    both = combine(Groups(*numbers, *prompts), matched.n_effective, reason == TESTABLE, trend=True)
+    return EdgeTests(
+        names=edge_names(matched),
+        weight_a=both.mean_a,
+        weight_b=both.mean_b,
+        delta=both.mean_b - both.mean_a,
+        se=both.se,
+        df=both.df,
+        reason=reason,
+        default_margin=MARGIN,
+        own=lambda edges: own_intervals(both, edges),
+        per_prompt=lambda edges: (mean[1] - mean[0])[:, edges],
+    )
+
+
+def _decide(
+    tests: EdgeTests, standing: Combined, margin: float, options: Options, evidence: str
+) -> Decided:
+    """A claim: log T of the groups differs by more than log 4, and their changes by the margin."""
+    enough, barred = evidence != "insufficient", tests.reason > 0
+    apart = standing.mean_b - standing.mean_a
+    p = treat_p(apart, standing.se, standing.df, log(PROMINENT))
+    half = half_width(tests.se, tests.df)
+    if enough:
+        p[barred] = half[barred] = np.nan
+    q = adjusted(np.where(barred, np.nan, p), options.fdr)
+    with np.errstate(invalid="ignore"):
+        claimed = (q <= options.alpha) & (np.abs(tests.delta) >= margin)
+    verdict = np.where(within(tests, margin), UNCHANGED, NOT_DETECTED).astype(np.int8)
+    verdict[barred] = NOT_TESTABLE
+    reason = tests.reason
+    if not enough:
+        verdict[:], reason, claimed[:] = NOT_TESTABLE, np.full_like(reason, INSUFFICIENT), False
+    rows = np.flatnonzero(claimed)
+    verdict[rows] = REWIRED
+    low, high = (np.clip(tests.delta + s * half, -1.0, 1.0) for s in (-1, 1))
+    own = tests.own(rows) if len(rows) else (np.empty(0),) * 4
+    return Decided(p, q, low, high, verdict, reason, own)
+
+
+def _closer(matched: Matched, sides: Sequence[Sequence[Against]], standing: Combined) -> Closer:
+    codes = matched.scenarios
+
+    def apart(name: str) -> np.ndarray:
+        a, b = (
+            np.mean([balanced_mean(getattr(f.channels, name), codes) for f in side], axis=0)
+            for side in sides
+        )
+        return b - a
+
+    mean = [np.mean(side, axis=0) for side in (matched.a, matched.b)]
+    return Closer(
+        by_edge={
+            "read": apart("read"),
+            "write": apart("write"),
+            "times_median_a": np.exp(standing.mean_a / 2),
+            "times_median_b": np.exp(standing.mean_b / 2),
+        },
+        by_prompt={"weight_a": mean[0], "weight_b": mean[1], "delta": mean[1] - mean[0]},
+    )
