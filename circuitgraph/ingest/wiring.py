@@ -89,7 +89,9 @@ def channels_of(
     _require_comparable(a, b, form)
     asked = _ask(a, b, form, shared_basis)
     edges = _edges(a, asked.models[0])
-    with reporter.progress(a.n, f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring") as progress:
+    with reporter.progress(
+        a.n, f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring"
+    ) as progress:
         if form == "weights":
             return _by_weights(a, asked, edges, draws, seed, progress.advance)
         unit = max(roundoff(run.variant) for run in (a, b))
@@ -159,7 +161,12 @@ def _edges(run: Run, model: Model) -> tuple[Edge, ...]:
 
 
 def _by_weights(
-    run: Run, asked: _Asked, edges: tuple[Edge, ...], draws: int, seed: int, advance: Callable[[int], None]
+    run: Run,
+    asked: _Asked,
+    edges: tuple[Edge, ...],
+    draws: int,
+    seed: int,
+    advance: Callable[[int], None],
 ) -> Channels:
     granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
     channels = WeightChannels.of(*asked.models, granularity, inputs)

@@ -21,7 +21,15 @@ from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.channels.pairs import Signalled
 from circuitgraph.engine.channels.places import Place, places
 from circuitgraph.engine.contributions import contributions
-from circuitgraph.engine.forward import LayerTrace, Trace, attend, logits, mlp, post, project, visible
+from circuitgraph.engine.forward import (
+    LayerTrace,
+    Trace,
+    attend,
+    logits,
+    mlp,
+    project,
+    visible,
+)
 from circuitgraph.engine.model import Block, Model
 from circuitgraph.engine.patch import Patch, attention_change, mlp_change
 from circuitgraph.engine.receivers import Receiver
@@ -45,9 +53,7 @@ class FunctionalChannels:
     places: tuple[Place, ...]
 
     @classmethod
-    def of(
-        cls, a: Model, b: Model, granularity: Granularity, inputs: Inputs
-    ) -> FunctionalChannels:
+    def of(cls, a: Model, b: Model, granularity: Granularity, inputs: Inputs) -> FunctionalChannels:
         """For models whose heads are matched already; see ``heads.aligned``."""
         return cls((a, b), granularity, tuple(places(a, granularity, inputs)))
 
@@ -102,7 +108,9 @@ def _patch(model: Model, batch: Batch, common: Trace, deltas: Tensor) -> Patch:
     )
     none = deltas.new_zeros(batch.n)
     trace = Trace(common.embed, layers, common.final)
-    return Patch(model, batch, trace, deltas, none, none, none, common.embed, int(batch.start.max()))
+    return Patch(
+        model, batch, trace, deltas, none, none, none, common.embed, int(batch.start.max())
+    )
 
 
 def _block(model: Model, block: Block, at: LayerTrace, positions: Tensor) -> LayerTrace:
@@ -168,9 +176,7 @@ def _level(patch: Patch, place: Place, receivers: tuple[Receiver, ...]) -> Tenso
     return _spoken(patch, place.layer, receivers, gather(layer.z, index))
 
 
-def _change(
-    patch: Patch, place: Place, receivers: tuple[Receiver, ...], senders: Tensor
-) -> Tensor:
+def _change(patch: Patch, place: Place, receivers: tuple[Receiver, ...], senders: Tensor) -> Tensor:
     """δ of every receiver and some senders, [receivers, N, R, Q, d]."""
     model, deltas = patch.model, patch.deltas[senders]
     if place.layer == model.layers:

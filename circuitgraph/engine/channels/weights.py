@@ -103,7 +103,9 @@ class WeightChannels:
             first += len(writes.mean)
 
 
-def _window(models: tuple[Model, Model], place: Place, runs: Signalled) -> tuple[slice | Tensor, Tensor]:
+def _window(
+    models: tuple[Model, Model], place: Place, runs: Signalled
+) -> tuple[slice | Tensor, Tensor]:
     """Window positions that count at a place, and the factor [R, W, 1] of the signal there.
 
     The factor is the mean of both models' 1/rms over the root of the number of the prompt's
