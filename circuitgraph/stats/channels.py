@@ -163,7 +163,7 @@ def _by_weights(channels: Channels, weights: np.ndarray) -> ChannelTests:
     square, expected = weights @ channels.square, weights @ channels.expected
     ratio = _ratio(square[None], expected[None])
     prominence = against_others(ratio, channels.edges)[0]
-    random = _ratio(channels.draws, expected[None])
+    random = _ratio(channels.draws / len(weights), expected[None])
     alone = np.isnan(prominence)
     random[:, ~alone] = against_others(random, channels.edges)[:, ~alone]
     value = np.where(alone, ratio[0], prominence)

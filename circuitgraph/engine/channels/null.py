@@ -3,11 +3,13 @@
 Random updates keep the singular values of the real ones and point anywhere: the read
 update of a receiver meets all its senders in one direction, the written update of a
 sender all its receivers. Gaussian directions of mean square 1/d stand for orthonormal ones.
+A receiver's read update is scaled to what its median sender meets: singular values of one
+rewired channel would make every other channel of that receiver look still.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,8 +24,11 @@ MOST = 32
 """Directions drawn an update. Of more singular values the largest half of these stay as
 they are, and the rest share out their sum of squares evenly: a little too much spread."""
 
-HELD = 1 << 25
-"""Numbers held at once."""
+HELD = 1 << 22
+"""Numbers held at once: small enough for the cache."""
+
+COMPARABLE = 3
+"""Senders that can tell what a receiver's update does to most of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +83,42 @@ class Measured(Protocol):
     def edges(self) -> int: ...
 
 
+def sizes(
+    places: Sequence[Place], heard: np.ndarray, by_reading: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """What each receiver's read update does to its median sender, in parts of what is expected.
+
+    Parameters
+    ----------
+    heard, by_reading : float64 [n × e]
+        Square of the read side's change, and its mean under random updates.
+    weights : float64 [n]
+        Of prompts.
+
+    Returns
+    -------
+    float64 [receivers]
+        1 where fewer than three senders can tell.
+    """
+    found, expected = weights @ heard, weights @ by_reading
+    out = []
+    for place in places:
+        for i in range(len(place.receivers)):
+            part = place.columns(i)
+            known = expected[part] > 0
+            ratios = found[part][known] / expected[part][known]
+            out.append(float(np.median(ratios)) if len(ratios) >= COMPARABLE else 1.0)
+    return np.array(out)
+
+
 @torch.no_grad()
-def random_squares(measured: Measured, draws: int, seed: int) -> Iterator[tuple[Place, np.ndarray]]:
+def random_squares(
+    measured: Measured, scales: np.ndarray, draws: int, seed: int
+) -> Iterator[tuple[Place, np.ndarray]]:
     """``square`` summed over prompts under random updates, place by place.
+
+    Args:
+        scales: of each receiver's read update, from ``sizes`` [receivers].
 
     Yields:
         A place and [draws × its edges], by receiver, then sender.
@@ -88,6 +126,8 @@ def random_squares(measured: Measured, draws: int, seed: int) -> Iterator[tuple[
     for number, place in enumerate(measured.places):
         total = torch.zeros(draws, len(place.receivers), place.senders)
         _by_reading(measured, number, total, seed)
+        first = place.receiver
+        total *= torch.from_numpy(scales[first : first + len(place.receivers)]).float()[:, None]
         _by_writing(measured, number, total, seed)
         yield place, total.flatten(1).numpy()
 
