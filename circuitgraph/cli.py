@@ -25,6 +25,7 @@ from circuitgraph.commands import (
     looking,
     patching,
     planning,
+    planting,
     pushing,
 )
 from circuitgraph.commands.options import Settings, global_options
@@ -69,8 +70,8 @@ def cli() -> None:
 
 
 MODULES = (
-    *(planning, ingesting, looking, comparing, patching, blocks, composing, faithfulness),
-    *(catalogue, exporting, pushing),
+    *(planning, planting, ingesting, looking, comparing, patching, blocks, composing),
+    *(faithfulness, catalogue, exporting, pushing),
 )
 
 for module in MODULES:

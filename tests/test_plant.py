@@ -191,6 +191,14 @@ def test_drift_has_the_size_and_rank_asked(
                 assert sizes[8:].max(initial=0) < 1e-4 * sizes[0] < sizes[7]
 
 
+def test_linear_layers_can_drift_alone(bases: dict[str, Path], tmp_path: Path) -> None:
+    pair = plant.plant(bases["gpt2"], tmp_path / "pair", k=0, drift=0.02, embeddings=False)
+    assert pair.truth.empty
+    a, b = (stored(folder) for folder in (pair.folder_a, pair.folder_b))
+    kept = {name for name in a if np.array_equal(a[name], b[name]) and a[name].ndim == 2}
+    assert kept == {"transformer.wte.weight", "transformer.wpe.weight", "lm_head.weight"}
+
+
 def test_a_tied_model_stays_tied(tmp_path: Path) -> None:
     pair = plant.drift(IPD / "base", tmp_path / "drifted", size=0.1)
     assert "lm_head.weight" not in stored(pair.folder_b)

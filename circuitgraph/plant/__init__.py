@@ -9,7 +9,8 @@ Example:
 from circuitgraph.plant.drifts import drift
 from circuitgraph.plant.grafts import graft
 from circuitgraph.plant.plants import plant
+from circuitgraph.plant.programs import PROGRAMS, program
 from circuitgraph.plant.record import Planted
 from circuitgraph.plant.rewrites import KINDS, rewrite
 
-__all__ = ["KINDS", "Planted", "drift", "graft", "plant", "rewrite"]
+__all__ = ["KINDS", "PROGRAMS", "Planted", "drift", "graft", "plant", "program", "rewrite"]

@@ -15,7 +15,9 @@ from circuitgraph.plant.record import Planted, table
 RANK = 8
 
 
-def drift(model: str | Path, out: str | Path, *, size: float, seed: int = 0) -> Planted:
+def drift(
+    model: str | Path, out: str | Path, *, size: float, seed: int = 0, embeddings: bool = True
+) -> Planted:
     """Write a model with a random update on every matrix: a null, no edge is rewired.
 
     Real LoRA fine-tunes of small models by reinforcement drift by .1 or so, by training on
@@ -23,11 +25,14 @@ def drift(model: str | Path, out: str | Path, *, size: float, seed: int = 0) -> 
 
     Args:
         size: ‖ΔW‖ / ‖W‖ (Frobenius) of each matrix; the update has rank 8.
+        embeddings: drift of the embedding and unembedding too, which LoRA on all linear
+            layers would leave alone.
     """
     require_size(size)
     require_free(Path(out))
     source = read(model)
-    add_drift(source.model, size, torch.Generator().manual_seed(seed), source.tied)
+    random = torch.Generator().manual_seed(seed)
+    add_drift(source.model, size, random, embeddings, source.tied)
     return Planted(source.folder, write(source, source.model, Path(out)), table(()), table(()))
 
 
@@ -41,9 +46,10 @@ def require_size(size: float) -> None:
         raise UsageError(f"drift {size}: give ‖ΔW‖ / ‖W‖, from 0 to 1")
 
 
-def matrices(model: Model) -> list[Tensor]:
-    """Every matrix of a model, embeddings first."""
-    found = [t for t in (model.embed, model.positions, model.unembed) if t is not None]
+def matrices(model: Model, embeddings: bool = True) -> list[Tensor]:
+    """Every matrix of a model, embeddings first where they are wanted."""
+    ends = (model.embed, model.positions, model.unembed) if embeddings else ()
+    found = [table for table in ends if table is not None]
     for block in model.blocks:
         attention, mlp = block.attention, block.mlp
         parts: list[Linear | None] = [attention.q, attention.k, attention.v, attention.out]
@@ -52,9 +58,15 @@ def matrices(model: Model) -> list[Tensor]:
     return found
 
 
-def add_drift(model: Model, size: float, random: torch.Generator, tied: bool = False) -> None:
+def add_drift(
+    model: Model,
+    size: float,
+    random: torch.Generator,
+    embeddings: bool = True,
+    tied: bool = False,
+) -> None:
     """Add to every matrix W a random ΔW of rank 8 with ‖ΔW‖ = size · ‖W‖ (in place)."""
-    for weight in matrices(model):
+    for weight in matrices(model, embeddings):
         if tied and weight is model.unembed:
             weight.copy_(model.embed)
             continue

@@ -68,21 +68,26 @@ def write(source: Source, model: Model, out: Path) -> Path:
         UsageError: something lies there already.
     """
     require_free(out)
-    out.mkdir(parents=True, exist_ok=True)
     config = copy.deepcopy(source.config)
-    config.dtype = "float32"
     if model.width != source.model.width:
         _resize(config, model)
+    save(model, config, out)
+    for name in TOKENIZER_FILES:
+        if (source.folder / name).is_file():
+            shutil.copyfile(source.folder / name, out / name)
+    return out
+
+
+def save(model: Model, config: Any, out: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors`` in float32."""
+    out.mkdir(parents=True, exist_ok=True)
+    config.dtype = "float32"
     state = STATES.get(model.family, _llama_like)(model)
     if config.tie_word_embeddings:
         del state["lm_head.weight"]
     config.save_pretrained(out)
     stored = {name: value.to(torch.float32).contiguous() for name, value in state.items()}
     save_file(stored, out / "model.safetensors", metadata={"format": "pt"})
-    for name in TOKENIZER_FILES:
-        if (source.folder / name).is_file():
-            shutil.copyfile(source.folder / name, out / name)
-    return out
 
 
 def require_free(out: Path) -> None:

@@ -20,10 +20,10 @@ from circuitgraph.plant.layout import (
     Layout,
     Reader,
     heard_by,
+    outputs,
     readers_of,
     senders_of,
     views,
-    written,
 )
 from circuitgraph.plant.samples import Sample, sample
 from circuitgraph.prompts import PromptSet
@@ -291,11 +291,9 @@ def _write(
     base: Model, wide: Model, layout: Layout, recipe: Recipe, sender: str, scale: float
 ) -> None:
     """Let a sender write a projection of its output into its channel (in place)."""
-    own = Layout(0, base.width, (sender,))
     projection = _projection(base, recipe, sender) * scale
-    sources = written(wide, own, sender)
-    for view, weight in zip(written(wide, layout, sender), sources, strict=True):
-        view.copy_(weight @ projection)
+    for weight in outputs(wide, sender):
+        weight[:, layout.of(sender)] = weight[:, : base.width] @ projection
 
 
 def _own_head_size(model: Model) -> Model:

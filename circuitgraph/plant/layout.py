@@ -97,19 +97,22 @@ def views(model: Model, reader: Reader, rows: slice) -> list[Tensor]:
     return [getattr(attention, name).weight[rows, columns] for name in chosen]
 
 
-def written(model: Model, layout: Layout, sender: str) -> list[Tensor]:
-    """A sender's weights on its own channel: views, to be written to."""
-    columns = layout.of(sender)
+def outputs(model: Model, sender: str) -> list[Tensor]:
+    """A sender's writing weights [inputs × width]: views, to be written to."""
     if sender == EMBED:
-        tables = [table for table in (model.embed, model.positions) if table is not None]
-        return [table[:, columns] for table in tables]
+        return [table for table in (model.embed, model.positions) if table is not None]
     place = parse(sender)
     assert place.layer is not None
     block = model.blocks[place.layer]
     if place.head is None:
-        return [block.mlp.down.weight[:, columns]]
+        return [block.mlp.down.weight]
     start = place.head * model.head_size
-    return [block.attention.out.weight[start : start + model.head_size, columns]]
+    return [block.attention.out.weight[start : start + model.head_size]]
+
+
+def written(model: Model, layout: Layout, sender: str) -> list[Tensor]:
+    """A sender's weights on its own channel: views, to be written to."""
+    return [weight[:, layout.of(sender)] for weight in outputs(model, sender)]
 
 
 def reads(model: Model, layout: Layout, reader: Reader, sender: str) -> bool:

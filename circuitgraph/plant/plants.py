@@ -43,6 +43,7 @@ def plant(
     seed: int = 0,
     k: int | None = None,
     drift: float = 0.0,
+    embeddings: bool = True,
     side: Side = "read",
     only: Iterable[Sequence[str]] | None = None,
     consequential: bool = False,
@@ -57,6 +58,7 @@ def plant(
         seed: of all that is drawn.
         k: plants, in turn ``off``, ``on`` and ``flip`` [6 reads, or 2 writes].
         drift: ‖ΔW‖ / ‖W‖ of the random update of rank 8 on every matrix of B.
+        embeddings: drift of embedding and unembedding too.
         side: ``read``: a receiver reads a sender's channel or stops to. ``write``: a sender
             writes its channel or stops to, which changes the edges to all who read it.
         only: (source, target) pairs to choose among; of senders alone with ``write``, the
@@ -83,7 +85,7 @@ def plant(
     if consequential:
         plants = _strongest_third(grafted, plants)
     chosen = _choose(plants, wanted, recipe)
-    return _write_pair(grafted, chosen, drift, folder)
+    return _write_pair(grafted, chosen, drift, embeddings, folder)
 
 
 @dataclass(frozen=True)
@@ -202,13 +204,15 @@ def _copy(model: Model) -> Model:
 
 
 @torch.no_grad()
-def _write_pair(grafted: Grafted, chosen: list[Plant], size: float, folder: Path) -> Planted:
+def _write_pair(
+    grafted: Grafted, chosen: list[Plant], size: float, embeddings: bool, folder: Path
+) -> Planted:
     a, b = _copy(grafted.model), _copy(grafted.model)
     for plant in chosen:
         plant.before(a)
         plant.after(b)
     if size:
-        add_drift(b, size, grafted.recipe.random("drift"))
+        add_drift(b, size, grafted.recipe.random("drift"), embeddings)
     joint, split = (
         table(Change(edge, plant.change) for plant in chosen for edge in getattr(plant, name))
         for name in ("joint", "split")

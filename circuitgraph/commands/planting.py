@@ -1,0 +1,87 @@
+"""The command plant: models whose truly changed edges are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from circuitgraph.commands.options import global_options, settings, show
+from circuitgraph.errors import UsageError
+
+
+@click.command(short_help="A pair of models whose changed edges are known.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="New folder for the models (a and b) and the truth.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
+@click.option(
+    "--edges",
+    "k",
+    metavar="K",
+    type=click.IntRange(0),
+    help="Plants, in turn off, on and flipped [default: 6 reads, or 2 written channels].",
+)
+@click.option(
+    "--drift",
+    metavar="S",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Size of the random update on every matrix of B, as a share: .02 or .1 are realistic.",
+)
+@click.option(
+    "--side",
+    type=click.Choice(["read", "write"]),
+    default="read",
+    show_default=True,
+    help="Change what receivers read, or what senders write to all who read it.",
+)
+@click.option("--consequential", is_flag=True, help="Only plants that move the next token.")
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    help="Prompt file on which scales are measured [default: random tokens].",
+)
+@click.option(
+    "--rewrite",
+    "kind",
+    type=click.Choice(["value", "query", "neurons", "heads", "all"]),
+    help="No plants: write the model itself with other weights of the same function.",
+)
+@global_options
+def plant(model: Path, out: Path, seed: int, kind: str | None, **options: Any) -> None:
+    """Write a pair of models whose truly changed edges are known, to test any measure by.
+
+    In a widened copy of MODEL (a) every component writes a private channel that later ones
+    may read; in b some are read no more, read anew, or read with the other sign, and every
+    matrix has drifted. truth.csv names these edges. No plants (--edges 0) or a rewrite make a
+    null.
+
+    \b
+    Example:
+      circuitgraph plant ./base -o planted --edges 6 --drift 0.02 --prompts prompts.jsonl
+      circuitgraph plant ./base -o same --rewrite query
+    """
+    unused = [name for name, value in options.items() if value not in (None, False, 0.0, "read")]
+    if kind is not None and (unused or options["k"] is not None):
+        raise UsageError("--rewrite: makes no plants and no drift; leave the other options out")
+    from circuitgraph.plant import plant as make
+    from circuitgraph.plant import rewrite
+
+    if kind is not None:
+        pair = rewrite(model, out, kind=kind, seed=seed)
+    else:
+        pair = make(model, out, seed=seed, **options)
+    show(pair.truth)
+    settings().reporter.remark(f"A: {pair.folder_a}  B: {pair.folder_b}")
+
+
+COMMANDS = (plant,)
