@@ -74,7 +74,7 @@ def values(models: tuple[Any, Any], prompt: Encoded, edge: Edge) -> Tensor:
 
 
 def patch(prompt: Encoded, clean: Tensor, corrupt: Tensor) -> Tensor:
-    """A contribution [T, d] with the corrupt run's at the prompt's positions that have a partner."""
+    """A contribution [T, d] with the corrupt run's where a position has a partner."""
     out = clean.clone()
     for position, partner in enumerate(prompt.partners or range(len(prompt.prompt))):
         if partner >= 0:

@@ -140,7 +140,7 @@ def test_what_is_the_same_bit_for_bit_has_a_share_of_exactly_nothing(pair: Any) 
 
 def test_the_parts_add_up_to_the_change(pair: Any) -> None:
     hfs = pair("qwen3")
-    edges, found = all_of(hfs)
+    _, found = all_of(hfs)
     exact = [edge_effects(from_hf(hf), make_batch(PROMPTS), "head", "joint").effects for hf in hfs]
     change = (exact[1] - exact[0]).numpy()
     apart = abs(shares(found.values.numpy()).sum(0) - change).max()

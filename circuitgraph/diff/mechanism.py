@@ -147,16 +147,19 @@ def _filled(diff: Diff, rows: np.ndarray, found: _Split) -> Diff:
     told = [", ".join(np.array(NAMES)[flags]) for flags in found.same.T]
     columns = {**dict(zip(NAMES, found.parts, strict=True)), "gain": found.gain, "same": told}
     extras = diff.extras.join(pd.DataFrame(columns, index=pd.Index(rows)))
-    summary = {**diff.summary, "mechanism": _summary(table, found)}
+    summary = {**diff.summary, "mechanism": _summary(table, found, rows)}
     return replace(diff, table=table, extras=extras, summary=summary)
 
 
-def _summary(table: pd.DataFrame, found: _Split) -> dict[str, Any]:
-    """Claims by mechanism, and how far their parts are from adding up (of the largest change)."""
+def _summary(table: pd.DataFrame, found: _Split, rows: np.ndarray) -> dict[str, Any]:
+    """Claims by mechanism; those that are mostly gain; and how far the parts of all are from
+    adding up (of the largest change)."""
+    left = table["delta"].to_numpy()[rows] - found.gain
     counts = table["mechanism"].value_counts()
     largest = np.abs(found.change).max(initial=0.0)
     apart = np.abs(found.parts.sum(0) - found.change).max(initial=0.0)
     return {
         "claims": {name: int(counts[name]) for name in MECHANISMS if name and counts[name]},
+        "gain": int((np.abs(found.gain) > np.abs(left)).sum()),
         "apart": float(apart / largest) if largest > 0 else 0.0,
     }

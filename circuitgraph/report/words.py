@@ -73,6 +73,8 @@ def _mechanism(diff: Diff) -> Iterator[str]:
     first, *others = sorted(found["claims"].items(), key=lambda item: -item[1])
     told = [f"of {total} claims {first[1]} {first[0]}: {_WHY[first[0]]}"]
     told += [f"{count} {name}: {_WHY[name]}" for name, count in others]
+    if found["gain"]:
+        told.append(f"in {found['gain']} most of the change is that of the overall effect (gain)")
     yield "mechanism: " + "; ".join(told)
 
 
