@@ -65,10 +65,7 @@ def inclusion(
         fits without one scenario, without one wording, that do; NaN where there are not
         two to choose from, or a prompt has no wording).
     """
-    codes = recode(np.array([prompts[i].scenario for i in order], dtype=object))
-    weights = np.empty((samples, len(prompts)))
-    weights[:, order] = bootstrap_weights(codes, samples, seed, balanced=balanced)
-    found = resampled(weights)
+    found = resampled(canonical_weights(prompts, order, samples, seed, balanced=balanced))
     size = found.shape[1]
     labels: dict[str, list[str | None]] = {
         "scenarios_left": [prompt.scenario for prompt in prompts],
@@ -79,6 +76,30 @@ def inclusion(
         for name, label in labels.items()
     }
     return {"stability": found.mean(0), **left}
+
+
+def canonical_weights(
+    prompts: Sequence[RunPrompt], order: np.ndarray, samples: int, seed: int, *, balanced: bool
+) -> np.ndarray:
+    """Bootstrap weights that a prompt has wherever it stands, float64 [samples × n]."""
+    codes = recode(np.array([prompts[i].scenario for i in order], dtype=object))
+    weights = np.empty((samples, len(prompts)))
+    weights[:, order] = bootstrap_weights(codes, samples, seed, balanced=balanced)
+    return weights
+
+
+def resampled_claims(
+    outcome: Outcome, options: Options, samples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What resamples of the prompts claim: int [k] edges and bool [samples × k] claims.
+
+    All edges, or only those of the diff's claims where there are very many edges.
+    """
+    refits = Refits.of(outcome, options, outcome.decided.claims)
+    matched = outcome.matched
+    order = canonical_order(matched.prompts, (*matched.a, *matched.b))
+    weights = canonical_weights(matched.prompts, order, samples, seed, balanced=refits.balanced)
+    return refits.edges, refits.resampled(weights)
 
 
 def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dict[str, np.ndarray]:
