@@ -169,7 +169,7 @@ def _file(prompts: str | int | None) -> PromptSet | None:
     if prompts is None or re.fullmatch(r"[+-]?\d+", str(prompts)):
         return None
     if not Path(str(prompts)).is_file():
-        raise InputError(f"--prompts {prompts}: no such file, and not a number of prompts")
+        raise UsageError(f"--prompts {prompts!s:.200}: no such file, and not a number of prompts")
     read = read_prompts(str(prompts))
     return read.distinct("effect" if read.has_pairs else "correlation")[0]
 
@@ -186,9 +186,7 @@ def _design(question: Question, prompts: PromptSet | None, pilot: _Pilot) -> Des
     if question.scenarios is not None:
         scenarios = question.scenarios
         if scenarios > number:
-            raise UsageError(
-                f"--scenarios {scenarios}: {number} prompts cannot have more than that"
-            )
+            raise UsageError(f"--scenarios {scenarios}: more than the {number} prompts")
     return Design(number, min(scenarios, number), question.seeds)
 
 
@@ -259,10 +257,7 @@ def _rows(
     level = bh_level(question.alpha, edges, question.changed, question.power)
     margin = MARGINS[lens] if question.margin is None else question.margin
     for scope, others in (("checkpoint", design.grown()), ("recipe", design.repeated())):
-        known = pilot.noise.get((lens, scope))
-        usable = known is not None and len(known.prompt) > 0
-        usable = usable and (scope == "checkpoint" or known.spread is not None)
-        noise = known if usable and known is not None else ASSUMED[lens, scope]
+        noise, basis = _noise(lens, scope, pilot)
         asked = Asked(lens, scope, margin, level, question.power)
         for one in (design, others):
             own = one if scope == "recipe" else replace(one, seeds=1)
@@ -272,9 +267,17 @@ def _rows(
                 "typical": asked.visible(noise, own, TYPICAL),
                 "noisy": asked.visible(noise, own, NOISY),
                 "evidence": asked.evidence(noise, own),
-                "basis": "pilot" if usable else "assumed",
+                "basis": basis,
                 **_cost(costs.get(lens), own, 1 if noise.fixed else own.seeds),
             }
+
+
+def _noise(lens: str, scope: str, pilot: _Pilot) -> tuple[Noise, str]:
+    """The pilot's noise where it shows any of this scope, else what is assumed."""
+    found = pilot.noise.get((lens, scope))
+    if found is None or not len(found.prompt) or (scope == "recipe" and found.spread is None):
+        return ASSUMED[lens, scope], "assumed"
+    return found, "pilot"
 
 
 def _said(lens: str, scope: str, design: Design) -> dict[str, Any]:

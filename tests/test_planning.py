@@ -92,7 +92,7 @@ def test_a_pilot_predicts_what_the_diff_of_two_models_claims(n: int, margin: flo
             "checkpoint",
             margin,
         )
-        for _ in range(60)
+        for _ in range(40)
     ]
     assert np.mean(shares) == pytest.approx(0.8, abs=0.07)
 
@@ -104,17 +104,17 @@ def test_a_pilot_predicts_what_the_diff_of_two_recipes_claims() -> None:
     def group(k: int, moved: float, name: str) -> list:
         return [effects(rng, 40, moved, levels, 0.1, f"{name}{i}", spread=0.2) for i in range(k)]
 
-    outcome = judge(
-        group(3, 0.0, "A"),
-        group(3, 0.0, "B"),
-        Options("effect", "recipe", scale="logit", margin=0.1),
-    )
-    noise = noise_of(outcome, "effect")
-    assert noise.spread is not None
-    assert np.median(noise.spread) == pytest.approx(0.2, rel=0.15)
-    asked = Asked("effect", "recipe", 0.1, bh_level(0.05, EDGES, SHARE, 0.8))
-    moved = asked.visible(noise, Design(40, 5, 5))
-    shares = [found(group(5, 0.0, "A"), group(5, moved, "B"), "recipe", 0.1) for _ in range(40)]
+    options = Options("effect", "recipe", scale="logit", margin=0.1)
+    shares = []
+    for _ in range(4):  # a pilot of three seeds may itself be lucky
+        noise = noise_of(judge(group(3, 0.0, "A"), group(3, 0.0, "B"), options), "effect")
+        assert noise.spread is not None
+        assert np.median(noise.spread) == pytest.approx(0.2, rel=0.15)
+        asked = Asked("effect", "recipe", 0.1, bh_level(0.05, EDGES, SHARE, 0.8))
+        moved = asked.visible(noise, Design(40, 5, 5))
+        shares += [
+            found(group(5, 0.0, "A"), group(5, moved, "B"), "recipe", 0.1) for _ in range(10)
+        ]
     assert np.mean(shares) == pytest.approx(0.8, abs=0.07)
 
 
@@ -123,22 +123,28 @@ def test_a_diff_says_what_it_could_see_and_what_more_would_show() -> None:
     levels = 1 + rng.random(EDGES)
     sides = {"name_a": "A", "name_b": "B"}
     a, b = ([effects(rng, 40, 0.0, levels, 1.0, f"{s}{i}") for i in range(3)] for s in "AB")
-    one = compare_runs(a[:1], b[:1], lens="effect", **sides).summary["remarks"][-1]
+
+    def outlook(*runs: list, **options: str) -> str:
+        remarks = compare_runs(*runs, lens="effect", **sides, **options).summary["remarks"]
+        [line] = [r for r in remarks if r.startswith("with ")]
+        return line
+
+    one = outlook(a[:1], b[:1])
     assert one.startswith("with 40 prompts in 5 scenarios the smallest visible change is 0.0")
     assert "100 would show 0.0" in one
-    recipe = compare_runs(a, b, lens="effect", scope="recipe", **sides).summary["remarks"][-1]
+    recipe = outlook(a, b, scope="recipe")
     assert recipe.startswith("with 3 seeds a side you can see a change of 0.0")
     assert "5 would show 0.0" in recipe
-    fixed = compare_runs(a[:1], b, lens="effect", scope="recipe", **sides).summary["remarks"]
-    assert any(line.startswith("with 3 seeds against a fixed reference") for line in fixed)
+    fixed = outlook(a[:1], b, scope="recipe")
+    assert fixed.startswith("with 3 seeds against a fixed reference you can see a change of 0.0")
     for few in (
         compare_runs(a[:2], b[:2], lens="effect", scope="recipe", **sides),
         compare_runs(a[:1], a[:1], lens="effect", **sides),
     ):
-        assert not any("smallest visible" in r or "seeds" in r for r in few.summary["remarks"][1:])
+        assert not any(r.startswith("with ") for r in few.summary["remarks"])
     table = [table_run(rng.normal(size=(12, 6)), [0] * 12, name) for name in "AB"]
     remarks = compare_runs(table[:1], table[1:], lens="correlation", **sides).summary["remarks"]
-    assert not any("smallest visible" in line for line in remarks)
+    assert not any(line.startswith("with ") for line in remarks)
 
 
 def test_plan_without_anything_assumes_and_says_so(tmp_path: Path) -> None:
@@ -218,7 +224,7 @@ def test_plan_with_a_model_and_a_pilot(study: Path) -> None:
 )
 def test_plan_refuses_what_cannot_be(study: Path, words: tuple[str, ...], told: str) -> None:
     answer = cli("plan", *words, "-w", study)
-    assert answer.code in (1, 2)
+    assert answer.code == (1 if words == ("nowhere",) else 2)
     assert told in answer.complaint
 
 

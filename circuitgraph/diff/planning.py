@@ -158,7 +158,10 @@ def noise_of(outcome: Outcome, lens: str) -> Noise:
     if not sides:
         return Noise(prompt, fixed=True)
     spread = np.sqrt(np.mean([variance for variance, _ in sides], axis=0))
-    return Noise(prompt, spread, min(df for _, df in sides), fixed=len(sides) == 1)
+    # The mean weight of the priors: one side may have borrowed without limit.
+    weight = float(np.mean([1 / max(df, 1e-6) for _, df in sides]))
+    prior_df = 1 / weight if weight > 0 else np.inf
+    return Noise(prompt, spread, prior_df, fixed=len(sides) == 1)
 
 
 def outlook(outcome: Outcome, options: Options) -> Iterator[str]:
