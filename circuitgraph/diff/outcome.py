@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,22 @@ from circuitgraph.stats.evidence import enough_replicates, evidence
 from circuitgraph.stats.shapley import UNKNOWN
 
 
+class Again(Protocol):
+    """A test of some claims that can be made again; see ``diff.refits``."""
+
+    @property
+    def edges(self) -> np.ndarray: ...
+
+    @property
+    def balanced(self) -> bool: ...
+
+    def resampled(self, weights: np.ndarray) -> np.ndarray: ...
+
+    def without(self, kept: np.ndarray) -> np.ndarray: ...
+
+    def without_replicates(self) -> np.ndarray: ...
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A judged comparison.
@@ -36,6 +53,7 @@ class Outcome:
         margin: the margin used.
         evidence: ``ok``, ``low`` or ``insufficient``.
         closer: further numbers of the wiring lens.
+        again: its claims, ready to be tested again; other lenses refit by ``diff.refits``.
     """
 
     matched: Matched
@@ -44,6 +62,7 @@ class Outcome:
     margin: float
     evidence: str
     closer: Closer = field(default_factory=Closer)
+    again: Again | None = None
 
 
 def judge(a: Sequence[Run], b: Sequence[Run], options: Options) -> Outcome:

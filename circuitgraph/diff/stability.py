@@ -95,7 +95,7 @@ def resampled_claims(
 
     All edges, or only those of the diff's claims where there are very many edges.
     """
-    refits = Refits.of(outcome, options, outcome.decided.claims)
+    refits = outcome.again or Refits.of(outcome, options, outcome.decided.claims)
     matched = outcome.matched
     order = canonical_order(matched.prompts, (*matched.a, *matched.b))
     weights = canonical_weights(matched.prompts, order, samples, seed, balanced=refits.balanced)
@@ -120,7 +120,7 @@ def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dic
     """
     if len(rows) == 0:
         return {name: np.empty(0) for name in COLUMNS}
-    refits = Refits.of(outcome, options, rows)
+    refits = outcome.again or Refits.of(outcome, options, rows)
     matched, size = outcome.matched, len(refits.edges)
     found = inclusion(
         matched.prompts,

@@ -39,6 +39,7 @@ from circuitgraph.diff.verdicts import (
     Decided,
     within,
 )
+from circuitgraph.diff.wiring_refits import PairRefits
 from circuitgraph.diff.wiring_yardstick import random_claims
 from circuitgraph.runs import Run
 from circuitgraph.stats.channels import ChannelTests, channel_tests
@@ -78,7 +79,11 @@ def judge(a: Sequence[Run], b: Sequence[Run], options: Options, between: Between
     random = random_claims(channels, matched.scenarios, tests.reason > 0, margin, options)
     closer = _closer(matched, channels, found, random)
     decided = decide(tests, found, closer, channels.floor, margin, options, evidence)
-    return Outcome(matched, tests, decided, margin, evidence, closer)
+    outcome, edges = Outcome(matched, tests, decided, margin, evidence, closer), decided.claims
+    if not len(edges):
+        return outcome
+    cutoff = float(decided.p[edges].max())
+    return replace(outcome, again=PairRefits(channels, matched.scenarios, edges, margin, cutoff))
 
 
 def as_channels(

@@ -9,12 +9,12 @@ base itself has 0 everywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import log
 
 import numpy as np
 
-from circuitgraph.channels import Channels
+from circuitgraph.diff.against_base import SURELY, Against
 from circuitgraph.diff.correlation import variance_of
 from circuitgraph.diff.edge_tests import (
     INSUFFICIENT,
@@ -41,73 +41,13 @@ from circuitgraph.diff.verdicts import (
     within,
 )
 from circuitgraph.diff.wiring import MARGIN, Between, as_channels
+from circuitgraph.diff.wiring_refits import GroupRefits
 from circuitgraph.runs import Run
-from circuitgraph.stats.channels import PROMINENT, prominences, prompt_weights
+from circuitgraph.stats.channels import PROMINENT
 from circuitgraph.stats.margins import half_width, treat_p
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.replicates import moderate
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, centre
-
-MOST = log(1e4)
-"""log T is cut here: among channels that did not change at all the least change is endless."""
-
-
-@dataclass(frozen=True, eq=False)
-class Against:
-    """One variant against the base.
-
-    Attributes:
-        channels: without their draws, which nobody asks for here.
-        log_times: log T, 0 to ``MOST`` [e].
-        influence: of every prompt on ``log_times`` [n × e].
-    """
-
-    channels: Channels
-    log_times: np.ndarray
-    influence: np.ndarray
-
-    @classmethod
-    def of(cls, channels: Channels, scenarios: np.ndarray) -> Against:
-        """What one pair's channels say."""
-        kept = replace(channels, draws=channels.draws[:0])
-        [whole] = log_times(channels, prompt_weights(scenarios)[None])
-        return cls(kept, whole, influence(channels, scenarios))
-
-
-def log_times(channels: Channels, weights: np.ndarray) -> np.ndarray:
-    """log T of every edge, 0 to ``MOST``, under each row of prompt weights [W × n].
-
-    Returns
-    -------
-    float64 [W × e]
-        NaN where nothing can be computed.
-    """
-    if not (channels.delta > channels.floor).any():  # the base itself
-        return np.zeros((len(weights), len(channels.edges)))
-    times = prominences(channels, weights)
-    # A receiver with too few senders for a median is held against all channels.
-    alone = _ratio(channels, weights)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        alone /= np.nanmedian(alone, axis=1, keepdims=True)
-        found = np.clip(np.log(np.where(np.isnan(times), alone, times)), 0.0, MOST)
-    still = np.nanmax(channels.delta, axis=0, initial=0.0) <= channels.floor
-    return np.where(still, 0.0, found)
-
-
-def _ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
-    """Change of every channel, by weights over what random updates would make it [W × e]."""
-    if channels.form == "functional":
-        return weights @ np.nan_to_num(channels.delta) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return (weights @ channels.square) / (weights @ channels.expected)
-
-
-def influence(channels: Channels, scenarios: np.ndarray) -> np.ndarray:
-    """What each prompt adds to log T, by leaving it out (jackknife); float64 [n × e]."""
-    whole = prompt_weights(scenarios)
-    n = len(whole)
-    without = np.broadcast_to(whole, (n, n)) * ~np.eye(n, dtype=bool)
-    return (n - 1) * (log_times(channels, whole[None]) - log_times(channels, without))
 
 
 def judge(
@@ -136,7 +76,12 @@ def judge(
     tests = _tests(matched, reason)
     flag_numbers(reason, standing.mean_b - standing.mean_a, standing.se, matched.n_effective > 0)
     decided = _decide(tests, standing, margin, options, evidence)
-    return Outcome(matched, tests, decided, margin, evidence, _closer(matched, sides, standing))
+    closer, edges = _closer(matched, sides, standing), decided.claims
+    outcome = Outcome(matched, tests, decided, margin, evidence, closer)
+    if not len(edges):
+        return outcome
+    cutoff = float(decided.p[edges].max())
+    return replace(outcome, again=GroupRefits(sides, standing, codes, edges, margin, cutoff))
 
 
 def _reasons(sides: Sequence[Sequence[Against]]) -> np.ndarray:
@@ -198,7 +143,7 @@ def _decide(
     """A claim: log T of the groups differs by log 4, surely by log 2, and changes by the margin."""
     enough, barred = evidence != "insufficient", tests.reason > 0
     apart = standing.mean_b - standing.mean_a
-    p = treat_p(apart, standing.se, standing.df, log(PROMINENT) / 2)
+    p = treat_p(apart, standing.se, standing.df, SURELY)
     half = half_width(tests.se, tests.df)
     if enough:
         p[barred] = half[barred] = np.nan

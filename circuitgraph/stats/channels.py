@@ -93,6 +93,65 @@ def prominences(channels: Channels, weights: np.ndarray) -> np.ndarray:
     return found if np.ndim(weights) == 2 else found[0]
 
 
+def claimed_under(
+    channels: Channels,
+    scenarios: np.ndarray,
+    weights: np.ndarray,
+    rows: np.ndarray,
+    margin: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """p of some edges under other weights of the prompts, and whether they change enough.
+
+    Random updates are drawn, and errors estimated, once for all weights.
+
+    Parameters
+    ----------
+    channels : Channels
+    scenarios : int [n]
+    weights : float [W × n]
+        Rows of sum 1.
+    rows : int [k]
+        The edges.
+    margin : float
+        Smallest change of ``delta``.
+
+    Returns
+    -------
+    p : float64 [W × k]
+    large : bool [W × k]
+        T ≥ 4, or without T a change of at least the median one; and at least the margin,
+        and more than rounding.
+    """
+    whole = channel_tests(channels, scenarios, margin)
+    heard = (channels.norm_a + channels.norm_b > 0).any(0)
+    delta = _mean_of_known(weights, channels.delta)
+    times = prominences(channels, weights)[:, rows]
+    alone = np.isnan(whole.prominence[rows])
+    median = np.nanmedian(delta[:, heard], axis=1, keepdims=True) if heard.any() else 0.0
+    with np.errstate(invalid="ignore"):
+        large = np.where(alone, delta[:, rows] >= median, times >= PROMINENT)
+        large &= (delta[:, rows] >= margin) & (delta[:, rows] > channels.floor[rows])
+    if channels.form == "functional":
+        return _shifted(channels, scenarios, delta[:, rows], rows, margin), large
+    ratio = _ratio(weights @ channels.square, weights @ channels.expected)[:, rows]
+    expected = prompt_weights(scenarios) @ channels.expected
+    random = _ratio(channels.draws / len(scenarios), expected[None])
+    random = np.where(alone, random[:, rows], against_others(random, channels.edges)[:, rows])
+    value = np.where(alone, ratio, times)
+    return np.array([tail_p(row, random) for row in value]).reshape(value.shape), large
+
+
+def _shifted(
+    channels: Channels, scenarios: np.ndarray, mean: np.ndarray, rows: np.ndarray, margin: float
+) -> np.ndarray:
+    """The functional form's p of other means [W × k], with the errors of all prompts."""
+    error = np.sqrt(balanced_variance(channels.delta[:, rows], scenarios))
+    least = np.maximum(margin, channels.floor[rows])
+    df = len(scenarios) - recode(scenarios).max() - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return t_tail((mean - least) / error, df)
+
+
 def by_receiver(edges: tuple[Edge, ...]) -> Iterator[slice]:
     """Edges into one receiver after the other; they lie together."""
     start = 0

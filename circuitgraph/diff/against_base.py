@@ -1,0 +1,75 @@
+"""What one variant changed in the base: how far every channel stands out, as one number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import log
+
+import numpy as np
+
+from circuitgraph.channels import Channels
+from circuitgraph.stats.channels import PROMINENT, prominences, prompt_weights
+
+MOST = log(1e4)
+"""log T is cut here: among channels that did not change at all the least change is endless."""
+
+SURELY = log(PROMINENT) / 2
+"""A claim between groups: log T differs by log 4, and surely by half of that."""
+
+
+@dataclass(frozen=True, eq=False)
+class Against:
+    """One variant against the base.
+
+    Attributes:
+        channels: without their draws, which nobody asks for here.
+        log_times: log T, 0 to ``MOST`` [e].
+        influence: of every prompt on ``log_times`` [n × e].
+    """
+
+    channels: Channels
+    log_times: np.ndarray
+    influence: np.ndarray
+
+    @classmethod
+    def of(cls, channels: Channels, scenarios: np.ndarray) -> Against:
+        """What one pair's channels say."""
+        kept = replace(channels, draws=channels.draws[:0])
+        [whole] = log_times(channels, prompt_weights(scenarios)[None])
+        return cls(kept, whole, influence(channels, scenarios))
+
+
+def log_times(channels: Channels, weights: np.ndarray) -> np.ndarray:
+    """log T of every edge, 0 to ``MOST``, under each row of prompt weights [W × n].
+
+    Returns
+    -------
+    float64 [W × e]
+        NaN where nothing can be computed.
+    """
+    if not (channels.delta > channels.floor).any():  # the base itself
+        return np.zeros((len(weights), len(channels.edges)))
+    times = prominences(channels, weights)
+    # A receiver with too few senders for a median is held against all channels.
+    alone = _ratio(channels, weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alone /= np.nanmedian(alone, axis=1, keepdims=True)
+        found = np.clip(np.log(np.where(np.isnan(times), alone, times)), 0.0, MOST)
+    still = np.nanmax(channels.delta, axis=0, initial=0.0) <= channels.floor
+    return np.where(still, 0.0, found)
+
+
+def _ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
+    """Change of every channel, by weights over what random updates would make it [W × e]."""
+    if channels.form == "functional":
+        return weights @ np.nan_to_num(channels.delta) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (weights @ channels.square) / (weights @ channels.expected)
+
+
+def influence(channels: Channels, scenarios: np.ndarray) -> np.ndarray:
+    """What each prompt adds to log T, by leaving it out (jackknife); float64 [n × e]."""
+    whole = prompt_weights(scenarios)
+    n = len(whole)
+    without = np.broadcast_to(whole, (n, n)) * ~np.eye(n, dtype=bool)
+    return (n - 1) * (log_times(channels, whole[None]) - log_times(channels, without))
