@@ -106,10 +106,11 @@ def test_strong_components_are_no_hubs_of_change_for_being_strong():
     rng = np.random.default_rng(3)
     table = simulated(rng, margin=0.01)
     strong = table["source"].isin(["L3_MLP"]) | table["target"].isin(["L3_MLP"])
-    for column in ("weight_a", "weight_b", "delta", "low", "high"):
-        table.loc[strong, column] *= 100
-    half = (table["high"] - table["low"]) / 2
-    table["verdict"] = np.where(table["delta"].abs() > 0.01 + 1.5 * half, "rewired", "not_detected")
+    table.loc[strong, ["weight_a", "weight_b", "delta"]] *= 100
+    half = 0.1 * table["weight_a"] + 0.001
+    table["low"], table["high"] = table["delta"] - half, table["delta"] + half
+    claimed = table["delta"].abs() > 0.01 + 1.5 * half
+    table["verdict"] = np.where(claimed, "rewired", "not_detected")
     result = difference_degrees(table, margin=0.01).set_index("component")
     assert result.loc["L3_MLP", "degree"] >= 10
     assert result.loc["L3_MLP", "expected"] > 8
