@@ -52,8 +52,8 @@ def simulate(
         rows = rng.choice(EDGES, EDGES // 10, replace=False)
         truth[rows] = rng.choice([-1, 1], len(rows)) * 6 * spread[rows] * max(ratio, 1)
     prompts = (0.2 * spread) ** 2
-    a = level + spread * _scatter(rng, sizes[0]) * (sizes[0] > 1)
-    b = level + truth + ratio * spread * _scatter(rng, sizes[1])
+    a = level + spread * _scatter(rng, lens, sizes[0]) * (sizes[0] > 1)
+    b = level + truth + ratio * spread * _scatter(rng, lens, sizes[1])
     b = b + np.sqrt(prompts) * rng.normal(size=EDGES)  # the same prompts for all
     measured = prompts * rng.chisquare(PROMPTS, EDGES) / PROMPTS
     return Simulated(Groups(a, b, measured, measured / 2, measured / 2), truth != 0)
@@ -68,11 +68,17 @@ def levels_and_spreads(rng: np.random.Generator, lens: str) -> tuple[np.ndarray,
     return rng.normal(0, 0.5, EDGES), {"correlation": 0.15, "wiring": 0.4}[lens] * own
 
 
-def _scatter(rng: np.random.Generator, k: int) -> np.ndarray:
-    """Deviations of k replicates, variance 1; edges of one component share some."""
+def _scatter(rng: np.random.Generator, lens: str, k: int) -> np.ndarray:
+    """Deviations of k replicates, variance 1; edges of one component share some.
+
+    log T has an exponential upper tail.
+    """
     sender, receiver = rng.normal(size=(2, k, NODES))
     shared = (sender[:, :, None] + receiver[:, None, :]).reshape(k, EDGES) / np.sqrt(2)
-    return np.sqrt(SHARED) * shared + np.sqrt(1 - SHARED) * rng.normal(size=(k, EDGES))
+    own = rng.normal(size=(k, EDGES))
+    if lens == "wiring":
+        own = rng.exponential(size=(k, EDGES)) - 1
+    return np.sqrt(SHARED) * shared + np.sqrt(1 - SHARED) * own
 
 
 def scope_p(groups: Groups, lens: str) -> np.ndarray:

@@ -19,6 +19,7 @@ from circuitgraph.composition import composition
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
+from circuitgraph.errors import UsageError
 from circuitgraph.faithfulness import Faithfulness, faithfulness
 from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
@@ -305,12 +306,28 @@ class Workspace:
     # Graph analyses and files
 
     def hubs(
-        self, name: str, other: str | None = None, *, kind: str | None = None, **options: Any
+        self,
+        name: str,
+        other: str | None = None,
+        *,
+        kind: str | None = None,
+        of: str = "strength",
+        **options: Any,
     ) -> pd.DataFrame:
-        """Hubs of one variant with rank intervals, or of two side by side."""
+        """Hubs of one variant with rank intervals, of two side by side, or of their change.
+
+        With ``of="change"``: components at which more edges differ than chance puts there;
+        takes ``direction``, see ``graph.degree.hubs_of_change``.
+        """
         from circuitgraph.graph.hubs import hubs, hubs_compare
 
         shelf = self.shelf()
+        if of == "change":
+            from circuitgraph.graph.degree import hubs_of_change
+
+            if other is None:
+                raise UsageError("hubs of change are of two variants; name the other one too")
+            return hubs_of_change(self._comparison().diff(name, other, lens=kind), **options)
         names = [name] if other is None else [name, other]
         kind = kind or shelf.lens_for(names)
         if other is None:

@@ -16,7 +16,7 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
-from circuitgraph.commands.views import compare_view, diff_view, hubs_view
+from circuitgraph.commands.views import change_hubs_view, compare_view, diff_view, hubs_view
 from circuitgraph.diff.record import Diff
 from circuitgraph.frames import to_text
 from circuitgraph.report.words import headline, summary_lines
@@ -219,23 +219,43 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
     show_default=True,
     help="Bootstrap samples of the prompts behind each interval.",
 )
+@click.option(
+    "--of",
+    type=click.Choice(["strength", "change"]),
+    default="strength",
+    show_default=True,
+    help="Hubs by strength, or (of two variants) by how many of their edges changed.",
+)
+@click.option(
+    "--direction",
+    type=click.Choice(["both", "out", "in"]),
+    help="--of change: count changed edges out of a component, into it, or both [default: both].",
+)
 @output_options
 @global_options
-def hubs(name: str, other: str | None, output: Output, **options: Any) -> int:
+def hubs(name: str, other: str | None, output: Output, of: str, **options: Any) -> int:
     """Components by signed strength, with the ranks that resampling allows.
 
     With OTHER, both variants side by side: a hub changed where the rank intervals do not
-    overlap and its share of all strength changed too. Exit code 3 means the evidence is
-    insufficient for that.
+    overlap and its share of all strength changed too. --of change asks at which components
+    more edges differ than chance puts there (difference degree test). Exit code 3 means
+    the evidence is insufficient for that.
 
     \b
     Example:
       circuitgraph hubs base
       circuitgraph hubs base tuned
+      circuitgraph hubs base tuned --of change
     """
-    table = settings().open().hubs(name, other, **options)
+    direction = options.pop("direction")
+    if of == "strength" and direction:
+        raise click.UsageError("--direction applies to --of change only; leave it out")
+    if of == "change":
+        options["direction"] = direction or "both"
+    table = settings().open().hubs(name, other, of=of, **options)
     if output.for_reading:
-        click.echo(hubs_view(table, terminal_width()), nl=False)
+        view = change_hubs_view if of == "change" else hubs_view
+        click.echo(view(table, terminal_width()), nl=False)
     else:
         output.show(table)
     evidence = table.attrs["evidence"]

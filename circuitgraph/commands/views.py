@@ -127,3 +127,16 @@ def hubs_view(table: pd.DataFrame, width: int) -> str:
     more = both if two else (*alone, "betweenness", "pagerank", "community")
     wanted = [name for name in more if name in table and not _empty(table[name])]
     return to_text(pd.concat([shown, table[wanted]], axis=1), "table", width=width)
+
+
+def change_hubs_view(table: pd.DataFrame, width: int) -> str:
+    """Hubs of change with their rank and its 95% interval, and how many there are."""
+    shown = table[["component", "edges", "degree", "weighted", "expected", "p", "q", "rank"]].copy()
+    bounds = zip(table["rank_low"], table["rank_high"], strict=True)
+    shown["95%"] = [f"{low:.0f}–{high:.0f}" for low, high in bounds]
+    shown["verdict"] = table["verdict"]
+    found = table.loc[table["verdict"] == "hub_of_change", "component"].tolist()
+    told = f"hubs of change: {', '.join(map(short, found))}" if found else "no hub of change"
+    if (table["verdict"] == "not_testable").all():
+        told = "cannot tell whether there are hubs of change"
+    return to_text(shown, "table", width=width) + "\n".join(textwrap.wrap(told, width)) + "\n"

@@ -17,6 +17,7 @@ portfolio-selection covariance matrices. EJOR 177.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +113,7 @@ def hubs_of_change(
     )  # fmt: skip
     if diff.insufficient:
         table = table.assign(p=np.nan, q=np.nan, verdict="not_testable")
-    counts = {key: diff.summary[key] for key in ("n", "n_effective", "evidence")}
+    counts: dict[Hashable, object] = {k: diff.summary[k] for k in ("n", "n_effective", "evidence")}
     table.attrs = {**counts, "seed": seed, "margin": diff.margin, "diff": diff.name}
     return table
 
