@@ -249,9 +249,29 @@ def test_the_command_says_what_the_class_says_and_keeps_it(
     pd.testing.assert_frame_equal(pd.read_parquet(kept), result.table)
 
 
+def test_a_page_shows_blocks_where_they_were_tested(
+    pair: Path, result: BlockTests, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(pair, tmp_path / "copy"))
+    words = ("report", "base", "hybrid", "-w", copy, "-q")
+    done(*words, "-o", tmp_path / "with.html")
+    kept = copy / "diffs" / f"{result.diff.id}.blocks.parquet"
+    page = (tmp_path / "with.html").read_text("utf-8")
+    assert "tested as circuits" in page
+    for _, row in result.table.iterrows():
+        assert f'title="{row["members"]}"' in page
+        assert f"{row['change']:+.3f}</td><td>{row['q']:.1e}</td>" in page
+        assert f"<td>{100 * row['moved_into_a']:.0f}%</td>" in page
+    kept.write_bytes(b"no parquet")
+    assert "remove it and test again" in cli(*words, "-o", tmp_path / "x.html").complaint
+    kept.unlink()
+    done(*words, "-o", tmp_path / "without.html")
+    assert "tested as circuits" not in (tmp_path / "without.html").read_text("utf-8")
+
+
 def test_blocks_go_with_their_diff(pair: Path, result: BlockTests, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(pair, tmp_path / "copy"))
-    assert len(list((copy / "diffs").glob("*.blocks.parquet"))) == 1
+    assert (copy / "diffs" / f"{result.diff.id}.blocks.parquet").is_file()
     done("remove", "hybrid", "-w", copy, "-q")
     assert list((copy / "diffs").iterdir()) == []
 
