@@ -326,6 +326,21 @@ def test_wrong_use_is_told_before_a_model_is_loaded(
     assert told in answer.complaint
 
 
+def test_corrupt_texts_of_another_length_are_refused_before_any_measurement(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("circuitgraph.ingest.edge_sets.make_patch", None)
+    lines = other_texts()
+    lines[3]["corrupt"] += " now"
+    file = written(lines, tmp_path / "longer.jsonl")
+    told = cli("blocks", "base", "hybrid", "--corrupt", file, "-w", pair).complaint
+    words = [len(lines[3][name].split()) for name in ("prompt", "corrupt")]
+    begin = words[0] + 1  # with the beginning-of-sequence token
+    assert f"has {begin} tokens and its corrupt text {begin + 1} " in told
+    assert "(1 of 25 pairs are unequal)" in told
+    assert lines[3]["id"] in told
+
+
 def test_the_ablation_of_the_runs_is_no_second_corruption(tmp_path: Path) -> None:
     workspace = ingested(tmp_path, prompt_lines(2), ablation="mean")
     answer = cli("blocks", "base", "hybrid", "--second", "mean", "-w", workspace)
