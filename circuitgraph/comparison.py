@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from circuitgraph import patching
 from circuitgraph.channels import Channels
@@ -16,6 +17,7 @@ from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.many import ManyDiff, compare_many
 from circuitgraph.diff.mechanism import Swapped, with_mechanism
 from circuitgraph.diff.record import Diff
+from circuitgraph.errors import InputError
 from circuitgraph.frames import write_parquet
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
@@ -185,6 +187,21 @@ def keep_diff(diff: Diff, folder: Path) -> None:
 def blocks_path(folder: Path, diff: str) -> Path:
     """Where the tested blocks of a diff lie, beside its table."""
     return folder / f"{diff}.blocks.parquet"
+
+
+def tested_blocks(folder: Path, diff: Diff) -> pd.DataFrame | None:
+    """The blocks of a diff as they were tested last; None where they never were.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = blocks_path(folder, diff.id)
+    if not file.is_file():
+        return None
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); remove it and test again") from error
 
 
 def discard_diffs(folder: Path, runs: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph import patching
-from circuitgraph.comparison import Comparison, blocks_path, discard_diffs, keep_diff
+from circuitgraph.comparison import Comparison, blocks_path, discard_diffs, keep_diff, tested_blocks
 from circuitgraph.composition import composition
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff
@@ -392,6 +392,6 @@ class Workspace:
         from circuitgraph.report.page import write_report
 
         diff = self._comparison().diff(a, b, **options)
-        write_report(diff, Path(path))
+        write_report(diff, Path(path), tested_blocks(self.diffs_folder, diff))
         self._keep(diff)
         return diff

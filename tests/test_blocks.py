@@ -249,9 +249,29 @@ def test_the_command_says_what_the_class_says_and_keeps_it(
     pd.testing.assert_frame_equal(pd.read_parquet(kept), result.table)
 
 
+def test_a_page_shows_blocks_where_they_were_tested(
+    pair: Path, result: BlockTests, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(pair, tmp_path / "copy"))
+    words = ("report", "base", "hybrid", "-w", copy, "-q")
+    done(*words, "-o", tmp_path / "with.html")
+    kept = copy / "diffs" / f"{result.diff.id}.blocks.parquet"
+    page = (tmp_path / "with.html").read_text("utf-8")
+    assert "tested as circuits" in page
+    for _, row in result.table.iterrows():
+        assert f'title="{row["members"]}"' in page
+        assert f"{row['change']:+.3f}</td><td>{row['q']:.1e}</td>" in page
+        assert f"<td>{100 * row['moved_into_a']:.0f}%</td>" in page
+    kept.write_bytes(b"no parquet")
+    assert "remove it and test again" in cli(*words, "-o", tmp_path / "x.html").complaint
+    kept.unlink()
+    done(*words, "-o", tmp_path / "without.html")
+    assert "tested as circuits" not in (tmp_path / "without.html").read_text("utf-8")
+
+
 def test_blocks_go_with_their_diff(pair: Path, result: BlockTests, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(pair, tmp_path / "copy"))
-    assert len(list((copy / "diffs").glob("*.blocks.parquet"))) == 1
+    assert (copy / "diffs" / f"{result.diff.id}.blocks.parquet").is_file()
     done("remove", "hybrid", "-w", copy, "-q")
     assert list((copy / "diffs").iterdir()) == []
 
@@ -304,6 +324,21 @@ def test_wrong_use_is_told_before_a_model_is_loaded(
     answer = cli("blocks", *(word.format(**paths) for word in words), "-w", pair)
     assert answer.code in (1, 2)
     assert told in answer.complaint
+
+
+def test_corrupt_texts_of_another_length_are_refused_before_any_measurement(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("circuitgraph.ingest.edge_sets.make_patch", None)
+    lines = other_texts()
+    lines[3]["corrupt"] += " now"
+    file = written(lines, tmp_path / "longer.jsonl")
+    told = cli("blocks", "base", "hybrid", "--corrupt", file, "-w", pair).complaint
+    words = [len(lines[3][name].split()) for name in ("prompt", "corrupt")]
+    begin = words[0] + 1  # with the beginning-of-sequence token
+    assert f"has {begin} tokens and its corrupt text {begin + 1} " in told
+    assert "(1 of 25 pairs are unequal)" in told
+    assert lines[3]["id"] in told
 
 
 def test_the_ablation_of_the_runs_is_no_second_corruption(tmp_path: Path) -> None:

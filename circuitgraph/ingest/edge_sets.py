@@ -12,6 +12,7 @@ from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.edge_sets import edge_set_changes
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.transplant import given_by
+from circuitgraph.errors import InputError
 from circuitgraph.ingest.circuits import require_same
 from circuitgraph.ingest.drift import reencoded
 from circuitgraph.ingest.effects import ablated_contributions
@@ -20,7 +21,7 @@ from circuitgraph.ingest.jobs import as_ablation
 from circuitgraph.ingest.pair import BATCH, Pair
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
-from circuitgraph.tokens import require_equal_pairs
+from circuitgraph.tokens import Encoded, unequal_pairs
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,24 @@ class SetEffects:
 
     changes: np.ndarray
     totals: np.ndarray
+
+
+def pairs_of(pair: Pair, run: Run) -> tuple[Encoded, ...]:
+    """The prompts of a run as token ids, known to be patchable position by position.
+
+    Raises:
+        InputError: names the first pair that is not.
+    """
+    prompts = reencoded(run, pair.tokenizer)
+    uneven = unequal_pairs(prompts) if run.method.ablation == "corrupt" else []
+    if uneven:
+        first = uneven[0]
+        raise InputError(
+            f"prompt {first.source.id!r:.60} has {len(first.prompt)} tokens and its corrupt text "
+            f"{len(first.corrupt or ())} ({len(uneven)} of {run.n} pairs are unequal); make both "
+            "equally long, or mark the differing words (columns span and corrupt_span)"
+        )
+    return prompts
 
 
 def set_effects(
@@ -53,10 +72,8 @@ def set_effects(
         InputError: pairs of unequal lengths, or the model decides otherwise now.
     """
     model, method = pair.models[side], run.method
-    prompts, ablation = reencoded(run, pair.tokenizer), as_ablation(method.ablation)
+    prompts, ablation = pairs_of(pair, run), as_ablation(method.ablation)
     granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
-    if ablation == "corrupt":
-        require_equal_pairs(prompts, "the corrupt texts")
     ablated = ablated_contributions(model, prompts, granularity, ablation)
     wanted = torch.from_numpy(np.ascontiguousarray(sets))
     found = SetEffects(np.empty((len(sets), run.n)), np.empty(run.n))

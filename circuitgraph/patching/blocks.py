@@ -159,9 +159,12 @@ class _Work:
 
     def tested(self, recorrupt: Recorrupt) -> pd.DataFrame:
         """The change of every set effect under both corruptions, and the verdicts."""
+        from circuitgraph.ingest.edge_sets import pairs_of
+
+        runs = recorrupt(self.a), recorrupt(self.b)
+        pairs_of(self.pair, runs[0])  # refused before the long work, not behind it
         shares = Shares.of(match_runs([self.a], [self.b], "effect"), self.diff.scale)
         first = self._changed(shares, self._effects((self.a, self.b)))
-        runs = recorrupt(self.a), recorrupt(self.b)
         effects = self._effects(runs)
         second = self._changed(self._realigned(shares, runs, effects), effects)
         named = second.drop(columns=["set_a", "set_b"]).add_prefix("second_")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,11 +30,13 @@ class Section:
     Attributes:
         title, lead: what a reader should look for.
         diff: the diff.
+        blocks: its blocks as ``patching.BlockTests`` has them, or None where not tested.
     """
 
     title: str
     lead: str
     diff: Diff
+    blocks: pd.DataFrame | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -49,12 +51,21 @@ class Section:
             "lines": summary_lines(self.diff)[1:],
             "claims": claims.loc[order].to_dict("records"),
             "more": max(0, len(claims) - MOST_ROWS),
+            "blocks": _largest(self.blocks),
             "scenarios": _scenario_names(self.diff),
             "by_scenario": _by_scenario(self.diff, claims.loc[order]),
             "drawing": draw(self.diff),
             "behaviour": self.diff.summary["behaviour"],
             "runs": [*self.diff.runs_a, *self.diff.runs_b],
         }
+
+
+def _largest(blocks: pd.DataFrame | None) -> list[dict[Hashable, Any]]:
+    """The blocks that change most, first."""
+    if blocks is None or blocks.empty:
+        return []
+    order = blocks["change"].abs().sort_values(ascending=False, kind="stable").index[:MOST_ROWS]
+    return blocks.loc[order].to_dict("records")
 
 
 def _scenario_names(diff: Diff) -> list[str]:
@@ -107,7 +118,7 @@ def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], 
     return path
 
 
-def write_report(diff: Diff, path: Path) -> Path:
-    """Write the page of one diff."""
-    section = Section("What changed", "", diff)
+def write_report(diff: Diff, path: Path, blocks: pd.DataFrame | None = None) -> Path:
+    """Write the page of one diff, with its blocks where these were tested."""
+    section = Section("What changed", "", diff, blocks)
     return write_page(title(diff), [headline(diff)], [section], path)
