@@ -143,7 +143,13 @@ def functional(delta, **more):
     empty = np.full(delta.shape, np.nan)
     edges = edges_of(delta.shape[1])
     return record(
-        edges, delta**2, empty, np.empty((0, delta.shape[1])), delta=delta, form="functional", **more
+        edges,
+        delta**2,
+        empty,
+        np.empty((0, delta.shape[1])),
+        delta=delta,
+        form="functional",
+        **more,
     )
 
 
