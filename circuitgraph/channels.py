@@ -32,10 +32,12 @@ class Channels:
             NaN likewise.
         delta: change of both together, 0 to 1 [n × e]; 0 where there is no signal; NaN where
             a functional channel is too weak beside its receiver to be judged.
-        square: squared size of the change behind ``delta``, before it is made relative [n × e].
-        expected: what ``square`` would be on average if the weights had changed by random
-            updates with the singular values of the real ones, a receiver's scaled to what its
-            median sender meets [n × e]; NaN where the form has no such null.
+        square: squared size of the change that is tested, before it is made relative
+            [n × e]: of the read side, or where the receiver reads with the same weights in
+            both models, of what the sender writes; functional: of ``delta``.
+        expected: what ``square`` would be on average if those weights had changed by random
+            updates with the singular values of the real ones [n × e]; NaN where the form has
+            no such null.
         draws: ``square`` summed over prompts, scenarios weighted alike (weights of sum n),
             under D such random updates [D × e]; the same update for all senders of one
             receiver and for all receivers of one sender. D is 0 where the form has no null.

@@ -188,18 +188,19 @@ def channel(a: Naive, b: Naive, edge: Edge, prompt: Encoded, pairs: bool) -> dic
             z.append(scale * (there - here if pairs else here))
         for name, value in _vectors(a, b, weights, z).items():
             sums[name] += float(value.square().sum()) / count
+    assert weights[2] is not None
+    assert weights[3] is not None
     change, mean = weights[3] - weights[2], (weights[2] + weights[3]) / 2
-    width = a.width - a.gpt2
+    tested, told = ("read", change) if change.any() else ("both", mean)
+    loud = sums["heard"] if change.any() else sums["write"]
     return {
         "read": _part(sums, "read", "ra", "rb"),
         "write": _part(sums, "write", "wa", "wb"),
         "delta": _part(sums, "both", "a", "b"),
         "norm_a": sums["a"] ** 0.5,
         "norm_b": sums["b"] ** 0.5,
-        "square": sums["both"],
-        "heard": sums["read"],
-        "by_reading": float(change.square().sum()) * sums["heard"] / width,
-        "by_writing": float(mean.square().sum()) * sums["write"] / width,
+        "square": sums[tested],
+        "expected": float(told.square().sum()) * loud / (a.width - a.gpt2),
     }
 
 

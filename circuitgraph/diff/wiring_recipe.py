@@ -101,16 +101,16 @@ def _standing(
     """log T of both groups, with the spread of replicates and of prompts."""
     numbers = [np.vstack([found.log_times for found in side]) for side in sides]
     mean = [np.mean([found.influence for found in side], axis=0) for side in sides]
-    change, *own = [
+    change, own_a, own_b = (
         variance_of(centre(values, matched.scenarios), matched.n_effective)
         for values in (mean[1] - mean[0], *mean)
-    ]
+    )
     for side, other in ((0, 1), (1, 0)):
         runs = (matched.runs_a, matched.runs_b)[side]
         if len(runs) == 1 and runs[0].id != base.id and len(numbers[other]) > 1:
             # Trained like the others, it was lucky or not like them: only the base is fixed.
             change = change + moderate(numbers[other], fitted=testable).variance
-    return combine(Groups(*numbers, change, *own), matched.n_effective, testable, trend=True)
+    return combine(Groups(numbers[0], numbers[1], change, own_a, own_b), matched.n_effective, testable, trend=True)
 
 
 def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:

@@ -19,7 +19,7 @@ from circuitgraph.components import Edge, as_granularity, as_inputs, effect_edge
 from circuitgraph.engine.channels import WeightChannels, make_signalled
 from circuitgraph.engine.channels.functional import FunctionalChannels
 from circuitgraph.engine.channels.heads import aligned, distances, matched
-from circuitgraph.engine.channels.null import random_squares, sizes
+from circuitgraph.engine.channels.null import random_squares
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forwards import require_reader
 from circuitgraph.engine.model import Model, moved
@@ -176,12 +176,8 @@ def _by_weights(
         for name, found in channels.measure(runs, asked.weights[rows]).items():
             arrays.setdefault(name, np.empty((len(asked.prompts), len(edges))))[rows] = found
         advance(len(rows))
-    heard, reading, writing = (arrays.pop(n) for n in ("heard", "by_reading", "by_writing"))
-    scales = sizes(channels.places, heard, reading, asked.weights)
-    senders = [p.senders for p in channels.places for _ in p.receivers]
-    arrays["expected"] = reading * np.repeat(scales, senders) + writing
     drawn = np.empty((draws, len(edges)))
-    for place, squares in random_squares(channels, scales, draws, seed):
+    for place, squares in random_squares(channels, draws, seed):
         drawn[:, place.edge : place.edge + squares.shape[1]] = squares
     return Channels(edges=edges, form="weights", **arrays, draws=drawn, floor=np.zeros(len(edges)))
 

@@ -1,15 +1,17 @@
 """What channels would change by if the weights had moved at random.
 
-Random updates keep the singular values of the real ones and point anywhere: the read
-update of a receiver meets all its senders in one direction, the written update of a
-sender all its receivers. Gaussian directions of mean square 1/d stand for orthonormal ones.
-A receiver's read update is scaled to what its median sender meets: singular values of one
-rewired channel would make every other channel of that receiver look still.
+Random updates keep the singular values of the real ones and point anywhere. A receiver
+whose read weights changed is judged by these: one random update meets all its senders.
+Where they did not, what its senders write differently is all there is: one random update
+of a sender meets all such receivers. (Both at once would let a sender that merely drifts
+stand out in a quiet receiver, and hide what a receiver reads anew of it.) Gaussian
+directions of mean square 1/d stand for orthonormal ones: a little too much spread where
+an update fills the stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,9 +28,6 @@ they are, and the rest share out their sum of squares evenly: a little too much 
 
 HELD = 1 << 22
 """Numbers held at once: small enough for the cache."""
-
-COMPARABLE = 3
-"""Senders that can tell what a receiver's update does to most of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,42 +82,9 @@ class Measured(Protocol):
     def edges(self) -> int: ...
 
 
-def sizes(
-    places: Sequence[Place], heard: np.ndarray, by_reading: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """What each receiver's read update does to its median sender, in parts of what is expected.
-
-    Parameters
-    ----------
-    heard, by_reading : float64 [n × e]
-        Square of the read side's change, and its mean under random updates.
-    weights : float64 [n]
-        Of prompts.
-
-    Returns
-    -------
-    float64 [receivers]
-        1 where fewer than three senders can tell.
-    """
-    found, expected = weights @ heard, weights @ by_reading
-    out = []
-    for place in places:
-        for i in range(len(place.receivers)):
-            part = place.columns(i)
-            known = expected[part] > 0
-            ratios = found[part][known] / expected[part][known]
-            out.append(float(np.median(ratios)) if len(ratios) >= COMPARABLE else 1.0)
-    return np.array(out)
-
-
 @torch.no_grad()
-def random_squares(
-    measured: Measured, scales: np.ndarray, draws: int, seed: int
-) -> Iterator[tuple[Place, np.ndarray]]:
+def random_squares(measured: Measured, draws: int, seed: int) -> Iterator[tuple[Place, np.ndarray]]:
     """``square`` summed over prompts under random updates, place by place.
-
-    Args:
-        scales: of each receiver's read update, from ``sizes`` [receivers].
 
     Yields:
         A place and [draws × its edges], by receiver, then sender.
@@ -126,8 +92,6 @@ def random_squares(
     for number, place in enumerate(measured.places):
         total = torch.zeros(draws, len(place.receivers), place.senders)
         _by_reading(measured, number, total, seed)
-        first = place.receiver
-        total *= torch.from_numpy(scales[first : first + len(place.receivers)]).float()[:, None]
         _by_writing(measured, number, total, seed)
         yield place, total.flatten(1).numpy()
 
@@ -156,8 +120,12 @@ def _heard(measured: Measured, number: int, count: int) -> Tensor:
 
 
 def _by_writing(measured: Measured, number: int, total: Tensor, seed: int) -> None:
-    """Add Σ m uᵀ M Mᵀ u: every sender's update meets what all receivers read with."""
-    grams = torch.stack([(r.mean @ r.mean.T).flatten().float() for r in measured.reads[number]])
+    """Add Σ m uᵀ M Mᵀ u: a sender's update meets all receivers whose read weights are the same."""
+    reads = measured.reads[number]
+    same = [i for i, r in enumerate(reads) if not bool(r.change.any())]
+    if not same:
+        return
+    grams = torch.stack([(reads[i].mean @ reads[i].mean.T).flatten().float() for i in same])
     first = 0
     for group, writes in enumerate(measured.writes[: _groups(measured, number)]):
         for s in range(len(writes.mean)):
@@ -165,7 +133,7 @@ def _by_writing(measured: Measured, number: int, total: Tensor, seed: int) -> No
             if len(strengths):
                 generator = _generator(seed, 1, first + s)
                 for part, forms in _forms(strengths, measured.width, grams, len(total), generator):
-                    total[part, :, first + s] += forms
+                    total[part, same, first + s] += forms
         first += len(writes.mean)
 
 

@@ -23,8 +23,7 @@ from circuitgraph.engine.channels.places import Place, Reads, places, read_weigh
 from circuitgraph.engine.channels.senders import Signals, Writes, make_writes, signals
 from circuitgraph.engine.model import Model
 
-ARRAYS = ("norm_a", "norm_b", "read", "write", "delta", "square")
-NULL = ("heard", "by_reading", "by_writing")
+ARRAYS = ("norm_a", "norm_b", "read", "write", "delta", "square", "expected")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +66,12 @@ class WeightChannels:
 
     @torch.no_grad()
     def measure(self, runs: Signalled, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays [R × edges] of one batch, named as in ``channels.Channels``; see ``Null`` for
-        the others.
+        """Arrays [R × edges] of one batch, named as in ``channels.Channels``.
 
         Second moments join ``moments`` with the prompts' weights [R].
         """
         said = [signals(self.models, runs, w, self.granularity) for w in self.writes]
-        out = {name: np.zeros((len(runs.batch.clean), self.edges)) for name in ARRAYS + NULL}
+        out = {name: np.zeros((len(runs.batch.clean), self.edges)) for name in ARRAYS}
         for number in range(len(self.places)):
             self._place(number, runs, said, torch.from_numpy(weights), out)
         return out
@@ -102,8 +100,7 @@ class WeightChannels:
                 start = place.columns(i).start + first
                 part = slice(start, start + len(writes.mean))
                 found = _edge(common, inner, writes, reads) | {"write": relative(written)}
-                found["by_reading"] = loud * float(reads.change.pow(2).sum()) / self.width
-                found["by_writing"] = written[0] * float(reads.mean.pow(2).sum()) / self.width
+                found["expected"] = _expected(reads, loud, written[0], self.width)
                 for name, value in found.items():
                     out[name][:, part] = value.T.numpy()
             first += len(writes.mean)
@@ -158,8 +155,7 @@ def _edge(common: Tensor, inner: Tensor, writes: Writes, reads: Reads) -> dict[s
         "norm_b": both[2].sqrt(),
         "read": relative(read),
         "delta": relative(both),
-        "square": both[0],
-        "heard": read[0],
+        "square": read[0] if bool(reads.change.any()) else both[0],
     }
 
 
@@ -167,3 +163,11 @@ def relative(squares: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """‖change‖ / (‖A‖ + ‖B‖); 0 where there is nothing."""
     change, a, b = (s.sqrt() for s in squares)
     return torch.where(change > 0, change / (a + b), 0.0).clamp_max(1.0)
+
+
+def _expected(reads: Reads, loud: Tensor, written: Tensor, width: int) -> Tensor:
+    """Mean of ``square`` under random updates, [S, R]: tr C ‖ΔM‖²/d of the read side, or where
+    that is the same in both models tr D ‖M‖²/d; C of what is said, D of what is said anew."""
+    if bool(reads.change.any()):
+        return loud * float(reads.change.pow(2).sum()) / width
+    return written * float(reads.mean.pow(2).sum()) / width
