@@ -7,7 +7,7 @@ exactly 0. The two corners, where all is A's or all is B's, are the effects them
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import product
 from typing import Any
@@ -84,6 +84,7 @@ def mixed_effects(
     weights: Tensor,
     corners: Tensor | None = None,
     instead: Instead | None = None,
+    cells: Sequence[Cell] = CELLS,
 ) -> Mixed:
     """All eight values of some edges on one batch; only those are run that differ.
 
@@ -94,11 +95,12 @@ def mixed_effects(
         weights: from ``same_weights``.
         corners: effects of A and of B [2, n, k]; None runs them as well.
         instead: from ``mean_said``, or nothing at all: mean or zero ablation.
+        cells: which of the eight; the others are NaN.
     """
     swap = make_swap(models, batch, instead)
     stages = _stages(swap, edges)
     order = sorted(range(len(edges)), key=lambda i: _sender_key(edges[i].sender))
-    values = torch.empty(2, 2, 2, batch.n, len(edges), dtype=torch.float64)
+    values = torch.full((2, 2, 2, batch.n, len(edges)), float("nan"), dtype=torch.float64)
     same = torch.cat([torch.zeros(1, len(edges), dtype=torch.bool), weights])
     spoken: dict[tuple[Component, int, int], Tensor] = {}
     for column in order:
@@ -111,7 +113,8 @@ def mixed_effects(
         same[0, column] = _same_signal(swap, place)
         known = None if corners is None else corners[:, :, column]
         flags = tuple(same[:, column].tolist())
-        for cell, found in _cells(swap, place, flags, spoken, stages, known):
+        measured = _measured(swap, place, flags, spoken, stages, known)
+        for cell, found in zip(cells, map(measured, cells), strict=True):
             values[cell][:, column] = found
     return Mixed(values, same)
 
@@ -128,20 +131,21 @@ def _stages(swap: Swap, edges: Sequence[Place]) -> dict:
     return {(n, u, d): stage(swap, n, u, d) for n in layers for u, d in product((0, 1), repeat=2)}
 
 
-def _cells(
+def _measured(
     swap: Swap,
     place: Place,
     same: tuple[bool, ...],
     spoken: dict,
     stages: dict,
     corners: Tensor | None,
-) -> Iterator[tuple[Cell, Tensor]]:
-    """Every cell and its value; cells that differ by what is the same share one."""
+) -> Callable[[Cell], Tensor]:
+    """The value of any cell; cells that differ by what is the same share one."""
     known: dict[Cell, Tensor] = {}
     if corners is not None:
-        known[_canonical((0, 0, 0), same)] = corners[0].double()
         known[_canonical((1, 1, 1), same)] = corners[1].double()
-    for cell in CELLS:
+        known[_canonical((0, 0, 0), same)] = corners[0].double()
+
+    def measure(cell: Cell) -> Tensor:
         name = _canonical(cell, same)
         if name not in known:
             u, e, d = name
@@ -149,7 +153,9 @@ def _cells(
             heard = Heard(entering(swap.sides[u], place.receiver) - own[0], other)
             on = stages.get((place.receiver.layer, u, d))
             known[name] = value(swap, place.receiver, heard, name, on).double()
-        yield cell, known[name]
+        return known[name]
+
+    return measure
 
 
 def _canonical(cell: Cell, same: Sequence[bool]) -> Cell:

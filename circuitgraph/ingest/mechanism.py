@@ -17,6 +17,8 @@ from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forwards import has_reader
 from circuitgraph.engine.mechanism import (
+    CELLS,
+    Cell,
     Place,
     mean_said,
     mixed_effects,
@@ -34,6 +36,10 @@ from circuitgraph.runs import Method, Run, write_atomic
 from circuitgraph.tokens import Encoded
 
 BATCH = 16
+ROOM = 1 << 30
+"""Bytes that the traces of a batch may take."""
+TRACED = 8
+"""Numbers a trace keeps of a position and block, in widths of the model."""
 APART = 1e-3
 """Share of the largest effect by which the models may miss the effects stored."""
 
@@ -88,11 +94,22 @@ class _Work:
     weights: Tensor
     instead: Instead | None
 
-    def swapped(self, rows: Sequence[int], corners: Tensor | None) -> Swapped:
+    @property
+    def batch_size(self) -> int:
+        """Prompts at once: both models' traces, clean and corrupt, must fit."""
+        model, length = self.models[0], max(len(p.prompt) for p in self.prompts)
+        numbers = 4 * TRACED * model.layers * model.width * length
+        return max(1, min(BATCH, ROOM // (4 * numbers)))
+
+    def swapped(
+        self, rows: Sequence[int], corners: Tensor | None, cells: Sequence[Cell] = CELLS
+    ) -> Swapped:
         """One batch."""
         chosen = [self.prompts[i] for i in rows]
         batch = make_batch(chosen, whole=self.instead is not None)
-        found = mixed_effects(self.models, batch, self.places, self.weights, corners, self.instead)
+        found = mixed_effects(
+            self.models, batch, self.places, self.weights, corners, self.instead, cells
+        )
         return Swapped(found.values.numpy(), found.same.numpy())
 
 
@@ -100,7 +117,7 @@ def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swappe
     work = _work(a, b, edges)
     stored = np.stack([_exact(run, edges, reporter) for run in (a, b)]).astype(np.float64)
     corners = torch.from_numpy(stored)
-    batches = in_batches(work.prompts, work.method.ablation, BATCH)
+    batches = in_batches(work.prompts, work.method.ablation, work.batch_size)
     _check(work, batches[0], stored)
     values = np.empty((2, 2, 2, len(work.prompts), len(edges)))
     same = np.ones((3, len(edges)), bool)
@@ -117,6 +134,8 @@ def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swappe
 def _work(a: Run, b: Run, edges: Sequence[int]) -> _Work:
     for run in (a, b):
         _require_models(run)
+    if a.edges != b.edges:
+        raise InputError("they have not the same edges")
     (hf_a, tokenizer_a), (hf_b, tokenizer_b) = reload(a.variant), reload(b.variant)
     models = from_hf(hf_a), from_hf(hf_b)
     prompts, again = reencoded(a, tokenizer_a), reencoded(b, tokenizer_b)
@@ -177,7 +196,7 @@ def _exact(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
 
 def _check(work: _Work, rows: Sequence[int], stored: np.ndarray) -> None:
     """Nothing swapped, the models must give the effects stored."""
-    found = work.swapped(rows, None).values
+    found = work.swapped(rows, None, (CELLS[0], CELLS[-1])).values
     measured = np.stack([found[0, 0, 0], found[1, 1, 1]])
     expected = stored[:, rows]
     apart = np.abs(measured - expected).max() / max(np.abs(stored).max(), np.finfo(float).tiny)
