@@ -32,8 +32,8 @@ def compose(name: str, other: str | None, shared_basis: bool, output: Output) ->
 
     The score is ‖W_s W_r‖ / (‖W_s‖ ‖W_r‖) of Elhage et al. (2021): through the query, key
     and value of heads (q, k, v), and into MLPs and LOGITS (in). It needs no prompts, and
-    says what could be told, not what is. Scores of one input are comparable with each
-    other. With OTHER, delta is the relative change of the virtual weights, 0 to 1.
+    says what could be told, not what is. Compare scores of one input and kind of sender
+    only. With OTHER, delta is the relative change of the virtual weights, 0 to 1.
 
     \b
     Example:

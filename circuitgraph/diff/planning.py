@@ -16,7 +16,7 @@ from circuitgraph.diff.edge_tests import TESTABLE
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.stats.evidence import enough_replicates, evidence
-from circuitgraph.stats.power import smallest_visible
+from circuitgraph.stats.power import median_share, smallest_visible
 from circuitgraph.stats.replicates import combined_df
 
 POWER = 0.8
@@ -133,8 +133,10 @@ class Asked:
 def noise_of(outcome: Outcome, lens: str) -> Noise:
     """What a diff's own standard errors say about edges that can be tested.
 
-    Most effects are far smaller than the margin and so are their errors: there only edges
-    count that carry an effect of the margin or more on some side, where there are enough.
+    The median of variances estimated on few degrees of freedom lies below what they
+    estimate, and is raised to it. Most effects are far smaller than the margin and so are
+    their errors: there only edges count that carry an effect of the margin or more on some
+    side, where there are enough.
     """
     tests, matched = outcome.tests, outcome.matched
     usable = (tests.reason == TESTABLE) & (tests.se > 0)
@@ -144,17 +146,18 @@ def noise_of(outcome: Outcome, lens: str) -> Noise:
         usable = carrying if carrying.sum() >= FEWEST else usable
     n = max(matched.n_effective if lens == "correlation" else matched.n, 1)
     parts = tests.parts
+    centred = n / median_share(float(matched.n_effective))
     if parts is None:
-        return Noise(tests.se[usable] * np.sqrt(n))
+        return Noise(tests.se[usable] * np.sqrt(centred))
     sides = [
-        (spread[usable] * len(runs), df - (len(runs) - 1))
+        (spread[usable] * len(runs) / median_share(df), df - (len(runs) - 1))
         for spread, df, runs in (
             (parts.spread_a, parts.df_a, matched.runs_a),
             (parts.spread_b, parts.df_b, matched.runs_b),
         )
         if len(runs) > 1
     ]
-    prompt = np.sqrt(parts.prompts[usable] * n)
+    prompt = np.sqrt(parts.prompts[usable] * centred)
     if not sides:
         return Noise(prompt, fixed=True)
     spread = np.sqrt(np.mean([variance for variance, _ in sides], axis=0))

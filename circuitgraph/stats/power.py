@@ -60,6 +60,11 @@ def power_at(shift: float, t: float, df: float, two_sided: bool = True) -> float
     return float((upper + ndtr(-shift - t * s) if two_sided else upper).mean())
 
 
+def median_share(df: float) -> float:
+    """Median of a variance estimated on df degrees of freedom, as a share of the variance."""
+    return float(chi2.ppf(0.5, df) / df) if 0 < df < np.inf else 1.0
+
+
 def smallest_visible(
     se: float, df: float, *, alpha: float, power: float, margin: float = 0.0
 ) -> float:
