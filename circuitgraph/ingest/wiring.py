@@ -176,10 +176,10 @@ def _by_weights(
         for name, found in channels.measure(runs, asked.weights[rows]).items():
             arrays.setdefault(name, np.empty((len(asked.prompts), len(edges))))[rows] = found
         advance(len(rows))
-    null = [arrays.pop(name) for name in ("heard", "by_reading", "by_writing")]
-    scales = sizes(channels.places, *null[:2], asked.weights)
+    heard, reading, writing = (arrays.pop(n) for n in ("heard", "by_reading", "by_writing"))
+    scales = sizes(channels.places, heard, reading, asked.weights)
     senders = [p.senders for p in channels.places for _ in p.receivers]
-    arrays["expected"] = null[1] * np.repeat(scales, senders) + null[2]
+    arrays["expected"] = reading * np.repeat(scales, senders) + writing
     drawn = np.empty((draws, len(edges)))
     for place, squares in random_squares(channels, scales, draws, seed):
         drawn[:, place.edge : place.edge + squares.shape[1]] = squares

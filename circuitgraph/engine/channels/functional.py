@@ -70,7 +70,7 @@ class FunctionalChannels:
         columns: dict[str, list[Tensor]] = {}
         for place in self.places:
             senders = torch.arange(place.senders)
-            for receivers in _together(place, len(self.models[0].blocks)):
+            for receivers in _together(place):
                 for name, value in _compared(patches, place, receivers, senders).items():
                     columns.setdefault(name, []).append(value)
         return {name: torch.cat(parts).T.numpy() for name, parts in columns.items()}
@@ -122,7 +122,7 @@ def _block(model: Model, block: Block, at: LayerTrace, positions: Tensor) -> Lay
     return LayerTrace(at.pre, at.mid, q, k, v, z, raw, mlp(model, block, at.mid))
 
 
-def _together(place: Place, layers: int) -> Iterator[tuple[Receiver, ...]]:
+def _together(place: Place) -> Iterator[tuple[Receiver, ...]]:
     """Receivers of a place that one pass serves: those that read by the same letters."""
     letters = dict.fromkeys(receiver.letters for receiver in place.receivers)
     for letter in letters:
@@ -133,7 +133,6 @@ def _compared(
     patches: Sequence[Patch], place: Place, receivers: tuple[Receiver, ...], senders: Tensor
 ) -> dict[str, Tensor]:
     """Arrays [receivers · senders, R] of a pass through both models."""
-    model = patches[0].model
     inside = _inside(patches[0], place)
     levels = [_square(_level(p, place, receivers), inside) for p in patches]
     level = (levels[0].sqrt() + levels[1].sqrt())[:, None] / 2
@@ -147,7 +146,6 @@ def _compared(
     delta = torch.where(heard, delta, torch.where(norm_a + norm_b > 0, torch.nan, 0.0))
     found = {"norm_a": norm_a, "norm_b": norm_b, "square": change.pow(2), "delta": delta}
     found["level"] = level.expand_as(norm_a)
-    assert model.layers >= place.layer
     return {name: value.flatten(0, 1) for name, value in found.items()}
 
 
