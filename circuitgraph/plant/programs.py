@@ -11,8 +11,8 @@ arXiv:2301.05062):
   their sum modulo 8.
 
 L0H1 copies the present token to where only L1H1 looks, who copies it on to where nobody does:
-they vary with everything, and carry nothing. In the rewired copy one receiver hears L0H0 shifted by one: the edge is as strong
-as before and says something else.
+they vary with everything, and carry nothing. In the rewired copy one receiver hears L0H0
+shifted by one: the edge is as strong as before and says something else.
 """
 
 from __future__ import annotations
