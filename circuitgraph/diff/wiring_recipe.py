@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,15 @@ class Against:
         [whole] = log_times(channels, prompt_weights(scenarios)[None])
         return cls(kept, whole, influence(channels, scenarios))
 
+    def unchanged(self) -> Against:
+        """What the base itself says against the base."""
+        old = self.channels
+        none = np.where(np.isnan(old.delta), np.nan, 0.0)
+        same: dict[str, Any] = dict.fromkeys(("read", "write", "delta", "square"), none)
+        return Against(
+            replace(old, **same, norm_b=old.norm_a), 0 * self.log_times, np.zeros(old.square.shape)
+        )
+
 
 def log_times(channels: Channels, weights: np.ndarray) -> np.ndarray:
     """log T of every edge, 0 to ``MOST``, under each row of prompt weights [W × n].
@@ -125,8 +135,7 @@ def judge(
         Of the model all variants come from.
     """
     matched = match_runs(a, b, options.lens)
-    codes = matched.scenarios
-    sides = [[Against.of(between(base, run), codes) for run in side] for side in (a, b)]
+    sides = _against(a, b, base, between, matched.scenarios)
     changes = [tuple(found.channels.delta for found in side) for side in sides]
     matched = as_channels(matched, sides[0][0].channels, *changes)
     evidence = evidence_of(matched, options)
@@ -137,6 +146,17 @@ def judge(
     flag_numbers(reason, standing.mean_b - standing.mean_a, standing.se, matched.n_effective > 0)
     decided = _decide(tests, standing, margin, options, evidence)
     return Outcome(matched, tests, decided, margin, evidence, _closer(matched, sides, standing))
+
+
+def _against(
+    a: Sequence[Run], b: Sequence[Run], base: Run, between: Between, scenarios: np.ndarray
+) -> list[list[Against]]:
+    """Every variant of both sides against the base; the base itself is not measured again."""
+    trained = {run.id: run for run in (*a, *b) if run.id != base.id} or {base.id: base}
+    found = {key: Against.of(between(base, run), scenarios) for key, run in trained.items()}
+    if base.id not in found:
+        found[base.id] = next(iter(found.values())).unchanged()
+    return [[found[run.id] for run in side] for side in (a, b)]
 
 
 def _reasons(sides: Sequence[Sequence[Against]]) -> np.ndarray:
@@ -156,16 +176,18 @@ def _standing(
     """log T of both groups, with the spread of replicates and of prompts."""
     numbers = [np.vstack([found.log_times for found in side]) for side in sides]
     mean = [np.mean([found.influence for found in side], axis=0) for side in sides]
-    change, *own = [
+    change, own_a, own_b = (
         variance_of(centre(values, matched.scenarios), matched.n_effective)
         for values in (mean[1] - mean[0], *mean)
-    ]
+    )
     for side, other in ((0, 1), (1, 0)):
         runs = (matched.runs_a, matched.runs_b)[side]
         if len(runs) == 1 and runs[0].id != base.id and len(numbers[other]) > 1:
             # Trained like the others, it was lucky or not like them: only the base is fixed.
             change = change + moderate(numbers[other], fitted=testable).variance
-    return combine(Groups(*numbers, change, *own), matched.n_effective, testable, trend=True)
+    return combine(
+        Groups(*numbers, change, own_a, own_b), matched.n_effective, testable, trend=True
+    )
 
 
 def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:
