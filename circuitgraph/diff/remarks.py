@@ -78,8 +78,9 @@ def _method(outcome: Outcome, options: Options) -> Iterator[str]:
         yield _WIRING[options.form]
     if options.lens == "wiring" and options.scope == "recipe":
         yield (
-            "weights are changes against the base all come from; tested is the logarithm of how "
-            "far each stands out among all that its receiver reads, beyond a factor of 4"
+            "weights are changes against the base all come from; tested is how far each stands "
+            "out among all that its receiver reads: a claim is apart by a factor of 4 (in "
+            "squares), and surely by 2"
         )
     if outcome.tests.directions == "from totals":
         yield "prompts have no direction: signs come from the total effect of each scenario"

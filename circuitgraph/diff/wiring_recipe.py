@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,7 @@ from circuitgraph.runs import Run
 from circuitgraph.stats.channels import PROMINENT, prominences, prompt_weights
 from circuitgraph.stats.margins import half_width, treat_p
 from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.replicates import moderate
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, centre
 
 MOST = log(1e4)
@@ -71,6 +73,15 @@ class Against:
         kept = replace(channels, draws=channels.draws[:0])
         [whole] = log_times(channels, prompt_weights(scenarios)[None])
         return cls(kept, whole, influence(channels, scenarios))
+
+    def unchanged(self) -> Against:
+        """What the base itself says against the base."""
+        old = self.channels
+        none = np.where(np.isnan(old.delta), np.nan, 0.0)
+        same: dict[str, Any] = dict.fromkeys(("read", "write", "delta", "square"), none)
+        return Against(
+            replace(old, **same, norm_b=old.norm_a), 0 * self.log_times, np.zeros(old.square.shape)
+        )
 
 
 def log_times(channels: Channels, weights: np.ndarray) -> np.ndarray:
@@ -124,18 +135,28 @@ def judge(
         Of the model all variants come from.
     """
     matched = match_runs(a, b, options.lens)
-    codes = matched.scenarios
-    sides = [[Against.of(between(base, run), codes) for run in side] for side in (a, b)]
+    sides = _against(a, b, base, between, matched.scenarios)
     changes = [tuple(found.channels.delta for found in side) for side in sides]
     matched = as_channels(matched, sides[0][0].channels, *changes)
     evidence = evidence_of(matched, options)
     margin = MARGIN if options.margin is None else float(options.margin)
     reason = _reasons(sides)
-    standing = _standing(matched, sides, reason == TESTABLE)
+    standing = _standing(matched, sides, base, reason == TESTABLE)
     tests = _tests(matched, reason)
     flag_numbers(reason, standing.mean_b - standing.mean_a, standing.se, matched.n_effective > 0)
     decided = _decide(tests, standing, margin, options, evidence)
     return Outcome(matched, tests, decided, margin, evidence, _closer(matched, sides, standing))
+
+
+def _against(
+    a: Sequence[Run], b: Sequence[Run], base: Run, between: Between, scenarios: np.ndarray
+) -> list[list[Against]]:
+    """Every variant of both sides against the base; the base itself is not measured again."""
+    trained = {run.id: run for run in (*a, *b) if run.id != base.id} or {base.id: base}
+    found = {key: Against.of(between(base, run), scenarios) for key, run in trained.items()}
+    if base.id not in found:
+        found[base.id] = next(iter(found.values())).unchanged()
+    return [[found[run.id] for run in side] for side in (a, b)]
 
 
 def _reasons(sides: Sequence[Sequence[Against]]) -> np.ndarray:
@@ -150,16 +171,23 @@ def _reasons(sides: Sequence[Sequence[Against]]) -> np.ndarray:
 
 
 def _standing(
-    matched: Matched, sides: Sequence[Sequence[Against]], testable: np.ndarray
+    matched: Matched, sides: Sequence[Sequence[Against]], base: Run, testable: np.ndarray
 ) -> Combined:
     """log T of both groups, with the spread of replicates and of prompts."""
     numbers = [np.vstack([found.log_times for found in side]) for side in sides]
     mean = [np.mean([found.influence for found in side], axis=0) for side in sides]
-    prompts = [
+    change, own_a, own_b = (
         variance_of(centre(values, matched.scenarios), matched.n_effective)
         for values in (mean[1] - mean[0], *mean)
-    ]
-    return combine(Groups(*numbers, *prompts), matched.n_effective, testable, trend=True)
+    )
+    for side, other in ((0, 1), (1, 0)):
+        runs = (matched.runs_a, matched.runs_b)[side]
+        if len(runs) == 1 and runs[0].id != base.id and len(numbers[other]) > 1:
+            # Trained like the others, it was lucky or not like them: only the base is fixed.
+            change = change + moderate(numbers[other], fitted=testable).variance
+    return combine(
+        Groups(*numbers, change, own_a, own_b), matched.n_effective, testable, trend=True
+    )
 
 
 def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:
@@ -189,16 +217,17 @@ def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:
 def _decide(
     tests: EdgeTests, standing: Combined, margin: float, options: Options, evidence: str
 ) -> Decided:
-    """A claim: log T of the groups differs by more than log 4, and their changes by the margin."""
+    """A claim: log T of the groups differs by log 4, surely by log 2, and changes by the margin."""
     enough, barred = evidence != "insufficient", tests.reason > 0
     apart = standing.mean_b - standing.mean_a
-    p = treat_p(apart, standing.se, standing.df, log(PROMINENT))
+    p = treat_p(apart, standing.se, standing.df, log(PROMINENT) / 2)
     half = half_width(tests.se, tests.df)
     if enough:
         p[barred] = half[barred] = np.nan
     q = adjusted(np.where(barred, np.nan, p), options.fdr)
     with np.errstate(invalid="ignore"):
-        claimed = (q <= options.alpha) & (np.abs(tests.delta) >= margin)
+        claimed = (q <= options.alpha) & (np.abs(apart) >= log(PROMINENT))
+        claimed &= np.abs(tests.delta) >= margin
     verdict = np.where(within(tests, margin), UNCHANGED, NOT_DETECTED).astype(np.int8)
     verdict[barred] = NOT_TESTABLE
     reason = tests.reason

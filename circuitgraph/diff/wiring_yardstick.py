@@ -37,25 +37,27 @@ def random_claims(
     if not channels.draws.size:
         return None
     weights = prompt_weights(scenarios)
-    mean = {
+    one = {
         name: (weights @ np.nan_to_num(getattr(channels, name)))[None]
         for name in ("norm_a", "norm_b", "delta", "square", "expected")
     }
+    for name in ("square", "expected"):  # sums over prompts, as the draws are
+        one[name] *= len(weights)
     count = max(1, min(DRAWS, _WORK // channels.draws.size))
     rows = np.random.default_rng(options.seed).choice(len(channels.draws), count, replace=False)
     found = [
-        _claims(replace(channels, **_as_drawn(mean, channels.draws[row])), barred, margin, options)
+        _claims(replace(channels, **_as_drawn(one, channels.draws[row])), barred, margin, options)
         for row in rows
     ]
     return float(np.mean(found))
 
 
-def _as_drawn(mean: dict[str, np.ndarray], draw: np.ndarray) -> dict[str, Any]:
+def _as_drawn(one: dict[str, np.ndarray], draw: np.ndarray) -> dict[str, Any]:
     """One random update as if it had been measured, on one prompt that stands for all."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.sqrt(draw[None] / mean["square"])
-        delta = np.nan_to_num(np.minimum(mean["delta"] * size, 1.0))
-    return {**mean, "square": draw[None], "delta": delta}
+        size = np.sqrt(draw[None] / one["square"])
+        delta = np.nan_to_num(np.minimum(one["delta"] * size, 1.0))
+    return {**one, "square": draw[None], "delta": delta}
 
 
 def _claims(channels: Channels, barred: np.ndarray, margin: float, options: Options) -> int:
