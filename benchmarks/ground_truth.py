@@ -41,6 +41,7 @@ from circuitgraph.plant.layout import heard_by, joint_edges, outputs, readers_of
 
 IPD = Path(__file__).resolve().parent.parent / "examples" / "ipd"
 DRIFTS = (0.0, 0.02, 0.1)
+FORMS = ("weights", "functional")
 ESTIMATORS = ("exact", "receiver-exact", "eap", "eap-ig")
 EDGE = ["source", "target"]
 FEW, CUT = 15, 0.3
@@ -66,12 +67,14 @@ class Answer:
 class Study:
     """One workspace, and what was put into it."""
 
-    def __init__(self, folder: Path, prompts: PromptSet, estimators: tuple[str, ...]) -> None:
+    def __init__(
+        self, folder: Path, prompts: PromptSet, forms: list[str], estimators: list[str]
+    ) -> None:
         self.workspace = Workspace(folder / "workspace")
         self.prompts = prompts
         self.pairs = PromptSet(prompts.prompts[::STEP], "a quarter")
         self.few = PromptSet(tuple(_few(prompts)), "a few prompts")
-        self.estimators = estimators
+        self.forms, self.estimators = forms, estimators
         self.runs: dict[tuple[str, str], str] = {}
 
     def take(self, name: str, folder: Path, *, null: bool = False) -> None:
@@ -80,16 +83,16 @@ class Study:
             options: dict[str, Any] = {"edges": ["effect"], "estimator": estimator, "load": False}
             (run,) = self.workspace.ingest(folder, name=name, prompts=self.pairs, **options)
             self.runs[name, estimator] = run.id
-        for kind, prompts in (("many", self.prompts), ("few", self.few)):
+        asked = {"pairs": self.pairs, "many": self.prompts, "few": self.few}
+        for kind, prompts in asked.items():
             options = {"edges": ["correlation"], "load": False}
             (run,) = self.workspace.ingest(folder, name=name, prompts=prompts, **options)
             self.runs[name, kind] = run.id
 
     def answers(self, a: str, b: str) -> Iterator[Answer]:
         """Every measure's answer about two models."""
-        for form in ("weights", "functional"):
-            key = self.estimators[0]
-            yield self._diff(f"wiring, {form}", a, b, key, lens="wiring", form=form)
+        for form in self.forms:
+            yield self._diff(f"wiring, {form}", a, b, "pairs", lens="wiring", form=form)
         for estimator in self.estimators:
             if (b, estimator) not in self.runs:
                 continue
@@ -221,6 +224,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "--linear", action="store_true", help="no drift of embeddings, as LoRA on linear layers"
     )
+    parser.add_argument("--forms", default=",".join(FORMS), help="of the wiring lens [both]")
     parser.add_argument("--estimators", default=",".join(ESTIMATORS), help="of effects [all]")
     parser.add_argument("--quick", action="store_true", help="one seed, exact effects only")
     parser.add_argument("--csv", type=Path, help="also write every pair's row here")
@@ -228,13 +232,18 @@ def main(words: list[str] | None = None) -> int:
     prompts = read_prompts(IPD / "prompts.jsonl")
     if arguments.quick:
         arguments.seeds, arguments.estimators = 1, "exact"
+    forms, estimators = (
+        [word for word in text.split(",") if word]
+        for text in (arguments.forms, arguments.estimators)
+    )
     rows: list[dict[str, Any]] = []
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         with tempfile.TemporaryDirectory() as place:
-            study = Study(Path(place), prompts, tuple(arguments.estimators.split(",")))
-            rows += planted_rows(study, Path(place), seed, arguments)
-            if arguments.csv:
-                pd.DataFrame(rows).to_csv(arguments.csv, index=False)
+            study = Study(Path(place), prompts, forms, estimators)
+            for row in planted_rows(study, Path(place), seed, arguments):
+                rows.append(row)
+                if arguments.csv:
+                    pd.DataFrame(rows).to_csv(arguments.csv, index=False)
     print(board(pd.DataFrame(rows)))
     return 0
 

@@ -149,7 +149,7 @@ class Comparison:
     @property
     def _models(self) -> dict[str, Any]:
         """Whom a comparison asks for what runs do not hold."""
-        return {"exactly": self.exactly, "channels": self.channels, "base": self.shelf.base_of}
+        return {"exactly": self.exactly, "channels": self.channels, "base_of": self.shelf.base_of}
 
     def _require_models(self, lens: str, runs: Sequence[Run]) -> None:
         """The wiring lens loads models again: all of them must be there before the first is."""

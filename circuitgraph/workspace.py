@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -376,16 +377,24 @@ class Workspace:
         self.sync()
         return table
 
-    def export(self, names: Sequence[str], format: str, path: str | os.PathLike[str]) -> list[Path]:
+    def export(
+        self,
+        names: Sequence[str],
+        format: str,
+        path: str | os.PathLike[str],
+        *,
+        lens: str | None = None,
+    ) -> list[Path]:
         """Write variants, or the diff of two (``A:B``), for other programs.
 
         One name writes ``path`` (for csv a folder); several names write one file each into
         the folder ``path``. ``neo4j-admin`` writes all of them into one folder, and the
-        whole graph where there are no names.
+        whole graph where there are no names. ``lens`` is that of the diffs.
         """
+        compare = partial(self.diff, lens=lens)
         if format == "neo4j-admin":
-            return write_bulk(self.shelf(), self.diff, names, Path(path), self.path)
-        return write_files(self.shelf(), self.diff, names, format, Path(path))
+            return write_bulk(self.shelf(), compare, names, Path(path), self.path)
+        return write_files(self.shelf(), compare, names, format, Path(path))
 
     def report(self, a: str, b: str, path: str | os.PathLike[str], **options: Any) -> Diff:
         """Write a self-contained HTML page about two variants; returns its diff."""

@@ -260,7 +260,9 @@ def recipes(base, a: dict, b: dict, **options) -> Diff:
 
     sides = [[run(name, recipe="x") for name in side] for side in (a, b)]
     names = {"name_a": "a", "name_b": "b", "lens": "wiring", "scope": "recipe"}
-    return compare_runs(*sides, **names, channels=channels, base=lambda *_: run("base"), **options)
+    return compare_runs(
+        *sides, **names, channels=channels, base_of=lambda *_: run("base"), **options
+    )
 
 
 def test_a_recipe_is_claimed_where_all_its_replicates_agree():

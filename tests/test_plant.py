@@ -11,7 +11,8 @@ import pytest
 import torch
 from models import make_model
 from safetensors.numpy import load_file
-from shell import IPD
+from shell import IPD, cli
+from shell import rows as rows_of
 from transformers import AutoModelForCausalLM
 
 import circuitgraph
@@ -275,3 +276,17 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     (out / "mine").write_text("x")
     with pytest.raises(UsageError, match="something there already"):
         plant.plant(bases["llama"], out)
+
+
+def test_the_command_line_says_the_same(bases: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "cli"
+    told = rows_of("plant", bases["llama"], "-o", out, "--seed", 4, "--edges", 3, "--drift", 0.02)
+    pair = plant.plant(bases["llama"], tmp_path / "python", seed=4, k=3, drift=0.02)
+    assert told == pair.truth.to_dict("records")
+    weights = "b/model.safetensors"
+    assert (out / weights).read_bytes() == (tmp_path / "python" / weights).read_bytes()
+    assert rows_of("plant", bases["gpt2"], "-o", tmp_path / "same", "--rewrite", "all") == []
+    for more in (("--edges", 0), ("--drift", 0.1), ("--side", "write")):
+        refused = cli("plant", bases["gpt2"], "-o", tmp_path / "x", "--rewrite", "all", *more)
+        assert refused.code == 2
+        assert "--rewrite" in refused.complaint

@@ -69,8 +69,8 @@ def diff_options(command: F) -> F:
         click.option(
             "--margin",
             type=float,
-            help="Smallest change that matters [default: 0.1 of r, 0.01 of effect shares and of "
-            "channels].",
+            help="Smallest change that matters [default: 0.1 of r, 0.01 of effect shares, 0.02 "
+            "of channels].",
         ),
         click.option(
             "--alpha", type=float, default=0.05, show_default=True, help="False discovery rate."

@@ -27,8 +27,13 @@ from circuitgraph.export import import_command
     required=True,
     help="The file; for csv, neo4j-admin or several names, the folder.",
 )
+@click.option(
+    "--lens",
+    type=click.Choice(["correlation", "effect", "wiring"]),
+    help="Of diffs A:B [default: effect where both have such runs, else correlation].",
+)
 @global_options
-def export(names: tuple[str, ...], format_: str, output: Path) -> None:
+def export(names: tuple[str, ...], format_: str, output: Path, lens: str | None) -> None:
     """Write variants, or the claims of a diff (A:B), for Gephi, Cytoscape and others.
 
     \b
@@ -41,7 +46,7 @@ def export(names: tuple[str, ...], format_: str, output: Path) -> None:
     """
     if not names and format_ != "neo4j-admin":
         raise UsageError(f"name what to export as {format_}; circuitgraph variants lists them")
-    paths = settings().open().export(names, format_, output)
+    paths = settings().open().export(names, format_, output, lens=lens)
     if format_ == "neo4j-admin":
         settings().reporter.remark("stop the server, then run as the user it runs as:")
         click.echo(import_command(paths))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import log
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,15 @@ class Against:
         kept = replace(channels, draws=channels.draws[:0])
         [whole] = log_times(channels, prompt_weights(scenarios)[None])
         return cls(kept, whole, influence(channels, scenarios))
+
+    def unchanged(self) -> Against:
+        """What the base itself says against the base."""
+        old = self.channels
+        none = np.where(np.isnan(old.delta), np.nan, 0.0)
+        same: dict[str, Any] = dict.fromkeys(("read", "write", "delta", "square"), none)
+        return Against(
+            replace(old, **same, norm_b=old.norm_a), 0 * self.log_times, np.zeros(old.square.shape)
+        )
 
 
 def log_times(channels: Channels, weights: np.ndarray) -> np.ndarray:

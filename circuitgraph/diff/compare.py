@@ -45,7 +45,7 @@ def compare_runs(
     form: str = "weights",
     shared_basis: bool = False,
     channels: Callable[..., Channels] | None = None,
-    base: Callable[[Sequence[Run], Sequence[Run]], Run] | None = None,
+    base_of: Callable[[Sequence[Run], Sequence[Run]], Run] | None = None,
 ) -> Diff:
     """Compare two variants, or two groups of variants, edge by edge.
 
@@ -62,8 +62,8 @@ def compare_runs(
         False discovery rate of the claims.
     margin : float, optional
         Smallest change that matters, in units of ``delta``; default 0.1 for
-        correlations, 0.01 for effects (on the logit scale times the mean overall norm)
-        and for the relative change of channels.
+        correlations, 0.01 for effects (on the logit scale times the mean overall norm),
+        0.02 for the relative change of channels.
     scale : {"share", "logit"}
         Effects as shares of the variant's overall effect, or in the decision's units.
     rank : bool
@@ -80,7 +80,7 @@ def compare_runs(
         Wiring: channels by their weights, or by what their receivers put out.
     shared_basis : bool
         Wiring by weights: the user's word that both models share a basis.
-    channels, base : callables
+    channels, base_of : callables
         Wiring: measure all channels between two runs' models, and find the run of the
         base that both sides come from (see ``diff.judging.Models``).
 
@@ -96,7 +96,7 @@ def compare_runs(
         Equal activities stand in two scenarios.
     """
     options = Options(lens, scope, alpha, margin, scale, rank, fdr, seed, form, shared_basis)
-    models = Models(exactly, channels, base)
+    models = Models(exactly, channels, base_of)
     outcome, confirmation = judged(a, b, options, models)
     across = judge_across(outcome, options)
     extras = claim_details(outcome, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from circuitgraph.channels import Channels
 from circuitgraph.diff import wiring, wiring_recipe
@@ -21,7 +22,7 @@ class Models:
     Attributes:
         exactly: exact effects of some edges of a screened run.
         channels: changes of all channels between the models of two runs; takes ``form``,
-            ``shared_basis`` and ``seed``.
+            ``shared_basis``, ``seed`` and ``draws``.
         base: the run of the model that the variants of both sides come from.
     """
 
@@ -55,11 +56,8 @@ def judged(
             "wiring compares the models themselves: use Workspace.diff, which loads them"
         )
 
-    def between(first: Run, second: Run) -> Channels:
-        chosen = {"form": options.form, "shared_basis": options.shared_basis}
-        return channels(first, second, **chosen, seed=options.seed)
-
-    if options.scope == "recipe":
-        assert base is not None
+    chosen = {"form": options.form, "shared_basis": options.shared_basis, "seed": options.seed}
+    if base is not None and options.scope == "recipe":  # replicates are the null there
+        between = partial(channels, **chosen, draws=0)
         return wiring_recipe.judge(a, b, options, between, base(a, b)), None
-    return wiring.judge(a, b, options, between), None
+    return wiring.judge(a, b, options, partial(channels, **chosen)), None

@@ -47,8 +47,9 @@ from circuitgraph.stats.margins import half_width
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
 
-MARGIN = 0.01
-"""Smallest relative change of a channel that matters."""
+MARGIN = 0.02
+"""Smallest relative change of a channel that matters: a random update of 2% of every matrix
+stays under it in 19 of 20 channels, a fine-tune on the model's own answers in nearly all."""
 
 ABSENT = 0.1
 """A channel at most this share of the other model's counts as not there."""

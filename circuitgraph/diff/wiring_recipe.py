@@ -65,8 +65,7 @@ def judge(
         Of the model all variants come from.
     """
     matched = match_runs(a, b, options.lens)
-    codes = matched.scenarios
-    sides = [[Against.of(between(base, run), codes) for run in side] for side in (a, b)]
+    sides = _against(a, b, base, between, matched.scenarios)
     changes = [tuple(found.channels.delta for found in side) for side in sides]
     matched = as_channels(matched, sides[0][0].channels, *changes)
     evidence = evidence_of(matched, options)
@@ -82,6 +81,17 @@ def judge(
         return outcome
     cutoff = float(decided.p[edges].max())
     return replace(outcome, again=GroupRefits(sides, standing, codes, edges, margin, cutoff))
+
+
+def _against(
+    a: Sequence[Run], b: Sequence[Run], base: Run, between: Between, scenarios: np.ndarray
+) -> list[list[Against]]:
+    """Every variant of both sides against the base; the base itself is not measured again."""
+    trained = {run.id: run for run in (*a, *b) if run.id != base.id} or {base.id: base}
+    found = {key: Against.of(between(base, run), scenarios) for key, run in trained.items()}
+    if base.id not in found:
+        found[base.id] = next(iter(found.values())).unchanged()
+    return [[found[run.id] for run in side] for side in (a, b)]
 
 
 def _reasons(sides: Sequence[Sequence[Against]]) -> np.ndarray:
@@ -110,7 +120,12 @@ def _standing(
         if len(runs) == 1 and runs[0].id != base.id and len(numbers[other]) > 1:
             # Trained like the others, it was lucky or not like them: only the base is fixed.
             change = change + moderate(numbers[other], fitted=testable).variance
-    return combine(Groups(numbers[0], numbers[1], change, own_a, own_b), matched.n_effective, testable, trend=True)
+    return combine(
+        Groups(numbers[0], numbers[1], change, own_a, own_b),
+        matched.n_effective,
+        testable,
+        trend=True,
+    )
 
 
 def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from circuitgraph.components import EMBED, digest, head_name, mlp_name
 from circuitgraph.engine.forward import Trace, forward
-from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
+from circuitgraph.engine.model import Model
 from circuitgraph.errors import UsageError
 from circuitgraph.plant.folders import Source, read, require_free, write
 from circuitgraph.plant.layout import (
@@ -26,6 +25,7 @@ from circuitgraph.plant.layout import (
     views,
 )
 from circuitgraph.plant.samples import Sample, sample
+from circuitgraph.plant.widening import centred, own_head_size, widened
 from circuitgraph.prompts import PromptSet
 
 
@@ -110,17 +110,17 @@ def grafted_model(
 ) -> Grafted:
     """The widened model in memory."""
     texts = sample(source, prompts, recipe.random("texts"))
-    base = _centred(source.model)
+    base = centred(source.model)
     senders = senders_of(base)
     layout = Layout(base.width, recipe.size, senders)
     width = base.width + recipe.size * len(senders)
     width += -width % base.heads
     trace = forward(base, texts.tokens)
     outputs = _channel_outputs(base, recipe, texts, trace, senders)
-    wide = _widened(base, width, _growth(base, texts, trace, outputs, width, recipe))
+    wide = widened(base, width, _growth(base, texts, trace, outputs, width, recipe))
     for sender in senders:
         _write(base, wide, layout, recipe, sender, outputs[sender].scale)
-    wide = _own_head_size(wide)
+    wide = own_head_size(wide)
     for reader in readers_of(wide):
         for sender in heard_by(wide, reader):
             if torch.rand((), generator=recipe.random("wired", sender, *reader)) < recipe.density:
@@ -131,36 +131,12 @@ def grafted_model(
 def wire(model: Model, layout: Layout, recipe: Recipe, reader: Reader, sender: str) -> None:
     """Make a reader read a sender's channel (in place): always the same weights."""
     random = recipe.random("read", sender, *reader)
-    everything = slice(0, layout.width)
-    rows = layout.of(sender)
-    own = views(model, reader, everything)
-    for view, other in zip(views(model, reader, rows), own, strict=True):
-        used = other.any(0, keepdim=True) if reader.kind != "logits" else other.new_ones(1, 1)
-        spread = other[:, used[0].bool()].std() if reader.kind != "logits" else other.std()
+    own, new = (views(model, reader, rows) for rows in (slice(0, layout.width), layout.of(sender)))
+    for weight, view in zip(own, new, strict=True):
+        # Padded dimensions of a head stay empty; the unembedding has no such.
+        filled = weight.any() if reader.kind == "logits" else weight.any(0)
         drawn = torch.randn(view.shape, generator=random, dtype=view.dtype)
-        view.copy_(recipe.read * spread * drawn * used)  # padded dimensions of a head stay empty
-
-
-def _centred(model: Model) -> Model:
-    """LayerNorm takes the stream's mean away; without it, channels do not disturb it."""
-    if not model.norm.centre:
-        return model
-
-    def centre(weight: Tensor) -> Tensor:
-        return weight - weight.mean(-1, keepdim=True)
-
-    def linear(part: Linear) -> Linear:
-        return Linear(centre(part.weight), None if part.bias is None else centre(part.bias))
-
-    blocks = tuple(
-        Block(
-            replace(block.attention, out=linear(block.attention.out)),
-            replace(block.mlp, down=linear(block.mlp.down)),
-        )
-        for block in model.blocks
-    )
-    positions = None if model.positions is None else centre(model.positions)
-    return replace(model, embed=centre(model.embed), positions=positions, blocks=blocks)
+        view.copy_(recipe.read * weight[:, filled].std() * drawn * filled)
 
 
 @dataclass(frozen=True)
@@ -230,63 +206,6 @@ def _growth(
     return found
 
 
-def _widened(model: Model, width: int, growth: list[float]) -> Model:
-    """Zeros for all new dimensions, and norms that give the old ones what they gave."""
-    more = width - model.width
-    scale = width**0.5 if model.embed_scale != 1 else 1.0
-    shrunk = model.embed * (model.embed_scale / scale)
-    blocks = tuple(
-        _widened_block(block, more, growth[2 * i], growth[2 * i + 1])
-        for i, block in enumerate(model.blocks)
-    )
-    return replace(
-        model,
-        width=width,
-        embed=pad(shrunk, (0, more)),
-        embed_scale=scale,
-        positions=None if model.positions is None else pad(model.positions, (0, more)),
-        blocks=blocks,
-        norm=_wide_norm(model.norm, more, growth[-1]),
-        unembed=pad(model.unembed, (0, more)),
-    )
-
-
-def _widened_block(block: Block, more: int, before: float, between: float) -> Block:
-    attention, mlp = block.attention, block.mlp
-    return Block(
-        replace(
-            attention,
-            norm=_wide_norm(attention.norm, more, before),
-            q=_wide_in(attention.q, more),
-            k=_wide_in(attention.k, more),
-            v=_wide_in(attention.v, more),
-            out=_wide_out(attention.out, more),
-        ),
-        Mlp(
-            _wide_norm(mlp.norm, more, between),
-            None if mlp.gate is None else _wide_in(mlp.gate, more),
-            _wide_in(mlp.up, more),
-            _wide_out(mlp.down, more),
-            None,
-        ),
-    )
-
-
-def _wide_norm(norm: Norm, more: int, growth: float) -> Norm:
-    weight = torch.cat([norm.weight, norm.weight.abs().mean().expand(more)]) * growth
-    bias = None if norm.bias is None else pad(norm.bias, (0, more))
-    return replace(norm, weight=weight, bias=bias)
-
-
-def _wide_in(linear: Linear, more: int) -> Linear:
-    return Linear(pad(linear.weight, (0, 0, 0, more)), linear.bias)
-
-
-def _wide_out(linear: Linear, more: int) -> Linear:
-    bias = None if linear.bias is None else pad(linear.bias, (0, more))
-    return Linear(pad(linear.weight, (0, more)), bias)
-
-
 def _write(
     base: Model, wide: Model, layout: Layout, recipe: Recipe, sender: str, scale: float
 ) -> None:
@@ -294,36 +213,3 @@ def _write(
     projection = _projection(base, recipe, sender) * scale
     for weight in outputs(wide, sender):
         weight[:, layout.of(sender)] = weight[:, : base.width] @ projection
-
-
-def _own_head_size(model: Model) -> Model:
-    """GPT-2's heads share the width out among them: pad them, and keep their scores."""
-    if model.family != "gpt2":
-        return model
-    size = model.width // model.heads
-    blocks = tuple(
-        replace(block, attention=_padded(block.attention, model, size)) for block in model.blocks
-    )
-    return replace(model, head_size=size, blocks=blocks)
-
-
-def _padded(attention: Attention, model: Model, size: int) -> Attention:
-    more = size - model.head_size
-    grown = (size / model.head_size) ** 0.5
-
-    def columns(x: Tensor) -> Tensor:
-        return pad(x.unflatten(-1, (model.heads, -1)), (0, more)).flatten(-2)
-
-    def linear(part: Linear, factor: float = 1.0) -> Linear:
-        bias = None if part.bias is None else columns(part.bias) * factor
-        return Linear(columns(part.weight) * factor, bias)
-
-    out = Linear(columns(attention.out.weight.T).T.contiguous(), attention.out.bias)
-    return replace(
-        attention,
-        q=linear(attention.q, grown),
-        k=linear(attention.k),
-        v=linear(attention.v),
-        out=out,
-        scale=attention.scale / grown,
-    )

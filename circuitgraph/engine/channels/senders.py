@@ -57,12 +57,12 @@ def make_writes(
         mean, change = (a + b) / 2, b - a
         if 2 * a.shape[1] < a.shape[2]:
             return Writes(group, (a, b), torch.cat([mean, change / 2], 1), mean, change)
-    width = models[0].width
+    width, count = models[0].width, 1 if a is None else len(a)
     one, none = torch.eye(width, dtype=torch.float64), torch.zeros(width, width).double()
     weights = None if a is None or b is None else (a, b)
-    return Writes(
-        group, weights, one[None], torch.cat([one, none])[None], torch.cat([none, one])[None]
-    )
+    whole = (one, torch.cat([one, none]), torch.cat([none, one]))
+    common, mean, change = (part.expand(count, -1, -1) for part in whole)
+    return Writes(group, weights, common, mean, change)
 
 
 def signals(

@@ -1,0 +1,123 @@
+"""More dimensions in the residual stream, and the same function."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
+
+
+def centred(model: Model) -> Model:
+    """LayerNorm takes the stream's mean away; without it, channels do not disturb it."""
+    if not model.norm.centre:
+        return model
+
+    def centre(weight: Tensor) -> Tensor:
+        return weight - weight.mean(-1, keepdim=True)
+
+    def linear(part: Linear) -> Linear:
+        return Linear(centre(part.weight), None if part.bias is None else centre(part.bias))
+
+    blocks = tuple(
+        Block(
+            replace(block.attention, out=linear(block.attention.out)),
+            replace(block.mlp, down=linear(block.mlp.down)),
+        )
+        for block in model.blocks
+    )
+    positions = None if model.positions is None else centre(model.positions)
+    return replace(model, embed=centre(model.embed), positions=positions, blocks=blocks)
+
+
+def widened(model: Model, width: int, growth: list[float]) -> Model:
+    """Zeros for all new dimensions, and norms that give the old ones what they gave."""
+    more = width - model.width
+    scale = width**0.5 if model.embed_scale != 1 else 1.0
+    shrunk = model.embed * (model.embed_scale / scale)
+    blocks = tuple(
+        _widened_block(block, more, growth[2 * i], growth[2 * i + 1])
+        for i, block in enumerate(model.blocks)
+    )
+    return replace(
+        model,
+        width=width,
+        embed=pad(shrunk, (0, more)),
+        embed_scale=scale,
+        positions=None if model.positions is None else pad(model.positions, (0, more)),
+        blocks=blocks,
+        norm=_wide_norm(model.norm, more, growth[-1]),
+        unembed=pad(model.unembed, (0, more)),
+    )
+
+
+def _widened_block(block: Block, more: int, before: float, between: float) -> Block:
+    attention, mlp = block.attention, block.mlp
+    return Block(
+        replace(
+            attention,
+            norm=_wide_norm(attention.norm, more, before),
+            q=_wide_in(attention.q, more),
+            k=_wide_in(attention.k, more),
+            v=_wide_in(attention.v, more),
+            out=_wide_out(attention.out, more),
+        ),
+        Mlp(
+            _wide_norm(mlp.norm, more, between),
+            None if mlp.gate is None else _wide_in(mlp.gate, more),
+            _wide_in(mlp.up, more),
+            _wide_out(mlp.down, more),
+            None,
+        ),
+    )
+
+
+def _wide_norm(norm: Norm, more: int, growth: float) -> Norm:
+    weight = torch.cat([norm.weight, norm.weight.abs().mean().expand(more)]) * growth
+    bias = None if norm.bias is None else pad(norm.bias, (0, more))
+    return replace(norm, weight=weight, bias=bias)
+
+
+def _wide_in(linear: Linear, more: int) -> Linear:
+    return Linear(pad(linear.weight, (0, 0, 0, more)), linear.bias)
+
+
+def _wide_out(linear: Linear, more: int) -> Linear:
+    bias = None if linear.bias is None else pad(linear.bias, (0, more))
+    return Linear(pad(linear.weight, (0, more)), bias)
+
+
+def own_head_size(model: Model) -> Model:
+    """GPT-2's heads share the width out among them: pad them, and keep their scores."""
+    if model.family != "gpt2":
+        return model
+    size = model.width // model.heads
+    blocks = tuple(
+        replace(block, attention=_padded(block.attention, model, size)) for block in model.blocks
+    )
+    return replace(model, head_size=size, blocks=blocks)
+
+
+def _padded(attention: Attention, model: Model, size: int) -> Attention:
+    more = size - model.head_size
+    grown = (size / model.head_size) ** 0.5
+
+    def columns(x: Tensor) -> Tensor:
+        return pad(x.unflatten(-1, (model.heads, -1)), (0, more)).flatten(-2)
+
+    def linear(part: Linear, factor: float = 1.0) -> Linear:
+        bias = None if part.bias is None else columns(part.bias) * factor
+        return Linear(columns(part.weight) * factor, bias)
+
+    out = Linear(columns(attention.out.weight.T).T.contiguous(), attention.out.bias)
+    return replace(
+        attention,
+        q=linear(attention.q, grown),
+        k=linear(attention.k),
+        v=linear(attention.v),
+        out=out,
+        scale=attention.scale / grown,
+    )
