@@ -19,22 +19,26 @@ class Channels:
     """Changes of every channel between models A and B, prompt by prompt.
 
     n prompts in the order of the runs, e edges in the order of ``components.effect_edges``,
-    D draws. An average over a prompt's changed positions is a sum of squares before the root.
+    D draws. An average over a prompt's changed positions is a mean of squares before the root.
 
     Attributes:
         edges: source, target and input of every edge.
         form: ``weights`` (weights on common signals) or ``functional`` (the receivers' own
             outputs under common signals).
         norm_a, norm_b: size of each model's own channel, float64 [n × e].
-        read: change of the read side alone on the common signal, 0 to 1 [n × e].
-        write: change of the write side alone on common inner activations, 0 to 1 [n × e].
-        delta: change of both together, 0 to 1 [n × e]; 0 where there is no signal.
+        read: change of the read side alone on the common signal, 0 to 1 [n × e]; NaN for
+            the functional form, which has no sides.
+        write: change of the write side alone on common inner activations, 0 to 1 [n × e];
+            NaN likewise.
+        delta: change of both together, 0 to 1 [n × e]; 0 where there is no signal; NaN where
+            a functional channel is too weak beside its receiver to be judged.
         square: squared size of the change behind ``delta``, before it is made relative [n × e].
         expected: what ``square`` would be on average if the weights had changed by random
-            updates with the singular values of the real ones [n × e]; NaN where the form has
-            no such null.
-        draws: ``square`` summed over prompts under D such random updates [D × e]; the same
-            update for all senders of one receiver and for all receivers of one sender.
+            updates with the singular values of the real ones, a receiver's scaled to what its
+            median sender meets [n × e]; NaN where the form has no such null.
+        draws: ``square`` summed over prompts, scenarios weighted alike (weights of sum n),
+            under D such random updates [D × e]; the same update for all senders of one
+            receiver and for all receivers of one sender. D is 0 where the form has no null.
         floor: changes of ``delta`` below this are rounding of the stored weights [e].
     """
 

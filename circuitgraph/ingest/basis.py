@@ -34,7 +34,9 @@ def require_shared_basis(a: Variant, b: Variant, model_a: Model, model_b: Model)
     """
     if a.fingerprints["weights"] == b.fingerprints["weights"]:
         return
-    cosines = torch.tensor([_cosine(x, y) for x, y in zip(*map(_matrices, (model_a, model_b)), strict=True)])
+    cosines = torch.tensor(
+        [_cosine(x, y) for x, y in zip(*map(_matrices, (model_a, model_b)), strict=True)]
+    )
     median, least = float(cosines.median()), float(cosines.min())
     if median < ALIKE or least < FOREIGN:
         raise UsageError(
@@ -51,7 +53,15 @@ def _matrices(model: Model) -> Iterator[Tensor]:
     yield model.unembed
     for block in model.blocks:
         attention, mlp = block.attention, block.mlp
-        for linear in (attention.q, attention.k, attention.v, attention.out, mlp.gate, mlp.up, mlp.down):
+        for linear in (
+            attention.q,
+            attention.k,
+            attention.v,
+            attention.out,
+            mlp.gate,
+            mlp.up,
+            mlp.down,
+        ):
             if linear is not None:
                 yield linear.weight
 
@@ -65,7 +75,11 @@ def _cosine(a: Tensor, b: Tensor) -> float:
 
 def roundoff(variant: Variant) -> float:
     """Unit roundoff of the coarsest type that a variant's matrices are stored in."""
-    kinds = {kind for file in sorted(model_folder(variant.base).glob("*.safetensors")) for kind in _kinds(file)}
+    kinds = {
+        kind
+        for file in sorted(model_folder(variant.base).glob("*.safetensors"))
+        for kind in _kinds(file)
+    }
     return max(_ROUNDOFF.get(kind, 0.0) for kind in kinds)
 
 

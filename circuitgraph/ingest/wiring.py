@@ -89,7 +89,9 @@ def channels_of(
     _require_comparable(a, b, form)
     asked = _ask(a, b, form, shared_basis)
     edges = _edges(a, asked.models[0])
-    with reporter.progress(a.n, f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring") as progress:
+    with reporter.progress(
+        a.n, f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring"
+    ) as progress:
         if form == "weights":
             return _by_weights(a, asked, edges, draws, seed, progress.advance)
         unit = max(roundoff(run.variant) for run in (a, b))
@@ -159,7 +161,12 @@ def _edges(run: Run, model: Model) -> tuple[Edge, ...]:
 
 
 def _by_weights(
-    run: Run, asked: _Asked, edges: tuple[Edge, ...], draws: int, seed: int, advance: Callable[[int], None]
+    run: Run,
+    asked: _Asked,
+    edges: tuple[Edge, ...],
+    draws: int,
+    seed: int,
+    advance: Callable[[int], None],
 ) -> Channels:
     granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
     channels = WeightChannels.of(*asked.models, granularity, inputs)
@@ -169,10 +176,10 @@ def _by_weights(
         for name, found in channels.measure(runs, asked.weights[rows]).items():
             arrays.setdefault(name, np.empty((len(asked.prompts), len(edges))))[rows] = found
         advance(len(rows))
-    null = [arrays.pop(name) for name in ("heard", "by_reading", "by_writing")]
-    scales = sizes(channels.places, *null[:2], asked.weights)
+    heard, reading, writing = (arrays.pop(n) for n in ("heard", "by_reading", "by_writing"))
+    scales = sizes(channels.places, heard, reading, asked.weights)
     senders = [p.senders for p in channels.places for _ in p.receivers]
-    arrays["expected"] = null[1] * np.repeat(scales, senders) + null[2]
+    arrays["expected"] = reading * np.repeat(scales, senders) + writing
     drawn = np.empty((draws, len(edges)))
     for place, squares in random_squares(channels, scales, draws, seed):
         drawn[:, place.edge : place.edge + squares.shape[1]] = squares

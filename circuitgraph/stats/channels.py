@@ -16,8 +16,8 @@ import numpy as np
 
 from circuitgraph.channels import Channels
 from circuitgraph.components import Edge
-from circuitgraph.stats.tails import t_tail
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, counts, recode
+from circuitgraph.stats.tails import t_tail
 
 PROMINENT = 4.0
 """T that a claim needs: squared, so twice the receiver's median channel."""

@@ -21,7 +21,15 @@ from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.channels.pairs import Signalled
 from circuitgraph.engine.channels.places import Place, places
 from circuitgraph.engine.contributions import contributions
-from circuitgraph.engine.forward import LayerTrace, Trace, attend, logits, mlp, post, project, visible
+from circuitgraph.engine.forward import (
+    LayerTrace,
+    Trace,
+    attend,
+    logits,
+    mlp,
+    project,
+    visible,
+)
 from circuitgraph.engine.model import Block, Model
 from circuitgraph.engine.patch import Patch, attention_change, mlp_change
 from circuitgraph.engine.receivers import Receiver
@@ -45,9 +53,7 @@ class FunctionalChannels:
     places: tuple[Place, ...]
 
     @classmethod
-    def of(
-        cls, a: Model, b: Model, granularity: Granularity, inputs: Inputs
-    ) -> FunctionalChannels:
+    def of(cls, a: Model, b: Model, granularity: Granularity, inputs: Inputs) -> FunctionalChannels:
         """For models whose heads are matched already; see ``heads.aligned``."""
         return cls((a, b), granularity, tuple(places(a, granularity, inputs)))
 
@@ -64,7 +70,7 @@ class FunctionalChannels:
         columns: dict[str, list[Tensor]] = {}
         for place in self.places:
             senders = torch.arange(place.senders)
-            for receivers in _together(place, len(self.models[0].blocks)):
+            for receivers in _together(place):
                 for name, value in _compared(patches, place, receivers, senders).items():
                     columns.setdefault(name, []).append(value)
         return {name: torch.cat(parts).T.numpy() for name, parts in columns.items()}
@@ -102,7 +108,9 @@ def _patch(model: Model, batch: Batch, common: Trace, deltas: Tensor) -> Patch:
     )
     none = deltas.new_zeros(batch.n)
     trace = Trace(common.embed, layers, common.final)
-    return Patch(model, batch, trace, deltas, none, none, none, common.embed, int(batch.start.max()))
+    return Patch(
+        model, batch, trace, deltas, none, none, none, common.embed, int(batch.start.max())
+    )
 
 
 def _block(model: Model, block: Block, at: LayerTrace, positions: Tensor) -> LayerTrace:
@@ -114,7 +122,7 @@ def _block(model: Model, block: Block, at: LayerTrace, positions: Tensor) -> Lay
     return LayerTrace(at.pre, at.mid, q, k, v, z, raw, mlp(model, block, at.mid))
 
 
-def _together(place: Place, layers: int) -> Iterator[tuple[Receiver, ...]]:
+def _together(place: Place) -> Iterator[tuple[Receiver, ...]]:
     """Receivers of a place that one pass serves: those that read by the same letters."""
     letters = dict.fromkeys(receiver.letters for receiver in place.receivers)
     for letter in letters:
@@ -125,7 +133,6 @@ def _compared(
     patches: Sequence[Patch], place: Place, receivers: tuple[Receiver, ...], senders: Tensor
 ) -> dict[str, Tensor]:
     """Arrays [receivers · senders, R] of a pass through both models."""
-    model = patches[0].model
     inside = _inside(patches[0], place)
     levels = [_square(_level(p, place, receivers), inside) for p in patches]
     level = (levels[0].sqrt() + levels[1].sqrt())[:, None] / 2
@@ -139,7 +146,6 @@ def _compared(
     delta = torch.where(heard, delta, torch.where(norm_a + norm_b > 0, torch.nan, 0.0))
     found = {"norm_a": norm_a, "norm_b": norm_b, "square": change.pow(2), "delta": delta}
     found["level"] = level.expand_as(norm_a)
-    assert model.layers >= place.layer
     return {name: value.flatten(0, 1) for name, value in found.items()}
 
 
@@ -168,9 +174,7 @@ def _level(patch: Patch, place: Place, receivers: tuple[Receiver, ...]) -> Tenso
     return _spoken(patch, place.layer, receivers, gather(layer.z, index))
 
 
-def _change(
-    patch: Patch, place: Place, receivers: tuple[Receiver, ...], senders: Tensor
-) -> Tensor:
+def _change(patch: Patch, place: Place, receivers: tuple[Receiver, ...], senders: Tensor) -> Tensor:
     """δ of every receiver and some senders, [receivers, N, R, Q, d]."""
     model, deltas = patch.model, patch.deltas[senders]
     if place.layer == model.layers:

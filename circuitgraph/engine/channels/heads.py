@@ -53,8 +53,10 @@ def matched(distance: np.ndarray, group: int) -> list[int]:
     blocks = distance.reshape(heads // group, group, heads // group, group).swapaxes(1, 2)
     within = [[linear_sum_assignment(cell)[1] for cell in row] for row in blocks]
     cost = np.array(
-        [[c[np.arange(group), w].sum() for c, w in zip(*pair, strict=True)]
-         for pair in zip(blocks, within, strict=True)]
+        [
+            [c[np.arange(group), w].sum() for c, w in zip(*pair, strict=True)]
+            for pair in zip(blocks, within, strict=True)
+        ]
     )
     chosen = linear_sum_assignment(cost)[1]
     best = cost[np.arange(len(cost)), chosen].sum()

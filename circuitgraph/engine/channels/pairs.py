@@ -53,7 +53,7 @@ def make_signalled(
 
 def senders(layers: int) -> list[tuple[str, int]]:
     """Groups of senders in order of computation: (kind, layer)."""
-    return [("embed", 0)] + [(kind, l) for l in range(layers) for kind in ("attention", "mlp")]
+    return [("embed", 0)] + [(kind, k) for k in range(layers) for kind in ("attention", "mlp")]
 
 
 def signal(

@@ -96,9 +96,9 @@ class Reads:
 def read_weights(model_a: Model, model_b: Model, place: Place, receiver: Receiver) -> Reads:
     """Read weights of one receiver; norms of what they read are kept, columns may be rotated."""
     pieces = zip(_pieces(model_a, place, receiver), _pieces(model_b, place, receiver), strict=True)
-    if place.layer == model_a.layers or sum(w.shape[1] for w in _pieces(model_a, place, receiver)) > (
-        WIDE * model_a.width
-    ):
+    if place.layer == model_a.layers or sum(
+        w.shape[1] for w in _pieces(model_a, place, receiver)
+    ) > (WIDE * model_a.width):
         return _factor([_pair(place, model_a, model_b, a, b) for a, b in pieces])
     both = [_pair(place, model_a, model_b, a, b) for a, b in pieces]
     return Reads(torch.cat([r.mean for r in both], 1), torch.cat([r.change for r in both], 1))

@@ -60,7 +60,9 @@ def make_writes(
     width = models[0].width
     one, none = torch.eye(width, dtype=torch.float64), torch.zeros(width, width).double()
     weights = None if a is None or b is None else (a, b)
-    return Writes(group, weights, one[None], torch.cat([one, none])[None], torch.cat([none, one])[None])
+    return Writes(
+        group, weights, one[None], torch.cat([one, none])[None], torch.cat([none, one])[None]
+    )
 
 
 def signals(

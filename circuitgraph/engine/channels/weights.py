@@ -87,11 +87,14 @@ class WeightChannels:
         out: dict[str, np.ndarray],
     ) -> None:
         place, first = self.places[number], 0
-        when, scale = _window(self.models, place, runs)
+        steps, scale = _window(self.models, place, runs)
+        rows = torch.arange(len(steps))[:, None]
         for group, (writes, signal) in enumerate(zip(self.writes, said, strict=True)):
             if first == place.senders:
                 break
-            common, inner = (_moments(y[:, :, when] * scale) for y in (signal.common, signal.inner))
+            common, inner = (
+                _moments(y[:, rows, steps] * scale) for y in (signal.common, signal.inner)
+            )
             self.moments.add(number, group, writes, common, inner, weights)
             loud = _energy(common, writes.common @ writes.common.mT)
             written = _sides(inner, writes.mean, writes.change)
@@ -106,19 +109,23 @@ class WeightChannels:
             first += len(writes.mean)
 
 
-def _window(models: tuple[Model, Model], place: Place, runs: Signalled) -> tuple[slice | Tensor, Tensor]:
-    """Window positions that count at a place, and the factor [R, W, 1] of the signal there.
+def _window(models: tuple[Model, Model], place: Place, runs: Signalled) -> tuple[Tensor, Tensor]:
+    """Steps of the window that count at a place [R, Q], and what the signal is multiplied by
+    there [R, Q, 1].
 
     The factor is the mean of both models' 1/rms over the root of the number of the prompt's
     positions, so that sums of squares are means over positions.
     """
     batch = runs.batch
-    index = batch.read if place.layer == models[0].layers else batch.index
-    streams = (gather(place.stream(trace), index).double() for trace in runs.clean)
-    scale = sum(place.norm(m).scale(x) for m, x in zip(models, streams, strict=True)) / 2
-    if place.layer < models[0].layers:
-        return slice(None), scale / batch.patched.double().sum(1, keepdim=True).sqrt()
-    return (batch.read - batch.start[:, None])[:, 0], scale
+    last = place.layer == models[0].layers
+    index = batch.read if last else batch.index
+    streams = [gather(place.stream(trace), index).double() for trace in runs.clean]
+    left, right = (place.norm(m).scale(x) for m, x in zip(models, streams, strict=True))
+    scale = (left + right) / 2
+    if last:
+        return batch.read - batch.start[:, None], scale
+    steps = torch.arange(batch.width).expand(len(index), -1)
+    return steps, scale / batch.patched.double().sum(1, keepdim=True).sqrt()
 
 
 def _moments(y: Tensor) -> Tensor:

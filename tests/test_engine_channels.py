@@ -1,0 +1,197 @@
+"""Channel changes against loops over explicit matrices, and what must be exactly nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from channel_oracle import Naive, channel, perturbed
+from models import FAMILIES, MORE_READERS, make_model
+from test_engine_oracle import PROMPTS
+from test_engine_unequal import LONGER, SHORTER
+
+from circuitgraph.components import effect_edges
+from circuitgraph.engine.channels import WeightChannels, make_signalled
+from circuitgraph.engine.channels.null import few, random_squares, sizes
+from circuitgraph.engine.families import from_hf
+from circuitgraph.variants import load_variant
+
+EVERY = (*FAMILIES, *MORE_READERS)
+MIXED = (*PROMPTS, SHORTER, LONGER)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {family: make_model(family, root / family) for family in EVERY}
+
+
+def models_of(folder, size=0.1, rank=None):
+    a, b = (load_variant(folder).merged() for _ in range(2))
+    return a, perturbed(b, size, rank=rank)
+
+
+def measured(a, b, prompts, granularity="head", inputs="joint", pairs=True, weights=None):
+    models = from_hf(a), from_hf(b)
+    channels = WeightChannels.of(*models, granularity, inputs)
+    weights = np.ones(len(prompts)) if weights is None else weights
+    return channels, channels.measure(make_signalled(models, prompts, pairs), weights)
+
+
+CASES = [
+    *((family, "head", "joint", True) for family in EVERY),
+    *((family, "head", "split", True) for family in ("gpt2", "gemma2", "llama")),
+    ("gemma2", "layer", "joint", True),
+    ("gpt2", "layer", "split", True),
+    ("llama", "head", "joint", False),
+    ("gpt2", "head", "split", False),
+]
+
+
+@pytest.mark.parametrize(("family", "granularity", "inputs", "pairs"), CASES)
+def test_channels_are_those_of_explicit_matrices(folders, family, granularity, inputs, pairs):
+    a, b = models_of(folders[family])
+    _, ours = measured(a, b, MIXED, granularity, inputs, pairs)
+    left, right = Naive(a), Naive(b)
+    edges = effect_edges(3, 4, left.groups, granularity, inputs)
+    assert ours["delta"].shape == (len(MIXED), len(edges))
+    assert 0.02 < ours["delta"].max() <= 1
+    for column in range(len(family) % 4, len(edges), 7):
+        for row, prompt in enumerate(MIXED):
+            for name, want in channel(left, right, edges[column], prompt, pairs).items():
+                found = ours[name][row, column]
+                assert found == pytest.approx(want, rel=2e-4, abs=1e-9), (edges[column], name)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2", "llama"])
+def test_equal_models_give_exactly_nothing(folders, family):
+    a, b = models_of(folders[family], size=0.0)
+    channels, ours = measured(a, b, MIXED)
+    for name in ("read", "write", "delta", "square", "heard", "by_reading", "by_writing"):
+        assert (ours[name] == 0).all(), name
+    assert ours["norm_a"].max() > 0
+    assert (ours["norm_a"] == ours["norm_b"]).all()
+    for _, squares in random_squares(channels, np.ones(100), 10, 0):
+        assert (squares == 0).all()
+
+
+def test_only_what_was_touched_changes(folders):
+    """New q weights of one head are read by that head; a new output matrix by all after it."""
+    a, b = models_of(folders["llama"], size=0.0)
+    with torch.no_grad():
+        b.model.layers[1].self_attn.q_proj.weight[8:16] *= 1.5
+        b.model.layers[0].mlp.down_proj.weight *= 1.5
+    _, ours = measured(a, b, PROMPTS)
+    edges = effect_edges(3, 4, 2, "head", "joint")
+    for i, edge in enumerate(edges):
+        assert bool(ours["read"][:, i].any()) == (edge.target == "L1H1"), edge
+        assert bool(ours["write"][:, i].any()) == (edge.source == "L0_MLP"), edge
+    whole = [i for i, e in enumerate(edges) if e.source == "L0_MLP" and e.target != "L1H1"]
+    assert ours["delta"][:, whole] == pytest.approx(0.2, abs=1e-5)  # (1.5 − 1) / (1.5 + 1)
+
+
+def test_batches_and_order_do_not_matter(folders):
+    a, b = models_of(folders["gemma2"])
+    weights = np.arange(1.0, len(MIXED) + 1)
+    whole, ours = measured(a, b, MIXED, weights=weights)
+    order = [3, 0, 6, 2, 5, 1, 4]
+    models = from_hf(a), from_hf(b)
+    parts = WeightChannels.of(*models, "head", "joint")
+    for rows in (order[:1], order[1:4], order[4:]):
+        runs = make_signalled(models, [MIXED[i] for i in rows], True)
+        for name, found in parts.measure(runs, weights[rows]).items():
+            assert found == pytest.approx(ours[name][rows], rel=1e-4, abs=1e-10), name
+    ones = np.ones(16)
+    drawn = zip(random_squares(whole, ones, 50, 3), random_squares(parts, ones, 50, 3), strict=True)
+    for (_, x), (_, y) in drawn:
+        assert x == pytest.approx(y, rel=1e-3, abs=1e-8)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_draws_spread_around_what_is_expected(folders, family):
+    a, b = models_of(folders[family])
+    weights = np.array([2.0, 1, 1, 1, 1])
+    channels, ours = measured(a, b, PROMPTS, weights=weights)
+    scales = sizes(channels.places, ours["heard"], ours["by_reading"], weights)
+    means = np.concatenate(
+        [squares.mean(0) for _, squares in random_squares(channels, scales, 2000, 1)]
+    )
+    senders = [p.senders for p in channels.places for _ in p.receivers]
+    wanted = weights @ (ours["by_reading"] * np.repeat(scales, senders) + ours["by_writing"])
+    known = wanted > 0
+    assert known.sum() > 50
+    assert np.median(np.abs(means[known] / wanted[known] - 1)) < 0.02
+    assert np.abs(means[known] / wanted[known] - 1).max() < 0.2
+
+
+def test_draws_are_those_of_random_updates_with_the_same_singular_values(folders):
+    """Haar directions, explicit updates and explicit signals of one edge: the same spread."""
+    a, b = models_of(folders["llama"], rank=1)
+    left, right = Naive(a), Naive(b)
+    prompt = PROMPTS[1]
+    channels, _ = measured(a, b, [prompt])
+    edges = effect_edges(3, 4, 2, "head", "joint")
+    number = edges.index(next(e for e in edges if e[:2] == ("L1_MLP", "L2H3")))
+    place = next(p for p in channels.places if p.edge <= number < p.columns(len(p.receivers)).start)
+    drawn = dict(enumerate(random_squares(channels, np.ones(16), 4000, 0)))
+    ours = drawn[channels.places.index(place)][1][:, number - place.edge]
+    naive = explicit_draws(left, right, edges[number], prompt, 4000)
+    assert ours.mean() == pytest.approx(naive.mean(), rel=0.06)
+    assert ours.std() == pytest.approx(naive.std(), rel=0.2)
+    for q in (0.1, 0.5, 0.9):
+        assert np.quantile(ours, q) == pytest.approx(np.quantile(naive, q), rel=0.15)
+
+
+def explicit_draws(a, b, edge, prompt, draws):
+    kept = [m.run(prompt.prompt) for m in (a, b)]
+    other = [m.run(prompt.corrupt) for m in (a, b)]
+    times = range(prompt.first_change, len(prompt.prompt))
+    scale = torch.stack(
+        [
+            sum(
+                0.5 / m.rms(k[2, "attention", "norm"][t]) for m, k in zip((a, b), kept, strict=True)
+            )
+            for t in times
+        ]
+    )
+    z = [
+        torch.stack([m.said(o, edge.source, t) - m.said(k, edge.source, t) for t in times])
+        for m, k, o in zip((a, b), kept, other, strict=True)
+    ]
+    scale = scale[:, None] / len(times) ** 0.5
+    c = sum(x @ m.write(edge.source) for x, m in zip(z, (a, b), strict=True)) / 2 * scale
+    changed = (z[0] + z[1]) / 2 * scale @ (b.write(edge.source) - a.write(edge.source))
+    read, mean = b.read(edge) - a.read(edge), (a.read(edge) + b.read(edge)) / 2
+    generator = torch.Generator().manual_seed(5)
+    out = []
+    for _ in range(draws):
+        turns = torch.randn(2, a.width, a.width, generator=generator, dtype=torch.float64)
+        first, second = torch.linalg.qr(turns)[0]
+        out.append(
+            float((c @ first @ read).square().sum() + (changed @ second @ mean).square().sum())
+        )
+    return np.array(out)
+
+
+def test_many_singular_values_become_few_with_the_same_sum():
+    values = torch.linspace(2, 1, 100, dtype=torch.float64)
+    kept = few(values)
+    assert len(kept) == 32
+    assert float(kept.sum()) == pytest.approx(float(values.sum()))
+    assert torch.equal(kept[:16], values[:16])
+    assert torch.equal(few(torch.tensor([3.0, 2.0, 1e-14])), torch.tensor([3.0, 2.0]))
+    assert len(few(torch.zeros(4))) == 0
+
+
+def test_a_rewired_channel_does_not_hide_the_others():
+    """Five senders: four meet what is expected, one a hundred times as much; the median is 1."""
+
+    class Five:
+        receivers, receiver, senders = (None,), 0, 5
+
+        def columns(self, _):
+            return slice(0, 5)
+
+    heard = np.array([[1.0, 1, 1, 1, 100]])
+    assert sizes([Five()], heard, np.full((1, 5), 0.5), np.ones(1)) == [2.0]
+    assert sizes([Five()], heard, np.array([[0.5, 0, 0, 0, 0.5]]), np.ones(1)) == [1.0]
