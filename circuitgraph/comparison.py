@@ -17,7 +17,7 @@ from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.many import ManyDiff, compare_many
 from circuitgraph.diff.mechanism import Swapped, with_mechanism
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import InputError
+from circuitgraph.errors import InputError, UsageError
 from circuitgraph.frames import write_parquet
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
@@ -127,6 +127,16 @@ class Comparison:
                 f"{runs_b[0].id[:12]} (--run A_ID:B_ID chooses)"
             )
         return lens, runs_a, runs_b
+
+    def hubs_of_change(
+        self, a: str, b: str | None, lens: str | None, **options: Any
+    ) -> pd.DataFrame:
+        """Components at which most changes meet; see ``graph.degree``."""
+        from circuitgraph.graph.degree import hubs_of_change
+
+        if b is None:
+            raise UsageError("hubs of change are of two variants; name the other one too")
+        return hubs_of_change(self.diff(a, b, lens=lens), **options)
 
     def exactly(self, run: Run, edges: Sequence[int]) -> np.ndarray:
         """Exact effects of some edges of a screened run, measured now where not yet kept."""

@@ -20,7 +20,6 @@ from circuitgraph.composition import composition
 from circuitgraph.diff.explain import Explanation, explain_edge
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import UsageError
 from circuitgraph.faithfulness import Faithfulness, faithfulness
 from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
@@ -324,11 +323,7 @@ class Workspace:
 
         shelf = self.shelf()
         if of == "change":
-            from circuitgraph.graph.degree import hubs_of_change
-
-            if other is None:
-                raise UsageError("hubs of change are of two variants; name the other one too")
-            return hubs_of_change(self._comparison().diff(name, other, lens=kind), **options)
+            return self._comparison().hubs_of_change(name, other, kind, **options)
         names = [name] if other is None else [name, other]
         kind = kind or shelf.lens_for(names)
         if other is None:

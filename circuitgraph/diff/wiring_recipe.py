@@ -80,7 +80,9 @@ def judge(
     if not len(edges):
         return outcome
     cutoff = float(decided.p[edges].max())
-    return replace(outcome, again=GroupRefits(sides, standing, codes, edges, margin, cutoff))
+    return replace(
+        outcome, again=GroupRefits(sides, standing, matched.scenarios, edges, margin, cutoff)
+    )
 
 
 def _against(
@@ -120,12 +122,8 @@ def _standing(
         if len(runs) == 1 and runs[0].id != base.id and len(numbers[other]) > 1:
             # Trained like the others, it was lucky or not like them: only the base is fixed.
             change = change + moderate(numbers[other], fitted=testable).variance
-    return combine(
-        Groups(numbers[0], numbers[1], change, own_a, own_b),
-        matched.n_effective,
-        testable,
-        trend=True,
-    )
+    found = Groups(numbers[0], numbers[1], change, own_a, own_b)
+    return combine(found, matched.n_effective, testable, trend=True)
 
 
 def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:
