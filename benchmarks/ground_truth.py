@@ -26,7 +26,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,10 @@ class Study:
     def answers(self, a: str, b: str) -> Iterator[Answer]:
         """Every measure's answer about two models."""
         for form in self.forms:
-            yield self._diff(f"wiring, {form}", a, b, "pairs", lens="wiring", form=form)
+            found = self._diff(f"wiring, {form}", a, b, "pairs", lens="wiring", form=form)
+            yield found
+            if len(found.scores):
+                yield replace(found, method=f"{found.method}, by p", scores=_by_p(found.scores))
         for estimator in self.estimators:
             if (b, estimator) not in self.runs:
                 continue
@@ -110,8 +113,8 @@ class Study:
         except CircuitGraphError:  # no shared basis: nothing is said, so nothing is claimed
             return Answer(f"{method} (refused)", pd.DataFrame(columns=[*EDGE, "score"]), set())
         claimed = table[table["verdict"].isin(CLAIMS)]
-        scores = table[EDGE].astype(str).assign(score=table["delta"].abs())
-        return Answer(method, scores.dropna(), _edges(claimed))
+        scores = table[EDGE].astype(str).assign(score=table["delta"].abs(), p=table["p"])
+        return Answer(method, scores.dropna(subset=["score"]), _edges(claimed))
 
     def _published(self, a: str, b: str) -> Answer:
         diff = self.workspace.diff(a, b, run=self._pair(a, b, "few"), lens="correlation")
@@ -119,6 +122,11 @@ class Study:
         score = (pooled[1] - pooled[0]).abs().rename("score").dropna().reset_index()
         claims = _edges(score[score["score"] > CUT])
         return Answer(f"|Δr| > {CUT} on {FEW} prompts", score, claims)
+
+
+def _by_p(scores: pd.DataFrame) -> pd.DataFrame:
+    """The same edges ranked by how surely they changed."""
+    return scores.assign(score=-scores["p"]).dropna()
 
 
 def _few(prompts: PromptSet) -> Iterator[Any]:
