@@ -12,6 +12,8 @@ from measured import effect_run, table_run
 
 from circuitgraph.components import digest
 from circuitgraph.diff import compare_runs, explain_edge, refits
+from circuitgraph.diff.stability import canonical_order
+from circuitgraph.runs import RunPrompt
 from circuitgraph.stats.draws import bootstrap_weights, kept_without
 from circuitgraph.stats.paired import resampled_change
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, resampled_mean
@@ -267,3 +269,17 @@ def test_labels_are_left_out_in_turn_or_not_at_all():
     ]
     assert kept_without(["a", "a"]) == []
     assert kept_without(["a", None, "b"]) == []
+
+
+def test_last_bits_of_what_was_computed_do_not_decide_what_a_seed_draws():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(12, 3))
+    prompts = [RunPrompt(f"p{i}", str(i % 2), f"text {i}", f"other {i}") for i in range(12)]
+    order = canonical_order(prompts, (values,))
+    assert np.array_equal(canonical_order(prompts, (np.nextafter(values, 9),)), order)
+    shuffled = rng.permutation(12)
+    moved = canonical_order([prompts[i] for i in shuffled], (values[shuffled],))
+    assert np.array_equal(shuffled[moved], order)
+    rows = [replace(prompt, prompt=None, corrupt=None) for prompt in prompts]  # of a table
+    moved = canonical_order([rows[i] for i in shuffled], (values[shuffled],))
+    assert np.array_equal(values[shuffled][moved], values[canonical_order(rows, (values,))])

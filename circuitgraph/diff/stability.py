@@ -140,15 +140,18 @@ def _share(claims: Sequence[np.ndarray] | np.ndarray, size: int) -> np.ndarray:
 
 
 def canonical_order(prompts: Sequence[RunPrompt], arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Prompts by scenario and by what was measured on them ([n × …] arrays), int [n].
+    """Prompts by scenario and by what they say, int [n].
 
-    Neither the order of a file nor the names of its rows decide what a seed draws.
+    Neither the order of a file nor the names of its rows decide what a seed draws, nor the
+    last bits of what was computed, which depend on the batch. The rows of tables say nothing;
+    they stand by their values, which were read and not computed ([n × …] arrays).
     """
-    whole = [np.ascontiguousarray(x) for x in arrays]
     keys = []
     for i, prompt in enumerate(prompts):
+        said = (prompt.prompt, prompt.corrupt, prompt.answer, prompt.wrong_answer)
         values = hashlib.sha256()
-        for array in whole:
-            values.update(array[i].tobytes())
-        keys.append((prompt.scenario, values.hexdigest()))
+        if prompt.prompt is None:
+            for array in arrays:
+                values.update(np.ascontiguousarray(array[i]).tobytes())
+        keys.append((prompt.scenario, *(text or "" for text in said), values.hexdigest()))
     return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=int)
