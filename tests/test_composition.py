@@ -194,7 +194,7 @@ def test_the_command_and_what_it_refuses(composed: Path, tmp_path: Path) -> None
     assert "delta" in text
     assert f"32 of {len(table)} edges" in text
     for words, told in (
-        (("base", "stranger"), "do not share a basis"),
+        (("base", "stranger"), "do not look like one basis"),
         (("base", "layers"), "by layers"),
         (("nope",), "no variant 'nope'"),
         (("base", "--shared-basis"), "name OTHER"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -124,4 +125,19 @@ def test_changed_files_are_refused(root, runs, tmp_path):
     )
     shutil.copy(root / "other" / "model.safetensors", tmp_path / "copy")
     with pytest.raises(InputError, match="no longer those ingested"):
+        channels_of(runs["base"], run, reporter=Reporter())
+
+
+def test_tokenizers_that_read_prompts_differently_are_refused(root, runs, tmp_path):
+    shutil.copytree(root / "base", tmp_path / "words")
+    file = tmp_path / "words" / "tokenizer.json"
+    tokens = json.loads(file.read_text("utf-8"))
+    vocabulary = tokens["model"]["vocab"]
+    vocabulary["w4"], vocabulary["w5"] = vocabulary["w5"], vocabulary["w4"]
+    file.write_text(json.dumps(tokens), "utf-8")
+    workspace = Workspace(tmp_path / "workspace")
+    [run] = workspace.ingest(
+        tmp_path / "words", name="words", prompts=PROMPTS, edges=["effect"], load=False
+    )
+    with pytest.raises(UsageError, match="read the prompts differently"):
         channels_of(runs["base"], run, reporter=Reporter())

@@ -23,11 +23,34 @@ FOREIGN = 0.5
 _ROUNDOFF = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
 
 
-def require_shared_basis(a: Variant, b: Variant, model_a: Model, model_b: Model) -> None:
+def require_same_shapes(a: Variant, b: Variant, model_a: Model, model_b: Model) -> None:
+    """Refuse two models whose weights cannot be laid on each other.
+
+    An architecture says layers and heads, not how wide they are.
+
+    Raises:
+        UsageError: some matrix has another shape.
+    """
+    if _shapes(model_a) != _shapes(model_b):
+        raise UsageError(
+            f"{a.name!r:.60} and {b.name!r:.60} have weights of different shapes; "
+            "compare variants of one architecture"
+        )
+
+
+def _shapes(model: Model) -> list[torch.Size]:
+    positions = [] if model.positions is None else [model.positions.shape]
+    return [*positions, *(matrix.shape for matrix in _matrices(model))]
+
+
+def require_shared_basis(
+    a: Variant, b: Variant, model_a: Model, model_b: Model, instead: str = ""
+) -> None:
     """Refuse to compare weights that speak of different directions.
 
     Adapters of one base share its basis. Other models must look like it: cosine of at least
     0.9 in the median matrix, and under 0.5 in none, for a rewrite may turn only a few.
+    ``instead`` is what the message offers beside the user's word.
 
     Raises:
         UsageError: they do not.
@@ -43,8 +66,7 @@ def require_shared_basis(a: Variant, b: Variant, model_a: Model, model_b: Model)
             f"{a.name!r:.60} and {b.name!r:.60} share no base, and their weights do not look like "
             f"one basis (cosine {median:.2f} in the median matrix, {least:.2f} in the least alike; "
             f"{ALIKE} and {FOREIGN} are asked), so the same numbers may mean different things; "
-            "compare what the receivers do (--form functional), or say that the basis is shared "
-            "(--shared-basis)"
+            f"{instead}say that the basis is shared (--shared-basis) if you know that it is"
         )
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
-import torch
 
 from circuitgraph.components import effect_edges
 from circuitgraph.engine.composition import relative_change, scores, virtual_products
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forwards import require_reader
 from circuitgraph.errors import UsageError
+from circuitgraph.ingest.basis import require_same_shapes, require_shared_basis
 from circuitgraph.ingest.drift import reload
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run, Variant
 from circuitgraph.selection import shorten
-
-COSINE = 0.9
-"""Of the median matrix of two models, above which they share a basis."""
 
 
 def require_composable(run: Run) -> None:
@@ -73,13 +68,15 @@ def compose_pair(a: Run, b: Run, shared_basis: bool, reporter: Reporter) -> pd.D
             "architecture; their components have nothing to do with each other"
         )
     (hf_a, _), (hf_b, _) = reload(a.variant), reload(b.variant)
-    if not shared_basis:
-        _require_shared_basis(a.variant, b.variant, hf_a, hf_b)
     first, second = from_hf(hf_a), from_hf(hf_b)
+    pair = a.variant, b.variant, first, second
+    require_same_shapes(*pair)
+    if not shared_basis:
+        require_shared_basis(*pair)
     with reporter.progress(3 * (first.layers + 1), "composition", unit="layer") as bar:
         own_a, own_b, both = (
-            virtual_products(*pair, bar.advance)
-            for pair in ((first, first), (second, second), (first, second))
+            virtual_products(*models, bar.advance)
+            for models in ((first, first), (second, second), (first, second))
         )
     return _edges(a.variant).assign(
         weight_a=scores(own_a).numpy(),
@@ -91,31 +88,3 @@ def compose_pair(a: Run, b: Run, shared_basis: bool, reporter: Reporter) -> pd.D
 def _edges(variant: Variant) -> pd.DataFrame:
     edges = effect_edges(variant.layers, variant.heads, variant.kv_heads, "head", "split")
     return pd.DataFrame(edges, columns=["source", "target", "input"])
-
-
-def _require_shared_basis(a: Variant, b: Variant, hf_a: Any, hf_b: Any) -> None:
-    """Adapters of one base share its basis; full models must be close to each other."""
-    if a.fingerprints.get("weights") == b.fingerprints.get("weights"):
-        return
-    if (cosine := median_cosine(hf_a, hf_b)) < COSINE:
-        raise UsageError(
-            f"compose: {shorten(a.name)} and {shorten(b.name)} do not share a basis (their "
-            f"weights have cosine {cosine:.2f} in the median matrix), so changes of virtual "
-            "weights would mean nothing; --shared-basis if you know better"
-        )
-
-
-@torch.no_grad()
-def median_cosine(a: Any, b: Any) -> float:
-    """Median over matrices of the cosine between two models' weights; 0 for other shapes."""
-    left, right = (dict(model.named_parameters()) for model in (a, b))
-    cosines = []
-    for name, first in left.items():
-        if first.dim() < 2:
-            continue
-        second = right.get(name)
-        if second is None or second.shape != first.shape:
-            return 0.0
-        x, y = first.double().flatten(), second.double().flatten()
-        cosines.append(float(x @ y / (x.norm() * y.norm()).clamp(min=1e-300)))
-    return float(torch.tensor(cosines).median()) if cosines else 0.0

@@ -63,6 +63,12 @@ def reencoded(run: Run, tokenizer: Any) -> tuple[Encoded, ...]:
     return encode(source, tokenizer, chat_template=run.method.template == "chat").prompts
 
 
+def same_tokens(prompts: Sequence[Encoded], again: Sequence[Encoded]) -> bool:
+    """Whether two tokenizers read the same prompts, corrupt prompts and answers alike."""
+    ids = [[(p.prompt, p.corrupt, p.answer, p.wrong_answer) for p in s] for s in (prompts, again)]
+    return ids[0] == ids[1]
+
+
 def _named(model: Any) -> dict[str, torch.Tensor]:
     """All parameters; those that are tied under both their names."""
     return dict(model.named_parameters(remove_duplicate=False))

@@ -28,7 +28,7 @@ from circuitgraph.engine.mechanism import (
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.swapping import Instead
 from circuitgraph.errors import InputError
-from circuitgraph.ingest.drift import reencoded, reload
+from circuitgraph.ingest.drift import reencoded, reload, same_tokens
 from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.ingest.exactly import exact_effects_of
 from circuitgraph.progress import Reporter
@@ -125,7 +125,7 @@ def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swappe
     with reporter.progress(len(work.prompts), label) as progress:
         for rows in batches:
             found = work.swapped(rows, corners[:, rows])
-            values[..., rows, :] = found.values
+            values[..., rows, :] = found.values.astype(np.float32)  # as they are kept
             same &= found.same
             progress.advance(len(rows))
     return Swapped(values, same)
@@ -166,8 +166,7 @@ def _require_alike(
             raise InputError(f"{name} differs ({left} and {right})")
     if _shapes(a) != _shapes(b):
         raise InputError("their matrices differ in shape")
-    ids = [[(p.prompt, p.corrupt, p.answer, p.wrong_answer) for p in s] for s in (prompts, again)]
-    if ids[0] != ids[1]:
+    if not same_tokens(prompts, again):
         raise InputError("their tokenizers read the prompts differently")
 
 

@@ -24,8 +24,8 @@ from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forwards import require_reader
 from circuitgraph.engine.model import Model, moved
 from circuitgraph.errors import UsageError
-from circuitgraph.ingest.basis import require_shared_basis, roundoff
-from circuitgraph.ingest.drift import reencoded, reload
+from circuitgraph.ingest.basis import require_same_shapes, require_shared_basis, roundoff
+from circuitgraph.ingest.drift import reencoded, reload, same_tokens
 from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
@@ -123,20 +123,19 @@ def _require_comparable(a: Run, b: Run, form: str) -> None:
 def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
     hf_a, tokenizer = reload(a.variant)
     prompts = reencoded(a, tokenizer)
-    model_a, model_b = from_hf(hf_a), from_hf(reload(b.variant)[0])
-    if model_a.embed.shape != model_b.embed.shape or _sizes(model_a) != _sizes(model_b):
+    hf_b, tokenizer_b = reload(b.variant)
+    model_a, model_b = from_hf(hf_a), from_hf(hf_b)
+    pair = a.variant, b.variant, model_a, model_b
+    require_same_shapes(*pair)
+    if not same_tokens(prompts, reencoded(b, tokenizer_b)):
         raise UsageError(
-            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} have weights of different shapes; "
-            "compare variants of one architecture"
+            f"the tokenizers of {a.variant.name!r:.60} and {b.variant.name!r:.60} read the prompts "
+            "differently, so both are not asked the same; compare variants of one tokenizer"
         )
     if form == "weights" and not shared_basis:
-        require_shared_basis(a.variant, b.variant, model_a, model_b)
+        other = "compare what the receivers do (--form functional), or "
+        require_shared_basis(*pair, instead=other)
     return _Asked((model_a, model_b), prompts, _paired(a, prompts), _weights(a.scenarios))
-
-
-def _sizes(model: Model) -> tuple[int, ...]:
-    hidden = model.blocks[0].mlp.down.weight.shape[0]
-    return (model.layers, model.width, model.heads, model.kv_heads, model.head_size, hidden)
 
 
 def _paired(run: Run, prompts: Sequence[Encoded]) -> bool:
