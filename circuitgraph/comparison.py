@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from circuitgraph.diff.record import Diff
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.frames import write_parquet
 from circuitgraph.progress import Reporter
-from circuitgraph.prompts import PromptSet
+from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, write_atomic
 from circuitgraph.selection import Shelf, require_comparable
 
@@ -82,10 +83,12 @@ class Comparison:
         *,
         run: str | None = None,
         second: str | None = None,
-        corrupt: PromptSet | None = None,
+        corrupt: PromptSet | str | os.PathLike[str] | None = None,
         **options: Any,
     ) -> patching.BlockTests:
         """The effect diff of two variants, its blocks tested; see ``Workspace.blocks``."""
+        if corrupt is not None and not isinstance(corrupt, PromptSet):
+            corrupt = read_prompts(corrupt)
         newest = (self.shelf.of(name)[-1].variant for name in (a, b))
         patching.require_alike(*newest)
         if run is None:
@@ -128,7 +131,23 @@ class Comparison:
             )
         return lens, runs_a, runs_b
 
-    def hubs_of_change(
+    def hubs(
+        self, name: str, other: str | None, kind: str | None, of: str, **options: Any
+    ) -> pd.DataFrame:
+        """Hubs of one variant, of two side by side, or of their change; see ``Workspace.hubs``."""
+        if of == "change":
+            return self._hubs_of_change(name, other, kind, **options)
+        from circuitgraph.graph.hubs import hubs, hubs_compare
+
+        if kind == "wiring":
+            raise UsageError("wiring is of two variants: it has hubs of change only")
+        kind = kind or self.shelf.lens_for([name] if other is None else [name, other])
+        if other is None:
+            return hubs(self.shelf.of(name, kind)[-1], **options)
+        _, runs_a, runs_b = self.sides(name, other, kind, "checkpoint")
+        return hubs_compare(runs_a[0], runs_b[0], **options)
+
+    def _hubs_of_change(
         self, a: str, b: str | None, lens: str | None, **options: Any
     ) -> pd.DataFrame:
         """Components at which most changes meet; see ``graph.degree``."""
@@ -136,7 +155,8 @@ class Comparison:
 
         if b is None:
             raise UsageError("hubs of change are of two variants; name the other one too")
-        return hubs_of_change(self.diff(a, b, lens=lens), **options)
+        diff = self.diff(a, b, lens=lens, mechanism=False)  # why they changed is not asked
+        return hubs_of_change(diff, **options)
 
     def exactly(self, run: Run, edges: Sequence[int]) -> np.ndarray:
         """Exact effects of some edges of a screened run, measured now where not yet kept."""

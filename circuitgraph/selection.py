@@ -133,7 +133,7 @@ class Shelf:
                 f"the adapters compared belong to different bases ({', '.join(bases.values())}); "
                 "the wiring of recipes is compared by what each changed in one base"
             )
-        for run in reversed(self.runs):
+        for run in (*a, *b, *reversed(self.runs)):  # the base as it was named, before its doubles
             same = run.variant.fingerprints.get("weights") in bases and not run.variant.adapter
             if same and comparison_key(run) == comparison_key(tuned[0]):
                 return run

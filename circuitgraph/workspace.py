@@ -25,7 +25,7 @@ from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
 from circuitgraph.planning import Plan, Question, plan
 from circuitgraph.progress import Reporter
-from circuitgraph.prompts import PromptSet, read_prompts
+from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, discard_run, list_runs
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
@@ -282,8 +282,6 @@ class Workspace:
         Raises:
             UsageError, InputError: before any long work.
         """
-        if corrupt is not None and not isinstance(corrupt, PromptSet):
-            corrupt = read_prompts(corrupt)
         found = self._comparison().blocks(a, b, corrupt=corrupt, **options)
         self._keep(found.diff)
         write_parquet(found.table, blocks_path(self.diffs_folder, found.diff.id))
@@ -316,20 +314,10 @@ class Workspace:
     ) -> pd.DataFrame:
         """Hubs of one variant with rank intervals, of two side by side, or of their change.
 
-        With ``of="change"``: components at which more edges differ than chance puts there;
-        takes ``direction``, see ``graph.degree.hubs_of_change``.
+        With ``of="change"``: components at which more edges differ than chance puts there,
+        by the lens that ``kind`` names; takes ``direction``, see ``graph.degree``.
         """
-        from circuitgraph.graph.hubs import hubs, hubs_compare
-
-        shelf = self.shelf()
-        if of == "change":
-            return self._comparison().hubs_of_change(name, other, kind, **options)
-        names = [name] if other is None else [name, other]
-        kind = kind or shelf.lens_for(names)
-        if other is None:
-            return hubs(shelf.of(name, kind)[-1], **options)
-        _, runs_a, runs_b = self._comparison().sides(name, other, kind, "checkpoint")
-        return hubs_compare(runs_a[0], runs_b[0], **options)
+        return self._comparison().hubs(name, other, kind, of, **options)
 
     def faithfulness(self, name: str, **options: Any) -> Faithfulness:
         """What a variant's strongest edges alone recover of its decision, over their number.

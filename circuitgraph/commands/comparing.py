@@ -206,8 +206,9 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
 @click.argument("other", required=False)
 @click.option(
     "--kind",
-    type=click.Choice(["correlation", "effect"]),
-    help="Which edges [default: effect where there are such, else correlation].",
+    type=click.Choice(["correlation", "effect", "wiring"]),
+    help="Which edges [default: effect where there are such, else correlation]; wiring with "
+    "--of change only.",
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap samples."
