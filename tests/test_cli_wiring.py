@@ -73,6 +73,8 @@ def test_a_fine_tune_that_teaches_nothing_rewires_nothing(tuned: Path) -> None:
     assert "null pair base : null-self-sft-seed1: the same test claims 0 of 206" in answer.err
     assert "base against itself is 0 by construction" in answer.err
     assert "unchanged" in answer.out
+    assert "a channel can be claimed from a change of about 0." in answer.err
+    assert "carries an effect" not in answer.err
 
 
 def test_the_functional_form(tuned: Path) -> None:
@@ -183,3 +185,20 @@ def test_options_that_do_not_apply(tuned: Path, options: tuple[str, ...], word: 
     answer = cli("diff", "base", "null-self-sft", *options, "-w", tuned, "-q")
     assert answer.code == 2
     assert word in answer.complaint
+
+
+def test_a_change_without_a_sign_is_shown_without_one(tuned: Path, tmp_path: Path) -> None:
+    words = ("base", "hybrid-l2-mlp-only", "--lens", "wiring", "-w", tuned)
+    done("report", *words, "-o", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert ">0." in page
+    assert ">+0." not in page.split("What both decide")[0]
+
+
+def test_hubs_of_change_by_wiring(tuned: Path) -> None:
+    words = ("hubs", "base", "hybrid-l2-mlp-only", "--kind", "wiring", "-w", tuned)
+    found = {row["component"]: row for row in rows(*words, "--of", "change")}
+    assert found["L2_MLP"]["degree"] == max(row["degree"] for row in found.values()) > 0
+    refused = cli(*words)
+    assert refused.code == 2
+    assert "hubs of change only" in refused.complaint

@@ -15,6 +15,7 @@ import numpy as np
 from circuitgraph.diff.edge_tests import TESTABLE
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
+from circuitgraph.stats.channels import PROMINENT
 from circuitgraph.stats.evidence import enough_replicates, evidence
 from circuitgraph.stats.power import median_share, smallest_visible
 from circuitgraph.stats.replicates import combined_df
@@ -169,6 +170,9 @@ def noise_of(outcome: Outcome, lens: str) -> Noise:
 
 def outlook(outcome: Outcome, options: Options) -> Iterator[str]:
     """One line: what this design could see, and what more prompts or seeds would show."""
+    if options.lens == "wiring":
+        yield from _channels(outcome)
+        return
     noise = noise_of(outcome, options.lens)
     edges = int((outcome.tests.reason == TESTABLE).sum())
     matched = outcome.matched
@@ -199,3 +203,20 @@ def _in_words(asked: Asked, noise: Noise, design: Design) -> str:
         )
         shown = f"{more.prompts} would show {asked.visible(noise, more):.2g}"
     return f"{told}, on {edge} ({asked.power:.0%} power); {shown}"
+
+
+def _channels(outcome: Outcome) -> Iterator[str]:
+    """What a channel needs to be claimed: not prompts limit it, but how much its receiver moved."""
+    times = outcome.closer.by_edge.get("times_median")
+    if outcome.evidence == "insufficient" or times is None:
+        return
+    tests = outcome.tests
+    with np.errstate(divide="ignore", invalid="ignore"):
+        needed = PROMINENT**0.5 * tests.delta / times
+    needed = needed[(tests.reason == TESTABLE) & np.isfinite(needed) & (needed > 0)]
+    if len(needed):
+        least = max(float(np.median(needed)), outcome.margin)
+        yield (
+            f"a channel can be claimed from a change of about {least:.2g} at a typical receiver, "
+            "twice that of its median channel; more prompts alter that little"
+        )

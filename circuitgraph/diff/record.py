@@ -151,3 +151,8 @@ class Diff:
     def insufficient(self) -> bool:
         """True when the evidence cannot tell: never to be read as "no rewiring"."""
         return self.summary["evidence"] == "insufficient"
+
+    @property
+    def signed(self) -> bool:
+        """Whether a change has a sign; that of a channel between two models has none."""
+        return self.lens != "wiring" or self.scope == "recipe"

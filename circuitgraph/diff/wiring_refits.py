@@ -17,16 +17,14 @@ import numpy as np
 from circuitgraph.channels import Channels
 from circuitgraph.diff.against_base import SURELY, Against, log_times
 from circuitgraph.diff.recipe import Combined
-from circuitgraph.stats.channels import PROMINENT, claimed_under
+from circuitgraph.stats.channels import PROMINENT, claimed_under, prompt_weights
 from circuitgraph.stats.margins import treat_p
-from circuitgraph.stats.scenarios import recode
 
 
 def _weights(kept: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
     """Scenarios alike over the prompts kept (bool [n]), none elsewhere; float64 [1 × n]."""
-    codes = recode(scenarios[kept])
     weights = np.zeros((1, len(scenarios)))
-    weights[0, kept] = 1 / (np.bincount(codes)[codes] * (codes.max() + 1))
+    weights[0, kept] = prompt_weights(scenarios[kept])
     return weights
 
 

@@ -42,7 +42,7 @@ def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.Dat
         f"{short(diff.a)} → {short(diff.b)}, {diff.lens} lens, {diff.scope} scope",
         *(_channel(diff, index, row) if diff.lens == "wiring" else [_numbers(diff, row)]),
         _verdict(row),
-        _scenarios(per_scenario[per_scenario["input"] == row["input"]]),
+        _scenarios(per_scenario[per_scenario["input"] == row["input"]], diff.signed),
         *_claim(diff, index, row),
         _basis(diff, row),
     ]
@@ -90,15 +90,15 @@ def _verdict(row: dict[Any, Any]) -> str:
     return f"Verdict: {row['verdict']}{why}: {_MEANING[row['verdict']]}."
 
 
-def _scenarios(table: pd.DataFrame) -> str:
-    signed = "change" in table
-    change = table["change" if signed else "delta"].to_numpy()
+def _scenarios(table: pd.DataFrame, signed: bool) -> str:
+    change = table["change" if "change" in table else "delta"].to_numpy()
     names = table["scenario"].tolist()
     if len(change) == 1:
         return "All prompts are of one scenario."
     up, down = int((change > 0).sum()), int((change < 0).sum())
     most, least = int(np.argmax(np.abs(change))), int(np.argmin(np.abs(change)))
-    places = [f"{short(names[i])} ({change[i]:+.3f})" for i in (most, least)]
+    sign = "+" if signed else ""
+    places = [f"{short(names[i])} ({change[i]:{sign}.3f})" for i in (most, least)]
     if not signed:
         return f"Of {len(change)} scenarios most in {places[0]}, least in {places[1]}."
     return (

@@ -47,6 +47,7 @@ class Section:
             "title": self.title,
             "lead": self.lead,
             "diff": self.diff,
+            "change": "%+.3f" if self.diff.signed else "%.3f",
             "headline": headline(self.diff),
             "lines": summary_lines(self.diff)[1:],
             "claims": claims.loc[order].to_dict("records"),
