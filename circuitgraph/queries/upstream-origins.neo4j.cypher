@@ -8,9 +8,8 @@ MATCH (s:Component)-[e:REWIRED]->(t:Component), (a:Component)-[f:REWIRED]->(b:Co
 WHERE e.diff = $diff AND e.mechanism = 'upstream' AND f.diff = $diff
       AND f.mechanism IN ['edge', 'downstream', 'mixed']
       AND ($source = '' OR s.name = $source) AND ($target = '' OR t.name = $target)
-MATCH p = (b)-[:REWIRED*0..8]->(s)
-WHERE all(r IN relationships(p) WHERE r.diff = $diff)
-WITH s, t, e, a, b, f, min(length(p)) AS distance
+MATCH p = SHORTEST 1 (b) (()-[r:REWIRED WHERE r.diff = $diff]->()){0,8} (s)
+WITH s, t, e, a, b, f, length(p) AS distance
 WHERE distance <= $within
 WITH s.name AS source, t.name AS target, e.input AS input, e.delta AS delta, distance,
      a.name AS origin_source, b.name AS origin_target, f.input AS origin_input,

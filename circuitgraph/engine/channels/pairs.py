@@ -16,8 +16,8 @@ from torch import Tensor
 
 from circuitgraph.components import Granularity
 from circuitgraph.engine.batches import Batch, gather, make_batch
-from circuitgraph.engine.forward import Trace, forward
-from circuitgraph.engine.model import Block, Model, Norm
+from circuitgraph.engine.forward import Trace, forward, hidden
+from circuitgraph.engine.model import Model, Norm
 from circuitgraph.tokens import Encoded
 
 
@@ -76,22 +76,13 @@ def _inner(
         return gather(trace.embed, index)[None].double()
     block, layer = model.blocks[number], trace.layers[number]
     if kind == "mlp":
-        hidden = _hidden(model, block, gather(layer.mid, index))
-        return _scaled(hidden, block.mlp.down(hidden), block.mlp.post)[None].double()
+        held = hidden(model, block, gather(layer.mid, index))
+        return _scaled(held, block.mlp.down(held), block.mlp.post)[None].double()
     z = gather(layer.z, index).flatten(-2)
     z = _scaled(z, gather(layer.raw, index), block.attention.post).double()
     if granularity == "layer":
         return z[None]
     return z.unflatten(-1, (model.heads, model.head_size)).movedim(-2, 0)
-
-
-def _hidden(model: Model, block: Block, mid: Tensor) -> Tensor:
-    """Hidden vector of an MLP that reads mid [..., d]."""
-    weights = block.mlp
-    normed = weights.norm(mid)
-    if weights.gate is None:
-        return model.activation(weights.up(normed))
-    return model.activation(weights.gate(normed)) * weights.up(normed)
 
 
 def _scaled(x: Tensor, raw: Tensor, norm: Norm | None) -> Tensor:
