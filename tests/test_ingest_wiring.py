@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from circuitgraph import InputError, UsageError, Workspace
 from circuitgraph.ingest.wiring import channels_of
 from circuitgraph.plant import drift, rewrite
 from circuitgraph.progress import Reporter
+from circuitgraph.prompts import PromptSet
 
 ARRAYS = ("norm_a", "norm_b", "read", "write", "delta", "square", "expected")
 
@@ -141,3 +143,18 @@ def test_tokenizers_that_read_prompts_differently_are_refused(root, runs, tmp_pa
     )
     with pytest.raises(UsageError, match="read the prompts differently"):
         channels_of(runs["base"], run, reporter=Reporter())
+
+
+def test_pairs_that_cannot_be_aligned_are_said_to_be_left_alone(root, tmp_path, capsys):
+    first, *others = PROMPTS.prompts
+    uneven = PromptSet((replace(first, corrupt="w5 w9"), *others), "prompts.jsonl")
+    workspace = Workspace(tmp_path / "workspace")
+    base, drifted = (
+        workspace.ingest(root / name, name=name, prompts=uneven, edges=["correlation"], load=False)[
+            0
+        ]
+        for name in ("base", "drifted")
+    )
+    found = channels_of(base, drifted, draws=0, reporter=Reporter(quiet=False))
+    assert "1 of 14 pairs are of unequal lengths" in capsys.readouterr().err
+    assert found.norm_a.min() > 0  # of the prompts themselves

@@ -180,6 +180,7 @@ def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any
 @click.argument("a")
 @click.argument("b")
 @scope_option
+@mechanism_option
 @diff_options
 @output_options
 @global_options

@@ -81,5 +81,7 @@ def influence(channels: Channels, scenarios: np.ndarray) -> np.ndarray:
     """What each prompt adds to log T, by leaving it out (jackknife); float64 [n × e]."""
     whole = prompt_weights(scenarios)
     n = len(whole)
+    if n == 1:  # nothing is left without it
+        return np.full(channels.square.shape, np.nan)
     without = np.broadcast_to(whole, (n, n)) * ~np.eye(n, dtype=bool)
     return (n - 1) * (log_times(channels, whole[None]) - log_times(channels, without))

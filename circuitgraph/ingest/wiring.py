@@ -29,7 +29,7 @@ from circuitgraph.ingest.drift import reencoded, reload, same_tokens
 from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
-from circuitgraph.tokens import Encoded
+from circuitgraph.tokens import Encoded, unequal_pairs
 
 BATCH = 32
 """Prompts at once; changes speed and memory, never results."""
@@ -88,6 +88,11 @@ def channels_of(
     """
     _require_comparable(a, b, form)
     asked = _ask(a, b, form, shared_basis)
+    if uneven := _lacking_partners(a, asked.prompts):
+        reporter.remark(
+            f"wiring: {uneven} of {a.n} pairs are of unequal lengths and unmarked (columns span "
+            "and corrupt_span), so signals are those of the prompts, not corrupt − clean"
+        )
     edges = _edges(a, asked.models[0])
     with reporter.progress(
         a.n, f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring"
@@ -142,10 +147,14 @@ def _paired(run: Run, prompts: Sequence[Encoded]) -> bool:
     """Whether every prompt has a corrupt one to set against it position by position."""
     if run.method.ablation not in ("", "corrupt"):
         return False
-    return all(
-        p.corrupt is not None and (p.partners is not None or len(p.corrupt) == len(p.prompt))
-        for p in prompts
-    )
+    return all(p.corrupt is not None for p in prompts) and not unequal_pairs(prompts)
+
+
+def _lacking_partners(run: Run, prompts: Sequence[Encoded]) -> int:
+    """How many pairs there are that cannot be set against each other, of a run that has pairs."""
+    if run.method.ablation not in ("", "corrupt") or any(p.corrupt is None for p in prompts):
+        return 0
+    return len(unequal_pairs(prompts))
 
 
 def _weights(scenarios: np.ndarray) -> np.ndarray:
