@@ -21,6 +21,7 @@ from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run
 from circuitgraph.selection import Shelf
+from circuitgraph.stats.channels import PROMINENT
 from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS
 from circuitgraph.stats.power import bh_level
 
@@ -56,7 +57,7 @@ seed each, and four a side (120 prompts in 5 scenarios; effects: edges that carr
 ASSUMED_CHANNELS = (0.088, 0.113)
 """Relative change of the virtual weights into one receiver, its median: the median receiver
 and the ninth decile, in the same pair (‖ΔW‖/‖W‖ .14 from the base each)."""
-CHANNEL_FACTOR = 2.0
+CHANNEL_FACTOR = PROMINENT**0.5
 """A claim of the wiring lens needs twice the change of the receiver's median channel."""
 ASSUMED_EDGES = 200
 CHANGED = 0.02

@@ -202,3 +202,13 @@ def test_hubs_of_change_by_wiring(tuned: Path) -> None:
     refused = cli(*words)
     assert refused.code == 2
     assert "hubs of change only" in refused.complaint
+
+
+def test_a_base_named_in_the_comparison_goes_before_its_doubles(tuned: Path) -> None:
+    shelf = Workspace(tuned).shelf()
+    [base] = shelf.of("base")
+    double = replace(base, id="9", variant=replace(base.variant, name="double"), created="9999")
+    every = replace(shelf, runs=(*shelf.runs, double))
+    nulls = [run for run in shelf.runs if run.variant.recipe == "nothing"]
+    assert every.base_of([base], nulls).id == base.id
+    assert every.base_of([double], nulls).id == double.id
