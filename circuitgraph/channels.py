@@ -36,11 +36,13 @@ class Channels:
             [n × e]: of the read side, or where the receiver reads with the same weights in
             both models, of what the sender writes; functional: of ``delta``.
         expected: what ``square`` would be on average if those weights had changed by random
-            updates with the singular values of the real ones [n × e]; NaN where the form has
-            no such null.
+            updates with the singular values of the real ones [n × e]. Functional form:
+            mean ``delta``² of A against copies of it that drifted at random, the same for
+            all prompts; 1 where none were drawn.
         draws: ``square`` summed over prompts, scenarios weighted alike (weights of sum n),
             under D such random updates [D × e]; the same update for all senders of one
-            receiver and for all receivers of one sender. D is 0 where the form has no null.
+            receiver and for all receivers of one sender. Functional form: mean ``delta``²
+            under each random drift of the whole model.
         floor: changes of ``delta`` below this are rounding of the stored weights [e].
     """
 

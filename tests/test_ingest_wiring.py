@@ -76,7 +76,7 @@ def test_a_variant_against_itself_is_exactly_unchanged(runs, form):
     found = between(runs, "tuned", "tuned", form=form)
     assert (found.square == 0).all()
     assert (np.nan_to_num(found.delta) == 0).all()
-    assert (found.draws == 0).all()
+    assert form == "functional" or (found.draws == 0).all()
 
 
 def test_runs_without_pairs_take_the_signal_itself(runs):
@@ -100,7 +100,7 @@ def test_functions_see_no_rewrite(runs):
     same, other = (between(runs, "base", n, form="functional") for n in ("rewritten", "drifted"))
     assert np.nanmax(same.delta) < 1e-3
     assert np.nanmedian(other.delta) > 0.01
-    assert np.isnan(same.expected).all()
+    assert (same.expected > 0).all()
     assert same.draws.shape == (0, len(same.edges))
     assert (same.floor > 0).all()
     known = ~np.isnan(same.delta).any(0)

@@ -14,6 +14,7 @@ from circuitgraph.stats.channels import (
     channel_tests,
     prominences,
     prompt_weights,
+    sample_p,
     tail_p,
 )
 from circuitgraph.stats.multiplicity import adjusted
@@ -139,18 +140,46 @@ def test_receivers_of_few_senders_are_held_against_their_own_draws():
     assert (tests.p[3:] > 0.2).all()
 
 
-def functional(delta, **more):
-    empty = np.full(delta.shape, np.nan)
+def functional(delta, draws=None, **more):
+    drawn = np.empty((0, delta.shape[1])) if draws is None else draws
+    expected = np.ones(delta.shape) if draws is None else 0 * delta + draws.mean(0)
     edges = edges_of(delta.shape[1])
     return record(
         edges,
         delta**2,
-        empty,
-        np.empty((0, delta.shape[1])),
+        expected,
+        drawn,
         delta=delta,
         form="functional",
         **more,
     )
+
+
+def test_functional_changes_must_stand_out_more_than_under_random_drift():
+    """One channel moves three times as much as the others, in one model under any drift too."""
+    random = np.random.default_rng(2)
+    delta = 0.05 * np.exp(0.1 * random.standard_normal((30, 6)))
+    delta[:, 2] *= 3
+    draws = 1e-4 * np.exp(0.4 * random.standard_normal((8, 6)))
+    plain = channel_tests(functional(delta, draws=draws), np.zeros(30, int))
+    assert plain.prominent.tolist() == [i == 2 for i in range(6)]
+    assert plain.p[2] < 0.01 < plain.p[[0, 1, 3, 4, 5]].min()
+    loud = draws.copy()
+    loud[:, 2] *= 9
+    used_to = channel_tests(functional(delta, draws=loud), np.zeros(30, int))
+    assert not used_to.prominent.any()
+    assert used_to.p[2] > 0.1
+    assert_allclose(used_to.prominence[2], plain.prominence[2] / 9)
+
+
+def test_one_sample_for_all_values_has_the_tail_of_its_columns():
+    sample = np.sort(np.random.default_rng(3).exponential(size=1000))
+    value = np.array([[0.0, 0.7], [20.0, np.nan]])
+    p = sample_p(value, sample)
+    assert p[0, 0] == 1
+    assert_allclose(p[0, 1], (1 + (sample >= 0.7).sum()) / 1001)
+    assert_allclose(p[1, 0], tail_p(np.array([20.0]), sample[:, None])[0])
+    assert np.isnan(p[1, 1])
 
 
 def test_functional_changes_must_exceed_margin_and_rounding_by_a_t_test():

@@ -72,7 +72,7 @@ def log_times(channels: Channels, weights: np.ndarray) -> np.ndarray:
 def _ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
     """Change of every channel, by weights over what random updates would make it [W × e]."""
     if channels.form == "functional":
-        return weights @ np.nan_to_num(channels.delta) ** 2
+        return weights @ (np.nan_to_num(channels.delta) ** 2 / channels.expected)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (weights @ channels.square) / (weights @ channels.expected)
 

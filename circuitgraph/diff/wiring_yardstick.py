@@ -34,7 +34,7 @@ def random_claims(
     margin, options
         Those of the diff.
     """
-    if not channels.draws.size:
+    if channels.form == "functional" or not channels.draws.size:
         return None
     weights = prompt_weights(scenarios)
     one = {

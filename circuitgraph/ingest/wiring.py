@@ -9,7 +9,7 @@ of its input, which rewrites of a model that keep its function leave alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ import torch
 from circuitgraph.channels import Channels
 from circuitgraph.components import Edge, as_granularity, as_inputs, effect_edges
 from circuitgraph.engine.channels import WeightChannels, make_signalled
+from circuitgraph.engine.channels.drifts import drifted
 from circuitgraph.engine.channels.functional import FunctionalChannels
 from circuitgraph.engine.channels.heads import aligned, distances, matched
 from circuitgraph.engine.channels.null import random_squares
@@ -30,6 +31,10 @@ from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
 from circuitgraph.tokens import Encoded, unequal_pairs
+
+DRIFTS, ASKED = 8, 16
+"""Random drifts of the whole model that ``functional`` is held against, each asked so many
+prompts at most."""
 
 BATCH = 32
 """Prompts at once; changes speed and memory, never results."""
@@ -74,7 +79,7 @@ def channels_of(
     shared_basis : bool
         The user's word that both models write and read in one basis.
     draws : int
-        Random updates that ``weights`` is held against; 0 for none.
+        Random updates that ``weights`` is held against; 0 for none, of either form.
     seed : int
         Of the draws.
 
@@ -94,13 +99,13 @@ def channels_of(
             "and corrupt_span), so signals are those of the prompts, not corrupt − clean"
         )
     edges = _edges(a, asked.models[0])
-    with reporter.progress(
-        a.n, f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring"
-    ) as progress:
+    drifts = min(draws, DRIFTS) if form == "functional" else 0
+    title = f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring"
+    with reporter.progress(a.n + drifts, title) as progress:
         if form == "weights":
             return _by_weights(a, asked, edges, draws, seed, progress.advance)
         unit = max(roundoff(run.variant) for run in (a, b))
-        return _by_function(a, asked, edges, unit, progress.advance)
+        return _by_function(a, asked, edges, unit, drifts, seed, progress.advance)
 
 
 def _require_comparable(a: Run, b: Run, form: str) -> None:
@@ -191,31 +196,79 @@ def _by_weights(
 
 
 def _by_function(
-    run: Run, asked: _Asked, edges: tuple[Edge, ...], unit: float, advance: Callable[[int], None]
+    run: Run,
+    asked: _Asked,
+    edges: tuple[Edge, ...],
+    unit: float,
+    drifts: int,
+    seed: int,
+    advance: Callable[[int], None],
 ) -> Channels:
-    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
     a, b = (moved(model, "cpu", torch.float64) for model in asked.models)
     batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH // 2)
-    b = aligned(b, _orders((a, b), asked, batches))
-    channels = FunctionalChannels.of(a, b, granularity, inputs)
-    arrays: dict[str, np.ndarray] = {}
-    for rows in batches:
-        runs = make_signalled((a, b), [asked.prompts[i] for i in rows], asked.pairs)
-        for name, found in channels.measure(runs).items():
-            arrays.setdefault(name, np.empty((len(asked.prompts), len(edges))))[rows] = found
-        advance(len(rows))
+    asked = replace(asked, models=(a, aligned(b, _orders((a, b), asked, batches))))
+    arrays = _functions(run, asked, batches, advance)
     floor = _floor(unit, arrays.pop("level"), arrays["norm_a"] + arrays["norm_b"])
-    unknown = np.full((len(asked.prompts), len(edges)), np.nan)
+    drawn = _drifts(run, asked, drifts, seed, advance)
+    shape = (len(asked.prompts), len(edges))
+    expected = np.ones(shape) if not len(drawn) else np.broadcast_to(drawn.mean(0), shape)
+    unknown = np.full(shape, np.nan)
     return Channels(
         edges=edges,
         form="functional",
         **arrays,
         read=unknown,
         write=unknown,
-        expected=unknown,
-        draws=np.empty((0, len(edges))),
+        expected=expected,
+        draws=drawn,
         floor=floor,
     )
+
+
+def _functions(
+    run: Run,
+    asked: _Asked,
+    batches: Sequence[Sequence[int]],
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, np.ndarray]:
+    """Arrays [n × e] of two models in float64, as ``FunctionalChannels.measure`` names them."""
+    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
+    channels = FunctionalChannels.of(*asked.models, granularity, inputs)
+    arrays: dict[str, np.ndarray] = {}
+    for rows in batches:
+        runs = make_signalled(asked.models, [asked.prompts[i] for i in rows], asked.pairs)
+        for name, found in channels.measure(runs).items():
+            width = found.shape[1]
+            arrays.setdefault(name, np.empty((len(asked.prompts), width)))[list(rows)] = found
+        advance(len(rows))
+    return arrays
+
+
+def _drifts(
+    run: Run, asked: _Asked, count: int, seed: int, advance: Callable[[int], None]
+) -> np.ndarray:
+    """Mean squared ``delta`` of A against copies of it that drifted at random [count × e]."""
+    chosen = _spread(run, asked.prompts, ASKED)
+    asked = replace(asked, prompts=tuple(asked.prompts[i] for i in chosen))
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH // 2)
+    model, found = asked.models[0], []
+    for number in range(count):
+        pair = replace(asked, models=(model, drifted(model, seed * 1000 + number)))
+        found.append((_functions(run, pair, batches)["delta"] ** 2).mean(0))
+        advance(1)
+    return np.array(found).reshape(count, -1)
+
+
+def _spread(run: Run, prompts: Sequence[Encoded], most: int) -> list[int]:
+    """Up to ``most`` prompts, scenarios in turn, whatever the order of the file."""
+    order = sorted(range(len(prompts)), key=lambda i: (prompts[i].prompt, prompts[i].corrupt or ()))
+    turn: dict[int, int] = {}
+    keys: list[tuple[int, int, int]] = []
+    for i in order:
+        scenario = int(run.scenarios[i])
+        turn[scenario] = turn.get(scenario, -1) + 1
+        keys.append((turn[scenario], len(keys), i))
+    return [i for _, _, i in sorted(keys)[:most]]
 
 
 def _orders(

@@ -86,7 +86,7 @@ def prominences(channels: Channels, weights: np.ndarray) -> np.ndarray:
     """
     sets = np.atleast_2d(np.asarray(weights, np.float64))
     if channels.form == "functional":
-        found = against_others(_mean_of_known(sets, channels.delta**2), channels.edges)
+        found = against_others(_functional_ratio(channels, sets), channels.edges)
     else:
         ratio = _ratio(sets @ channels.square, sets @ channels.expected)
         found = against_others(ratio, channels.edges)
@@ -132,7 +132,8 @@ def claimed_under(
         large = np.where(alone, delta[:, rows] >= median, times >= PROMINENT)
         large &= (delta[:, rows] >= margin) & (delta[:, rows] > channels.floor[rows])
     if channels.form == "functional":
-        return _shifted(channels, scenarios, delta[:, rows], rows, margin), large
+        p = _shifted(channels, scenarios, delta[:, rows], rows, margin)
+        return _with_drift(p, times, channels), large
     ratio = _ratio(weights @ channels.square, weights @ channels.expected)[:, rows]
     expected = prompt_weights(scenarios) @ channels.expected
     random = _ratio(channels.draws / len(scenarios), expected[None])
@@ -251,13 +252,46 @@ def _mean_of_known(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
         return (weights @ np.where(known, values, 0.0)) / (weights @ known)
 
 
-def _functional(channels: Channels, scenarios: np.ndarray, margin: float) -> ChannelTests:
-    """One-sided t-test that the mean change exceeds the margin and what rounding explains.
+def _with_drift(p: np.ndarray, times: np.ndarray, channels: Channels) -> np.ndarray:
+    """The larger of p and that of T under random drift; p alone where there is no T."""
+    return np.fmax(p, sample_p(times, _drifted_times(channels))) + 0 * p
 
-    As limma's treat for a change that has no sign (McCarthy & Smyth 2009); edges with a
-    prompt whose channel cannot be judged have no p.
+
+def _functional_ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
+    """Mean delta² over what random drift of the whole model makes of it [W × e]."""
+    squares = _mean_of_known(weights, channels.delta**2)
+    known = ~np.isnan(channels.delta).any(0)
+    return np.where(known, _ratio(squares, channels.expected[:1]), np.nan)
+
+
+def _drifted_times(channels: Channels) -> np.ndarray:
+    """T of all channels under random drift, sorted: one sample, for few drifts are drawn."""
+    times = against_others(_ratio(channels.draws, channels.expected[:1]), channels.edges)
+    return np.sort(times[np.isfinite(times)])
+
+
+def sample_p(value: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """As :func:`tail_p`, for values of any shape and one sorted sample for all of them."""
+    count = len(sample)
+    if count == 0:
+        return np.full(np.shape(value), np.nan)
+    m = max(2, round(TAIL * count))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ranked = np.log(sample[-m:])
+        excess = (ranked - ranked[0]).sum() / (m - 1)
+        beyond = np.log(value) - ranked[0]
+        far = m / count * np.exp(-beyond / excess)
+    near = (1 + count - np.searchsorted(sample, value)) / (count + 1)
+    return np.where(np.isnan(value), np.nan, np.where(beyond > 0, np.minimum(far, near), near))
+
+
+def _functional(channels: Channels, scenarios: np.ndarray, margin: float) -> ChannelTests:
+    """Whether the mean change exceeds margin and rounding, and stands out as no drift's does.
+
+    The larger of two p: a one-sided t-test over prompts, as limma's treat for a change
+    that has no sign (McCarthy & Smyth 2009), and T among its values under random drift.
+    Edges with a prompt whose channel cannot be judged have no p.
     """
-    weights = prompt_weights(scenarios)
     known = ~np.isnan(channels.delta).any(0)
     delta = np.where(known, channels.delta, 0.0)
     mean = balanced_mean(delta, scenarios)
@@ -267,8 +301,8 @@ def _functional(channels: Channels, scenarios: np.ndarray, margin: float) -> Cha
         p = t_tail((mean - least) / error, len(scenarios) - scenarios.max() - 1)
     p = np.where(mean <= channels.floor, 1.0, p)
     p[~known | ~(channels.norm_a + channels.norm_b > 0).any(0)] = np.nan
-    squares = np.where(known, weights @ delta**2, np.nan)
-    prominence = against_others(squares[None], channels.edges)[0]
+    prominence = prominences(channels, prompt_weights(scenarios))
+    p = _with_drift(p, prominence, channels)
     large = _large(mean, known)
     prominent = np.where(np.isnan(prominence), large, prominence >= PROMINENT)
     nothing = np.full(len(mean), np.nan)
