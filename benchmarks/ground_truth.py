@@ -196,7 +196,7 @@ def judged(answer: Answer, truth: set[tuple[str, str]]) -> dict[str, Any]:
 
 def planted_rows(study: Study, folder: Path, seed: int, arguments: Any) -> Iterator[dict[str, Any]]:
     """Plants at every drift, and the nulls, of one seed."""
-    options = {"prompts": study.prompts, "seed": seed, "embeddings": not arguments.linear}
+    options = {"prompts": study.prompts, "seed": seed, "embeddings": arguments.embeddings}
     shape = {"side": arguments.side, "consequential": arguments.consequential}
     for drift in DRIFTS:
         pair = plant.plant(IPD / "base", folder / f"p{drift}", drift=drift, **shape, **options)
@@ -230,7 +230,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--side", choices=["read", "write"], default="read")
     parser.add_argument("--consequential", action="store_true")
     parser.add_argument(
-        "--linear", action="store_true", help="no drift of embeddings, as LoRA on linear layers"
+        "--embeddings", action="store_true", help="drift of embeddings too, which LoRA leaves alone"
     )
     parser.add_argument("--forms", default=",".join(FORMS), help="of the wiring lens [both]")
     parser.add_argument("--estimators", default=",".join(ESTIMATORS), help="of effects [all]")

@@ -16,7 +16,7 @@ RANK = 8
 
 
 def drift(
-    model: str | Path, out: str | Path, *, size: float, seed: int = 0, embeddings: bool = True
+    model: str | Path, out: str | Path, *, size: float, seed: int = 0, embeddings: bool = False
 ) -> Planted:
     """Write a model with a random update on every matrix: a null, no edge is rewired.
 
@@ -46,7 +46,7 @@ def require_size(size: float) -> None:
         raise UsageError(f"drift {size}: give ‖ΔW‖ / ‖W‖, from 0 to 1")
 
 
-def matrices(model: Model, embeddings: bool = True) -> list[Tensor]:
+def matrices(model: Model, embeddings: bool = False) -> list[Tensor]:
     """Every matrix of a model, embeddings first where they are wanted."""
     ends = (model.embed, model.positions, model.unembed) if embeddings else ()
     found = [table for table in ends if table is not None]
@@ -62,7 +62,7 @@ def add_drift(
     model: Model,
     size: float,
     random: torch.Generator,
-    embeddings: bool = True,
+    embeddings: bool = False,
     tied: bool = False,
 ) -> None:
     """Add to every matrix W a random ΔW of rank 8 with ‖ΔW‖ = size · ‖W‖ (in place)."""

@@ -43,7 +43,7 @@ def plant(
     seed: int = 0,
     k: int | None = None,
     drift: float = 0.0,
-    embeddings: bool = True,
+    embeddings: bool = False,
     side: Side = "read",
     only: Iterable[Sequence[str]] | None = None,
     consequential: bool = False,
