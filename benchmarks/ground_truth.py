@@ -206,7 +206,7 @@ def planted_rows(study: Study, folder: Path, seed: int, arguments: Any) -> Itera
         truth = _edges(pair.truth)
         answers = [*study.answers(*names), control(pair)]
         yield from ({"pair": f"drift {drift}", "seed": seed, **judged(a, truth)} for a in answers)
-    for kind, model in nulls(pair.folder_a, folder, seed, not arguments.linear):
+    for kind, model in nulls(pair.folder_a, folder, seed, arguments.embeddings):
         study.take(f"{seed}-{kind}", model, null=True)
         for answer in study.answers(names[0], f"{seed}-{kind}"):
             yield {"pair": kind, "seed": seed, **judged(answer, set())}

@@ -244,7 +244,10 @@ def _channels(pair: tuple[Run, Run] | None, reporter: Reporter) -> tuple[float, 
         return None
     into = table.groupby(["target", "input"], sort=False)["delta"]
     medians = into.median()[into.size() > 2]
-    low, high = medians.quantile([TYPICAL, NOISY])
+    changed = medians[medians > 0]  # a receiver that did not move says nothing of one that does
+    if changed.empty:
+        return None
+    low, high = changed.quantile([TYPICAL, NOISY])
     return float(low), float(high)
 
 

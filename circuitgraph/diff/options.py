@@ -60,6 +60,8 @@ class Options:
             raise UsageError(f"alpha: {self.alpha} is not between 0 and 1")
         if self.margin is not None and not (isfinite(self.margin) and self.margin >= 0):
             raise UsageError(f"margin: {self.margin} is not a number of at least 0")
+        if self.lens == "wiring" and self.margin is not None and self.margin > 1:
+            raise UsageError(f"margin: {self.margin} is more than a channel can change, which is 1")
         if self.rank and self.lens != "correlation":
             raise UsageError("rank: applies to the correlation lens only; leave it out")
         if self.scale == "logit" and self.lens != "effect":

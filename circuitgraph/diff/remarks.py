@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from circuitgraph.diff.edge_tests import DEGENERATE, MISSING
+import pandas as pd
+
+from circuitgraph.diff.edge_tests import DEGENERATE, MISSING, TESTABLE
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.diff.planning import outlook
@@ -78,6 +80,7 @@ def _method(outcome: Outcome, options: Options) -> Iterator[str]:
         yield "compared is how components vary together across prompts of the same scenario"
     if options.lens == "wiring":
         yield _WIRING[options.form]
+        yield from _whole_receivers(outcome, options)
     if options.lens == "wiring" and options.scope == "recipe":
         yield (
             "weights are changes against the base all come from; tested is how far each stands "
@@ -90,6 +93,23 @@ def _method(outcome: Outcome, options: Options) -> Iterator[str]:
         yield (
             f"margin {outcome.margin:.3g} in the decision's units: 1% of the mean overall "
             "norm of the variants' effects"
+        )
+
+
+def _whole_receivers(outcome: Outcome, options: Options) -> Iterator[str]:
+    """Receivers that hear everything otherwise: no edge of theirs need stand out."""
+    if options.scope == "recipe":
+        return
+    tests = outcome.tests
+    table = pd.DataFrame({"target": tests.names[1].astype(str), "delta": tests.delta})
+    table = table[tests.reason == TESTABLE]
+    median = table.groupby("target", sort=False)["delta"].median()
+    median = median[median >= max(outcome.margin, 1e-9)].sort_values(ascending=False, kind="stable")
+    if len(median):
+        most = ", ".join(f"{name!s:.40} {value:.2f}" for name, value in median[:3].items())
+        yield (
+            f"receivers that hear everything otherwise than before: {len(median)}, most {most} "
+            "(median change); their edges are claimed only where they change twice as much"
         )
 
 

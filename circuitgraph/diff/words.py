@@ -75,13 +75,18 @@ def _channel(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
             f"That is {more['times_median_a']:.1f} and {more['times_median_b']:.1f} times the "
             f"median change of what {short(row['target'])} reads; {tested}",
         ]
+    stands = (
+        f"Too few channels into {short(row['target'])} could change to hold it against them"
+        if pd.isna(more["times_median"])
+        else f"That is {more['times_median']:.1f} times the median change of what "
+        f"{short(row['target'])} reads"
+    )
     return [
         f"Size of the channel: {row['weight_a']:.3g} in {short(diff.a)}, "
         f"{row['weight_b']:.3g} in {short(diff.b)}, cosine {more['cosine']:.2f}; relative change "
         f"{row['delta']:.3f} {change}; the receiver's reading alone {more['read']:.3f}, the "
         f"sender's writing alone {more['write']:.3f}.",
-        f"That is {more['times_median']:.1f} times the median change of what "
-        f"{short(row['target'])} reads; {tested}",
+        f"{stands}; {tested}",
     ]
 
 
