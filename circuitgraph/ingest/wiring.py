@@ -36,6 +36,9 @@ DRIFTS, ASKED = 8, 16
 """Random drifts of the whole model that ``functional`` is held against, each asked so many
 prompts at most."""
 
+TRIED, SIZES = 0.02, (0.002, 0.3)
+"""‖ΔW‖ / ‖W‖ of a first drift, and how small and large others may be."""
+
 BATCH = 32
 """Prompts at once; changes speed and memory, never results."""
 
@@ -209,7 +212,7 @@ def _by_function(
     asked = replace(asked, models=(a, aligned(b, _orders((a, b), asked, batches))))
     arrays = _functions(run, asked, batches, advance)
     floor = _floor(unit, arrays.pop("level"), arrays["norm_a"] + arrays["norm_b"])
-    drawn = _drifts(run, asked, drifts, seed, advance)
+    drawn = _drifts(run, asked, arrays["delta"], drifts, seed, advance)
     shape = (len(asked.prompts), len(edges))
     expected = np.ones(shape) if not len(drawn) else np.broadcast_to(drawn.mean(0), shape)
     unknown = np.full(shape, np.nan)
@@ -245,18 +248,36 @@ def _functions(
 
 
 def _drifts(
-    run: Run, asked: _Asked, count: int, seed: int, advance: Callable[[int], None]
+    run: Run,
+    asked: _Asked,
+    delta: np.ndarray,
+    count: int,
+    seed: int,
+    advance: Callable[[int], None],
 ) -> np.ndarray:
-    """Mean squared ``delta`` of A against copies of it that drifted at random [count × e]."""
+    """Mean squared ``delta`` of A against copies of it that drifted at random [count × e].
+
+    They drift as far as makes their median channel change as much as B's (``delta`` [n × e]):
+    what a large update does is not a multiple of what a small one does.
+    """
+    if not count:
+        return np.empty((0, delta.shape[1]))
     chosen = _spread(run, asked.prompts, ASKED)
     asked = replace(asked, prompts=tuple(asked.prompts[i] for i in chosen))
     batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH // 2)
-    model, found = asked.models[0], []
+
+    def moved_by(size: float, number: int) -> np.ndarray:
+        copy = drifted(asked.models[0], size, seed * 1000 + number)
+        pair = replace(asked, models=(asked.models[0], copy))
+        return (_functions(run, pair, batches)["delta"] ** 2).mean(0)
+
+    far = np.nanmedian((delta**2).mean(0)) / np.nanmedian(moved_by(TRIED, count))
+    size = float(np.clip(TRIED * np.sqrt(far), *SIZES))
+    found = []
     for number in range(count):
-        pair = replace(asked, models=(model, drifted(model, seed * 1000 + number)))
-        found.append((_functions(run, pair, batches)["delta"] ** 2).mean(0))
+        found.append(moved_by(size, number))
         advance(1)
-    return np.array(found).reshape(count, -1)
+    return np.array(found)
 
 
 def _spread(run: Run, prompts: Sequence[Encoded], most: int) -> list[int]:

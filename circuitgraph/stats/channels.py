@@ -86,7 +86,7 @@ def prominences(channels: Channels, weights: np.ndarray) -> np.ndarray:
     """
     sets = np.atleast_2d(np.asarray(weights, np.float64))
     if channels.form == "functional":
-        found = against_others(_functional_ratio(channels, sets), channels.edges)
+        found = _against_others_or_all(_functional_ratio(channels, sets), channels.edges)
     else:
         ratio = _ratio(sets @ channels.square, sets @ channels.expected)
         found = against_others(ratio, channels.edges)
@@ -266,8 +266,18 @@ def _functional_ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
 
 def _drifted_times(channels: Channels) -> np.ndarray:
     """T of all channels under random drift, sorted: one sample, for few drifts are drawn."""
-    times = against_others(_ratio(channels.draws, channels.expected[:1]), channels.edges)
+    ratio = _ratio(channels.draws, channels.expected[:1])
+    times = _against_others_or_all(ratio, channels.edges)
     return np.sort(times[np.isfinite(times)])
+
+
+def _against_others_or_all(values: np.ndarray, edges: tuple[Edge, ...]) -> np.ndarray:
+    """As :func:`against_others`; over the median of all where a receiver hears too few."""
+    found = against_others(values, edges)
+    if np.isnan(values).all():
+        return found
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.isnan(found), values / np.nanmedian(values, 1, keepdims=True), found)
 
 
 def sample_p(value: np.ndarray, sample: np.ndarray) -> np.ndarray:

@@ -14,30 +14,31 @@ from torch import Tensor
 
 from circuitgraph.engine.model import Block, Linear, Model
 
-SIZE = 0.02
-"""‖ΔW‖ / ‖W‖ of every matrix: small enough that changes are in proportion to it."""
-
 RANK = 8
 
 
-def drifted(model: Model, seed: int) -> Model:
-    """The model with a random update of rank 8 and relative size 2% on every matrix.
+def drifted(model: Model, size: float, seed: int) -> Model:
+    """The model with a random update of rank 8 on every matrix.
 
     Embeddings stay, as they do in fine-tuning by adapters; the unembedding moves.
+
+    Args:
+        size: ‖ΔW‖ / ‖W‖ of every matrix.
+        seed: of the directions; the same for every size.
     """
     generator = torch.Generator().manual_seed(seed)
-    blocks = tuple(_block(block, generator) for block in model.blocks)
-    return replace(model, blocks=blocks, unembed=_moved(model.unembed, generator))
+    blocks = tuple(_block(block, size, generator) for block in model.blocks)
+    return replace(model, blocks=blocks, unembed=_moved(model.unembed, size, generator))
 
 
-def _block(block: Block, generator: torch.Generator) -> Block:
+def _block(block: Block, size: float, generator: torch.Generator) -> Block:
     attention, mlp = block.attention, block.mlp
     q, k, v, out = (
-        _linear(linear, generator)
+        _linear(linear, size, generator)
         for linear in (attention.q, attention.k, attention.v, attention.out)
     )
-    gate = None if mlp.gate is None else _linear(mlp.gate, generator)
-    up, down = _linear(mlp.up, generator), _linear(mlp.down, generator)
+    gate = None if mlp.gate is None else _linear(mlp.gate, size, generator)
+    up, down = _linear(mlp.up, size, generator), _linear(mlp.down, size, generator)
     return replace(
         block,
         attention=replace(attention, q=q, k=k, v=v, out=out),
@@ -45,14 +46,14 @@ def _block(block: Block, generator: torch.Generator) -> Block:
     )
 
 
-def _linear(linear: Linear, generator: torch.Generator) -> Linear:
-    return replace(linear, weight=_moved(linear.weight, generator))
+def _linear(linear: Linear, size: float, generator: torch.Generator) -> Linear:
+    return replace(linear, weight=_moved(linear.weight, size, generator))
 
 
-def _moved(weight: Tensor, generator: torch.Generator) -> Tensor:
+def _moved(weight: Tensor, size: float, generator: torch.Generator) -> Tensor:
     rank = min(RANK, *weight.shape)
     left, right = (
-        torch.randn(size, rank, generator=generator, dtype=torch.float64) for size in weight.shape
+        torch.randn(side, rank, generator=generator, dtype=torch.float64) for side in weight.shape
     )
     update = (left @ right.T).to(weight.dtype)
-    return weight + update * (SIZE * weight.norm() / update.norm())
+    return weight + update * (size * weight.norm() / update.norm())
