@@ -175,7 +175,7 @@ def test_drift_has_the_size_and_rank_asked(
     bases: dict[str, Path], tmp_path: Path, size: float
 ) -> None:
     for family in ("llama", "gpt2"):
-        pair = plant.drift(bases[family], tmp_path / family, size=size)
+        pair = plant.drift(bases[family], tmp_path / family, size=size, embeddings=True)
         assert pair.truth.empty
         a, b = stored(bases[family]), stored(pair.folder_b)
         for name in a:
