@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,16 +96,17 @@ class Server:
             pytest.skip("the server of NEO4J_URI is not ours to kill")
         pid = int((self.home / "run" / "server.pid").read_text())
         os.kill(pid, signal.SIGKILL)
-        while Path(f"/proc/{pid}/cmdline").exists() and _command(pid):
-            pass
+        while not _gone(pid):
+            time.sleep(0.02)
 
 
-def _command(pid: int) -> bytes:
-    """Empty for a process that is gone or waits to be buried."""
+def _gone(pid: int) -> bool:
+    """Whether every thread has ended: memory goes first, ports and file locks a little later."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in "ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1
     except OSError:
-        return b""
+        return True
 
 
 def _outside() -> dict[str, str]:
