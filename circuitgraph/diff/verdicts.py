@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,23 +55,53 @@ def decide(tests: EdgeTests, margin: float, alpha: float, fdr: str, *, enough: b
         Whether the evidence suffices; without it every edge is ``not_testable``, its
         numbers filled all the same.
     """
+    p = treat_p(tests.delta, tests.se, tests.df, margin)
+
+    def kind(rows: np.ndarray, own: Intervals) -> np.ndarray:
+        return _kind_of_claim(own, margin or tests.default_margin)
+
+    return settle(tests, p, margin, alpha, fdr, kind, enough=enough)
+
+
+def settle(
+    tests: EdgeTests,
+    p: np.ndarray,
+    margin: float,
+    alpha: float,
+    fdr: str,
+    kind: Callable[[np.ndarray, Intervals], np.ndarray],
+    *,
+    enough: bool,
+    large: np.ndarray | bool = True,
+) -> Decided:
+    """Verdicts from p-values, by whatever test: the one way to them for every lens.
+
+    Parameters
+    ----------
+    tests, margin, alpha, fdr, enough
+        As :func:`decide` takes them.
+    p : float64 [e]
+    kind : callable
+        Codes of the claims, given their rows (int [k]) and own intervals.
+    large : bool [e]
+        Edges that may be claimed at all.
+    """
     half = half_width(tests.se, tests.df)
     barred = tests.reason > 0
-    p = treat_p(tests.delta, tests.se, tests.df, margin)
     if enough:  # what cannot be tested has no p-value; without evidence numbers only describe
         p[barred] = half[barred] = np.nan
     q = adjusted(np.where(barred, np.nan, p), fdr)
     verdict = np.where(within(tests, margin), UNCHANGED, NOT_DETECTED).astype(np.int8)
     with np.errstate(invalid="ignore"):
-        significant = np.flatnonzero(q <= alpha)
+        claimed = np.flatnonzero((q <= alpha) & large)
     verdict[barred] = NOT_TESTABLE
     reason = tests.reason
     if not enough:
         verdict[:] = NOT_TESTABLE
         reason = np.full_like(reason, INSUFFICIENT)
-        significant = significant[:0]
-    own = tests.own(significant) if len(significant) else (np.empty(0),) * 4
-    verdict[significant] = _kind_of_claim(own, margin or tests.default_margin)
+        claimed = claimed[:0]
+    own = tests.own(claimed) if len(claimed) else (np.empty(0),) * 4
+    verdict[claimed] = kind(claimed, own)
     return Decided(p, q, tests.delta - half, tests.delta + half, verdict, reason, own)
 
 

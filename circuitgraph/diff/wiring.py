@@ -16,7 +16,6 @@ import numpy as np
 
 from circuitgraph.channels import Channels
 from circuitgraph.diff.edge_tests import (
-    INSUFFICIENT,
     NO_SIGNAL,
     NOT_FINITE,
     EdgeTests,
@@ -28,23 +27,12 @@ from circuitgraph.diff.match import Matched, match_runs
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, evidence_of
 from circuitgraph.diff.record import Closer
-from circuitgraph.diff.verdicts import (
-    GAINED,
-    LOST,
-    NOT_DETECTED,
-    NOT_TESTABLE,
-    REWIRED,
-    SIGN_FLIP,
-    UNCHANGED,
-    Decided,
-    within,
-)
+from circuitgraph.diff.verdicts import GAINED, LOST, REWIRED, SIGN_FLIP, Decided, settle
 from circuitgraph.diff.wiring_refits import PairRefits
 from circuitgraph.diff.wiring_yardstick import random_claims
 from circuitgraph.runs import Run
 from circuitgraph.stats.channels import ChannelTests, channel_tests
 from circuitgraph.stats.margins import half_width
-from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
 
 MARGIN = 0.02
@@ -172,25 +160,25 @@ def decide(
     A claim has q ≤ alpha, T ≥ 4 (``stats.channels``), and a change of at least the margin
     that is more than rounding of the stored weights.
     """
-    enough, barred = evidence != "insufficient", tests.reason > 0
-    half = half_width(tests.se, tests.df)
     p = np.where(tests.delta <= floor, 1.0, found.p)
-    if enough:
-        p[barred] = half[barred] = np.nan
-    q = adjusted(np.where(barred, np.nan, p), options.fdr)
     with np.errstate(invalid="ignore"):
-        claimed = (q <= options.alpha) & found.prominent
-        claimed &= (tests.delta >= margin) & (tests.delta > floor)
-    verdict = np.where(within(tests, margin), UNCHANGED, NOT_DETECTED).astype(np.int8)
-    verdict[barred] = NOT_TESTABLE
-    reason = tests.reason
-    if not enough:
-        verdict[:], reason, claimed[:] = NOT_TESTABLE, np.full_like(reason, INSUFFICIENT), False
-    rows = np.flatnonzero(claimed)
-    verdict[rows] = _kind_of_claim(tests, closer.by_edge["cosine"], rows)
-    low, high = (np.clip(tests.delta + s * half, 0.0, 1.0) for s in (-1, 1))
-    own = tests.own(rows) if len(rows) else (np.empty(0),) * 4
-    return Decided(p, q, low, high, verdict, reason, own)
+        large = found.prominent & (tests.delta >= margin) & (tests.delta > floor)
+
+    def kind(rows: np.ndarray, _: Intervals) -> np.ndarray:
+        return _kind_of_claim(tests, closer.by_edge["cosine"], rows)
+
+    decided = settle(
+        tests,
+        p,
+        margin,
+        options.alpha,
+        options.fdr,
+        kind,
+        enough=evidence != "insufficient",
+        large=large,
+    )
+    low, high = (np.clip(end, 0.0, 1.0) for end in (decided.low, decided.high))
+    return replace(decided, low=low, high=high)
 
 
 def _kind_of_claim(tests: EdgeTests, turned: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -17,12 +17,12 @@ import numpy as np
 from circuitgraph.diff.against_base import SURELY, Against
 from circuitgraph.diff.correlation import variance_of
 from circuitgraph.diff.edge_tests import (
-    INSUFFICIENT,
     NO_SIGNAL,
     NOT_FINITE,
     TESTABLE,
     EdgeTests,
     Groups,
+    Intervals,
     flag,
     flag_numbers,
 )
@@ -32,20 +32,12 @@ from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, evidence_of
 from circuitgraph.diff.recipe import Combined, combine, own_intervals
 from circuitgraph.diff.record import Closer
-from circuitgraph.diff.verdicts import (
-    NOT_DETECTED,
-    NOT_TESTABLE,
-    REWIRED,
-    UNCHANGED,
-    Decided,
-    within,
-)
+from circuitgraph.diff.verdicts import REWIRED, Decided, settle
 from circuitgraph.diff.wiring import MARGIN, Between, as_channels
 from circuitgraph.diff.wiring_refits import GroupRefits
 from circuitgraph.runs import Run
 from circuitgraph.stats.channels import PROMINENT
-from circuitgraph.stats.margins import half_width, treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.replicates import moderate
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, centre
 
@@ -154,26 +146,26 @@ def _decide(
     tests: EdgeTests, standing: Combined, margin: float, options: Options, evidence: str
 ) -> Decided:
     """A claim: log T of the groups differs by log 4, surely by log 2, and changes by the margin."""
-    enough, barred = evidence != "insufficient", tests.reason > 0
     apart = standing.mean_b - standing.mean_a
     p = treat_p(apart, standing.se, standing.df, SURELY)
-    half = half_width(tests.se, tests.df)
-    if enough:
-        p[barred] = half[barred] = np.nan
-    q = adjusted(np.where(barred, np.nan, p), options.fdr)
     with np.errstate(invalid="ignore"):
-        claimed = (q <= options.alpha) & (np.abs(apart) >= log(PROMINENT))
-        claimed &= np.abs(tests.delta) >= margin
-    verdict = np.where(within(tests, margin), UNCHANGED, NOT_DETECTED).astype(np.int8)
-    verdict[barred] = NOT_TESTABLE
-    reason = tests.reason
-    if not enough:
-        verdict[:], reason, claimed[:] = NOT_TESTABLE, np.full_like(reason, INSUFFICIENT), False
-    rows = np.flatnonzero(claimed)
-    verdict[rows] = REWIRED
-    low, high = (np.clip(tests.delta + s * half, -1.0, 1.0) for s in (-1, 1))
-    own = tests.own(rows) if len(rows) else (np.empty(0),) * 4
-    return Decided(p, q, low, high, verdict, reason, own)
+        large = (np.abs(apart) >= log(PROMINENT)) & (np.abs(tests.delta) >= margin)
+
+    def kind(rows: np.ndarray, _: Intervals) -> np.ndarray:
+        return np.full(len(rows), REWIRED, np.int8)
+
+    decided = settle(
+        tests,
+        p,
+        margin,
+        options.alpha,
+        options.fdr,
+        kind,
+        enough=evidence != "insufficient",
+        large=large,
+    )
+    low, high = (np.clip(end, -1.0, 1.0) for end in (decided.low, decided.high))
+    return replace(decided, low=low, high=high)
 
 
 def _closer(matched: Matched, sides: Sequence[Sequence[Against]], standing: Combined) -> Closer:
