@@ -23,7 +23,7 @@ class Against:
     """One variant against the base.
 
     Attributes:
-        channels: without their draws, which nobody asks for here.
+        channels: between the base and the variant.
         log_times: log T, 0 to ``MOST`` [e].
         influence: of every prompt on ``log_times`` [n × e].
     """
@@ -35,9 +35,8 @@ class Against:
     @classmethod
     def of(cls, channels: Channels, scenarios: np.ndarray) -> Against:
         """What one pair's channels say."""
-        kept = replace(channels, draws=channels.draws[:0])
         [whole] = log_times(channels, prompt_weights(scenarios)[None])
-        return cls(kept, whole, influence(channels, scenarios))
+        return cls(channels, whole, influence(channels, scenarios))
 
     def unchanged(self) -> Against:
         """What the base itself says against the base."""

@@ -95,7 +95,7 @@ def resampled_claims(
 
     All edges, or only those of the diff's claims where there are very many edges.
     """
-    refits = outcome.again or Refits.of(outcome, options, outcome.decided.claims)
+    refits = Refits.of(outcome, options, outcome.decided.claims)
     matched = outcome.matched
     order = canonical_order(matched.prompts, (*matched.a, *matched.b))
     weights = canonical_weights(matched.prompts, order, samples, seed, balanced=refits.balanced)

@@ -72,7 +72,7 @@ def judge(a: Sequence[Run], b: Sequence[Run], options: Options, between: Between
     if not len(edges):
         return outcome
     cutoff = float(decided.p[edges].max())
-    return replace(outcome, again=PairRefits(channels, matched.scenarios, edges, margin, cutoff))
+    return replace(outcome, again=PairRefits(matched.scenarios, edges, margin, cutoff, channels))
 
 
 def as_channels(

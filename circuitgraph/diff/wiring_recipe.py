@@ -73,7 +73,7 @@ def judge(
         return outcome
     cutoff = float(decided.p[edges].max())
     return replace(
-        outcome, again=GroupRefits(sides, standing, matched.scenarios, edges, margin, cutoff)
+        outcome, again=GroupRefits(matched.scenarios, edges, margin, cutoff, sides, standing)
     )
 
 

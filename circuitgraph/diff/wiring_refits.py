@@ -8,6 +8,7 @@ passes every other bound of a claim.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
@@ -21,25 +22,16 @@ from circuitgraph.stats.channels import PROMINENT, claimed_under, prompt_weights
 from circuitgraph.stats.margins import treat_p
 
 
-def _weights(kept: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
-    """Scenarios alike over the prompts kept (bool [n]), none elsewhere; float64 [1 × n]."""
-    weights = np.zeros((1, len(scenarios)))
-    weights[0, kept] = prompt_weights(scenarios[kept])
-    return weights
-
-
 @dataclass(frozen=True)
-class PairRefits:
-    """Two models' claims, ready to be made again.
+class _Refits(ABC):
+    """What both scopes share.
 
     Attributes:
-        channels: of the two.
         scenarios: int [n].
         edges: the claims, int [k].
         margin, cutoff: smallest change, and largest p-value, of a claim.
     """
 
-    channels: Channels
     scenarios: np.ndarray
     edges: np.ndarray
     margin: float
@@ -49,6 +41,27 @@ class PairRefits:
     def balanced(self) -> bool:
         """Scenarios count alike."""
         return True
+
+    @abstractmethod
+    def resampled(self, weights: np.ndarray) -> np.ndarray:
+        """Claims under other weights of the prompts, float [fits × n]; bool [fits × k]."""
+
+    def without(self, kept: np.ndarray) -> np.ndarray:
+        """Claims on the prompts kept (bool [n]) alone; bool [k]."""
+        weights = np.zeros((1, len(self.scenarios)))
+        weights[0, kept] = prompt_weights(self.scenarios[kept])
+        return self.resampled(weights)[0]
+
+
+@dataclass(frozen=True)
+class PairRefits(_Refits):
+    """Two models' claims, ready to be made again.
+
+    Attributes:
+        channels: of the two.
+    """
+
+    channels: Channels
 
     def resampled(self, weights: np.ndarray) -> np.ndarray:
         """Claims under other weights of the prompts, float [fits × n]; bool [fits × k]."""
@@ -56,50 +69,30 @@ class PairRefits:
         p, large = claimed_under(self.channels, scenarios, weights, self.edges, margin)
         return large & (p <= self.cutoff)
 
-    def without(self, kept: np.ndarray) -> np.ndarray:
-        """Claims on the prompts kept (bool [n]) alone; bool [k]."""
-        return self.resampled(_weights(kept, self.scenarios))[0]
-
     def without_replicates(self) -> np.ndarray:
         """No replicates here."""
         return np.empty((0, len(self.edges)), bool)
 
 
 @dataclass(frozen=True)
-class GroupRefits:
+class GroupRefits(_Refits):
     """Two groups' claims, ready to be made again.
 
     Attributes:
         sides: the variants of A and of B against their base.
         whole: the groups as they were judged.
-        scenarios: int [n].
-        edges: the claims, int [k].
-        margin, cutoff: smallest change, and largest p-value, of a claim.
     """
 
     sides: Sequence[Sequence[Against]]
     whole: Combined
-    scenarios: np.ndarray
-    edges: np.ndarray
-    margin: float
-    cutoff: float
-
-    @property
-    def balanced(self) -> bool:
-        """Scenarios count alike."""
-        return True
 
     def resampled(self, weights: np.ndarray) -> np.ndarray:
         """Claims under other weights of the prompts, float [fits × n]; bool [fits × k]."""
         return self._claimed(self.sides, weights)
 
-    def without(self, kept: np.ndarray) -> np.ndarray:
-        """Claims on the prompts kept (bool [n]) alone; bool [k]."""
-        return self.resampled(_weights(kept, self.scenarios))[0]
-
     def without_replicates(self) -> np.ndarray:
         """Claims with each replicate left out of a group of more than two; bool [fits × k]."""
-        whole, found = _weights(np.ones(len(self.scenarios), bool), self.scenarios), []
+        whole, found = prompt_weights(self.scenarios)[None], []
         for number, side in enumerate(self.sides):
             for i in range(len(side) if len(side) > 2 else 0):
                 fewer = [list(members) for members in self.sides]

@@ -16,7 +16,7 @@ import torch
 
 from circuitgraph.channels import Channels
 from circuitgraph.components import Edge, as_granularity, as_inputs, effect_edges
-from circuitgraph.engine.channels import WeightChannels, make_signalled
+from circuitgraph.engine.channels import Signalled, WeightChannels, make_signalled
 from circuitgraph.engine.channels.drifts import drifted
 from circuitgraph.engine.channels.functional import FunctionalChannels
 from circuitgraph.engine.channels.heads import aligned, distances, matched
@@ -186,12 +186,12 @@ def _by_weights(
 ) -> Channels:
     granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
     channels = WeightChannels.of(*asked.models, granularity, inputs)
-    arrays: dict[str, np.ndarray] = {}
-    for rows in in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH):
-        runs = make_signalled(asked.models, [asked.prompts[i] for i in rows], asked.pairs)
-        for name, found in channels.measure(runs, asked.weights[rows]).items():
-            arrays.setdefault(name, np.empty((len(asked.prompts), len(edges))))[rows] = found
-        advance(len(rows))
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
+
+    def measure(runs: Signalled, rows: Sequence[int]) -> dict[str, np.ndarray]:
+        return channels.measure(runs, asked.weights[list(rows)])
+
+    arrays = _collected(asked, batches, measure, advance)
     drawn = np.empty((draws, len(edges)))
     for place, squares in random_squares(channels, draws, seed):
         drawn[:, place.edge : place.edge + squares.shape[1]] = squares
@@ -237,10 +237,20 @@ def _functions(
     """Arrays [n × e] of two models in float64, as ``FunctionalChannels.measure`` names them."""
     granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
     channels = FunctionalChannels.of(*asked.models, granularity, inputs)
+    return _collected(asked, batches, lambda runs, _: channels.measure(runs), advance)
+
+
+def _collected(
+    asked: _Asked,
+    batches: Sequence[Sequence[int]],
+    measure: Callable[[Signalled, Sequence[int]], dict[str, np.ndarray]],
+    advance: Callable[[int], None],
+) -> dict[str, np.ndarray]:
+    """What is measured of every batch (its runs and rows), in the order of the prompts [n × e]."""
     arrays: dict[str, np.ndarray] = {}
     for rows in batches:
         runs = make_signalled(asked.models, [asked.prompts[i] for i in rows], asked.pairs)
-        for name, found in channels.measure(runs).items():
+        for name, found in measure(runs, rows).items():
             width = found.shape[1]
             arrays.setdefault(name, np.empty((len(asked.prompts), width)))[list(rows)] = found
         advance(len(rows))

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model
+from circuitgraph.engine.channels.heads import reordered, taken
+from circuitgraph.engine.model import Block, Linear, Mlp, Model
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.plant.folders import read, require_free, write
 from circuitgraph.plant.record import Planted, table
@@ -96,43 +97,24 @@ def _query(model: Model, block: Block, random: torch.Generator) -> Block:
     return replace(block, attention=replace(attention, q=q, k=_turned(attention.k, turns)))
 
 
-def _columns(linear: Linear, order: Tensor) -> Linear:
-    bias = None if linear.bias is None else linear.bias[order]
-    return Linear(linear.weight[:, order], bias)
-
-
 def _neurons(model: Model, block: Block, random: torch.Generator) -> Block:
     mlp = block.mlp
     count = mlp.up.weight.shape[1]
     order = torch.randperm(count, generator=random)
-    up, down = _columns(mlp.up, order), Linear(mlp.down.weight[order], mlp.down.bias)
+    up, down = taken(mlp.up, order), Linear(mlp.down.weight[order], mlp.down.bias)
     if mlp.gate is None:  # what is bent by the activation cannot be scaled
         return replace(block, mlp=replace(mlp, up=up, down=down))
     scale = torch.exp(torch.randn(count, generator=random, dtype=model.dtype) / 2)
     up = Linear(up.weight * scale, None if up.bias is None else up.bias * scale)
     down = Linear(down.weight / scale[:, None], down.bias)
-    return replace(block, mlp=Mlp(mlp.norm, _columns(mlp.gate, order), up, down, mlp.post))
+    return replace(block, mlp=Mlp(mlp.norm, taken(mlp.gate, order), up, down, mlp.post))
 
 
 def _heads(model: Model, block: Block, random: torch.Generator) -> Block:
     groups = torch.randperm(model.kv_heads, generator=random)
     within = [torch.randperm(model.group, generator=random) for _ in range(model.kv_heads)]
     heads = torch.cat([g * model.group + w for g, w in zip(groups, within, strict=True)])
-    inside = torch.arange(model.head_size)
-    of_groups, of_heads = (
-        (order[:, None] * model.head_size + inside).flatten() for order in (groups, heads)
-    )
-    attention: Attention = block.attention
-    return replace(
-        block,
-        attention=replace(
-            attention,
-            q=_columns(attention.q, of_heads),
-            k=_columns(attention.k, of_groups),
-            v=_columns(attention.v, of_groups),
-            out=Linear(attention.out.weight[of_heads], attention.out.bias),
-        ),
-    )
+    return reordered(model, block, heads.tolist())
 
 
 REWRITES: dict[str, Callable[[Model, Block, torch.Generator], Block]] = {

@@ -122,35 +122,23 @@ def claimed_under(
         T ≥ 4, or without T a change of at least the median one; and at least the margin,
         and more than rounding.
     """
-    whole = channel_tests(channels, scenarios, margin)
+    equal = prompt_weights(scenarios)
     heard = (channels.norm_a + channels.norm_b > 0).any(0)
     delta = _mean_of_known(weights, channels.delta)
     times = prominences(channels, weights)[:, rows]
-    alone = np.isnan(whole.prominence[rows])
+    alone = np.isnan(prominences(channels, equal))
     median = np.nanmedian(delta[:, heard], axis=1, keepdims=True) if heard.any() else 0.0
     with np.errstate(invalid="ignore"):
-        large = np.where(alone, delta[:, rows] >= median, times >= PROMINENT)
+        large = np.where(alone[rows], delta[:, rows] >= median, times >= PROMINENT)
         large &= (delta[:, rows] >= margin) & (delta[:, rows] > channels.floor[rows])
     if channels.form == "functional":
-        p = _shifted(channels, scenarios, delta[:, rows], rows, margin)
+        least = np.maximum(margin, channels.floor)[rows]
+        p = _beyond(delta[:, rows], channels.delta[:, rows], recode(scenarios), least)
         return _with_drift(p, times, channels), large
     ratio = _ratio(weights @ channels.square, weights @ channels.expected)[:, rows]
-    expected = prompt_weights(scenarios) @ channels.expected
-    random = _ratio(channels.draws / len(scenarios), expected[None])
-    random = np.where(alone, random[:, rows], against_others(random, channels.edges)[:, rows])
-    value = np.where(alone, ratio, times)
+    random = _random(channels, equal, alone)[:, rows]
+    value = np.where(alone[rows], ratio, times)
     return np.array([tail_p(row, random) for row in value]).reshape(value.shape), large
-
-
-def _shifted(
-    channels: Channels, scenarios: np.ndarray, mean: np.ndarray, rows: np.ndarray, margin: float
-) -> np.ndarray:
-    """The functional form's p of other means [W × k], with the errors of all prompts."""
-    error = np.sqrt(balanced_variance(channels.delta[:, rows], scenarios))
-    least = np.maximum(margin, channels.floor[rows])
-    df = len(scenarios) - recode(scenarios).max() - 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return t_tail((mean - least) / error, df)
 
 
 def by_receiver(edges: tuple[Edge, ...]) -> Iterator[slice]:
@@ -223,9 +211,8 @@ def _by_weights(channels: Channels, weights: np.ndarray) -> ChannelTests:
     square, expected = weights @ channels.square, weights @ channels.expected
     ratio = _ratio(square[None], expected[None])
     prominence = against_others(ratio, channels.edges)[0]
-    random = _ratio(channels.draws / len(weights), expected[None])
     alone = np.isnan(prominence)
-    random[:, ~alone] = against_others(random, channels.edges)[:, ~alone]
+    random = _random(channels, weights, alone)
     value = np.where(alone, ratio[0], prominence)
     p = tail_p(value, random) if len(random) else np.full(len(value), np.nan)
     heard = (channels.norm_a + channels.norm_b > 0).any(0)
@@ -233,6 +220,12 @@ def _by_weights(channels: Channels, weights: np.ndarray) -> ChannelTests:
     p[~heard] = np.nan
     prominent = np.where(alone, _large(weights @ channels.delta, heard), prominence >= PROMINENT)
     return ChannelTests(ratio[0], prominence, p, prominent & heard & (square > 0))
+
+
+def _random(channels: Channels, weights: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """T of every edge under random updates, ρ where it stands ``alone`` (bool [e]): [D × e]."""
+    ratio = _ratio(channels.draws / len(weights), (weights @ channels.expected)[None])
+    return np.where(alone, ratio, against_others(ratio, channels.edges))
 
 
 def _large(delta: np.ndarray, heard: np.ndarray) -> np.ndarray:
@@ -250,6 +243,15 @@ def _mean_of_known(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     known = ~np.isnan(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (weights @ np.where(known, values, 0.0)) / (weights @ known)
+
+
+def _beyond(
+    mean: np.ndarray, delta: np.ndarray, scenarios: np.ndarray, least: np.ndarray
+) -> np.ndarray:
+    """One-sided p that a mean [… × e] exceeds ``least`` [e], by the spread of ``delta`` [n × e]."""
+    error = np.sqrt(balanced_variance(delta, scenarios))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return t_tail((mean - least) / error, len(scenarios) - scenarios.max() - 1)
 
 
 def _with_drift(p: np.ndarray, times: np.ndarray, channels: Channels) -> np.ndarray:
@@ -305,10 +307,7 @@ def _functional(channels: Channels, scenarios: np.ndarray, margin: float) -> Cha
     known = ~np.isnan(channels.delta).any(0)
     delta = np.where(known, channels.delta, 0.0)
     mean = balanced_mean(delta, scenarios)
-    error = np.sqrt(balanced_variance(delta, scenarios))
-    least = np.maximum(margin, channels.floor)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = t_tail((mean - least) / error, len(scenarios) - scenarios.max() - 1)
+    p = _beyond(mean, delta, scenarios, np.maximum(margin, channels.floor))
     p = np.where(mean <= channels.floor, 1.0, p)
     p[~known | ~(channels.norm_a + channels.norm_b > 0).any(0)] = np.nan
     prominence = prominences(channels, prompt_weights(scenarios))

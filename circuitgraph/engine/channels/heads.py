@@ -68,10 +68,11 @@ def matched(distance: np.ndarray, group: int) -> list[int]:
 def aligned(model: Model, orders: Sequence[Sequence[int]]) -> Model:
     """The same function with the heads of every layer in another order."""
     blocks = zip(model.blocks, orders, strict=True)
-    return replace(model, blocks=tuple(_reordered(model, block, o) for block, o in blocks))
+    return replace(model, blocks=tuple(reordered(model, block, o) for block, o in blocks))
 
 
-def _reordered(model: Model, block: Block, order: Sequence[int]) -> Block:
+def reordered(model: Model, block: Block, order: Sequence[int]) -> Block:
+    """The same function with a block's heads in another order that keeps its groups whole."""
     if list(order) == list(range(model.heads)):
         return block
     attention, size = block.attention, model.head_size
@@ -82,9 +83,9 @@ def _reordered(model: Model, block: Block, order: Sequence[int]) -> Block:
         block,
         attention=replace(
             attention,
-            q=_taken(attention.q, q),
-            k=_taken(attention.k, kv),
-            v=_taken(attention.v, kv),
+            q=taken(attention.q, q),
+            k=taken(attention.k, kv),
+            v=taken(attention.v, kv),
             out=Linear(out.weight[q], out.bias),
         ),
     )
@@ -94,6 +95,7 @@ def _columns(order: Sequence[int], size: int) -> Tensor:
     return torch.cat([torch.arange(h * size, (h + 1) * size) for h in order])
 
 
-def _taken(linear: Linear, columns: Tensor) -> Linear:
+def taken(linear: Linear, columns: Tensor) -> Linear:
+    """A linear map with its outputs in another order."""
     bias = None if linear.bias is None else linear.bias[columns]
     return Linear(linear.weight[:, columns], bias)
