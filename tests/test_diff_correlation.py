@@ -93,7 +93,35 @@ def test_rewired_components_are_found_and_others_left_alone():
     assert ((flips["high_a"] < 0) | (flips["low_a"] > 0)).all()
     means = diff.extras.filter(like="mean: ").mean(axis=1)
     assert np.allclose(means, claims["delta"])  # equal scenarios: their mean is the change
-    assert any("chance that any of this is false" in line for line in diff.summary["remarks"])
+    count = len(claims)
+    told = f"on average at most 1 in 20 claims is false (of these {count}: about {count / 20:.2g})"
+    assert any(told in line for line in diff.summary["remarks"])
+    assert not any("chance that any" in line for line in diff.summary["remarks"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"alpha": 0.1}, "false discovery rate 10%: on average at most 1 in 10 claims is false ("),
+        ({"alpha": 0.01}, "false discovery rate 1%: on average at most 1 in 100 claims is false ("),
+        ({"alpha": 0.07}, "false discovery rate 7%: on average at most 7% of claims are false ("),
+        ({"fdr": "by"}, "at most 1 in 20 claims is false, whatever the dependence (of these "),
+    ],
+)
+def test_the_false_discovery_rate_is_said_as_what_it_is(options, told):
+    x, y, s = two_tables(3, n=120, rewired=2)
+    diff = compare(table_run(x, s), table_run(y, s, "B"), **options)
+    [line] = [line for line in diff.summary["remarks"] if "false discovery rate" in line]
+    assert told in line
+    false = options.get("alpha", 0.05) * len(diff.claims)
+    assert f"of these {len(diff.claims)}: about {false:.2g})" in line
+    assert "claims of one block stand or fall together" in line
+
+
+def test_no_claim_no_word_of_false_ones():
+    x, _, s = two_tables(3)
+    diff = compare(table_run(x, s), table_run(x, s, "B"))
+    assert not any("false discovery" in line for line in diff.summary["remarks"])
 
 
 @settings(max_examples=15, deadline=None)

@@ -142,7 +142,7 @@ def test_claims_that_move_together_share_a_block():
     )
     assert diff.extras["block"].tolist() == [0, 0, 1]
     assert diff.summary["typical_block"] == 2  # (2² + 1²)/3
-    assert any("about 2 of these" in line for line in diff.summary["remarks"])
+    assert any("fall together (a typical block: 2)" in line for line in diff.summary["remarks"])
 
 
 def test_logit_margin_is_one_percent_of_the_mean_norm():

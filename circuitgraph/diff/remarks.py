@@ -134,10 +134,26 @@ def _confirmed(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _confidence(options: Options, summary: dict[str, Any]) -> Iterator[str]:
-    if summary["n_claims"]:
+    """What a false discovery rate promises: a share of the claims on average, no chance that
+    all of them are true (Benjamini & Hochberg 1995)."""
+    if count := summary["n_claims"]:
+        rate, false = options.alpha, options.alpha * count
+        expected = f"{false:.0f}" if false >= 10 else f"{false:.2g}"
+        method = ", whatever the dependence" if options.fdr == "by" else ""
         block = summary["typical_block"]
-        together = f"; if so, about {block} of these are" if block else ""
-        yield f"{options.alpha:.0%} chance that any of this is false{together}"
+        size = f" (a typical block: {block})" if block else ""
+        yield (
+            f"false discovery rate {100 * rate:.3g}%: on average at most {_share(rate)} false"
+            f"{method} (of these {count}: about {expected}); claims of one block stand or fall "
+            f"together{size}"
+        )
+
+
+def _share(rate: float) -> str:
+    one_in = round(1 / rate)
+    if one_in > 1 and abs(one_in * rate - 1) < 1e-9:
+        return f"1 in {one_in} claims is"
+    return f"{100 * rate:.3g}% of claims are"
 
 
 def _across(outcome: Outcome, across: Outcome | None) -> Iterator[str]:

@@ -119,13 +119,17 @@ def within(tests: EdgeTests, margin: float) -> np.ndarray:
 
 
 def _kind_of_claim(own: Intervals, margin: float) -> np.ndarray:
-    """``sign_flip`` before ``gained`` or ``lost`` before ``rewired``, from own intervals."""
+    """``gained`` or ``lost`` before ``sign_flip`` before ``rewired``, from own intervals.
+
+    What is within the margin of nothing has no sign that could flip, so a flip needs both
+    intervals beyond the margin.
+    """
     low_a, high_a, low_b, high_b = own
     absent_a = (low_a >= -margin) & (high_a <= margin)
     absent_b = (low_b >= -margin) & (high_b <= margin)
-    flipped = ((low_a > 0) & (high_b < 0)) | ((high_a < 0) & (low_b > 0))
+    flipped = ((low_a > margin) & (high_b < -margin)) | ((high_a < -margin) & (low_b > margin))
     return np.select(
-        [flipped, absent_a & ~absent_b, absent_b & ~absent_a],
-        [SIGN_FLIP, GAINED, LOST],
+        [absent_a & ~absent_b, absent_b & ~absent_a, flipped],
+        [GAINED, LOST, SIGN_FLIP],
         REWIRED,
     ).astype(np.int8)

@@ -57,7 +57,7 @@ def _count_changes(a: np.ndarray, b: np.ndarray) -> list[int]:
 
 
 def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]:
-    """Edges whose aligned effect changes by more than the margin, and sign flips beyond it."""
+    """Edges whose aligned effect changes by more than the margin, and those that flip sign."""
     codes, n = shares.matched.scenarios, shares.matched.n
     rng = np.random.default_rng(seed)
     samples = [bootstrap_rows(codes, rng) for _ in range(2 * DRAWS)]
@@ -75,10 +75,11 @@ def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]
 
 
 def _beyond(left: np.ndarray, right: np.ndarray, margin: float) -> np.ndarray:
-    """Per row, how many edges change beyond the margin, and how many of them flip sign."""
+    """Per row, how many edges change beyond the margin, and how many from beyond it on one
+    side to beyond it on the other."""
     with np.errstate(invalid="ignore"):
         changed = np.abs(right - left) > margin
-        flipped = changed & (np.sign(left) != np.sign(right)) & (left != 0) & (right != 0)
+        flipped = ((left > margin) & (right < -margin)) | ((left < -margin) & (right > margin))
     return np.stack([changed.sum(1), flipped.sum(1)], axis=1)
 
 
