@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,21 @@ def take_model(
     request.kinds_for(read)
     recipe = known_recipe(shelf, name, recipe)
     loaded = load_variant(model, adapter, name=name, recipe=recipe, granularity=request.granularity)
+    loaded = _as_known(shelf, loaded)
     require_same(shelf, loaded.variant)
     runs = ingest_model(loaded, read, request, runs_folder, reporter)
     del loaded
     gc.collect()  # the library's models hold themselves in circles
     return runs
+
+
+def _as_known(shelf: Shelf, loaded: Any) -> Any:
+    """Files ingested before keep their fingerprint, whatever this machine's rounding."""
+    known = shelf.variants().get(loaded.variant.name)
+    if known is None or not known.same_files(loaded.variant):
+        return loaded
+    prints = {"fingerprint": known.fingerprint, "fingerprints": known.fingerprints}
+    return replace(loaded, variant=replace(loaded.variant, **prints))
 
 
 def take_table(
@@ -96,14 +107,18 @@ def known_recipe(shelf: Shelf, name: str, recipe: str) -> str:
 
 
 def require_same(shelf: Shelf, variant: Variant) -> None:
-    """Refuse other weights under a name that is taken.
+    """Refuse other weights, or another tokenizer, under a name that is taken.
 
     Raises:
         UsageError: says how to free the name.
     """
     known = shelf.variants().get(variant.name)
-    if known is not None and known.fingerprint != variant.fingerprint:
+    if known is None:
+        return
+    words = [v.fingerprints.get("tokenizer") for v in (known, variant)]
+    if known.fingerprint != variant.fingerprint or words[0] != words[1]:
+        what = "other weights or values" if words[0] == words[1] else "another tokenizer"
         raise UsageError(
-            f"the name {shorten(variant.name)} already stands for other weights or values; "
+            f"the name {shorten(variant.name)} already stands for {what}; "
             "choose another name, or free it with: circuitgraph remove NAME"
         )

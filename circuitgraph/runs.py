@@ -44,8 +44,11 @@ class Variant:
             ``table``.
         model_type: transformers' name of the family, or ``table``.
         layers, heads, kv_heads, parameters: sizes; 0 for tables.
-        fingerprint: hash over weights, adapter and tokenizer (tables: the values).
-        fingerprints: the parts of it by name.
+        fingerprint: hash over the merged float32 weights and what of ``config.json`` decides
+            what they compute: equal for a base with its adapter and for the two saved as one,
+            whatever they are called (tables: the values).
+        fingerprints: ``merged``, of those weights alone; and where they came from, hashes of
+            files: ``weights`` (of the base), ``adapter``, ``tokenizer``.
     """
 
     name: str
@@ -65,6 +68,12 @@ class Variant:
     def id(self) -> str:
         """Key of the variant in every graph."""
         return digest("variant", self.name)
+
+    def same_files(self, other: Variant) -> bool:
+        """Whether both were read from the same files; another machine may merge them otherwise
+        in the last digit, and so to another fingerprint."""
+        files = [{k: v for k, v in x.fingerprints.items() if k != "merged"} for x in (self, other)]
+        return files[0] == files[1]
 
 
 @dataclass(frozen=True)

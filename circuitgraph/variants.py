@@ -7,7 +7,6 @@ network for a local folder.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import warnings
 from collections.abc import Callable
@@ -20,12 +19,14 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from circuitgraph.adapters import ADAPTER_FILES, load_adapter, require_adapter, untie
 from circuitgraph.components import Granularity, digest
 from circuitgraph.errors import InputError
+from circuitgraph.notices import heard
 from circuitgraph.runs import Variant
 from circuitgraph.textfiles import check_safetensors, first_line, shown
+from circuitgraph.weights import Merged, function_print, merged_weights
 
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "vocab.json", "merges.txt", "tokenizer.model"),
@@ -41,12 +42,18 @@ class LoadedVariant:
         variant: its record (name, paths, sizes, fingerprints).
         hf: the library's model, float32; a ``PeftModel`` with its adapter unmerged
             where there is one, until ``merged`` is called.
-        tokenizer: of the base.
+        tokenizer: of the base, or the adapter's own where it knows other tokens.
+        remarks: what is to be said of the files, one line each.
+        change: ‖ΔW‖ / ‖W‖ over the weights an adapter touches; None without one.
+        kept: share of ΔW that is left once it is added in float32.
     """
 
     variant: Variant
     hf: Any
     tokenizer: Any
+    remarks: tuple[str, ...] = ()
+    change: float | None = None
+    kept: float = 1.0
 
     @property
     def has_adapter(self) -> bool:
@@ -61,7 +68,7 @@ class LoadedVariant:
         """
         if not self.has_adapter:
             return self.hf
-        _untie(self.hf)
+        untie(self.hf)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the self-check says whether the merge was right
@@ -94,13 +101,28 @@ def load_variant(
     """
     folder = model_folder(model)
     prints = fingerprints(folder, None if adapter is None else Path(adapter))
-    tokenizer = load_tokenizer(folder)
-    hf = _load_base(folder)
+    source = tokenizer_folder(folder, None if adapter is None else Path(adapter))
+    tokenizer = load_tokenizer(source)
+    hf, remarks = _load_base(folder)
     if adapter is not None:
-        hf = _load_adapter(hf, Path(adapter))
+        hf, said = load_adapter(hf, Path(adapter))
+        remarks += said
+    if source != folder:
+        remarks.append(f"{source.name}: brings a tokenizer that knows other tokens; it is used")
+    merged = _merged(hf, adapter)
+    prints["merged"] = merged.fingerprint
     shown = name if name is not None else Path(adapter or folder).resolve().name
     variant = _record(hf, shown, recipe, folder, adapter, granularity, prints)
-    return LoadedVariant(variant, hf, tokenizer)
+    return LoadedVariant(variant, hf, tokenizer, tuple(remarks), merged.change, merged.kept)
+
+
+def _merged(hf: Any, adapter: str | Path | None) -> Merged:
+    try:
+        return merged_weights(hf)
+    except Exception as error:  # peft raises whatever comes to hand
+        raise InputError(
+            f"{adapter}: cannot be merged into the base ({first_line(error)})"
+        ) from error
 
 
 def _record(
@@ -125,7 +147,7 @@ def _record(
         heads=sizes[1],
         kv_heads=sizes[2],
         parameters=sum(p.numel() for p in hf.parameters()),
-        fingerprint=digest("fingerprint", prints),
+        fingerprint=digest("fingerprint", prints["merged"], function_print(config)),
         fingerprints=prints,
     )
 
@@ -199,11 +221,10 @@ def fingerprints(folder: Path, adapter: Path | None) -> dict[str, str]:
     weights = ["config.json", *sorted(p.name for p in folder.glob("*.safetensors"))]
     prints = {
         "weights": _hash_files(folder, tuple(weights)),
-        "tokenizer": _hash_files(folder, TOKENIZER_FILES),
+        "tokenizer": _hash_files(tokenizer_folder(folder, adapter), TOKENIZER_FILES),
     }
     if adapter is not None:
-        _require_adapter(adapter)
-        settings = _adapter_settings(adapter)
+        settings = require_adapter(adapter)
         settings.pop("base_model_name_or_path", None)  # where it lies says nothing of what it is
         prints["adapter"] = digest(settings, _hash_files(adapter, ADAPTER_FILES[1:]))
     return prints
@@ -224,30 +245,6 @@ def _hash_file(path: Path, size: int, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _require_adapter(adapter: Path) -> None:
-    if not _holds(adapter.is_dir):
-        raise InputError(f"{shown(str(adapter), 200)}: no such adapter folder")
-    for name in ADAPTER_FILES:
-        if not (adapter / name).is_file():
-            raise InputError(
-                f"{adapter}: no {name}; give a peft LoRA folder saved as safetensors "
-                "(.bin and .pt are never read)"
-            )
-    if _adapter_settings(adapter).get("peft_type") != "LORA":
-        raise InputError(f"{adapter / ADAPTER_FILES[0]}: peft_type is not LORA")
-
-
-def _adapter_settings(adapter: Path) -> dict[str, Any]:
-    file = adapter / ADAPTER_FILES[0]
-    try:
-        settings = json.loads(file.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not JSON ({first_line(error)})") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{file}: holds no settings; give a peft LoRA folder")
-    return settings
-
-
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer as its ``tokenizer.json`` says.
 
@@ -265,22 +262,34 @@ def load_tokenizer(folder: Path) -> Any:
         raise InputError(f"{folder}: its tokenizer cannot be read ({first_line(error)})") from error
 
 
-def _load_base(folder: Path) -> Any:
+def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
+    """The adapter's folder where its tokenizer knows other tokens than the base's."""
+    name = TOKENIZER_FILES[0]
+    if adapter is None or not _holds((adapter / name).is_file):
+        return folder
+    if _hash_files(adapter, (name,)) == _hash_files(folder, (name,)):
+        return folder
+    words = [load_tokenizer(place).get_vocab() for place in (folder, adapter)]
+    return folder if words[0] == words[1] else adapter
+
+
+def _load_base(folder: Path) -> tuple[Any, list[str]]:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     for file in sorted(folder.glob("*.safetensors")):
         check_safetensors(file)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            attn_implementation="eager",
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # told apart below, in words
-        )
+        with heard() as said:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                attn_implementation="eager",
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told apart below, in words
+            )
     except Exception as error:  # config.json is anybody's, and errors of every kind come of it
         raise InputError(f"{folder}: cannot be loaded ({first_line(error)})") from error
     hf, info = loaded
@@ -288,7 +297,7 @@ def _load_base(folder: Path) -> Any:
     for name, parameter in hf.named_parameters():
         if not bool(parameter.isfinite().all()):
             raise InputError(f"{folder}: {name} holds values that are not finite")
-    return hf.eval()
+    return hf.eval(), [f"transformers says: {line}" for line in said]
 
 
 def _require_every_weight(folder: Path, info: dict[str, Any]) -> None:
@@ -307,60 +316,3 @@ def _require_every_weight(folder: Path, info: dict[str, Any]) -> None:
                 f"{folder}: {len(names)} weights {what}, first {min(names)}; "
                 "the files and config.json do not belong together"
             )
-
-
-def _load_adapter(hf: Any, adapter: Path) -> Any:
-    from peft import PeftModel, get_peft_model_state_dict
-    from safetensors.torch import load_file
-
-    _require_same_family(hf, adapter)
-    file = adapter / ADAPTER_FILES[1]
-    check_safetensors(file)
-    stored = load_file(file)
-    broken = [key for key, value in stored.items() if not bool(value.isfinite().all())]
-    if broken:
-        raise InputError(f"{file}: {broken[0]} holds values that are not finite")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # peft warns where we raise, two lines down
-            wrapped = PeftModel.from_pretrained(hf, str(adapter), local_files_only=True)
-            # "auto", the default, looks for the base on the network
-            least, most = (
-                set(get_peft_model_state_dict(wrapped, save_embedding_layers=whether))
-                for whether in (False, True)
-            )
-    except Exception as error:  # adapter_config.json is anybody's too
-        raise InputError(
-            f"{adapter}: does not fit this base model ({first_line(error)})"
-        ) from error
-    odd = sorted((least - set(stored)) | (set(stored) - most))
-    if odd:
-        raise InputError(
-            f"{adapter}: does not fit this base model; {len(odd)} weights have no "
-            f"counterpart, first {odd[0]}"
-        )
-    return wrapped.eval()
-
-
-def _untie(hf: Any) -> None:
-    """Give the unembedding weights of its own: merged into shared ones, a change meant for
-    the one end of the model would change the other too."""
-    ends = (hf.get_input_embeddings(), hf.get_output_embeddings())
-    inner, outer = (getattr(layer, "base_layer", layer) for layer in ends)
-    if (inner, outer) != ends and outer.weight is inner.weight:
-        outer.weight = torch.nn.Parameter(inner.weight.detach().clone())
-
-
-def _require_same_family(hf: Any, adapter: Path) -> None:
-    """Random adapters of two families may have the very same shapes, so ask where it is from."""
-    settings = _adapter_settings(adapter)
-    try:
-        trained_on = Path(settings["base_model_name_or_path"]) / "config.json"
-        family = json.loads(trained_on.read_text("utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # it was trained elsewhere; its shapes must do
-    if family != hf.config.model_type:
-        raise InputError(
-            f"{adapter}: does not fit this base model; it was trained on {trained_on.parent}, a "
-            f"{shown(family)} model, and this is {hf.config.model_type!r}"
-        )

@@ -16,13 +16,16 @@ PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
     *("errors", "components", "channels", "textfiles", "progress", "runs", "frames", "selection"),
-    *("prompts", "tokens", "variants", "engine", "ingest", "plant"),
+    *("prompts", "tokens", "notices", "weights", "resized", "adapters", "variants"),
+    *("engine", "ingest", "plant"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),
     *("patching", "transfer", "faithfulness", "composition", "planning", "intake", "comparison"),
     *("workspace", "demo", "commands", "cli"),
     *("__init__", "__main__"),
 )
-TORCH_ONLY_IN = re.compile(r"variants\.py|engine/.*|plant/.*|ingest/(?!__init__|tables|table_).*")
+TORCH_ONLY_IN = re.compile(
+    r"(notices|weights|resized|adapters|variants)\.py|engine/.*|plant/.*|ingest/(?!__init__|tables|table_).*"
+)
 TORCH_FREE = (
     "textfiles",
     "runs",

@@ -98,14 +98,14 @@ def test_a_fingerprint_is_of_contents_and_not_of_places(bases, lora, base, adapt
     assert load_variant(base, adapter).variant.fingerprint == tuned.fingerprint
 
 
-def test_a_fingerprint_changes_with_weights_adapter_its_settings_and_tokenizer(base, adapter):
-    known = load_variant(base, adapter).variant.fingerprint
+def test_a_fingerprint_changes_with_weights_adapter_and_its_settings(base, adapter):
+    known = load_variant(base, adapter).variant
 
     def changed(key: str) -> bool:
         nonlocal known
-        before, variant = known, load_variant(base, adapter).variant
-        known = variant.fingerprint
-        return before != known and key in variant.fingerprints
+        before, known = known, load_variant(base, adapter).variant
+        assert before.fingerprints[key] != known.fingerprints[key]
+        return before.fingerprint != known.fingerprint
 
     edit_weights(adapter / "adapter_model.safetensors", lambda w: next(iter(w.values())).add_(1))
     assert changed("adapter")
@@ -118,9 +118,9 @@ def test_a_fingerprint_changes_with_weights_adapter_its_settings_and_tokenizer(b
     tokenizer = json.loads((base / "tokenizer.json").read_text())
     tokenizer["model"]["vocab"]["w64"] = 64
     (base / "tokenizer.json").write_text(json.dumps(tokenizer))
-    assert changed("tokenizer")
+    assert not changed("tokenizer")  # the weights are the same, and runs are told apart by tokens
     (base / "chat_template.jinja").write_text("{{ messages[0].content }}")
-    assert changed("tokenizer")
+    assert not changed("tokenizer")
 
 
 def test_sizes_are_recorded_and_heads_and_layers_have_other_architectures(bases):

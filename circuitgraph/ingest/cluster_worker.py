@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def plain_variant(variant: Variant) -> Plain:
         "base": variant.base,
         "adapter": variant.adapter or None,
         "name": variant.name,
-        "fingerprint": variant.fingerprint,
+        "fingerprints": dict(variant.fingerprints),
         "versions": library_versions(),
     }
 
@@ -77,7 +77,8 @@ class Worker:
         try:
             _require_same_versions(variant["versions"])
             loaded = load_variant(variant["base"], variant["adapter"], name=variant["name"])
-            if loaded.variant.fingerprint != variant["fingerprint"]:
+            sent = replace(loaded.variant, fingerprints=variant["fingerprints"])
+            if not loaded.variant.same_files(sent):
                 raise ClusterError(f"{variant['base']}: its files differ from those here")
             known, request = _job(job)
             self._model = placed(checked_model(loaded, known.encoded)[0], request)

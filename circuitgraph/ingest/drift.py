@@ -21,7 +21,7 @@ def reload(variant: Variant) -> tuple[Any, Any]:
         InputError: its files are gone or no longer the same.
     """
     loaded = load_variant(variant.base, variant.adapter or None, name=variant.name)
-    if loaded.variant.fingerprint != variant.fingerprint:
+    if not loaded.variant.same_files(variant):
         raise InputError(
             f"variant {variant.name!r}: the files in {variant.base} are no longer those ingested"
         )

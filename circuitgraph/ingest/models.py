@@ -30,6 +30,7 @@ from circuitgraph.progress import Reporter, human_bytes
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
 from circuitgraph.variants import LoadedVariant
+from circuitgraph.weights import ROUNDING
 
 if TYPE_CHECKING:
     from circuitgraph.ingest.cluster import Cluster
@@ -59,12 +60,14 @@ def ingest_model(
 
     require_device(request, loaded.variant.model_type)
     require_estimator(loaded.variant.model_type, request.estimator)
+    for line in loaded.remarks:
+        reporter.remark(line)
     jobs = plan(loaded, prompts, request)
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
         _say_forward(loaded.variant, reporter)
         model, check = checked_model(loaded, missing[0].encoded)
-        _say_check(loaded.variant, check, reporter)
+        _say_check(loaded, check, reporter)
         shape = replace(Shape.of(loaded.hf), parallel=model.parallel)
         model = placed(model, request)
         with open_cluster(request, loaded.variant, model, reporter) as cluster:
@@ -98,12 +101,18 @@ def _say_forward(variant: Variant, reporter: Reporter) -> None:
         )
 
 
-def _say_check(variant: Variant, check: SelfCheck, reporter: Reporter) -> None:
+def _say_check(loaded: LoadedVariant, check: SelfCheck, reporter: Reporter) -> None:
+    variant = loaded.variant
     reporter.remark(f"self-check: logits agree to {check.logits:.1e} on {check.probes} prompts")
     if check.adapter_is_silent:
         reporter.warn(
             f"the adapter of {variant.name!r} changes no logit at all: it was not trained, "
             "or it targets modules this model does not use"
+        )
+    elif loaded.change is not None and loaded.change < ROUNDING:
+        reporter.warn(
+            f"the adapter of {variant.name!r} changes its weights by {loaded.change:.1e} of their "
+            f"norm, and {loaded.kept:.0%} of that is left after rounding: as good as untrained"
         )
 
 

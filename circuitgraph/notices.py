@@ -1,0 +1,68 @@
+"""What the libraries have to say while they load: told once, in one line each, to the user."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from transformers.utils import logging as transformers_logging
+
+LONGEST = 300
+
+_MATTERS = re.compile(
+    r"ignor|unrecogni[sz]ed|unexpected|unknown|not (be )?(used|supported)|deprecat|missing"
+    r"|of type|instantiate",
+    re.IGNORECASE,
+)
+_KNOWN = re.compile(
+    # A report of weights, which we check by name; how peft itself is called; training.
+    r"LOAD REPORT|save_embedding_layers|tie_word_embeddings|adapter keys|torch_dtype"
+    r"|Could not find a config file|fan_in_fan_out|generation flags",
+    re.IGNORECASE,
+)
+
+
+class _Ear(logging.Handler):
+    def __init__(self, said: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _note(self._said, record.getMessage())
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """Collect what warnings and transformers' log say of settings, instead of printing it.
+
+    The list holds each sentence once when the block ends.
+    """
+    said: list[str] = []
+    logger, level = transformers_logging.get_logger("transformers"), logging.WARNING
+    before, handlers = transformers_logging.get_verbosity(), logger.handlers[:]
+    transformers_logging.set_verbosity(level)
+    logger.handlers = [_Ear(said)]
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield said
+    finally:
+        logger.handlers = handlers
+        transformers_logging.set_verbosity(before)
+    for warning in caught:
+        _note(said, str(warning.message))
+
+
+def _note(said: list[str], text: str) -> None:
+    line = shortened(text)
+    if _MATTERS.search(text) and not _KNOWN.search(text) and line not in said:
+        said.append(line)
+
+
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """One line of whole words, with a mark where it was cut."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[:longest].rsplit(" ", 1)[0] + " …"
