@@ -153,7 +153,7 @@ def test_numbers_of_an_answer_are_plain(filled: EmbeddedStore) -> None:
 
 def test_a_query_may_not_write_unless_told_to(filled: EmbeddedStore) -> None:
     cypher = "MATCH (v:Variant) SET v.recipe = $x"
-    with pytest.raises(UsageError, match="read-only"):
+    with pytest.raises(UsageError, match="reads and nothing else: SET"):
         filled.query(cypher, {"x": "new"})
     filled.query(cypher, {"x": "new"}, read_only=False)
     assert filled.read_all().nodes["Variant"]["recipe"].tolist() == ["new", "new"]

@@ -219,5 +219,5 @@ def _line(error: BaseException) -> str:
     words = error.message if isinstance(error, Neo4jError) else str(error)
     text = " ".join((words or type(error).__name__).split())
     # A syntax error lists every word of Cypher that would have been right there.
-    text = re.sub(r": expected '.*", "", text)
+    text = re.sub(r": expected .*", "", text)
     return text if len(text) <= 300 else f"{text[:299]}…"

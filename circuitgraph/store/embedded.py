@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,9 +15,11 @@ import pandas as pd
 
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
+from circuitgraph.store.embedded_words import first_line, refused
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.protocol import check_parameters
 from circuitgraph.store.reading import read_all, read_pairs
+from circuitgraph.store.statements import reading
 from circuitgraph.store.swap import replacing
 from circuitgraph.store.tables import GraphTables, merge_tables
 from circuitgraph.store.transfers import Transfer, not_there, transfers_in
@@ -183,14 +184,17 @@ class EmbeddedStore:
         Raises
         ------
         UsageError
-            ladybug does not accept the statement, or a parameter has no value.
+            The statement may do more than read, ladybug does not accept it, or a parameter
+            has no value.
         InputError
             The file cannot be opened.
         """
         given = dict(parameters or {})
         check_parameters(cypher, given)
-        opening = self._reading() if read_only else self._writing()
-        with opening as connection:
+        if read_only:
+            with self._reading() as connection:
+                return _ask(connection, reading(cypher), given)
+        with self._writing() as connection:
             return _ask(connection, cypher, given)
 
     @contextlib.contextmanager
@@ -222,7 +226,7 @@ def _opened(database: str, path: Path, *, read_only: bool = False) -> Iterator[l
         opened = ladybug.Database(database, read_only=read_only)
     except RuntimeError as error:
         raise InputError(
-            f"{path}: this graph cannot be opened ({_first_line(error)}); "
+            f"{path}: this graph cannot be opened ({first_line(error)}); "
             "remove the file: the runs beside it are loaded again, diffs when made again"
         ) from error
     with opened, ladybug.Connection(opened) as connection:
@@ -240,19 +244,14 @@ def _schema() -> str:
     return resources.files("circuitgraph.store.schema").joinpath("embedded.cypher").read_text()
 
 
-def _first_line(error: BaseException) -> str:
-    """ladybug's own words, without the list of all tokens it would have liked better."""
-    text = re.sub(r" expecting \{[^}]*\}", "", str(error).strip())
-    return text.splitlines()[0] if text else type(error).__name__
-
-
 def _ask(
     connection: ladybug.Connection, cypher: str, parameters: Mapping[str, Any]
 ) -> pd.DataFrame:
     try:
         result = connection.execute(cypher, dict(parameters))
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:
-        raise UsageError(f"the graph does not accept this query: {_first_line(error)}") from error
+        why = refused(connection, cypher, error)
+        raise UsageError(f"the graph does not accept this query: {why}") from error
     if isinstance(result, list):
         raise UsageError("give one statement at a time: the query holds several")
     if not result.get_column_names():
@@ -267,7 +266,7 @@ def _run(
     try:
         connection.execute(cypher, dict(parameters or {}))
     except RuntimeError as error:
-        raise InputError(f"the graph cannot be written: {_first_line(error)}") from error
+        raise InputError(f"the graph cannot be written: {first_line(error)}") from error
 
 
 def _existing(connection: ladybug.Connection, label: str, ids: Iterable[str]) -> set[str]:

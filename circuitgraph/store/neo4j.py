@@ -25,6 +25,7 @@ from circuitgraph.store.connection import Address, connect, told
 from circuitgraph.store.frames import from_records
 from circuitgraph.store.protocol import check_parameters
 from circuitgraph.store.reading import read_all, read_pairs
+from circuitgraph.store.statements import reading
 from circuitgraph.store.tables import GraphTables, merge_tables
 from circuitgraph.store.transfers import Transfer, transfers_in
 
@@ -163,14 +164,15 @@ class Neo4jStore:
         Raises
         ------
         UsageError
-            Neo4j does not accept the statement, or a parameter has no value.
+            The statement may do more than read, Neo4j does not accept it, or a parameter has
+            no value.
         StoreUnreachable
             The server does not answer.
         """
         given = dict(parameters or {})
         check_parameters(cypher, given)
         if read_only:
-            return from_records(*self._read(cypher, given))
+            return from_records(*self._read(reading(cypher), given))
         with told(self.address, asked=True), self._session() as session:
             return from_records(*session.execute_write(_answer, cypher, given))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Protocol, Self
@@ -10,12 +9,9 @@ from typing import Any, ClassVar, Protocol, Self
 import pandas as pd
 
 from circuitgraph.errors import UsageError
+from circuitgraph.store.statements import parameter_names
 from circuitgraph.store.tables import GraphTables
 from circuitgraph.store.transfers import Transfer
-
-_TOKENS = re.compile(
-    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`|//[^\n]*|/\*.*?\*/|\$(\w+)""", re.DOTALL
-)
 
 
 class Store(Protocol):
@@ -87,15 +83,6 @@ class Store(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-
-
-def parameter_names(cypher: str) -> list[str]:
-    """Parameters a Cypher text asks for, in order of appearance.
-
-    Quoted texts, back-quoted names and comments are skipped.
-    """
-    found = (match.group(1) for match in _TOKENS.finditer(cypher))
-    return list(dict.fromkeys(name for name in found if name))
 
 
 def check_parameters(cypher: str, parameters: Mapping[str, Any]) -> None:

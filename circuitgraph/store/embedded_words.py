@@ -1,0 +1,47 @@
+"""ladybug's errors in fewer words, and what it leaves unsaid: which word it reserves."""
+
+from __future__ import annotations
+
+import re
+
+import ladybug
+
+
+def first_line(error: BaseException) -> str:
+    """ladybug's own words, without the list of all tokens it would have liked better."""
+    text = re.sub(r" expecting \{[^}]*\}", "", str(error).strip())
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def refused(connection: ladybug.Connection, cypher: str, error: BaseException) -> str:
+    """Why a statement is not accepted, with the way out where a name is a reserved word."""
+    word = _word_at(cypher, str(error))
+    if not word or not _is_reserved(connection, word):
+        return first_line(error)
+    return (
+        f"{first_line(error)}; {word} is a reserved word: as a name put it in backticks: `{word}`"
+    )
+
+
+def _word_at(cypher: str, error: str) -> str:
+    """The word a parser exception points at; "" where it points at none."""
+    found = re.search(r"\(line: (\d+), offset: (\d+)\)", error)
+    if not found:
+        return ""
+    line, offset = int(found[1]), int(found[2])
+    lines = cypher.split("\n")[line - 1 : line]
+    word = re.match(r"[A-Za-z_]\w*", lines[0][offset:]) if lines else None
+    return word[0] if word else ""
+
+
+def _is_reserved(connection: ladybug.Connection, word: str) -> bool:
+    """Whether ladybug takes the word as a name in backticks only."""
+    return _answers(connection, f"`{word}`") and not _answers(connection, word)
+
+
+def _answers(connection: ladybug.Connection, name: str) -> bool:
+    try:
+        connection.execute(f"RETURN 1 AS {name}")
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,225 @@
+"""Cypher that only reads: an allow-list both stores share.
+
+A database's own read-only mode is no wall: a ladybug file opened read-only still exports
+files, installs extensions and checkpoints; a Neo4j session that may only read still loads
+files and addresses and calls procedures. So a statement must begin as a question does,
+hold no word that begins anything else, and call procedures that are known to read.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from circuitgraph.errors import UsageError
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+QUESTIONS = frozenset({"MATCH", "OPTIONAL", "UNWIND", "WITH", "RETURN", "CALL", "SHOW"})
+"""Words a statement that reads may begin with."""
+
+OTHERS = _words(
+    "ALTER ATTACH CHECKPOINT COPY CREATE DELETE DETACH DROP EXPORT FOREACH IMPORT INSERT INSTALL"
+    " LOAD MERGE NODETACH REMOVE SET TERMINATE TRANSACTIONS UNINSTALL USE"
+)
+"""Words that begin a clause which does more than read, wherever in a statement they stand."""
+
+SHOWN = frozenset({"CONSTRAINTS", "FUNCTIONS", "INDEXES", "PROCEDURES"})
+"""What SHOW may show."""
+
+PROCEDURES = _words(
+    # ladybug
+    "bm_info catalog_version current_setting db_version show_attached_databases show_connection"
+    " show_functions show_indexes show_loaded_extensions show_macros show_sequences show_tables"
+    " show_warnings stats_info storage_info storage_version table_info"
+    # Neo4j
+    " db.index.fulltext.querynodes db.index.fulltext.queryrelationships"
+    " db.index.vector.querynodes db.index.vector.queryrelationships db.info db.labels db.ping"
+    " db.propertykeys db.relationshiptypes db.schema.nodetypeproperties"
+    " db.schema.reltypeproperties db.schema.visualization dbms.components"
+)
+"""Procedures known to read; names in lower case."""
+
+FUNCTIONS = frozenset(
+    {"date", "datetime", "duration", "localdatetime", "localtime", "point", "time", "vector"}
+)
+"""First parts of the dotted names of functions that only compute."""
+
+SIDE_EFFECTS = frozenset({"nextval", "setseed"})
+"""Functions without a dot that change something."""
+
+_TOKENS = re.compile(
+    r"""(?P<comment>//[^\n]*|/\*.*?\*/)
+      |(?P<text>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")
+      |(?P<quoted>`(?:``|[^`])*`)
+      |\$(?P<parameter>\w+)
+      |(?P<number>\d[\d_]*)
+      |(?P<word>[^\W\d]\w*)
+      |(?P<space>\s+)
+      |(?P<sign>::|\.\.|.)""",
+    re.DOTALL | re.VERBOSE,
+)
+_ESCAPE = re.compile(r"\\u+[0-9a-fA-F]{4}", re.IGNORECASE)
+_SUFFIX = re.compile(r"[eE]\d*|x[0-9a-fA-F]+|o[0-7]+|[fFdD]")
+_WAY_OUT = "cypher reads and nothing else"
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of a statement: its kind (a group of the pattern above), its text."""
+
+    kind: str
+    text: str
+
+    @property
+    def named(self) -> bool:
+        """Whether it can be a name."""
+        return self.kind in ("word", "quoted")
+
+    @property
+    def name(self) -> str:
+        """A name as databases compare it: no backticks, lower case."""
+        return self.text.strip("`").lower()
+
+    @property
+    def keyword(self) -> str:
+        """A word in capitals, whatever letters it is spelled with; "" for anything else."""
+        if self.kind != "word":
+            return ""
+        return unicodedata.normalize("NFKC", self.text).casefold().upper()
+
+
+_NONE = Token("sign", "")
+
+
+def tokens(cypher: str) -> list[Token]:
+    """The pieces of a Cypher text, comments and blanks included: joined they are the text."""
+    found = _TOKENS.finditer(cypher)
+    return [Token(match.lastgroup or "sign", match.group()) for match in found]
+
+
+def parameter_names(cypher: str) -> list[str]:
+    """Parameters a Cypher text asks for, in order of appearance.
+
+    Quoted texts, back-quoted names and comments are skipped.
+    """
+    asked = (token.text[1:] for token in tokens(cypher) if token.kind == "parameter")
+    return list(dict.fromkeys(asked))
+
+
+def reading(cypher: str) -> str:
+    """A statement that is known to read, its comments taken out.
+
+    Databases differ in where a comment ends, so none reaches them.
+
+    Raises
+    ------
+    UsageError
+        The statement may do anything else than read, or cannot be told apart from one that
+        does.
+    """
+    if _ESCAPE.search(cypher):
+        raise UsageError(
+            rf"{_WAY_OUT}: a \u escape is refused; write the character itself, or send it as a "
+            "parameter"
+        )
+    found = tokens(cypher)
+    statement = [token for token in found if token.kind not in ("comment", "space")]
+    _refuse_open(statement)
+    while statement and statement[-1].text == ";":
+        statement.pop()
+    if any(token.text == ";" for token in statement):
+        raise UsageError("give one statement at a time: the query holds several")
+    _refuse_beginning(statement)
+    _refuse_words(found)
+    _refuse_calls(statement)
+    return "".join(" " if token.kind == "comment" else token.text for token in found)
+
+
+def _refuse_open(statement: Sequence[Token]) -> None:
+    """A quote that nothing closes is a sign of its own; so is the start of a comment."""
+    signs = [token.text if token.kind == "sign" else "" for token in statement]
+    if {"'", '"', "`"} & set(signs) or ("/", "*") in pairwise(signs):
+        raise UsageError("the query holds a quote or comment that is not closed")
+
+
+def _refuse_beginning(statement: Sequence[Token]) -> None:
+    words = [token.keyword for token in statement[:3]]
+    if words and words[0] in ("EXPLAIN", "PROFILE"):
+        words = words[1:]
+    first, second = [*words, "", ""][:2]
+    if first not in QUESTIONS:
+        begins = f"and no question begins with {first[:60]}" if first else "and this asks nothing"
+        raise UsageError(
+            f"the graph does not accept this query: {_WAY_OUT}, {begins}; begin with MATCH, "
+            "UNWIND, WITH, RETURN or CALL"
+        )
+    if first == "SHOW" and second not in SHOWN:
+        raise UsageError(
+            f"{_WAY_OUT}: SHOW {second} is refused; it shows {', '.join(sorted(SHOWN))}"
+        )
+
+
+def _refuse_words(found: Sequence[Token]) -> None:
+    """No word of another clause, but where only a name can stand."""
+    for before, token in pairwise(found):
+        # 0o7CREATE: where a number ends, databases do not agree
+        glued = before.kind == "number" and token.kind == "word"
+        if glued and not _SUFFIX.fullmatch(token.text):
+            raise UsageError(f"{_WAY_OUT}: put a blank between {before.text} and {token.text}")
+    solid = [_NONE, _NONE, *(t for t in found if t.kind not in ("comment", "space")), _NONE]
+    for older, before, token, after in zip(solid, solid[1:], solid[2:], solid[3:], strict=False):
+        if token.keyword in OTHERS and not _only_a_name(older, before, after):
+            raise UsageError(
+                f"{_WAY_OUT}: {token.keyword} is refused; if it is a name, put it in backticks: "
+                f"`{token.text}`"
+            )
+
+
+def _only_a_name(older: Token, before: Token, after: Token) -> bool:
+    """After a dot, a colon or AS, and before a colon, Cypher has names alone."""
+    if before.text == ".":
+        return older.kind != "number"
+    return before.text == ":" or after.text == ":" or before.keyword == "AS"
+
+
+def _refuse_calls(statement: Sequence[Token]) -> None:
+    """Procedures and functions by their names; a CALL without one is a subquery."""
+    rest = [*statement, _NONE, _NONE]
+    for place, token in enumerate(statement):
+        before = rest[place - 1] if place else _NONE
+        if before.text == "." or not token.named:
+            continue
+        if token.keyword == "CALL" and not _only_a_name(_NONE, before, rest[place + 1]):
+            name, after = _dotted(rest, place + 1)
+            if name and (name not in PROCEDURES or after.text == "="):
+                raise UsageError(f"{_WAY_OUT}: CALL {name} is not among the procedures that do")
+            if not name and after.text not in ("{", "("):
+                raise UsageError(f"{_WAY_OUT}: CALL {after.text[:60]} is refused")
+        elif before.keyword != "CALL":
+            _refuse_function(*_dotted(rest, place))
+
+
+def _refuse_function(name: str, after: Token) -> None:
+    first, dot, _ = name.partition(".")
+    known = first in FUNCTIONS if dot else name not in SIDE_EFFECTS
+    if after.text == "(" and not known:
+        raise UsageError(f"{_WAY_OUT}: the function {name} is not among those that do")
+
+
+def _dotted(rest: Sequence[Token], place: int) -> tuple[str, Token]:
+    """A name of one or several parts, in lower case, and what follows it."""
+    parts: list[str] = []
+    while rest[place].named:
+        parts.append(rest[place].name)
+        place += 1
+        if rest[place].text != ".":
+            break
+        place += 1
+    return ".".join(parts), rest[place]
