@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -198,14 +199,31 @@ def test_very_large_diffs_refit_their_claims_to_first_order(lens, scope, monkeyp
             [table_run(v + 0.2 * rng.normal(size=v.shape), scenarios, f"{k}{i}") for i in range(3)]
             for k, v in (("a", x), ("b", y))
         ]
-    whole = compare(*sides, lens, scope=scope)
+    whole = compare(*sides, lens, scope=scope).extras
     monkeypatch.setattr(refits, "MOST_EDGES", 1)
-    fast = compare(*sides, lens, scope=scope)
-    assert len(fast.extras) == len(whole.extras) >= 2
-    apart = (fast.extras["stability"] - whole.extras["stability"]).abs()
-    assert apart.mean() < 0.15
-    assert (fast.extras["scenarios_left"] - whole.extras["scenarios_left"]).abs().mean() < 0.2
-    assert fast.extras["seeds_left"].isna().all()
+    fast = compare(*sides, lens, scope=scope).extras
+    assert len(fast) == len(whole) >= 2
+    assert (fast["stability"] - whole["stability"]).abs().mean() < 0.15
+    assert (fast["scenarios_left"] - whole["scenarios_left"]).abs().mean() < 0.2
+    assert fast["seeds_left"].isna().all()
+
+
+def test_refits_are_made_when_asked_for_and_once_for_all_copies():
+    diff = compare(*borderline())
+    assert "columns" not in vars(diff.refitted)
+    copy = replace(diff, details=diff.details.assign(more=1.0))
+    found = copy.extras
+    assert diff.refitted is copy.refitted
+    assert list(vars(diff.refitted)) == ["columns"]  # what they were made from is let go
+    pd.testing.assert_frame_equal(found.drop(columns="more"), diff.extras)
+    assert 0 < found["stability"].min() < found["stability"].max()
+    for name, values in diff.details.items():
+        pd.testing.assert_series_equal(diff.extras[name], values)
+
+
+def test_what_is_too_large_to_hold_is_refitted_at_once(monkeypatch):
+    monkeypatch.setattr(refits, "MOST_CELLS", 1)
+    assert list(vars(compare(*borderline()).refitted)) == ["columns"]
 
 
 def test_nothing_claimed_has_columns_and_no_rows():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from circuitgraph.diff.effect import Shares
 from circuitgraph.diff.judging import Models, judged
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, judge_across, table_of
-from circuitgraph.diff.record import VERDICTS, Diff
+from circuitgraph.diff.record import VERDICTS, Diff, Refitted
+from circuitgraph.diff.refits import large
 from circuitgraph.diff.remarks import remarks_on
+from circuitgraph.diff.stability import claim_stability
 from circuitgraph.diff.wiring import wiring_yardstick
 from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
 from circuitgraph.runs import Run, now
@@ -99,11 +102,12 @@ def compare_runs(
     models = Models(exactly, channels, base_of)
     outcome, confirmation = judged(a, b, options, models)
     across = judge_across(outcome, options)
-    extras = claim_details(outcome, options)
+    details = claim_details(outcome)
+    rows = details.index.to_numpy(int)
     decoys = decoy_counts(nulls, options, outcome.margin, models)
-    summary = _summary(outcome, options, extras, decoys)
+    summary = _summary(outcome, options, details, decoys)
     if confirmation is not None:
-        extras = extras.assign(**screened_weights(confirmation, extras.index))
+        details = details.assign(**screened_weights(confirmation, details.index))
         summary["confirmation"] = confirmation_summary(confirmation)
     summary["remarks"] = remarks_on(outcome, options, summary, across)
     summary["remarks"] += behaviour_warnings(a, b)
@@ -123,7 +127,8 @@ def compare_runs(
         fdr=fdr,
         seed=seed,
         table=table_of(outcome, options, outcome.matched.n_scenarios),
-        extras=extras,
+        details=details,
+        refitted=_refitted(outcome, options, rows),
         across=None if across is None else table_of(across, options, across.matched.n),
         summary=summary,
         created=now(),
@@ -132,6 +137,14 @@ def compare_runs(
         shared_basis=shared_basis,
         closer=outcome.closer,
     )
+
+
+def _refitted(outcome: Outcome, options: Options, rows: np.ndarray) -> Refitted:
+    """How often claims are made again, at once where what it needs is large to hold."""
+    refitted = Refitted(partial(claim_stability, outcome, options, rows))
+    if large(outcome):
+        _ = refitted.columns
+    return refitted
 
 
 def _diff_id(
@@ -151,7 +164,7 @@ def _diff_id(
 
 
 def _summary(
-    outcome: Outcome, options: Options, extras: pd.DataFrame, decoys: list[dict[str, Any]]
+    outcome: Outcome, options: Options, details: pd.DataFrame, decoys: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Counts and context in plain JSON types."""
     matched, decided = outcome.matched, outcome.decided
@@ -172,7 +185,7 @@ def _summary(
         "yardstick": _yardstick(outcome, options),
         "decoys": decoys,
         "behaviour": behaviour_panel({"a": matched.runs_a, "b": matched.runs_b}),
-        "typical_block": typical_block(extras["block"].to_numpy()),
+        "typical_block": typical_block(details["block"].to_numpy()),
     }
     if options.lens == "correlation":
         observed = summary["yardstick"]["observed"]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
-from circuitgraph.diff.stability import claim_stability
 from circuitgraph.stats.scenarios import balanced_mean, chunks, means, recode
 
 MOST = 10_000
@@ -16,10 +14,11 @@ TOGETHER = 0.7
 """Claims whose changes correlate at least this much over prompts belong to one block."""
 
 
-def claim_details(outcome: Outcome, options: Options) -> pd.DataFrame:
+def claim_details(outcome: Outcome) -> pd.DataFrame:
     """What the table has no column for, for at most 10,000 claims, strongest first.
 
-    See :class:`circuitgraph.diff.record.Diff` for the columns.
+    See :class:`circuitgraph.diff.record.Diff` for the columns; how stable claims are is
+    not among them, for it takes long and few ask (``diff.stability``).
     """
     matched, tests, decided = outcome.matched, outcome.tests, outcome.decided
     kept = np.sort(np.argsort(decided.p[decided.claims], kind="stable")[:MOST])
@@ -27,7 +26,6 @@ def claim_details(outcome: Outcome, options: Options) -> pd.DataFrame:
     ends = (end[kept] for end in decided.own)
     columns = dict(zip(("low_a", "high_a", "low_b", "high_b"), ends, strict=True))
     columns |= {name: np.full(len(rows), np.nan) for name in ("cancellation", "wording")}
-    columns |= claim_stability(outcome, options, rows)
     columns["block"] = blocks(outcome, rows)
     by_scenario = np.empty((matched.n_scenarios, len(rows)))
     wordings = [prompt.template for prompt in matched.prompts]

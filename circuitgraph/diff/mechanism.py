@@ -62,7 +62,7 @@ class _Split:
 def with_mechanism(diff: Diff, measure: Measure, most: int = MOST) -> Diff:
     """The same diff, with the mechanism of its claims measured.
 
-    Fills the column ``mechanism`` of the table and, in ``extras``, ``signal``, ``edge`` and
+    Fills the column ``mechanism`` of the table and, in ``details``, ``signal``, ``edge`` and
     ``downstream`` (shares of the change of the raw aligned effect, averaged over scenarios
     alike, in the decision's units; they add up to it), ``gain`` (the part of ``delta`` that the
     change of the overall effect makes) and ``same`` (factors equal bit for bit). What cannot be
@@ -76,9 +76,9 @@ def with_mechanism(diff: Diff, measure: Measure, most: int = MOST) -> Diff:
     most : int
         How many claims to measure at most.
     """
-    if diff.lens != "effect" or diff.extras.empty:
+    if diff.lens != "effect" or diff.details.empty:
         return diff
-    size = diff.table["delta"].abs().loc[diff.extras.index]
+    size = diff.table["delta"].abs().loc[diff.details.index]
     rows = np.sort(size.sort_values(ascending=False, kind="stable").index[:most].to_numpy(int))
     try:
         found = _measured(diff, rows, measure)
@@ -146,9 +146,9 @@ def _filled(diff: Diff, rows: np.ndarray, found: _Split) -> Diff:
     table = diff.table.assign(mechanism=coded(codes, MECHANISMS))
     told = [", ".join(np.array(NAMES)[flags]) for flags in found.same.T]
     columns = {**dict(zip(NAMES, found.parts, strict=True)), "gain": found.gain, "same": told}
-    extras = diff.extras.join(pd.DataFrame(columns, index=pd.Index(rows)))
+    details = diff.details.join(pd.DataFrame(columns, index=pd.Index(rows)))
     summary = {**diff.summary, "mechanism": _summary(table, found, rows)}
-    return replace(diff, table=table, extras=extras, summary=summary)
+    return replace(diff, table=table, details=details, summary=summary)
 
 
 def _summary(table: pd.DataFrame, found: _Split, rows: np.ndarray) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -60,6 +61,25 @@ class Closer:
     random_claims: float | None = None
 
 
+class Refitted:
+    """How often claims are made again: computed when first asked for, once for all copies.
+
+    Args:
+        refit: makes hundreds of refits; columns by name, a number a claim. It holds all
+            that was compared, and is let go when it has answered.
+    """
+
+    def __init__(self, refit: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        self._refit = refit
+
+    @cached_property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """The columns by name."""
+        found = self._refit()
+        del self._refit
+        return found
+
+
 @dataclass(frozen=True, eq=False)
 class Diff:
     """Two variants, or two recipes, compared edge by edge.
@@ -72,20 +92,18 @@ class Diff:
         lens, scope, alpha, margin, scale, rank, fdr, seed: how it was compared;
             ``margin`` is the one used, in the units of ``delta``.
         table: one row per edge, columns ``COLUMNS``; texts are categorical.
-        extras: claims only (at most 10,000, strongest first), indexed like ``table``:
+        details: claims only (at most 10,000, strongest first), indexed like ``table``:
             ``low_a, high_a, low_b, high_b`` (each side's own 95% interval),
             ``cancellation`` (|mean|/rms of the change over prompts: 1 when every prompt
             changes alike, near 0 when they cancel), ``wording`` (the change left
             when the worst wording is left out, as a share; NaN without wordings),
-            ``stability`` (share of bootstrap samples of the prompts that claim the edge
-            again), ``scenarios_left``, ``wordings_left``, ``seeds_left`` (share of fits
-            without one scenario, wording, replicate that do; NaN where none can go),
             wiring: the numbers of ``closer.by_edge``;
             ``screen_a, screen_b`` (what a screen said of edges measured exactly since),
             ``signal, edge, downstream, gain, same`` (effects whose mechanism is measured, see
             ``diff.mechanism``),
             ``block`` (claims whose changes go together over prompts share a number),
             and one column ``mean: SCENARIO`` a scenario.
+        refitted: how often each of them is claimed again; see ``extras``.
         across: the across-scenario table (correlations, 20 scenarios or more) or None.
         summary: plain JSON types; counts, evidence, yardstick, decoys, behaviour, remarks.
         created: ISO time.
@@ -109,7 +127,8 @@ class Diff:
     fdr: str
     seed: int
     table: pd.DataFrame
-    extras: pd.DataFrame
+    details: pd.DataFrame
+    refitted: Refitted
     across: pd.DataFrame | None
     summary: dict[str, Any]
     created: str
@@ -117,6 +136,20 @@ class Diff:
     form: str = ""
     shared_basis: bool = False
     closer: Closer = field(default_factory=Closer)
+
+    @cached_property
+    def extras(self) -> pd.DataFrame:
+        """``details`` and, before their blocks, how often each claim is made again.
+
+        ``stability`` (share of bootstrap samples of the prompts that claim the edge again),
+        ``scenarios_left``, ``wordings_left``, ``seeds_left`` (share of fits without one
+        scenario, wording, replicate that do; NaN where none can go). These take hundreds
+        of refits, which the first to ask waits for.
+        """
+        again = pd.DataFrame(dict(self.refitted.columns), index=self.details.index)
+        place = list(self.details).index("block")
+        parts = [self.details.iloc[:, :place], again, self.details.iloc[:, place:]]
+        return pd.concat(parts, axis=1)
 
     @property
     def claims(self) -> pd.DataFrame:

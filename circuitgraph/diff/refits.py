@@ -31,6 +31,12 @@ Fit = tuple[np.ndarray, np.ndarray, float | np.ndarray]
 """Change, its standard error and degrees of freedom of the edges refitted."""
 
 
+def large(outcome: Outcome) -> bool:
+    """Whether there are more numbers than one refits, or holds on to, at ease."""
+    matched = outcome.matched
+    return len(outcome.tests) * matched.n * len(matched.runs) > MOST_CELLS
+
+
 @dataclass(frozen=True)
 class Refits:
     """A diff's test, ready to be made again.
@@ -50,10 +56,8 @@ class Refits:
     @classmethod
     def of(cls, outcome: Outcome, options: Options, rows: np.ndarray) -> Refits:
         """Refit every edge where that is cheap, else the rows asked for: some claims."""
-        matched, decided = outcome.matched, outcome.decided
-        size = len(outcome.tests)
-        cells = size * matched.n * len(matched.runs)
-        if size <= MOST_EDGES and cells <= MOST_CELLS:
+        decided, size = outcome.decided, len(outcome.tests)
+        if size <= MOST_EDGES and not large(outcome):
             return cls(outcome, options, np.arange(size), None)
         return cls(outcome, options, rows, float(decided.p[decided.claims].max()))
 

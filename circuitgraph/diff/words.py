@@ -116,7 +116,7 @@ def _claim(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
     if row["verdict"] not in CLAIMS:
         return []
     lines = []
-    if index in diff.extras.index:
+    if index in diff.details.index:
         extra = diff.extras.loc[index]
         lines.append(
             f"The prompts agree to {extra['cancellation']:.0%} (|mean| over the root mean square "
@@ -132,7 +132,7 @@ def _mechanism(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
     if not row["mechanism"]:
         return []
     line = f"Mechanism: {row['mechanism']}."
-    extra = diff.extras.loc[index] if index in diff.extras.index else pd.Series(dtype=float)
+    extra = diff.details.loc[index] if index in diff.details.index else pd.Series(dtype=float)
     if pd.isna(extra.get("signal")):
         return [
             f"{line} An effect can change because the signal that enters, the edge itself, or "

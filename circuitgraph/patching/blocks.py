@@ -55,7 +55,7 @@ class BlockTests:
 
     Attributes:
         diff: of the effect lens between two variants.
-        table: one row a block, columns ``COLUMNS``: its number as in ``diff.extras``, how
+        table: one row a block, columns ``COLUMNS``: its number as in ``diff.details``, how
             many ``edges``, the ``members`` and what they are claimed as; ``set_a, set_b``,
             the effect of all its edges patched together, beside ``sum_a, sum_b``, the sum
             of their single effects, all in the units of the diff's weights; the ``change``
@@ -87,7 +87,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
     """
     if diff.lens != "effect" or diff.scope != "checkpoint":
         raise UsageError("blocks are tested for the effect lens between two variants")
-    numbers = diff.extras["block"].to_numpy(int)
+    numbers = diff.details["block"].to_numpy(int)
     if (numbers < 0).any():
         raise UsageError(f"{len(numbers)} claims are too many for blocks; take a larger --margin")
     if not len(numbers):
@@ -95,7 +95,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
     from circuitgraph.ingest.pair import load_pair
 
     a, b = (side[0] for side in as_compared(diff))
-    members = diff.table.loc[diff.extras.index]
+    members = diff.table.loc[diff.details.index]
     sets = _sets(a, members, numbers)
     pair = load_pair(a, b, "blocks")
     work = _Work(diff, a, b, pair, sets, reporter)

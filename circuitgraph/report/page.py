@@ -70,15 +70,15 @@ def _largest(blocks: pd.DataFrame | None) -> list[dict[Hashable, Any]]:
 
 
 def _scenario_names(diff: Diff) -> list[str]:
-    names = [str(name) for name in diff.extras if str(name).startswith(MEAN)]
+    names = [str(name) for name in diff.details if str(name).startswith(MEAN)]
     return [name.removeprefix(MEAN) for name in names[:MOST_SCENARIOS]]
 
 
 def _by_scenario(diff: Diff, claims: pd.DataFrame) -> list[dict[str, Any]]:
     """Of every claim the mean change per scenario, and how far its prompts agree."""
-    extras = diff.extras.reindex(claims.index)
-    agreement = extras.get("cancellation", pd.Series(dtype=float)).tolist()
-    means = extras[[MEAN + name for name in _scenario_names(diff)]].to_numpy().tolist()
+    details = diff.details.reindex(claims.index)
+    agreement = details.get("cancellation", pd.Series(dtype=float)).tolist()
+    means = details[[MEAN + name for name in _scenario_names(diff)]].to_numpy().tolist()
     rows = claims[["source", "target", "input"]].itertuples(index=False)
     return [
         {"source": s, "target": t, "input": into, "agreement": agreed, "means": by_scenario}
