@@ -15,8 +15,14 @@ import pandas as pd
 from circuitgraph import patching
 from circuitgraph.channels import Channels
 from circuitgraph.diff.compare import compare_runs
+from circuitgraph.diff.decoys import with_decoys
 from circuitgraph.diff.many import ManyDiff, compare_many
-from circuitgraph.diff.mechanism import Swapped, with_mechanism
+from circuitgraph.diff.mechanism import (
+    Swapped,
+    mechanism_record,
+    with_kept_mechanism,
+    with_mechanism,
+)
 from circuitgraph.diff.record import Diff
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.frames import write_parquet
@@ -33,10 +39,12 @@ class Comparison:
     Attributes:
         shelf: the runs that names are looked up in.
         reporter: where remarks and progress go.
+        folder: where diffs are kept; None for nowhere.
     """
 
     shelf: Shelf
     reporter: Reporter
+    folder: Path | None = None
 
     def diff(
         self,
@@ -60,8 +68,20 @@ class Comparison:
         nulls = [self._null(pair, lens, scope) for pair in null]
         sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
         options |= {**sides, "nulls": nulls, **self._models}
-        found = compare_runs(runs_a, runs_b, **options)
-        return with_mechanism(found, self.swapped) if mechanism else found
+        found = self._as_known(compare_runs(runs_a, runs_b, **options))
+        known = "mechanism" in found.summary
+        return with_mechanism(found, self.swapped) if mechanism and not known else found
+
+    def _as_known(self, diff: Diff) -> Diff:
+        """The diff with what was looked at beside it before: null pairs and mechanisms."""
+        record = kept_record(self.folder, diff.id)
+        there = {run.id for run in self.shelf.runs}
+        decoys = [
+            decoy
+            for decoy in record.get("summary", {}).get("decoys", ())
+            if there.issuperset([*decoy["runs_a"], *decoy["runs_b"]])
+        ]
+        return with_kept_mechanism(with_decoys(diff, decoys), record.get("mechanism"))
 
     def compare(
         self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
@@ -209,9 +229,25 @@ def keep_diff(diff: Diff, folder: Path) -> None:
         "runs_a": [run.id for run in diff.runs_a],
         "runs_b": [run.id for run in diff.runs_b],
         "summary": diff.summary,
+        "mechanism": mechanism_record(diff),
     }
     data = json.dumps(record, ensure_ascii=True, indent=1).encode("ascii")
     write_atomic(folder / f"{diff.id}.json", data)
+
+
+def kept_record(folder: Path | None, diff: str) -> dict[str, Any]:
+    """What :func:`keep_diff` wrote of a diff beside its table; empty where it never did.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = None if folder is None else folder / f"{diff}.json"
+    if file is None or not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text("ascii")))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); remove it and diff again") from error
 
 
 def blocks_path(folder: Path, diff: str) -> Path:

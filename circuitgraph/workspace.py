@@ -288,7 +288,7 @@ class Workspace:
         return found
 
     def _comparison(self) -> Comparison:
-        return Comparison(self.shelf(), self.reporter)
+        return Comparison(self.shelf(), self.reporter, self.diffs_folder)
 
     def _keep(self, diff: Diff) -> None:
         """The full table as parquet, the claims in the graph."""

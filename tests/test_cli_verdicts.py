@@ -47,9 +47,6 @@ def twins(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("base", "base", "checkpoint"),
         ("base", "copy-0", "checkpoint"),
         ("base", "zero-0", "checkpoint"),
-        ("base", "zeros", "recipe"),
-        ("copies", "zeros", "recipe"),
-        ("copies", "copies", "recipe"),
     ],
 )
 def test_nothing_is_claimed_where_nothing_differs(
@@ -59,6 +56,15 @@ def test_nothing_is_claimed_where_nothing_differs(
     assert len(found) == (207 if lens == "effect" else 190)
     assert {row["verdict"] for row in found} <= NO_CLAIM
     assert all(abs(row["delta"] or 0) < 1e-15 for row in found)
+
+
+@pytest.mark.parametrize(("a", "b"), [("base", "zeros"), ("copies", "zeros"), ("copies", "copies")])
+def test_replicates_with_equal_weights_are_one_and_cannot_tell(twins: Path, a: str, b: str) -> None:
+    answer = cli("diff", a, b, "--scope", "recipe", "--margin", "0", "--json", "-w", twins)
+    assert answer.code == 3
+    assert all(row["delta"] == 0 for row in answer.rows if row["delta"] is not None)
+    copies = "copy-0, copy-1 and copy-2" if b == "copies" else "zero-0, zero-1 and zero-2"
+    assert f"{copies} have the same merged weights: one replicate" in answer.err
 
 
 def test_an_adapter_that_does_nothing_is_told(twins: Path, examples: Path, tmp_path: Path) -> None:

@@ -199,8 +199,8 @@ def test_decoys_are_judged_by_the_same_margin():
     pairs = [("A", [a], "null", [null], {"kl": 0.001}), ("A", [a], "B", [b], None)]
     decoys = compare(a, b, nulls=pairs).summary["decoys"]
     assert decoys[0] == {
-        "a": "A", "b": "null", "n_claims": 0, "n_testable": 6,
-        "evidence": "ok", "drift": {"kl": 0.001},
+        "a": "A", "b": "null", "runs_a": [a.id], "runs_b": [null.id],
+        "n_claims": 0, "n_testable": 6, "evidence": "ok", "drift": {"kl": 0.001},
     }  # fmt: skip
     assert decoys[1]["n_claims"] > 0
     assert decoys[1]["drift"] is None

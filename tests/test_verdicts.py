@@ -39,7 +39,7 @@ def test_gained_and_lost_go_before_a_flip_which_needs_both_sides_beyond_the_marg
         [a], [b], name_a="A", name_b="B", lens="effect", scale="logit", margin=MARGIN
     )
     assert verdicts(diff) == list(PAIRS)
-    ends = diff.extras[["low_b", "high_b"]].to_numpy()
+    ends = diff.details[["low_b", "high_b"]].to_numpy()
     assert ends[0] == pytest.approx([-0.0148, -0.0052], abs=1e-4)
     swapped = compare_runs(
         [b], [a], name_a="B", name_b="A", lens="effect", scale="logit", margin=MARGIN
@@ -81,7 +81,7 @@ def test_the_same_at_recipe_scope() -> None:
         margin=MARGIN,
     )
     assert verdicts(diff) == list(cases)
-    own = diff.extras[["low_a", "high_a", "low_b", "high_b"]].to_numpy()
+    own = diff.details[["low_a", "high_a", "low_b", "high_b"]].to_numpy()
     middle = np.repeat(np.array(list(cases.values())), 2, axis=1)
     assert np.abs(own - middle).max() < 0.01
 
@@ -108,7 +108,7 @@ def test_the_same_for_correlations(r_a: float, r_b: float, told: str) -> None:
         [runs[0]], [runs[1]], name_a="A", name_b="B", lens="correlation", margin=0.3
     )
     assert verdicts(diff) == [told]
-    low, high = diff.extras[["low_b", "high_b"]].to_numpy()[0]
+    low, high = diff.details[["low_b", "high_b"]].to_numpy()[0]
     assert (low, high) == pytest.approx(
         np.tanh(np.arctanh(r_b) + np.array([-1, 1]) * 1.966 / np.sqrt(399)), abs=0.02
     )

@@ -13,16 +13,18 @@ from circuitgraph.channels import Channels
 from circuitgraph.components import digest
 from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings
 from circuitgraph.diff.confirm import Exactly, confirmation_summary, screened_weights
-from circuitgraph.diff.decoys import NullPair, decoy_counts
+from circuitgraph.diff.decoys import NullPair, decoy_counts, warned
 from circuitgraph.diff.details import claim_details, typical_block
 from circuitgraph.diff.edge_tests import REASONS
 from circuitgraph.diff.effect import Shares
 from circuitgraph.diff.judging import Models, judged
+from circuitgraph.diff.match import Matched
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, judge_across, table_of
 from circuitgraph.diff.record import VERDICTS, Diff, Refitted
 from circuitgraph.diff.refits import large
 from circuitgraph.diff.remarks import remarks_on
+from circuitgraph.diff.sameness import identical, same_weights
 from circuitgraph.diff.stability import claim_stability
 from circuitgraph.diff.wiring import wiring_yardstick
 from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
@@ -109,15 +111,15 @@ def compare_runs(
     if confirmation is not None:
         details = details.assign(**screened_weights(confirmation, details.index))
         summary["confirmation"] = confirmation_summary(confirmation)
-    summary["remarks"] = remarks_on(outcome, options, summary, across)
-    summary["remarks"] += behaviour_warnings(a, b)
+    remarks = remarks_on(outcome, options, summary, across) + behaviour_warnings(a, b)
+    summary["remarks"] = warned(remarks, summary)
     return Diff(
-        id=_diff_id(a, b, options, outcome.margin, nulls),
+        id=_diff_id(outcome.matched, options, outcome.margin),
         name=f"{name_a} → {name_b}",
         a=name_a,
         b=name_b,
-        runs_a=tuple(a),
-        runs_b=tuple(b),
+        runs_a=outcome.matched.runs_a,
+        runs_b=outcome.matched.runs_b,
         lens=lens,
         scope=scope,
         alpha=alpha,
@@ -147,20 +149,17 @@ def _refitted(outcome: Outcome, options: Options, rows: np.ndarray) -> Refitted:
     return refitted
 
 
-def _diff_id(
-    a: Sequence[Run],
-    b: Sequence[Run],
-    options: Options,
-    margin: float,
-    nulls: Sequence[NullPair],
-) -> str:
-    """Hash of all that decides the result; the order within a side decides nothing."""
-    sides = [sorted(run.id for run in side) for side in (a, b)]
-    pairs = [[sorted(run.id for run in side) for side in (pair[1], pair[3])] for pair in nulls]
+def _diff_id(matched: Matched, options: Options, margin: float) -> str:
+    """Hash of the question: what is compared, and how its claims are chosen.
+
+    The order within a side decides nothing. Null pairs, mechanisms and blocks are looked at
+    beside the claims and change none, so they make no other diff.
+    """
+    sides = [sorted(run.id for run in side) for side in (matched.runs_a, matched.runs_b)]
     chosen = [options.lens, options.scope, options.alpha, margin, options.scale]
     if options.lens == "wiring":
         chosen += [options.form, options.shared_basis]
-    return digest("diff", *sides, *chosen, options.rank, options.fdr, options.seed, pairs)
+    return digest("diff", *sides, *chosen, options.rank, options.fdr, options.seed)
 
 
 def _summary(
@@ -184,6 +183,8 @@ def _summary(
         "directions": outcome.tests.directions,
         "yardstick": _yardstick(outcome, options),
         "decoys": decoys,
+        "same_weights": same_weights(matched),
+        "identical": identical(outcome, options.lens),
         "behaviour": behaviour_panel({"a": matched.runs_a, "b": matched.runs_b}),
         "typical_block": typical_block(details["block"].to_numpy()),
     }

@@ -99,7 +99,13 @@ def confirm(
     both = np.intersect1d(outcome.decided.claims, second.decided.claims)
     final = replace(
         second,
-        matched=replace(second.matched, runs_a=matched.runs_a, runs_b=matched.runs_b),
+        matched=replace(
+            second.matched,
+            runs_a=matched.runs_a,
+            runs_b=matched.runs_b,
+            named=matched.named,
+            equals=matched.equals,
+        ),
         decided=_only(second.decided, both),
     )
     return final, Confirmation(outcome, edges, both)

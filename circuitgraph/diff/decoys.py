@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from circuitgraph.diff.judging import Models, judged
 from circuitgraph.diff.options import Options
+from circuitgraph.diff.record import Diff
+from circuitgraph.frames import short
 from circuitgraph.runs import Run
+
+BAD = 0.5
+"""Share of the pair's own claims from which a null pair is no null for it. Of claims that are
+right, false discoveries alone would show one in twenty; where a pair said not to differ shows
+half as many, at least half of the claims are of a kind that not differing makes too."""
+
+WARNING = "warning: null pair"
 
 NullPair = tuple[str, Sequence[Run], str, Sequence[Run], Mapping[str, float] | None]
 
@@ -33,7 +42,7 @@ def decoy_counts(
     Returns
     -------
     list of dict
-        ``a, b, n_claims, n_testable, evidence, drift``.
+        ``a, b, runs_a, runs_b`` (ids), ``n_claims, n_testable, evidence, drift``.
     """
     rows = []
     for name_a, runs_a, name_b, runs_b, drift in nulls:
@@ -44,6 +53,8 @@ def decoy_counts(
             {
                 "a": name_a,
                 "b": name_b,
+                "runs_a": [run.id for run in runs_a],
+                "runs_b": [run.id for run in runs_b],
                 "n_claims": len(outcome.decided.claims),
                 "n_testable": int((outcome.decided.reason == 0).sum()) if enough else 0,
                 "evidence": outcome.evidence,
@@ -51,3 +62,37 @@ def decoy_counts(
             }
         )
     return rows
+
+
+def warned(remarks: Sequence[str], summary: Mapping[str, Any]) -> list[str]:
+    """The remarks of a diff, first of them those on null pairs that are none."""
+    rest = [line for line in remarks if not line.startswith(WARNING)]
+    return [*_bad_nulls(summary), *rest]
+
+
+def _bad_nulls(summary: Mapping[str, Any]) -> Iterator[str]:
+    if summary["evidence"] == "insufficient":
+        return
+    for decoy in summary["decoys"]:
+        found, own = decoy["n_claims"], summary["n_claims"]
+        if found and found >= BAD * own:
+            yield (
+                f"{WARNING} {short(decoy['a'])} : {short(decoy['b'])} claims {found} edges, the "
+                f"pair itself {own}: either these two do differ and are no null pair, or the "
+                "claims are what any two models show; do not read them as rewiring"
+            )
+
+
+def with_decoys(diff: Diff, kept: Sequence[Mapping[str, Any]]) -> Diff:
+    """The same diff with null pairs that were counted for it before, each pair once."""
+    own = diff.summary["decoys"]
+    known = {_pair(decoy) for decoy in own}
+    more = [dict(decoy) for decoy in kept if _pair(decoy) not in known]
+    if not more:
+        return diff
+    summary = {**diff.summary, "decoys": own + more}
+    return replace(diff, summary={**summary, "remarks": warned(summary["remarks"], summary)})
+
+
+def _pair(decoy: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(decoy["runs_a"]), tuple(decoy["runs_b"])

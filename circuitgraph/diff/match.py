@@ -1,4 +1,8 @@
-"""Line up runs: same method, same prompts, same columns; duplicates collapsed."""
+"""Line up runs: same method, same prompts, same columns; duplicates collapsed.
+
+Prompts that repeat count once, and so do replicates with equal weights: training that was
+run twice to the same result says nothing about its spread.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from circuitgraph.components import Edge, in_order
+from circuitgraph.components import Edge, in_order, natural_key
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.runs import Method, Run, RunPrompt
 from circuitgraph.stats.evidence import distinct_rows
@@ -28,6 +32,10 @@ class Matched:
         scenarios: int [n], codes 0 … S−1.
         rows: int [n], the rows of ``runs_a[0]`` that were kept.
         duplicates: prompts left out because an equal one is in.
+        named: how many variants each side names; more than there are runs where some
+            have equal weights.
+        equals: names of the variants with equal weights, a tuple for each that stands
+            for them in ``runs_a`` or ``runs_b``.
     """
 
     runs_a: tuple[Run, ...]
@@ -41,6 +49,8 @@ class Matched:
     scenarios: np.ndarray
     rows: np.ndarray
     duplicates: int
+    named: tuple[int, int] = (1, 1)
+    equals: tuple[tuple[str, ...], ...] = ()
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -74,9 +84,11 @@ def match_runs(a: Sequence[Run], b: Sequence[Run], lens: str) -> Matched:
     InputError
         The same activities appear in two scenarios.
     """
-    runs = (*a, *b)
     _check_sides(a, b)
-    _check_methods(runs, lens)
+    _check_methods((*a, *b), lens)
+    named = len(a), len(b)
+    (a, equal_a), (b, equal_b) = _replicates(a), _replicates(b)
+    runs = (*a, *b)
     rows = [_rows_like(runs[0], run) for run in runs]
     arrays, components, edges, missing = _columns(runs)
     aligned = [array[order] for array, order in zip(arrays, rows, strict=True)]
@@ -95,6 +107,8 @@ def match_runs(a: Sequence[Run], b: Sequence[Run], lens: str) -> Matched:
         scenarios=recode(runs[0].scenarios[kept]),
         rows=kept,
         duplicates=duplicates if _is_table(runs[0]) else max(run.duplicates for run in runs),
+        named=named,
+        equals=equal_a + equal_b,
     )
 
 
@@ -111,6 +125,20 @@ def _check_sides(a: Sequence[Run], b: Sequence[Run]) -> None:
     if ids_a & ids_b and ids_a != ids_b:
         shared = next(run.variant.name for run in a if run.id in ids_b)
         raise UsageError(f"{_short(shared)} is on both sides of the diff; name it on one")
+
+
+def _replicates(side: Sequence[Run]) -> tuple[Sequence[Run], tuple[tuple[str, ...], ...]]:
+    """One run for each set of weights (in tables: of values), and the names of equal ones."""
+    groups: dict[str, list[Run]] = {}
+    for run in side:
+        groups.setdefault(run.variant.fingerprint or run.id, []).append(run)
+    if len(groups) == len(side):
+        return side, ()
+    alike = [
+        sorted(group, key=lambda run: natural_key(run.variant.name)) for group in groups.values()
+    ]
+    names = (tuple(run.variant.name for run in group) for group in alike)
+    return [group[0] for group in alike], tuple(name for name in names if len(name) > 1)
 
 
 def _check_methods(runs: Sequence[Run], lens: str) -> None:

@@ -8,7 +8,7 @@ split over them (``stats.shapley``); what the change of the overall effect adds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Protocol
@@ -76,20 +76,58 @@ def with_mechanism(diff: Diff, measure: Measure, most: int = MOST) -> Diff:
     most : int
         How many claims to measure at most.
     """
-    if diff.lens != "effect" or diff.details.empty:
+    rows = _asked(diff, most)
+    if not len(rows):
         return diff
-    size = diff.table["delta"].abs().loc[diff.details.index]
-    rows = np.sort(size.sort_values(ascending=False, kind="stable").index[:most].to_numpy(int))
     try:
         found = _measured(diff, rows, measure)
     except CircuitGraphError as error:
         return _remarked(diff, f"mechanism unknown: {error}")
+    return _told(diff, rows, found)
+
+
+def _asked(diff: Diff, most: int = MOST) -> np.ndarray:
+    """Rows of the claims whose mechanism is measured, int."""
+    if diff.lens != "effect" or diff.details.empty:
+        return np.empty(0, int)
+    size = diff.table["delta"].abs().loc[diff.details.index]
+    return np.sort(size.sort_values(ascending=False, kind="stable").index[:most].to_numpy(int))
+
+
+def _told(diff: Diff, rows: np.ndarray, found: _Split) -> Diff:
     result = _filled(diff, rows, found)
     left = len(diff.claims) - len(rows)
     if left:
-        told = f"the mechanism of {left} claims is unknown: the {most} strongest were measured"
+        told = f"the mechanism of {left} claims is unknown: the {len(rows)} strongest were measured"
         result = _remarked(result, told)
     return result
+
+
+def mechanism_record(diff: Diff) -> dict[str, Any] | None:
+    """What was measured of a diff's mechanisms, in plain JSON types; None where nothing was."""
+    if "same" not in diff.details:
+        return None
+    measured = diff.details[diff.details["same"].notna()]
+    same = [[name in told.split(", ") for told in measured["same"]] for name in NAMES]
+    return {
+        "rows": measured.index.tolist(),
+        "parts": [measured[name].tolist() for name in NAMES],
+        "gain": measured["gain"].tolist(),
+        "same": same,
+        "apart": diff.summary["mechanism"]["apart"],
+    }
+
+
+def with_kept_mechanism(diff: Diff, record: Mapping[str, Any] | None) -> Diff:
+    """The same diff with mechanisms as they were measured before; as it is where they are of
+    other claims."""
+    rows = _asked(diff)
+    if record is None or not len(rows) or rows.tolist() != record["rows"]:
+        return diff
+    parts, gain, same = (np.array(record[name]) for name in ("parts", "gain", "same"))
+    told = _told(diff, rows, _Split(parts, parts.sum(0), gain, same))
+    told.summary["mechanism"]["apart"] = record["apart"]
+    return told
 
 
 def _remarked(diff: Diff, remark: str) -> Diff:

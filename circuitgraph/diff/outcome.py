@@ -22,7 +22,7 @@ from circuitgraph.diff.verdicts import Decided, decide
 from circuitgraph.errors import UsageError
 from circuitgraph.runs import Run
 from circuitgraph.stats.columns import coded, constant
-from circuitgraph.stats.evidence import enough_replicates, evidence
+from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, evidence
 from circuitgraph.stats.shapley import UNKNOWN
 
 
@@ -107,10 +107,19 @@ def measure(matched: Matched, options: Options) -> EdgeTests:
 
 def evidence_of(matched: Matched, options: Options) -> str:
     """What the prompts, and at recipe scope the replicates, allow to say."""
-    few = not enough_replicates(len(matched.runs_a), len(matched.runs_b))
-    if options.scope == "recipe" and few:
+    if options.scope == "recipe" and too_few_replicates(matched):
         return "insufficient"
     return evidence(options.lens, matched.n_effective)
+
+
+def too_few_replicates(matched: Matched) -> bool:
+    """Whether the variants are too few to speak of a recipe.
+
+    A group of which equal weights leave one is no fixed reference, but too small a group.
+    """
+    sides = zip((matched.runs_a, matched.runs_b), matched.named, strict=True)
+    alike = any(len(runs) < min(named, MIN_REPLICATES) for runs, named in sides)
+    return alike or not enough_replicates(len(matched.runs_a), len(matched.runs_b))
 
 
 def _decided(matched: Matched, tests: EdgeTests, options: Options, found: str) -> Outcome:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 
 from circuitgraph.diff.edge_tests import DEGENERATE, MISSING, TESTABLE
 from circuitgraph.diff.options import Options
-from circuitgraph.diff.outcome import Outcome
+from circuitgraph.diff.outcome import Outcome, too_few_replicates
 from circuitgraph.diff.planning import outlook
-from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS, enough_replicates
+from circuitgraph.frames import short
+from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS
 
 _WIRING = {
     "weights": (
@@ -30,7 +31,7 @@ def remarks_on(
 ) -> list[str]:
     """Scope, evidence, method and confidence of a diff in words."""
     return [
-        *_scope(outcome, options),
+        *_scope(outcome, options, summary),
         *_evidence(outcome, options),
         *_method(outcome, options),
         *_edges(outcome),
@@ -41,17 +42,33 @@ def remarks_on(
     ]
 
 
-def _scope(outcome: Outcome, options: Options) -> Iterator[str]:
+def _listed(names: Sequence[str]) -> str:
+    shown = [short(name) for name in names]
+    more = f" and {len(shown) - 4} more" if len(shown) > 5 else f" and {shown.pop()}"
+    return ", ".join(shown[:4] if len(names) > 5 else shown) + more
+
+
+def _scope(outcome: Outcome, options: Options, summary: dict[str, Any]) -> Iterator[str]:
     matched = outcome.matched
     if options.scope == "checkpoint":
         yield (
             "these two models are compared; whether their training does it needs the recipe "
             f"scope with {MIN_REPLICATES} variants or more a side"
         )
-    elif not enough_replicates(len(matched.runs_a), len(matched.runs_b)):
+    elif too_few_replicates(matched):
+        different = " of different weights" if matched.equals else ""
         yield (
-            f"cannot tell: {len(matched.runs_a)} against {len(matched.runs_b)} variants; a recipe "
-            f"needs {MIN_REPLICATES} or more (5 advised) against as many or one fixed reference"
+            f"cannot tell: {len(matched.runs_a)} against {len(matched.runs_b)} variants{different}"
+            f"; a recipe needs {MIN_REPLICATES} or more (5 advised) against as many or one fixed "
+            "reference"
+        )
+    what = "values" if matched.runs[0].method.granularity == "table" else "merged weights"
+    for names in matched.equals:
+        yield f"{_listed(names)} have the same {what}: one replicate, counted once"
+    if options.scope == "checkpoint" and summary["same_weights"] and not summary["identical"]:
+        yield (
+            f"both variants have the same {what}, yet what was measured differs: what the models "
+            "read differs (tokenizer, template), or how they were computed"
         )
 
 

@@ -57,7 +57,7 @@ def judge(
         Of the model all variants come from.
     """
     matched = match_runs(a, b, options.lens)
-    sides = _against(a, b, base, between, matched.scenarios)
+    sides = _against(matched.runs_a, matched.runs_b, base, between, matched.scenarios)
     changes = [tuple(found.channels.delta for found in side) for side in sides]
     matched = as_channels(matched, sides[0][0].channels, *changes)
     evidence = evidence_of(matched, options)

@@ -11,14 +11,17 @@ from circuitgraph.frames import short
 
 def summary_lines(diff: Diff) -> list[str]:
     """The answer first, then what it must be weighed against."""
+    remarks = diff.summary["remarks"]
+    warnings = [line for line in remarks if line.startswith("warning:")]
     return [
         headline(diff),
+        *warnings,
         *_naive(diff),
         *_mechanism(diff),
         *_yardstick(diff),
         *_decoys(diff),
         *_gain(diff),
-        *diff.summary["remarks"],
+        *(line for line in remarks if line not in warnings),
     ]
 
 
@@ -35,6 +38,8 @@ def headline(diff: Diff) -> str:
         f"evidence {summary['evidence']}"
     )
     where = f"{title(diff)} ({diff.lens} lens, {diff.scope} scope)"
+    if summary["identical"]:
+        where = f"{where}: {summary['identical']}"
     if diff.insufficient:
         return f"{where}: cannot tell; {basis}"
     kinds = ", ".join(
