@@ -25,7 +25,8 @@ from safetensors.numpy import load_file, save, save_file
 from circuitgraph.components import Edge, digest
 from circuitgraph.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
+"""2: prompts are known by their token ids; ids of format 1 rest on texts."""
 CONFIRMED = "exact.safetensors"
 """Exact effects of some edges of a screened run, measured when a diff needed them."""
 
@@ -109,7 +110,10 @@ class Method:
 
 @dataclass(frozen=True)
 class RunPrompt:
-    """What a run remembers of one prompt (texts are None for tables)."""
+    """What a run remembers of one prompt (texts are None for tables).
+
+    ``tokens`` is the hash of the ids the model read, None where nothing was read.
+    """
 
     id: str
     scenario: str
@@ -121,6 +125,7 @@ class RunPrompt:
     template: str | None = None
     span: str | None = None
     corrupt_span: str | None = None
+    tokens: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,8 @@ class Run:
         id: hash of the variant's name and fingerprint, the prompts and the method.
         variant, method: see there.
         prompts: distinct prompts in canonical order, the rows of every array.
-        prompts_fingerprint: hash over the prompts' contents, blind to their order.
+        prompts_fingerprint: hash over what the model reads of the prompts, as token ids,
+            blind to their order and spelling.
         duplicates: prompts dropped because an equal one was kept.
         components: columns of ``activity`` in order of computation (correlation).
         edges: columns of ``effects`` (effect).
@@ -140,6 +146,9 @@ class Run:
         seed: of the run; 0 where nothing is random.
         created: ISO time of the ingest.
         path: the run's folder.
+        prompt_set: hash of the texts as they stand in the file; "" for tables.
+        rendered: with a chat template, ``example``, the first prompt as the model reads it,
+            and where it tells one the ``date`` it was told; see ``tokens.EncodedSet``.
     """
 
     id: str
@@ -155,6 +164,8 @@ class Run:
     seed: int
     created: str
     path: Path | None = None
+    prompt_set: str = ""
+    rendered: Mapping[str, str] = field(default_factory=dict)
     _arrays: Mapping[str, np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -308,6 +319,8 @@ def _to_json(run: Run) -> str:
         "variant": asdict(run.variant),
         "method": asdict(run.method),
         "prompts_fingerprint": run.prompts_fingerprint,
+        "prompt_set": run.prompt_set,
+        "rendered": run.rendered,
         "duplicates": run.duplicates,
         "components": run.components,
         "edges": run.edges,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
 from circuitgraph.errors import InputError
 from circuitgraph.prompts import Prompt, PromptSet
+from circuitgraph.template import Moment, render, tells_the_time
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,15 @@ class EncodedSet:
         prompts: in the order given.
         bos: ``added``, ``present`` (in every text already) or ``none``.
         template: ``chat`` or "".
+        rendered: with a template, ``example``, the first prompt as the model reads it, and
+            ``date``, the day the template was told where it tells one, else "", and
+            ``date_string``, the same as a variable where the user named the day, else "".
     """
 
     prompts: tuple[Encoded, ...]
     bos: str
     template: str
+    rendered: Mapping[str, str] = field(default_factory=dict)
 
 
 def encode(
@@ -64,6 +69,7 @@ def encode(
     *,
     chat_template: bool = False,
     max_positions: int | None = None,
+    moment: Moment | None = None,
 ) -> EncodedSet:
     """Encode every prompt, corrupt prompt and answer.
 
@@ -75,6 +81,7 @@ def encode(
         tokenizer: a transformers fast tokenizer.
         chat_template: wrap each prompt as one user turn, ready for the reply.
         max_positions: longest sequence the model can run.
+        moment: what a template that asks for the time is told; None for today.
 
     Raises:
         InputError: no tokens, unknown tokens only, too long, or no chat template.
@@ -84,16 +91,23 @@ def encode(
             "--chat-template: this tokenizer has no chat template; leave the option out "
             "and write the turns into the prompts"
         )
-    encoder = _Encoder(tokenizer, prompts.source, chat_template, max_positions)
+    told = (moment or Moment.today()) if chat_template else None
+    encoder = _Encoder(tokenizer, prompts.source, told, max_positions)
     encoded = tuple(encoder.encode(prompt) for prompt in prompts.prompts)
-    return EncodedSet(encoded, encoder.bos(encoded), "chat" if chat_template else "")
+    if told is None:
+        return EncodedSet(encoded, encoder.bos(encoded), "")
+    text = prompts.prompts[0].prompt
+    rendered = {"example": render(tokenizer, text, told), "date": "", "date_string": ""}
+    if tells_the_time(tokenizer, text, told):
+        rendered |= {"date": told.day, "date_string": told.date_string}
+    return EncodedSet(encoded, encoder.bos(encoded), "chat", rendered)
 
 
 @dataclass(frozen=True)
 class _Encoder:
     tokenizer: Any
     source: str
-    chat: bool
+    moment: Moment | None
     max_positions: int | None
 
     def encode(self, prompt: Prompt) -> Encoded:
@@ -141,18 +155,7 @@ class _Encoder:
         return () if text is None else tuple(self._checked(text, prompt, column))
 
     def _text(self, text: str) -> str:
-        if not self.chat:
-            return text
-        turn = [{"role": "user", "content": text}]
-        try:
-            return self.tokenizer.apply_chat_template(
-                turn, tokenize=False, add_generation_prompt=True
-            )
-        except Exception as error:  # templates are programs of their own and fail in their own way
-            said = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"--chat-template: this tokenizer's template fails ({said})"
-            ) from error
+        return text if self.moment is None else render(self.tokenizer, text, self.moment)
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

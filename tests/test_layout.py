@@ -16,7 +16,7 @@ PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
     *("errors", "components", "channels", "textfiles", "progress", "runs", "frames", "selection"),
-    *("prompts", "tokens", "notices", "weights", "resized", "adapters", "variants"),
+    *("prompts", "template", "tokens", "notices", "weights", "resized", "adapters", "variants"),
     *("engine", "ingest", "plant"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),
     *("patching", "transfer", "faithfulness", "composition", "planning", "intake", "comparison"),

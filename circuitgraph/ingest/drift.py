@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from circuitgraph.errors import CircuitGraphError, InputError
+from circuitgraph.ingest.identity import tokens_of
 from circuitgraph.runs import Run, Variant
+from circuitgraph.template import Moment
 from circuitgraph.tokens import Encoded, encode
 from circuitgraph.variants import load_variant
 
@@ -42,16 +44,20 @@ def drift(a: Run, b: Run) -> dict[str, float] | None:
     try:
         model_a, tokenizer = reload(a.variant)
         model_b, _ = reload(b.variant)
+        prompts = reencoded(a, tokenizer)
     except CircuitGraphError:
         return None
     if _shapes(model_a) != _shapes(model_b):
         return None
-    prompts = reencoded(a, tokenizer)
     return {"weights": weight_change(model_a, model_b), "kl": mean_kl(model_a, model_b, prompts)}
 
 
 def reencoded(run: Run, tokenizer: Any) -> tuple[Encoded, ...]:
-    """A run's prompts, corrupt prompts and answers as token ids once more, in its order."""
+    """A run's prompts, corrupt prompts and answers as token ids once more, in its order.
+
+    Raises:
+        InputError: the tokenizer or the template makes other tokens of them now.
+    """
     from circuitgraph.prompts import Prompt, PromptSet
 
     names = {field.name for field in fields(Prompt)}
@@ -60,7 +66,21 @@ def reencoded(run: Run, tokenizer: Any) -> tuple[Encoded, ...]:
         values = {name: value for name, value in asdict(prompt).items() if name in names}
         texts.append(Prompt(**values | {"prompt": prompt.prompt or ""}))
     source = PromptSet(tuple(texts), f"the prompts of run {run.id[:12]}")
-    return encode(source, tokenizer, chat_template=run.method.template == "chat").prompts
+    chat, moment = run.method.template == "chat", Moment.of_run(run.rendered)
+    again = encode(source, tokenizer, chat_template=chat, moment=moment).prompts
+    _require_as_read(run, again)
+    return again
+
+
+def _require_as_read(run: Run, again: Sequence[Encoded]) -> None:
+    activity = run.method.activity
+    for prompt, encoded in zip(run.prompts, again, strict=True):
+        if prompt.tokens not in (None, tokens_of(encoded, run.kind, activity)):
+            raise InputError(
+                f"prompt {prompt.id!r:.60} of run {run.id[:12]} has other tokens than when it was "
+                f"ingested: the tokenizer or chat template of {run.variant.name!r:.60} was "
+                "changed; restore it, or ingest again"
+            )
 
 
 def same_tokens(prompts: Sequence[Encoded], again: Sequence[Encoded]) -> bool:

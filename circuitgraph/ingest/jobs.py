@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from circuitgraph.components import Granularity, Inputs
@@ -12,10 +12,12 @@ from circuitgraph.engine.families.common import longest
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import AFFORDABLE, edges_of, operations
+from circuitgraph.ingest.identity import decisive, fingerprint, in_order, tokens_of
 from circuitgraph.ingest.screen import sample_of
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.runs import Method, Variant, run_id
+from circuitgraph.runs import Method, RunPrompt, run_id
+from circuitgraph.template import Moment
 from circuitgraph.tokens import Encoded, EncodedSet, encode, require_equal_pairs
 from circuitgraph.variants import LoadedVariant
 
@@ -157,8 +159,11 @@ class Job:
         prompts: distinct, in canonical order; the rows of its arrays.
         encoded: their token ids.
         duplicates: prompts dropped.
-        fingerprint: of the prompts.
+        fingerprint: of the prompts, as token ids.
         sample: edges measured exactly beside ``receiver-exact``, to say how well it does.
+        tokens: hash of what the model reads of each prompt.
+        prompt_set: of the file's texts, whatever the tokenizer.
+        rendered: what a chat template made of the first prompt, and the day it tells.
     """
 
     id: str
@@ -168,15 +173,28 @@ class Job:
     duplicates: int
     fingerprint: str
     sample: tuple[int, ...] = ()
+    tokens: tuple[str, ...] = ()
+    prompt_set: str = ""
+    rendered: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
         """``correlation`` or ``effect``."""
         return self.method.kind
 
+    @property
+    def run_prompts(self) -> tuple[RunPrompt, ...]:
+        """The prompts as the run remembers them."""
+        plain = zip(self.prompts.to_run_prompts(), self.tokens, strict=True)
+        return tuple(replace(prompt, tokens=tokens) for prompt, tokens in plain)
 
-def plan(loaded: LoadedVariant, prompts: PromptSet, request: Request) -> list[Job]:
+
+def plan(
+    loaded: LoadedVariant, prompts: PromptSet, request: Request, moment: Moment | None = None
+) -> list[Job]:
     """The runs one ingest makes, every prompt encoded and checked.
+
+    A template that asks for the time is told ``moment``; None for today.
 
     Raises:
         UsageError: the request does not fit the prompts.
@@ -188,15 +206,16 @@ def plan(loaded: LoadedVariant, prompts: PromptSet, request: Request) -> list[Jo
         loaded.tokenizer,
         chat_template=request.chat_template,
         max_positions=longest(loaded.hf.config),
+        moment=moment,
     )
     if "effect" in kinds and request.ablation == "corrupt":
         require_equal_pairs(encoded.prompts, prompts.source)
     shape = Shape.of(loaded.hf)
-    return [_job(loaded.variant, shape, prompts, encoded, request, kind) for kind in kinds]
+    return [_job(loaded, shape, prompts, encoded, request, kind) for kind in kinds]
 
 
 def _job(
-    variant: Variant,
+    loaded: LoadedVariant,
     shape: Shape,
     prompts: PromptSet,
     encoded: EncodedSet,
@@ -204,38 +223,46 @@ def _job(
     kind: Kind,
 ) -> Job:
     by_prompt: dict[Prompt, Encoded] = {e.source: e for e in encoded.prompts}
+    what = kind, request.activity
     # In canonical order, so that which of two spellings is kept never hangs on the file's.
     kept, duplicates = prompts.canonical().distinct(
-        kind, request.activity, key=lambda prompt: _sameness(by_prompt[prompt], kind, request)
+        *what, key=lambda prompt: decisive(by_prompt[prompt], *what)
     )
-    rows = tuple(by_prompt[prompt] for prompt in kept)
+    rows = in_order([by_prompt[prompt] for prompt in kept], loaded.tokenizer)
     if kind == "correlation" and request.activity == "projection":
         _require_distinct_answers(rows)
-    method = request.method(kind, encoded)
+    method, sample = _settled(request.method(kind, encoded), shape, rows)
+    print_ = fingerprint(rows, *what)
+    return Job(
+        id=run_id(loaded.variant, method, print_),
+        method=method,
+        prompts=replace(kept, prompts=tuple(row.source for row in rows)),
+        encoded=rows,
+        duplicates=duplicates,
+        tokens=tuple(tokens_of(row, *what) for row in rows),
+        fingerprint=print_,
+        prompt_set=prompts.fingerprint("effect"),
+        rendered=encoded.rendered,
+        sample=sample,
+    )
+
+
+def _settled(
+    method: Method, shape: Shape, rows: Sequence[Encoded]
+) -> tuple[Method, tuple[int, ...]]:
+    """The method with ``auto`` decided, and the edges measured exactly beside a screen's."""
     if method.estimator == "auto":
         exact = _affordable(shape, method, rows)
         method = replace(method, estimator="exact" if exact else "receiver-exact")
     # With every such run, however it came about: equal ids mean equal arrays.
     screened = method.estimator == "receiver-exact"
-    sample = sample_of(len(edges_of(shape, method))) if screened else ()
-    print_ = kept.fingerprint(kind, request.activity)
-    return Job(run_id(variant, method, print_), method, kept, rows, duplicates, print_, sample)
+    return method, sample_of(len(edges_of(shape, method))) if screened else ()
 
 
 def _affordable(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> bool:
     if shape.hooked:  # nothing cheaper is to be had
         return True
     return operations(shape, replace(method, estimator="exact"), prompts) <= AFFORDABLE
-
-
-def _sameness(encoded: Encoded, kind: Kind, request: Request) -> tuple:
-    prompt = encoded.source
-    if kind == "effect":
-        texts = (prompt.prompt, prompt.corrupt, prompt.answer, prompt.wrong_answer)
-        return (*texts, encoded.partners)
-    if request.activity == "projection":
-        return (encoded.prompt, encoded.answer, encoded.wrong_answer)
-    return (encoded.prompt,)
 
 
 def _require_distinct_answers(rows: Sequence[Encoded]) -> None:

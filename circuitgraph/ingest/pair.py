@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,16 @@ from circuitgraph.engine.batches import gather, make_batch
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.families.common import longest
 from circuitgraph.engine.forward import forward
 from circuitgraph.engine.forwards import require_reader
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.transplant import given_by, set_changes
 from circuitgraph.errors import UsageError
-from circuitgraph.ingest.drift import reload
+from circuitgraph.ingest.drift import reencoded, reload
 from circuitgraph.ingest.estimate import in_batches
-from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs import Run
-from circuitgraph.tokens import Encoded, encode
+from circuitgraph.tokens import Encoded
 
 BATCH = 16
 """Prompts at once; changes speed, never results."""
@@ -132,7 +130,7 @@ def load_pair(first: Run, second: Run, command: str = "patch") -> Pair:
             width.
     """
     require_reader(first.variant.model_type, command)
-    prompts = _prompts(first, second)
+    _require_same_answers(first, second)
     (hf, tokenizer), (other, _) = reload(first.variant), reload(second.variant)
     models = (from_hf(hf), from_hf(other))
     if models[0].width != models[1].width:
@@ -140,33 +138,34 @@ def load_pair(first: Run, second: Run, command: str = "patch") -> Pair:
             f"{_short(first)} is {models[0].width} wide and {_short(second)} {models[1].width}: "
             "what a component of one adds does not fit into the other"
         )
-    chat = first.method.template == "chat"
-    limit = longest(hf.config)
-    encoded = encode(prompts, tokenizer, chat_template=chat, max_positions=limit).prompts
+    encoded = _asked(reencoded(first, tokenizer))
     return Pair(models, encoded, as_granularity(first.method.granularity), tokenizer)
 
 
-def _prompts(first: Run, second: Run) -> PromptSet:
-    asked, again = (
-        [(p.prompt, p.answer, p.wrong_answer) for p in run.prompts] for run in (first, second)
-    )
+def _require_same_answers(first: Run, second: Run) -> None:
     lacking = [p.id for p in first.prompts if p.answer is None or p.wrong_answer is None]
     if lacking:
         raise UsageError(
             f"the prompts of {_short(first)} have no answers (first {lacking[0]!r:.60}), so there "
             "is no decision to change; ingest both with answer and wrong_answer in the prompt file"
         )
+    asked, again = (
+        [(p.tokens, p.answer, p.wrong_answer) for p in run.prompts] for run in (first, second)
+    )
     if asked != again:
         raise UsageError(
             f"{_short(first)} and {_short(second)} were asked for different answers; ingest both "
             "on the same prompt file"
         )
-    texts = tuple(
-        Prompt(p.prompt or "", p.scenario, answer=p.answer, wrong_answer=p.wrong_answer, line=i)
-        for i, p in enumerate(first.prompts, 1)
-    )
-    # Prompts that differ in their corrupt twins alone are one prompt here.
-    return PromptSet(texts, "the runs' prompts").distinct("correlation", "projection")[0]
+
+
+def _asked(rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
+    """What is asked: prompts that differ in their corrupt twins alone are one prompt here."""
+    alone: dict[tuple, Encoded] = {}
+    for row in rows:
+        same = (row.prompt, row.answer, row.wrong_answer)
+        alone.setdefault(same, replace(row, corrupt=None, partners=None))
+    return tuple(alone.values())
 
 
 def _short(run: Run) -> str:

@@ -57,7 +57,8 @@ def _recorrupted(run: Run, corrupt: PromptSet) -> tuple[RunPrompt, ...]:
         )
     names = ("corrupt", "span", "corrupt_span", "direction")
     found = tuple(
-        replace(p, **{name: getattr(twins[_key(p)], name) for name in names}) for p in run.prompts
+        replace(p, tokens=None, **{name: getattr(twins[_key(p)], name) for name in names})
+        for p in run.prompts
     )
     same = all(x.corrupt == y.corrupt for x, y in zip(found, run.prompts, strict=True))
     if same and run.method.ablation == "corrupt":
