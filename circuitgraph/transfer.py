@@ -27,9 +27,11 @@ from circuitgraph.store import (
     Store,
     copy_graph,
     diff_tables,
+    kept_tables,
     merge_tables,
     open_store,
     run_tables,
+    salvaged,
 )
 from circuitgraph.store.compositions import lacking_composition, with_composition
 
@@ -82,6 +84,32 @@ def load_graph(store: Store, folder: Path, runs: Iterable[Run]) -> int:
     refresh_runs(store, runs)
     load_transfers(store, folder / TRANSFERS)  # also those that a refresh took away
     return loaded
+
+
+def rebuild(folder: Path, runs: Sequence[Run]) -> tuple[Copied, bool]:
+    """Make the embedded graph again from the files beside it, whatever state it is in.
+
+    Runs and diffs that no file holds (pulled from a server, or kept by an older version)
+    are taken over from the old graph where it can be read.
+
+    Returns
+    -------
+    Copied, bool
+        What the new graph holds; whether the old one could be read to its end.
+    """
+    store = EmbeddedStore(folder / FILE_NAME)
+    parts = [_graph_of(run) for run in runs]
+    there = {run.id for run in runs}
+    diffs = [tables for _, tables in kept_tables(folder)]
+    diffs = [tables for tables in diffs if there >= set(tables.rels["COMPARES"]["end"])]
+    known = there | {key for tables in diffs for key in tables.ids("Diff")}
+    older, whole = salvaged(store.path, known)
+    parts += diffs + older
+    store.write_anew(parts)
+    patches = load_transfers(store, folder / TRANSFERS)
+    edges = sum(len(rows) for part in parts for rows in part.rels.values())
+    n_runs, n_diffs = (sum(len(part.ids(label)) for part in parts) for label in ("Run", "Diff"))
+    return Copied(n_runs, n_diffs, edges, 0, patches), whole
 
 
 def push(folder: Path, runs: Sequence[Run], uri: str | None, reporter: Reporter) -> Copied:

@@ -29,8 +29,8 @@ from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, discard_run, list_runs
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
-from circuitgraph.store import Copied, Store, diff_tables, open_store
-from circuitgraph.transfer import load_graph, pull, push, write_bulk, write_files
+from circuitgraph.store import Copied, Store, diff_tables, discard_tables, keep_tables, open_store
+from circuitgraph.transfer import load_graph, pull, push, rebuild, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
 
@@ -152,6 +152,10 @@ class Workspace:
         """Copy the graph of the server that is its ``store`` into the workspace's file."""
         return pull(self.path, self.store_uri, self.reporter)
 
+    def rebuild(self) -> tuple[Copied, bool]:
+        """Make the embedded graph again from the files beside it; see ``transfer.rebuild``."""
+        return rebuild(self.path, list_runs(self.runs_folder))
+
     def query(self, name: str, **parameters: Any) -> pd.DataFrame:
         """Answer of a named query; see ``queries.list_queries``."""
         from circuitgraph.queries import run_query
@@ -183,6 +187,7 @@ class Workspace:
         with self.open_store() as store:
             store.remove_variant(name)
         discard_diffs(self.diffs_folder, gone)
+        discard_tables(self.path, gone)
         patching.discard(self.transfers_folder, gone)
         for run in runs:
             discard_run(run)
@@ -293,9 +298,10 @@ class Workspace:
     def _keep(self, diff: Diff) -> None:
         """The full table as parquet, the claims in the graph."""
         keep_diff(diff, self.diffs_folder)
+        keep_tables(tables := diff_tables(diff), self.path, diff.id)
         self.sync()
         with self.open_store() as store:
-            store.write_diff(diff_tables(diff))
+            store.write_diff(tables)
 
     def diff_path(self, diff: Diff) -> Path:
         """Where the full table of a diff lies."""

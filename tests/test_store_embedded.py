@@ -184,13 +184,13 @@ def test_a_truncated_file_is_named(filled: EmbeddedStore, keep: float) -> None:
     data = filled.path.read_bytes()
     filled.path.write_bytes(data[: int(len(data) * keep)])
     for act in (filled.run_ids, lambda: filled.write_all(planted.planted())):
-        with pytest.raises(InputError, match=r"graph\.lbug.*remove the file"):
+        with pytest.raises(InputError, match=r"graph\.lbug.*circuitgraph -w .* rebuild"):
             act()
 
 
 def test_a_file_of_something_else_is_named(store: EmbeddedStore) -> None:
     store.path.write_text("not a graph " * 1000)
-    with pytest.raises(InputError, match=r"graph\.lbug.*remove the file"):
+    with pytest.raises(InputError, match=r"graph\.lbug.*circuitgraph -w .* rebuild"):
         store.run_ids()
     assert store.path.read_text().startswith("not a graph")
 

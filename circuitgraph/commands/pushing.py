@@ -1,4 +1,4 @@
-"""Commands that copy graphs between the workspace and a server: push, pull."""
+"""Commands that copy whole graphs, from files or to and from a server: rebuild, push, pull."""
 
 from __future__ import annotations
 
@@ -48,6 +48,29 @@ def pull() -> None:
         )
 
 
+@click.command(short_help="Make the graph file again from the runs beside it.")
+@global_options
+def rebuild() -> None:
+    """Make the embedded graph again, from the runs, diffs and patches of the workspace.
+
+    For a graph file that cannot be opened. What was pulled from a server is in the graph
+    alone: it is taken over where the file can still be read, else pull brings it again.
+
+    \b
+    Example:
+      circuitgraph rebuild
+    """
+    built, whole = settings().open().rebuild()
+    if not whole:
+        settings().reporter.remark(
+            "the old graph could not be read: what had been pulled from a server, pull brings again"
+        )
+    if settings().as_json:
+        click.echo(json.dumps(asdict(built)))
+        return
+    click.echo(f"{built.runs} runs and {built.diffs} diffs are in the graph again")
+
+
 def _tell(copied: Copied) -> None:
     if settings().as_json:
         click.echo(json.dumps(asdict(copied)))
@@ -58,4 +81,4 @@ def _tell(copied: Copied) -> None:
     )
 
 
-COMMANDS = (push, pull)
+COMMANDS = (push, pull, rebuild)

@@ -2,9 +2,11 @@
 
 from circuitgraph.store.copying import Copied, copy_graph
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
+from circuitgraph.store.kept import discard_tables, keep_tables, kept_tables
 from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.opening import open_store
 from circuitgraph.store.protocol import Store
+from circuitgraph.store.salvage import salvaged
 from circuitgraph.store.tables import GraphTables, diff_tables, merge_tables, run_tables
 from circuitgraph.store.transfers import transfer_tables
 
@@ -17,8 +19,12 @@ __all__ = [
     "Store",
     "copy_graph",
     "diff_tables",
+    "discard_tables",
+    "keep_tables",
+    "kept_tables",
     "merge_tables",
     "open_store",
     "run_tables",
+    "salvaged",
     "transfer_tables",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -110,12 +111,16 @@ class EmbeddedStore:
                 tables = merge_tables([part for part in parts if not _there(connection, part)])
             _delete_edges(connection, tables.ids("Run"), tables.ids("Diff"))
             _delete_transfers(connection, transfers_in(tables))
-            for label in NODES:
-                if label in tables.nodes:
-                    _load_nodes(connection, label, tables.nodes[label])
-            for kind in ENDS:
-                if kind in tables.rels:
-                    _load_rels(connection, kind, tables.rels[kind])
+            _load(connection, tables)
+
+    def write_anew(self, parts: Sequence[GraphTables]) -> None:
+        """Put a graph of these parts in place of the file and all that ladybug left beside it.
+
+        The file may be damaged; it stays as it is until the new one is whole.
+        """
+        with self._writing(anew=True) as connection:
+            if parts:
+                _load(connection, merge_tables(parts))
 
     def remove_variant(self, name: str) -> int:
         """Remove a variant, its runs, every diff that compares one of them, and transfers.
@@ -208,14 +213,14 @@ class EmbeddedStore:
             yield connection
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[ladybug.Connection]:
+    def _writing(self, *, anew: bool = False) -> Iterator[ladybug.Connection]:
         with (
-            replacing(self.path, self.timeout) as copy,
+            replacing(self.path, self.timeout, anew=anew) as copy,
             _opened(str(copy), self.path) as connection,
         ):
-            connection.execute(_schema())
+            _run(connection, _schema())
             yield connection
-            connection.execute("CHECKPOINT")
+            _run(connection, "CHECKPOINT")
 
 
 @contextlib.contextmanager
@@ -223,14 +228,21 @@ def _opened(database: str, path: Path, *, read_only: bool = False) -> Iterator[l
     """A connection to ``database``; errors speak of ``path``, the file users know."""
     try:
         _refuse_torn_page(database)
-        opened = ladybug.Database(database, read_only=read_only)
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: this graph cannot be opened ({first_line(error)}); "
-            "remove the file: the runs beside it are loaded again, diffs when made again"
-        ) from error
-    with opened, ladybug.Connection(opened) as connection:
-        yield connection
+        with (
+            ladybug.Database(database, read_only=read_only) as opened,
+            ladybug.Connection(opened) as connection,
+        ):
+            yield connection
+    except (RuntimeError, MemoryError, UnicodeDecodeError) as error:
+        raise InputError(_damaged(path, error)) from error
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    folder = shlex.quote(str(path.parent))
+    return (
+        f"{path}: this graph cannot be read ({first_line(error)}); make it again from the runs "
+        f"and diffs beside it: circuitgraph -w {folder} rebuild"
+    )
 
 
 def _refuse_torn_page(database: str) -> None:
@@ -250,6 +262,8 @@ def _ask(
     try:
         result = connection.execute(cypher, dict(parameters))
     except (RuntimeError, ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, UnicodeDecodeError) or "Storage exception" in str(error):
+            raise  # the file is at fault, whatever is asked of it
         why = refused(connection, cypher, error)
         raise UsageError(f"the graph does not accept this query: {why}") from error
     if isinstance(result, list):
@@ -331,6 +345,15 @@ def _delete_transfers(connection: ladybug.Connection, transfers: Iterable[Transf
     for run, source in wanted:
         cypher = "MATCH ()-[e:TRANSFERS]->() WHERE e.run = $run AND e.source_variant = $source"
         _run(connection, f"{cypher} DELETE e", {"run": run, "source": source})
+
+
+def _load(connection: ladybug.Connection, tables: GraphTables) -> None:
+    for label in NODES:
+        if label in tables.nodes:
+            _load_nodes(connection, label, tables.nodes[label])
+    for kind in ENDS:
+        if kind in tables.rels:
+            _load_rels(connection, kind, tables.rels[kind])
 
 
 def _load_nodes(connection: ladybug.Connection, label: str, frame: pd.DataFrame) -> None:

@@ -21,7 +21,7 @@ from circuitgraph.runs import sync_folder
 
 
 @contextlib.contextmanager
-def replacing(path: Path, timeout: float) -> Iterator[Path]:
+def replacing(path: Path, timeout: float, *, anew: bool = False) -> Iterator[Path]:
     """Lend a copy of a file for writing; on success it takes the file's place.
 
     Parameters
@@ -30,6 +30,8 @@ def replacing(path: Path, timeout: float) -> Iterator[Path]:
         The file; need not exist (then the copy does not either).
     timeout : float
         Seconds to wait for another writer.
+    anew : bool
+        Lend no copy but a new name: what is there now, damaged or not, is replaced.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def replacing(path: Path, timeout: float) -> Iterator[Path]:
         with FileLock(path.with_name(path.name + ".lock"), timeout=timeout):
             _remove(partial)
             try:
-                for name, copy in _names(path, partial):
+                for name, copy in () if anew else _names(path, partial):
                     if name.exists():
                         shutil.copyfile(name, copy)
                 yield partial
@@ -64,15 +66,25 @@ def replacing(path: Path, timeout: float) -> Iterator[Path]:
 
 def _names(path: Path, partial: Path) -> list[tuple[Path, Path]]:
     """The file, and the log another program leaves when it is killed while writing."""
+    if not path.exists():
+        return []
     return [(path, partial), (Path(f"{path}.wal"), Path(f"{partial}.wal"))]
 
 
 def _settle(partial: Path, path: Path) -> None:
     with open(partial, "rb") as file:
         os.fsync(file.fileno())
-    Path(f"{path}.wal").unlink(missing_ok=True)
+    for left in _beside(path):
+        left.unlink(missing_ok=True)
     os.replace(partial, path)
     sync_folder(path.parent)
+
+
+def _beside(path: Path) -> list[Path]:
+    """Logs and shadows of the old file, which would be taken for the new one's."""
+    ours = (f"{path.name}.lock", f"{path.name}.partial")
+    found = path.parent.glob(f"{path.name}.*")
+    return [file for file in found if not file.name.startswith(ours)]
 
 
 def _remove(partial: Path) -> None:

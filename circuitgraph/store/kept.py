@@ -1,0 +1,79 @@
+"""The graph of a diff as a file beside the runs, so that a lost graph can be made again.
+
+Everything else in a graph follows from files: runs, exact effects, composition scores and
+patches are kept as they were measured. A diff is not: it would have to be computed again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from circuitgraph.errors import InputError
+from circuitgraph.runs import write_atomic
+from circuitgraph.store.tables import GraphTables, node_table, rel_table
+
+FOLDER = Path("diffs") / "graph"
+
+
+def keep_tables(tables: GraphTables, workspace: Path, name: str) -> None:
+    """Write the graph of one diff, one JSON file a diff."""
+    folder = workspace / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"nodes": _columns(tables.nodes), "rels": _columns(tables.rels)}
+    data = json.dumps(record, ensure_ascii=True).encode("ascii")
+    write_atomic(folder / f"{name}.json", data)
+
+
+def _columns(frames: Any) -> dict[str, dict[str, list[Any]]]:
+    found = {}
+    for kind, frame in frames.items():
+        plain = frame.astype(object).where(frame.notna(), None)
+        found[kind] = {str(name): plain[name].tolist() for name in plain}
+    return found
+
+
+def kept_tables(workspace: Path) -> Iterator[tuple[Path, GraphTables]]:
+    """All graphs that are kept, with their files.
+
+    Raises
+    ------
+    InputError
+        A file is damaged.
+    """
+    for file in sorted((workspace / FOLDER).glob("*.json")):
+        yield file, read_tables(file)
+
+
+def read_tables(file: Path) -> GraphTables:
+    """The graph in one file; ``InputError`` where it is damaged."""
+    try:
+        record = json.loads(file.read_text("ascii"))
+        nodes = {label: _nodes(label, rows) for label, rows in record["nodes"].items()}
+        rels = {kind: _rels(kind, rows) for kind, rows in record["rels"].items()}
+        return GraphTables(nodes, rels).checked()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{file}: this diff cannot be read ({error!r}); remove the file and diff again"
+        ) from error
+
+
+def _nodes(label: str, rows: dict[str, list[Any]]) -> pd.DataFrame:
+    records = zip(*rows.values(), strict=True)
+    return node_table(label, [dict(zip(rows, record, strict=True)) for record in records])
+
+
+def _rels(kind: str, rows: dict[str, list[Any]]) -> pd.DataFrame:
+    properties = {k: v for k, v in rows.items() if k not in ("start", "end")}
+    return rel_table(kind, rows["start"], rows["end"], properties)
+
+
+def discard_tables(workspace: Path, runs: Collection[str]) -> None:
+    """Remove the graphs of diffs that compare any of these runs."""
+    for file, tables in kept_tables(workspace):
+        if set(runs) & set(tables.rels["COMPARES"]["end"]):
+            file.unlink()

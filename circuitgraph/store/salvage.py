@@ -1,0 +1,54 @@
+"""What only a graph holds: runs pulled from a server, and diffs of theirs.
+
+A damaged file can kill the process that reads it, so another process reads.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from circuitgraph.errors import CircuitGraphError
+from circuitgraph.store.embedded import EmbeddedStore
+from circuitgraph.store.kept import keep_tables, kept_tables
+from circuitgraph.store.reading import read_diff, read_run
+from circuitgraph.store.tables import GraphTables
+
+
+def salvaged(graph: Path, known: Collection[str]) -> tuple[list[GraphTables], bool]:
+    """Runs and diffs of a graph that are not known from files, as far as it can be read.
+
+    Parameters
+    ----------
+    graph : Path
+        The embedded file; need not exist.
+    known : collection of str
+        Ids of runs and diffs that need not be read.
+
+    Returns
+    -------
+    list of GraphTables, bool
+        Runs first; and whether the graph could be read to its end.
+    """
+    if not graph.exists():
+        return [], True
+    with tempfile.TemporaryDirectory() as folder:
+        words = (graph, sorted(known), Path(folder))
+        reader = multiprocessing.get_context("spawn").Process(target=_read, args=words)
+        reader.start()
+        reader.join()
+        found = [tables for _, tables in kept_tables(Path(folder))]
+    return found, reader.exitcode == 0
+
+
+def _read(graph: Path, known: Collection[str], folder: Path) -> None:
+    store = EmbeddedStore(graph)
+    try:
+        ways = ((read_run, store.run_ids()), (read_diff, store.diff_ids()))
+        for way, (read, ids) in enumerate(ways):
+            for number, key in enumerate(key for key in ids if key not in known):
+                keep_tables(read(store.query, key), folder, f"{way}-{number:06d}")
+    except (CircuitGraphError, RuntimeError, MemoryError, ValueError):
+        raise SystemExit(1) from None
