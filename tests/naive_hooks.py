@@ -50,6 +50,17 @@ PLACES = {
         "transformer.h", "ln_1", "attn", "ln_1", "mlp.fc_in", "mlp.fc_out", "transformer.ln_f", True
     ),
 }  # fmt: skip
+_LLAMA = Places(
+    "model.layers",
+    "input_layernorm",
+    "self_attn",
+    "post_attention_layernorm",
+    "mlp",
+    "mlp",
+    "model.norm",
+)
+EVERY = PLACES | {"llama": _LLAMA, "phi3": _LLAMA}
+"""Also families that other tests hold against plain hooks."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,7 @@ Change = tuple[Any, Callable[[Tensor], Tensor]]
 @torch.no_grad()
 def run(hf: Any, tokens: tuple[int, ...], *changed: Change) -> tuple[list[Block], Tensor]:
     """Every block and the logits [T, V], with some modules' inputs changed."""
-    place, notes = PLACES[hf.config.model_type], {}
+    place, notes = EVERY[hf.config.model_type], {}
     with ExitStack() as stack:
         for module, change in changed:
             hook = lambda m, args, change=change: (change(args[0]), *args[1:])  # noqa: E731
@@ -123,12 +134,13 @@ def _note(module: Any, side: str, notes: dict, key: tuple) -> Any:
 
 def blocks(hf: Any) -> Any:
     """The blocks of a model."""
-    return attrgetter(PLACES[hf.config.model_type].blocks)(hf)
+    return attrgetter(EVERY[hf.config.model_type].blocks)(hf)
 
 
 def out_proj(block: Any, place: Places) -> Any:
     """The output matrix of a block's attention."""
-    return attrgetter(place.attention)(block).out_proj
+    attention = attrgetter(place.attention)(block)
+    return getattr(attention, "o_proj", None) or attention.out_proj
 
 
 def sent(hf: Any, seen: list[Block], name: str) -> Tensor:
@@ -139,7 +151,7 @@ def sent(hf: Any, seen: list[Block], name: str) -> Tensor:
     block = seen[component.layer]
     if component.kind != "head":
         return (block.mlp if component.kind == "mlp" else block.attention).clone()
-    weight = out_proj(blocks(hf)[component.layer], PLACES[hf.config.model_type]).weight
+    weight = out_proj(blocks(hf)[component.layer], EVERY[hf.config.model_type]).weight
     mine = head_slice(hf, component.head)
     return block.z[:, mine] @ weight[:, mine].T
 
@@ -152,7 +164,7 @@ def head_slice(hf: Any, head: int) -> slice:
 
 def changes(hf: Any, clean: list[Block], edge: Edge, delta: Tensor) -> list[Change]:
     """Modules whose inputs an edge changes, and how."""
-    place, target = PLACES[hf.config.model_type], parse(edge.target)
+    place, target = EVERY[hf.config.model_type], parse(edge.target)
     if edge.target == LOGITS:
         return [(attrgetter(place.final_norm)(hf), lambda x: x + delta)]
     block, seen = blocks(hf)[target.layer], clean[target.layer]
@@ -163,7 +175,8 @@ def changes(hf: Any, clean: list[Block], edge: Edge, delta: Tensor) -> list[Chan
     attention = attrgetter(place.attention)(block)
     read = attrgetter(place.attention_norm)(block)(seen.pre + delta)
     letters = "qkv" if edge.input == "all" else edge.input
-    found = [(getattr(attention, f"{a}_proj"), lambda x: read.view(x.shape)) for a in letters]
+    names = ("qkv",) if hasattr(attention, "qkv_proj") else letters
+    found = [(getattr(attention, f"{a}_proj"), lambda x: read.view(x.shape)) for a in names]
     if target.kind == "attn":
         return found
 
@@ -172,4 +185,4 @@ def changes(hf: Any, clean: list[Block], edge: Edge, delta: Tensor) -> list[Chan
         kept[..., mine] = z[..., mine]
         return kept
 
-    return [*found, (attention.out_proj, only)]
+    return [*found, (out_proj(block, place), only)]

@@ -49,6 +49,16 @@ class Batch:
     corrupt_read: Tensor
 
     @property
+    def ends(self) -> Tensor:
+        """Number of tokens of each clean row without its padding [R]."""
+        return self.read[:, -1] + 1
+
+    @property
+    def corrupt_ends(self) -> Tensor:
+        """Number of tokens of each corrupt row without its padding [R]."""
+        return self.corrupt_read[:, -1] + 1
+
+    @property
     def width(self) -> int:
         """Positions from ``start`` to the end of the row that needs most."""
         return int((self.read[:, -1] - self.start).max()) + 1
@@ -90,7 +100,9 @@ class _Row:
         return len(self.partners)
 
 
-def make_batch(prompts: Sequence[Encoded], *, whole: bool = False) -> Batch:
+def make_batch(
+    prompts: Sequence[Encoded], *, whole: bool = False, border: int | None = None
+) -> Batch:
     """Rows for encoded prompts with answers.
 
     Args:
@@ -98,8 +110,10 @@ def make_batch(prompts: Sequence[Encoded], *, whole: bool = False) -> Batch:
             unless ``whole``.
         whole: patch every prompt position (mean and zero ablation), whatever differs;
             corrupt prompts are not looked at.
+        border: of the model (``Model.border``): where only one answer leads beyond it, each is
+            judged in a row of its own.
     """
-    rows = [row for i, prompt in enumerate(prompts) for row in _rows(prompt, i, whole)]
+    rows = [row for i, prompt in enumerate(prompts) for row in _rows(prompt, i, whole, border)]
     length = max(len(row.clean) for row in rows)
     corrupt_length = max(len(row.corrupt) for row in rows)
     judged = max(len(row.judged) for row in rows)
@@ -121,18 +135,28 @@ def make_batch(prompts: Sequence[Encoded], *, whole: bool = False) -> Batch:
     )
 
 
-def _rows(prompt: Encoded, owner: int, whole: bool) -> list[_Row]:
+def _rows(prompt: Encoded, owner: int, whole: bool, border: int | None) -> list[_Row]:
     corrupt = prompt.prompt if whole or prompt.corrupt is None else prompt.corrupt
     partners, start = _aligned(prompt, corrupt, whole)
     first = ((prompt.answer[0], 1), (prompt.wrong_answer[0], -1))
     signed = ((prompt.answer, 1), (prompt.wrong_answer, -1))
-    longer = [(answer, sign) for answer, sign in signed if len(answer) > 1]
+    apart = border is not None and _across(border, (prompt.prompt, corrupt), signed)
+    longer = [(answer, sign) for answer, sign in signed if apart or len(answer) > 1]
     rows: list[_Row] = []
     for answer, sign in longer or [(prompt.answer, 1)]:
-        judged = (() if rows else first, *(((token, sign),) for token in answer[1:]))
+        begins = ((answer[0], sign),) if apart else () if rows else first
+        judged = (begins, *(((token, sign),) for token in answer[1:]))
         shown = answer[:-1]
         rows.append(_Row(prompt.prompt + shown, corrupt + shown, partners, start, judged, owner))
     return rows
+
+
+def _across(
+    border: int, texts: Sequence[tuple[int, ...]], signed: Sequence[tuple[tuple[int, ...], int]]
+) -> bool:
+    """Whether one answer leads a row beyond the border and the other does not."""
+    sides = [{len(text + answer) - 1 > border for answer, _ in signed} for text in texts]
+    return any(len(side) > 1 for side in sides)
 
 
 def _aligned(prompt: Encoded, corrupt: tuple[int, ...], whole: bool) -> tuple[tuple[int, ...], int]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from circuitgraph.engine.model import Attention, Block, Linear, Model, Norm, Rotary
+from circuitgraph.engine.model import Attention, Block, Linear, Model, Norm, Rotary, for_rows
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,14 @@ def embed(model: Model, tokens: Tensor) -> Tensor:
     return x if model.positions is None else x + model.positions[: tokens.shape[-1]]
 
 
-def forward(model: Model, tokens: Tensor) -> Trace:
-    """Run all blocks on right-padded token ids [R, T]."""
+def forward(model: Model, tokens: Tensor, ends: Tensor | None = None) -> Trace:
+    """Run all blocks on right-padded token ids [R, T].
+
+    Args:
+        ends: number of tokens of each row without its padding [R]; None where none is padded.
+    """
     rows, length = tokens.shape
+    model = for_rows(model, tokens.new_full((rows,), length) if ends is None else ends)
     positions = torch.arange(length, device=tokens.device).expand(rows, length)
     x = start = embed(model, tokens)
     layers = []
@@ -104,9 +109,15 @@ def placed(model: Model, attention: Attention, name: str, y: Tensor, positions: 
 
 def rotate(x: Tensor, rotary: Rotary, positions: Tensor) -> Tensor:
     """Rotary position embedding (Su et al. 2021, arXiv:2104.09864), half-split form."""
-    cos, sin = rotary.cos[positions].unsqueeze(-2), rotary.sin[positions].unsqueeze(-2)
+    cos, sin = (_at(table, positions).unsqueeze(-2) for table in (rotary.cos, rotary.sin))
     left, right = x.chunk(2, -1)
     return x * cos + torch.cat([-right, left], -1) * sin
+
+
+def _at(table: Tensor, positions: Tensor) -> Tensor:
+    if table.dim() == 2:
+        return table[positions]
+    return table[torch.arange(len(table), device=table.device)[:, None], positions]
 
 
 def visible(queries: Tensor, keys: Tensor, window: int | None) -> Tensor:

@@ -94,22 +94,28 @@ def check_parts(model: AnyModel, folder: str, probes: Sequence[Tensor]) -> float
 
 
 @torch.no_grad()
-def model_logits(model: AnyModel, tokens: Tensor) -> Tensor:
-    """Logits [R, T, V] of right-padded token ids [R, T]."""
+def model_logits(model: AnyModel, tokens: Tensor, ends: Tensor | None = None) -> Tensor:
+    """Logits [R, T, V] of right-padded token ids [R, T]; see ``forward`` for ``ends``."""
     if isinstance(model, Bridge):
-        return logits_of(model.hooked, tokens)
-    return logits(model, forward(model, tokens).final)
+        with model.rows(ends):
+            return logits_of(model.hooked, tokens)
+    return logits(model, forward(model, tokens, ends).final)
 
 
 @torch.no_grad()
 def parts_at(
-    model: AnyModel, tokens: Tensor, index: Tensor, granularity: Granularity
+    model: AnyModel,
+    tokens: Tensor,
+    index: Tensor,
+    granularity: Granularity,
+    ends: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Contributions [1 + components, R, W, d] and final stream [R, W, d] at positions [R, W]."""
     if isinstance(model, Bridge):
-        seen = trace_of(model.hooked, model.layers, tokens)
+        with model.rows(ends):
+            seen = trace_of(model.hooked, model.layers, tokens)
         return bridge_contributions(model, seen, index, granularity), gather(seen.final, index)
-    trace = forward(model, tokens)
+    trace = forward(model, tokens, ends)
     return contributions(model, trace, index, granularity), gather(trace.final, index)
 
 
@@ -170,7 +176,8 @@ def decisions(model: AnyModel, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Clean and corrupt decision, and answer mass in the clean run, of every prompt [n]."""
     if isinstance(model, Bridge):
         return decisions_of(model, batch)
-    clean, corrupt = forward(model, batch.clean), forward(model, batch.corrupt)
+    clean = forward(model, batch.clean, batch.ends)
+    corrupt = forward(model, batch.corrupt, batch.corrupt_ends)
     before = decide(model, gather(clean.final, batch.read), batch)
     after = decide(model, gather(corrupt.final, batch.corrupt_read), batch)
     return before, after, answer_mass(model, clean.final, batch)

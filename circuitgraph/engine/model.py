@@ -139,10 +139,19 @@ class Block:
 
 @dataclass(frozen=True)
 class Rotary:
-    """Rotary position tables, [positions × head size]."""
+    """Rotary position tables.
+
+    Attributes:
+        cos, sin: [positions × head size], or [R × positions × head size] once it is known
+            which rows will run (see ``for_rows``).
+        longer: cos and sin of rows of more than ``border`` tokens (LongRoPE), or None.
+        border: most tokens that ``cos`` and ``sin`` hold for, where there are others.
+    """
 
     cos: Tensor
     sin: Tensor
+    longer: tuple[Tensor, Tensor] | None = None
+    border: int | None = None
 
 
 @dataclass(frozen=True)
@@ -201,6 +210,32 @@ class Model:
         return len(self.blocks)
 
     @property
+    def border(self) -> int | None:
+        """Rows of more tokens than this are placed by other tables; None where none are."""
+        return None if self.rotary is None else self.rotary.border
+
+    @property
     def parallel(self) -> bool:
         """Whether an MLP reads the stream from before its own layer's attention: never here."""
         return False
+
+
+def for_rows(model: Model, ends: Tensor) -> Model:
+    """The model with the tables of rows of so many tokens [R], each as if it ran alone.
+
+    The same model where tables do not depend on length, or are chosen already.
+    """
+    rotary = model.rotary
+    if rotary is None or rotary.longer is None or rotary.border is None:
+        return model
+    long = ends > rotary.border
+    if bool(long.all()):
+        return replace(model, rotary=Rotary(*rotary.longer))
+    if not bool(long.any()):
+        return replace(model, rotary=Rotary(rotary.cos, rotary.sin))
+    chosen = long[:, None, None]
+    cos, sin = (
+        torch.where(chosen, b, a)
+        for a, b in zip((rotary.cos, rotary.sin), rotary.longer, strict=True)
+    )
+    return replace(model, rotary=Rotary(cos, sin))

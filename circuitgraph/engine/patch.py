@@ -19,7 +19,7 @@ from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import Trace, attend, embed, forward, mlp, post, project, visible
-from circuitgraph.engine.model import Attention, Model
+from circuitgraph.engine.model import Attention, Model, for_rows
 from circuitgraph.engine.receivers import attention_components
 
 CHUNK_ROWS = 1024
@@ -111,10 +111,11 @@ def make_patch(
             the corrupt run's.
         chunk_rows: positions recomputed at once; memory and speed, never results.
     """
+    whole, model = model, for_rows(model, batch.ends)
     clean = forward(model, batch.clean)
     senders = contributions(model, clean, batch.index, granularity)
     if ablated is None:
-        corrupt = forward(model, batch.corrupt)
+        corrupt = forward(whole, batch.corrupt, batch.corrupt_ends)
         deltas = contributions(model, corrupt, batch.corrupt_index, granularity).sub_(senders)
         start, final = _at_partners(batch, corrupt.embed, clean.embed), corrupt.final
     else:

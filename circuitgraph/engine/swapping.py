@@ -36,7 +36,7 @@ from circuitgraph.engine.forward import (
     run_block,
 )
 from circuitgraph.engine.forward import mlp as add_mlp
-from circuitgraph.engine.model import Linear, Model, Norm
+from circuitgraph.engine.model import Linear, Model, Norm, for_rows
 from circuitgraph.engine.patch import Patch, window_attention
 from circuitgraph.engine.receivers import Receiver
 
@@ -77,7 +77,14 @@ def make_swap(models: tuple[Model, Model], batch: Batch, instead: Instead | None
     """Run both models once, clean and corrupt."""
     everywhere = replace(batch, start=torch.zeros_like(batch.start))
     late = everywhere.positions >= batch.start[:, None]
-    sides = tuple(Side(m, forward(m, batch.clean), forward(m, batch.corrupt)) for m in models)
+    sides = tuple(
+        Side(
+            for_rows(m, batch.ends),
+            forward(m, batch.clean, batch.ends),
+            forward(m, batch.corrupt, batch.corrupt_ends),
+        )
+        for m in models
+    )
     return Swap(
         sides=(sides[0], sides[1]),
         batch=everywhere,

@@ -31,7 +31,7 @@ def given_by(source: Model, batch: Batch, granularity: Granularity = "head") -> 
     Args:
         batch: made with ``whole=True``.
     """
-    return contributions(source, forward(source, batch.clean), batch.index, granularity)
+    return contributions(source, forward(source, batch.clean, batch.ends), batch.index, granularity)
 
 
 @torch.no_grad()

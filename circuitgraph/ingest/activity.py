@@ -68,7 +68,7 @@ def _contributions(
     model: AnyModel, tokens: Tensor, last: Tensor, granularity: Granularity
 ) -> tuple[Tensor, Tensor]:
     """[components, prompts, d] without ``EMBED``, and final stream, at one position a row."""
-    parts, final = parts_at(model, tokens, last[:, None], granularity)
+    parts, final = parts_at(model, tokens, last[:, None], granularity, last + 1)
     return parts[1:, :, 0], final[:, 0]
 
 

@@ -134,7 +134,7 @@ def _decisions(model: AnyModel, rows: Sequence[Encoded]) -> tuple[list[float], l
     totals: list[float] = []
     mass: list[float] = []
     for start in range(0, len(rows), 16):
-        batch = make_batch(rows[start : start + 16])
+        batch = make_batch(rows[start : start + 16], border=model.border)
         clean, corrupt, likely = decisions(model, batch)
         totals += (corrupt - clean).tolist()
         mass += likely.tolist()

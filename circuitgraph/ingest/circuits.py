@@ -55,7 +55,8 @@ def run_circuits(
     found = np.empty((len(circuits), run.n), dtype=np.float32)
     with reporter.progress(run.n, f"{len(circuits)} circuits of {run.variant.name[:40]}") as bar:
         for rows in in_batches(prompts, ablation, batch_size):
-            batch = make_batch([prompts[i] for i in rows], whole=ablated is not None)
+            chosen = [prompts[i] for i in rows]
+            batch = make_batch(chosen, whole=ablated is not None, border=model.border)
             patch = make_patch(model, batch, granularity, ablated)
             require_same(run, rows, patch.base.numpy())
             found[:, rows] = circuit_decisions(patch, wanted, granularity, inputs).numpy()

@@ -79,7 +79,8 @@ def set_effects(
     found = SetEffects(np.empty((len(sets), run.n)), np.empty(run.n))
     with reporter.progress(run.n, f"{run.variant.name[:40]}, {ablation}") as bar:
         for rows in in_batches(prompts, ablation, BATCH):
-            batch = make_batch([prompts[i] for i in rows], whole=ablated is not None)
+            chosen = [prompts[i] for i in rows]
+            batch = make_batch(chosen, whole=ablated is not None, border=model.border)
             patch = make_patch(model, batch, granularity, ablated)
             require_same(run, rows, patch.base.numpy())
             changes = edge_set_changes(patch, wanted, granularity, inputs)
@@ -108,7 +109,7 @@ def moved_sets(
     changes = np.empty((len(sets), len(pair.prompts)))
     with reporter.progress(len(pair.prompts), "blocks moved") as bar:
         for rows, prompts in pair.batches():
-            batch = make_batch(prompts, whole=True)
+            batch = make_batch(prompts, whole=True, border=model.border)
             given = given_by(pair.models[1 - into], batch, pair.granularity)
             patch = make_patch(model, batch, pair.granularity, given)
             found = edge_set_changes(patch, wanted, pair.granularity, as_inputs(inputs))

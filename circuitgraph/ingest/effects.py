@@ -36,7 +36,7 @@ def batch_effects(
     """
     result = edge_effects(
         model,
-        moved(make_batch(prompts, whole=ablated is not None), model.device),
+        moved(make_batch(prompts, whole=ablated is not None, border=model.border), model.device),
         as_granularity(method.granularity),
         as_inputs(method.inputs),
         estimator=as_estimator(method.estimator if edges is None else "exact"),

@@ -106,7 +106,8 @@ class _Work:
     ) -> Swapped:
         """One batch."""
         chosen = [self.prompts[i] for i in rows]
-        batch = make_batch(chosen, whole=self.instead is not None)
+        border = self.models[0].border
+        batch = make_batch(chosen, whole=self.instead is not None, border=border)
         found = mixed_effects(
             self.models, batch, self.places, self.weights, corners, self.instead, cells
         )

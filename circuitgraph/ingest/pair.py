@@ -59,8 +59,9 @@ class Pair:
         """Decision of one model for every prompt, float64 [n]."""
         decided = np.empty(len(self.prompts))
         for rows, prompts in self.batches():
-            batch, model = make_batch(prompts, whole=True), self.models[side]
-            final = gather(forward(model, batch.clean).final, batch.read)
+            model = self.models[side]
+            batch = make_batch(prompts, whole=True, border=model.border)
+            final = gather(forward(model, batch.clean, batch.ends).final, batch.read)
             decided[rows] = decide(model, final, batch).numpy()
         return decided
 
@@ -85,7 +86,8 @@ class Pair:
         chosen = granularity or self.granularity
         changes = np.empty((len(sets), len(self.prompts)))
         for rows, prompts in self.batches():
-            batch, model = make_batch(prompts, whole=True), self.models[into]
+            model = self.models[into]
+            batch = make_batch(prompts, whole=True, border=model.border)
             given = given_by(self.models[1 - into], batch, chosen)
             patch = make_patch(model, batch, chosen, given)
             changes[:, rows] = set_changes(patch, given, torch.from_numpy(sets), chosen).numpy()
@@ -103,7 +105,7 @@ class Pair:
         columns: list[Tensor] = []
         order: list[int] = []
         for rows, prompts in self.batches():
-            batch = make_batch(prompts, whole=True)
+            batch = make_batch(prompts, whole=True, border=self.models[into].border)
             given = given_by(self.models[1 - into], batch, self.granularity)
             result = edge_effects(self.models[into], batch, self.granularity, inputs, ablated=given)
             columns.append(result.effects)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.engine.bridge.wrapped import Bridge
+from circuitgraph.engine.families.common import border_of
 from circuitgraph.engine.forwards import AnyModel, check_parts, model_logits, read_model
 from circuitgraph.errors import InputError
 from circuitgraph.textfiles import first_line
@@ -57,14 +58,14 @@ def checked_model(loaded: LoadedVariant, prompts: Sequence[Encoded]) -> tuple[An
         InputError: logits are not finite, or ours differ by more than 1e-3; a family that
             neither the engine nor hooks can measure.
     """
-    probes = _probes(prompts)
+    probes = _probes(prompts, border_of(loaded.hf.config))
     reference = _reference(loaded, probes)
     if not all(bool(r.isfinite().all()) for r in reference):
         raise InputError(f"variant {loaded.variant.name!r}: its logits are not finite")
     adapter = _adapter_change(loaded, probes, reference)
     model = read_model(loaded.merged(), loaded.tokenizer, loaded.variant.base, probes[0])
     kind = "bridge" if isinstance(model, Bridge) else "engine"
-    ours = [model_logits(model, tokens)[0] for tokens in probes]
+    ours = _ours(model, probes)
     difference = _relative(ours, reference)
     if not difference <= TOLERANCE:
         raise InputError(
@@ -86,10 +87,29 @@ def _reference(loaded: LoadedVariant, probes: Sequence[Tensor]) -> list[Tensor]:
         ) from error
 
 
-def _probes(prompts: Sequence[Encoded]) -> list[Tensor]:
+def _ours(model: AnyModel, probes: Sequence[Tensor]) -> list[Tensor]:
+    """Our logits of all probes side by side: what a row gives must not hang on its neighbours."""
+    ends = torch.tensor([tokens.shape[1] for tokens in probes])
+    width = int(ends.max())
+    rows = [torch.cat([t, t[:, -1:].expand(1, width - t.shape[1])], 1) for t in probes]
+    found = model_logits(model, torch.cat(rows), ends)
+    return [logits[:end] for logits, end in zip(found, ends.tolist(), strict=True)]
+
+
+def _probes(prompts: Sequence[Encoded], border: int | None) -> list[Tensor]:
     longest = max(prompts, key=lambda p: len(p.prompt))
-    chosen = dict.fromkeys([longest.prompt, *(p.prompt for p in prompts[: PROBES - 1])])
-    return [torch.tensor([tokens]) for tokens in chosen]
+    rows = [longest.prompt, *(p.prompt for p in prompts[: PROBES - 1])]
+    if border is not None:  # one row on either side of it, where the prompts have both
+        every = [row for p in prompts for row in _shown(p)]
+        rows += [max(every, key=len), min(every, key=len)]
+    return [torch.tensor([tokens]) for tokens in dict.fromkeys(rows)]
+
+
+def _shown(prompt: Encoded) -> list[tuple[int, ...]]:
+    """All rows that are run of a prompt."""
+    texts = [text for text in (prompt.prompt, prompt.corrupt) if text is not None]
+    answers = [a[:-1] for a in (prompt.answer, prompt.wrong_answer) if a is not None]
+    return [text + answer for text in texts for answer in answers or [()]]
 
 
 def _adapter_change(

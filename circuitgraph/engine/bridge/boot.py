@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.engine.bridge.norms import read_norm
+from circuitgraph.engine.bridge.positions import by_row
 from circuitgraph.engine.bridge.wrapped import (
     BlockTrace,
     Bridge,
@@ -41,6 +42,10 @@ def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> Bridge:
     """
     _require_one_mlp(hf.config, folder)
     ends = hf.get_output_embeddings()
+    try:
+        rotary = by_row(hf)
+    except ValueError as error:
+        raise refusal(folder, hf.config.model_type, str(error)) from error
     hooked = _hooked(hf, tokenizer, folder)
     try:
         layers = len(hooked.blocks)
@@ -66,6 +71,7 @@ def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> Bridge:
         wiring=tuple(wiring),
         read_out=_read_out(hooked, ends, trace, hf.config),
         hooked=hooked,
+        rotary=rotary,
     )
 
 

@@ -66,7 +66,9 @@ def bridge_effects(
 ) -> Effects:
     """Effect of every edge for every prompt of a batch; see ``estimators.edge_effects``."""
     patch = _make_patch(bridge, batch, granularity, ablated, chunk_rows)
-    columns = [_columns(patch, group) for group in readers(bridge, granularity, inputs, edges)]
+    with bridge.rows(batch.ends):
+        groups = readers(bridge, granularity, inputs, edges)
+        columns = [_columns(patch, group) for group in groups]
     return Effects(
         effects=torch.cat(columns).T.contiguous(),
         totals=patch.total - patch.base,
@@ -77,7 +79,10 @@ def bridge_effects(
 
 def decisions_of(bridge: Bridge, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Clean and corrupt decision, and answer mass, of every prompt [n]."""
-    clean, corrupt = (logits_of(bridge.hooked, t) for t in (batch.clean, batch.corrupt))
+    with bridge.rows(batch.ends):
+        clean = logits_of(bridge.hooked, batch.clean)
+    with bridge.rows(batch.corrupt_ends):
+        corrupt = logits_of(bridge.hooked, batch.corrupt)
     return decide_logits(clean, batch)[0], _corrupt_decision(corrupt, batch), mass_of(clean, batch)
 
 
@@ -95,17 +100,20 @@ def _make_patch(
 ) -> _Patch:
     rows, length = batch.clean.shape
     steps = torch.arange(length).expand(rows, -1)
-    clean = trace_of(bridge.hooked, bridge.layers, batch.clean)
+    with bridge.rows(batch.ends):
+        clean = trace_of(bridge.hooked, bridge.layers, batch.clean)
     senders = bridge_contributions(bridge, clean, steps, granularity)
     if ablated is None:
-        corrupt = trace_of(bridge.hooked, bridge.layers, batch.corrupt)
+        with bridge.rows(batch.corrupt_ends):
+            corrupt = trace_of(bridge.hooked, bridge.layers, batch.corrupt)
         there = batch.partners.clamp_min(0)
         deltas = bridge_contributions(bridge, corrupt, there, granularity).sub_(senders)
         total = _corrupt_decision(corrupt.logits, batch)
     else:
         deltas = ablated[:, None, None, :] - senders
         hooks = _ablation(bridge, batch, ablated, granularity)
-        total = decide_logits(logits_of(bridge.hooked, batch.clean, hooks), batch)[0]
+        with bridge.rows(batch.ends):
+            total = decide_logits(logits_of(bridge.hooked, batch.clean, hooks), batch)[0]
     within = (steps >= batch.start[:, None]) & (steps < batch.prompt_end[:, None])
     within &= batch.partners >= 0
     positions = min(chunk_rows, CHUNK_LOGITS // bridge.vocabulary)

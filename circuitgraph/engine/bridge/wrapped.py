@@ -8,13 +8,15 @@ attention the library runs itself, such as GPT-Neo, GPT-J and OPT.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from circuitgraph.engine.bridge.positions import RowRotary
 from circuitgraph.engine.model import Norm
 
 Reading = Callable[[Tensor], Tensor]
@@ -63,6 +65,7 @@ class Bridge:
         wiring: of every block.
         read_out: None where logits are made in a way we do not know.
         hooked: the library's ``TransformerBridge``.
+        rotary: its rotary module, where that places long rows otherwise, or None.
     """
 
     family: str
@@ -75,6 +78,24 @@ class Bridge:
     wiring: tuple[Wiring, ...]
     read_out: ReadOut | None
     hooked: Any
+    rotary: RowRotary | None = None
+
+    @property
+    def border(self) -> int | None:
+        """See ``Model.border``."""
+        return None if self.rotary is None else self.rotary.border
+
+    @contextmanager
+    def rows(self, ends: Tensor | None) -> Iterator[None]:
+        """Runs in here are of rows of so many tokens [R], or of copies of these rows."""
+        if self.rotary is None:
+            yield
+            return
+        self.rotary.ends = ends
+        try:
+            yield
+        finally:
+            self.rotary.ends = None
 
     @property
     def layers(self) -> int:

@@ -30,7 +30,7 @@ from circuitgraph.engine.forward import (
     project,
     visible,
 )
-from circuitgraph.engine.model import Block, Model
+from circuitgraph.engine.model import Block, Model, for_rows
 from circuitgraph.engine.patch import Patch, attention_change, mlp_change
 from circuitgraph.engine.receivers import Receiver
 
@@ -100,6 +100,7 @@ def _common(clean: tuple[Trace, Trace]) -> Trace:
 
 def _patch(model: Model, batch: Batch, common: Trace, deltas: Tensor) -> Patch:
     """One model's blocks on the common stream, each alone."""
+    model = for_rows(model, batch.ends)
     rows, length = batch.clean.shape
     positions = torch.arange(length).expand(rows, length)
     layers = tuple(

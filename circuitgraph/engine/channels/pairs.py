@@ -43,12 +43,11 @@ def make_signalled(
     """Run both models; answers play no part, so every prompt is one row."""
     alone = [replace(p, answer=(0,), wrong_answer=(0,)) for p in prompts]
     batch = make_batch(alone, whole=not pairs)
-    clean = forward(models[0], batch.clean), forward(models[1], batch.clean)
+    clean = tuple(forward(model, batch.clean, batch.ends) for model in models)
     if not pairs:
-        return Signalled(batch, clean, None)
-    return Signalled(
-        batch, clean, (forward(models[0], batch.corrupt), forward(models[1], batch.corrupt))
-    )
+        return Signalled(batch, (clean[0], clean[1]), None)
+    corrupt = tuple(forward(model, batch.corrupt, batch.corrupt_ends) for model in models)
+    return Signalled(batch, (clean[0], clean[1]), (corrupt[0], corrupt[1]))
 
 
 def senders(layers: int) -> list[tuple[str, int]]:

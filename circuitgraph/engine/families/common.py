@@ -138,9 +138,29 @@ def longest(config: Any) -> int:
     return min(getattr(config, "max_position_embeddings", TABLE_POSITIONS), TABLE_POSITIONS)
 
 
+def border_of(config: Any) -> int | None:
+    """Rows of more tokens than this are placed by other rotary tables (LongRoPE), or None."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
+    borders = {
+        kind.get("original_max_position_embeddings")
+        for kind in kinds
+        if kind.get("rope_type") == "longrope"
+    }
+    return min((b for b in borders if isinstance(b, int)), default=None)
+
+
 def rotary_tables(inner: Any, config: Any) -> Rotary:
     """Tables from the library's own rotary module, so that every scaling rule holds."""
-    positions = torch.arange(longest(config))[None]
+    length, border = longest(config), border_of(config)
+    if border is None or border >= length:
+        return Rotary(*_tables(inner, length))
+    # The module chooses by the last position it is asked for; short rows end at the border.
+    cos, sin = (torch.cat([t, t[-1:].expand(length - border, -1)]) for t in _tables(inner, border))
+    return Rotary(cos, sin, longer=_tables(inner, length), border=border)
+
+
+def _tables(inner: Any, length: int) -> tuple[Tensor, Tensor]:
     probe = torch.zeros(1, dtype=torch.float32)
-    cos, sin = inner.rotary_emb(probe, positions)
-    return Rotary(cos[0].detach(), sin[0].detach())
+    cos, sin = inner.rotary_emb(probe, torch.arange(length)[None])
+    return cos[0].detach(), sin[0].detach()
