@@ -149,7 +149,7 @@ def _rewired(story: Story) -> str:
         f"rewired: {len(recipes.claims)} of {recipes.summary['n_testable']} edges differ between "
         f"deontological and utilitarian training beyond the variation of their seeds; strongest "
         f"{top['source']} → {top['target']}, {top['weight_a']:+.2f} to {top['weight_b']:+.2f} of "
-        f"the overall effect"
+        f"the norm of all edge effects"
     )
 
 

@@ -25,6 +25,7 @@ SHOWN = 40
 
 _WIDEST = 48
 _NARROWEST = 24
+_LEAST = 7
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[\d:.+Z]*")
 _FIXED = re.compile(f"|{_HASH.pattern}|{_TIME.pattern}")
@@ -73,12 +74,17 @@ def copy_whole(source: Path, target: Path) -> None:
 
 
 def to_text(
-    frame: pd.DataFrame, format: Format, whole: bool = False, width: int | None = None
+    frame: pd.DataFrame,
+    format: Format,
+    whole: bool = False,
+    width: int | None = None,
+    must: int = 1,
 ) -> str:
     """A table as text.
 
     ``table`` is for reading: unless ``whole`` it shows the first rows, shortens long
-    texts and ids, and leaves out columns that do not fit ``width``, saying so.
+    texts and ids, and leaves out columns that do not fit ``width``, saying so. The first
+    ``must`` columns stay, their texts shortened further, while that makes room for them.
 
     Raises:
         UsageError: parquet is not text.
@@ -88,7 +94,7 @@ def to_text(
     if format == "json":
         return json.dumps(records(frame), ensure_ascii=False, indent=1) + "\n"
     if format == "table":
-        return _whole(frame) if whole else _for_reading(frame, width)
+        return _whole(frame) if whole else _for_reading(frame, width, must)
     raise UsageError("parquet is binary: name a file with -o FILE")
 
 
@@ -160,9 +166,9 @@ def _whole(frame: pd.DataFrame) -> str:
     return _joined(_columns(frame, cut=False))
 
 
-def _for_reading(frame: pd.DataFrame, width: int | None) -> str:
+def _for_reading(frame: pd.DataFrame, width: int | None, must: int) -> str:
     columns = _columns(frame.head(SHOWN), cut=True)
-    fitting = columns if width is None else _fitted(columns, width)
+    fitting = columns if width is None else _fitted(columns, width, must)
     hidden = [short(column.name, 20) for column in columns[len(fitting) :]]
     if hidden and len(frame) == 1:
         return _record(columns)
@@ -186,19 +192,31 @@ def _joined(columns: list[_Column]) -> str:
     return "".join("  ".join(row).rstrip() + "\n" for row in rows)
 
 
-def _fitted(columns: list[_Column], width: int) -> list[_Column]:
-    """Long texts shortened, widest first, then columns left out from the right."""
+def _fitted(columns: list[_Column], width: int, must: int = 1) -> list[_Column]:
+    """Long texts shortened, widest first, then columns left out from the right.
+
+    Before one of the first ``must`` columns goes, texts are shortened to next to nothing.
+    """
+    fitted = _narrowed(columns, width, _NARROWEST)
+    while _total(fitted) > width and len(fitted) > max(1, must):
+        fitted.pop()
+    fitted = _narrowed(fitted, width, _LEAST)
+    while _total(fitted) > width and len(fitted) > 1:
+        fitted.pop()
+    # What was left out may leave room for longer texts.
+    return fitted if len(fitted) == len(columns) else _fitted(columns[: len(fitted)], width, must)
+
+
+def _narrowed(columns: list[_Column], width: int, least: int) -> list[_Column]:
+    """Texts cut until all columns fit, the widest first, none below ``least``."""
     fitted = list(columns)
     while _total(fitted) > width:
-        texts = [c for c in fitted if not c.rigid and c.width > _NARROWEST]
+        texts = [c for c in fitted if not c.rigid and c.width > least]
         if not texts:
             break
         widest = max(texts, key=lambda column: column.width)
         fitted[fitted.index(widest)] = widest.narrowed(widest.width - 1)
-    while _total(fitted) > width and len(fitted) > 1:
-        fitted.pop()
-    # What was left out may leave room for longer texts.
-    return fitted if len(fitted) == len(columns) else _fitted(columns[: len(fitted)], width)
+    return fitted
 
 
 def _total(columns: list[_Column]) -> int:
@@ -230,7 +248,9 @@ def _numeric(values: pd.Series) -> bool:
 def _word(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
-    return str(value)
+    if isinstance(value, list | tuple | np.ndarray):
+        return ", ".join(_word(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _brief(text: str) -> str:

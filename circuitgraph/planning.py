@@ -328,7 +328,7 @@ def _remarks(
     yield (
         f"typical: the smallest change claimed in {question.power:.0%} of studies on an edge of "
         "median noise, noisy: of the ninth decile; effects: among edges that carry one, as shares "
-        "of the overall effect; correlations: of r"
+        "of the norm of all edge effects; correlations: of r"
     )
     if (table["basis"] == "assumed").any():
         yield (

@@ -13,6 +13,7 @@ from circuitgraph.diff.record import Diff
 from circuitgraph.errors import UsageError
 from circuitgraph.export import ExportGraph, export_graph, write_neo4j_admin
 from circuitgraph.export.targets import targets
+from circuitgraph.frames import short
 from circuitgraph.patching import FOLDER as TRANSFERS
 from circuitgraph.patching import load_transfers
 from circuitgraph.progress import Reporter
@@ -154,7 +155,12 @@ def pull(folder: Path, uri: str | None, reporter: Reporter) -> Copied:
 
 
 def write_files(
-    shelf: Shelf, compare: Compare, names: Sequence[str], format: str, path: Path
+    shelf: Shelf,
+    compare: Compare,
+    names: Sequence[str],
+    format: str,
+    path: Path,
+    reporter: Reporter,
 ) -> list[Path]:
     """Write variants, or diffs named ``A:B``, one file (or folder) each.
 
@@ -166,6 +172,8 @@ def write_files(
         Makes the diff of two variants.
     names, format, path
         As in :func:`circuitgraph.export.targets.targets`.
+    reporter
+        Told of edges that a file cannot hold.
     """
     graphs = []
     for name in names:
@@ -179,6 +187,11 @@ def write_files(
     written: list[Path] = []
     for graph, target in zip(graphs, targets(names, format, path), strict=True):
         written += export_graph(graph, format, target)
+        if graph.dropped:
+            reporter.remark(
+                f"{graph.dropped} edges of {short(graph.name)} whose value is 0 or undefined are "
+                "left out: Gephi takes no edge of weight 0"
+            )
     return written
 
 

@@ -383,12 +383,13 @@ class Workspace:
         compare = partial(self.diff, lens=lens)
         if format == "neo4j-admin":
             return write_bulk(self.shelf(), compare, names, Path(path), self.path)
-        return write_files(self.shelf(), compare, names, format, Path(path))
+        return write_files(self.shelf(), compare, names, format, Path(path), self.reporter)
 
     def report(self, a: str, b: str, path: str | os.PathLike[str], **options: Any) -> Diff:
         """Write a self-contained HTML page about two variants; returns its diff."""
-        from circuitgraph.report.page import write_report
+        from circuitgraph.report.page import require_page, write_report
 
+        require_page(Path(path))
         diff = self._comparison().diff(a, b, **options)
         write_report(diff, Path(path), tested_blocks(self.diffs_folder, diff))
         self._keep(diff)

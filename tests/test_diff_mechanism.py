@@ -168,7 +168,7 @@ def test_the_graph_and_the_words_tell_it(one: tuple[Run, Run, Diff]) -> None:
         assert stored[name].tolist() == column[name].tolist()
     [line] = [line for line in summary_lines(diff) if line.startswith("mechanism")]
     assert line.startswith("mechanism: of 4 claims 2 upstream: the signal that enters changed; 1 ")
-    assert line.endswith("; in 2 most of the change is that of the overall effect (gain)")
+    assert line.endswith("; in 2 most of the change is that of the norm of all edge effects (gain)")
     told = explain_edge(diff, "L0H2", "L1H0").text
     signal = diff.extras["signal"][2]
     assert "Mechanism: upstream." in told

@@ -59,6 +59,7 @@ def test_a_variant_is_one_graph_of_both_kinds_and_then_directed():
         ["L0H0", "L0_MLP", "effect"],
     ]
     assert graph.edges["signed"].tolist() == [pytest.approx(-1.0, abs=0.2), 2.5]
+    assert graph.edges["unit"].tolist() == ["correlation within scenarios (r)", "log-odds"]
 
 
 def test_correlations_alone_are_undirected_and_undefined_edges_counted():
@@ -94,7 +95,8 @@ def diff_of(verdicts: list[str], lens: str = "effect") -> Diff:
         verdict=pd.Categorical(verdicts),
     )
     claims = table[table["verdict"].isin(["rewired", "sign_flip"])]
-    return SimpleNamespace(name="A → B", table=table, claims=claims)
+    summary = {"units": {"delta": "apples"}}
+    return SimpleNamespace(name="A → B", table=table, claims=claims, summary=summary)
 
 
 def test_a_diff_shows_its_claims_among_all_components():
@@ -111,6 +113,7 @@ def test_a_diff_shows_its_claims_among_all_components():
         1,
     )
     assert (row["delta"], row["weight_a"], row["verdict"]) == (0.25, 0.125, "rewired")
+    assert row["unit"] == "apples"
 
 
 def test_rows_of_a_diff_can_be_chosen():

@@ -184,3 +184,21 @@ def test_parquet_comes_back_as_it_was(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), frame)
     with pytest.raises(UsageError, match="-o FILE"):
         to_text(frame, "parquet")
+
+
+def test_columns_that_must_be_seen_stay_while_texts_can_be_shortened():
+    frame = pd.DataFrame(
+        {"source": ["x" * 40], "target": ["y" * 40], "verdict": ["not_detected"], "p": ["z" * 30]}
+    )
+    frame = pd.concat([frame, frame], ignore_index=True)
+    kept = to_text(frame, "table", width=40, must=3)
+    assert kept.splitlines()[0].split() == ["source", "target", "verdict"]
+    assert max(map(len, kept.splitlines()[:3])) <= 40
+    assert "the columns p" in kept
+    assert "verdict" not in to_text(frame, "table", width=40).splitlines()[0]
+
+
+def test_lists_are_read_as_lists():
+    frame = pd.DataFrame({"path": [["L0_MLP", "LOGITS"]], "deltas": [[0.028956823364710005, 1.0]]})
+    text = to_text(pd.concat([frame, frame], ignore_index=True), "table")
+    assert text.splitlines()[1].split("  ") == ["L0_MLP, LOGITS", "0.02896, 1"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from measured import effect_run, table_run
-from shell import done
+from shell import cli, done
 
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import Diff
@@ -107,6 +107,37 @@ def test_several_diffs_make_one_page(changed: Diff, thin: Diff, tmp_path: Path) 
 def test_a_page_that_cannot_be_written_is_one_error(changed: Diff, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         write_report(changed, tmp_path / "absent" / "r.html")
+
+
+def test_a_page_colours_claims_by_verdict_and_heads_columns_by_unit(
+    changed: Diff, tmp_path: Path
+) -> None:
+    write_report(changed, tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text("utf-8")
+    pink = "#CC79A7"  # a sign flip, by the legend, on the arc and in the table
+    assert page.count(f'stroke="{pink}"') == 1
+    assert f'<span style="color: {pink}">■</span> sign flip' in page
+    assert "grew" not in page
+    assert "shrank" not in page
+    assert "<th>share_a</th><th>share_b</th><th>change</th>" in page
+    assert "share_a, share_b: share of the norm of all edge effects" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("r.pdf", "the report is an HTML page; end the name in .html"),
+        ("nodir/r.html", "there is no folder"),
+        ("folder.html", "this is a folder"),
+    ],
+)
+def test_where_no_page_can_be_written_is_said_before_the_work(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    (tmp_path / "folder.html").mkdir()
+    answer = cli("report", "no", "variants", "-o", tmp_path / name, "-w", tmp_path / "w")
+    assert answer.code == 2
+    assert told in answer.complaint
 
 
 def test_report_command_at_both_lenses_and_scopes(study: Path, tmp_path: Path) -> None:

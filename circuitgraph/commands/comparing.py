@@ -16,9 +16,14 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
-from circuitgraph.commands.views import change_hubs_view, compare_view, diff_view, hubs_view
+from circuitgraph.commands.views import (
+    change_hubs_view,
+    compare_view,
+    diff_view,
+    hubs_view,
+    scenarios_view,
+)
 from circuitgraph.diff.record import Diff
-from circuitgraph.frames import to_text
 from circuitgraph.report.words import headline, summary_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,7 +69,7 @@ def diff_options(command: F) -> F:
             type=click.Choice(["share", "logit"]),
             default="share",
             show_default=True,
-            help="Effect lens: shares of the overall effect, or the decision's own units.",
+            help="Effect lens: shares of the norm of all edge effects, or log-odds.",
         ),
         click.option(
             "--margin",
@@ -199,7 +204,7 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
         output.show(found.per_prompt)
         return
     prose([*found.text.split("\n"), ""])
-    click.echo(to_text(found.per_scenario, "table", width=terminal_width()), nl=False)
+    click.echo(scenarios_view(found, options["scale"], terminal_width()), nl=False)
 
 
 @click.command(short_help="Components by strength, with the ranks that resampling allows.")

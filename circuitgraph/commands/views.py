@@ -11,8 +11,10 @@ import textwrap
 import numpy as np
 import pandas as pd
 
+from circuitgraph.diff.explain import Explanation
 from circuitgraph.diff.many import KEY, ManyDiff
 from circuitgraph.diff.record import CLAIMS, VERDICTS, Diff
+from circuitgraph.diff.units import EDGE_HEADS, EDGE_UNITS, heads
 from circuitgraph.frames import short, to_text
 
 MOST_CLAIMS = 30
@@ -20,16 +22,21 @@ LEAST_ROWS = 10
 MOST_SCENARIOS = 12
 WHERE = "--format csv, or -o FILE (.csv, .json, .parquet)"
 
-_DIFF = ["source", "target", "input", "weight_a", "weight_b", "delta", "low", "high", "q"]
+_MUST = ["source", "target", "input", "verdict", "weight_a", "weight_b", "delta", "mechanism"]
+_MAY = ["reason", "95%", "q"]
+_JOINT = {"", "all", "in"}
+"""Inputs that say nothing but that q, k and v were measured together."""
 _DECISIONS = {"decision": "decision", "p_answer": "p", "mass": "mass", "saturation": "saturated"}
 
 
 def diff_view(diff: Diff, width: int) -> str:
     """Claims, strongest first, what else there is, and what both sides decide."""
     rows = _strongest(diff.table)
-    texts = [name for name in ("mechanism", "reason") if (rows[name] != "").any()]
-    columns = [*_DIFF, "verdict", *texts]
-    parts = [to_text(rows[columns], "table", width=width), _rest(diff, len(rows))]
+    told = heads(diff.lens, diff.scope, diff.scale)
+    shown = rows.assign(**{"95%": _interval(rows)})[_told_columns(rows)].rename(columns=told)
+    must = sum(told.get(name, name) in shown for name in _MUST)
+    parts = [to_text(shown, "table", width=width, must=must), _units(diff, width)]
+    parts.append(_rest(diff, len(rows)))
     if diff.summary["behaviour"]:
         decisions = to_text(_decisions(diff), "table", width=width)
         parts.append(
@@ -38,6 +45,29 @@ def diff_view(diff: Diff, width: int) -> str:
             + decisions
         )
     return "".join(parts)
+
+
+def _told_columns(rows: pd.DataFrame) -> list[str]:
+    """The answer first; what is the same in every row left out."""
+    empty = {name for name in ("mechanism", "reason") if not (rows[name] != "").any()}
+    if set(rows["input"]) <= _JOINT:
+        empty.add("input")
+    return [name for name in (*_MUST, *_MAY) if name not in empty]
+
+
+def _interval(rows: pd.DataFrame) -> list[str]:
+    bounds = zip(rows["low"], rows["high"], strict=True)
+    return ["" if low != low else f"{low:z.3f} to {high:z.3f}" for low, high in bounds]
+
+
+def _units(diff: Diff, width: int) -> str:
+    """One line that says what the numbers are."""
+    told, unit = heads(diff.lens, diff.scope, diff.scale), diff.summary["units"]
+    a, b, change = told["weight_a"], told["weight_b"], told["delta"]
+    line = f"{a}, {b}, {change}: {unit['delta']}"
+    if unit["weight_a"] != unit["delta"]:
+        line = f"{a}, {b}: {unit['weight_a']}; {change}: {unit['delta']}"
+    return "\n".join(textwrap.wrap(line, width)) + "\n"
 
 
 def _strongest(table: pd.DataFrame) -> pd.DataFrame:
@@ -97,17 +127,23 @@ def _cell(delta: float, verdict: str) -> str:
 
 
 def edges_view(table: pd.DataFrame, width: int) -> str:
-    """Edges of each kind, strongest first, without columns that are empty here."""
+    """Edges of each kind, strongest first, a table a kind, without columns that are empty."""
     kinds = table.groupby("kind", sort=True)
     most = MOST_CLAIMS // max(1, kinds.ngroups)
     order = table["weight"].abs().sort_values(ascending=False, kind="stable").index
-    ordered = table.loc[order].groupby("kind", sort=True).head(most)
-    ordered = ordered.sort_values("kind", kind="stable", ascending=False)
-    used = [name for name in ordered if not _empty(ordered[name])]
+    ordered = table.loc[order]
+    parts, shown = [], 0
+    for kind in sorted(table["kind"].unique(), reverse=True):
+        rows: pd.DataFrame = ordered[ordered["kind"] == kind].head(most)
+        used = [name for name in rows if name != "kind" and not _empty(rows[name])]
+        head = EDGE_HEADS[kind]
+        text = to_text(rows[used].rename(columns={"weight": head}), "table", width=width)
+        parts.append(f"{text}{head}: {EDGE_UNITS[kind]}\n\n")
+        shown += len(rows)
     told = ", ".join(f"{size} {kind}" for kind, size in kinds.size().items())
-    note = f"{len(ordered)} of {len(table)} edges ({told}), the strongest of each kind"
-    more = f"; all: {WHERE}" if len(table) > len(ordered) else ""
-    return to_text(ordered[used], "table", width=width) + f"{note}{more}\n"
+    note = f"{shown} of {len(table)} edges ({told}), the strongest of each kind"
+    more = f"; all: {WHERE}" if len(table) > shown else ""
+    return "".join(parts) + f"{note}{more}\n"
 
 
 def _empty(values: pd.Series) -> bool:
@@ -126,7 +162,18 @@ def hubs_view(table: pd.DataFrame, width: int) -> str:
     both = ("share_a", "share_b", "delta", "low", "high", "changed", "reason")
     more = both if two else (*alone, "betweenness", "pagerank", "community")
     wanted = [name for name in more if name in table and not _empty(table[name])]
-    return to_text(pd.concat([shown, table[wanted]], axis=1), "table", width=width)
+    for column in wanted:
+        shown["change" if column == "delta" else column] = table[column]
+    return to_text(shown, "table", width=width)
+
+
+def scenarios_view(found: Explanation, scale: str, width: int) -> str:
+    """Means of one edge per scenario, under their units."""
+    lens, scope = (str(found.rows[name].iloc[0]) for name in ("lens", "scope"))
+    told = heads(lens, scope, scale)
+    if lens == "effect":
+        told |= {f"share_{side}": told[f"weight_{side}"] for side in "ab"}
+    return to_text(found.per_scenario.rename(columns=told), "table", width=width)
 
 
 def change_hubs_view(table: pd.DataFrame, width: int) -> str:

@@ -26,6 +26,7 @@ from circuitgraph.diff.refits import large
 from circuitgraph.diff.remarks import remarks_on
 from circuitgraph.diff.sameness import identical, same_weights
 from circuitgraph.diff.stability import claim_stability
+from circuitgraph.diff.units import units
 from circuitgraph.diff.wiring import wiring_yardstick
 from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
 from circuitgraph.runs import Run, now
@@ -70,7 +71,7 @@ def compare_runs(
         correlations, 0.01 for effects (on the logit scale times the mean overall norm),
         0.02 for the relative change of channels.
     scale : {"share", "logit"}
-        Effects as shares of the variant's overall effect, or in the decision's units.
+        Effects as shares of the norm of all the variant's edge effects, or in the decision's units.
     rank : bool
         Correlations of normal scores.
     fdr : {"bh", "by"}
@@ -179,6 +180,7 @@ def _summary(
         "verdicts": _count(decided.verdict, VERDICTS),
         "reasons": {k: v for k, v in _count(decided.reason, REASONS).items() if k and v},
         "evidence": outcome.evidence,
+        "units": units(options.lens, options.scope, options.scale, rank=options.rank),
         "gain": outcome.tests.gain,
         "directions": outcome.tests.directions,
         "yardstick": _yardstick(outcome, options),

@@ -1,7 +1,7 @@
 """Lens ``effect``: does patching this edge move the decision as much as it did?
 
 Effects are aligned (so that scenarios pulling the decision in opposite directions do not
-cancel) and, on the default scale, taken as shares of the variant's overall effect (so
+cancel) and, on the default scale, taken as shares of the norm of all its edge effects (so
 that a variant in which everything merely grew shows no change).
 """
 

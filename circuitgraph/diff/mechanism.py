@@ -2,7 +2,7 @@
 
 A claim of the effect lens says that patching an edge moves the decision otherwise than it did.
 Each of three factors is taken from either variant, and the change of the raw aligned effect is
-split over them (``stats.shapley``); what the change of the overall effect adds to a share
+split over them (``stats.shapley``); what the change of their norm adds to a share
 (gain) stands apart, for it belongs to no edge.
 """
 
@@ -65,8 +65,8 @@ def with_mechanism(diff: Diff, measure: Measure, most: int = MOST) -> Diff:
     Fills the column ``mechanism`` of the table and, in ``details``, ``signal``, ``edge`` and
     ``downstream`` (shares of the change of the raw aligned effect, averaged over scenarios
     alike, in the decision's units; they add up to it), ``gain`` (the part of ``delta`` that the
-    change of the overall effect makes) and ``same`` (factors equal bit for bit). What cannot be
-    measured stays ``unknown``, and a remark says why.
+    change of the norm of all effects makes) and ``same`` (factors equal bit for bit). What cannot
+    be measured stays ``unknown``, and a remark says why.
 
     Parameters
     ----------

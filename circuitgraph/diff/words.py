@@ -52,9 +52,9 @@ def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.Dat
 def _numbers(diff: Diff, row: dict[Any, Any]) -> str:
     what = "Correlation within scenarios"
     if diff.lens == "effect":
-        what = "Share of the overall effect"
+        what = "Share of the norm of all edge effects"
         if diff.scale == "logit":
-            what = "Aligned effect in the decision's units"
+            what = "Aligned effect in log-odds"
     return (
         f"{what}: {row['weight_a']:.3f} in {short(diff.a)}, "
         f"{row['weight_b']:.3f} in {short(diff.b)}; "
@@ -147,7 +147,7 @@ def _mechanism(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
     line = f"{line} Of the change of {total:+.3f} in the decision's units, {', '.join(told)}."
     if diff.scale == "share":
         line += (
-            f" The change of the overall effect (gain) makes {extra['gain']:+.3f} of the "
+            f" The change of the norm of all edge effects (gain) makes {extra['gain']:+.3f} of the "
             f"{row['delta']:+.3f} by which the share changed."
         )
     return [line]

@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from circuitgraph.export.colours import (
+    NEGATIVE,
+    OTHER,
+    POSITIVE,
+    VERDICTS,
+    Colour,
+    as_hex,
+    legend,
+)
 from circuitgraph.export.files import write_lines
-from circuitgraph.export.gexf import NEGATIVE, POSITIVE
 from circuitgraph.export.model import ExportGraph
 from circuitgraph.export.text import Column, typed_columns
 
@@ -49,7 +58,8 @@ def _lines(graph: ExportGraph) -> Iterator[str]:
     nodes = typed_columns(graph.nodes.drop(columns=["x", "y"]))
     table = graph.edges.drop(columns=["source", "target"])
     edges = typed_columns(table.rename(columns={"relation": "interaction"}))
-    own = {"name": graph.name, "description": graph.description, "directed": graph.directed}
+    described = f"{graph.description}; {legend(graph.edges)}"
+    own = {"name": graph.name, "description": described, "directed": graph.directed}
     kinds = {"name": "string", "description": "string", "directed": "boolean"}
     declared = {
         "networkAttributes": {name: {"d": kind} for name, kind in kinds.items()},
@@ -105,16 +115,17 @@ def _values(columns: list[Column], row: int) -> dict:
 
 
 def _style(graph: ExportGraph) -> dict:
-    """Names on the nodes, colour by sign, arrows where direction counts."""
-    colours = [
-        {"v": sign, "vp": "#{:02X}{:02X}{:02X}".format(*colour)}
-        for sign, colour in ((1, POSITIVE), (-1, NEGATIVE))
-    ]
-    colour = {"type": "DISCRETE", "definition": {"attribute": "sign", "map": colours}}
+    """Names on the nodes, colour by verdict or sign, arrows where direction counts."""
+    told = "verdict" in graph.edges
+    by_value: Mapping[Any, Colour] = VERDICTS if told else {1: POSITIVE, -1: NEGATIVE}
+    drawn = [{"v": value, "vp": as_hex(colour)} for value, colour in by_value.items()]
+    by = "verdict" if told else "sign"
+    colour = {"type": "DISCRETE", "definition": {"attribute": by, "map": drawn}}
     label = {"type": "PASSTHROUGH", "definition": {"attribute": "name", "type": "string"}}
     arrow = "triangle" if graph.directed else "none"
+    edge = {"EDGE_TARGET_ARROW_SHAPE": arrow, "EDGE_LINE_COLOR": as_hex(OTHER)}
     return {
-        "default": {"edge": {"EDGE_TARGET_ARROW_SHAPE": arrow}, "node": {}, "network": {}},
+        "default": {"edge": edge, "node": {}, "network": {}},
         "nodeMapping": {"NODE_LABEL": label},
         "edgeMapping": {"EDGE_LINE_COLOR": colour},
     }

@@ -2,8 +2,8 @@
 
 Every edge carries ``kind``: Gephi merges edges of one kind between the same nodes and
 keeps those of different kinds. ``weight`` is above 0 (layouts fail on negative ones,
-the import on 0), the signed value is the attribute ``signed`` in full precision, and
-colour shows the sign.
+the import on 0), the signed value is the attribute ``signed`` in full precision in units that
+``unit`` names, and colour shows the verdict of a change, else the sign.
 
 References
 ----------
@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from circuitgraph.export.colours import colours, legend
 from circuitgraph.export.files import write_lines
 from circuitgraph.export.model import ExportGraph
 from circuitgraph.export.text import (
@@ -29,7 +30,6 @@ from circuitgraph.export.text import (
 
 NAMESPACE = "http://gexf.net/1.3"
 VIZ = "http://gexf.net/1.3/viz"
-POSITIVE, NEGATIVE = (33, 102, 172), (178, 24, 43)
 THINNEST, THICKEST = 0.5, 5.0
 
 # Gephi reads weights in single precision; beyond it they would become 0 or infinite.
@@ -68,7 +68,8 @@ def _lines(graph: ExportGraph) -> Iterator[str]:
     ids = distinct(graph.nodes["name"].tolist(), NOT_XML)
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
     yield f'<gexf xmlns="{NAMESPACE}" xmlns:viz="{VIZ}" version="1.3">\n'
-    yield f"<meta>\n<creator>circuitgraph</creator>\n<description>{in_element(graph.description)}"
+    yield "<meta>\n<creator>circuitgraph</creator>\n<description>"
+    yield in_element(f"{graph.description}; {legend(graph.edges)}")
     yield "</description>\n</meta>\n"
     default = "directed" if graph.directed else "undirected"
     yield f'<graph defaultedgetype="{default}" mode="static" idtype="string">\n'
@@ -103,17 +104,18 @@ def _edges(graph: ExportGraph, ids: dict[str, str], columns: list[Column]) -> It
     table = graph.edges
     largest = table["weight"].max() if len(table) else 1.0
     yield f'<edges count="{len(table)}">\n'
-    own = (table[c].tolist() for c in ("source", "target", "relation", "weight", "sign"))
-    rows = zip(*own, spelled(columns, in_attribute), strict=False)
-    for row, (source, target, relation, weight, sign, values) in enumerate(rows):
+    own = (table[c].tolist() for c in ("source", "target", "relation", "weight"))
+    labels = table["verdict" if "verdict" in table else "relation"].astype(str).tolist()
+    rows = zip(*own, labels, colours(table), spelled(columns, in_attribute), strict=False)
+    for row, (source, target, relation, weight, label, colour, values) in enumerate(rows):
         kind = in_attribute(relation)
         drawn = min(max(weight, SMALLEST), LARGEST)
         yield (
             f'<edge id="e{row}" source="{texts[source]}" target="{texts[target]}" '
-            f'kind="{kind}" label="{kind}" weight="{drawn!r}">'
+            f'kind="{kind}" label="{in_attribute(label)}" weight="{drawn!r}">'
         )
         yield _values("e", values)
-        red, green, blue = NEGATIVE if sign < 0 else POSITIVE
+        red, green, blue = colour
         thickness = THINNEST + (THICKEST - THINNEST) * (weight / largest)
         yield f'<viz:color r="{red}" g="{green}" b="{blue}"/>'
         yield f'<viz:thickness value="{thickness:.3f}"/></edge>\n'

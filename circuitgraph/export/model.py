@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.components import in_order
+from circuitgraph.diff.units import EDGE_UNITS
 from circuitgraph.errors import UsageError
 from circuitgraph.export.layout import positions
 from circuitgraph.graph.columns import endpoints, node_table
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from circuitgraph.diff.record import Diff
 
 Rows = Literal["claims", "testable", "all"]
-RESERVED = ("source", "target", "relation", "weight", "signed", "sign")
+RESERVED = ("source", "target", "relation", "weight", "signed", "sign", "unit")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class ExportGraph:
     edges
         ``source``, ``target``; ``relation`` (what tells parallel edges apart, the
         ``kind`` of GEXF); ``weight`` = size of the signed value, above 0; ``signed``;
-        ``sign`` (1 or -1); then every other column of the table.
+        ``sign`` (1 or -1); ``unit`` (of ``signed``, where known); then every other column
+        of the table.
     dropped
         Edges left out because their value is 0 or undefined: Gephi cannot import a
         weight of 0.
@@ -81,7 +83,9 @@ class ExportGraph:
             )
         parts = tables if tables is not None else [edge_table(run) for run in runs]
         nodes = [name for run in runs for name in run.components]
-        return cls.from_table(names[0], pd.concat(parts, ignore_index=True), "weight", nodes)
+        table = pd.concat(parts, ignore_index=True)
+        unit = table["kind"].map(EDGE_UNITS)
+        return cls.from_table(names[0], table, "weight", nodes, unit)
 
     @classmethod
     def from_diff(cls, diff: Diff, rows: Rows = "claims") -> ExportGraph:
@@ -100,11 +104,17 @@ class ExportGraph:
             "testable": diff.table[diff.table["verdict"].astype(object) != "not_testable"],
             "all": diff.table,
         }[rows]
-        return cls.from_table(diff.name, table, "delta", endpoints(diff.table))
+        unit = diff.summary["units"]["delta"]
+        return cls.from_table(diff.name, table, "delta", endpoints(diff.table), unit)
 
     @classmethod
     def from_table(
-        cls, name: str, table: pd.DataFrame, value: str, nodes: Iterable[str] = ()
+        cls,
+        name: str,
+        table: pd.DataFrame,
+        value: str,
+        nodes: Iterable[str] = (),
+        unit: str | pd.Series = "",
     ) -> ExportGraph:
         """A graph from any table of edges.
 
@@ -119,6 +129,8 @@ class ExportGraph:
             The signed column that becomes the weight.
         nodes
             Components to show even without edges.
+        unit
+            What the value is measured in, for all edges or one by one.
 
         Raises
         ------
@@ -130,7 +142,7 @@ class ExportGraph:
         shown = node_table(names).assign(x=places[:, 0], y=places[:, 1])
         signed = table[value].to_numpy(dtype=float)
         kept = np.isfinite(signed) & (signed != 0)
-        edges = _edges(table, edge_kinds(table), value)
+        edges = _edges(table, edge_kinds(table), value, unit)
         dropped = int((~kept).sum())
         return cls(name, is_directed(table), shown, edges[kept].reset_index(drop=True), dropped)
 
@@ -144,7 +156,9 @@ class ExportGraph:
         )
 
 
-def _edges(table: pd.DataFrame, kinds: list[str], value: str) -> pd.DataFrame:
+def _edges(
+    table: pd.DataFrame, kinds: list[str], value: str, unit: str | pd.Series
+) -> pd.DataFrame:
     signed = table[value].to_numpy(dtype=float)
     shown = pd.DataFrame(
         {
@@ -156,6 +170,10 @@ def _edges(table: pd.DataFrame, kinds: list[str], value: str) -> pd.DataFrame:
             "sign": np.where(signed < 0, -1, 1),
         }
     )
+    if not isinstance(unit, str):
+        shown["unit"] = unit.to_numpy(dtype=object)
+    elif unit:
+        shown["unit"] = unit
     rest = table.drop(columns=["source", "target"] + ["weight"] * (value == "weight"))
     clash = [name for name in rest.columns if name in RESERVED]
     rest = rest.rename(columns={name: f"{name}_" for name in clash})

@@ -8,6 +8,7 @@ import pandas as pd
 
 from circuitgraph.components import in_order
 from circuitgraph.diff.record import Diff
+from circuitgraph.export.colours import OTHER, VERDICTS, as_hex
 from circuitgraph.export.layout import positions
 from circuitgraph.frames import short
 
@@ -31,25 +32,32 @@ class Arc:
 
     Attributes:
         path: SVG path data.
-        rises: whether the weight grew.
+        colour: by the verdict, ``#RRGGBB``.
         width: of the line, by |delta|.
         title: what hovering says.
     """
 
     path: str
-    rises: bool
+    colour: str
     width: float
     title: str
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Everything an SVG needs; empty where there is nothing to draw."""
+    """Everything an SVG needs; empty where there is nothing to draw.
+
+    Attributes:
+        width, height: in pixels.
+        nodes, arcs: what to draw.
+        left: claims that are not drawn.
+    """
 
     width: float
     height: float
     nodes: tuple[Node, ...]
     arcs: tuple[Arc, ...]
+    left: int = 0
 
 
 def draw(diff: Diff) -> Drawing:
@@ -73,7 +81,7 @@ def draw(diff: Diff) -> Drawing:
     arcs = [_arc(row, by_name, largest) for row in strongest.to_dict("records")]
     width = max(node.x for node in nodes) + MARGIN
     height = max(node.y for node in nodes) + MARGIN
-    return Drawing(width, height, tuple(nodes), tuple(arcs))
+    return Drawing(width, height, tuple(nodes), tuple(arcs), len(claims) - len(strongest))
 
 
 def _arc(row: dict, nodes: dict[str, Node], largest: float) -> Arc:
@@ -86,4 +94,5 @@ def _arc(row: dict, nodes: dict[str, Node], largest: float) -> Arc:
     change = f"{row['weight_a']:.3f} to {row['weight_b']:.3f}, {row['verdict']}"
     title = f"{short(a.name)} → {short(b.name)}{into}: {change}"
     path = f"M{a.x:.1f} {a.y:.1f} Q{mid_x:.1f} {mid_y:.1f} {b.x:.1f} {b.y:.1f}"
-    return Arc(path, row["weight_b"] > row["weight_a"], 1 + 5 * abs(delta) / largest, title)
+    colour = as_hex(VERDICTS.get(str(row["verdict"]), OTHER))
+    return Arc(path, colour, 1 + 5 * abs(delta) / largest, title)

@@ -12,7 +12,9 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import InputError
+from circuitgraph.diff.units import heads
+from circuitgraph.errors import InputError, UsageError
+from circuitgraph.export.colours import VERDICTS, as_hex
 from circuitgraph.frames import short
 from circuitgraph.report.drawing import draw
 from circuitgraph.report.words import headline, summary_lines, title
@@ -56,6 +58,9 @@ class Section:
             "scenarios": _scenario_names(self.diff),
             "by_scenario": _by_scenario(self.diff, claims.loc[order]),
             "drawing": draw(self.diff),
+            "heads": heads(self.diff.lens, self.diff.scope, self.diff.scale),
+            "units": self.diff.summary["units"],
+            "colours": {verdict: as_hex(colour) for verdict, colour in VERDICTS.items()},
             "behaviour": self.diff.summary["behaviour"],
             "runs": [*self.diff.runs_a, *self.diff.runs_b],
         }
@@ -117,6 +122,20 @@ def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], 
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
+
+
+def require_page(path: Path) -> None:
+    """Refuse a file that no page can be written to, before the work for it begins.
+
+    Raises:
+        UsageError: another ending than .html, a folder, or no folder to write to.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"-o {path}: the report is an HTML page; end the name in .html")
+    if path.is_dir():
+        raise UsageError(f"-o {path}: this is a folder; name a file")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"-o {path}: there is no folder {path.parent}")
 
 
 def write_report(diff: Diff, path: Path, blocks: pd.DataFrame | None = None) -> Path:

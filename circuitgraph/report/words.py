@@ -79,7 +79,9 @@ def _mechanism(diff: Diff) -> Iterator[str]:
     told = [f"of {total} claims {first[1]} {first[0]}: {_WHY[first[0]]}"]
     told += [f"{count} {name}: {_WHY[name]}" for name, count in others]
     if found["gain"]:
-        told.append(f"in {found['gain']} most of the change is that of the overall effect (gain)")
+        told.append(
+            f"in {found['gain']} most of the change is that of the norm of all edge effects (gain)"
+        )
     yield "mechanism: " + "; ".join(told)
 
 
