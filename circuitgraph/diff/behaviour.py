@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, stdtrit
 
 from circuitgraph.runs import Run
+from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
 
 ALIKE = 0.05
+"""Policies are alike where |P_B − P_A| of the answer is surely below this on average.
+
+Of two answers this is the total variation distance: drawn as alike as they can be, the
+variants answer fewer than 1 prompt in 20 otherwise.
+"""
 LITTLE_MASS = 0.5
 SATURATED = 0.99
 
@@ -63,24 +70,64 @@ def _variant_rows(side: str, run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def behaviour_warnings(a: Sequence[Run], b: Sequence[Run]) -> list[str]:
-    """Reasons to doubt that a diff of these variants is about behaviour."""
+def policies(a: Sequence[Run], b: Sequence[Run]) -> dict[str, Any] | None:
+    """How far apart the two sides' decisions are; None where runs hold no decisions.
+
+    Returns
+    -------
+    dict or None
+        ``apart``: mean over prompts (scenarios alike) and pairs of one variant a side of
+        |P_B − P_A|, P the probability of the answer among the two: means over seeds would
+        be alike where seeds go opposite ways; ``high``: its upper end, 95% one-sided;
+        ``alike``: whether ``high`` is below 0.05; ``decided``: whether the two answers
+        carry most of the probability in every variant; ``words``: that they are alike, or "".
+    """
     runs = (*a, *b)
     if not all("decisions" in run.arrays for run in runs):
+        return None
+    sides = [[_p_answer(run) for run in side] for side in (a, b)]
+    apart = np.mean([np.abs(p_b - p_a) for p_a, p_b in product(*sides)], axis=0)[:, None]
+    scenarios = a[0].scenarios
+    mean = float(balanced_mean(apart, scenarios)[0])
+    df = len(apart) - a[0].n_scenarios
+    reach = np.nan
+    if df > 0:
+        reach = float(stdtrit(df, 0.95) * np.sqrt(balanced_variance(apart, scenarios)[0]))
+    alike = bool(mean + reach < ALIKE)
+    words = (
+        f"the two policies are alike: P(answer) differs by {mean:.3f} on average "
+        f"(at most {mean + reach:.3f} with 95% confidence)"
+    )
+    return {
+        "apart": mean,
+        "high": mean + reach if df > 0 else None,
+        "alike": alike,
+        "decided": not any(_mass(run) < LITTLE_MASS for run in runs),
+        "words": words if alike else "",
+    }
+
+
+def behaviour_warnings(a: Sequence[Run], b: Sequence[Run]) -> list[str]:
+    """Reasons to doubt that a diff of these variants is about behaviour."""
+    found = policies(a, b)
+    if found is None:
         return []
     warnings = []
-    p_a, p_b = (np.mean([expit(r.arrays["decisions"]) for r in side], axis=0) for side in (a, b))
-    apart = float(np.abs(p_a - p_b).mean())
-    if apart < ALIKE:
-        warnings.append(
-            f"the two policies are alike: P(answer) differs by {apart:.3f} on average; "
-            "changed edges do not show in what the variants decide"
-        )
-    for run in runs:
-        mass = float(np.mean(run.arrays["mass"])) if "mass" in run.arrays else 1.0
+    if found["alike"] and not found["decided"]:
+        warnings.append(f"{found['words']}; but that is little of what they would say")
+    for run in (*a, *b):
+        mass = _mass(run)
         if mass < LITTLE_MASS:
             warnings.append(
                 f"the two answers carry {mass:.0%} of the probability in "
                 f"{run.variant.name[:60]!r}: the decision is not what it would say"
             )
     return list(dict.fromkeys(warnings))
+
+
+def _p_answer(run: Run) -> np.ndarray:
+    return expit(np.asarray(run.arrays["decisions"], np.float64))
+
+
+def _mass(run: Run) -> float:
+    return float(np.mean(run.arrays["mass"])) if "mass" in run.arrays else 1.0

@@ -11,7 +11,8 @@ import pandas as pd
 
 from circuitgraph.channels import Channels
 from circuitgraph.components import digest
-from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings
+from circuitgraph.diff.alone import alone, alone_in_words
+from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings, policies
 from circuitgraph.diff.confirm import Exactly, confirmation_summary, screened_weights
 from circuitgraph.diff.decoys import NullPair, decoy_counts, warned
 from circuitgraph.diff.details import claim_details, typical_block
@@ -112,7 +113,8 @@ def compare_runs(
     if confirmation is not None:
         details = details.assign(**screened_weights(confirmation, details.index))
         summary["confirmation"] = confirmation_summary(confirmation)
-    remarks = remarks_on(outcome, options, summary, across) + behaviour_warnings(a, b)
+    remarks = remarks_on(outcome, options, summary, across)
+    remarks += alone_in_words(summary["alone"]) + behaviour_warnings(a, b)
     summary["remarks"] = warned(remarks, summary)
     return Diff(
         id=_diff_id(outcome.matched, options, outcome.margin),
@@ -188,6 +190,8 @@ def _summary(
         "same_weights": same_weights(matched),
         "identical": identical(outcome, options.lens),
         "behaviour": behaviour_panel({"a": matched.runs_a, "b": matched.runs_b}),
+        "policies": policies(matched.runs_a, matched.runs_b),
+        "alone": alone(outcome, options),
         "typical_block": typical_block(details["block"].to_numpy()),
     }
     if options.lens == "correlation":

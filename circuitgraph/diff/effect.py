@@ -8,7 +8,7 @@ that a variant in which everything merely grew shows no change).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,6 +66,11 @@ class Shares:
         norms_b = tuple(aligned.overall_norm(x) for x in matched.b)
         return cls(matched, signs, origin, norms_a, norms_b, scale)
 
+    def single(self, i: int, j: int) -> Shares:
+        """Variant ``i`` of side A against variant ``j`` of side B, with the signs of all."""
+        norms_a, norms_b = (self.norms_a[i],), (self.norms_b[j],)
+        return replace(self, matched=self.matched.single(i, j), norms_a=norms_a, norms_b=norms_b)
+
     @property
     def default_margin(self) -> float:
         """0.01, on the logit scale times the mean norm of all variants compared."""
@@ -89,7 +94,12 @@ class Shares:
 
 def measure(matched: Matched, *, scale: str = "share") -> EdgeTests:
     """Paired test of the change of every aligned effect between two variants."""
-    shares = Shares.of(matched, scale)
+    return tests_of(Shares.of(matched, scale))
+
+
+def tests_of(shares: Shares) -> EdgeTests:
+    """The same, from effects made comparable."""
+    matched = shares.matched
     found, reason = groups(shares)
     weight_a, weight_b = found.numbers_a[0], found.numbers_b[0]
     delta, se, df = weight_b - weight_a, np.sqrt(found.variance), matched.n_effective

@@ -7,7 +7,7 @@ run twice to the same result says nothing about its spread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -71,6 +71,11 @@ class Matched:
     def n_effective(self) -> int:
         """Prompts beyond scenarios: what the evidence rests on."""
         return self.n - self.n_scenarios
+
+    def single(self, i: int, j: int) -> Matched:
+        """Variant ``i`` of side A against variant ``j`` of side B, on the same rows and columns."""
+        runs_a, runs_b = (self.runs_a[i],), (self.runs_b[j],)
+        return replace(self, runs_a=runs_a, runs_b=runs_b, a=(self.a[i],), b=(self.b[j],))
 
 
 def match_runs(a: Sequence[Run], b: Sequence[Run], lens: str) -> Matched:

@@ -105,7 +105,8 @@ class Diff:
             and one column ``mean: SCENARIO`` a scenario.
         refitted: how often each of them is claimed again; see ``extras``.
         across: the across-scenario table (correlations, 20 scenarios or more) or None.
-        summary: plain JSON types; counts, evidence, yardstick, decoys, behaviour, remarks.
+        summary: plain JSON types; counts, evidence, yardstick, decoys, behaviour,
+            policies (how far apart decisions are), alone (each variant by itself), remarks.
         created: ISO time.
         confirmed: edges of screened runs whose numbers here are exact on both sides.
         form, shared_basis: how the wiring lens compared; "" and False for other lenses.

@@ -40,8 +40,9 @@ def headline(diff: Diff) -> str:
     where = f"{title(diff)} ({diff.lens} lens, {diff.scope} scope)"
     if summary["identical"]:
         where = f"{where}: {summary['identical']}"
+    first, last = _alike(summary)
     if diff.insufficient:
-        return f"{where}: cannot tell; {basis}"
+        return f"{where}: cannot tell; {first}{basis}"
     kinds = ", ".join(
         f"{summary['verdicts'][kind]} {kind.replace('_', ' ')}"
         for kind in CLAIMS
@@ -49,9 +50,19 @@ def headline(diff: Diff) -> str:
     )
     shown = f" ({kinds})" if kinds else ""
     return (
-        f"{where}: {summary['n_claims']} of {summary['n_testable']} testable edges changed beyond "
-        f"a margin of {diff.margin:.3g}{shown}; {basis}"
+        f"{where}: {first}{summary['n_claims']} of {summary['n_testable']} testable edges changed "
+        f"beyond a margin of {diff.margin:.3g}{shown}{last}; {basis}"
     )
+
+
+def _alike(summary: dict[str, Any]) -> tuple[str, str]:
+    """What goes before and after the claims where both sides decide alike."""
+    found = summary["policies"]
+    said = bool(summary["identical"])
+    if said or not found or not found["decided"] or not found["alike"]:
+        return "", ""
+    after = ", but these variants decide alike" if summary["n_claims"] else ""
+    return f"{found['words']}; ", after
 
 
 def _naive(diff: Diff) -> Iterator[str]:

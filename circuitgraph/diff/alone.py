@@ -1,0 +1,104 @@
+"""What each variant of a recipe changed by itself, beside what the recipe changes.
+
+Seeds of one recipe can reach the same decisions by different edges. The recipe scope then
+claims few or none, which reads like "nothing changed" unless this is said beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from circuitgraph.diff import correlation, effect
+from circuitgraph.diff.confirm import is_screened
+from circuitgraph.diff.edge_tests import EdgeTests
+from circuitgraph.diff.match import Matched
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.outcome import Outcome
+from circuitgraph.diff.verdicts import decide
+from circuitgraph.stats.evidence import evidence
+
+MOST_PAIRS = 36
+"""Pairs of one variant a side; with more the comparison would cost more than the diff."""
+
+
+def alone(outcome: Outcome, options: Options) -> dict[str, Any] | None:
+    """Claims of the checkpoint scope for every variant against every one of the other side.
+
+    Same prompts, signs and margin as the diff's. A fixed reference meets every variant
+    once; two groups make a pair of every two.
+
+    Returns
+    -------
+    dict or None
+        ``pairs`` (names of A and B, ``n_claims``), ``n_variants``, ``shared`` (edges
+        claimed in every pair, with the same sign), ``n_any`` (edges claimed in any),
+        ``estimator`` ("" where effects are exact). None for other scopes and lenses, for
+        sides that overlap, too many pairs, and evidence too thin for one pair.
+    """
+    matched = outcome.matched
+    sizes = len(matched.runs_a), len(matched.runs_b)
+    asked = options.scope == "recipe" and options.lens != "wiring"
+    overlap = {run.id for run in matched.runs_a} & {run.id for run in matched.runs_b}
+    if not asked or overlap or not 2 <= sizes[0] * sizes[1] <= MOST_PAIRS:
+        return None
+    if evidence(options.lens, matched.n_effective) == "insufficient":
+        return None
+    signs = np.stack(list(_claimed(outcome, options)))  # [pairs × e]
+    pairs = product(matched.runs_a, matched.runs_b)
+    return {
+        "pairs": [
+            {"a": a.variant.name, "b": b.variant.name, "n_claims": int(count)}
+            for (a, b), count in zip(pairs, np.abs(signs).sum(1), strict=True)
+        ],
+        "n_variants": list(sizes),
+        "shared": int((np.abs(signs.sum(0)) == len(signs)).sum()),
+        "n_any": int(signs.any(0).sum()),
+        "estimator": matched.runs_a[0].method.estimator if is_screened(matched.runs_a) else "",
+    }
+
+
+def _claimed(outcome: Outcome, options: Options) -> Iterator[np.ndarray]:
+    """Sign of every claim of every pair, 0 elsewhere; int [e]."""
+    for tests in _tests(outcome.matched, options):
+        found = decide(tests, outcome.margin, options.alpha, options.fdr, enough=True)
+        signs = np.zeros(len(tests), int)
+        signs[found.claims] = np.sign(tests.delta[found.claims])
+        yield signs
+
+
+def _tests(matched: Matched, options: Options) -> Iterator[EdgeTests]:
+    everyone = product(range(len(matched.a)), range(len(matched.b)))
+    if options.lens == "correlation":
+        for i, j in everyone:
+            yield correlation.measure(matched.single(i, j), rank=options.rank)
+        return
+    shares = effect.Shares.of(matched, options.scale)
+    for i, j in everyone:
+        yield effect.tests_of(shares.single(i, j))
+
+
+def alone_in_words(found: dict[str, Any] | None) -> list[str]:
+    """One line: how many edges each changed, and how many of them all have in common."""
+    if not found:
+        return []
+    claims = [pair["n_claims"] for pair in found["pairs"]]
+    least, most = min(claims), max(claims)
+    many = f"{least}" if least == most else f"{least} to {most}"
+    variants = max(found["n_variants"])
+    who, every = f"each of the {variants} variants by itself changed", "variant"
+    if min(found["n_variants"]) > 1:
+        who, every = f"the {len(claims)} pairs of one variant a side differ in", "pair"
+    screened = f" (by {found['estimator']}, not confirmed)" if found["estimator"] else ""
+    own = "; most of what each changed is its own" if _apart(found) else ""
+    return [
+        f"{who} {many} edges{screened}, {found['n_any']} different ones in all; "
+        f"{found['shared']} of them in every {every} with the same sign{own}"
+    ]
+
+
+def _apart(found: dict[str, Any]) -> bool:
+    return found["shared"] < np.median([pair["n_claims"] for pair in found["pairs"]]) / 2
