@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any
 
+from circuitgraph.continuation import Told, borders, common
 from circuitgraph.errors import InputError
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.template import Moment, render, tells_the_time
+from circuitgraph.textfiles import shown
+
+_ELSE = "\ue000"
+"""A character that no text begins with (private use)."""
 
 
 @dataclass(frozen=True)
@@ -17,13 +22,17 @@ class Encoded:
     """One prompt's token ids.
 
     Attributes:
-        prompt: with the beginning-of-sequence token where the tokenizer has one.
+        prompt: with the beginning-of-sequence token where the tokenizer has one, as far as
+            its tokens stay what they are when either answer follows (see ``continuation``).
         corrupt: the corrupt prompt likewise, or None.
-        answer, wrong_answer: encoded alone, as written; empty where there are none.
+        answer, wrong_answer: what follows the prompt in the text written together; empty
+            where there are none.
         source: the prompt as read, with its line.
         partners: for every position of ``prompt`` the position of ``corrupt`` that it is
             patched from, −1 where there is none (see ``align``); None where lengths are
             equal, or nothing is marked: every position is patched from itself.
+        rest: last tokens of the prompt alone, which merge with the answers.
+        apart: why the corrupt prompt cannot take the same answer tokens, or "".
     """
 
     prompt: tuple[int, ...]
@@ -32,6 +41,13 @@ class Encoded:
     wrong_answer: tuple[int, ...]
     source: Prompt
     partners: tuple[int, ...] | None = None
+    rest: tuple[int, ...] = ()
+    apart: str = ""
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """The prompt alone, to the end of its text."""
+        return self.prompt + self.rest
 
     @property
     def first_change(self) -> int | None:
@@ -70,11 +86,14 @@ def encode(
     chat_template: bool = False,
     max_positions: int | None = None,
     moment: Moment | None = None,
+    rows: int | None = None,
 ) -> EncodedSet:
     """Encode every prompt, corrupt prompt and answer.
 
     The tokenizer's own beginning-of-sequence token is put in front once, unless the
-    text begins with it already or the tokenizer has none. Answers are encoded alone.
+    text begins with it already or the tokenizer has none. Answers are what follows the prompt
+    in the tokens of the text written together. A tokenizer that drops blanks and does not know
+    the two as one word reads the answer as the next word.
 
     Args:
         prompts: as read.
@@ -82,9 +101,11 @@ def encode(
         chat_template: wrap each prompt as one user turn, ready for the reply.
         max_positions: longest sequence the model can run.
         moment: what a template that asks for the time is told; None for today.
+        rows: number of tokens the model has embeddings of.
 
     Raises:
-        InputError: no tokens, unknown tokens only, too long, or no chat template.
+        InputError: no tokens, unknown tokens only, a token without an embedding, too long,
+            or no chat template.
     """
     if chat_template and not getattr(tokenizer, "chat_template", None):
         raise InputError(
@@ -92,7 +113,7 @@ def encode(
             "and write the turns into the prompts"
         )
     told = (moment or Moment.today()) if chat_template else None
-    encoder = _Encoder(tokenizer, prompts.source, told, max_positions)
+    encoder = _Encoder(tokenizer, prompts.source, told, max_positions, rows)
     encoded = tuple(encoder.encode(prompt) for prompt in prompts.prompts)
     if told is None:
         return EncodedSet(encoded, encoder.bos(encoded), "")
@@ -109,22 +130,24 @@ class _Encoder:
     source: str
     moment: Moment | None
     max_positions: int | None
+    rows: int | None
 
     def encode(self, prompt: Prompt) -> Encoded:
-        clean = self._prompt(prompt.prompt, prompt, "prompt")
-        corrupt = None
-        if prompt.corrupt is not None:
-            corrupt = self._prompt(prompt.corrupt, prompt, "corrupt")
-        answer = self._answer(prompt.answer, prompt, "answer")
-        wrong = self._answer(prompt.wrong_answer, prompt, "wrong_answer")
-        if answer and answer == wrong:
-            raise self._error(prompt, "answer and wrong_answer are the same tokens")
-        longest = max(len(clean), len(corrupt or ())) + max(len(answer), len(wrong), 1) - 1
-        if self.max_positions is not None and longest > self.max_positions:
-            limit = f"{longest} tokens; the model can take {self.max_positions}"
-            raise self._error(prompt, limit)
-        partners = None if corrupt is None else self._partners(prompt, clean, corrupt)
-        return Encoded(clean, corrupt, answer, wrong, prompt, partners)
+        told = self._told(prompt)
+        clean, corrupt = told[0], told[1] if prompt.corrupt is not None else None
+        found = borders(clean, corrupt) if corrupt else None
+        border = found[0] if found else clean.border
+        answer, wrong = clean.after(border)
+        self._check_answers(prompt, min(found or (border,)), answer, wrong)
+        self._check_length(prompt, told)
+        first = clean.alone[:border]
+        encoded = Encoded(first, None, answer, wrong, prompt, rest=clean.alone[border:])
+        if corrupt is None:
+            return encoded
+        if found is None:
+            return replace(encoded, corrupt=corrupt.alone, apart=self._apart(prompt, told))
+        twin = corrupt.alone[: found[1]]
+        return replace(encoded, corrupt=twin, partners=self._partners(prompt, first, twin))
 
     def bos(self, encoded: Sequence[Encoded]) -> str:
         if self.tokenizer.bos_token_id is None:
@@ -133,8 +156,43 @@ class _Encoder:
         starts = [self._ids(text)[:1] == [self.tokenizer.bos_token_id] for text in texts]
         return "present" if all(starts) else "added"
 
-    def _prompt(self, text: str, prompt: Prompt, column: str) -> tuple[int, ...]:
-        return self._begun(self._checked(self._text(text), prompt, column))
+    def _told(self, prompt: Prompt) -> list[Told]:
+        """The prompt and its corrupt twin with both answers behind them."""
+        columns = {"prompt": prompt.prompt, "corrupt": prompt.corrupt}
+        texts = {name: self._text(text) for name, text in columns.items() if text is not None}
+        for name, text in texts.items():
+            self._check(prompt, name, self._begun(self._ids(text)), self._ids(text))
+        answers = [a for a in (prompt.answer, prompt.wrong_answer) if a is not None]
+        told = [self._behind(text, answers) for text in texts.values()]
+        joined = [text for one in told for text in self._joined(one, answers)]
+        if not joined:
+            return told
+        if not self._drops_blanks(texts, answers):
+            raise self._error(
+                prompt,
+                f"{shown(joined[0])} makes an unknown word of the prompt's last one where it "
+                "follows at once; begin it with a blank",
+            )
+        return [self._behind(text, answers, " ") for text in texts.values()]
+
+    def _behind(self, text: str, answers: Sequence[str], blank: str = "") -> Told:
+        alone = self._begun(self._ids(text))
+        each = [self._begun(self._ids(text + blank + answer)) for answer in answers]
+        return Told(alone, *(each or (alone, alone)))
+
+    def _joined(self, told: Told, answers: Sequence[str]) -> list[str]:
+        """Answers whose words are known alone and unknown behind the text."""
+        unknown, border = unknown_id(self.tokenizer), told.border
+        if unknown is None:
+            return []
+        before = told.alone[border:].count(unknown)
+        pairs = zip(told.after(border), answers, strict=False)
+        return [a for ids, a in pairs if ids.count(unknown) > before + self._ids(a).count(unknown)]
+
+    def _drops_blanks(self, texts: Mapping[str, str], answers: Sequence[str]) -> bool:
+        """Whether blanks are nothing to this tokenizer but the border of words."""
+        same = [(text, text + " ") for text in texts.values()] + [(a, " " + a) for a in answers]
+        return all(self._ids(one) == self._ids(other) for one, other in same)
 
     def _begun(self, ids: list[int]) -> tuple[int, ...]:
         bos = self.tokenizer.bos_token_id
@@ -145,14 +203,30 @@ class _Encoder:
     ) -> tuple[int, ...] | None:
         if prompt.span is None or len(clean) == len(corrupt):
             return None
-        before = prompt.prompt[: prompt.prompt.index(prompt.span)]
-        partners = align(clean, corrupt, self._begun(self._ids(self._text(before))))
+        partners = align(clean, corrupt, self._before(prompt))
         if partners[-1] < 0:
             raise self._error(prompt, "the marked words have no tokens; mark one more word")
         return partners
 
-    def _answer(self, text: str | None, prompt: Prompt, column: str) -> tuple[int, ...]:
-        return () if text is None else tuple(self._checked(text, prompt, column))
+    def _before(self, prompt: Prompt) -> int:
+        """Number of tokens that end where the marked words begin, or before.
+
+        What stands before them is not encoded alone: templates trim texts, or leave an
+        empty turn out, and lone text is not read as text in its place.
+        """
+        at, span = prompt.prompt.index(prompt.span or ""), prompt.span or ""
+        other = prompt.prompt[:at] + _ELSE + prompt.prompt[at + len(span) :]
+        text = self._text(prompt.prompt)
+        start = common((text, self._text(other)))
+        begun = len(self._begun(self._ids(text))) - len(self._ids(text))
+        return begun + self._ends(text, start)
+
+    def _ends(self, text: str, start: int) -> int:
+        """Number of first tokens of a text that end at a character, or before."""
+        if not getattr(self.tokenizer, "is_fast", False):
+            return common((self._ids(text), self._ids(text[:start])))
+        read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return sum(1 for _ in takewhile(lambda span: span[1] <= start, read["offset_mapping"]))
 
     def _text(self, text: str) -> str:
         return text if self.moment is None else render(self.tokenizer, text, self.moment)
@@ -160,22 +234,76 @@ class _Encoder:
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _checked(self, text: str, prompt: Prompt, column: str) -> list[int]:
-        ids = self._ids(text)
-        if not ids:
+    def _check_answers(
+        self, prompt: Prompt, border: int, answer: Sequence[int], wrong: Sequence[int]
+    ) -> None:
+        if prompt.answer is None:
+            return
+        for name, ids in (("answer", answer), ("wrong_answer", wrong)):
+            self._check(prompt, name, ids, ids)
+        if answer == wrong:
+            raise self._error(prompt, "answer and wrong_answer are the same tokens")
+        if border < 1:
+            raise self._error(
+                prompt, "the whole prompt merges with its answers; begin the answers with a blank"
+            )
+
+    def _check(self, prompt: Prompt, column: str, ids: Sequence[int], own: Sequence[int]) -> None:
+        """That there are tokens, known ones among a text's own, and a row for each."""
+        if not own:
             raise self._error(prompt, f"{column} has no tokens")
-        unknown = self.tokenizer.unk_token_id
-        if unknown is not None and all(i == unknown for i in ids):
+        unknown = unknown_id(self.tokenizer)
+        if unknown is not None and all(i == unknown for i in own):
             raise self._error(
                 prompt, f"{column} holds no word this tokenizer knows; is it the model's own?"
             )
-        return ids
+        if self.rows is not None and max(ids) >= self.rows:
+            raise self._error(prompt, f"{column} {self._without_row(max(ids), self.rows)}")
+
+    def _without_row(self, token: int, rows: int) -> str:
+        text = shown(self.tokenizer.convert_ids_to_tokens(token))
+        return (
+            f"holds the token {text} (id {token}), and the model has embeddings of {rows} tokens "
+            f"(ids 0 to {rows - 1}): the token was added to the tokenizer and not to the model; "
+            "write another word, or use the tokenizer the model was trained with"
+        )
+
+    def _check_length(self, prompt: Prompt, told: Sequence[Told]) -> None:
+        each = [(len(t.alone), len(t.answer) - 1, len(t.wrong_answer) - 1) for t in told]
+        longest = max(max(lengths) for lengths in each)
+        if self.max_positions is not None and longest > self.max_positions:
+            limit = f"{longest} tokens; the model can take {self.max_positions}"
+            raise self._error(prompt, limit)
+
+    def _apart(self, prompt: Prompt, told: Sequence[Told]) -> str:
+        """Says which answer has other tokens after prompt than after corrupt."""
+        after = [one.after(one.border) for one in told]
+        k = next((k for k in (0, 1) if after[0][k] != after[1][k]), 0)
+        name, text = (("answer", prompt.answer), ("wrong_answer", prompt.wrong_answer))[k]
+        read = [shown(" ".join(self.tokenizer.convert_ids_to_tokens(a[k]))) for a in after]
+        return (
+            f"line {prompt.line}: {name} {shown(text)} is read as {read[0]} after prompt and as "
+            f"{read[1]} after corrupt; let both texts end in the same word and the answers begin "
+            "with a blank or a line break, or use --ablation mean"
+        )
 
     def _error(self, prompt: Prompt, what: str) -> InputError:
         return InputError(f"{self.source}, line {prompt.line}: {what}")
 
 
-def align(clean: Sequence[int], corrupt: Sequence[int], before: Sequence[int]) -> tuple[int, ...]:
+def unknown_id(tokenizer: Any) -> int | None:
+    """The token that stands for what the tokenizer does not know, as its own model says.
+
+    Families name one even where every byte is known (GPT-2 its end of text).
+    """
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if not hasattr(getattr(backend, "model", None), "unk_token"):  # a Unigram model hides its own
+        return tokenizer.unk_token_id
+    token = backend.model.unk_token
+    return backend.token_to_id(token) if token else None
+
+
+def align(clean: Sequence[int], corrupt: Sequence[int], before: int) -> tuple[int, ...]:
     """The corrupt position that each clean position is patched from, −1 where there is none.
 
     Tokens before the differing words stand at their own positions, all others are counted
@@ -185,18 +313,18 @@ def align(clean: Sequence[int], corrupt: Sequence[int], before: Sequence[int]) -
 
     Args:
         clean, corrupt: token ids of the two texts.
-        before: of what stands before the differing words, encoded alone. Where its last
-            token merges with the first word that differs, that token counts as different.
+        before: number of tokens of ``clean`` before the differing words. A token that holds
+            the end of what stands before and the beginning of a word that differs is none.
     """
-    same = takewhile(lambda ids: len(set(ids)) == 1, zip(clean, corrupt, before, strict=False))
-    kept = sum(1 for _ in same)
+    kept = common((clean[:before], corrupt))
     paired = min(len(clean), len(corrupt)) - kept
     alone, shift = len(clean) - paired, len(corrupt) - len(clean)
     return (*range(kept), *[-1] * (alone - kept), *(i + shift for i in range(alone, len(clean))))
 
 
 def unequal_pairs(encoded: Sequence[Encoded]) -> list[Encoded]:
-    """Prompts whose corrupt twin has another number of tokens, with nothing to align them by."""
+    """Prompts that cannot be patched position by position: the corrupt twin has another number
+    of tokens, with nothing to align them by, or other tokens of the answers."""
     return [e for e in _uneven(encoded) if e.partners is None]
 
 
@@ -206,7 +334,11 @@ def aligned_pairs(encoded: Sequence[Encoded]) -> list[Encoded]:
 
 
 def _uneven(encoded: Sequence[Encoded]) -> list[Encoded]:
-    return [e for e in encoded if e.corrupt is not None and len(e.corrupt) != len(e.prompt)]
+    return [e for e in encoded if e.corrupt is not None and _differs(e, e.corrupt)]
+
+
+def _differs(encoded: Encoded, corrupt: Sequence[int]) -> bool:
+    return bool(encoded.apart) or len(corrupt) != len(encoded.prompt)
 
 
 def require_equal_pairs(encoded: Sequence[Encoded], source: str) -> None:
@@ -215,6 +347,9 @@ def require_equal_pairs(encoded: Sequence[Encoded], source: str) -> None:
     Raises:
         InputError: names the lines and every exit.
     """
+    apart = next((e.apart for e in encoded if e.apart), "")
+    if apart:
+        raise InputError(f"{source}, {apart}")
     uneven = unequal_pairs(encoded)
     if not uneven:
         return

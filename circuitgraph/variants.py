@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from circuitgraph.adapters import ADAPTER_FILES, load_adapter, require_adapter, untie
@@ -25,6 +25,7 @@ from circuitgraph.errors import InputError
 from circuitgraph.notices import heard
 from circuitgraph.runs import Variant
 from circuitgraph.textfiles import check_safetensors, first_line, shown
+from circuitgraph.tokenizer import load_tokenizer
 from circuitgraph.weights import Merged, function_print, merged_weights
 
 TOKENIZER_FILES = (
@@ -243,23 +244,6 @@ def _hash_files(folder: Path, names: tuple[str, ...]) -> str:
 def _hash_file(path: Path, size: int, modified: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer as its ``tokenizer.json`` says.
-
-    ``AutoTokenizer`` empties some local tokenizers (word-level ones in a Qwen2 folder),
-    so it is used only where there is no such file.
-
-    Raises:
-        InputError: no tokenizer, or a damaged one.
-    """
-    try:
-        if (folder / "tokenizer.json").is_file():
-            return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # the tokenizers library raises bare Exception
-        raise InputError(f"{folder}: its tokenizer cannot be read ({first_line(error)})") from error
 
 
 def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:

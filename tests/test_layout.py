@@ -16,7 +16,8 @@ PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
     *("errors", "components", "channels", "textfiles", "progress", "runs", "frames", "selection"),
-    *("prompts", "template", "tokens", "notices", "weights", "resized", "adapters", "variants"),
+    *("prompts", "template", "continuation", "tokens", "tokenizer", "notices", "weights"),
+    *("resized", "adapters", "variants"),
     *("engine", "ingest", "plant"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),
     *("patching", "transfer", "faithfulness", "composition", "planning", "intake", "comparison"),
@@ -24,7 +25,7 @@ ORDER = (
     *("__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(
-    r"(notices|weights|resized|adapters|variants)\.py|engine/.*|plant/.*|ingest/(?!__init__|tables|table_).*"
+    r"(tokenizer|notices|weights|resized|adapters|variants)\.py|engine/.*|plant/.*|ingest/(?!__init__|tables|table_).*"
 )
 TORCH_FREE = (
     "textfiles",

@@ -204,7 +204,7 @@ def test_partners_rise_and_what_is_around_the_difference_maps_to_equal_tokens(
     before: list[int], span: list[int], other: list[int], after: list[int]
 ) -> None:
     clean, corrupt = before + span + after, before + other + after
-    partners = align(clean, corrupt, before)
+    partners = align(clean, corrupt, len(before))
     assert len(partners) == len(clean)
     there = [j for j in partners if j >= 0]
     assert there == sorted(set(there))
@@ -241,8 +241,8 @@ def ends(ids: tuple[int, ...]) -> list[int]:
 def test_tokens_merged_across_the_border_count_as_different(
     before: str, span: str, other: str, after: str
 ) -> None:
-    row = Prompt(before + span + after, "s", before + other + after, "a", "b",
-                 span=span, corrupt_span=other)  # fmt: skip
+    texts = (before + span + after, "s", before + other + after)
+    row = Prompt(*texts, span=span, corrupt_span=other)
     assume(row.prompt.index(span) == len(before))
     found = encoded(row, MERGING)
     clean, corrupt = found.prompt, found.corrupt

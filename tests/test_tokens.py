@@ -56,9 +56,15 @@ def test_without_a_beginning_of_its_own_the_tokenizer_gets_none():
 
 
 def test_answers_keep_their_leading_space_and_get_no_beginning():
-    row = Prompt("go", "s", corrupt="yes", answer=" yes", wrong_answer="yes go")
+    row = Prompt("go", "s", corrupt="yes", answer=" yes", wrong_answer=" go yes")
     found = encode(prompts(row), spaced_tokenizer()).prompts[0]
-    assert (found.answer, found.wrong_answer) == ((2,), (1, 4))
+    assert (found.prompt, found.answer, found.wrong_answer) == ((3,), (2,), (4, 2))
+
+
+def test_an_answer_that_makes_an_unknown_word_of_the_last_one_is_refused():
+    row = Prompt("go", "s", corrupt="yes", answer=" yes", wrong_answer="yes go", line=6)
+    with pytest.raises(InputError, match="line 6: 'yes go' makes an unknown word"):
+        encode(prompts(row), spaced_tokenizer())
 
 
 def test_truncation_and_padding_stored_in_a_tokenizer_are_not_applied(tokenizer):

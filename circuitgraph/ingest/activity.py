@@ -20,7 +20,7 @@ def norm_activity(model: AnyModel, prompts: Sequence[Encoded], granularity: Gran
     Returns:
         [prompts, components], heads (or attention layers) and MLPs in order.
     """
-    tokens, last = _padded([p.prompt for p in prompts], model)
+    tokens, last = _padded([p.whole for p in prompts], model)
     parts, _ = _contributions(model, tokens, last, granularity)
     return parts.float().norm(dim=-1).T
 

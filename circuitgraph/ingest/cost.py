@@ -16,8 +16,9 @@ from circuitgraph.ingest.estimate import AFFORDABLE, EFFICIENCY, edges_of, matri
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs import Method
+from circuitgraph.tokenizer import load_tokenizer
 from circuitgraph.tokens import Encoded, encode
-from circuitgraph.variants import load_tokenizer, model_folder
+from circuitgraph.variants import model_folder
 
 FLOAT = 4
 

@@ -52,11 +52,12 @@ def drift(a: Run, b: Run) -> dict[str, float] | None:
     return {"weights": weight_change(model_a, model_b), "kl": mean_kl(model_a, model_b, prompts)}
 
 
-def reencoded(run: Run, tokenizer: Any) -> tuple[Encoded, ...]:
+def reencoded(run: Run, tokenizer: Any, rows: int | None = None) -> tuple[Encoded, ...]:
     """A run's prompts, corrupt prompts and answers as token ids once more, in its order.
 
     Raises:
-        InputError: the tokenizer or the template makes other tokens of them now.
+        InputError: the tokenizer or the template makes other tokens of them now, or a token
+            from ``rows`` on, which the model has no embedding of.
     """
     from circuitgraph.prompts import Prompt, PromptSet
 
@@ -67,7 +68,7 @@ def reencoded(run: Run, tokenizer: Any) -> tuple[Encoded, ...]:
         texts.append(Prompt(**values | {"prompt": prompt.prompt or ""}))
     source = PromptSet(tuple(texts), f"the prompts of run {run.id[:12]}")
     chat, moment = run.method.template == "chat", Moment.of_run(run.rendered)
-    again = encode(source, tokenizer, chat_template=chat, moment=moment).prompts
+    again = encode(source, tokenizer, chat_template=chat, moment=moment, rows=rows).prompts
     _require_as_read(run, again)
     return again
 
@@ -115,7 +116,7 @@ def mean_kl(a: Any, b: Any, prompts: Sequence[Encoded]) -> float:
     """Mean over prompts of KL(A ‖ B) of the next token's distribution, in nats."""
     total = 0.0
     for prompt in prompts:
-        tokens = torch.tensor([prompt.prompt])
+        tokens = torch.tensor([prompt.whole])
         p, q = (m(tokens).logits[0, -1].double().log_softmax(-1) for m in (a, b))
         total += float((p.exp() * (p - q)).sum())
     return total / len(prompts)

@@ -43,10 +43,13 @@ def pairs_of(pair: Pair, run: Run) -> tuple[Encoded, ...]:
     Raises:
         InputError: names the first pair that is not.
     """
-    prompts = reencoded(run, pair.tokenizer)
+    # Under a second corruption the texts are new to the model.
+    prompts = reencoded(run, pair.tokenizer, rows=min(len(m.embed) for m in pair.models))
     uneven = unequal_pairs(prompts) if run.method.ablation == "corrupt" else []
     if uneven:
         first = uneven[0]
+        if first.apart:
+            raise InputError(f"prompt {first.source.id!r:.60}: {first.apart}")
         raise InputError(
             f"prompt {first.source.id!r:.60} has {len(first.prompt)} tokens and its corrupt text "
             f"{len(first.corrupt or ())} ({len(uneven)} of {run.n} pairs are unequal); make both "

@@ -20,7 +20,7 @@ def decisive(encoded: Encoded, kind: str, activity: str) -> tuple:
         return (encoded.prompt, encoded.corrupt, *answers, encoded.partners)
     if activity == "projection":
         return (encoded.prompt, encoded.answer, encoded.wrong_answer)
-    return (encoded.prompt,)
+    return (encoded.whole,)
 
 
 def tokens_of(encoded: Encoded, kind: str, activity: str) -> str:

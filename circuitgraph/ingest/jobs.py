@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from circuitgraph.components import Granularity, Inputs
 from circuitgraph.engine.estimators import ESTIMATORS, STEPS
-from circuitgraph.engine.families.common import longest
+from circuitgraph.engine.families.common import embedded, longest
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import AFFORDABLE, edges_of, operations
@@ -207,6 +207,7 @@ def plan(
         chat_template=request.chat_template,
         max_positions=longest(loaded.hf.config),
         moment=moment,
+        rows=embedded(loaded.hf),
     )
     if "effect" in kinds and request.ablation == "corrupt":
         require_equal_pairs(encoded.prompts, prompts.source)

@@ -40,8 +40,13 @@ def sample(
         tokens = torch.randint(len(source.model.embed), (TEXTS, length), generator=random)
         return Sample(tokens, torch.full((TEXTS,), length))
     known = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
-    every = encode(known, source.tokenizer, max_positions=source.model.max_positions).prompts
-    chosen = [every[i * len(every) // TEXTS].prompt for i in range(min(TEXTS, len(every)))]
+    every = encode(
+        known,
+        source.tokenizer,
+        max_positions=source.model.max_positions,
+        rows=len(source.model.embed),
+    ).prompts
+    chosen = [every[i * len(every) // TEXTS].whole for i in range(min(TEXTS, len(every)))]
     lengths = torch.tensor([len(ids) for ids in chosen])
     tokens = torch.zeros(len(chosen), int(lengths.max()), dtype=torch.long)
     for row, ids in zip(tokens, chosen, strict=True):

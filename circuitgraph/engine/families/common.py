@@ -150,6 +150,11 @@ def border_of(config: Any) -> int | None:
     return min((b for b in borders if isinstance(b, int)), default=None)
 
 
+def embedded(hf: Any) -> int:
+    """Number of tokens the library's model has embeddings of."""
+    return len(hf.get_input_embeddings().weight)
+
+
 def rotary_tables(inner: Any, config: Any) -> Rotary:
     """Tables from the library's own rotary module, so that every scaling rule holds."""
     length, border = longest(config), border_of(config)

@@ -1,0 +1,58 @@
+"""Where a prompt ends and its answers begin, in token ids of the texts written together.
+
+A tokenizer reads prompt and answer as one text: the mark it puts before lone words does not
+stand between them, and a token may lie across the border ("17" + "76" as one year, the blank
+at the end of a prompt and the word after it). Such tokens belong to neither side alone, so a
+prompt ends with the last token that the prompt alone and the prompt with either answer begin
+with, and each answer is all that follows. The text in front of the border is then scored
+with both answers alike and cancels in the decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Told:
+    """Token ids of one text: alone, and with each of the two answers written behind it."""
+
+    alone: Ids
+    answer: Ids
+    wrong_answer: Ids
+
+    @property
+    def border(self) -> int:
+        """Number of tokens that all three begin with."""
+        return common((self.alone, self.answer, self.wrong_answer))
+
+    def after(self, border: int) -> tuple[Ids, Ids]:
+        """Both answers from a border on."""
+        return self.answer[border:], self.wrong_answer[border:]
+
+
+def common(rows: Iterable[Sequence[Any]]) -> int:
+    """Number of tokens (or characters) that all rows begin with."""
+    columns = zip(*rows, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def borders(clean: Told, corrupt: Told) -> tuple[int, int] | None:
+    """Borders of a text and its corrupt twin with the same answer tokens behind both.
+
+    A border that only one of the two texts has to shift back is shifted in both.
+
+    Returns:
+        As far behind as can be; None where the twins read the answers as other tokens.
+    """
+    shift = len(corrupt.answer) - len(clean.answer)
+    border = min(clean.border, corrupt.border - shift)
+    if min(border, border + shift) < 0:
+        return None
+    alike = clean.after(border) == corrupt.after(border + shift)
+    return (border, border + shift) if alike else None
