@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 EMBED = "EMBED"
 LOGITS = "LOGITS"
@@ -178,13 +178,23 @@ def attention_receivers(
 
 
 def as_granularity(text: str) -> Granularity:
-    """The method key ``granularity`` as one of its two values."""
-    return "layer" if text == "layer" else "head"
+    """The method key ``granularity`` as one of its two values.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    choices: tuple[Granularity, ...] = get_args(Granularity)
+    return choices[choices.index(text)]
 
 
 def as_inputs(text: str) -> Inputs:
-    """The method key ``inputs`` as one of its two values."""
-    return "split" if text == "split" else "joint"
+    """The method key ``inputs`` as one of its two values; joint where a run has no effects ("").
+
+    Raises:
+        ValueError: it is neither.
+    """
+    choices: tuple[Inputs, ...] = get_args(Inputs)
+    return choices[choices.index(text or "joint")]
 
 
 def digest(*parts: object) -> str:

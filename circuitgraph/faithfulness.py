@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.errors import InputError, UsageError
+from circuitgraph.evidence import evidence
 from circuitgraph.graph.resample import balanced_draws, balanced_weights
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
 from circuitgraph.selection import Shelf, shorten
 from circuitgraph.stats.aligned import directions
-from circuitgraph.stats.evidence import evidence
 from circuitgraph.stats.faithfulness import (
     SIZES,
     areas,

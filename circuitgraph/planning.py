@@ -17,12 +17,13 @@ from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
 from circuitgraph.diff.planning import NOISY, TYPICAL, Asked, Design, Noise, noise_of
 from circuitgraph.errors import InputError, UsageError
+from circuitgraph.evidence import THRESHOLDS
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.channels import PROMINENT
-from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS
+from circuitgraph.stats.evidence import MIN_REPLICATES
 from circuitgraph.stats.power import bh_level
 
 if TYPE_CHECKING:

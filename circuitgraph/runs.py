@@ -108,6 +108,18 @@ class Method:
     dtype: str = "float32"
 
 
+METHODS = {
+    "kind": ("correlation", "effect"),
+    "estimator": ("", "auto", "exact", "receiver-exact", "eap", "eap-ig"),
+    "inputs": ("", "joint", "split"),
+    "granularity": ("head", "layer", "table"),
+    "activity": ("", "norm", "projection", "table"),
+    "ablation": ("", "corrupt", "mean", "zero"),
+    "dtype": ("float32", "bfloat16", "tf32"),
+}
+"""What the keys of a method may be; another value is no run of ours."""
+
+
 @dataclass(frozen=True)
 class RunPrompt:
     """What a run remembers of one prompt (texts are None for tables).
@@ -309,6 +321,8 @@ def discard_run(run: Run) -> None:
     hidden = run.path.with_name(f".{run.id}.removed")
     shutil.rmtree(hidden, ignore_errors=True)
     os.rename(run.path, hidden)
+    for kept in run.path.parent.glob(f"*/*-{run.id}.*"):  # what other runs keep of a pair with it
+        kept.unlink(missing_ok=True)
     shutil.rmtree(hidden)
 
 
@@ -345,7 +359,7 @@ def read_run(folder: Path) -> Run:
             raise ValueError("written by another version of circuitgraph")
         return Run(
             variant=Variant(**record.pop("variant")),
-            method=Method(**record.pop("method")),
+            method=_known(Method(**record.pop("method"))),
             prompts=tuple(RunPrompt(**json.loads(line)) for line in lines),
             components=tuple(record.pop("components")),
             edges=tuple(Edge(*edge) for edge in record.pop("edges")),
@@ -354,8 +368,17 @@ def read_run(folder: Path) -> Run:
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"{folder}: this run cannot be read ({error}); remove the folder and ingest again"
+            f"{folder / 'run.json'}: this run cannot be read ({error}); remove the folder and "
+            "ingest again"
         ) from error
+
+
+def _known(method: Method) -> Method:
+    """A method as it was read, which no ingest could have measured otherwise."""
+    for name, values in METHODS.items():
+        if getattr(method, name) not in values:
+            raise ValueError(f"{name} is {getattr(method, name)!r:.60}")
+    return method
 
 
 def now() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from test_engine_unequal import LONGER, SHORTER
 
 from circuitgraph.components import effect_edges
 from circuitgraph.engine.channels import WeightChannels, make_signalled
-from circuitgraph.engine.channels.null import few, random_squares
+from circuitgraph.engine.channels.null import Moments, few, random_squares
 from circuitgraph.engine.families import from_hf
 from circuitgraph.variants import load_variant
 
@@ -35,7 +37,8 @@ def measured(a, b, prompts, granularity="head", inputs="joint", pairs=True, weig
     models = from_hf(a), from_hf(b)
     channels = WeightChannels.of(*models, granularity, inputs)
     weights = np.ones(len(prompts)) if weights is None else weights
-    return channels, channels.measure(make_signalled(models, prompts, pairs), weights)
+    ours, moments = channels.measure(make_signalled(models, prompts, pairs), weights)
+    return partial(random_squares, channels, moments), ours
 
 
 CASES = [
@@ -71,7 +74,7 @@ def test_equal_models_give_exactly_nothing(folders, family):
         assert (ours[name] == 0).all(), name
     assert ours["norm_a"].max() > 0
     assert (ours["norm_a"] == ours["norm_b"]).all()
-    for _, squares in random_squares(channels, 10, 0):
+    for _, squares in channels(10, 0):
         assert (squares == 0).all()
 
 
@@ -96,14 +99,25 @@ def test_batches_and_order_do_not_matter(folders):
     whole, ours = measured(a, b, MIXED, weights=weights)
     order = [3, 0, 6, 2, 5, 1, 4]
     models = from_hf(a), from_hf(b)
-    parts = WeightChannels.of(*models, "head", "joint")
+    parts, sums = WeightChannels.of(*models, "head", "joint"), Moments()
     for rows in (order[:1], order[1:4], order[4:]):
         runs = make_signalled(models, [MIXED[i] for i in rows], True)
-        for name, found in parts.measure(runs, weights[rows]).items():
+        parted, moments = parts.measure(runs, weights[rows])
+        sums += moments
+        for name, found in parted.items():
             assert found == pytest.approx(ours[name][rows], rel=1e-4, abs=1e-10), name
-    drawn = zip(random_squares(whole, 50, 3), random_squares(parts, 50, 3), strict=True)
+    drawn = zip(whole(50, 3), random_squares(parts, sums, 50, 3), strict=True)
     for (_, x), (_, y) in drawn:
         assert x == pytest.approx(y, rel=1e-3, abs=1e-8)
+
+
+def test_measuring_twice_adds_up_nothing(folders):
+    models = [from_hf(model) for model in models_of(folders["gpt2"])]
+    channels = WeightChannels.of(*models, "head", "joint")
+    runs, weights = make_signalled(models, MIXED, True), np.ones(len(MIXED))
+    (_, first), (_, second) = (channels.measure(runs, weights) for _ in range(2))
+    assert all(bool((first.common[key] == second.common[key]).all()) for key in first.common)
+    assert bool(((first + second).common[0, 0] == 2 * first.common[0, 0]).all())
 
 
 def only(a, b, *kept):
@@ -121,7 +135,7 @@ def test_draws_spread_around_what_is_expected(folders, kept):
     a, b = only(*models_of(folders["gpt2" if "c_proj" in kept else "llama"]), *kept)
     weights = np.array([2.0, 1, 1, 1, 1])
     channels, ours = measured(a, b, PROMPTS, weights=weights)
-    means = np.concatenate([squares.mean(0) for _, squares in random_squares(channels, 2000, 1)])
+    means = np.concatenate([squares.mean(0) for _, squares in channels(2000, 1)])
     wanted = weights @ ours["expected"]
     known = wanted > 0
     assert known.sum() > 50
@@ -151,9 +165,10 @@ def test_draws_are_those_of_random_updates_with_the_same_singular_values(folders
     channels, _ = measured(a, b, [prompt])
     edges = effect_edges(3, 4, 2, "head", "joint")
     number = edges.index(next(e for e in edges if e[:2] == ("L1_MLP", "L2H3")))
-    place = next(p for p in channels.places if p.edge <= number < p.columns(len(p.receivers)).start)
-    drawn = dict(enumerate(random_squares(channels, 4000, 0)))
-    ours = drawn[channels.places.index(place)][1][:, number - place.edge]
+    found = channels.args[0].places
+    place = next(p for p in found if p.edge <= number < p.columns(len(p.receivers)).start)
+    drawn = dict(enumerate(channels(4000, 0)))
+    ours = drawn[found.index(place)][1][:, number - place.edge]
     naive = explicit_draws(left, right, edges[number], prompt, 4000)
     assert ours.mean() == pytest.approx(naive.mean(), rel=0.06)
     assert ours.std() == pytest.approx(naive.std(), rel=0.2)

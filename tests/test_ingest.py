@@ -16,9 +16,9 @@ from circuitgraph.components import effect_edges, writers
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.ingest.check import check_prompts
 from circuitgraph.ingest.drift import drift
-from circuitgraph.ingest.estimate import operations
+from circuitgraph.ingest.estimate import edges_of, operations
 from circuitgraph.ingest.jobs import Request, plan
-from circuitgraph.ingest.memory import KEPT_BY_ALLOCATORS, make_room
+from circuitgraph.ingest.memory import KEPT_BY_ALLOCATORS, make_room, working_set
 from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.parts import in_parts
 from circuitgraph.ingest.shape import Shape
@@ -312,6 +312,20 @@ def test_a_budget_makes_smaller_batches_and_then_smaller_chunks(loaded):
     assert all(r.peak <= budget for r, budget in zip(tight, budgets, strict=True))
     with pytest.raises(UsageError, match="needs at least"):
         room(1.0001 * floor)
+
+
+def test_the_matrix_of_results_is_counted_in_float32(loaded):
+    """1,000 prompts × 100,000 edges are 400 MB, by hand."""
+    job = planned(loaded)["effect"]
+    shape = replace(Shape.of(loaded.hf), layers=26, heads=17, kv_heads=17)
+    columns = len(edges_of(shape, job.method))
+    assert 90_000 < columns < 110_000
+    encoded = [job.encoded[0]] * 2000
+    half, whole = (working_set(shape, job.method, encoded[:n], 16, 1024) for n in (1000, 2000))
+    assert whole - half == 4 * 1000 * columns
+    hooked = replace(shape, hooked=True)
+    half, whole = (working_set(hooked, job.method, encoded[:n], 16, 1024) for n in (1000, 2000))
+    assert whole - half == 4 * 1000 * columns
 
 
 def test_remarks_name_the_check_and_the_cost(base, tmp_path, capsys):

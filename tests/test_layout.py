@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
-    *("errors", "components", "channels", "textfiles", "progress", "runs", "frames", "selection"),
+    *("errors", "evidence", "components", "channels", "textfiles", "progress"),
+    *("runs", "frames", "selection"),
     *("prompts", "template", "continuation", "tokens", "tokenizer", "notices", "weights"),
     *("resized", "adapters", "variants"),
     *("engine", "ingest", "plant"),

@@ -11,8 +11,7 @@ import pytest
 from scipy.special import stdtr
 
 from circuitgraph.prompts import Prompt, PromptSet, check_text
-from circuitgraph.prompts.report import THRESHOLDS, detectable_correlation, detectable_effect
-from circuitgraph.stats import evidence
+from circuitgraph.prompts.report import detectable_correlation, detectable_effect
 
 
 def prompts(per_scenario: int, scenarios: int, *, pairs: bool = True) -> PromptSet:
@@ -22,11 +21,6 @@ def prompts(per_scenario: int, scenarios: int, *, pairs: bool = True) -> PromptS
         for i in range(s * per_scenario, (s + 1) * per_scenario)
     ]
     return PromptSet(tuple(made), "file")
-
-
-def test_thresholds_are_those_of_the_tests() -> None:
-    effect = evidence.THRESHOLDS["effect"]
-    assert dict(THRESHOLDS) | {"wiring": effect} == evidence.THRESHOLDS
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from measured import effect_run, table_run
 
-from circuitgraph.errors import InputError
+from circuitgraph.commands.options import read_bytes
+from circuitgraph.components import as_granularity, as_inputs
+from circuitgraph.errors import InputError, UsageError
+from circuitgraph.ingest.jobs import as_ablation
 from circuitgraph.runs import (
     Method,
     RunPrompt,
@@ -122,3 +125,60 @@ def test_a_file_is_replaced_in_one_step_and_leaves_nothing_beside_it(tmp_path):
     for data in (b"old", b"new"):
         write_atomic(tmp_path / "file", data)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"new")]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("granularity", "heads"),
+        ("inputs", "both"),
+        ("ablation", "noise"),
+        ("kind", ""),
+        ("dtype", 1),
+    ],
+)
+def test_a_damaged_method_is_no_guess(run, tmp_path, key, value):
+    write_run(run, tmp_path)
+    file = tmp_path / run.id / "run.json"
+    record = json.loads(file.read_text("ascii"))
+    record["method"][key] = value
+    file.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=rf"run\.json.*{key} is {value!r}"):
+        read_run(tmp_path / run.id)
+
+
+def test_words_of_a_method_are_never_guessed():
+    assert (as_granularity("layer"), as_inputs("split"), as_inputs("")) == (
+        "layer",
+        "split",
+        "joint",
+    )
+    assert (as_ablation("zero"), as_ablation("")) == ("zero", "corrupt")
+    for cast, text in ((as_granularity, "table"), (as_inputs, "q"), (as_ablation, "none")):
+        with pytest.raises(ValueError, match="index"):
+            cast(text)
+
+
+def test_what_another_run_keeps_of_a_pair_goes_with_either(run, tmp_path):
+    other = replace(run, id="cc" + run.id[2:])
+    for one in (run, other):
+        write_run(one, tmp_path)
+    pair = tmp_path / run.id / f"swapped-{other.id}.safetensors"
+    pair.touch()
+    discard_run(read_run(tmp_path / other.id))
+    assert not pair.exists()
+    assert [r.id for r in list_runs(tmp_path)] == [run.id]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GB", 4e9), ("4GiB", 4 * 2**30), ("1.5 kib", 1536), ("2Mi", 2**21), ("7", 7), ("7 B", 7)],
+)
+def test_bytes_are_read_as_they_are_written(text, size):
+    assert read_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "4 iB", "4i", "-1GB", "4XB", "٤GB", "1e9"])
+def test_bytes_that_are_none_are_told(text):
+    with pytest.raises(UsageError, match="write it as 4GB, 4GiB"):
+        read_bytes(text)

@@ -187,15 +187,20 @@ def show(frame: pd.DataFrame) -> None:
 
 
 def read_bytes(text: str) -> float:
-    """``4GB``, ``500 MB`` or a plain number of bytes, as bytes.
+    """``4GB``, ``4GiB``, ``500 MB`` or a plain number of bytes, as bytes.
+
+    A step is 1000, with an i 1024.
 
     Raises:
         UsageError: anything else.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)i?B?\s*", text, re.IGNORECASE)
+    found = re.fullmatch(
+        r"\s*(\d+(?:\.\d+)?)\s*(?:([kMGT])(i?))?B?\s*", text, re.IGNORECASE | re.ASCII
+    )
     if found is None:
-        raise UsageError(f"--memory {text!r}: write it as 4GB or 500MB")
-    return float(found[1]) * 1000.0 ** " KMGT".index(found[2].upper() or " ")
+        raise UsageError(f"--memory {text!r}: write it as 4GB, 4GiB or 500MB")
+    step = 1024.0 if found[3] else 1000.0
+    return float(found[1]) * step ** " KMGT".index((found[2] or " ").upper())
 
 
 def key_values(pairs: tuple[str, ...]) -> Mapping[str, str]:

@@ -23,6 +23,7 @@ from circuitgraph.diff.edge_tests import (
     flag_numbers,
 )
 from circuitgraph.diff.match import Matched
+from circuitgraph.evidence import CORRELATION_MARGIN
 from circuitgraph.stats import triangle
 from circuitgraph.stats.columns import coded, constant
 from circuitgraph.stats.correlations import atanh_error, atanh_influence, interval
@@ -31,7 +32,7 @@ from circuitgraph.stats.paired import change_per_prompt, correlation_change
 from circuitgraph.stats.scenarios import chunks, means
 from circuitgraph.stats.scores import Scores, standardise
 
-MARGIN = 0.1
+MARGIN = CORRELATION_MARGIN
 MIN_ACROSS = 20
 
 

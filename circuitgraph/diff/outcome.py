@@ -20,9 +20,10 @@ from circuitgraph.diff.options import Options
 from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS, Closer
 from circuitgraph.diff.verdicts import Decided, decide
 from circuitgraph.errors import UsageError
+from circuitgraph.evidence import evidence
 from circuitgraph.runs import Run
 from circuitgraph.stats.columns import coded, constant
-from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, evidence
+from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates
 from circuitgraph.stats.shapley import UNKNOWN
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from circuitgraph.diff.edge_tests import TESTABLE
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
+from circuitgraph.evidence import evidence
 from circuitgraph.stats.channels import PROMINENT
-from circuitgraph.stats.evidence import enough_replicates, evidence
+from circuitgraph.stats.evidence import enough_replicates
 from circuitgraph.stats.power import median_share, smallest_visible
 from circuitgraph.stats.replicates import combined_df
 

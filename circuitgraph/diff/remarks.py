@@ -11,8 +11,9 @@ from circuitgraph.diff.edge_tests import DEGENERATE, MISSING, TESTABLE
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, too_few_replicates
 from circuitgraph.diff.planning import outlook
+from circuitgraph.evidence import THRESHOLDS
 from circuitgraph.frames import short
-from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS
+from circuitgraph.stats.evidence import MIN_REPLICATES
 
 _WIRING = {
     "weights": (

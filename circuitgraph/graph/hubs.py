@@ -25,6 +25,7 @@ from scipy.special import ndtri
 from circuitgraph.components import in_order
 from circuitgraph.diff.edge_tests import DEGENERATE, INSUFFICIENT, MISSING, REASONS
 from circuitgraph.diff.match import Matched, match_runs
+from circuitgraph.evidence import evidence
 from circuitgraph.graph.centrality import betweenness, pagerank, strengths
 from circuitgraph.graph.columns import node_table
 from circuitgraph.graph.communities import leiden
@@ -41,7 +42,7 @@ from circuitgraph.graph.signed import SignedGraph, Weights
 from circuitgraph.runs import Run
 from circuitgraph.stats import triangle
 from circuitgraph.stats.aligned import directions
-from circuitgraph.stats.evidence import degenerate, distinct_rows, evidence
+from circuitgraph.stats.evidence import degenerate, distinct_rows
 from circuitgraph.stats.scores import standardise
 
 BETWEENNESS_LIMIT = 200_000_000

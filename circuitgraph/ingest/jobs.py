@@ -38,8 +38,13 @@ CHOICES = {
 
 
 def as_ablation(text: str) -> Ablation:
-    """The method key ``ablation`` as one of its three values."""
-    return "mean" if text == "mean" else "zero" if text == "zero" else "corrupt"
+    """The method key ``ablation`` as one of its values; corrupt where a run has no effects ("").
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    choices: tuple[Ablation, ...] = get_args(Ablation)
+    return choices[choices.index(text or "corrupt")]
 
 
 @dataclass(frozen=True)

@@ -83,18 +83,21 @@ def make_room(
 def working_set(
     shape: Shape, method: Method, prompts: Sequence[Encoded], batch_size: int, chunk_rows: int
 ) -> float:
-    """Bytes that one batch holds at its worst moment, beside what is there before."""
+    """Bytes that one batch holds at its worst moment, and the whole matrix of results.
+
+    Beside what is there before.
+    """
     if method.kind == "correlation":
         return _activities(shape, method, prompts, batch_size)
     longest = max(rows(p) * _length(p) for p in prompts) * batch_size
+    results = len(prompts) * len(edges_of(shape, method))
     if shape.hooked:
-        return _whole_rows(shape, method, longest, chunk_rows)
+        return FLOAT * results + _whole_rows(shape, method, longest, chunk_rows)
     reach = max(rows(p) * window(p, method.ablation) for p in prompts) * batch_size
     senders = 1 + len(writers(shape.layers, shape.heads, as_granularity(method.granularity)))
     trace = longest * shape.layers * _kept_by_forward(shape)
     deltas = senders * reach * shape.width
     judged = batch_size * max(rows(p) for p in prompts) * shape.vocabulary
-    results = len(prompts) * len(edges_of(shape, method)) / FLOAT
     preparing = 2 * trace + 2 * deltas
     at_once = min(max(chunk_rows, reach), senders * reach)
     working = trace + deltas + _at_work(shape, method, prompts, reach, longest, at_once)

@@ -20,7 +20,7 @@ from circuitgraph.engine.channels import Signalled, WeightChannels, make_signall
 from circuitgraph.engine.channels.drifts import drifted
 from circuitgraph.engine.channels.functional import FunctionalChannels
 from circuitgraph.engine.channels.heads import aligned, distances, matched
-from circuitgraph.engine.channels.null import random_squares
+from circuitgraph.engine.channels.null import Moments, random_squares
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forwards import require_reader
 from circuitgraph.engine.model import Model, moved
@@ -188,12 +188,17 @@ def _by_weights(
     channels = WeightChannels.of(*asked.models, granularity, inputs)
     batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
 
+    moments = Moments()
+
     def measure(runs: Signalled, rows: Sequence[int]) -> dict[str, np.ndarray]:
-        return channels.measure(runs, asked.weights[list(rows)])
+        nonlocal moments
+        found, own = channels.measure(runs, asked.weights[list(rows)])
+        moments += own
+        return found
 
     arrays = _collected(asked, batches, measure, advance)
     drawn = np.empty((draws, len(edges)))
-    for place, squares in random_squares(channels, draws, seed):
+    for place, squares in random_squares(channels, moments, draws, seed):
         drawn[:, place.edge : place.edge + squares.shape[1]] = squares
     return Channels(edges=edges, form="weights", **arrays, draws=drawn, floor=np.zeros(len(edges)))
 

@@ -10,14 +10,12 @@ from typing import Any
 
 from scipy.special import stdtrit
 
+from circuitgraph.evidence import CORRELATION_MARGIN, THRESHOLDS, evidence
 from circuitgraph.prompts.record import Kind, Prompt, PromptSet
 from circuitgraph.textfiles import shown
 
-THRESHOLDS: Mapping[str, tuple[int, int]] = {"correlation": (20, 50), "effect": (5, 20)}
-"""n_effective below which evidence is insufficient, and below which it is low."""
 SIGN_FLIP_PROMPTS = 100
 ACROSS_SCENARIOS = 20
-CORRELATION_MARGIN = 0.1
 
 _SHOWN_LINES = 5
 _SHOWN_SCENARIOS = 8
@@ -187,8 +185,7 @@ def _lens(prompts: PromptSet, lens: Kind) -> LensReport:
     kept, duplicates = prompts.distinct(lens)
     scenarios = len(kept.scenarios)
     effective = len(kept) - scenarios
-    insufficient, low = THRESHOLDS[lens]
-    grade = "insufficient" if effective < insufficient else "low" if effective < low else "ok"
+    grade = evidence(lens, effective)
     measure = detectable_correlation if lens == "correlation" else detectable_effect
     return LensReport(
         lens=lens,

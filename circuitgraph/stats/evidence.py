@@ -6,18 +6,9 @@ import numpy as np
 
 from circuitgraph.stats.scenarios import centre
 
-THRESHOLDS = {"correlation": (20, 50), "effect": (5, 20), "wiring": (5, 20)}
-"""n_effective below which evidence is insufficient, and below which it is low."""
-
 MIN_REPLICATES = 3
 MIN_DISTINCT = 8
 MIN_STEPS = 4
-
-
-def evidence(lens: str, n_effective: int) -> str:
-    """``insufficient`` (cannot tell), ``low`` or ``ok``, by prompts beyond scenarios."""
-    insufficient, low = THRESHOLDS[lens]
-    return "insufficient" if n_effective < insufficient else "low" if n_effective < low else "ok"
 
 
 def enough_replicates(k_a: int, k_b: int) -> bool:

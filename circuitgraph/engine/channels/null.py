@@ -12,7 +12,7 @@ an update fills the stream.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -40,8 +40,16 @@ class Moments:
             own dimensions [S, k, k], else in the stream's [S, d, d]. Left out where 0.
     """
 
-    common: dict[tuple[int, int], Tensor]
-    changed: dict[tuple[int, int], Tensor]
+    common: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    changed: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    def __add__(self, other: Moments) -> Moments:
+        """Those of the prompts of both."""
+        total = Moments(dict(self.common), dict(self.changed))
+        for sums, more in ((total.common, other.common), (total.changed, other.changed)):
+            for key, value in more.items():
+                _add(sums, key, value)
+        return total
 
     def add(
         self,
@@ -75,31 +83,34 @@ class Measured(Protocol):
     @property
     def writes(self) -> tuple[Writes, ...]: ...
     @property
-    def moments(self) -> Moments: ...
-    @property
     def width(self) -> int: ...
     @property
     def edges(self) -> int: ...
 
 
 @torch.no_grad()
-def random_squares(measured: Measured, draws: int, seed: int) -> Iterator[tuple[Place, np.ndarray]]:
+def random_squares(
+    measured: Measured, moments: Moments, draws: int, seed: int
+) -> Iterator[tuple[Place, np.ndarray]]:
     """``square`` summed over prompts under random updates, place by place.
+
+    Args:
+        moments: of all prompts.
 
     Yields:
         A place and [draws × its edges], by receiver, then sender.
     """
     for number, place in enumerate(measured.places):
         total = torch.zeros(draws, len(place.receivers), place.senders)
-        _by_reading(measured, number, total, seed)
-        _by_writing(measured, number, total, seed)
+        _by_reading(measured, moments, number, total, seed)
+        _by_writing(measured, moments, number, total, seed)
         yield place, total.flatten(1).numpy()
 
 
-def _by_reading(measured: Measured, number: int, total: Tensor, seed: int) -> None:
+def _by_reading(measured: Measured, sums: Moments, number: int, total: Tensor, seed: int) -> None:
     """Add Σ σ² vᵀ C v: every receiver's update meets what all senders say."""
     place = measured.places[number]
-    heard = _heard(measured, number, place.senders)
+    heard = _heard(measured, sums, number, place.senders)
     for i, reads in enumerate(measured.reads[number]):
         strengths = few(torch.linalg.svdvals(reads.change).pow(2))
         if len(strengths):
@@ -108,18 +119,18 @@ def _by_reading(measured: Measured, number: int, total: Tensor, seed: int) -> No
                 total[part, i] += forms
 
 
-def _heard(measured: Measured, number: int, count: int) -> Tensor:
+def _heard(measured: Measured, sums: Moments, number: int, count: int) -> Tensor:
     """C of every sender at a place, float32 [senders, d · d]."""
     found: list[Tensor] = []
     for group, writes in enumerate(measured.writes):
-        moments = measured.moments.common.get((number, group))
+        moments = sums.common.get((number, group))
         if moments is None:
             break
         found.append((writes.common.mT @ moments @ writes.common).flatten(1).float())
     return torch.cat(found)[:count]
 
 
-def _by_writing(measured: Measured, number: int, total: Tensor, seed: int) -> None:
+def _by_writing(measured: Measured, sums: Moments, number: int, total: Tensor, seed: int) -> None:
     """Add Σ m uᵀ M Mᵀ u: a sender's update meets all receivers whose read weights are the same."""
     reads = measured.reads[number]
     same = [i for i, r in enumerate(reads) if not bool(r.change.any())]
@@ -127,9 +138,9 @@ def _by_writing(measured: Measured, number: int, total: Tensor, seed: int) -> No
         return
     grams = torch.stack([(reads[i].mean @ reads[i].mean.T).flatten().float() for i in same])
     first = 0
-    for group, writes in enumerate(measured.writes[: _groups(measured, number)]):
+    for group, writes in enumerate(measured.writes[: _groups(sums, number)]):
         for s in range(len(writes.mean)):
-            strengths = few(_written(measured.moments, number, group, writes, s))
+            strengths = few(_written(sums, number, group, writes, s))
             if len(strengths):
                 generator = _generator(seed, 1, first + s)
                 for part, forms in _forms(strengths, measured.width, grams, len(total), generator):
@@ -137,8 +148,8 @@ def _by_writing(measured: Measured, number: int, total: Tensor, seed: int) -> No
         first += len(writes.mean)
 
 
-def _groups(measured: Measured, number: int) -> int:
-    return sum(key[0] == number for key in measured.moments.common)
+def _groups(sums: Moments, number: int) -> int:
+    return sum(key[0] == number for key in sums.common)
 
 
 def _written(moments: Moments, number: int, group: int, writes: Writes, s: int) -> Tensor:

@@ -9,7 +9,7 @@ a prompt serves every receiver of a place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ ARRAYS = ("norm_a", "norm_b", "read", "write", "delta", "square", "expected")
 
 @dataclass(frozen=True, eq=False)
 class WeightChannels:
-    """Two models, their weights by receiver and sender, and what is summed over batches.
+    """Two models, and their weights by receiver and sender.
 
     Attributes:
         models: A and B.
@@ -36,7 +36,6 @@ class WeightChannels:
         places: where the stream is read.
         reads: of every place, of each of its receivers.
         writes: of every group of senders.
-        moments: second moments summed over prompts, for the null.
     """
 
     models: tuple[Model, Model]
@@ -44,7 +43,6 @@ class WeightChannels:
     places: tuple[Place, ...]
     reads: tuple[tuple[Reads, ...], ...]
     writes: tuple[Writes, ...]
-    moments: Moments = field(repr=False)
 
     @classmethod
     def of(cls, a: Model, b: Model, granularity: Granularity, inputs: Inputs) -> WeightChannels:
@@ -52,7 +50,7 @@ class WeightChannels:
         found = tuple(places(a, granularity, inputs))
         reads = tuple(tuple(read_weights(a, b, p, r) for r in p.receivers) for p in found)
         writes = tuple(make_writes((a, b), group, granularity) for group in senders(a.layers))
-        return cls((a, b), granularity, found, reads, writes, Moments({}, {}))
+        return cls((a, b), granularity, found, reads, writes)
 
     @property
     def width(self) -> int:
@@ -65,16 +63,17 @@ class WeightChannels:
         return sum(p.senders * len(p.receivers) for p in self.places)
 
     @torch.no_grad()
-    def measure(self, runs: Signalled, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Arrays [R × edges] of one batch, named as in ``channels.Channels``.
-
-        Second moments join ``moments`` with the prompts' weights [R].
-        """
+    def measure(
+        self, runs: Signalled, weights: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], Moments]:
+        """Arrays [R × edges] of one batch, named as in ``channels.Channels``; and its second
+        moments, summed with the prompts' weights [R], for the null."""
         said = [signals(self.models, runs, w, self.granularity) for w in self.writes]
         out = {name: np.zeros((len(runs.batch.clean), self.edges)) for name in ARRAYS}
+        moments = Moments()
         for number in range(len(self.places)):
-            self._place(number, runs, said, torch.from_numpy(weights), out)
-        return out
+            self._place(number, runs, said, torch.from_numpy(weights), out, moments)
+        return out, moments
 
     def _place(
         self,
@@ -83,6 +82,7 @@ class WeightChannels:
         said: list[Signals],
         weights: Tensor,
         out: dict[str, np.ndarray],
+        moments: Moments,
     ) -> None:
         place, first = self.places[number], 0
         steps, scale = _window(self.models, place, runs)
@@ -93,7 +93,7 @@ class WeightChannels:
             common, inner = (
                 _moments(y[:, rows, steps] * scale) for y in (signal.common, signal.inner)
             )
-            self.moments.add(number, group, writes, common, inner, weights)
+            moments.add(number, group, writes, common, inner, weights)
             loud = _energy(common, writes.common @ writes.common.mT)
             written = _sides(inner, writes.mean, writes.change)
             for i, reads in enumerate(self.reads[number]):
