@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from measured import table_run
 
+from circuitgraph.evidence import evidence
 from circuitgraph.stats import triangle
 from circuitgraph.stats.correlations import (
     atanh_error,
@@ -13,7 +14,7 @@ from circuitgraph.stats.correlations import (
     pooled_correlation,
     zero_error,
 )
-from circuitgraph.stats.evidence import degenerate, distinct_rows, enough_replicates, evidence
+from circuitgraph.stats.evidence import degenerate, distinct_rows, enough_replicates
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.paired import change_per_prompt, correlation_change
 from circuitgraph.stats.scores import Scores, standardise

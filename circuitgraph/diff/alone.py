@@ -19,7 +19,7 @@ from circuitgraph.diff.match import Matched
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.diff.verdicts import decide
-from circuitgraph.stats.evidence import evidence
+from circuitgraph.evidence import evidence
 
 MOST_PAIRS = 36
 """Pairs of one variant a side; with more the comparison would cost more than the diff."""
