@@ -236,7 +236,7 @@ class Workspace:
     def compare(
         self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
     ) -> ManyDiff:
-        """Many variants against one base in one table, shared and specific told apart."""
+        """Many variants against one base in one table: shared, opposite, only in one."""
         return self._comparison().compare(base, others, lens=lens, **options)
 
     def explain(self, source: str, target: str, a: str, b: str, **options: Any) -> Explanation:

@@ -120,7 +120,7 @@ def test_pages_graphs_and_many_at_once(tuned: Path, tmp_path: Path) -> None:
     done("export", ":".join(pair), *words)
     assert "L2_MLP" in (tmp_path / "x.graphml").read_text("utf-8")
     table = rows("compare", *pair, "null-self-sft", "--lens", "wiring", "-w", tuned)
-    assert {row["pattern"] for row in table} == {"", "variant-specific: hybrid-l2-mlp-only"}
+    assert {row["pattern"] for row in table} == {"", "only in hybrid-l2-mlp-only"}
 
 
 def test_recipes_are_held_against_their_base(tuned: Path) -> None:

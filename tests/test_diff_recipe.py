@@ -175,10 +175,11 @@ def test_many_variants_against_one_base():
     assert list(many.diffs) == ["r0", "r1", "q0", "lone"]
     assert table.loc["L0H50", "pattern"] == "shared"
     assert table.loc["L0H50", "n_claims"] == 3
-    assert table.loc["L0H51", "pattern"] == "recipe-specific: r"
-    assert table.loc["L0H52", "pattern"] == "recipe-specific: r"
-    assert table.loc["L0H53", "pattern"] == "recipe-specific: q"
-    assert table.loc["L0H54", "pattern"] == "variant-specific: lone"
+    assert table.loc["L0H51", "pattern"] == "only in r (2 of 2)"
+    assert table.loc["L0H52", "pattern"] == "only in r0"
+    assert table.loc["L0H53", "pattern"] == "only in q0"
+    assert table.loc["L0H54", "pattern"] == "only in lone"
+    assert table["specific"].sum() == 4
     assert table.loc["L0H10", "pattern"] == ""
     assert table.loc["L0H50", "verdict: r0"] == "sign_flip"
     with pytest.raises(UsageError, match="each once"):

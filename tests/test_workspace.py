@@ -100,7 +100,8 @@ def test_null_pairs_are_names_or_tuples(tables: Workspace) -> None:
 def test_many_against_one(tables: Workspace) -> None:
     found = tables.compare("a0", ["a1", "b0", "b1"])
     [row] = found.table[found.table["n_claims"] > 0].to_dict("records")
-    assert row["pattern"] == "recipe-specific: B"
+    assert row["pattern"] == "only in B (2 of 2)"
+    assert row["specific"]
     assert (row["n_claims"], row["n_recipes"]) == (2, 1)
     assert list(found.diffs) == ["a1", "b0", "b1"]
 

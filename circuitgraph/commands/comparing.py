@@ -163,7 +163,11 @@ def diff(a: str, b: str, output: Output, **options: Any) -> int:
 @output_options
 @global_options
 def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any) -> int:
-    """Many variants against one base: what all share, what one recipe alone does.
+    """Many variants against one base: what they share, what one of them alone does.
+
+    shared: claimed in several, the change of one sign; opposite: of both signs; only in X:
+    claimed there alone, and specific where its difference from every other variant passes
+    the same test beyond the margin.
 
     \b
     Example:
@@ -174,8 +178,8 @@ def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any
         click.echo(compare_view(result, terminal_width()), nl=False)
     else:
         output.show(result.table)
-    for found in result.diffs.values():
-        settings().reporter.remark(headline(found))
+    for line in [*map(headline, result.diffs.values()), *result.remarks]:
+        settings().reporter.remark(line)
     return INSUFFICIENT if all(d.insufficient for d in result.diffs.values()) else 0
 
 

@@ -7,13 +7,15 @@ views are for a terminal only.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from circuitgraph.diff.explain import Explanation
-from circuitgraph.diff.many import KEY, ManyDiff
+from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import CLAIMS, VERDICTS, Diff
+from circuitgraph.diff.specific import KEY
 from circuitgraph.diff.units import EDGE_HEADS, EDGE_UNITS, heads
 from circuitgraph.frames import short, to_text
 
@@ -108,7 +110,9 @@ def compare_view(result: ManyDiff, width: int) -> str:
     claimed = table[table["n_claims"] > 0]
     sizes = claimed[[f"delta: {name}" for name in result.diffs]].abs().max(axis=1)
     claimed = claimed.iloc[np.lexsort((-sizes.to_numpy(), -claimed["n_recipes"].to_numpy()))]
-    shown = claimed[[*KEY, "pattern"]].head(MOST_CLAIMS)
+    keys = [name for name in KEY if name != "input" or not set(claimed["input"]) <= _JOINT]
+    shown = claimed[[*keys, "pattern"]].head(MOST_CLAIMS)
+    shown["specific"] = [_specific(q, yes) for q, yes in _tested(claimed)][:MOST_CLAIMS]
     for name in result.diffs:
         cells = zip(claimed[f"delta: {name}"], claimed[f"verdict: {name}"], strict=True)
         shown[short(name, 24)] = [_cell(*cell) for cell in cells][:MOST_CLAIMS]
@@ -116,8 +120,18 @@ def compare_view(result: ManyDiff, width: int) -> str:
     told = ", ".join(f"{count} {short(pattern)}" for pattern, count in patterns.items())
     text = to_text(shown, "table", width=width) if len(claimed) else ""
     summary = f"{len(claimed)} of {len(table)} edges are claimed in some variant"
-    lines = textwrap.wrap(f"{summary}: {told}" if told else summary, width)
-    return "\n".join([*text.splitlines(), *lines, f"all rows: {WHERE}", ""])
+    unit = next(iter(result.diffs.values())).summary["units"]["delta"]
+    lines = [f"{summary}: {told}" if told else summary, f"changes: {unit}", f"all rows: {WHERE}"]
+    wrapped = [part for line in lines for part in textwrap.wrap(line, width)]
+    return "\n".join([*text.splitlines(), *wrapped, ""])
+
+
+def _tested(claimed: pd.DataFrame) -> Iterable[tuple[float, bool]]:
+    return zip(claimed["q_specific"].tolist(), claimed["specific"].tolist(), strict=True)
+
+
+def _specific(q: float, yes: bool) -> str:
+    return "" if q != q else "yes" if yes else "no"
 
 
 def _cell(delta: float, verdict: str) -> str:

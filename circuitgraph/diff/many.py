@@ -1,8 +1,8 @@
-"""Many variants against one base: what all of them share, what one recipe alone does."""
+"""Many variants against one base: what they share, and what one of them alone does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ import pandas as pd
 
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS, Diff
+from circuitgraph.diff.specific import KEY, Held, specific_q
 from circuitgraph.errors import UsageError
+from circuitgraph.frames import short
 from circuitgraph.runs import Run
-
-KEY = ["source", "target", "input"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,15 +25,24 @@ class ManyDiff:
         base: the base as the user named it.
         table: one row per edge: ``source, target, input``; per variant ``verdict: NAME``
             and ``delta: NAME``; ``n_claims`` (variants in which it is claimed),
-            ``n_recipes`` (recipes among them) and ``pattern``: ``shared`` when claimed
-            in variants of two recipes or more, ``recipe-specific: RECIPE`` when in one
-            recipe only, ``variant-specific: NAME`` for a variant of no recipe, else "".
+            ``n_recipes`` (recipes among them) and ``pattern``: ``opposite`` when claimed
+            with changes of both signs, ``shared`` when claimed in variants of two recipes
+            or more with one sign, ``only in NAME`` when claimed in one variant, ``only in
+            RECIPE (k of m)`` when in several of one recipe, else "". ``specific``: whether
+            what is claimed in one place only was tested to differ there from every other
+            variant beyond the margin, and ``q_specific`` of that test (NaN: not tested).
         diffs: the diffs by the variants' names.
+        remarks: what a reader must be told, one line each.
     """
 
     base: str
     table: pd.DataFrame
     diffs: dict[str, Diff]
+    remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        claimed = int((self.table["n_claims"] > 0).sum())
+        return f"ManyDiff({short(self.base)} against {len(self.diffs)} variants, {claimed} claims)"
 
 
 def compare_many(
@@ -63,17 +72,23 @@ def compare_many(
         name: compare_runs(base[1], runs, name_a=base[0], name_b=name, **options)
         for name, runs in others
     }
-    families = {name: _family(name, runs) for name, runs in others}
-    return ManyDiff(base[0], _side_by_side(diffs, families), diffs)
+    recipes = {name: _recipe(runs) or name for name, runs in others}
+    table = _side_by_side(diffs, recipes)
+    alone = _alone(table, recipes)
+    q = specific_q(alone, diffs, options)
+    alpha = next(iter(diffs.values())).alpha
+    table["q_specific"] = q.reindex(table.index)
+    table["specific"] = table["q_specific"] <= alpha
+    remarks = tuple(_remarks(diffs, others, table, alpha))
+    return ManyDiff(base[0], table.reset_index(), diffs, remarks)
 
 
-def _family(name: str, runs: Sequence[Run]) -> str:
+def _recipe(runs: Sequence[Run]) -> str:
     recipes = {run.variant.recipe for run in runs}
-    recipe = recipes.pop() if len(recipes) == 1 else ""
-    return f"recipe-specific: {recipe}" if recipe else f"variant-specific: {name}"
+    return recipes.pop() if len(recipes) == 1 else ""
 
 
-def _side_by_side(diffs: dict[str, Diff], families: dict[str, str]) -> pd.DataFrame:
+def _side_by_side(diffs: dict[str, Diff], recipes: dict[str, str]) -> pd.DataFrame:
     columns = {}
     for name, diff in diffs.items():
         # Names as plain text: variants may lack each other's components.
@@ -84,19 +99,88 @@ def _side_by_side(diffs: dict[str, Diff], families: dict[str, str]) -> pd.DataFr
     verdicts = [f"verdict: {name}" for name in diffs]
     table[verdicts] = table[verdicts].fillna("not_testable")
     claimed = table[verdicts].isin(CLAIMS).to_numpy()
-    members = _members(list(families.values()))
-    claimed_in = claimed.astype(int) @ members > 0
     table["n_claims"] = claimed.sum(1)
-    table["n_recipes"] = claimed_in.sum(1)
-    kinds = np.array(list(dict.fromkeys(families.values())), dtype=object)
-    only = kinds[claimed_in.argmax(1)]
+    table["n_recipes"] = (claimed.astype(int) @ _members(list(recipes.values())) > 0).sum(1)
+    rises = table[[f"delta: {name}" for name in diffs]].to_numpy() > 0
+    signed = next(iter(diffs.values())).signed
+    opposite = signed & (claimed & rises).any(1) & (claimed & ~rises).any(1)
     table["pattern"] = np.select(
-        [table["n_recipes"] == 0, table["n_recipes"] > 1], ["", "shared"], only
+        [table["n_claims"] == 0, opposite, table["n_recipes"] > 1],
+        ["", "opposite", "shared"],
+        _only(claimed, list(diffs), recipes),
     )
-    return table.reset_index()
+    return table
 
 
-def _members(families: list[str]) -> np.ndarray:
-    """Which variant is of which family, 0 or 1 [variants × families]."""
-    kinds = list(dict.fromkeys(families))
-    return np.array([[int(family == kind) for kind in kinds] for family in families])
+def _members(recipes: list[str]) -> np.ndarray:
+    """Which variant is of which recipe, 0 or 1 [variants × recipes]."""
+    kinds = list(dict.fromkeys(recipes))
+    return np.array([[int(recipe == kind) for kind in kinds] for recipe in recipes])
+
+
+def _only(claimed: np.ndarray, names: list[str], recipes: dict[str, str]) -> np.ndarray:
+    """Where an edge is claimed, in words, for edges claimed in one recipe at most."""
+    size = {recipe: list(recipes.values()).count(recipe) for recipe in recipes.values()}
+    told = np.empty(len(claimed), object)
+    for row, found in enumerate(claimed):
+        mine = [name for name, one in zip(names, found, strict=True) if one]
+        recipe = recipes[mine[0]] if mine else ""
+        several = f"only in {recipe} ({len(mine)} of {size.get(recipe, 0)})"
+        told[row] = several if len(mine) > 1 else f"only in {mine[0]}" if mine else ""
+    return told
+
+
+def _alone(table: pd.DataFrame, recipes: dict[str, str]) -> list[Held]:
+    """Edges claimed in one place only, with the variants to hold against each other."""
+    found = []
+    rows = table[table["pattern"].str.startswith("only in ")]
+    for edge, row in zip(rows.index, rows.to_dict("records"), strict=True):
+        mine = [name for name in recipes if row[f"verdict: {name}"] in CLAIMS]
+        seeds = {name for name in recipes if recipes[name] == recipes[mine[0]]}
+        here = seeds if len(mine) > 1 else set(mine)
+        found.append(Held(edge, tuple(mine), tuple(n for n in recipes if n not in here)))
+    return found
+
+
+def _remarks(
+    diffs: dict[str, Diff],
+    others: Sequence[tuple[str, Sequence[Run]]],
+    table: pd.DataFrame,
+    alpha: float,
+) -> Iterator[str]:
+    if next(iter(diffs.values())).scope == "checkpoint":
+        yield _seeds(others)
+    yield from _equals(others)
+    alone = table["pattern"].str.startswith("only in ")
+    if alone.any() and len(diffs) > 1:
+        yield (
+            f"of {int(alone.sum())} edges claimed in one place only, "
+            f"{int(table['specific'].sum())} are tested to differ there from every other variant "
+            f"beyond the margin (specific, q ≤ {alpha:g}); of the rest nobody can tell: that a "
+            "test claims here and not there is no test of the difference"
+        )
+
+
+def _seeds(others: Sequence[tuple[str, Sequence[Run]]]) -> str:
+    """What so many seeds can say."""
+    recipes = [_recipe(runs) for _, runs in others if _recipe(runs)]
+    counts = {recipe: recipes.count(recipe) for recipe in dict.fromkeys(recipes)}
+    told = ", ".join(
+        f"{short(recipe, 24)} {count} seed{'s' if count > 1 else ''}"
+        for recipe, count in list(counts.items())[:8]
+    )
+    here = f" ({told})" if told else ""
+    return (
+        f"these models are compared one by one: shared and only in name checkpoints, not their "
+        f"recipes{here}; a recipe needs the recipe scope with 3 variants or more a side"
+    )
+
+
+def _equals(others: Sequence[tuple[str, Sequence[Run]]]) -> Iterator[str]:
+    groups: dict[str, list[str]] = {}
+    for name, runs in others:
+        if len(runs) == 1:
+            groups.setdefault(runs[0].variant.fingerprint or name, []).append(short(name))
+    for names in groups.values():
+        if len(names) > 1:
+            yield f"{', '.join(names[:5])} have the same merged weights: what one shows all show"

@@ -1,0 +1,89 @@
+"""Whether what one variant alone claims differs from the others: a test, not two tests compared.
+
+That an edge is significant in one variant and not in another shows no difference between
+them (Gelman & Stern 2006, doi:10.1198/000313006X152649).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.diff.match import match_runs
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.outcome import judge
+from circuitgraph.diff.record import Diff
+from circuitgraph.stats.margins import treat_p
+from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
+
+KEY = ["source", "target", "input"]
+Edge = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Held:
+    """One edge, the variants that claim it, and those it is held against."""
+
+    edge: Edge
+    claimed: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def specific_q(
+    edges: Sequence[Held], diffs: Mapping[str, Diff], options: dict[str, Any]
+) -> pd.Series:
+    """q of every edge's difference from all it is held against, by edge.
+
+    The change from the base in one variant minus that in the other is the difference of the
+    two: tested as any diff is, beyond the margin. An edge is as sure as its least sure pair
+    (intersection-union), and Benjamini-Hochberg goes over the edges tested. Screened effects
+    are compared as screened, on both sides.
+
+    Parameters
+    ----------
+    edges : sequence of Held
+    diffs : mapping
+        The base against every variant.
+    options
+        Those the diffs were made with.
+    """
+    pairs = {(x, y) for held in edges for x in held.claimed for y in held.others}
+    tested = {pair: _p_of(diffs[pair[0]], diffs[pair[1]], options) for pair in sorted(pairs)}
+    p = [
+        max(
+            (tested[x, y].get(held.edge, np.nan) for x in held.claimed for y in held.others),
+            default=np.nan,
+        )
+        for held in edges
+    ]
+    index = pd.MultiIndex.from_tuples([held.edge for held in edges], names=KEY)
+    if not edges:
+        return pd.Series([], index=pd.MultiIndex.from_arrays([[]] * 3, names=KEY), dtype=float)
+    return pd.Series(adjusted(np.array(p, float), options.get("fdr", "bh")), index=index)
+
+
+def _p_of(x: Diff, y: Diff, options: dict[str, Any]) -> dict[Edge, float]:
+    """p of a difference beyond the margin between two variants, by edge; NaN: not testable."""
+    if x.lens == "wiring":
+        return _changes_apart(x, y)
+    known = {field.name for field in fields(Options)}
+    chosen = Options(**{name: value for name, value in options.items() if name in known})
+    outcome = judge(x.runs_b, y.runs_b, chosen)
+    names = zip(*(column.astype(str) for column in outcome.tests.names), strict=True)
+    return dict(zip(names, outcome.decided.p.tolist(), strict=True))
+
+
+def _changes_apart(x: Diff, y: Diff) -> dict[Edge, float]:
+    """Relative changes of channels against the base, prompt by prompt, a paired t-test."""
+    matched = match_runs(x.runs_a, x.runs_b, x.lens)
+    apart = x.closer.by_prompt["delta"] - y.closer.by_prompt["delta"]
+    mean = balanced_mean(apart, matched.scenarios)
+    error = np.sqrt(balanced_variance(apart, matched.scenarios))
+    p = treat_p(mean, error, matched.n_effective, x.margin)
+    names = x.table[KEY].astype(str).itertuples(index=False, name=None)
+    return dict(zip(names, p.tolist(), strict=True))
