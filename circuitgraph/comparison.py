@@ -16,6 +16,7 @@ from circuitgraph import patching
 from circuitgraph.channels import Channels
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.decoys import with_decoys
+from circuitgraph.diff.explain import Explanation, explain_edge, require_components
 from circuitgraph.diff.many import ManyDiff, compare_many
 from circuitgraph.diff.mechanism import (
     Swapped,
@@ -82,6 +83,17 @@ class Comparison:
             if there.issuperset([*decoy["runs_a"], *decoy["runs_b"]])
         ]
         return with_kept_mechanism(with_decoys(diff, decoys), record.get("mechanism"))
+
+    def explain(
+        self, source: str, target: str, a: str, b: str, **options: Any
+    ) -> tuple[Diff, Explanation]:
+        """The diff of two variants and one of its edges; unknown components are refused first."""
+        if options.get("lens") != "wiring":  # whose models know more components than runs do
+            scope = options.get("scope", "checkpoint")
+            names = {*self.shelf.side(a, scope), *self.shelf.side(b, scope)}
+            require_components((source, target), _components(self.shelf, names))
+        diff = self.diff(a, b, **options)
+        return diff, explain_edge(diff, source, target)
 
     def compare(
         self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
@@ -217,6 +229,16 @@ class Comparison:
 
             apart = drift(runs_a[0], runs_b[0])
         return a, runs_a, b, runs_b, apart
+
+
+def _components(shelf: Shelf, names: Iterable[str]) -> set[str]:
+    """All components that runs of these variants measure."""
+    found: set[str] = set()
+    for run in (run for name in names for run in shelf.of(name)):
+        found.update(run.components)
+        for source, target, _ in run.edges:
+            found |= {source, target}
+    return found
 
 
 def keep_diff(diff: Diff, folder: Path) -> None:

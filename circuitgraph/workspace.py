@@ -17,7 +17,7 @@ import pandas as pd
 from circuitgraph import patching
 from circuitgraph.comparison import Comparison, blocks_path, discard_diffs, keep_diff, tested_blocks
 from circuitgraph.composition import composition
-from circuitgraph.diff.explain import Explanation, explain_edge
+from circuitgraph.diff.explain import Explanation
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
 from circuitgraph.faithfulness import Faithfulness, faithfulness
@@ -241,8 +241,7 @@ class Workspace:
 
     def explain(self, source: str, target: str, a: str, b: str, **options: Any) -> Explanation:
         """One edge in two variants: per prompt, per scenario, and in words."""
-        diff = self._comparison().diff(a, b, **options)
-        told = explain_edge(diff, source, target)
+        diff, told = self._comparison().explain(source, target, a, b, **options)
         self._keep(diff)
         return told
 

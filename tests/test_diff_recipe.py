@@ -203,6 +203,8 @@ def test_one_effect_explained():
     assert "Mechanism: unknown" in found.text
     with pytest.raises(UsageError, match="did you mean"):
         explain([a], [b], "L0H555", "L1H0", lens="effect")
+    with pytest.raises(UsageError, match="did you mean L0H55\\?$"):
+        explain([a], [b], "l0h55", "L1H0", lens="effect")
     with pytest.raises(UsageError, match="earlier component"):
         explain([a], [b], "L1H0", "L0H55", lens="effect")
 

@@ -122,6 +122,13 @@ def test_a_null_pair_that_claims_as_much_is_the_first_thing_said() -> None:
     assert summary_lines(bad).count(first) == 1
 
 
+def test_a_diff_prints_as_one_line() -> None:
+    told = repr(nulls(np.zeros(4, bool)))
+    assert told == (
+        "Diff(A → B, effect lens, checkpoint scope: 3 of 4 testable edges claimed, evidence ok)"
+    )
+
+
 def test_a_null_pair_that_claims_little_is_one() -> None:
     fine = nulls(np.array([False, False, False, True]))
     assert [decoy["n_claims"] for decoy in fine.summary["decoys"]] == [1]

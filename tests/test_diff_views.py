@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from measured import effect_run, table_run
+from shell import ROOT
 
 from circuitgraph.commands.views import diff_view, edges_view
 from circuitgraph.diff import compare_runs
-from circuitgraph.diff.record import Diff
+from circuitgraph.diff.record import VERDICTS, Diff
 from circuitgraph.diff.units import heads, units
 from circuitgraph.stats.summaries import edge_table
 
@@ -80,3 +83,18 @@ def test_edges_stand_under_their_units_a_table_a_kind() -> None:
     assert "effect" in lines[0].split()
     assert "weight" not in lines[0]
     assert "effect: log-odds" in lines
+
+
+def test_the_glossary_has_the_words_that_are_printed() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    printed = {name for scale in ("share", "logit") for name in heads("effect", "", scale).values()}
+    for lens, scope in (("correlation", ""), ("wiring", "checkpoint"), ("wiring", "recipe")):
+        printed |= set(heads(lens, scope, "share").values())
+    for word in printed | set(VERDICTS) - {"not_testable"}:
+        assert f"`{word}`" in text, word
+    words = (
+        "lens scope checkpoint recipe claim margin yardstick gain evidence n_effective mechanism "
+        "channel share effect change block direction scenario joint split saturated mass CPR CMD q"
+    )
+    for word in [*words.split(), "null pair"]:
+        assert re.search(rf"^\| (\w+, )?`?{word}`?[ ,]|`{word}`", text, re.MULTILINE), word

@@ -106,6 +106,11 @@ def test_many_against_one(tables: Workspace) -> None:
     assert list(found.diffs) == ["a1", "b0", "b1"]
 
 
+def test_an_unknown_component_is_named_before_anything_is_compared(tables: Workspace) -> None:
+    with pytest.raises(UsageError, match="did you mean unit1\\?$"):
+        tables.explain("UNIT1", "unit0", "a0", "b0", margin=-1.0)  # which a diff would refuse
+
+
 def test_an_edge_explained_in_either_order(tables: Workspace) -> None:
     found = tables.explain("unit1", "unit0", "a0", "b0")
     assert (found.source, found.target) == ("unit0", "unit1")

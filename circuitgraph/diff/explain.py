@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,15 +95,28 @@ def _rows_of(table: pd.DataFrame, source: str, target: str) -> pd.DataFrame:
 
 def _unknown(diff: Diff, source: str, target: str) -> str:
     known = {*diff.table["source"].cat.categories, *diff.table["target"].cat.categories}
-    for name in (source, target):
-        if name not in known:
-            near = difflib.get_close_matches(name[:80], [str(k) for k in known if len(k) < 80], 3)
-            hint = f"did you mean {', '.join(near)}?" if near else "see the diff's table"
-            return f"component {name!r:.80} is in neither variant; {hint}"
+    require_components((source, target), known)
     return (
         f"no edge from {source!r:.60} to {target!r:.60} was measured: an edge runs from an "
         "earlier component to a later one"
     )
+
+
+def require_components(names: Iterable[str], known: Collection[str]) -> None:
+    """Refuse components that no variant has.
+
+    Raises
+    ------
+    UsageError
+        Names the nearest ones, whatever their case.
+    """
+    for name in names:
+        if name not in known:
+            short = [str(k) for k in known if len(k) < 80]
+            near = sorted(k for k in short if k.casefold() == name.casefold())
+            near = near or difflib.get_close_matches(name[:80], short, 3)
+            hint = f"did you mean {', '.join(near)}?" if near else "see the diff's table"
+            raise UsageError(f"component {name!r:.80} is in neither variant; {hint}")
 
 
 def _prompt_columns(matched: Matched) -> dict[str, Any]:

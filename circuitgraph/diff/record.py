@@ -12,6 +12,7 @@ import pandas as pd
 
 from circuitgraph.components import Edge
 from circuitgraph.errors import UsageError
+from circuitgraph.frames import short
 from circuitgraph.runs import Run
 from circuitgraph.stats.shapley import FACTORS, MIXED, UNKNOWN
 
@@ -151,6 +152,13 @@ class Diff:
         place = list(self.details).index("block")
         parts = [self.details.iloc[:, :place], again, self.details.iloc[:, place:]]
         return pd.concat(parts, axis=1)
+
+    def __repr__(self) -> str:
+        told = self.summary
+        return (
+            f"Diff({short(self.name)}, {self.lens} lens, {self.scope} scope: {told['n_claims']} of "
+            f"{told['n_testable']} testable edges claimed, evidence {told['evidence']})"
+        )
 
     @property
     def claims(self) -> pd.DataFrame:
