@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from circuitgraph.engine.bridge.checks import mixes_heads
 from circuitgraph.engine.bridge.norms import read_norm
 from circuitgraph.engine.bridge.positions import by_row
 from circuitgraph.engine.bridge.wrapped import (
@@ -60,7 +62,7 @@ def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> Bridge:
     parallel = {readings[2] for readings in read}
     if len(parallel) > 1:
         raise refusal(folder, hf.config.model_type, "only some of its blocks are parallel")
-    return Bridge(
+    bridge = Bridge(
         family=hf.config.model_type,
         width=trace.final.shape[-1],
         heads=int(hooked.cfg.n_heads),
@@ -73,6 +75,7 @@ def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> Bridge:
         hooked=hooked,
         rotary=rotary,
     )
+    return replace(bridge, mixed=mixes_heads(bridge, tokens, trace))
 
 
 def refusal(folder: str, family: str, why: str) -> InputError:

@@ -50,7 +50,8 @@ def worst(bridge: Bridge, probes: Sequence[Tensor]) -> tuple[float, str]:
         trace = trace_of(bridge.hooked, bridge.layers, tokens)
         for question in QUESTIONS[: None if number == 0 else 1]:
             answers.append((question.ask(bridge, tokens, trace), question.failing))
-    return max(answers, key=lambda answer: (answer[0] != answer[0], answer[0]))
+    # Of equals the first: 1 means failed, and reasons are listed before what comes of them.
+    return max(answers, key=lambda answer: (answer[0] != answer[0], min(answer[0], 1.0)))
 
 
 def _sums(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
@@ -60,6 +61,22 @@ def _sums(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
     whole = whole + sum(wiring.bias for wiring in bridge.wiring)
     inside = [_apart(b.pre + b.attention + b.mlp, b.post) for b in trace.blocks]
     return max(_apart(whole, trace.final), *inside)
+
+
+def _outputs(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
+    """1 where a head that reads otherwise only scales what all the others read out."""
+    for layer, block in enumerate(trace.blocks):
+        if bridge.kv_heads == 1 or block.v.flatten(2).shape[-1] % bridge.kv_heads:
+            continue
+        v = block.v.flatten(2).unflatten(2, (bridge.kv_heads, -1)).clone()
+        v[:, :, 0] *= 3
+        z = _place(bridge, tokens, [put(layer, "v", v.view_as(block.v))], layer, "z")
+        others = slice(bridge.group, None)
+        now, before = (x[:, :, others].flatten(2) for x in (z, block.z))
+        factor = (now * before).sum(-1, keepdim=True) / before.pow(2).sum(-1, keepdim=True)
+        if _apart(now, before) > TOLERANCE and _apart(now, factor * before) <= TOLERANCE:
+            return 1.0
+    return 0.0
 
 
 def _causal(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
@@ -118,6 +135,22 @@ def _groups(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
     return max(off)
 
 
+def mixes_heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> bool:
+    """Whether a change of one head's q or k is heard by heads that do not read it."""
+    for layer, block in enumerate(trace.blocks):
+        for letter, parts in (("q", bridge.heads), ("k", bridge.kv_heads)):
+            clean = getattr(block, letter)
+            if parts == 1 or clean.flatten(2).shape[-1] != parts * block.z.shape[-1]:
+                continue
+            changed = clean.flatten(2).unflatten(2, (parts, -1)).clone()
+            changed[:, :, 0] *= 3
+            z = _place(bridge, tokens, [put(layer, letter, changed.view_as(clean))], layer, "z")
+            others = slice(bridge.heads // parts, None)
+            if _apart(z[:, :, others], block.z[:, :, others]) > TOLERANCE:
+                return True
+    return False
+
+
 TOLERANCE = 1e-3
 
 QUESTIONS = (
@@ -125,6 +158,7 @@ QUESTIONS = (
     Question("its readers hear more than hooks can reach", _hearing),
     Question("its q, k and v cannot be put back", _letters),
     Question("its heads cannot be put back", _heads),
+    Question("a norm over all heads stands before their output matrix", _outputs),
     Question("its key/value groups are not consecutive heads", _groups),
     Question("earlier positions hear later ones", _causal),
 )

@@ -172,13 +172,28 @@ def _hooks(patch: _Patch, receivers: list[Receiver], deltas: Tensor) -> list[Hoo
     still = torch.ones(copies, bridge.heads, dtype=torch.bool)
     for row, receiver in enumerate(receivers):
         still[row, receiver.heads] = False
-    still = still.repeat_interleave(len(patch.batch.clean), 0)[:, None, :, None]
+    still = still.repeat_interleave(len(patch.batch.clean), 0)
     deaf = [letter for letter in LETTERS if letter not in first.letters]
+    hears = first.letters if bridge.mixed else ""
     return [
         *attention_hears(bridge, first.layer, flat),
         *(put(first.layer, a, _copies(getattr(clean, a), copies)) for a in deaf),
-        put_where(first.layer, "z", _copies(clean.z, copies), still),
+        *(_apart(bridge, first.layer, a, _copies(getattr(clean, a), copies), still) for a in hears),
+        put_where(first.layer, "z", _copies(clean.z, copies), still[:, None, :, None]),
     ]
+
+
+def _apart(bridge: Bridge, layer: int, letter: str, clean: Tensor, still: Tensor) -> Hook:
+    """What other heads project stays clean, so that a norm over all hears one head's change.
+
+    Args:
+        clean: q, k or v [N · R, T, …].
+        still: the heads that are no receiver [N · R, H].
+    """
+    if letter != "q":
+        still = still.unflatten(1, (bridge.kv_heads, -1)).all(-1)
+    wide = still.repeat_interleave(clean[0, 0].numel() // still.shape[1], 1)
+    return put_where(layer, letter, clean, wide.view(len(wide), 1, *clean.shape[2:]))
 
 
 def _copies(x: Tensor, count: int) -> Tensor:

@@ -65,6 +65,8 @@ class Bridge:
         wiring: of every block.
         read_out: None where logits are made in a way we do not know.
         hooked: the library's ``TransformerBridge``.
+        mixed: a norm over all heads at once stands behind q or k, so that what one head
+            reads is heard by the others, too (OLMo-2).
         rotary: its rotary module, where that places long rows otherwise, or None.
     """
 
@@ -78,6 +80,7 @@ class Bridge:
     wiring: tuple[Wiring, ...]
     read_out: ReadOut | None
     hooked: Any
+    mixed: bool = False
     rotary: RowRotary | None = None
 
     @property
