@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from circuitgraph.adapters import ADAPTER_FILES, load_adapter, require_adapter, untie
+from circuitgraph.architectures import require_decoder, sizes_of, stale_files
 from circuitgraph.components import Granularity, digest
 from circuitgraph.errors import InputError
 from circuitgraph.notices import heard
@@ -104,7 +105,9 @@ def load_variant(
     prints = fingerprints(folder, None if adapter is None else Path(adapter))
     source = tokenizer_folder(folder, None if adapter is None else Path(adapter))
     tokenizer = load_tokenizer(source)
-    hf, remarks = _load_base(folder)
+    require_decoder(folder)
+    hf, said = _load_base(folder)
+    remarks = [*stale_files(folder), *said]
     if adapter is not None:
         hf, said = load_adapter(hf, Path(adapter))
         remarks += said
@@ -151,24 +154,6 @@ def _record(
         fingerprint=digest("fingerprint", prints["merged"], function_print(config)),
         fingerprints=prints,
     )
-
-
-def sizes_of(config: Any, folder: str | Path) -> tuple[int, int, int]:
-    """Layers, heads and key/value heads; families that share keys by other names, too."""
-    layers, heads = (
-        getattr(config, name, None) for name in ("num_hidden_layers", "num_attention_heads")
-    )
-    if not (isinstance(layers, int) and isinstance(heads, int)):
-        raise InputError(
-            f"{folder}: model type {config.model_type!r} names no number of layers and attention "
-            "heads; only decoders made of attention and MLPs can be measured"
-        )
-    shared = getattr(config, "num_key_value_heads", None)
-    if shared is None and getattr(config, "new_decoder_architecture", False):  # Falcon's two
-        shared = config.num_kv_heads
-    elif shared is None and getattr(config, "multi_query", False):
-        shared = 1
-    return layers, heads, shared or heads
 
 
 def model_folder(model: str | Path) -> Path:

@@ -17,8 +17,8 @@ PACKAGE = ROOT / "circuitgraph"
 ORDER = (
     *("errors", "evidence", "components", "channels", "textfiles", "progress"),
     *("runs", "frames", "selection"),
-    *("prompts", "template", "continuation", "tokens", "tokenizer", "notices", "weights"),
-    *("resized", "adapters", "variants"),
+    *("prompts", "template", "continuation", "tokens", "tokenizer", "notices", "architectures"),
+    *("weights", "resized", "adapters", "variants"),
     *("engine", "ingest", "plant"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),
     *("patching", "transfer", "faithfulness", "composition", "planning", "intake", "comparison"),
@@ -26,7 +26,7 @@ ORDER = (
     *("__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(
-    r"(tokenizer|notices|weights|resized|adapters|variants)\.py|engine/.*|plant/.*|ingest/(?!__init__|tables|table_).*"
+    r"(template|tokenizer|notices|weights|resized|adapters|variants)\.py|engine/.*|plant/.*|ingest/(?!__init__|tables|table_).*"
 )
 TORCH_FREE = (
     "textfiles",

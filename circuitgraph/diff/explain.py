@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from circuitgraph.components import parse
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.effect import Shares
@@ -96,9 +97,12 @@ def _rows_of(table: pd.DataFrame, source: str, target: str) -> pd.DataFrame:
 def _unknown(diff: Diff, source: str, target: str) -> str:
     known = {*diff.table["source"].cat.categories, *diff.table["target"].cat.categories}
     require_components((source, target), known)
-    return (
-        f"no edge from {source!r:.60} to {target!r:.60} was measured: an edge runs from an "
-        "earlier component to a later one"
+    ends = parse(source), parse(target)
+    beside = ends[0].kind != "mlp" and ends[1].kind == "mlp" and ends[0].layer == ends[1].layer
+    return f"no edge from {source!r:.60} to {target!r:.60} was measured: " + (
+        "attention and MLP of a block read the same stream in this model (parallel blocks)"
+        if beside
+        else "an edge runs from an earlier component to a later one"
     )
 
 

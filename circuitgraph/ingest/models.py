@@ -61,7 +61,7 @@ def ingest_model(
     require_device(request, loaded.variant.model_type)
     require_estimator(loaded.variant.model_type, request.estimator)
     for line in loaded.remarks:
-        reporter.remark(line)
+        reporter.warn(line)
     jobs = plan(loaded, prompts, request)
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from itertools import product
 from typing import Any
 
@@ -15,6 +16,7 @@ from circuitgraph.engine.bridge.checks import mixes_heads
 from circuitgraph.engine.bridge.norms import read_norm
 from circuitgraph.engine.bridge.positions import by_row
 from circuitgraph.engine.bridge.wrapped import (
+    NAMES,
     BlockTrace,
     Bridge,
     BridgeTrace,
@@ -24,6 +26,7 @@ from circuitgraph.engine.bridge.wrapped import (
     trace_of,
 )
 from circuitgraph.errors import InputError
+from circuitgraph.notices import shortened
 
 TOLERANCE = 1e-3
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
@@ -52,6 +55,7 @@ def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> Bridge:
     try:
         layers = len(hooked.blocks)
         trace = trace_of(hooked, layers, tokens)
+        _require_equal_heads(trace)
         read = [_readings(hooked.blocks[i], block) for i, block in enumerate(trace.blocks)]
         wiring = [
             _wiring(hooked.blocks[i], block, *readings[:2])
@@ -93,6 +97,13 @@ def _require_one_mlp(config: Any, folder: str) -> None:
             raise refusal(folder, config.model_type, f"it is a mixture of experts ({name})")
 
 
+def _require_equal_heads(trace: BridgeTrace) -> None:
+    sizes = {tuple(block.z.shape[-2:]) for block in trace.blocks}
+    if len(sizes) > 1:
+        told = " and ".join(f"{heads} heads of {size}" for heads, size in sorted(sizes))
+        raise ValueError(f"its layers have heads of different sizes ({told})")
+
+
 def _hooked(hf: Any, tokenizer: Any, folder: str) -> Any:
     from transformer_lens.model_bridge import TransformerBridge  # seconds to import
 
@@ -103,8 +114,10 @@ def _hooked(hf: Any, tokenizer: Any, folder: str) -> Any:
                 folder, device="cpu", hf_model=hf, tokenizer=tokenizer
             )
     except Exception as error:  # adapters of a hundred families raise what comes to hand
-        raise refusal(
-            folder, hf.config.model_type, f"it cannot be wrapped ({_first(error)})"
+        raise InputError(
+            f"{folder}: model type {hf.config.model_type!r} has no reader, and the library's "
+            f"TransformerBridge (transformer-lens {version('transformer-lens')}) cannot wrap it "
+            f"({_why(hf.config, error)})"
         ) from error
 
 
@@ -177,7 +190,15 @@ def _apart(ours: Tensor, theirs: Tensor) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
 
 
+def _why(config: Any, error: BaseException) -> str:
+    if getattr(config, "new_decoder_architecture", False):
+        return "it does not split q, k and v of Falcon's new_decoder_architecture"
+    return _first(error)
+
+
 def _first(error: BaseException) -> str:
     said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    if isinstance(said, tuple) and len(said) == 2 and said[1] in NAMES:
+        return f"the bridge shows no {NAMES[said[1]]} of block {said[0]}"
     lines = str(said).strip().splitlines() or [type(error).__name__]
-    return lines[0].split(". ")[0][:100].rstrip(".")
+    return shortened(lines[0].split(". ")[0], 200).rstrip(".")

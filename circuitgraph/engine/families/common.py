@@ -135,7 +135,8 @@ def window_of(config: Any, layer: int) -> int | None:
 
 def longest(config: Any) -> int:
     """Longest sequence we run: some configurations promise millions of positions, or name none."""
-    return min(getattr(config, "max_position_embeddings", TABLE_POSITIONS), TABLE_POSITIONS)
+    told = getattr(config, "max_position_embeddings", None)
+    return min(told, TABLE_POSITIONS) if isinstance(told, int) and told > 0 else TABLE_POSITIONS
 
 
 def border_of(config: Any) -> int | None:
