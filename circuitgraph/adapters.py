@@ -128,11 +128,14 @@ def _require_exact(file: Path, init: Any) -> None:
     )
 
 
-def _require_known(file: Path, settings: dict[str, Any]) -> None:
+def _unknown(settings: dict[str, Any]) -> list[str]:
     from peft import LoraConfig
 
-    known = {field.name for field in fields(LoraConfig)} | HARMLESS
-    odd = sorted(n for n in set(settings) - known if settings[n] not in EMPTY)
+    return sorted(set(settings) - {field.name for field in fields(LoraConfig)} - HARMLESS)
+
+
+def _require_known(file: Path, settings: dict[str, Any]) -> None:
+    odd = [name for name in _unknown(settings) if settings[name] not in EMPTY]
     if odd:
         raise InputError(
             f"{file}: {shown(', '.join(odd), 200)}: peft {version('peft')} does not know this "
@@ -150,6 +153,9 @@ def load_adapter(hf: Any, adapter: Path) -> tuple[Any, list[str]]:
 
     settings = require_adapter(adapter)
     remarks = _same_base(hf, adapter, settings)
+    if unknown := _unknown(settings):
+        names = shown(", ".join(unknown), 200)
+        remarks.append(f"{adapter.name}: peft {version('peft')} does not know {names}, all empty")
     file = adapter / ADAPTER_FILES[1]
     check_safetensors(file)
     stored = load_file(file)

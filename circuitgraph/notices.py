@@ -13,13 +13,13 @@ from transformers.utils import logging as transformers_logging
 LONGEST = 300
 
 _MATTERS = re.compile(
-    r"ignor|unrecogni[sz]ed|unexpected|unknown|not (be )?(used|supported)|deprecat|missing"
+    r"ignor|unrecogni[sz]ed|unexpected|unknown|not (be )?(used|supported)|missing"
     r"|of type|instantiate",
     re.IGNORECASE,
 )
 _KNOWN = re.compile(
     # A report of weights, which we check by name; how peft itself is called; training.
-    r"LOAD REPORT|save_embedding_layers|tie_word_embeddings|adapter keys|torch_dtype"
+    r"LOAD REPORT|Unexpected keyword arguments|save_embedding_layers|tie_word_embeddings|adapter keys|torch_dtype"
     r"|Could not find a config file|fan_in_fan_out|generation flags",
     re.IGNORECASE,
 )
