@@ -19,8 +19,8 @@ _MATTERS = re.compile(
 )
 _KNOWN = re.compile(
     # A report of weights, which we check by name; how peft itself is called; training.
-    r"LOAD REPORT|Unexpected keyword arguments|save_embedding_layers|tie_word_embeddings|adapter keys|torch_dtype"
-    r"|Could not find a config file|fan_in_fan_out|generation flags",
+    r"LOAD REPORT|Unexpected keyword arguments|save_embedding_layers|tie_word_embeddings"
+    r"|adapter keys|torch_dtype|Could not find a config file|fan_in_fan_out|generation flags",
     re.IGNORECASE,
 )
 

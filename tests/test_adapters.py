@@ -140,7 +140,7 @@ def test_settings_that_say_nothing_are_read_and_ignored_ones_are_told_once(bases
     ("named", "told"),
     [
         ("somebody/another-model", True),
-        ("/home/x/other/", True),
+        ("/data/other/", True),
         ("somebody/LLAMA", False),
         ("../../llama", False),
         ("", False),
