@@ -11,6 +11,7 @@ from typing import Any
 
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.cluster_address import require_cluster
+from circuitgraph.ingest.decided import decided, say_prompts
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, Variant, write_run
@@ -42,9 +43,9 @@ def take_model(
     from circuitgraph.ingest.models import ingest_model
     from circuitgraph.variants import load_variant
 
-    read = prompts if isinstance(prompts, PromptSet) else read_prompts(prompts)
+    read = read_prompts(prompts)
     request = Request(**options)
-    request.kinds_for(read)
+    say_prompts(read, request.kinds_for(read), request.kinds is not None, reporter)
     recipe = known_recipe(shelf, name, recipe)
     loaded = load_variant(model, adapter, name=name, recipe=recipe, granularity=request.granularity)
     loaded = _as_known(shelf, loaded)
@@ -52,6 +53,8 @@ def take_model(
     runs = ingest_model(loaded, read, request, runs_folder, reporter)
     del loaded
     gc.collect()  # the library's models hold themselves in circles
+    for line in (line for run in runs for line in decided(run)):
+        reporter.remark(line)
     return runs
 
 

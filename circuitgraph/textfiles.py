@@ -8,10 +8,12 @@ line, and every message stays on one line whatever the file contains.
 from __future__ import annotations
 
 import csv
+import difflib
 import json
+import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -46,6 +48,21 @@ def shown(value: object, width: int = 60) -> str:
         return "a list" if isinstance(value, list) else "an object"
     text = repr(value[: 2 * width] if isinstance(value, str) else value)
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """What of the known words a word was probably meant to be, or None."""
+    lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), lower, 1, 0.7)
+    return lower[found[0]] if found else None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with ``~`` as the user's own folder, as shells read it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody of that name here: then it is a file's name
+        return Path(path)
 
 
 def fail(path: Path, place: int | str | None, what: str) -> NoReturn:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, stdtrit
 
+from circuitgraph.evidence import LITTLE_MASS
 from circuitgraph.runs import Run
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
 
@@ -18,7 +19,6 @@ ALIKE = 0.05
 Of two answers this is the total variation distance: drawn as alike as they can be, the
 variants answer fewer than 1 prompt in 20 otherwise.
 """
-LITTLE_MASS = 0.5
 SATURATED = 0.99
 
 

@@ -102,11 +102,10 @@ class Request:
             ("correlation", "effect") if self._can(prompts) else ("correlation",)
         )
         if "effect" in kinds and not self._can(prompts):
-            lacking = (
-                "corrupt, answer and wrong_answer" if self.ablation == "corrupt" else "answers"
-            )
+            lacking = prompts.lacking if self.ablation == "corrupt" else "answers"
+            hint = f" ({prompts.misspelt})" if prompts.misspelt else ""
             raise UsageError(
-                f"{prompts.source}: has no {lacking}, which effects need; add the columns, "
+                f"{prompts.source}: has no {lacking}, which effects need{hint}; add the columns, "
                 "or ask for --edges correlation"
             )
         self._require_compatible()

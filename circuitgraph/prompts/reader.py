@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -14,8 +14,10 @@ from circuitgraph.prompts.record import PAIR, SPANS, Prompt, PromptSet
 from circuitgraph.textfiles import (
     csv_header,
     csv_rows,
+    expanded,
     fail,
     file_kind,
+    nearest,
     numbered_lines,
     parse_json,
     shown,
@@ -27,6 +29,23 @@ COLUMNS = (*REQUIRED, *PAIR, *SPANS, "id", "direction", "template")
 _DIRECTIONS = {"": None, "1": 1, "+1": 1, "-1": -1}
 
 
+GIVEN = Path("the prompts given")
+"""Stands for the file where prompts come as rows."""
+
+Rows = Mapping[str, Any]
+Source = str | os.PathLike[str] | PromptSet | Iterable[Rows | Prompt]
+"""A file, or rows: dictionaries, a pandas table, prompts already read."""
+
+_CONVERT = {
+    ".json": "; of a JSON list: pandas.read_json(FILE).to_json('prompts.jsonl', orient='records', "
+    "lines=True)",
+    ".txt": '; write one object a line, {"prompt": "…", "scenario": "…"}, into a .jsonl',
+    ".tsv": "; pandas.read_csv(FILE, sep='\\t').to_csv('prompts.csv', index=False)",
+    ".xlsx": "; save the sheet as CSV (UTF-8)",
+    ".parquet": "; pandas.read_parquet(FILE).to_csv('prompts.csv', index=False)",
+}
+
+
 class _Place(NamedTuple):
     path: Path
     line: int
@@ -35,17 +54,19 @@ class _Place(NamedTuple):
         fail(self.path, self.line, what)
 
 
-def read_prompts(path: str | os.PathLike[str]) -> PromptSet:
-    """Read a prompt file.
+def read_prompts(source: Source) -> PromptSet:
+    """Read a prompt file, or take prompts as rows.
 
     Parameters
     ----------
-    path
-        ``.jsonl`` (one object a line) or ``.csv`` (a header line, commas), UTF-8.
+    source
+        ``.jsonl`` (one object a line) or ``.csv`` (a header line, commas), UTF-8; or a pandas
+        table, or dictionaries, whose rows are counted from 1 in messages.
         Columns: ``prompt`` and ``scenario``; ``answer`` and ``wrong_answer``, with or without
         ``corrupt``, in all rows or in none; optionally ``id``, ``direction`` (1 or −1),
         ``template``, and ``span`` with ``corrupt_span`` (the differing words of ``prompt`` and
-        ``corrupt``, where these have different numbers of tokens). Other columns are ignored.
+        ``corrupt``, where these have different numbers of tokens). Other columns are not read,
+        and named in ``PromptSet.unread``.
         Texts are kept as written, spaces included; scenarios, ids and templates may be numbers.
 
     Returns
@@ -58,38 +79,97 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptSet:
     InputError
         Anything that would make the prompts ambiguous, with file and line.
     """
-    path = Path(path)
-    kind = file_kind(path, (".jsonl", ".csv"), "reads prompts from .jsonl and .csv")
-    records = _jsonl_records(path) if kind == ".jsonl" else _csv_records(path)
+    if isinstance(source, PromptSet):
+        return source
+    path, records = _records(source)
     prompts = tuple(_prompt(_Place(path, line), record) for line, record in records)
     if not prompts:
-        fail(path, None, "the file holds no prompts")
-    _check_pairs(path, prompts)
+        fail(path, None, "the file holds no prompts" if path is not GIVEN else "there are none")
+    _check_pairs(path, prompts, dict(records))
     _check_ids(path, prompts)
-    return PromptSet(prompts, str(path))
+    return PromptSet(prompts, str(path), _unread(record for _, record in records))
 
 
-def _jsonl_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _records(source: Source) -> tuple[Path, list[tuple[int, Rows]]]:
+    if not isinstance(source, str | os.PathLike):
+        return GIVEN, list(_given(source))
+    path = expanded(source)
+    reads = "reads prompts from .jsonl and .csv" + _CONVERT.get(path.suffix.lower(), "")
+    kind = file_kind(path, (".jsonl", ".csv"), reads)
+    return path, list(_jsonl_records(path) if kind == ".jsonl" else _csv_records(path))
+
+
+def _given(source: Any) -> Iterator[tuple[int, Rows]]:
+    """Rows of a pandas table or of dictionaries; what is missing in them is left out."""
+    rows = source.to_dict("records") if hasattr(source, "columns") else source
+    if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
+        fail(GIVEN, None, f"cannot be read from {type(source).__name__}; give a file or rows")
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, Prompt):
+            row = {name: value for name, value in vars(row).items() if name != "line"}
+        if not isinstance(row, Mapping):
+            fail(GIVEN, number, f"not a row but {shown(row)}; give dictionaries or a pandas table")
+        plain = {str(name): _plain(value) for name, value in row.items()}
+        _require_columns(_Place(GIVEN, number), plain)
+        yield number, plain
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy as numbers, and what pandas writes for nothing as nothing."""
+    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+    nothing = type(value).__name__ in ("NAType", "NaTType")
+    return None if nothing or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _unread(records: Iterable[Rows]) -> tuple[tuple[str, str], ...]:
+    """Columns that mean nothing here, with what each of them was probably meant to be."""
+    names = dict.fromkeys(name for record in records for name in record)
+    lacking = [name for name in COLUMNS if name not in names]
+    return tuple((name, nearest(name, lacking) or "") for name in names if name not in COLUMNS)
+
+
+def _meant(name: str, record: Iterable[str]) -> str:
+    """Names a column that was probably meant, for a message that another one is missing."""
+    found = nearest(name, [other for other in record if other not in COLUMNS])
+    return "" if found is None else f" (is the column {shown(found)} meant to be {name!r}?)"
+
+
+def _require_columns(place: _Place, record: Rows) -> None:
+    for name in REQUIRED:
+        if name not in record:
+            place.fail(
+                f"no {name!r}{_meant(name, record)}; every prompt needs {' and '.join(REQUIRED)}"
+                + _ONE_SCENARIO * (name == "scenario")
+            )
+
+
+_ONE_SCENARIO = ' (without groups of paraphrases put the same word on all, "scenario": "all")'
+
+
+def _jsonl_records(path: Path) -> Iterator[tuple[int, Rows]]:
     for line, text in numbered_lines(path):
         if not text.strip():
             continue
         record = parse_json(path, text.rstrip(), line)
         if not isinstance(record, dict):
             fail(path, line, "not an object; write one {…} a line")
-        for name in REQUIRED:
-            if name not in record:
-                fail(path, line, f"no {name!r}; every prompt needs {' and '.join(REQUIRED)}")
+        _require_columns(_Place(path, line), record)
         yield line, record
 
 
-def _csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _csv_records(path: Path) -> Iterator[tuple[int, Rows]]:
     rows = csv_rows(path)
     header = csv_header(path, rows)
     for name in COLUMNS:
         if header.count(name) > 1:
             fail(path, 1, f"the column {name!r} stands twice; rename or remove one")
         if name in REQUIRED and name not in header:
-            fail(path, 1, f"no column {name!r}; the header names {shown(', '.join(header))}")
+            fail(
+                path,
+                1,
+                f"no column {name!r}{_meant(name, header)}; the header names "
+                f"{shown(', '.join(header))}" + _ONE_SCENARIO * (name == "scenario"),
+            )
     for line, row in rows:
         if len(row) != len(header):
             count = f"{len(row)} cells under {len(header)} column names"
@@ -97,7 +177,7 @@ def _csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield line, dict(zip(header, row, strict=True))
 
 
-def _prompt(place: _Place, record: Mapping[str, Any]) -> Prompt:
+def _prompt(place: _Place, record: Rows) -> Prompt:
     prompt = _text(place, "prompt", record["prompt"])
     pair = _pair(place, record)
     return Prompt(
@@ -112,13 +192,14 @@ def _prompt(place: _Place, record: Mapping[str, Any]) -> Prompt:
     )
 
 
-def _pair(place: _Place, record: Mapping[str, Any]) -> dict[str, str]:
+def _pair(place: _Place, record: Rows) -> dict[str, str]:
     missing = [name for name in PAIR if record.get(name) in (None, "")]
     if len(missing) == len(PAIR):
         return {}
     if missing and missing != ["corrupt"]:
         place.fail(
-            f"no {missing[0]!r}; answer and wrong_answer come together, and with every corrupt"
+            f"no {missing[0]!r}{_meant(missing[0], record)}; answer and wrong_answer come "
+            "together, and with every corrupt"
         )
     texts = {name: _text(place, name, record[name]) for name in PAIR if name not in missing}
     if texts["answer"] == texts["wrong_answer"]:
@@ -126,9 +207,7 @@ def _pair(place: _Place, record: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
-def _spans(
-    place: _Place, record: Mapping[str, Any], prompt: str, corrupt: str | None
-) -> dict[str, str]:
+def _spans(place: _Place, record: Rows, prompt: str, corrupt: str | None) -> dict[str, str]:
     """The marks, which must name the one place where prompt and corrupt differ."""
     missing = [name for name in SPANS if record.get(name) in (None, "")]
     if len(missing) == len(SPANS):
@@ -177,7 +256,14 @@ def _words(place: _Place, name: str, value: Any) -> str:
     if value is None or value == "":
         place.fail(f"{name!r} is empty; write it or remove the row")
     if not isinstance(value, str):
-        place.fail(f"{name!r} is not text but {shown(value)}; put it in quotes")
+        several = name in ("answer", "wrong_answer") and isinstance(value, list)
+        remedy = (
+            "a decision is between one answer a side, sets of them are not supported: write the "
+            "likeliest of each set"
+            if several
+            else "put it in quotes"
+        )
+        place.fail(f"{name!r} is not text but {shown(value)}; {remedy}")
     if undecodable(value):
         place.fail(f"{name!r} holds half a character (a lone surrogate); write it again")
     return value
@@ -201,7 +287,7 @@ def _direction(place: _Place, value: Any) -> int | None:
     return _DIRECTIONS[value or ""]
 
 
-def _check_pairs(path: Path, prompts: tuple[Prompt, ...]) -> None:
+def _check_pairs(path: Path, prompts: tuple[Prompt, ...], records: Mapping[int, Rows]) -> None:
     """Corrupt twins stand in all rows or in none, and so do answers."""
     first = prompts[0]
     for name, prompt in product(("answer", "corrupt"), prompts):
@@ -209,7 +295,7 @@ def _check_pairs(path: Path, prompts: tuple[Prompt, ...]) -> None:
         if (mine is None) != (its is None):
             bare, full = (prompt, first) if its else (first, prompt)
             there = f"but line {full.line} has one; give it in every row or in none"
-            fail(path, bare.line, f"no {name}, {there}")
+            fail(path, bare.line, f"no {name}{_meant(name, records[bare.line])}, {there}")
 
 
 def _check_ids(path: Path, prompts: tuple[Prompt, ...]) -> None:

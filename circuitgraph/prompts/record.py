@@ -10,6 +10,7 @@ from typing import Literal
 from circuitgraph.components import digest
 from circuitgraph.errors import InputError
 from circuitgraph.runs import RunPrompt
+from circuitgraph.textfiles import shown
 
 Kind = Literal["correlation", "effect"]
 Activity = Literal["norm", "projection"]
@@ -71,10 +72,14 @@ class PromptSet:
         At least one.
     source
         The file, for messages.
+    unread
+        Names of columns that mean nothing here, each with the column that it was probably
+        meant to be and that the file lacks, or "".
     """
 
     prompts: tuple[Prompt, ...]
     source: str
+    unread: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -91,6 +96,20 @@ class PromptSet:
     def has_answers(self) -> bool:
         """Whether there is a decision: with it, ablations need no corrupt twin."""
         return bool(self.prompts) and self.prompts[0].answer is not None
+
+    @property
+    def lacking(self) -> str:
+        """The columns that effects need and that are not there, in words."""
+        first = self.prompts[0] if self.prompts else Prompt("", "")
+        *most, last = [name for name in PAIR if getattr(first, name) is None] or [""]
+        return f"{', '.join(most)} and {last}" if most else last
+
+    @property
+    def misspelt(self) -> str:
+        """Says which columns were probably meant to be others, or ""."""
+        found = [f"{shown(name)} (did you mean {meant}?)" for name, meant in self.unread if meant]
+        column = "column" if len(found) == 1 else "columns"
+        return f"unknown {column} {', '.join(found)}, not read" if found else ""
 
     @property
     def scenarios(self) -> dict[str, int]:
@@ -133,7 +152,7 @@ class PromptSet:
             same = key(prompt) if key else tuple(getattr(prompt, name) for name in names)
             first = kept.setdefault(same, prompt)
             self._check_copy(first, prompt, must_agree)
-        return PromptSet(tuple(kept.values()), self.source), len(self) - len(kept)
+        return replace(self, prompts=tuple(kept.values())), len(self) - len(kept)
 
     def _check_copy(self, first: Prompt, again: Prompt, must_agree: tuple[str, ...]) -> None:
         for name in must_agree:

@@ -207,7 +207,11 @@ def _directions(prompts: PromptSet) -> str:
 
 
 def _findings(prompts: PromptSet, lenses: tuple[LensReport, ...]) -> list[str]:
-    found = [
+    found = [prompts.misspelt] if prompts.misspelt else []
+    others = [name for name, meant in prompts.unread if not meant]
+    if others:
+        found.append(f"columns not read: {', '.join(map(repr, others))[:300]}")
+    found += [
         f"{lens.duplicates} of {len(prompts)} prompts repeat an earlier one; for the "
         f"{lens.lens} lens they are dropped"
         for lens in lenses
@@ -227,6 +231,8 @@ def _findings(prompts: PromptSet, lenses: tuple[LensReport, ...]) -> list[str]:
 
 def _pair_findings(prompts: PromptSet) -> list[str]:
     found = []
+    if not prompts.has_answers:
+        found.append(f"no {prompts.lacking}: effects cannot be measured")
     if prompts.has_answers and not prompts.has_pairs:
         found.append("no corrupt: effects can only be measured with --ablation mean or zero")
     same = [p for p in prompts if p.corrupt == p.prompt]
