@@ -12,6 +12,7 @@ from typing import Any
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.cluster_address import require_cluster
 from circuitgraph.ingest.decided import decided, say_prompts
+from circuitgraph.ingest.reading import text_notes
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.runs import Run, Variant, write_run
@@ -50,6 +51,8 @@ def take_model(
     loaded = load_variant(model, adapter, name=name, recipe=recipe, granularity=request.granularity)
     loaded = _as_known(shelf, loaded)
     require_same(shelf, loaded.variant)
+    for note in text_notes(read, loaded.tokenizer, request.chat_template):
+        reporter.remark(f"note: {note}")
     runs = ingest_model(loaded, read, request, runs_folder, reporter)
     del loaded
     gc.collect()  # the library's models hold themselves in circles

@@ -53,7 +53,7 @@ def shown(value: object, width: int = 60) -> str:
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """What of the known words a word was probably meant to be, or None."""
     lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), lower, 1, 0.7)
+    found = difflib.get_close_matches(word.lower(), lower, 1, 0.8)
     return lower[found[0]] if found else None
 
 

@@ -164,7 +164,7 @@ class _Encoder:
             self._check(prompt, name, self._begun(self._ids(text)), self._ids(text))
         answers = [a for a in (prompt.answer, prompt.wrong_answer) if a is not None]
         told = [self._behind(text, answers) for text in texts.values()]
-        joined = [text for one in told for text in self._joined(one, answers)]
+        joined = [a for text in texts.values() for a in answers if self._joined(text, a)]
         if not joined:
             return told
         if not self._drops_blanks(texts, answers):
@@ -180,14 +180,14 @@ class _Encoder:
         each = [self._begun(self._ids(text + blank + answer)) for answer in answers]
         return Told(alone, *(each or (alone, alone)))
 
-    def _joined(self, told: Told, answers: Sequence[str]) -> list[str]:
-        """Answers whose words are known alone and unknown behind the text."""
-        unknown, border = unknown_id(self.tokenizer), told.border
-        if unknown is None:
-            return []
-        before = told.alone[border:].count(unknown)
-        pairs = zip(told.after(border), answers, strict=False)
-        return [a for ids, a in pairs if ids.count(unknown) > before + self._ids(a).count(unknown)]
+    def _joined(self, text: str, answer: str) -> bool:
+        """Whether the end of a text and the beginning of an answer are one unknown word."""
+        unknown = unknown_id(self.tokenizer)
+        if unknown is None or not getattr(self.tokenizer, "is_fast", False):
+            return False
+        read = self.tokenizer(text + answer, add_special_tokens=False, return_offsets_mapping=True)
+        pieces = zip(read["input_ids"], read["offset_mapping"], strict=True)
+        return any(i == unknown and start < len(text) < end for i, (start, end) in pieces)
 
     def _drops_blanks(self, texts: Mapping[str, str], answers: Sequence[str]) -> bool:
         """Whether blanks are nothing to this tokenizer but the border of words."""

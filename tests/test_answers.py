@@ -215,6 +215,14 @@ def test_a_tokenizer_that_drops_blanks_reads_the_next_word() -> None:
         assert (found.answer, found.wrong_answer, found.rest) == ((4,), (5,), ())
 
 
+def test_an_unknown_last_word_swallows_no_answer() -> None:
+    tokenizer = word_level("Your answer action1 action2")
+    row = Prompt("Your zebra", "s", None, "action1 answer", "action2")
+    found = encode(PromptSet((row,), "f"), tokenizer).prompts[0]
+    assert (found.prompt, found.rest) == ((1, 0), ())
+    assert (found.answer, found.wrong_answer) == ((3, 2), (4,))
+
+
 def test_a_word_that_a_tokenizer_knows_in_one_is_one() -> None:
     tokenizer = word_level("un able unable unfair")
     row = Prompt("able un", "s", None, "able", "fair")

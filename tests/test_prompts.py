@@ -7,12 +7,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitgraph.errors import InputError
-from circuitgraph.prompts import Prompt, PromptSet, read_prompts
+from circuitgraph.prompts import Prompt, PromptSet, check_text, read_prompts
 
 ROW = {
     "prompt": 'She said, "no".\nThen',
@@ -215,3 +216,74 @@ def test_a_run_remembers_texts_and_names_the_nameless_by_content() -> None:
     assert (run_a.id, run_a.prompt, run_a.corrupt, run_a.direction) == ("1", "a", "b", 1)
     assert len(run_b.id) == 12
     assert same(replace(nameless, line=7)).to_run_prompts() == (run_b,)
+
+
+# Rows in place of a file, and columns that mean nothing
+
+
+PLAIN = {"prompt": "p", "scenario": "s", "corrupt": "c", "answer": "x", "wrong_answer": "y"}
+
+
+def test_rows_of_python_are_read_as_a_file_is(tmp_path: Path) -> None:
+    rows = [PLAIN | {"direction": 1, "id": "a"}, PLAIN | {"prompt": "q", "scenario": "t"}]
+    file = tmp_path / "p.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = read_prompts(file).prompts
+    frame = pd.DataFrame(rows)  # one direction and one id are NaN there, and 1 is 1.0
+    for source in (rows, tuple(rows), frame, iter(rows), read):
+        found = read_prompts(source)
+        assert [replace(p, line=0) for p in found] == [replace(p, line=0) for p in read]
+        assert [p.line for p in found] == [1, 2]
+    assert read_prompts(found) is found
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([PLAIN, PLAIN | {"prompt": ""}], "the prompts given, line 2: 'prompt' is empty"),
+        ([PLAIN, "p"], "the prompts given, line 2: not a row but 'p'"),
+        (pd.DataFrame({"promt": ["p"], "scenario": ["s"]}), "'promt' meant to be 'prompt'"),
+        (pd.DataFrame([[1, 2]], columns=["prompt", "prompt"]), "two columns of one name"),
+        ([], "the prompts given: there are none"),
+        (PLAIN, "cannot be read from dict; give a file or rows"),
+        (3, "cannot be read from int; give a file or rows"),
+    ],
+)
+def test_rows_that_are_no_prompts_are_refused(source: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_prompts(source)
+
+
+def test_unknown_columns_are_named_with_what_they_were_meant_to_be() -> None:
+    rows = [{k: v for k, v in PLAIN.items() if k != "corrupt"} | {"corupt": "c", "note": "n"}]
+    found = read_prompts(rows)
+    assert found.unread == (("corupt", "corrupt"), ("note", ""))
+    assert found.misspelt == "unknown column 'corupt' (did you mean corrupt?), not read"
+    assert found.lacking == "corrupt"
+    said = check_text(found).lines()
+    assert f"note: {found.misspelt}" in said
+    assert "note: columns not read: 'note'" in said
+    # beside the column itself a like name is just another column
+    assert read_prompts([PLAIN | {"corrupt_2": "c"}]).unread == (("corrupt_2", ""),)
+
+
+def test_a_prompt_that_ends_in_a_blank_is_noted() -> None:
+    said = check_text(read_prompts([PLAIN, PLAIN | {"prompt": "q "}])).findings
+    assert [line for line in said if "ends in a blank on line 2" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("p.json", "read_json"), ("p.txt", "one object a line")]
+)
+def test_files_of_other_kinds_are_told_how_to_become_prompts(
+    tmp_path: Path, name: str, remedy: str
+) -> None:
+    (tmp_path / name).write_text("[]")
+    with pytest.raises(InputError, match=remedy):
+        read_prompts(tmp_path / name)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "p.jsonl").write_text(json.dumps(PLAIN))
+    assert len(read_prompts("~/p.jsonl")) == 1

@@ -39,6 +39,11 @@ JSONL = {
     "no prompt": (lines(without("prompt")), "line 2: no 'prompt'"),
     "no scenario": (lines(without("scenario")), "line 2: no 'scenario'"),
     "no answer": (lines(without("answer")), "line 2: no 'answer'.*together"),
+    "a misspelt prompt": (lines({"promt": "p", "scenario": "s"}), "line 2: no 'prompt' .*'promt' meant to be 'prompt'"),
+    "no scenario at all": (lines(without("scenario")), 'put the same word on all, "scenario": "all"'),
+    "a misspelt answer": (lines(without("answer") | {"anwser": "x"}), "line 2: no 'answer' .*'anwser' meant"),
+    "a misspelt corrupt": (lines(without("corrupt") | {"corupt": "c"}), "line 2: no corrupt .*'corupt' meant"),
+    "several answers": (lines(GOOD | {"answer": ["x", "z"]}), "line 2: 'answer' is not text but a list; a decision is between one answer a side"),
     "some without a pair": (
         lines(without("corrupt", "answer", "wrong_answer")),
         "line 2: no answer.*line 1 has one.*every row or in none",
@@ -71,6 +76,10 @@ def test_bad_jsonl(tmp_path: Path, name: str) -> None:
 
 
 CSV = {
+    "a misspelt column": (
+        b"Prompts,scenario\na,b\n",
+        "line 1: no column 'prompt' .*'Prompts' meant",
+    ),
     "no column": (b"prompt,scene\na,b\n", "line 1: no column 'scenario'.*prompt, scene"),
     "semicolons": (b"prompt;scenario\na;b\n", "line 1: columns must be separated by commas"),
     "a column twice": (b"prompt,scenario,prompt\na,b,c\n", "line 1: the column 'prompt' stands tw"),

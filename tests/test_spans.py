@@ -307,7 +307,7 @@ def test_prompts_check_says_how_many_are_unequal_but_marked(base: Path, tmp_path
     bare = [replace(p, span=None, corrupt_span=None) for p in some_pairs()[:1]]
     file = write(tmp_path / "q.jsonl", [*bare, *some_pairs()[1:]])
     answer = cli("prompts", "check", file, "--model", base)
-    assert "PROBLEM: prompt and corrupt differ in length on 1 lines (1)" in answer.out
+    assert f"PROBLEM: {file}: prompt and corrupt differ in length at line 1 (" in answer.out
     assert "span and corrupt_span" in answer.out
 
 

@@ -172,7 +172,7 @@ def check(file: Path, model: str | None, chat_template: bool) -> None:
     report = check_prompts(file, model, chat_template=chat_template)
     _report(report.to_dict(), report.lines())
     if report.problems:
-        raise InputError(report.problems[0])
+        raise InputError(f"{file}: effects cannot be measured with these prompts (PROBLEM, above)")
 
 
 def _report(record: dict[str, Any], lines: list[str]) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.families.common import longest
+from circuitgraph.engine.families.common import embedded, longest
 from circuitgraph.engine.forwards import AnyModel, decisions
 from circuitgraph.errors import InputError
+from circuitgraph.ingest.reading import Reading, readings, respelt, text_notes, token_notes
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
+from circuitgraph.prompts.reader import Source
+from circuitgraph.prompts.report import LITTLE_MASS, MOVES
+from circuitgraph.textfiles import shown
 from circuitgraph.tokens import (
     Encoded,
     EncodedSet,
@@ -23,9 +28,39 @@ from circuitgraph.tokens import (
 )
 from circuitgraph.variants import load_variant
 
-MOVES = 0.1
-"""Change of the decision, in nats, below which corruption does nothing worth patching."""
-LITTLE_MASS = 0.1
+TRIED = 16
+"""Prompts whose answers are tried with and without a leading blank."""
+TWICE = 2.0
+"""Ratio of probabilities from which the other spelling is worth a word."""
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """The answers as written, and with a leading blank more or less.
+
+    Attributes:
+        written, other: the answer of one prompt, both ways.
+        mass, other_mass: mean probability of the two answers, both ways, over these prompts.
+    """
+
+    written: str
+    other: str
+    mass: float
+    other_mass: float
+
+    def lines(self) -> list[str]:
+        """What to say of it; nothing where both are about as likely."""
+        ratio = max(self.other_mass, self.mass) / max(min(self.other_mass, self.mass), 1e-30)
+        if ratio < TWICE:
+            return []
+        likely, least = (_percent(m) for m in (self.other_mass, self.mass))
+        told = (
+            f"answers written {shown(self.other)} carry {likely} of the probability, as here "
+            f"({shown(self.written)}) {least}"
+        )
+        if self.other_mass < self.mass:
+            return [told]
+        return [f"note: {told}: the model would rather write the former"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +79,9 @@ class ModelReport:
             None where nothing can be measured.
         totals: mean change of the decision by scenario, in nats.
         mass: mean probability of the two answers, or None.
+        read: the tokens of a few pairs of answers.
+        spelling: the answers with a leading blank more or less, where it makes other tokens.
+        notes: what the tokenizer does with these texts, a sentence each.
     """
 
     tokens: tuple[int, int]
@@ -55,6 +93,9 @@ class ModelReport:
     moved: int | None
     totals: Mapping[str, float]
     mass: float | None
+    read: tuple[Reading, ...] = ()
+    spelling: Spelling | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +115,9 @@ class CheckReport:
     def lines(self) -> list[str]:
         """The report in plain words, a line each."""
         lines = self.text.lines()
-        return lines if self.model is None else lines + _model_lines(self.model, self.text.rows)
+        if self.model is not None:
+            lines += _model_lines(self.model, self.text.rows)
+        return lines + [f"PROBLEM: {problem}" for problem in self.problems]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -83,7 +126,7 @@ class CheckReport:
 
 
 def check_prompts(
-    path: str | os.PathLike[str], model: str | None = None, *, chat_template: bool = False
+    path: Source, model: str | os.PathLike[str] | None = None, *, chat_template: bool = False
 ) -> CheckReport:
     """Check a prompt file, and with a model how it tokenises and whether it decides anything.
 
@@ -94,12 +137,48 @@ def check_prompts(
     text = check_text(prompts)
     if model is None:
         return CheckReport(text, None, ())
-    loaded = load_variant(model)
-    limit = longest(loaded.hf.config)
-    encoded = encode(prompts, loaded.tokenizer, chat_template=chat_template, max_positions=limit)
+    loaded = load_variant(os.fspath(model))
+    read = partial(
+        encode,
+        tokenizer=loaded.tokenizer,
+        chat_template=chat_template,
+        max_positions=longest(loaded.hf.config),
+        rows=embedded(loaded.hf),
+    )
+    encoded = read(prompts)
     problems = _problems(encoded, prompts)
     engine, _ = checked_model(loaded, encoded.prompts)
-    return CheckReport(text, _model_report(engine, encoded, prompts), problems)
+    told = replace(
+        _model_report(engine, encoded, prompts),
+        read=readings(encoded.prompts, loaded.tokenizer),
+        spelling=_spelling(engine, encoded.prompts, prompts.source, read),
+        notes=(
+            *text_notes(prompts, loaded.tokenizer, chat_template),
+            *token_notes(encoded.prompts),
+        ),
+    )
+    return CheckReport(text, told, problems)
+
+
+def _spelling(
+    model: AnyModel, rows: Sequence[Encoded], source: str, read: Callable[[PromptSet], EncodedSet]
+) -> Spelling | None:
+    """Probability of some answers as written and with the other leading blank."""
+    pairs = [(row, other) for row in rows if row.answer and (other := respelt(row.source))][:TRIED]
+    if not pairs:
+        return None
+    try:
+        others = read(PromptSet(tuple(other for _, other in pairs), source)).prompts
+    except InputError:  # no tokens or no embedding: then there is no other way
+        return None
+    ids = [
+        [(row.answer, row.wrong_answer) for row in side] for side in ([r for r, _ in pairs], others)
+    ]
+    if ids[0] == ids[1]:
+        return None
+    bare = [replace(row, corrupt=None, partners=None) for row, _ in pairs]
+    mass, other_mass = (sum(_decisions(model, side)[1]) / len(pairs) for side in (bare, others))
+    return Spelling(str(pairs[0][0].source.answer), str(others[0].source.answer), mass, other_mass)
 
 
 def _problems(encoded: EncodedSet, prompts: PromptSet) -> tuple[str, ...]:
@@ -158,13 +237,7 @@ def _model_lines(report: ModelReport, rows: int) -> list[str]:
             else "no answers"
         )
     ]
-    if report.unequal:
-        shown = ", ".join(map(str, report.unequal[:8]))
-        lines.append(
-            f"PROBLEM: prompt and corrupt differ in length on {len(report.unequal)} lines "
-            f"({shown}); pad the wording, mark the differing words (columns span and "
-            "corrupt_span), or ingest with --ablation mean"
-        )
+    lines += [f"answers as read, {reading}" for reading in report.read]
     if report.aligned:
         lines.append(
             f"unequal lengths: {len(report.aligned)} of {rows} pairs, aligned by their marked words"
@@ -182,6 +255,11 @@ def _model_lines(report: ModelReport, rows: int) -> list[str]:
         lines.append(f"the two answers carry {report.mass:.0%} of the probability")
         if report.mass < LITTLE_MASS:
             lines.append(
-                "note: the model would say something else; are the answers as it writes them?"
+                "note: mostly the model would say something else; are the answers written its way?"
             )
-    return lines
+    lines += report.spelling.lines() if report.spelling else []
+    return lines + [f"note: {note}" for note in report.notes]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else f"{100 * share:.2g}%"

@@ -101,6 +101,8 @@ def _records(source: Source) -> tuple[Path, list[tuple[int, Rows]]]:
 
 def _given(source: Any) -> Iterator[tuple[int, Rows]]:
     """Rows of a pandas table or of dictionaries; what is missing in them is left out."""
+    if hasattr(source, "columns") and not source.columns.is_unique:
+        fail(GIVEN, None, "two columns of one name; rename or remove one")
     rows = source.to_dict("records") if hasattr(source, "columns") else source
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
         fail(GIVEN, None, f"cannot be read from {type(source).__name__}; give a file or rows")

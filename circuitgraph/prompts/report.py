@@ -235,14 +235,20 @@ def _pair_findings(prompts: PromptSet) -> list[str]:
         found.append(f"no {prompts.lacking}: effects cannot be measured")
     if prompts.has_answers and not prompts.has_pairs:
         found.append("no corrupt: effects can only be measured with --ablation mean or zero")
+    blank = [p for p in prompts if p.answer is not None and p.prompt[-1] in " \t"]
+    if blank:
+        found.append(
+            f"prompt ends in a blank on {_lines(blank)}: most tokenizers join it with the word "
+            "after it; end the prompt before the blank and begin the answers with it"
+        )
     same = [p for p in prompts if p.corrupt == p.prompt]
     if same:
         found.append(f"corrupt equals prompt on {_lines(same)}: every effect there is 0")
     bare = [p for p in prompts if prompts.has_pairs and p.direction is None]
     if bare:
         found.append(
-            f"no direction on {_lines(bare)}: the sign of each scenario's mean total, pooled over "
-            "the variants compared, will stand in for it; without that, means cancel"
+            f"no direction on {_lines(bare)}: the sign of each scenario's total in the base (else "
+            "in the first run), kept with the prompts, will stand in for it; without, means cancel"
         )
     return found
 
