@@ -12,11 +12,10 @@ from models import make_model
 from shell import cli, done
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from circuitgraph import Workspace
+from circuitgraph import Workspace, evidence
 from circuitgraph.diff import behaviour
 from circuitgraph.ingest import check, decided
 from circuitgraph.ingest.check import check_prompts
-from circuitgraph.prompts import report
 
 ROWS = [
     {"prompt": f"w{k} w5 w6", "corrupt": f"w{k} w7 w6", "answer": "w9", "wrong_answer": "w10",
@@ -36,8 +35,8 @@ def write(folder: Path, rows: list[dict]) -> Path:
 
 
 def test_one_threshold_has_one_name() -> None:
-    assert behaviour.LITTLE_MASS is check.LITTLE_MASS is decided.LITTLE_MASS is report.LITTLE_MASS
-    assert check.MOVES is decided.MOVES is report.MOVES
+    assert behaviour.LITTLE_MASS is check.LITTLE_MASS is decided.LITTLE_MASS is evidence.LITTLE_MASS
+    assert check.MOVES is decided.MOVES is evidence.MOVES
 
 
 def test_the_answers_tokens_are_shown_and_what_is_unknown_is_named(base: Path) -> None:

@@ -12,11 +12,11 @@ from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families.common import embedded, longest
 from circuitgraph.engine.forwards import AnyModel, decisions
 from circuitgraph.errors import InputError
+from circuitgraph.evidence import LITTLE_MASS, MOVES
 from circuitgraph.ingest.reading import Reading, readings, respelt, text_notes, token_notes
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
 from circuitgraph.prompts.reader import Source
-from circuitgraph.prompts.report import LITTLE_MASS, MOVES
 from circuitgraph.textfiles import shown
 from circuitgraph.tokens import (
     Encoded,
