@@ -15,7 +15,7 @@ from circuitgraph.graph.resample import balanced_draws, balanced_weights
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
 from circuitgraph.selection import Shelf, shorten
-from circuitgraph.stats.aligned import directions
+from circuitgraph.stats.aligned import Observations
 from circuitgraph.stats.faithfulness import (
     SIZES,
     areas,
@@ -121,18 +121,18 @@ def faithfulness(
     """
     shares = _checked(sizes, random, rank)
     chosen = shelf.one(name, "effect", run)
-    signs, origin = directions([chosen])
-    _require_something(chosen, signs)
+    seen = Observations.of_run(chosen)
+    _require_something(chosen, seen)
     counts = edge_counts(shares, len(chosen.edges))
-    effects = edge_table(chosen, signs, confirmed=False)["weight"].to_numpy(float)
+    effects = edge_table(chosen, confirmed=False)["weight"].to_numpy(float)
     best = top_edges(np.abs(effects) if rank == "magnitude" else effects, counts)
     others = random_circuits(len(chosen.edges), counts, random, seed)
     circuits = np.concatenate([best[None], others])
-    decided = _decide(chosen, circuits, signs, seed, reporter or Reporter())
+    decided = _decide(chosen, circuits, seen, seed, reporter or Reporter())
     paths = connected(chosen.edges, best, chosen.variant.heads, chosen.variant.kv_heads)
-    columns = {"share": shares, "edges": counts, "connected": paths.sum(1), "n": chosen.n}
+    columns = {"share": shares, "edges": counts, "connected": paths.sum(1), "n": len(seen.first)}
     measured = _measured(shares, decided)
-    how = {"rank": rank, "random": random, "seed": seed, "directions": origin}
+    how = {"rank": rank, "random": random, "seed": seed, "directions": seen.origin}
     table = pd.DataFrame(columns | measured)[list(COLUMNS)]
     return Faithfulness(chosen, table, _areas(measured) | _told(chosen, decided, effects) | how)
 
@@ -150,8 +150,9 @@ def _checked(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...
     return shares
 
 
-def _require_something(run: Run, signs: np.ndarray) -> None:
-    totals = (balanced_weights(recode(run.scenarios)) @ (signs * run.totals))[0]
+def _require_something(run: Run, seen: Observations) -> None:
+    weights = balanced_weights(recode(run.scenarios[seen.first]))
+    totals = (weights @ seen.mean(seen.signs * run.totals))[0]
     if not abs(totals) > NOTHING * np.abs(run.arrays["decisions"]).max():
         raise InputError(
             f"variant {shorten(run.variant.name)}: corruption moves the mean decision by "
@@ -161,7 +162,7 @@ def _require_something(run: Run, signs: np.ndarray) -> None:
 
 
 def _decide(
-    run: Run, circuits: np.ndarray, signs: np.ndarray, seed: int, reporter: Reporter
+    run: Run, circuits: np.ndarray, seen: Observations, seed: int, reporter: Reporter
 ) -> _Decided:
     """Decisions in circuits [… × edges], each different one run once."""
     from circuitgraph.ingest.circuits import run_circuits
@@ -172,14 +173,15 @@ def _decide(
     packed, back = np.unique(np.packbits(acting, axis=1), axis=0, return_inverse=True)
     different = np.unpackbits(packed, axis=1, count=acting.shape[1]).astype(bool)
     found = run_circuits(run, different, reporter)[back.reshape(-1)].astype(np.float64)
-    scenarios = recode(run.scenarios)
-    count = SAMPLES if run.n > run.n_scenarios else 0
+    scenarios = recode(run.scenarios[seen.first])
+    count = SAMPLES if len(seen.first) > run.n_scenarios else 0
+    share = seen.signs * seen.weights
     return _Decided(
         inside=found[2:].reshape(*circuits.shape[:-1], run.n),
         clean=found[0],
         empty=found[1],
-        weights=balanced_weights(scenarios) * signs,
-        samples=balanced_draws(scenarios, count, seed) * signs,
+        weights=balanced_weights(scenarios)[:, seen.of] * share,
+        samples=balanced_draws(scenarios, count, seed)[:, seen.of] * share,
     )
 
 
@@ -221,7 +223,7 @@ def _areas(columns: Columns) -> dict[str, Any]:
 def _told(run: Run, decided: _Decided, effects: np.ndarray) -> dict[str, Any]:
     """What was measured, and what a reader must be told of it."""
     clean, empty = (float((decided.weights @ x)[0]) for x in (decided.clean, decided.empty))
-    n_effective = run.n - run.n_scenarios
+    n_effective = run.n_observations - run.n_scenarios
     strength = evidence("effect", n_effective)
     return {
         "clean": clean,
@@ -229,7 +231,7 @@ def _told(run: Run, decided: _Decided, effects: np.ndarray) -> dict[str, Any]:
         "run": run.id,
         "estimator": run.method.estimator,
         "ablation": run.method.ablation,
-        "n": run.n,
+        "n": run.n_observations,
         "n_scenarios": run.n_scenarios,
         "n_effective": n_effective,
         "evidence": strength,

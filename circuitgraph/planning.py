@@ -20,6 +20,7 @@ from circuitgraph.errors import InputError, UsageError
 from circuitgraph.evidence import THRESHOLDS
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
+from circuitgraph.prompts.pairs import exchanged
 from circuitgraph.runs import Run
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.channels import PROMINENT
@@ -180,7 +181,7 @@ def _design(question: Question, prompts: PromptSet | None, pilot: _Pilot) -> Des
     known = pilot.design or Design(100, 5)
     number, scenarios = known.prompts, known.scenarios
     if prompts is not None:
-        number, scenarios = len(prompts), len(prompts.scenarios)
+        number, scenarios = len(prompts) - exchanged(prompts), len(prompts.scenarios)
     elif question.prompts is not None:
         number = int(question.prompts)
     if number < 1:

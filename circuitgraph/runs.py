@@ -24,6 +24,7 @@ from safetensors.numpy import load_file, save, save_file
 
 from circuitgraph.components import Edge, digest
 from circuitgraph.errors import InputError
+from circuitgraph.records import Signs, read_signs
 
 FORMAT = 2
 """2: prompts are known by their token ids; ids of format 1 rest on texts."""
@@ -124,7 +125,8 @@ METHODS = {
 class RunPrompt:
     """What a run remembers of one prompt (texts are None for tables).
 
-    ``tokens`` is the hash of the ids the model read, None where nothing was read.
+    ``tokens`` is the hash of the ids the model read, None where nothing was read. Prompts
+    with one ``pair`` are one observation: the same two texts, in whichever order.
     """
 
     id: str
@@ -138,6 +140,7 @@ class RunPrompt:
     span: str | None = None
     corrupt_span: str | None = None
     tokens: str | None = None
+    pair: str | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ class Run:
         prompt_set: hash of the texts as they stand in the file; "" for tables.
         rendered: with a chat template, ``example``, the first prompt as the model reads it,
             and where it tells one the ``date`` it was told; see ``tokens.EncodedSet``.
+        signs: of effects, as they stand beside the prompt set; None outside of a workspace.
     """
 
     id: str
@@ -178,6 +182,7 @@ class Run:
     path: Path | None = None
     prompt_set: str = ""
     rendered: Mapping[str, str] = field(default_factory=dict)
+    signs: Signs | None = None
     _arrays: Mapping[str, np.ndarray] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -191,6 +196,19 @@ class Run:
         return len(self.prompts)
 
     @cached_property
+    def observed(self) -> tuple[int, ...]:
+        """The first prompt of every observation: a pair that stands both ways is one."""
+        first: dict[str | int, int] = {}
+        for i, prompt in enumerate(self.prompts):
+            first.setdefault(prompt.pair or i, i)
+        return tuple(first.values())
+
+    @property
+    def n_observations(self) -> int:
+        """Number of prompts, a pair that stands both ways counted once."""
+        return len(self.observed)
+
+    @cached_property
     def scenarios(self) -> np.ndarray:
         """Scenario of every prompt as an integer code, in order of first appearance."""
         codes: dict[str, int] = {}
@@ -198,8 +216,8 @@ class Run:
 
     @property
     def n_scenarios(self) -> int:
-        """Number of distinct scenarios."""
-        return len(set(self.scenarios.tolist()))
+        """Number of distinct scenarios, those of the observations."""
+        return len({self.prompts[i].scenario for i in self.observed})
 
     @cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
@@ -355,6 +373,7 @@ def read_run(folder: Path) -> Run:
     try:
         record = json.loads((folder / "run.json").read_text("ascii"))
         lines = (folder / "prompts.jsonl").read_text("ascii").splitlines()
+        signs = read_signs(folder.parent, record)
         if record.pop("format") != FORMAT:
             raise ValueError("written by another version of circuitgraph")
         return Run(
@@ -364,6 +383,7 @@ def read_run(folder: Path) -> Run:
             components=tuple(record.pop("components")),
             edges=tuple(Edge(*edge) for edge in record.pop("edges")),
             path=folder,
+            signs=signs,
             **record,
         )
     except (OSError, ValueError, TypeError, KeyError) as error:

@@ -267,8 +267,16 @@ def differing_keys(a: Run, b: Run) -> list[str]:
     if a.variant.architecture != b.variant.architecture:
         found.append("architecture")
     if _prompts(a) != _prompts(b):
-        found.append("prompts")
+        found.append(_how_prompts_differ(a, b))
     return found
+
+
+def _how_prompts_differ(a: Run, b: Run) -> str:
+    if not a.prompt_set or a.prompt_set != b.prompt_set:
+        return "prompts"
+    days = [run.rendered.get("date", "") for run in (a, b)]
+    told = f"the chat template told {days[0]} and {days[1]}" if all(days) else "read otherwise"
+    return f"the tokens of the same prompts ({told})"
 
 
 def _prompts(run: Run) -> Key:
@@ -298,5 +306,11 @@ def require_name(name: str) -> None:
 
 def _run_row(run: Run) -> dict[str, Any]:
     keys = asdict(run.method)
-    own = {"id": run.id, "variant": run.variant.name, "n": run.n, "created": run.created}
-    return {**keys, **own, "n_scenarios": run.n_scenarios, "duplicates": run.duplicates}
+    own = {"id": run.id, "variant": run.variant.name, "created": run.created}
+    return {
+        **keys,
+        **own,
+        "n": run.n_observations,
+        "n_scenarios": run.n_scenarios,
+        "duplicates": run.duplicates,
+    }

@@ -16,17 +16,17 @@ PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
     *("errors", "evidence", "components", "channels", "textfiles", "progress"),
-    *("runs", "frames", "selection"),
-    *("prompts", "template", "continuation", "tokens", "tokenizer", "notices", "architectures"),
-    *("weights", "resized", "adapters", "variants"),
-    *("engine", "ingest", "plant"),
+    *("records", "runs", "frames", "selection", "prompts", "template", "signs", "conventions"),
+    *("continuation", "tokens", "tokenizer", "notices", "architectures", "weights"),
+    *("resized", "adapters", "variants", "engine", "ingest", "plant"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),
     *("patching", "transfer", "faithfulness", "composition", "planning", "intake", "comparison"),
     *("workspace", "demo", "commands", "cli"),
     *("__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(
-    r"(template|tokenizer|notices|weights|resized|adapters|variants)\.py|engine/.*|plant/.*|ingest/(?!__init__|tables|table_).*"
+    r"(template|tokenizer|notices|weights|resized|adapters|variants)\.py|engine/.*|plant/.*"
+    r"|ingest/(?!__init__|tables|table_).*"
 )
 TORCH_FREE = (
     "textfiles",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from measured import effect_run
 
+from circuitgraph.records import Signs
 from circuitgraph.stats.aligned import directions, overall_norm
 from circuitgraph.stats.summaries import edge_table
 
@@ -13,20 +16,30 @@ SCENARIOS = ["s", "s", "t", "t"]
 
 def test_given_directions_are_used():
     run = effect_run(np.ones((4, 1)), SCENARIOS, directions=[1, -1, -1, 1])
-    signs, origin = directions([run])
+    signs, origin = directions(run)
     assert signs.tolist() == [1, -1, -1, 1]
     assert origin == "given"
 
 
-def test_directions_come_from_the_pooled_totals_of_the_scenario():
-    def run(totals):
-        return effect_run(np.ones((4, 1)), SCENARIOS, directions=[None] * 4, totals=totals)
-
-    a, b = run([1, -3, 5, 5]), run([9, -2, -6, -6])
-    assert directions([a])[0].tolist() == [-1, -1, 1, 1]
-    signs, origin = directions([a, b])
+def test_without_directions_the_signs_written_down_count_and_else_the_runs_own_totals():
+    run = effect_run(np.ones((4, 1)), SCENARIOS, directions=[None] * 4, totals=[1, -3, 5, 5])
+    assert directions(run)[0].tolist() == [-1, -1, 1, 1]
+    kept = replace(run, signs=Signs("base", {"s": 1, "t": -1}, (9.0, -2.0, -6.0, -6.0)))
+    signs, origin = directions(kept)
     assert signs.tolist() == [1, 1, -1, -1]
     assert origin == "from totals"
+
+
+def test_a_pair_that_stands_both_ways_is_averaged_and_counted_once():
+    effects = np.array([[1.0], [3.0], [5.0], [8.0], [2.0]])
+    run = effect_run(effects, ["s", "s", "t", "t", "t"], directions=[1, -1, 1, 1, 1])
+    prompts = [replace(p, pair=k) for p, k in zip(run.prompts, "aabbc", strict=True)]
+    row = edge_table(replace(run, prompts=tuple(prompts))).iloc[0]
+    # by hand: s holds (1 − 3)/2 = −1; t holds (5 + 8)/2 = 6.5 and 2
+    assert row["weight"] == (-1 + (6.5 + 2) / 2) / 2
+    assert row["pooled"] == (-1 + 6.5 + 2) / 3
+    assert row["raw"] == 19 / 5
+    assert row["n"] == 3
 
 
 def test_overall_norm_is_the_mean_length_over_prompts():

@@ -62,6 +62,12 @@ EXISTING = click.Path(path_type=Path)
 )
 @click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
 @click.option(
+    "--template-date",
+    metavar="DAY",
+    help="The day (YYYY-MM-DD) a template that tells the date is told; default: that of the "
+    "first ingest of these prompts.",
+)
+@click.option(
     "--batch-size",
     type=click.IntRange(1),
     default=16,
@@ -105,7 +111,7 @@ def ingest(model: str, edges: str | None, memory: str | None, **options: Any) ->
             "run": run.id,
             "variant": run.variant.name,
             "kind": run.kind,
-            "prompts": run.n,
+            "prompts": run.n_observations,
             "scenarios": run.n_scenarios,
             "duplicates": run.duplicates,
             "columns": len(run.components) or len(run.edges),

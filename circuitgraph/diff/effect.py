@@ -61,10 +61,10 @@ class Shares:
     @classmethod
     def of(cls, matched: Matched, scale: str) -> Shares:
         """Signs and norms of matched runs."""
-        signs, origin = aligned.directions(matched.runs)
+        seen = matched.observations
         norms_a = tuple(aligned.overall_norm(x) for x in matched.a)
         norms_b = tuple(aligned.overall_norm(x) for x in matched.b)
-        return cls(matched, signs, origin, norms_a, norms_b, scale)
+        return cls(matched, seen.signs[seen.first], seen.origin, norms_a, norms_b, scale)
 
     def single(self, i: int, j: int) -> Shares:
         """Variant ``i`` of side A against variant ``j`` of side B, with the signs of all."""

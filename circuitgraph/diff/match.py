@@ -14,6 +14,7 @@ import numpy as np
 from circuitgraph.components import Edge, in_order, natural_key
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.runs import Method, Run, RunPrompt
+from circuitgraph.stats.aligned import Observations
 from circuitgraph.stats.evidence import distinct_rows
 from circuitgraph.stats.scenarios import recode
 
@@ -32,6 +33,8 @@ class Matched:
         scenarios: int [n], codes 0 … S−1.
         rows: int [n], the rows of ``runs_a[0]`` that were kept.
         duplicates: prompts left out because an equal one is in.
+        seen: of effects, which prompts are one observation, and the signs; of prompts that
+            are, ``a`` and ``b`` hold the mean, in the sense of the first.
         named: how many variants each side names; more than there are runs where some
             have equal weights.
         equals: names of the variants with equal weights, a tuple for each that stands
@@ -51,6 +54,24 @@ class Matched:
     duplicates: int
     named: tuple[int, int] = (1, 1)
     equals: tuple[tuple[str, ...], ...] = ()
+    seen: Observations | None = None
+
+    @property
+    def observations(self) -> Observations:
+        """Those of effect runs.
+
+        Raises
+        ------
+        UsageError
+            The runs hold correlations, which have none.
+        """
+        if self.seen is None:
+            raise UsageError("correlation runs have no effects to align")
+        return self.seen
+
+    def collapsed(self, values: np.ndarray, axis: int = 0) -> np.ndarray:
+        """Unsigned numbers of all prompts, pairs that stand both ways averaged."""
+        return values if self.seen is None else self.seen.mean(values, axis)
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -97,9 +118,13 @@ def match_runs(a: Sequence[Run], b: Sequence[Run], lens: str) -> Matched:
     rows = [_rows_like(runs[0], run) for run in runs]
     arrays, components, edges, missing = _columns(runs)
     aligned = [array[order] for array, order in zip(arrays, rows, strict=True)]
-    kept, duplicates = _distinct(runs, aligned)
+    seen = Observations.of_run(runs[0]) if runs[0].kind == "effect" else None
+    kept, duplicates = _distinct(runs, aligned) if seen is None else (seen.first, 0)
     prompts = tuple(runs[0].prompts[i] for i in kept)
-    aligned = [array[kept] if duplicates else array for array in aligned]
+    if seen is not None:
+        aligned = [seen.raw(array) for array in aligned]
+    elif duplicates:
+        aligned = [array[kept] for array in aligned]
     return Matched(
         runs_a=tuple(a),
         runs_b=tuple(b),
@@ -114,6 +139,7 @@ def match_runs(a: Sequence[Run], b: Sequence[Run], lens: str) -> Matched:
         duplicates=duplicates if _is_table(runs[0]) else max(run.duplicates for run in runs),
         named=named,
         equals=equal_a + equal_b,
+        seen=seen,
     )
 
 

@@ -166,8 +166,8 @@ def _measured(diff: Diff, rows: np.ndarray, measure: Measure) -> _Split:
 
 
 def _pair(scale: Shares, swapped: Swapped, which: tuple[int, int]) -> _Split:
-    signs, codes = scale.signs[:, None], scale.matched.scenarios
-    values = swapped.values * signs
+    seen, codes = scale.matched.observations, scale.matched.scenarios
+    values = seen.mean(swapped.values * seen.signs[:, None], axis=-2)
     parts = np.stack([balanced_mean(part, codes) for part in shares(values)])
     before, after = (balanced_mean(values[i, i, i], codes) for i in (0, 1))
     gain = np.zeros_like(before)

@@ -18,10 +18,11 @@ from circuitgraph.diff.edge_tests import REASONS, EdgeTests
 from circuitgraph.diff.match import Matched, match_runs
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS, Closer
-from circuitgraph.diff.verdicts import Decided, decide
+from circuitgraph.diff.verdicts import Decided, decide, without_unchanged
 from circuitgraph.errors import UsageError
 from circuitgraph.evidence import evidence
 from circuitgraph.runs import Run
+from circuitgraph.signs import notes
 from circuitgraph.stats.columns import coded, constant
 from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates
 from circuitgraph.stats.shapley import UNKNOWN
@@ -126,7 +127,16 @@ def too_few_replicates(matched: Matched) -> bool:
 def _decided(matched: Matched, tests: EdgeTests, options: Options, found: str) -> Outcome:
     margin = tests.default_margin if options.margin is None else float(options.margin)
     decided = decide(tests, margin, options.alpha, options.fdr, enough=found != "insufficient")
+    if options.lens == "effect" and totals_told(matched)[1]:
+        decided = without_unchanged(decided)
     return Outcome(matched, tests, decided, margin, found)
+
+
+def totals_told(matched: Matched) -> tuple[list[str], bool]:
+    """What must be said of the totals the signs rest on, and whether effects cancel there."""
+    run = next((r for r in matched.runs if not r.variant.adapter), matched.runs[0])
+    totals = run.totals if run.signs is None else np.array(run.signs.totals)
+    return notes([p.scenario for p in run.prompts], [p.direction for p in run.prompts], totals)
 
 
 def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFrame:

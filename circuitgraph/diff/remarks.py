@@ -9,10 +9,11 @@ import pandas as pd
 
 from circuitgraph.diff.edge_tests import DEGENERATE, MISSING, TESTABLE
 from circuitgraph.diff.options import Options
-from circuitgraph.diff.outcome import Outcome, too_few_replicates
+from circuitgraph.diff.outcome import Outcome, too_few_replicates, totals_told
 from circuitgraph.diff.planning import outlook
 from circuitgraph.evidence import THRESHOLDS
 from circuitgraph.frames import short
+from circuitgraph.signs import exchanged_in_words
 from circuitgraph.stats.evidence import MIN_REPLICATES
 
 _WIRING = {
@@ -77,6 +78,7 @@ def _evidence(outcome: Outcome, options: Options) -> Iterator[str]:
     matched = outcome.matched
     if matched.duplicates:
         yield f"{matched.duplicates} duplicate prompts left out, {matched.n} distinct ones used"
+    yield from exchanged_in_words(matched.runs[0])
     need, comfortable = THRESHOLDS[options.lens]
     basis = (
         f"n_effective is {matched.n_effective} ({matched.n} distinct prompts − "
@@ -106,7 +108,14 @@ def _method(outcome: Outcome, options: Options) -> Iterator[str]:
             "squares), and surely by 2"
         )
     if outcome.tests.directions == "from totals":
-        yield "prompts have no direction: signs come from the total effect of each scenario"
+        signs = outcome.matched.runs[0].signs
+        whose = f"in {signs.variant!r:.60}, " if signs else ""
+        yield (
+            f"prompts have no direction: signs are those of each scenario's total {whose}the same "
+            "for all variants"
+        )
+    if options.lens == "effect":
+        yield from totals_told(outcome.matched)[0]
     if options.scale == "logit" and options.margin is None:
         yield (
             f"margin {outcome.margin:.3g} in the decision's units: 1% of the mean overall "

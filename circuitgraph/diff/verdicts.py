@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,6 +103,12 @@ def settle(
     own = tests.own(claimed) if len(claimed) else (np.empty(0),) * 4
     verdict[claimed] = kind(claimed, own)
     return Decided(p, q, tests.delta - half, tests.delta + half, verdict, reason, own)
+
+
+def without_unchanged(decided: Decided) -> Decided:
+    """Where effects cancel, a mean that stays the same shows nothing."""
+    verdict = np.where(decided.verdict == UNCHANGED, NOT_DETECTED, decided.verdict)
+    return replace(decided, verdict=verdict.astype(np.int8))
 
 
 def within(tests: EdgeTests, margin: float) -> np.ndarray:

@@ -60,7 +60,7 @@ def judge(a: Sequence[Run], b: Sequence[Run], options: Options, between: Between
         Measures the channels.
     """
     matched = match_runs(a, b, options.lens)
-    channels = between(a[0], b[0])
+    channels = once_a_pair(matched, between(a[0], b[0]))
     matched = as_channels(matched, channels, (channels.norm_a,), (channels.norm_b,))
     margin = MARGIN if options.margin is None else float(options.margin)
     tests, found = measure(matched, channels), channel_tests(channels, matched.scenarios, margin)
@@ -73,6 +73,18 @@ def judge(a: Sequence[Run], b: Sequence[Run], options: Options, between: Between
         return outcome
     cutoff = float(decided.p[edges].max())
     return replace(outcome, again=PairRefits(matched.scenarios, edges, margin, cutoff, channels))
+
+
+def once_a_pair(matched: Matched, channels: Channels) -> Channels:
+    """The channels of every observation: pairs that stand both ways are averaged."""
+    rows = len(channels.delta)
+    if rows == matched.n:
+        return channels
+    names = ("norm_a", "norm_b", "read", "write", "delta", "square", "expected")
+    found: dict[str, Any] = {name: matched.collapsed(getattr(channels, name)) for name in names}
+    if channels.form == "weights":  # sums over prompts
+        found["draws"] = channels.draws * (matched.n / rows)
+    return replace(channels, **found)
 
 
 def as_channels(

@@ -33,7 +33,7 @@ from circuitgraph.diff.outcome import Outcome, evidence_of
 from circuitgraph.diff.recipe import Combined, combine, own_intervals
 from circuitgraph.diff.record import Closer
 from circuitgraph.diff.verdicts import REWIRED, Decided, settle
-from circuitgraph.diff.wiring import MARGIN, Between, as_channels
+from circuitgraph.diff.wiring import MARGIN, Between, as_channels, once_a_pair
 from circuitgraph.diff.wiring_refits import GroupRefits
 from circuitgraph.runs import Run
 from circuitgraph.stats.channels import PROMINENT
@@ -57,7 +57,7 @@ def judge(
         Of the model all variants come from.
     """
     matched = match_runs(a, b, options.lens)
-    sides = _against(matched.runs_a, matched.runs_b, base, between, matched.scenarios)
+    sides = _against(matched, base, between)
     changes = [tuple(found.channels.delta for found in side) for side in sides]
     matched = as_channels(matched, sides[0][0].channels, *changes)
     evidence = evidence_of(matched, options)
@@ -77,12 +77,15 @@ def judge(
     )
 
 
-def _against(
-    a: Sequence[Run], b: Sequence[Run], base: Run, between: Between, scenarios: np.ndarray
-) -> list[list[Against]]:
+def _against(matched: Matched, base: Run, between: Between) -> list[list[Against]]:
     """Every variant of both sides against the base; the base itself is not measured again."""
+    a, b = matched.runs_a, matched.runs_b
+
+    def measured(run: Run) -> Against:
+        return Against.of(once_a_pair(matched, between(base, run)), matched.scenarios)
+
     trained = {run.id: run for run in (*a, *b) if run.id != base.id} or {base.id: base}
-    found = {key: Against.of(between(base, run), scenarios) for key, run in trained.items()}
+    found = {key: measured(run) for key, run in trained.items()}
     if base.id not in found:
         found[base.id] = next(iter(found.values())).unchanged()
     return [[found[run.id] for run in side] for side in (a, b)]

@@ -41,7 +41,6 @@ from circuitgraph.graph.resample import (
 from circuitgraph.graph.signed import SignedGraph, Weights
 from circuitgraph.runs import Run
 from circuitgraph.stats import triangle
-from circuitgraph.stats.aligned import directions
 from circuitgraph.stats.evidence import degenerate, distinct_rows
 from circuitgraph.stats.scores import standardise
 
@@ -255,7 +254,8 @@ def _effects(matched: Matched, effects: np.ndarray, samples: int, seed: int) -> 
     names = in_order({name for edge in matched.edges for name in edge[:2]})
     place = {name: i for i, name in enumerate(names)}
     ends = np.array([[place[edge[i]] for edge in matched.edges] for i in (0, 1)], dtype=int)
-    signs = directions(matched.runs)[0]
+    seen = matched.observations
+    signs = seen.signs[seen.first]
     weight = weighted_sums(effects, balanced_weights(matched.scenarios) * signs)[0]
     draws = balanced_draws(matched.scenarios, samples, seed) * signs
     resampled = effect_strengths(effects, draws, ends, len(names))

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from circuitgraph.components import digest
+from circuitgraph.prompts import Prompt
+from circuitgraph.prompts.pairs import check_exchanged, pair_of
+from circuitgraph.runs import Method
 from circuitgraph.tokens import Encoded
 
 
@@ -47,3 +50,24 @@ def in_order(rows: Sequence[Encoded], tokenizer: Any) -> tuple[Encoded, ...]:
         return (row.source.scenario, [tokenizer.decode(part) for part in parts], parts)
 
     return tuple(sorted(rows, key=place))
+
+
+def pairs_of(rows: Sequence[Encoded], method: Method, source: str) -> tuple[str | None, ...]:
+    """What makes two pairs one observation: the same two texts and answers, in either order.
+
+    Patching x' into x and x into x' asks the same of an edge, and exchanged answers only turn
+    its sign. Where senders are replaced by a mean or by nothing, each prompt is its own.
+
+    Raises:
+        InputError: one observation with directions that contradict each other.
+    """
+    if method.kind != "effect" or method.ablation != "corrupt":
+        return (None,) * len(rows)
+    first: dict[str, tuple[Prompt, int]] = {}
+    found = []
+    for row in rows:
+        key, way = pair_of(row.prompt, row.corrupt, row.answer, row.wrong_answer)
+        before, its_way = first.setdefault(key, (row.source, way))
+        check_exchanged(before, row.source, same_way=way == its_way, file=source)
+        found.append(key)
+    return tuple(found)

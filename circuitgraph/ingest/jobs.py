@@ -12,7 +12,7 @@ from circuitgraph.engine.families.common import embedded, longest
 from circuitgraph.errors import UsageError
 from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import AFFORDABLE, edges_of, operations
-from circuitgraph.ingest.identity import decisive, fingerprint, in_order, tokens_of
+from circuitgraph.ingest.identity import decisive, fingerprint, in_order, pairs_of, tokens_of
 from circuitgraph.ingest.screen import sample_of
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts import Prompt, PromptSet
@@ -61,6 +61,8 @@ class Request:
         activity: what correlations are taken of.
         ablation: what a sender's contribution is replaced by.
         chat_template: wrap prompts as one user turn.
+        template_date: the day (``YYYY-MM-DD``) a template that asks for the time is told; None
+            for the one written down beside the prompt set, else today.
         batch_size: prompts at once; changes speed, never results.
         memory: bytes the process may hold; None for what the batches take.
         device: where to compute: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
@@ -77,6 +79,7 @@ class Request:
     activity: Activity = "norm"
     ablation: Ablation = "corrupt"
     chat_template: bool = False
+    template_date: str | None = None
     batch_size: int = 16
     memory: float | None = None
     device: str = "cpu"
@@ -166,6 +169,7 @@ class Job:
         fingerprint: of the prompts, as token ids.
         sample: edges measured exactly beside ``receiver-exact``, to say how well it does.
         tokens: hash of what the model reads of each prompt.
+        pairs: what makes two prompts one observation; None where nothing does.
         prompt_set: of the file's texts, whatever the tokenizer.
         rendered: what a chat template made of the first prompt, and the day it tells.
     """
@@ -178,6 +182,7 @@ class Job:
     fingerprint: str
     sample: tuple[int, ...] = ()
     tokens: tuple[str, ...] = ()
+    pairs: tuple[str | None, ...] = ()
     prompt_set: str = ""
     rendered: Mapping[str, str] = field(default_factory=dict)
 
@@ -189,8 +194,8 @@ class Job:
     @property
     def run_prompts(self) -> tuple[RunPrompt, ...]:
         """The prompts as the run remembers them."""
-        plain = zip(self.prompts.to_run_prompts(), self.tokens, strict=True)
-        return tuple(replace(prompt, tokens=tokens) for prompt, tokens in plain)
+        plain = zip(self.prompts.to_run_prompts(), self.tokens, self.pairs, strict=True)
+        return tuple(replace(p, tokens=tokens, pair=pair) for p, tokens, pair in plain)
 
 
 def plan(
@@ -245,6 +250,7 @@ def _job(
         encoded=rows,
         duplicates=duplicates,
         tokens=tuple(tokens_of(row, *what) for row in rows),
+        pairs=pairs_of(rows, method, prompts.source),
         fingerprint=print_,
         prompt_set=prompts.fingerprint("effect"),
         rendered=encoded.rendered,

@@ -13,6 +13,7 @@ import numpy as np
 from filelock import FileLock
 
 from circuitgraph.components import as_granularity, digest, writers
+from circuitgraph.conventions import moment_for, settle_signs
 from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
 from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.errors import InputError, UsageError
@@ -29,6 +30,8 @@ from circuitgraph.ingest.shape import Shape
 from circuitgraph.progress import Reporter, human_bytes
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
+from circuitgraph.signs import exchanged_in_words, notes
+from circuitgraph.template import Moment
 from circuitgraph.variants import LoadedVariant
 from circuitgraph.weights import ROUNDING
 
@@ -62,7 +65,7 @@ def ingest_model(
     require_estimator(loaded.variant.model_type, request.estimator)
     for line in loaded.remarks:
         reporter.warn(line)
-    jobs = plan(loaded, prompts, request)
+    jobs = plan(loaded, prompts, request, _moment(prompts, request, runs_folder))
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
         _say_forward(loaded.variant, reporter)
@@ -77,7 +80,33 @@ def ingest_model(
                 _make(work, job, prepared, reporter)
     for job in jobs:
         discard(runs_folder, job.id)
-    return [read_run(runs_folder / job.id) for job in jobs]
+    runs = [read_run(runs_folder / job.id) for job in jobs]
+    for run in runs:
+        _say_prompts(run, reporter)
+    return runs
+
+
+def _moment(prompts: PromptSet, request: Request, runs_folder: Path) -> Moment | None:
+    """The day a template is told; nothing is written down where there is no template."""
+    asked = None if request.template_date is None else Moment.of(request.template_date)
+    if not request.chat_template:
+        if asked is not None:
+            raise UsageError("--template-date needs --chat-template: nothing else tells a date")
+        return None
+    return moment_for(runs_folder, prompts.fingerprint("effect"), asked)
+
+
+def _say_prompts(run: Run, reporter: Reporter) -> None:
+    if run.rendered.get("date"):
+        reporter.remark(f"the chat template is told that it is {run.rendered['date']}")
+    if run.kind != "effect":
+        return
+    for line in exchanged_in_words(run):
+        reporter.remark(line)
+    totals = run.totals if run.signs is None else np.array(run.signs.totals)
+    asked = [(p.scenario, p.direction) for p in run.prompts]
+    for note in notes([s for s, _ in asked], [d for _, d in asked], totals)[0]:
+        reporter.warn(note)
 
 
 @dataclass(frozen=True)
@@ -152,7 +181,10 @@ def _make(work: Work, job: Job, prepared: Prepared, reporter: Reporter) -> None:
         if job.sample:
             found["screen"] = quality(arrays, job.sample)
             reporter.remark(in_words(found["screen"]))
-        write_run(_run(work, job, columns, arrays, found), work.runs_folder)
+        run = _run(work, job, columns, arrays, found)
+        if run.kind == "effect":  # first, so that no run is ever seen without its signs
+            settle_signs(run, work.runs_folder)
+        write_run(run, work.runs_folder)
 
 
 def _say_not_finite(variant: Variant, arrays: dict[str, np.ndarray], reporter: Reporter) -> None:

@@ -148,7 +148,7 @@ def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
     if form == "weights" and not shared_basis:
         other = "compare what the receivers do (--form functional), or "
         require_shared_basis(*pair, instead=other)
-    return _Asked((model_a, model_b), prompts, _paired(a, prompts), _weights(a.scenarios))
+    return _Asked((model_a, model_b), prompts, _paired(a, prompts), _weights(a))
 
 
 def _paired(run: Run, prompts: Sequence[Encoded]) -> bool:
@@ -165,10 +165,13 @@ def _lacking_partners(run: Run, prompts: Sequence[Encoded]) -> int:
     return len(unequal_pairs(prompts))
 
 
-def _weights(scenarios: np.ndarray) -> np.ndarray:
-    """n / (S · prompts of the scenario)."""
-    counts = np.bincount(scenarios)
-    return len(scenarios) / (len(counts) * counts[scenarios].astype(np.float64))
+def _weights(run: Run) -> np.ndarray:
+    """n / (S · prompts of the scenario), a pair that stands both ways counted once."""
+    scenarios, keys = run.scenarios, [p.pair or str(i) for i, p in enumerate(run.prompts)]
+    _, of, rows = np.unique(keys, return_inverse=True, return_counts=True)
+    share = 1.0 / rows[of]
+    counts = np.bincount(scenarios, weights=share)
+    return run.n * share / (len(counts) * counts[scenarios])
 
 
 def _edges(run: Run, model: Model) -> tuple[Edge, ...]:

@@ -193,18 +193,23 @@ class _Work:
         """The same shares; other corrupt texts have directions of their own."""
         if runs[0].method.ablation != "corrupt":
             return shares
-        told = [
-            replace(run, path=None, _arrays={"totals": found.totals})
-            for run, found in zip(runs, effects, strict=True)
-        ]
-        signs, origin = directions(told)
-        return replace(shares, signs=signs, directions=origin)
+        prompts = tuple(replace(prompt, pair=None) for prompt in runs[0].prompts)
+        told = replace(runs[0], prompts=prompts, path=None, signs=None)
+        signs, origin = directions(replace(told, _arrays={"totals": effects[0].totals}))
+        seen = replace(shares.matched.observations, signs=signs, origin=origin)
+        return replace(
+            shares,
+            matched=replace(shares.matched, seen=seen),
+            signs=signs[seen.first],
+            directions=origin,
+        )
 
     def _changed(self, shares: Shares, effects: Sequence[SetEffects]) -> pd.DataFrame:
         """Set effects of both variants, and the paired test of their difference."""
         norms = [n[0] if shares.scale == "share" else 1.0 for n in (shares.norms_a, shares.norms_b)]
+        seen = shares.matched.observations
         a, b = (
-            found.changes.T * shares.signs[:, None] / norm
+            seen.mean(found.changes.T * seen.signs[:, None]) / norm
             for found, norm in zip(effects, norms, strict=True)
         )
         codes, df = shares.matched.scenarios, shares.matched.n_effective

@@ -2,38 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from circuitgraph.runs import Run
+from circuitgraph.signs import scenario_signs
 from circuitgraph.stats.scenarios import chunks
 
+GIVEN, DERIVED = "given", "from totals"
 
-def directions(runs: Sequence[Run]) -> tuple[np.ndarray, str]:
+
+def directions(run: Run) -> tuple[np.ndarray, str]:
     """+1 where corrupting a prompt should raise the decision, −1 where it should lower it.
 
-    The prompt's own ``direction`` where it has one; elsewhere the sign of the total
-    effect of its scenario, summed over the runs compared, so that both sides of a
-    comparison use the same signs.
-
-    Parameters
-    ----------
-    runs : effect runs on the same prompts
+    The prompt's own ``direction`` where it has one; elsewhere the sign of its scenario as
+    written down beside the prompt set, so that every variant uses the same; for runs that
+    never were in a workspace the sign of the scenario's total in this run.
 
     Returns
     -------
     signs : float64 [n]
     origin : ``given``, or ``from totals`` when any prompt had none.
     """
-    prompts, codes = runs[0].prompts, runs[0].scenarios
-    given = np.array([p.direction or 0 for p in prompts], np.float64)
+    given = np.array([p.direction or 0 for p in run.prompts], np.float64)
     if given.all():
-        return np.sign(given), "given"
-    totals = np.sum([np.asarray(run.totals, np.float64) for run in runs], axis=0)
-    by_scenario = np.bincount(codes, weights=totals)
-    derived = np.where(by_scenario < 0, -1.0, 1.0)[codes]
-    return np.where(given != 0, np.sign(given), derived), "from totals"
+        return np.sign(given), GIVEN
+    names = [prompt.scenario for prompt in run.prompts]
+    own = run.signs.by_scenario if run.signs else scenario_signs(names, run.totals)
+    derived = np.array([own.get(name, 1) for name in names], np.float64)
+    return np.where(given != 0, np.sign(given), derived), DERIVED
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """What the prompts of effect runs are worth as evidence: a pair counts once.
+
+    Attributes
+    ----------
+    signs : float64 [rows]
+        Of every prompt, ±1.
+    origin : ``given`` or ``from totals``
+    first : int [n]
+        The first prompt of each observation.
+    of : int [rows]
+        The observation of every prompt.
+    """
+
+    signs: np.ndarray
+    origin: str
+    first: np.ndarray
+    of: np.ndarray
+
+    @classmethod
+    def of_run(cls, run: Run) -> Observations:
+        """The observations of a run, and of all runs that are compared with it."""
+        signs, origin = directions(run)
+        keys = [prompt.pair or i for i, prompt in enumerate(run.prompts)]
+        places: dict[str | int, int] = {}
+        of = np.array([places.setdefault(key, len(places)) for key in keys], dtype=int)
+        return cls(signs, origin, np.array(run.observed, dtype=int), of)
+
+    @property
+    def exchanged(self) -> int:
+        """Prompts that say what another says the other way round."""
+        return len(self.of) - len(self.first)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Share of its observation that every prompt has, float64 [rows]."""
+        return 1.0 / np.bincount(self.of)[self.of]
+
+    def mean(self, values: np.ndarray, axis: int = 0) -> np.ndarray:
+        """Mean of each observation's prompts; the axis [rows] becomes [n]."""
+        if not self.exchanged:
+            return values
+        moved = np.moveaxis(np.asarray(values, np.float64), axis, 0)
+        total = np.zeros((len(self.first), *moved.shape[1:]))
+        np.add.at(total, self.of, moved)
+        size = np.bincount(self.of).reshape(-1, *(1,) * (moved.ndim - 1))
+        return np.moveaxis(total / size, 0, axis)
+
+    def raw(self, values: np.ndarray, axis: int = 0) -> np.ndarray:
+        """The same of signed numbers, as the first prompt of each observation has them."""
+        if not self.exchanged:
+            return values
+        turn = self.signs * self.signs[self.first][self.of]
+        shape = [1] * np.ndim(values)
+        shape[axis] = -1
+        return self.mean(values * turn.reshape(shape), axis)
 
 
 def overall_norm(effects: np.ndarray) -> float:

@@ -40,7 +40,6 @@ COLUMNS = (
 
 def edge_table(
     run: Run,
-    directions: np.ndarray | None = None,
     *,
     screen: bool = False,
     confirmed: bool = True,
@@ -51,9 +50,6 @@ def edge_table(
     ----------
     run : Run
         A run of either kind.
-    directions : float [n], optional
-        Sign of every prompt, for effects; by default the prompts' own or the run's
-        totals decide (:func:`circuitgraph.stats.aligned.directions`).
     screen : bool
         Add the column ``screen``: the estimate of edges that were measured exactly since.
     confirmed : bool
@@ -74,13 +70,13 @@ def edge_table(
     if run.kind == "correlation":
         return _correlations(run)
     known = read_confirmed(run) if confirmed else {}
-    table = _effects(run, run.effects, directions)
+    table = _effects(run, run.effects)
     if not known:
         return table.assign(screen=np.nan) if screen else table
     edges = sorted(known)
     effects = run.effects.copy()
     effects[:, edges] = np.stack([known[edge] for edge in edges], 1)
-    exact = _effects(run, effects, directions)
+    exact = _effects(run, effects)
     estimator = np.full(len(exact), run.method.estimator, dtype=object)
     estimator[edges] = "exact"
     exact["estimator"] = pd.Categorical(estimator)
@@ -112,15 +108,15 @@ def _correlations(run: Run) -> pd.DataFrame:
     return _table(run, source, target, "", numbers | {"p": p}, len(activity))
 
 
-def _effects(run: Run, found: np.ndarray, directions: np.ndarray | None) -> pd.DataFrame:
-    signs = aligned.directions([run])[0] if directions is None else directions
-    scenarios = recode(run.scenarios)
-    df = run.n - run.n_scenarios
-    size = len(run.edges)
+def _effects(run: Run, found: np.ndarray) -> pd.DataFrame:
+    seen = aligned.Observations.of_run(run)
+    scenarios = recode(run.scenarios[seen.first])
+    n, size = len(seen.first), len(run.edges)
+    df = n - int(scenarios.max(initial=-1) + 1)
     weight, pooled, raw, variance = (np.empty(size) for _ in range(4))
     for part in chunks(size):
         effects = np.asarray(found[:, part], np.float64)
-        signed = effects * signs[:, None]
+        signed = seen.mean(effects * seen.signs[:, None])
         weight[part], pooled[part] = balanced_mean(signed, scenarios), signed.mean(0)
         raw[part], variance[part] = effects.mean(0), balanced_variance(signed, scenarios)
     se = np.sqrt(variance)
@@ -128,7 +124,7 @@ def _effects(run: Run, found: np.ndarray, directions: np.ndarray | None) -> pd.D
     numbers = {"weight": weight, "pooled": pooled, "low": weight - half, "high": weight + half}
     numbers["p"] = treat_p(weight, se, df)
     source, target, into = (texts([edge[i] for edge in run.edges]) for i in range(3))
-    return _table(run, source, target, into, numbers, run.n).assign(raw=raw)
+    return _table(run, source, target, into, numbers, n).assign(raw=raw)
 
 
 def _table(

@@ -1,0 +1,96 @@
+"""What all runs on one prompt set share in a workspace, written down once.
+
+Beside the runs lies a folder ``prompts`` with small JSON files: one for the texts of each
+prompt set, with the day that its chat template is told and the signs of its scenarios; and one
+for each way that a tokenizer reads them, with the totals the signs came from. A later run never
+changes what stands there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from circuitgraph.errors import InputError, UsageError
+from circuitgraph.records import read_json, record_path
+from circuitgraph.runs import Run, write_atomic
+from circuitgraph.signs import scenario_signs
+from circuitgraph.template import Moment
+
+
+def moment_for(runs_folder: Path, prompt_set: str, asked: Moment | None) -> Moment:
+    """The day that templates are told for a prompt set: the one of its first ingest.
+
+    Args:
+        runs_folder: of the workspace.
+        prompt_set: hash of the texts.
+        asked: the day the user named, or None.
+
+    Raises:
+        UsageError: another day is written down already.
+    """
+    with _lock(runs_folder):
+        record = _read(runs_folder, prompt_set)
+        if "day" not in record:
+            moment = asked or Moment.today()
+            record |= {"day": moment.day, "day_given": moment.given}
+            _write(runs_folder, prompt_set, record)
+            return moment
+    known = Moment(str(record["day"]), bool(record["day_given"]))
+    if asked is not None and asked.day != known.day:
+        raise UsageError(
+            f"--template-date {asked.day}: in this workspace these prompts are told {known.day}, "
+            "and runs with other tokens are never compared; leave the option out, or use another "
+            "workspace"
+        )
+    return known
+
+
+def settle_signs(run: Run, runs_folder: Path) -> None:
+    """Write down the signs of a run's prompt set, unless they are already.
+
+    Args:
+        run: of kind ``effect``, its arrays in memory or on disk.
+        runs_folder: of the workspace.
+    """
+    key = f"signs {run.method.ablation}"
+    with _lock(runs_folder):
+        tokens = _read(runs_folder, run.prompts_fingerprint)
+        if key in tokens:
+            return
+        texts = _read(runs_folder, run.prompt_set) if run.prompt_set else {}
+        derived = scenario_signs([p.scenario for p in run.prompts], run.totals)
+        signs = {**derived, **texts.get(key, {})}
+        tokens[key] = {
+            "variant": run.variant.name,
+            "by_scenario": signs,
+            "totals": run.totals.astype(float).tolist(),
+        }
+        _write(runs_folder, run.prompts_fingerprint, tokens)
+        if run.prompt_set and key not in texts:
+            _write(runs_folder, run.prompt_set, {**texts, key: signs})
+
+
+def _lock(runs_folder: Path) -> FileLock:
+    folder = record_path(runs_folder, "").parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")
+
+
+def _read(runs_folder: Path, key: str) -> dict[str, Any]:
+    path = record_path(runs_folder, key)
+    if not path.is_file():
+        return {}
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: cannot be read (no record); remove it and ingest again")
+    return record
+
+
+def _write(runs_folder: Path, key: str, record: Mapping[str, Any]) -> None:
+    data = json.dumps(record, ensure_ascii=True, indent=1).encode("ascii")
+    write_atomic(record_path(runs_folder, key), data)

@@ -1,0 +1,52 @@
+"""Pairs that stand both ways: prompt and corrupt exchanged are the same observation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from circuitgraph.components import digest
+from circuitgraph.errors import InputError
+from circuitgraph.prompts.record import Prompt, PromptSet
+
+
+def pair_of(prompt: Any, corrupt: Any, answer: Any, wrong_answer: Any) -> tuple[str, int]:
+    """A name for two texts and two answers, and which way round they stand.
+
+    Args:
+        prompt, corrupt, answer, wrong_answer: texts or token ids.
+
+    Returns:
+        The name, blind to either order; and +1 or −1: corruption moves the decisions of two
+        rows of one name alike where these agree, and oppositely where they do not.
+    """
+    texts, answers = (prompt, corrupt), (answer, wrong_answer)
+    way = 1 if (texts == tuple(sorted(texts))) == (answers == tuple(sorted(answers))) else -1
+    return digest("pair", sorted(texts), sorted(answers)), way
+
+
+def check_exchanged(first: Prompt, again: Prompt, *, same_way: bool, file: str) -> None:
+    """Refuse two rows of one observation that contradict each other.
+
+    Raises:
+        InputError: directions that cannot both be.
+    """
+    expected = None if first.direction is None else first.direction * (1 if same_way else -1)
+    if again.direction != expected:
+        needed = "the same direction" if same_way else "opposite directions"
+        raise InputError(
+            f"{file}, line {again.line}: the pair of line {first.line}, exchanged, but its "
+            f"direction contradicts that line's; give both {needed} or none, or remove one"
+        )
+
+
+def exchanged(prompts: PromptSet) -> int:
+    """How many rows say what another says the other way round, by their texts."""
+    if not prompts.has_pairs:
+        return 0
+    first: dict[str, tuple[Prompt, int]] = {}
+    for prompt in prompts:
+        texts = prompt.prompt, prompt.corrupt, prompt.answer, prompt.wrong_answer
+        key, way = pair_of(*texts)
+        before, its_way = first.setdefault(key, (prompt, way))
+        check_exchanged(before, prompt, same_way=way == its_way, file=prompts.source)
+    return len(prompts) - len(first)

@@ -1,0 +1,120 @@
+"""Signs are a property of a prompt set: what is told of totals, and what is written down."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from measured import effect_run
+
+from circuitgraph.conventions import moment_for, settle_signs
+from circuitgraph.diff import compare_runs
+from circuitgraph.errors import UsageError
+from circuitgraph.records import read_signs
+from circuitgraph.runs import read_run, write_run
+from circuitgraph.signs import cancels, notes
+from circuitgraph.template import Moment
+
+MIXED = [1.0] * 11 + [-1.0] * 19
+NAMED = {"name_a": "a", "name_b": "b", "lens": "effect"}
+
+
+@pytest.mark.parametrize(
+    ("totals", "expected"),
+    [
+        (MIXED, True),
+        ([1.0] * 29 + [-1.0], False),  # one line that is odd
+        ([1.0] * 20 + [-0.01] * 10, False),  # the others hardly moved
+        ([5.0] * 20 + [-1.0] * 10, False),  # the mean is what most say
+        ([0.0] * 5, False),
+        ([1.0, -1.0], False),  # one of two is an odd one
+        ([1.0, 1.0, -1.0, -1.0], True),
+    ],
+)
+def test_totals_cancel_where_a_good_part_goes_the_other_way(totals, expected):
+    assert cancels(np.array(totals)) is expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(-10, 10), min_size=1, max_size=20),
+    st.floats(0.25, 4),
+    st.randoms(use_true_random=False),
+)
+def test_cancelling_is_blind_to_order_sign_and_scale(totals, scale, random):
+    shuffled = random.sample(totals, len(totals))
+    shifted = np.array(totals) * 2.0 ** round(scale)
+    assert cancels(np.array(totals)) == cancels(-shifted)
+    exact = [round(t * 8) / 8 for t in totals]
+    assert cancels(np.array(exact)) == cancels(np.array([round(t * 8) / 8 for t in shuffled]))
+
+
+def test_what_is_said_of_totals_that_point_both_ways_names_counts_and_the_way_out():
+    [said], cancel = notes(["mine"] * 30, [None] * 30, np.array(MIXED))
+    assert cancel
+    assert said == (
+        "in scenario 'mine' corruption raises the decision on 11 prompts and lowers it on 19: "
+        "effects cancel; are answer and wrong_answer exchanged on some lines? give direction"
+    )
+
+
+def test_directions_against_the_totals_are_noted_and_taken_at_their_word():
+    wrong = notes(["mine"] * 30, [1] * 30, np.full(30, -1.6))
+    assert "direction contradicts the measured totals on 30 of 30" in wrong[0][0]
+    assert not wrong[1]
+    right = [1 if total > 0 else -1 for total in MIXED]
+    assert notes(["mine"] * 30, right, np.array(MIXED)) == ([], False)
+
+
+def undirected(name, totals, effects=None):
+    n = len(totals)
+    effects = np.ones((n, 3)) if effects is None else effects
+    run = effect_run(effects, ["s"] * n, name, directions=[None] * n, totals=np.array(totals))
+    return replace(run, prompt_set="texts")
+
+
+def test_the_first_run_writes_the_signs_and_no_later_one_changes_them(tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    base, tuned = undirected("base", [-1, -1, -3]), undirected("tuned", [2, 2, 2])
+    for run in (base, tuned):
+        settle_signs(run, folder)
+        write_run(run, folder)
+    for run in (base, tuned):
+        found = read_run(folder / run.id).signs
+        assert (found.variant, found.by_scenario, found.totals) == ("base", {"s": -1}, (-1, -1, -3))
+    # the same texts read by another tokenizer: the same signs, its own totals
+    other = replace(undirected("other", [4, 4, 4]), prompts_fingerprint="otherwise")
+    settle_signs(other, folder)
+    assert write_run(other, folder).signs.by_scenario == {"s": -1}
+    # what an ablation moves has a sign of its own
+    mean = replace(tuned, method=replace(tuned.method, ablation="mean"))
+    settle_signs(mean, folder)
+    record = {"prompts_fingerprint": "prompts", "method": {"kind": "effect", "ablation": "mean"}}
+    assert read_signs(folder, record).by_scenario == {"s": 1}
+
+
+def test_where_totals_point_both_ways_nothing_is_called_unchanged():
+    rng = np.random.default_rng(0)
+    effects = rng.normal(1, 1e-4, (30, 3))
+    sides = [undirected(name, MIXED, effects + rng.normal(0, 1e-5, (30, 3))) for name in "ab"]
+    diff = compare_runs(sides[:1], sides[1:], **NAMED)
+    assert set(diff.table["verdict"]) == {"not_detected"}
+    assert any("on 11 prompts and lowers it on 19" in remark for remark in diff.summary["remarks"])
+    alike = [replace(run, _arrays={**run.arrays, "totals": np.ones(30)}) for run in sides]
+    assert set(compare_runs(alike[:1], alike[1:], **NAMED).table["verdict"]) == {"unchanged"}
+
+
+def test_the_day_of_a_prompt_set_is_written_once(tmp_path):
+    folder = tmp_path / "runs"
+    first = moment_for(folder, "texts", Moment.of("2020-02-03"))
+    assert moment_for(folder, "texts", None) == first
+    assert moment_for(folder, "texts", Moment.of("2020-02-03")) == first
+    with pytest.raises(UsageError, match="2021-01-01: in this workspace .* told 2020-02-03"):
+        moment_for(folder, "texts", Moment.of("2021-01-01"))
+    assert moment_for(folder, "others", None) == Moment.today()
+    assert json.loads((tmp_path / "prompts" / "texts.json").read_text())["day"] == "2020-02-03"
