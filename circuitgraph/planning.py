@@ -20,7 +20,7 @@ from circuitgraph.errors import InputError, UsageError
 from circuitgraph.evidence import THRESHOLDS
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
-from circuitgraph.prompts.pairs import exchanged
+from circuitgraph.prompts.pairs import observed
 from circuitgraph.runs import Run
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.channels import PROMINENT
@@ -174,14 +174,16 @@ def _file(prompts: str | int | None) -> PromptSet | None:
     if not Path(str(prompts)).is_file():
         raise UsageError(f"--prompts {prompts!s:.200}: no such file, and not a number of prompts")
     read = read_prompts(str(prompts))
-    return read.distinct("effect" if read.has_pairs else "correlation")[0]
+    return (
+        observed(read.distinct("effect")[0]) if read.has_pairs else read.distinct("correlation")[0]
+    )
 
 
 def _design(question: Question, prompts: PromptSet | None, pilot: _Pilot) -> Design:
     known = pilot.design or Design(100, 5)
     number, scenarios = known.prompts, known.scenarios
     if prompts is not None:
-        number, scenarios = len(prompts) - exchanged(prompts), len(prompts.scenarios)
+        number, scenarios = len(prompts), len(prompts.scenarios)
     elif question.prompts is not None:
         number = int(question.prompts)
     if number < 1:

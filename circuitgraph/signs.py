@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from circuitgraph.prompts.pairs import exchanged_in_words
 from circuitgraph.runs import Run
 
 MOVED = 0.1
@@ -47,6 +48,10 @@ def both_ways(values: np.ndarray) -> tuple[int, int]:
     return int((values > least).sum()), int((values < -least).sum())
 
 
+def _counts(values: np.ndarray) -> tuple[int, int]:
+    return int((values > 0).sum()), int((values < 0).sum())
+
+
 def notes(
     scenarios: Sequence[str], given: Sequence[int | None], totals: np.ndarray
 ) -> tuple[list[str], bool]:
@@ -68,26 +73,18 @@ def notes(
         here = names == name
         derived, aligned = values[here & (known == 0)], (values * known)[here & (known != 0)]
         if cancels(derived):
-            mixed.append(_undirected(name, *both_ways(derived)))
+            mixed.append(_undirected(name, *_counts(derived)))
         if len(aligned) and (cancels(aligned) or _contradicts(aligned)):
-            against[name] = both_ways(aligned)
+            against[name] = _counts(aligned)
     more = [f"the same in {len(mixed) - SHOWN} more scenarios"] if len(mixed) > SHOWN else []
     return [*mixed[:SHOWN], *more, *_contradicted(against)], bool(mixed)
 
 
-def exchanged_in_words(run: Run) -> list[str]:
+def exchanged_pairs(run: Run) -> list[str]:
     """What is said of pairs that stand both ways; nothing where there are none."""
-    count = run.n - run.n_observations
-    if not count:
-        return []
-    pairs = "1 pair stands" if count == 1 else f"{count} pairs stand"
     own = {run.prompts[i].scenario for i in run.observed}
-    gone = sorted({prompt.scenario for prompt in run.prompts} - own)
-    more = f"; scenario {', '.join(map(repr, gone))[:120]} has no pair of its own" if gone else ""
-    return [
-        f"{pairs} in the file twice, prompt and corrupt exchanged: the same observation, its "
-        f"rows are averaged and counted once, in the first one's scenario{more}"
-    ]
+    lost = {prompt.scenario for prompt in run.prompts} - own
+    return exchanged_in_words(run.n - run.n_observations, lost)
 
 
 def _contradicts(aligned: np.ndarray) -> bool:

@@ -160,8 +160,9 @@ def prompts() -> None:
 @click.argument("file", type=EXISTING)
 @click.option("--model", help="Also check against this model and its tokenizer.")
 @click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
+@click.option("--template-date", metavar="DAY", help="The day that its template is told.")
 @global_options
-def check(file: Path, model: str | None, chat_template: bool) -> None:
+def check(file: Path, model: str | None, chat_template: bool, template_date: str | None) -> None:
     """What these prompts can show, and what is wrong with them.
 
     \b
@@ -175,7 +176,7 @@ def check(file: Path, model: str | None, chat_template: bool) -> None:
         return
     from circuitgraph.ingest.check import check_prompts
 
-    report = check_prompts(file, model, chat_template=chat_template)
+    report = check_prompts(file, model, chat_template=chat_template, template_date=template_date)
     _report(report.to_dict(), report.lines())
     if report.problems:
         raise InputError(f"{file}: effects cannot be measured with these prompts (PROBLEM, above)")

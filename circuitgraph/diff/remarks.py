@@ -13,7 +13,7 @@ from circuitgraph.diff.outcome import Outcome, too_few_replicates, totals_told
 from circuitgraph.diff.planning import outlook
 from circuitgraph.evidence import THRESHOLDS
 from circuitgraph.frames import short
-from circuitgraph.signs import exchanged_in_words
+from circuitgraph.signs import exchanged_pairs
 from circuitgraph.stats.evidence import MIN_REPLICATES
 
 _WIRING = {
@@ -78,7 +78,7 @@ def _evidence(outcome: Outcome, options: Options) -> Iterator[str]:
     matched = outcome.matched
     if matched.duplicates:
         yield f"{matched.duplicates} duplicate prompts left out, {matched.n} distinct ones used"
-    yield from exchanged_in_words(matched.runs[0])
+    yield from exchanged_pairs(matched.runs[0])
     need, comfortable = THRESHOLDS[options.lens]
     basis = (
         f"n_effective is {matched.n_effective} ({matched.n} distinct prompts − "

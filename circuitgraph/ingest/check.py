@@ -8,15 +8,21 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families.common import embedded, longest
 from circuitgraph.engine.forwards import AnyModel, decisions
 from circuitgraph.errors import InputError
 from circuitgraph.evidence import LITTLE_MASS, MOVES
+from circuitgraph.ingest.identity import decisive
 from circuitgraph.ingest.reading import Reading, readings, respelt, text_notes, token_notes
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
 from circuitgraph.prompts.reader import Source
+from circuitgraph.prompts.record import Kind
+from circuitgraph.signs import notes
+from circuitgraph.template import Moment
 from circuitgraph.textfiles import shown
 from circuitgraph.tokens import (
     Encoded,
@@ -81,7 +87,8 @@ class ModelReport:
         mass: mean probability of the two answers, or None.
         read: the tokens of a few pairs of answers.
         spelling: the answers with a leading blank more or less, where it makes other tokens.
-        notes: what the tokenizer does with these texts, a sentence each.
+        notes: what the tokenizer does with these texts, and which totals point both ways or
+            against the directions, a sentence each.
     """
 
     tokens: tuple[int, int]
@@ -126,7 +133,11 @@ class CheckReport:
 
 
 def check_prompts(
-    path: Source, model: str | os.PathLike[str] | None = None, *, chat_template: bool = False
+    path: Source,
+    model: str | os.PathLike[str] | None = None,
+    *,
+    chat_template: bool = False,
+    template_date: str | None = None,
 ) -> CheckReport:
     """Check a prompt file, and with a model how it tokenises and whether it decides anything.
 
@@ -142,17 +153,20 @@ def check_prompts(
         encode,
         tokenizer=loaded.tokenizer,
         chat_template=chat_template,
+        moment=None if template_date is None else Moment.of(template_date),
         max_positions=longest(loaded.hf.config),
         rows=embedded(loaded.hf),
     )
     encoded = read(prompts)
     problems = _problems(encoded, prompts)
     engine, _ = checked_model(loaded, encoded.prompts)
+    report = _model_report(engine, encoded, prompts)
     told = replace(
-        _model_report(engine, encoded, prompts),
+        report,
         read=readings(encoded.prompts, loaded.tokenizer),
         spelling=_spelling(engine, encoded.prompts, prompts.source, read),
         notes=(
+            *report.notes,
             *text_notes(prompts, loaded.tokenizer, chat_template),
             *token_notes(encoded.prompts),
         ),
@@ -205,7 +219,23 @@ def _model_report(model: AnyModel, encoded: EncodedSet, prompts: PromptSet) -> M
         moved=sum(abs(t) >= MOVES for t in totals) if usable and prompts.has_pairs else None,
         totals=_by_scenario(usable, totals) if prompts.has_pairs else {},
         mass=sum(mass) / len(mass) if mass else None,
+        notes=(*_alike(rows, prompts), *(_told(usable, totals) if prompts.has_pairs else ())),
     )
+
+
+def _alike(rows: Sequence[Encoded], prompts: PromptSet) -> list[str]:
+    kind: Kind = "effect" if prompts.has_pairs else "correlation"
+    distinct = {decisive(row, kind, "norm") for row in rows}
+    more = len(prompts.distinct(kind)[0]) - len(distinct)
+    if more <= 0:
+        return []
+    return [f"{more} more prompts differ in spelling only: the same tokens count once"]
+
+
+def _told(rows: Sequence[Encoded], totals: Sequence[float]) -> list[str]:
+    asked = [row.source for row in rows]
+    given = [prompt.direction for prompt in asked]
+    return notes([prompt.scenario for prompt in asked], given, np.array(totals))[0]
 
 
 def _decisions(model: AnyModel, rows: Sequence[Encoded]) -> tuple[list[float], list[float]]:

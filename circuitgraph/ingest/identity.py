@@ -46,7 +46,7 @@ def in_order(rows: Sequence[Encoded], tokenizer: Any) -> tuple[Encoded, ...]:
     """By scenario and by the text the tokens stand for: blind to how a file spells them."""
 
     def place(row: Encoded) -> tuple:
-        parts = (row.prompt, row.corrupt or (), row.answer, row.wrong_answer)
+        parts = (row.whole, row.corrupt or (), row.answer, row.wrong_answer)
         return (row.source.scenario, [tokenizer.decode(part) for part in parts], parts)
 
     return tuple(sorted(rows, key=place))

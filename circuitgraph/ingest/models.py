@@ -30,7 +30,7 @@ from circuitgraph.ingest.shape import Shape
 from circuitgraph.progress import Reporter, human_bytes
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
-from circuitgraph.signs import exchanged_in_words, notes
+from circuitgraph.signs import exchanged_pairs, notes
 from circuitgraph.template import Moment
 from circuitgraph.variants import LoadedVariant
 from circuitgraph.weights import ROUNDING
@@ -101,7 +101,7 @@ def _say_prompts(run: Run, reporter: Reporter) -> None:
         reporter.remark(f"the chat template is told that it is {run.rendered['date']}")
     if run.kind != "effect":
         return
-    for line in exchanged_in_words(run):
+    for line in exchanged_pairs(run):
         reporter.remark(line)
     totals = run.totals if run.signs is None else np.array(run.signs.totals)
     asked = [(p.scenario, p.direction) for p in run.prompts]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from circuitgraph.components import digest
@@ -39,14 +41,36 @@ def check_exchanged(first: Prompt, again: Prompt, *, same_way: bool, file: str) 
         )
 
 
-def exchanged(prompts: PromptSet) -> int:
-    """How many rows say what another says the other way round, by their texts."""
+def observed(prompts: PromptSet) -> PromptSet:
+    """The first of every observation, by their texts, in canonical order.
+
+    Raises:
+        InputError: directions that contradict each other.
+    """
     if not prompts.has_pairs:
-        return 0
+        return prompts
     first: dict[str, tuple[Prompt, int]] = {}
-    for prompt in prompts:
+    for prompt in prompts.canonical():
         texts = prompt.prompt, prompt.corrupt, prompt.answer, prompt.wrong_answer
         key, way = pair_of(*texts)
         before, its_way = first.setdefault(key, (prompt, way))
         check_exchanged(before, prompt, same_way=way == its_way, file=prompts.source)
-    return len(prompts) - len(first)
+    return replace(prompts, prompts=tuple(prompt for prompt, _ in first.values()))
+
+
+def exchanged_in_words(count: int, lost: Iterable[str]) -> list[str]:
+    """What is said of pairs that stand both ways; nothing where there are none.
+
+    Args:
+        count: of the pairs.
+        lost: scenarios all of whose pairs stand in another one too.
+    """
+    if not count:
+        return []
+    pairs = "1 pair stands" if count == 1 else f"{count} pairs stand"
+    gone = ", ".join(map(repr, sorted(lost)))
+    more = f"; scenario {gone[:120]} has no pair of its own" if gone else ""
+    return [
+        f"{pairs} in the file twice, prompt and corrupt exchanged: the same observation, its "
+        f"rows are averaged and counted once, in the first one's scenario{more}"
+    ]

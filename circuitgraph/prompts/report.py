@@ -11,6 +11,7 @@ from typing import Any
 from scipy.special import stdtrit
 
 from circuitgraph.evidence import CORRELATION_MARGIN, THRESHOLDS, evidence
+from circuitgraph.prompts.pairs import exchanged_in_words, observed
 from circuitgraph.prompts.record import Kind, Prompt, PromptSet
 from circuitgraph.textfiles import shown
 
@@ -183,6 +184,8 @@ def _quantiles(df: int, margin: float) -> float:
 
 def _lens(prompts: PromptSet, lens: Kind) -> LensReport:
     kept, duplicates = prompts.distinct(lens)
+    if lens == "effect":
+        kept = observed(kept)
     scenarios = len(kept.scenarios)
     effective = len(kept) - scenarios
     grade = evidence(lens, effective)
@@ -230,7 +233,7 @@ def _findings(prompts: PromptSet, lenses: tuple[LensReport, ...]) -> list[str]:
 
 
 def _pair_findings(prompts: PromptSet) -> list[str]:
-    found = []
+    found = _both_ways(prompts)
     if not prompts.has_answers:
         found.append(f"no {prompts.lacking}: effects cannot be measured")
     if prompts.has_answers and not prompts.has_pairs:
@@ -251,6 +254,15 @@ def _pair_findings(prompts: PromptSet) -> list[str]:
             "in the first run), kept with the prompts, will stand in for it; without, means cancel"
         )
     return found
+
+
+def _both_ways(prompts: PromptSet) -> list[str]:
+    if not prompts.has_pairs:
+        return []
+    kept = prompts.distinct("effect")[0]
+    own = observed(kept)
+    lost = set(kept.scenarios) - set(own.scenarios)
+    return exchanged_in_words(len(kept) - len(own), lost)
 
 
 def _listed(scenarios: Mapping[str, int]) -> str:
