@@ -117,7 +117,7 @@ def test_prompts_are_checked_with_it(neox, ingested, prompts):
         ("mixtral", "it is a mixture of experts (num_local_experts)"),
         ("mamba", "names no number of layers and attention heads"),
         ("recurrent_gemma", "does not exist on this model"),
-        ("biogpt", "it cannot be wrapped"),
+        ("biogpt", "cannot wrap it ("),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(family, why, prompts, tmp_path):
