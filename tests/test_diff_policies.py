@@ -35,10 +35,15 @@ def test_the_first_line_says_that_policies_are_alike_before_it_counts():
     assert found.summary["policies"]["high"] == pytest.approx(high, abs=1e-6)
     assert headline(found) == (
         "A → B (effect lens, checkpoint scope): the two policies are alike: P(answer) differs by "
-        f"0.020 on average (at most {high:.3f} with 95% confidence); 1 of 3 testable edges changed "
-        "beyond a margin of 0.01 (1 sign flip), but these variants decide alike; 20 prompts in 1 "
-        "scenarios, evidence low"
+        f"0.020 on average (at most {np.ceil(1000 * high) / 1000:.3f} with 95% confidence); 1 of 3 "
+        "testable edges changed beyond a margin of 0.01 (1 sign flip), but these variants decide "
+        "alike; 20 prompts in 1 scenarios, evidence low"
     )
+
+
+def test_differences_too_small_to_print_are_not_none():
+    found = diff([run("A", 0.5)], [run("B", 0.5004, flip=True)])
+    assert "differs by under 0.001 on average (at most 0.001 with" in headline(found)
 
 
 def test_alike_needs_to_be_sure():

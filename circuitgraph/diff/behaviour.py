@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ Of two answers this is the total variation distance: drawn as alike as they can 
 variants answer fewer than 1 prompt in 20 otherwise.
 """
 SATURATED = 0.99
+DIGIT = 0.001
+"""The last digit of probabilities in words."""
 
 
 def behaviour_panel(sides: dict[str, Sequence[Run]]) -> list[dict[str, Any]]:
@@ -86,36 +89,49 @@ def policies(a: Sequence[Run], b: Sequence[Run]) -> dict[str, Any] | None:
     if not all("decisions" in run.arrays for run in runs):
         return None
     sides = [[_p_answer(run) for run in side] for side in (a, b)]
-    apart = np.mean([np.abs(p_b - p_a) for p_a, p_b in product(*sides)], axis=0)[:, None]
-    scenarios = a[0].scenarios
-    mean = float(balanced_mean(apart, scenarios)[0])
-    df = len(apart) - a[0].n_scenarios
-    reach = np.nan
-    if df > 0:
-        reach = float(stdtrit(df, 0.95) * np.sqrt(balanced_variance(apart, scenarios)[0]))
-    alike = bool(mean + reach < ALIKE)
-    words = (
-        f"the two policies are alike: P(answer) differs by {mean:.3f} on average "
-        f"(at most {mean + reach:.3f} with 95% confidence)"
-    )
+    apart = np.mean([np.abs(p_b - p_a) for p_a, p_b in product(*sides)], axis=0)
+    mean, high = _upper_end(apart, a[0].scenarios)
+    alike = bool(high < ALIKE)
     return {
         "apart": mean,
-        "high": mean + reach if df > 0 else None,
+        "high": high if np.isfinite(high) else None,
         "alike": alike,
         "decided": not any(_mass(run) < LITTLE_MASS for run in runs),
-        "words": words if alike else "",
+        "words": _alike_in_words(mean, high) if alike else "",
     }
 
 
-def behaviour_warnings(a: Sequence[Run], b: Sequence[Run]) -> list[str]:
-    """Reasons to doubt that a diff of these variants is about behaviour."""
-    found = policies(a, b)
+def _upper_end(values: np.ndarray, scenarios: np.ndarray) -> tuple[float, float]:
+    """Mean over prompts (scenarios alike) and the upper end of its interval, 95% one-sided."""
+    mean = float(balanced_mean(values[:, None], scenarios)[0])
+    df = len(values) - len(np.unique(scenarios))
+    if df <= 0:
+        return mean, float("nan")
+    error = np.sqrt(balanced_variance(values[:, None], scenarios)[0])
+    return mean, mean + float(stdtrit(df, 0.95) * error)
+
+
+def _alike_in_words(mean: float, high: float) -> str:
+    """The bound is rounded up: it is one."""
+    size = f"{mean:.3f}" if mean >= DIGIT else f"under {DIGIT}"
+    most = max(ceil(high / DIGIT) * DIGIT, DIGIT)
+    return (
+        f"the two policies are alike: P(answer) differs by {size} on average "
+        f"(at most {most:.3f} with 95% confidence)"
+    )
+
+
+def behaviour_warnings(found: dict[str, Any] | None, runs: Sequence[Run]) -> list[str]:
+    """Reasons to doubt that a diff of these variants is about behaviour.
+
+    ``found`` is what :func:`policies` says of them.
+    """
     if found is None:
         return []
     warnings = []
     if found["alike"] and not found["decided"]:
         warnings.append(f"{found['words']}; but that is little of what they would say")
-    for run in (*a, *b):
+    for run in runs:
         mass = _mass(run)
         if mass < LITTLE_MASS:
             warnings.append(

@@ -114,7 +114,7 @@ def compare_runs(
         details = details.assign(**screened_weights(confirmation, details.index))
         summary["confirmation"] = confirmation_summary(confirmation)
     remarks = remarks_on(outcome, options, summary, across)
-    remarks += alone_in_words(summary["alone"]) + behaviour_warnings(a, b)
+    remarks += alone_in_words(summary["alone"]) + behaviour_warnings(summary["policies"], (*a, *b))
     summary["remarks"] = warned(remarks, summary)
     return Diff(
         id=_diff_id(outcome.matched, options, outcome.margin),
