@@ -87,6 +87,7 @@ def test_a_model_against_itself_changes_nothing():
         assert (diff.table[["delta", "low", "high"]] == 0).all().all()
         assert (diff.table["p"] == 1).all()
         assert diff.summary["yardstick"]["observed"] == {"margin": 0}
+    assert diff.summary["identical"] == "all channels are identical"
 
 
 def test_the_order_of_prompts_changes_no_verdict():
@@ -252,13 +253,19 @@ def group(name: str, base: np.ndarray, seed: int, edges=(), k: int = 4) -> dict[
     return models
 
 
-def recipes(base, a: dict, b: dict, **options) -> Diff:
+def recipes(base, a: dict, b: dict, equal=(), **options) -> Diff:
+    """Two groups compared; the variants named in ``equal`` share one fingerprint of weights."""
     models = {"base": base, **a, **b}
 
     def channels(first, second, **_):
         return between(models[first.variant.name], models[second.variant.name])
 
-    sides = [[run(name, recipe="x") for name in side] for side in (a, b)]
+    def one(name):
+        found = run(name, recipe="x")
+        weights = replace(found.variant, fingerprint="w")
+        return replace(found, variant=weights) if name in equal else found
+
+    sides = [[one(name) for name in side] for side in (a, b)]
     names = {"name_a": "a", "name_b": "b", "lens": "wiring", "scope": "recipe"}
     return compare_runs(
         *sides, **names, channels=channels, base_of=lambda *_: run("base"), **options
@@ -309,6 +316,21 @@ def test_two_replicates_cannot_tell():
     assert diff.insufficient
     assert len(diff.claims) == 0
     assert diff.table["weight_b"].notna().all()
+
+
+def test_replicates_with_equal_weights_count_once():
+    base = vectors(0)
+    edges = [place("L0H1", "L1H0")]
+    a, b = group("a", base, 1), group("b", base, 2, edges)
+    alone = {name: b[name] for name in ("b0", "b1", "b2")}
+    plain = recipes(base, a, alone)
+    doubled = recipes(base, a, {**alone, "b3": b["b2"]}, equal=("b2", "b3"))
+    assert doubled.table.equals(plain.table)
+    assert doubled.id == plain.id
+    told = "b2 and b3 have the same merged weights: one replicate, counted once"
+    assert told in doubled.summary["remarks"]
+    too_few = recipes(base, a, {"b0": b["b0"], "b1": b["b0"], "b2": b["b2"]}, equal=("b0", "b1"))
+    assert too_few.insufficient
 
 
 def test_runs_of_either_kind_stand_for_their_models():
