@@ -80,7 +80,7 @@ class Comparison:
         decoys = [
             decoy
             for decoy in record.get("summary", {}).get("decoys", ())
-            if there.issuperset([*decoy["runs_a"], *decoy["runs_b"]])
+            if there.issuperset([*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])])
         ]
         return with_kept_mechanism(with_decoys(diff, decoys), record.get("mechanism"))
 
@@ -268,7 +268,7 @@ def kept_record(folder: Path | None, diff: str) -> dict[str, Any]:
         return {}
     try:
         return dict(json.loads(file.read_text("ascii")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{file}: cannot be read ({error}); remove it and diff again") from error
 
 
