@@ -1,5 +1,6 @@
 # `make demo` and `make test` set up everything they need on a fresh machine.
-# PYTHON=... chooses the interpreter (3.11 to 3.13); PYTEST_ARGS=... is passed on.
+# PYTHON=... chooses the interpreter (3.11 to 3.13); PYTEST_ARGS=... is passed on (-n 0: one
+# process, for a debugger), WORKERS=... says how many processes run the tests.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,6 +10,8 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
 SUITE ?= not slow
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -n $(WORKERS) --durations 25
 
 export OMP_NUM_THREADS ?= 2
 export HF_HUB_OFFLINE ?= 1
@@ -35,11 +38,13 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+test test-all: export OMP_NUM_THREADS = 1# a process a core
+
 test: lint ## lint, then every test that needs no minutes; what has no Java, Neo4j or browser skips
-	$(BIN)/pytest -m "$(SUITE)" $(PYTEST_ARGS)
+	$(PYTEST) -m "$(SUITE)" $(PYTEST_ARGS)
 
 test-all: lint ## every test, simulations of minutes too
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 fmt: $(STAMP) ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .

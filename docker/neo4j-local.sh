@@ -157,8 +157,8 @@ tool() {
 server_pid() {
   local pid
   pid=$(cat "$PID_FILE" 2>/dev/null) && [ -n "$pid" ] || return 1
-  # The number may belong to somebody else by now.
-  ps -o args= -p "$pid" 2>/dev/null | grep -qF -- "--home-dir=$HOME_DIR " || return 1
+  # The number may belong to somebody else by now; -ww: whatever COLUMNS says.
+  ps -ww -o args= -p "$pid" 2>/dev/null | grep -qF -- "--home-dir=$HOME_DIR " || return 1
   printf '%s' "$pid"
 }
 

@@ -1,12 +1,15 @@
-"""Workspaces of real models, made once a session and then only read (or copied)."""
+"""Workspaces of real models, made once for all processes and then only read (or copied)."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sharing
 from neo4j_server import any_store, neo4j_server, neo4j_store
 from shell import IPD, done
 
@@ -31,10 +34,22 @@ def _no_workspace_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CIRCUITGRAPH_WORKSPACE", raising=False)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    sharing.longest_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return sharing.scheduler(config, log)
+
+
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped models on a fifth of their prompts, and half of their variants."""
-    folder = tmp_path_factory.mktemp("examples")
+    return sharing.made_once(tmp_path_factory, "examples", _some_examples)
+
+
+def _some_examples(folder: Path) -> None:
     (folder / "base").symlink_to(IPD / "base")
     (folder / "variants").mkdir()
     for name in VARIANTS:
@@ -44,14 +59,20 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
         kept.setdefault(json.loads(line)["scenario"], []).append(line)
     lines = [line for group in kept.values() for line in group[:PER_SCENARIO]]
     (folder / "prompts.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-    return folder
 
 
 @pytest.fixture(scope="session")
 def demo(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The demo's folder and its five lines."""
-    out = tmp_path_factory.mktemp("demo")
-    return out, run_demo(out, Reporter(), examples)
+    made = sharing.made_once(tmp_path_factory, "demo", partial(_demo, examples))
+    out = sharing.own_copy(tmp_path_factory, made)
+    lines = json.loads((made / "lines.json").read_text("utf-8"))
+    return out, [line.replace(str(made), str(out)) for line in lines]
+
+
+def _demo(examples: Path, out: Path) -> None:
+    lines = run_demo(out, Reporter(), examples)
+    (out / "lines.json").write_text(json.dumps(lines), "utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -69,10 +90,13 @@ def copied(study: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def split(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four variants with effects through q, k and v one by one."""
-    folder = tmp_path_factory.mktemp("split")
-    ingest_split(folder, examples / "prompts.jsonl", "base", "null-self-sft")
-    ingest_split(folder, examples / "prompts.jsonl", "deontological", "utilitarian")
-    return folder
+    make = partial(_split, examples / "prompts.jsonl")
+    return sharing.own_copy(tmp_path_factory, sharing.made_once(tmp_path_factory, "split", make))
+
+
+def _split(prompts: Path, folder: Path) -> None:
+    ingest_split(folder, prompts, "base", "null-self-sft")
+    ingest_split(folder, prompts, "deontological", "utilitarian")
 
 
 def ingest_split(workspace: Path, prompts: Path, *names: str) -> None:

@@ -126,7 +126,10 @@ def neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server of this session; skips where there can be none."""
     lacking = [program for program in ("java", "mvn") if shutil.which(program) is None]
     if lacking:
-        yield _given(f"a Neo4j server needs {' and '.join(lacking)}, or NEO4J_URI")
+        server = _given(f"a Neo4j server needs {' and '.join(lacking)}, or NEO4J_URI")
+        yield server
+        with Neo4jStore(server.address) as store:
+            clear(store)
         return
     server = _started(tmp_path_factory.mktemp("neo4j"))
     yield server
@@ -179,11 +182,10 @@ def _script(word: str, settings: dict[str, str]) -> None:
 
 @pytest.fixture
 def neo4j_store(neo4j_server: Server) -> Iterator[Neo4jStore]:
-    """An empty graph on the server, emptied again."""
+    """An empty graph on the server; whoever needs the next one empties it."""
     with Neo4jStore(neo4j_server.address) as store:
         clear(store)
         yield store
-        clear(store)
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -197,4 +199,3 @@ def any_store(
     with Neo4jStore(request.getfixturevalue("neo4j_server").address) as store:
         clear(store)
         yield store
-        clear(store)
