@@ -41,6 +41,20 @@ PROMPTS = (
 )
 PROBE = torch.tensor([PROMPTS[0].prompt])
 KINDS = [("head", "joint"), ("head", "split"), ("layer", "joint"), ("layer", "split")]
+ABLATIONS = ("corrupt", "mean", "zero")
+
+
+def every_two() -> list:
+    """Families, kinds and ablations: each two of them meet; each three in the slow tests."""
+    return [
+        pytest.param(
+            *(family, *kind, ablation),
+            marks=() if (i + j) % len(ABLATIONS) == k else pytest.mark.slow,
+        )
+        for i, family in enumerate(FAMILIES)
+        for j, kind in enumerate(KINDS)
+        for k, ablation in enumerate(ABLATIONS)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +111,7 @@ def test_effects_with_lora_are_those_of_the_library_s_finer_hooks(
     assert close(edge_effects(model, make_batch(PROMPTS), granularity, inputs).effects, naive)
 
 
-@pytest.mark.parametrize("ablation", ["corrupt", "mean", "zero"])
-@pytest.mark.parametrize(("granularity", "inputs"), KINDS)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "granularity", "inputs", "ablation"), every_two())
 def test_a_family_with_a_reader_has_the_engine_s_numbers(
     folders, bridges, family, granularity, inputs, ablation
 ):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from shell import done
 
 from circuitgraph import Workspace
-from circuitgraph.demo import five_lines, run_demo, tell
+from circuitgraph.demo import Story, five_lines, ingest_examples, run_demo
 from circuitgraph.errors import InputError
 from circuitgraph.progress import Reporter
 
@@ -50,6 +49,13 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in files if path.is_file()}
 
 
+def test_a_second_ingest_of_the_examples_finds_the_first(examples: Path, study: Path) -> None:
+    made = times(study / "runs")
+    ingest_examples(Workspace(study), Reporter(), examples)
+    assert times(study / "runs") == made
+
+
+@pytest.mark.slow
 def test_a_second_demo_finds_the_first(
     demo: tuple[Path, list[str]], examples: Path, study: Path
 ) -> None:
@@ -65,8 +71,9 @@ def test_without_examples_it_says_where_they_come_from(tmp_path: Path) -> None:
 
 
 def test_too_few_seeds_are_told(study: Path) -> None:
-    workspace = Workspace(study)
-    one_each = workspace.diff("deontological-seed1", "utilitarian-seed1", scope="recipe")
-    story = replace(tell(workspace), recipes=one_each)
+    workspace, names = Workspace(study), ("deontological-seed1", "utilitarian-seed1")
+    one_each = workspace.diff(*names, scope="recipe")
+    naive, hubs = workspace.diff(*names, lens="correlation"), workspace.hubs(*names, kind="effect")
+    story = Story(one_each, naive, seeds=one_each, null=one_each, only_l2=one_each, hubs=hubs)
     told = five_lines(story, workspace, study / "index.html")
     assert told[0] == "rewired: cannot tell; a recipe needs three variants or more a side"

@@ -59,7 +59,7 @@ def check_kills(model: Path, folder: Path, count: int, seed: int) -> None:
 
 
 def test_a_killed_ingest_run_again_is_an_uninterrupted_one(model, tmp_path):
-    check_kills(model, tmp_path, 8, seed=1)
+    check_kills(model, tmp_path, 3, seed=1)
 
 
 @pytest.mark.slow
