@@ -292,11 +292,21 @@ def tested_blocks(folder: Path, diff: Diff) -> pd.DataFrame | None:
         raise InputError(f"{file}: cannot be read ({error}); remove it and test again") from error
 
 
-def discard_diffs(folder: Path, runs: Collection[str]) -> None:
-    """Remove what is kept of diffs that rest on any of these runs."""
-    for file in folder.glob("*.json"):
-        record = json.loads(file.read_text("ascii"))
-        if set(runs) & {*record["runs_a"], *record["runs_b"]}:
-            file.with_suffix(".parquet").unlink(missing_ok=True)
-            blocks_path(folder, file.stem).unlink(missing_ok=True)
-            file.unlink()
+def kept_of(folder: Path, runs: Collection[str]) -> list[Path]:
+    """What is kept of diffs that rest on any of these runs.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    found: list[Path] = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            record = json.loads(file.read_text("ascii"))
+            compared = {*record["runs_a"], *record["runs_b"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{file}: this diff cannot be read ({error!r}); remove the file and diff again"
+            ) from error
+        if set(runs) & compared:
+            found += [file.with_suffix(".parquet"), blocks_path(folder, file.stem), file]
+    return found

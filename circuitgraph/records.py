@@ -51,7 +51,12 @@ def read_signs(runs_folder: Path, record: Mapping[str, Any]) -> Signs | None:
     path = record_path(runs_folder, record["prompts_fingerprint"])
     if record["method"]["kind"] != "effect" or not path.is_file():
         return None
-    known = read_json(path).get(f"signs {record['method']['ablation']}")
-    if known is None:
-        return None
-    return Signs(known["variant"], known["by_scenario"], tuple(known["totals"]))
+    try:
+        known = read_json(path).get(f"signs {record['method']['ablation']}")
+        if known is None:
+            return None
+        return Signs(known["variant"], dict(known["by_scenario"]), tuple(known["totals"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error!r}); remove it and ingest again"
+        ) from error

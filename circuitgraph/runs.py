@@ -25,6 +25,7 @@ from safetensors.numpy import load_file, save, save_file
 from circuitgraph.components import Edge, digest
 from circuitgraph.errors import InputError
 from circuitgraph.records import Signs, read_signs
+from circuitgraph.wellformed import known, shaped, texts, typed
 
 FORMAT = 2
 """2: prompts are known by their token ids; ids of format 1 rest on texts."""
@@ -107,18 +108,6 @@ class Method:
     template: str = ""
     bos: str = ""
     dtype: str = "float32"
-
-
-METHODS = {
-    "kind": ("correlation", "effect"),
-    "estimator": ("", "auto", "exact", "receiver-exact", "eap", "eap-ig"),
-    "inputs": ("", "joint", "split"),
-    "granularity": ("head", "layer", "table"),
-    "activity": ("", "norm", "projection", "table"),
-    "ablation": ("", "corrupt", "mean", "zero"),
-    "dtype": ("float32", "bfloat16", "tf32"),
-}
-"""What the keys of a method may be; another value is no run of ours."""
 
 
 @dataclass(frozen=True)
@@ -250,8 +239,8 @@ def _load_arrays(run: Run) -> dict[str, np.ndarray]:
         raise InputError(f"run {run.id[:12]} has no arrays: it was never written")
     file = run.path / "arrays.safetensors"
     try:
-        return load_file(file)
-    except (OSError, SafetensorError) as error:
+        return shaped(load_file(file), run.kind, run.n, len(run.edges or run.components))
+    except (OSError, SafetensorError, ValueError) as error:
         raise InputError(
             f"{file}: the arrays of run {run.id[:12]} cannot be read ({error}); "
             f"remove the folder {run.path} and ingest {run.variant.name!r} again"
@@ -376,29 +365,24 @@ def read_run(folder: Path) -> Run:
         signs = read_signs(folder.parent, record)
         if record.pop("format") != FORMAT:
             raise ValueError("written by another version of circuitgraph")
-        return Run(
-            variant=Variant(**record.pop("variant")),
-            method=_known(Method(**record.pop("method"))),
-            prompts=tuple(RunPrompt(**json.loads(line)) for line in lines),
+        run = Run(
+            variant=typed(Variant(**record.pop("variant"))),
+            method=known(typed(Method(**record.pop("method")))),
+            prompts=tuple(typed(RunPrompt(**json.loads(line))) for line in lines),
             components=tuple(record.pop("components")),
-            edges=tuple(Edge(*edge) for edge in record.pop("edges")),
+            edges=tuple(texts(Edge(*edge)) for edge in record.pop("edges")),
             path=folder,
             signs=signs,
             **record,
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if run.id != folder.name:
+            raise ValueError("its id is not the name of its folder")
+        return typed(run)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(
             f"{folder / 'run.json'}: this run cannot be read ({error}); remove the folder and "
             "ingest again"
         ) from error
-
-
-def _known(method: Method) -> Method:
-    """A method as it was read, which no ingest could have measured otherwise."""
-    for name, values in METHODS.items():
-        if getattr(method, name) not in values:
-            raise ValueError(f"{name} is {getattr(method, name)!r:.60}")
-    return method
 
 
 def now() -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph import patching
-from circuitgraph.comparison import Comparison, blocks_path, discard_diffs, keep_diff, tested_blocks
+from circuitgraph.comparison import Comparison, blocks_path, keep_diff, kept_of, tested_blocks
 from circuitgraph.composition import composition
 from circuitgraph.diff.explain import Explanation
 from circuitgraph.diff.many import ManyDiff
@@ -29,7 +29,7 @@ from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, discard_run, list_runs
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
-from circuitgraph.store import Copied, Store, diff_tables, discard_tables, keep_tables, open_store
+from circuitgraph.store import Copied, Store, diff_tables, keep_tables, open_store, tables_of
 from circuitgraph.transfer import load_graph, pull, push, rebuild, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
@@ -184,11 +184,12 @@ class Workspace:
         """Remove a variant, its runs and their diffs; returns the number of runs."""
         runs = self.shelf().of(name)
         gone = {run.id for run in runs}
+        kept = [*kept_of(self.diffs_folder, gone), *tables_of(self.path, gone)]
+        kept += patching.kept_of(self.transfers_folder, gone)
         with self.open_store() as store:
             store.remove_variant(name)
-        discard_diffs(self.diffs_folder, gone)
-        discard_tables(self.path, gone)
-        patching.discard(self.transfers_folder, gone)
+        for file in kept:
+            file.unlink(missing_ok=True)
         for run in runs:
             discard_run(run)
         return len(runs)

@@ -15,7 +15,17 @@ PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
     *("errors", "evidence", "components", "channels", "textfiles", "progress"),
-    *("records", "runs", "frames", "selection", "prompts", "template", "signs", "conventions"),
+    *(
+        "wellformed",
+        "records",
+        "runs",
+        "frames",
+        "selection",
+        "prompts",
+        "template",
+        "signs",
+        "conventions",
+    ),
     *("continuation", "tokens", "tokenizer", "notices", "architectures", "weights"),
     *("resized", "adapters", "variants", "engine", "ingest", "plant"),
     *("stats", "diff", "graph", "store", "queries", "export", "report"),

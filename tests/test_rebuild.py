@@ -17,10 +17,10 @@ from shell import Answer, cli, done, rows
 from circuitgraph.errors import InputError
 from circuitgraph.store import (
     EmbeddedStore,
-    discard_tables,
     keep_tables,
     kept_tables,
     salvaged,
+    tables_of,
 )
 
 SLOW = pytest.mark.slow
@@ -164,12 +164,13 @@ def test_kept_graphs_are_read_back_and_go_with_their_runs(tmp_path: Path) -> Non
     for one, other in zip(diffs, back, strict=True):
         assert all(one.nodes[k].equals(other.nodes[k]) for k in one.nodes)
         assert all(one.rels[k].equals(other.rels[k]) for k in one.rels)
-    discard_tables(tmp_path, {diffs[0].rels["COMPARES"]["end"].iloc[0]})
-    assert len(list(kept_tables(tmp_path))) == len(diffs) - 1
+    assert tables_of(tmp_path, {"another"}) == []
+    of = tables_of(tmp_path, {diffs[0].rels["COMPARES"]["end"].iloc[0]})
+    assert [file.name for file in of] == ["0.json"]
     file = tmp_path / "diffs" / "graph" / "x.json"
     file.write_text("{")
     with pytest.raises(InputError, match=r"x\.json.*remove the file and diff again"):
-        discard_tables(tmp_path, set())
+        tables_of(tmp_path, set())
 
 
 def test_a_rebuild_that_fails_leaves_the_old_file(workspace: Path) -> None:

@@ -2,7 +2,7 @@
 
 from circuitgraph.patching.blocks import BlockTests, confirm_blocks
 from circuitgraph.patching.corruption import second_corruption
-from circuitgraph.patching.kept import FOLDER, discard, graph_parts, keep, load_transfers
+from circuitgraph.patching.kept import FOLDER, graph_parts, keep, kept_of, load_transfers
 from circuitgraph.patching.measure import cross_patch, require_alike
 from circuitgraph.patching.record import CrossPatch
 
@@ -12,9 +12,9 @@ __all__ = [
     "CrossPatch",
     "confirm_blocks",
     "cross_patch",
-    "discard",
     "graph_parts",
     "keep",
+    "kept_of",
     "load_transfers",
     "require_alike",
     "second_corruption",

@@ -40,14 +40,13 @@ def keep(patch: CrossPatch, folder: Path) -> None:
     write_atomic(folder / f"{patch.id}.json", data)
 
 
-def discard(folder: Path, runs: Iterable[str]) -> None:
-    """Remove every patch of one of these runs."""
-    gone = set(runs)
+def kept_of(folder: Path, runs: Iterable[str]) -> list[Path]:
+    """The files of every patch of one of these runs; ``InputError`` where one is damaged."""
+    found: list[Path] = []
     for file, record in _records(folder):
-        if gone & {*record["runs"]}:
-            file.unlink()
-            for part in PARTS:
-                table_path(folder, record["id"], part).unlink(missing_ok=True)
+        if set(runs) & {*record["runs"]}:
+            found += [file, *(table_path(folder, record["id"], part) for part in PARTS)]
+    return found
 
 
 def load_transfers(store: Store, folder: Path) -> int:

@@ -55,7 +55,7 @@ def read_tables(file: Path) -> GraphTables:
         record = json.loads(file.read_text("ascii"))
         nodes = {label: _nodes(label, rows) for label, rows in record["nodes"].items()}
         rels = {kind: _rels(kind, rows) for kind, rows in record["rels"].items()}
-        return GraphTables(nodes, rels).checked()
+        return GraphTables(nodes, {"COMPARES": rels.pop("COMPARES"), **rels}).checked()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{file}: this diff cannot be read ({error!r}); remove the file and diff again"
@@ -72,8 +72,7 @@ def _rels(kind: str, rows: dict[str, list[Any]]) -> pd.DataFrame:
     return rel_table(kind, rows["start"], rows["end"], properties)
 
 
-def discard_tables(workspace: Path, runs: Collection[str]) -> None:
-    """Remove the graphs of diffs that compare any of these runs."""
-    for file, tables in kept_tables(workspace):
-        if set(runs) & set(tables.rels["COMPARES"]["end"]):
-            file.unlink()
+def tables_of(workspace: Path, runs: Collection[str]) -> list[Path]:
+    """The files of diffs that compare any of these runs; ``InputError`` where one is damaged."""
+    kept = kept_tables(workspace)
+    return [file for file, tables in kept if set(runs) & set(tables.rels["COMPARES"]["end"])]

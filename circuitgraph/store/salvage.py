@@ -5,7 +5,10 @@ A damaged file can kill the process that reads it, so another process reads.
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -35,20 +38,24 @@ def salvaged(graph: Path, known: Collection[str]) -> tuple[list[GraphTables], bo
     if not graph.exists():
         return [], True
     with tempfile.TemporaryDirectory() as folder:
-        words = (graph, sorted(known), Path(folder))
-        reader = multiprocessing.get_context("spawn").Process(target=_read, args=words)
-        reader.start()
-        reader.join()
+        words = json.dumps([str(graph), sorted(known), folder])
+        command = [sys.executable, "-c", f"from {__name__} import read; read()"]
+        paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        reader = subprocess.run(
+            command, input=words, env=paths, text=True, capture_output=True, check=False
+        )
         found = [tables for _, tables in kept_tables(Path(folder))]
-    return found, reader.exitcode == 0
+    return found, reader.returncode == 0
 
 
-def _read(graph: Path, known: Collection[str], folder: Path) -> None:
+def read() -> None:
+    """What the other process does: reads where to, and writes one file a run or diff."""
+    graph, known, folder = json.load(sys.stdin)
     store = EmbeddedStore(graph)
     try:
         ways = ((read_run, store.run_ids()), (read_diff, store.diff_ids()))
-        for way, (read, ids) in enumerate(ways):
+        for way, (part, ids) in enumerate(ways):
             for number, key in enumerate(key for key in ids if key not in known):
-                keep_tables(read(store.query, key), folder, f"{way}-{number:06d}")
+                keep_tables(part(store.query, key), Path(folder), f"{way}-{number:06d}")
     except (CircuitGraphError, RuntimeError, MemoryError, ValueError):
         raise SystemExit(1) from None

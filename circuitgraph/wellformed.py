@@ -1,0 +1,96 @@
+"""Whether what was read back from disk is what could have been written there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+R = TypeVar("R", bound="DataclassInstance")
+T = TypeVar("T", bound=tuple)
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "str | None": (str, type(None)),
+    "int | None": (int, type(None)),
+    "tuple[str, ...]": (tuple,),
+    "Mapping[str, str]": (dict,),
+    "Mapping[str, Any]": (dict,),
+}
+_ARRAYS = {"correlation": ("activity",), "effect": ("effects", "totals", "decisions")}
+METHODS = {
+    "kind": ("correlation", "effect"),
+    "estimator": ("", "auto", "exact", "receiver-exact", "eap", "eap-ig"),
+    "inputs": ("", "joint", "split"),
+    "granularity": ("head", "layer", "table"),
+    "activity": ("", "norm", "projection", "table"),
+    "ablation": ("", "corrupt", "mean", "zero"),
+    "dtype": ("float32", "bfloat16", "tf32"),
+}
+"""What the keys of a method may be; another value is no run of ours."""
+
+
+def typed(record: R) -> R:
+    """A record whose fields are of the types they are declared with.
+
+    Raises:
+        TypeError: names the field and what it holds.
+    """
+    for one in fields(record):
+        value = getattr(record, one.name)
+        wanted = _TYPES.get(str(one.type), (object,))
+        if not isinstance(value, wanted) or (isinstance(value, bool) and int in wanted):
+            raise TypeError(f"{one.name} is {value!r:.60}")
+        if one.type == "tuple[str, ...]":
+            texts(getattr(record, one.name))
+        if isinstance(value, str):
+            value.encode("utf-8")
+    return record
+
+
+def texts(values: T) -> T:
+    """Values all of which are texts that can be written.
+
+    Raises:
+        TypeError, ValueError: one is not.
+    """
+    for value in values:
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r:.60} stands where a name belongs")
+        value.encode("utf-8")
+    return values
+
+
+def known(method: R) -> R:
+    """A method whose words are all known: another could not have been measured.
+
+    Raises:
+        ValueError: names the key and its value.
+    """
+    for name, values in METHODS.items():
+        if getattr(method, name) not in values:
+            raise ValueError(f"{name} is {getattr(method, name)!r:.60}")
+    return method
+
+
+def shaped(
+    arrays: dict[str, np.ndarray], kind: str, rows: int, columns: int
+) -> dict[str, np.ndarray]:
+    """Arrays of a run: one row a prompt, one column a component or edge.
+
+    Raises:
+        ValueError: names the array.
+    """
+    main, *more = _ARRAYS[kind]
+    for name in sorted({main, *more, *arrays}):
+        value: Any = arrays.get(name)
+        wanted = (rows, columns) if name == main else (rows,)
+        if value is None or value.shape != wanted or value.dtype != np.float32:
+            raise ValueError(f"{name} is not float32 {list(wanted)}")
+    return arrays
