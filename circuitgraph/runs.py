@@ -333,23 +333,25 @@ def discard_run(run: Run) -> None:
     shutil.rmtree(hidden)
 
 
+_PLAIN = (
+    "prompts_fingerprint",
+    "prompt_set",
+    "rendered",
+    "duplicates",
+    "components",
+    "edges",
+    "self_check",
+    "versions",
+    "seed",
+    "created",
+)
+
+
 def _to_json(run: Run) -> str:
-    record = {
-        "format": FORMAT,
-        "id": run.id,
-        "variant": asdict(run.variant),
-        "method": asdict(run.method),
-        "prompts_fingerprint": run.prompts_fingerprint,
-        "prompt_set": run.prompt_set,
-        "rendered": run.rendered,
-        "duplicates": run.duplicates,
-        "components": run.components,
-        "edges": run.edges,
-        "self_check": run.self_check,
-        "versions": run.versions,
-        "seed": run.seed,
-        "created": run.created,
-    }
+    """A run's record; what it holds beside variant and method goes in as it is."""
+    record: dict[str, Any] = {"format": FORMAT, "id": run.id}
+    record |= {"variant": asdict(run.variant), "method": asdict(run.method)}
+    record |= {name: getattr(run, name) for name in _PLAIN}
     return json.dumps(record, ensure_ascii=True, indent=1)
 
 
