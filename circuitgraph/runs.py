@@ -334,16 +334,8 @@ def discard_run(run: Run) -> None:
 
 
 _PLAIN = (
-    "prompts_fingerprint",
-    "prompt_set",
-    "rendered",
-    "duplicates",
-    "components",
-    "edges",
-    "self_check",
-    "versions",
-    "seed",
-    "created",
+    *("prompts_fingerprint", "prompt_set", "rendered", "duplicates", "components", "edges"),
+    *("self_check", "versions", "seed", "created"),
 )
 
 
