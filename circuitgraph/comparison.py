@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,10 @@ from circuitgraph.diff.mechanism import (
 from circuitgraph.diff.record import Diff
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.frames import write_parquet
+from circuitgraph.keywords import pairs
 from circuitgraph.progress import Reporter
-from circuitgraph.prompts import PromptSet, read_prompts
+from circuitgraph.prompts import read_prompts
+from circuitgraph.prompts.reader import Source
 from circuitgraph.runs import Run, write_atomic
 from circuitgraph.selection import Shelf, require_comparable
 
@@ -54,7 +55,7 @@ class Comparison:
         *,
         lens: str | None = None,
         scope: str = "checkpoint",
-        null: Iterable[str | tuple[str, str]] = (),
+        null: str | Iterable[str | tuple[str, str]] = (),
         run: str | None = None,
         mechanism: bool = True,
         **options: Any,
@@ -66,7 +67,7 @@ class Comparison:
             self._require_models(lens, [*runs_a, *runs_b])
         else:
             lens, runs_a, runs_b = self.sides(a, b, lens, scope)
-        nulls = [self._null(pair, lens, scope) for pair in null]
+        nulls = [self._null(pair, lens, scope) for pair in pairs(null)]
         sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
         options |= {**sides, "nulls": nulls, **self._models}
         found = self._as_known(compare_runs(runs_a, runs_b, **options))
@@ -115,12 +116,11 @@ class Comparison:
         *,
         run: str | None = None,
         second: str | None = None,
-        corrupt: PromptSet | str | os.PathLike[str] | None = None,
+        corrupt: Source | None = None,
         **options: Any,
     ) -> patching.BlockTests:
         """The effect diff of two variants, its blocks tested; see ``Workspace.blocks``."""
-        if corrupt is not None and not isinstance(corrupt, PromptSet):
-            corrupt = read_prompts(corrupt)
+        twins = None if corrupt is None else read_prompts(corrupt)
         newest = (self.shelf.of(name)[-1].variant for name in (a, b))
         patching.require_alike(*newest)
         if run is None:
@@ -128,7 +128,7 @@ class Comparison:
             run = f"{first.id}:{other.id}"
         else:
             [first], _ = self.shelf.chosen(run, a, b)
-        recorrupt = patching.second_corruption(first, second, corrupt)
+        recorrupt = patching.second_corruption(first, second, twins)
         diff = self.diff(a, b, lens="effect", run=run, **options)
         return patching.confirm_blocks(diff, recorrupt, self.reporter)
 

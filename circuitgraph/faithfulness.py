@@ -12,6 +12,7 @@ import pandas as pd
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.evidence import evidence
 from circuitgraph.graph.resample import balanced_draws, balanced_weights
+from circuitgraph.keywords import listed
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
 from circuitgraph.selection import Shelf, shorten
@@ -138,7 +139,7 @@ def faithfulness(
 
 
 def _checked(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...]:
-    shares = tuple(sorted({float(size) for size in sizes}))
+    shares = tuple(sorted({float(size) for size in listed(sizes)}))
     wrong = [share for share in shares if not 0 < share <= 1]
     if wrong or not shares:
         what = f"{wrong[0]:g} is no share" if wrong else "no share"

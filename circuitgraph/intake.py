@@ -14,7 +14,8 @@ from circuitgraph.ingest.cluster_address import require_cluster
 from circuitgraph.ingest.decided import decided, say_prompts
 from circuitgraph.ingest.reading import text_notes
 from circuitgraph.progress import Reporter
-from circuitgraph.prompts import PromptSet, read_prompts
+from circuitgraph.prompts import read_prompts
+from circuitgraph.prompts.reader import Source
 from circuitgraph.runs import Run, Variant, write_run
 from circuitgraph.selection import Shelf, require_name, shorten
 
@@ -24,7 +25,7 @@ def take_model(
     adapter: str | None,
     name: str,
     recipe: str,
-    prompts: PromptSet | str | os.PathLike[str],
+    prompts: Source,
     options: dict[str, Any],
     shelf: Shelf,
     runs_folder: Path,
@@ -83,7 +84,7 @@ def take_table(
     return write_run(run, runs_folder)
 
 
-def as_kinds(edges: Sequence[str] | None) -> Any:
+def as_kinds(edges: str | Sequence[str] | None) -> Any:
     """Edge kinds as asked for, each once.
 
     Raises:
@@ -91,6 +92,7 @@ def as_kinds(edges: Sequence[str] | None) -> Any:
     """
     if edges is None:
         return None
+    edges = [edge.strip() for edge in edges.split(",")] if isinstance(edges, str) else edges
     unknown = [edge for edge in edges if edge not in ("correlation", "effect")]
     if unknown or not edges:
         raise UsageError(f"--edges {','.join(edges)}: choose correlation, effect or both")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite, nan
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +21,13 @@ from circuitgraph.evidence import THRESHOLDS
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.pairs import observed
+from circuitgraph.prompts.reader import Source
 from circuitgraph.runs import Run
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.channels import PROMINENT
 from circuitgraph.stats.evidence import MIN_REPLICATES
 from circuitgraph.stats.power import bh_level
+from circuitgraph.textfiles import expanded
 
 if TYPE_CHECKING:
     from circuitgraph.ingest.cost import Cost
@@ -87,7 +89,7 @@ class Question:
         UsageError: a number that cannot be.
     """
 
-    prompts: str | int | None = None
+    prompts: Source | int | None = None
     scenarios: int | None = None
     seeds: int = MIN_REPLICATES
     edges: int | None = None
@@ -167,13 +169,14 @@ def plan(question: Question, shelf: Shelf, reporter: Reporter) -> Plan:
     return Plan(table, tuple(_remarks(table, question, design, pilot, costs)))
 
 
-def _file(prompts: str | int | None) -> PromptSet | None:
+def _file(prompts: Source | int | None) -> PromptSet | None:
     """The prompts of a file; None for a number of prompts."""
-    if prompts is None or re.fullmatch(r"[+-]?\d+", str(prompts)):
+    number = isinstance(prompts, str) and re.fullmatch(r"[+-]?\d+", prompts)
+    if prompts is None or isinstance(prompts, int) or number:
         return None
-    if not Path(str(prompts)).is_file():
+    if isinstance(prompts, str | os.PathLike) and not expanded(prompts).is_file():
         raise UsageError(f"--prompts {prompts!s:.200}: no such file, and not a number of prompts")
-    read = read_prompts(str(prompts))
+    read = read_prompts(prompts)
     return (
         observed(read.distinct("effect")[0]) if read.has_pairs else read.distinct("correlation")[0]
     )
@@ -185,7 +188,7 @@ def _design(question: Question, prompts: PromptSet | None, pilot: _Pilot) -> Des
     if prompts is not None:
         number, scenarios = len(prompts), len(prompts.scenarios)
     elif question.prompts is not None:
-        number = int(question.prompts)
+        number = int(str(question.prompts))
     if number < 1:
         raise UsageError(f"--prompts {number}: must be at least 1")
     if question.scenarios is not None:

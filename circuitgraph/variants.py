@@ -25,7 +25,7 @@ from circuitgraph.components import Granularity, digest
 from circuitgraph.errors import InputError
 from circuitgraph.notices import heard
 from circuitgraph.runs import Variant
-from circuitgraph.textfiles import check_safetensors, first_line, shown
+from circuitgraph.textfiles import check_safetensors, expanded, first_line, shown
 from circuitgraph.tokenizer import load_tokenizer
 from circuitgraph.weights import Merged, function_print, merged_weights
 
@@ -102,6 +102,7 @@ def load_variant(
         InputError: files missing, truncated, of another model, or not safetensors.
     """
     folder = model_folder(model)
+    adapter = None if adapter is None else expanded(adapter)
     prints = fingerprints(folder, None if adapter is None else Path(adapter))
     source = tokenizer_folder(folder, None if adapter is None else Path(adapter))
     tokenizer = load_tokenizer(source)
@@ -162,7 +163,7 @@ def model_folder(model: str | Path) -> Path:
     Raises:
         InputError: no such folder and no such name within reach.
     """
-    folder = Path(model)
+    folder = expanded(model)
     if _holds(folder.is_dir):
         if not (folder / "config.json").is_file():
             raise InputError(f"{folder}: no config.json; give a Hugging Face model folder")

@@ -23,18 +23,21 @@ from circuitgraph.diff.record import Diff
 from circuitgraph.faithfulness import Faithfulness, faithfulness
 from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
+from circuitgraph.keywords import listed, named_keywords
 from circuitgraph.planning import Plan, Question, plan
 from circuitgraph.progress import Reporter
-from circuitgraph.prompts import PromptSet
+from circuitgraph.prompts.reader import Source
 from circuitgraph.runs import Run, discard_run, list_runs
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, keep_tables, open_store, tables_of
+from circuitgraph.textfiles import expanded
 from circuitgraph.transfer import load_graph, pull, push, rebuild, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
 
 
+@named_keywords
 class Workspace:
     """A folder of runs and the graph made of them.
 
@@ -50,7 +53,7 @@ class Workspace:
         store: str | None = None,
         reporter: Reporter | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         self.store_uri = store
         self.reporter = reporter or Reporter()
 
@@ -80,10 +83,10 @@ class Workspace:
         model: str | os.PathLike[str],
         *,
         name: str,
-        prompts: PromptSet | str | os.PathLike[str],
+        prompts: Source,
         adapter: str | os.PathLike[str] | None = None,
         recipe: str = "",
-        edges: Sequence[str] | None = None,
+        edges: str | Sequence[str] | None = None,
         split_inputs: bool = False,
         load: bool = True,
         **options: Any,
@@ -93,7 +96,7 @@ class Workspace:
         Args:
             model: a Hugging Face folder (or hub name).
             name: of the variant.
-            prompts: a file, or prompts already read.
+            prompts: a file, a pandas table, dictionaries, or prompts already read.
             adapter: a LoRA folder.
             recipe: shared by variants trained alike with other seeds.
             edges: ``correlation``, ``effect`` or both; None takes what the file allows.
@@ -126,7 +129,7 @@ class Workspace:
 
     def ingest_table(self, path: str | os.PathLike[str], *, name: str, recipe: str = "") -> Run:
         """Take an activation table of somebody else's as one variant's correlation run."""
-        run = take_table(path, name, recipe, self.shelf(), self.runs_folder)
+        run = take_table(expanded(path), name, recipe, self.shelf(), self.runs_folder)
         self.sync()
         return run
 
@@ -210,7 +213,7 @@ class Workspace:
         *,
         lens: str | None = None,
         scope: str = "checkpoint",
-        null: Iterable[str | tuple[str, str]] = (),
+        null: str | Iterable[str | tuple[str, str]] = (),
         run: str | None = None,
         **options: Any,
     ) -> Diff:
@@ -235,10 +238,10 @@ class Workspace:
         return found
 
     def compare(
-        self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
+        self, base: str, others: str | Sequence[str], *, lens: str | None = None, **options: Any
     ) -> ManyDiff:
         """Many variants against one base in one table: shared, opposite, only in one."""
-        return self._comparison().compare(base, others, lens=lens, **options)
+        return self._comparison().compare(base, listed(others), lens=lens, **options)
 
     def explain(self, source: str, target: str, a: str, b: str, **options: Any) -> Explanation:
         """One edge in two variants: per prompt, per scenario, and in words."""
@@ -273,7 +276,7 @@ class Workspace:
         a: str,
         b: str,
         *,
-        corrupt: PromptSet | str | os.PathLike[str] | None = None,
+        corrupt: Source | None = None,
         **options: Any,
     ) -> patching.BlockTests:
         """Test the blocks of correlated claims of an effect diff as circuits, and keep both.
@@ -368,7 +371,7 @@ class Workspace:
 
     def export(
         self,
-        names: Sequence[str],
+        names: str | Sequence[str],
         format: str,
         path: str | os.PathLike[str],
         *,
@@ -380,17 +383,17 @@ class Workspace:
         the folder ``path``. ``neo4j-admin`` writes all of them into one folder, and the
         whole graph where there are no names. ``lens`` is that of the diffs.
         """
-        compare = partial(self.diff, lens=lens)
+        compare, names, path = partial(self.diff, lens=lens), listed(names), expanded(path)
         if format == "neo4j-admin":
-            return write_bulk(self.shelf(), compare, names, Path(path), self.path)
-        return write_files(self.shelf(), compare, names, format, Path(path), self.reporter)
+            return write_bulk(self.shelf(), compare, names, path, self.path)
+        return write_files(self.shelf(), compare, names, format, path, self.reporter)
 
     def report(self, a: str, b: str, path: str | os.PathLike[str], **options: Any) -> Diff:
         """Write a self-contained HTML page about two variants; returns its diff."""
         from circuitgraph.report.page import require_page, write_report
 
-        require_page(Path(path))
+        require_page(path := expanded(path))
         diff = self._comparison().diff(a, b, **options)
-        write_report(diff, Path(path), tested_blocks(self.diffs_folder, diff))
+        write_report(diff, path, tested_blocks(self.diffs_folder, diff))
         self._keep(diff)
         return diff

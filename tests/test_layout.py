@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
-    *("errors", "evidence", "components", "channels", "textfiles", "progress"),
+    *("errors", "evidence", "components", "channels", "textfiles", "keywords", "progress"),
     *(
         "wellformed",
         "records",

@@ -19,6 +19,7 @@ import pandas as pd
 from circuitgraph.errors import UsageError
 from circuitgraph.frames import FORMATS, Format, copy_whole, to_text, write_frame
 from circuitgraph.progress import Reporter
+from circuitgraph.textfiles import expanded
 from circuitgraph.workspace import DEFAULT_FOLDER, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,7 +44,7 @@ class Settings:
         Raises:
             UsageError: its path is a file.
         """
-        path = Path(self.workspace)
+        path = expanded(self.workspace)
         if path.exists() and not path.is_dir():
             raise UsageError(f"--workspace {path}: this is a file; name a folder")
         return Workspace(self.workspace, self.store, self.reporter)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from circuitgraph.components import EMBED, as_granularity, as_inputs, digest, effect_edges, writers
 from circuitgraph.errors import UsageError
+from circuitgraph.keywords import listed
 from circuitgraph.patching.gap import Gap
 from circuitgraph.patching.record import COLUMNS, PARTS, CrossPatch
 from circuitgraph.patching.search import By, greedy_sets
@@ -102,6 +103,8 @@ def cross_patch(source: Run, into: Run, reporter: Reporter, **options: Any) -> C
     Raises:
         UsageError, InputError: before any long work; see ``require_alike``, ``load_pair``.
     """
+    if "parts" in options:
+        options["parts"] = listed(options["parts"])
     chosen = Options(**options).checked(into.variant.layers)
     from circuitgraph.ingest.pair import load_pair
 
