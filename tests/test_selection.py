@@ -183,3 +183,15 @@ def test_runs_may_be_chosen_by_the_beginning_of_their_ids():
     ):
         with pytest.raises(UsageError, match=re.escape(message)):
             known.by_ids(text)
+
+
+def test_equal_texts_read_otherwise_are_told_apart_by_the_day_of_their_template():
+    days = [
+        replace(run(day, prompts=day), prompt_set="texts", rendered={"date": day})
+        for day in ("2026-01-01", "2026-01-02")
+    ]
+    assert differing_keys(*days) == [
+        "the tokens of the same prompts (the chat template told 2026-01-01 and 2026-01-02)"
+    ]
+    bare = [replace(one, rendered={}) for one in days]
+    assert differing_keys(*bare) == ["the tokens of the same prompts (read otherwise)"]
