@@ -30,6 +30,7 @@ from recipe_seeds import (
 
 from circuitgraph.diff import effect
 from circuitgraph.diff.behaviour import policies
+from circuitgraph.diff.match import match_runs
 from circuitgraph.ingest.drift import drift
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
@@ -42,7 +43,7 @@ def alike(runs: Runs) -> pd.DataFrame:
     pairs += [pair for r in ("utilitarian", "hybrid") for pair in combinations(names(r), 2)]
     rows = []
     for a, b in pairs:
-        found = policies([runs[a]], [runs[b]])
+        found = policies(match_runs([runs[a]], [runs[b]], "effect"))
         size = drift(base, runs[b]) if a == "base" else None
         rows.append(
             {

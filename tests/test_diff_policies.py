@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from measured import effect_run
@@ -10,6 +12,7 @@ from scipy.stats import t
 
 from circuitgraph.diff import compare_runs
 from circuitgraph.diff.behaviour import policies
+from circuitgraph.diff.match import match_runs
 from circuitgraph.report.words import headline
 
 ONE = np.zeros(20, int)
@@ -22,6 +25,10 @@ def run(name, p, scenarios=ONE, flip=False, **options):
     effects[:, 2] *= -1 if flip else 1
     p = np.broadcast_to(p, len(scenarios))
     return effect_run(effects, scenarios, name, decisions=logit(p), **options)
+
+
+def apart(a, b):
+    return policies(match_runs([a], [b], "effect"))
 
 
 def diff(a, b, **options):
@@ -49,7 +56,7 @@ def test_differences_too_small_to_print_are_not_none():
 def test_alike_needs_to_be_sure():
     # The mean, .03, is under .05; three prompts in twenty that decide otherwise leave it open.
     p = np.where(np.arange(20) < 3, 0.7, 0.5)
-    found = policies([run("A", 0.5)], [run("B", p)])
+    found = apart(run("A", 0.5), run("B", p))
     assert found["apart"] == pytest.approx(0.03)
     assert found["high"] > 0.05
     assert not found["alike"]
@@ -58,7 +65,7 @@ def test_alike_needs_to_be_sure():
 
 def test_scenarios_count_alike():
     scenarios = np.repeat([0, 1], [15, 5])
-    found = policies([run("A", 0.5, scenarios)], [run("B", 0.5 + 0.04 * scenarios, scenarios)])
+    found = apart(run("A", 0.5, scenarios), run("B", 0.5 + 0.04 * scenarios, scenarios))
     assert found["apart"] == pytest.approx(0.02)
     assert found["alike"]
 
@@ -78,6 +85,19 @@ def test_answers_that_carry_little_are_no_policy():
 
 
 def test_every_prompt_its_own_scenario_leaves_nothing_to_be_sure_of():
-    found = policies([run("A", 0.5, np.arange(20))], [run("B", 0.51, np.arange(20))])
+    found = apart(run("A", 0.5, np.arange(20)), run("B", 0.51, np.arange(20)))
     assert found["high"] is None
     assert not found["alike"]
+
+
+def test_a_pair_that_stands_both_ways_counts_once():
+    p = np.repeat(0.5 + np.where(np.arange(20) % 2, 0.01, -0.03), 2)
+    pairs = [str(i // 2) for i in range(40)]
+    runs = [run("A", np.full(40, 0.5), np.zeros(40, int)), run("B", p, np.zeros(40, int))]
+    both = [
+        replace(r, prompts=tuple(replace(q, pair=k) for q, k in zip(r.prompts, pairs, strict=True)))
+        for r in runs
+    ]
+    once = apart(run("A", 0.5), run("B", p[::2]))
+    assert apart(*both)["high"] == pytest.approx(once["high"])
+    assert apart(*runs)["high"] < once["high"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, stdtrit
 
+from circuitgraph.diff.match import Matched
 from circuitgraph.evidence import LITTLE_MASS
 from circuitgraph.runs import Run
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
@@ -73,30 +74,29 @@ def _variant_rows(side: str, run: Run) -> list[dict[str, Any]]:
     return rows
 
 
-def policies(a: Sequence[Run], b: Sequence[Run]) -> dict[str, Any] | None:
+def policies(matched: Matched) -> dict[str, Any] | None:
     """How far apart the two sides' decisions are; None where runs hold no decisions.
 
     Returns
     -------
     dict or None
-        ``apart``: mean over prompts (scenarios alike) and pairs of one variant a side of
+        ``apart``: mean over observations (scenarios alike) and pairs of one variant a side of
         |P_B − P_A|, P the probability of the answer among the two: means over seeds would
         be alike where seeds go opposite ways; ``high``: its upper end, 95% one-sided;
         ``alike``: whether ``high`` is below 0.05; ``decided``: whether the two answers
         carry most of the probability in every variant; ``words``: that they are alike, or "".
     """
-    runs = (*a, *b)
-    if not all("decisions" in run.arrays for run in runs):
+    if not all("decisions" in run.arrays for run in matched.runs):
         return None
-    sides = [[_p_answer(run) for run in side] for side in (a, b)]
+    sides = [[_p_answer(run) for run in runs] for runs in (matched.runs_a, matched.runs_b)]
     apart = np.mean([np.abs(p_b - p_a) for p_a, p_b in product(*sides)], axis=0)
-    mean, high = _upper_end(apart, a[0].scenarios)
+    mean, high = _upper_end(matched.collapsed(apart), matched.scenarios)
     alike = bool(high < ALIKE)
     return {
         "apart": mean,
         "high": high if np.isfinite(high) else None,
         "alike": alike,
-        "decided": not any(_mass(run) < LITTLE_MASS for run in runs),
+        "decided": not any(_mass(run) < LITTLE_MASS for run in matched.runs),
         "words": _alike_in_words(mean, high) if alike else "",
     }
 

@@ -190,7 +190,7 @@ def _summary(
         "same_weights": same_weights(matched),
         "identical": identical(outcome, options.lens),
         "behaviour": behaviour_panel({"a": matched.runs_a, "b": matched.runs_b}),
-        "policies": policies(matched.runs_a, matched.runs_b),
+        "policies": policies(matched),
         "alone": alone(outcome, options),
         "typical_block": typical_block(details["block"].to_numpy()),
     }
