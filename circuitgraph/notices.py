@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 LONGEST = 300
 
 _MATTERS = re.compile(
-    r"ignor|unrecogni[sz]ed|unexpected|unknown|not (be )?(used|supported)|missing"
+    r"ignor|unrecogni[sz]ed|unexpected (key|arg)|unknown|not (be )?(used|supported)|missing"
     r"|of type|instantiate",
     re.IGNORECASE,
 )
