@@ -55,6 +55,8 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:  # a full disk names no file
+        raise OSError(error.errno, os.strerror(error.errno or 5), str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save, save_file
+from safetensors.numpy import load_file, save
 
 from circuitgraph.components import Edge, digest
 from circuitgraph.errors import InputError
 from circuitgraph.records import Signs, read_signs
-from circuitgraph.wellformed import known, shaped, texts, typed
+from circuitgraph.wellformed import known, save_arrays, shaped, texts, typed
 
 FORMAT = 2
 """2: prompts are known by their token ids; ids of format 1 rest on texts."""
@@ -279,6 +279,8 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:  # a full disk names no file
+        raise OSError(error.errno, os.strerror(error.errno or 5), str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -303,8 +305,11 @@ def write_run(run: Run, runs_folder: Path) -> Run:
     partial = runs_folder / f".{run.id}.{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_file({k: np.ascontiguousarray(v) for k, v in run.arrays.items()}, partial / "arrays.tmp")
-    os.replace(partial / "arrays.tmp", partial / "arrays.safetensors")
+    try:
+        save_arrays(run.arrays, partial / "arrays.safetensors")
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     lines = "".join(json.dumps(asdict(p), ensure_ascii=True) + "\n" for p in run.prompts)
     write_atomic(partial / "prompts.jsonl", lines.encode("ascii"))
     write_atomic(partial / "run.json", _to_json(run).encode("ascii"))
@@ -373,10 +378,8 @@ def read_run(folder: Path) -> Run:
             raise ValueError("its id is not the name of its folder")
         return typed(run)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"{folder / 'run.json'}: this run cannot be read ({error}); remove the folder and "
-            "ingest again"
-        ) from error
+        why = f"this run cannot be read ({error}); remove the folder and ingest again"
+        raise InputError(f"{folder / 'run.json'}: {why}") from error
 
 
 def now() -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -94,3 +98,17 @@ def shaped(
         if value is None or value.shape != wanted or value.dtype != np.float32:
             raise ValueError(f"{name} is not float32 {list(wanted)}")
     return arrays
+
+
+def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write arrays; what could not be written whole is removed.
+
+    Raises:
+        OSError: with the file's name, as where the disk is full.
+    """
+    try:
+        save_file({name: np.ascontiguousarray(v) for name, v in arrays.items()}, path)
+    except SafetensorError as error:
+        path.unlink(missing_ok=True)
+        why = "no space left, or files may not grow" if "os error" in str(error) else str(error)
+        raise OSError(errno.ENOSPC, why, str(path)) from error

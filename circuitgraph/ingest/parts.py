@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from circuitgraph.progress import Progress
+from circuitgraph.wellformed import save_arrays
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -52,7 +53,8 @@ def write_part(folder: Path, number: int, arrays: Arrays) -> None:
     """Keep a finished batch; its file appears under its name only when whole."""
     file = part(folder, number)
     partial = file.with_suffix(f".{os.getpid()}.partial")
-    save_file({k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}, partial)
+    whole = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}
+    save_arrays(whole, partial)
     with open(partial, "rb") as handle:
         os.fsync(handle.fileno())
     os.replace(partial, file)

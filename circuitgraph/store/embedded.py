@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -280,6 +281,8 @@ def _run(
     try:
         connection.execute(cypher, dict(parameters or {}))
     except RuntimeError as error:
+        if "IO exception: Cannot" in str(error):  # ladybug blames whatever went wrong before
+            raise OSError(errno.ENOSPC, "no space left, or files may not grow") from error
         raise InputError(f"the graph cannot be written: {first_line(error)}") from error
 
 
