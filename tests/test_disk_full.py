@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from shell import done
 from test_push_pull import write_table
 
@@ -38,6 +39,7 @@ def told(answer: subprocess.CompletedProcess[str], *, where: str = "") -> None:
     assert "large" in line.lower() or "space" in line.lower(), line
 
 
+@pytest.mark.slow
 def test_a_table_and_its_graph_on_a_full_disk(tmp_path: Path) -> None:
     write_table(tmp_path / "t.csv", 0)
     words = ("ingest-table", tmp_path / "t.csv", "--name", "t", "-w", tmp_path / "w", "-q")
