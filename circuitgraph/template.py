@@ -15,8 +15,8 @@ from circuitgraph.errors import InputError, UsageError
 
 CLOCK = "strftime_now"
 """What transformers calls the one function by which templates ask for the time."""
-_PROBE = datetime(1999, 8, 7, 6, 54, 32)
-"""A moment that differs from every midnight in day, hour, minute and second."""
+_PROBES = (datetime(1999, 8, 7, 6, 54, 32), datetime(1988, 11, 23, 17, 38, 49))
+"""Two moments of nothing in common: a template may show one part of the date, as another has it."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def render(tokenizer: Any, text: str, moment: Moment) -> str:
 
 def tells_the_time(tokenizer: Any, text: str, moment: Moment) -> bool:
     """Whether the template says something else at another moment."""
-    return render(tokenizer, text, moment) != _rendered(tokenizer, text, _PROBE, {})
+    now = render(tokenizer, text, moment)
+    return any(now != _rendered(tokenizer, text, probe, {}) for probe in _PROBES)
 
 
 def _rendered(tokenizer: Any, text: str, time: datetime, date: dict[str, str]) -> str:

@@ -39,6 +39,12 @@ def test_a_template_is_told_midnight_of_the_day_and_nothing_else_changes():
     assert "31 Jan 2026" not in free
 
 
+def test_a_template_that_shows_a_part_of_the_date_tells_the_time_on_every_day():
+    tokenizer = tokenizer_with("{{ strftime_now('%d') }} {{ messages[0]['content'] }}")
+    days = [Moment(f"2026-08-{day:02d}") for day in range(1, 32)]
+    assert all(tells_the_time(tokenizer, "w7", day) for day in days)
+
+
 def test_a_fixed_date_of_the_templates_own_stays_unless_the_user_names_a_day():
     tokenizer = tokenizer_with(LLAMA)
     assert render(tokenizer, "w7", DAY) == "26 Jul 2024 w7"
