@@ -55,7 +55,9 @@ def read_tables(file: Path) -> GraphTables:
         record = json.loads(file.read_text("ascii"))
         nodes = {label: _nodes(label, rows) for label, rows in record["nodes"].items()}
         rels = {kind: _rels(kind, rows) for kind, rows in record["rels"].items()}
-        return GraphTables(nodes, {"COMPARES": rels.pop("COMPARES"), **rels}).checked()
+        if "Diff" in nodes and "COMPARES" not in rels:
+            raise KeyError("COMPARES")
+        return GraphTables(nodes, rels).checked()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{file}: this diff cannot be read ({error!r}); remove the file and diff again"
