@@ -53,17 +53,23 @@ def _counts(values: np.ndarray) -> tuple[int, int]:
 
 
 def notes(
-    scenarios: Sequence[str], given: Sequence[int | None], totals: np.ndarray
+    scenarios: Sequence[str],
+    given: Sequence[int | None],
+    totals: np.ndarray,
+    others: Sequence[np.ndarray] = (),
 ) -> tuple[list[str], bool]:
     """What a reader must be told of the totals, and whether effects cancel in some scenario.
 
-    They cancel where no direction keeps them apart; one that is given is taken at its word.
+    They cancel where no direction keeps them apart; one that is given is taken at its word,
+    and doubted only where no variant at hand follows it: an untrained base need not.
 
     Parameters
     ----------
     scenarios, given : of every prompt its scenario and direction, None where it has none
     totals : float [n]
         Of the base, or of the first variant measured.
+    others : each float [n]
+        Totals of the other variants at hand.
     """
     values = np.asarray(totals, np.float64)
     names, known = np.asarray(scenarios, dtype=object), np.array([d or 0 for d in given])
@@ -71,11 +77,12 @@ def notes(
     against: dict[str, tuple[int, int]] = {}
     for name in dict.fromkeys(scenarios):
         here = names == name
-        derived, aligned = values[here & (known == 0)], (values * known)[here & (known != 0)]
+        derived, told = values[here & (known == 0)], here & (known != 0)
         if cancels(derived):
             mixed.append(_undirected(name, *_counts(derived)))
-        if len(aligned) and (cancels(aligned) or _contradicts(aligned)):
-            against[name] = _counts(aligned)
+        aligned = [(np.asarray(each) * known)[told] for each in (values, *others)]
+        if told.any() and all(cancels(each) or _contradicts(each) for each in aligned):
+            against[name] = _counts(aligned[0])
     more = [f"the same in {len(mixed) - SHOWN} more scenarios"] if len(mixed) > SHOWN else []
     return [*mixed[:SHOWN], *more, *_contradicted(against)], bool(mixed)
 

@@ -236,3 +236,16 @@ def test_what_cannot_be_compared():
         compare(a, b, rank=True)
     with pytest.raises(UsageError, match="one variant with one other"):
         compare_runs([a, b], [b], name_a="A", name_b="B", lens="effect")
+
+
+def test_rows_are_lined_up_by_what_the_models_read():
+    """Two tokenizers may make other texts of the same tokens, and so order them otherwise."""
+    base, order = effects(), np.random.default_rng(3).permutation(60)
+    run = effect_run(base, SCENARIOS)
+    read = tuple(replace(p, tokens=f"t{i}") for i, p in enumerate(run.prompts))
+    again = effect_run(base[order], [SCENARIOS[i] for i in order], "B")
+    a = replace(run, prompts=read)
+    b = replace(again, prompts=tuple(read[i] for i in order))
+    table = compare(a, b).table
+    assert (table["delta"].abs() < 1e-7).all()
+    assert not set(table["verdict"]) & {"rewired", "gained", "lost", "sign_flip"}

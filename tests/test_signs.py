@@ -65,6 +65,8 @@ def test_what_is_said_of_totals_that_point_both_ways_names_counts_and_the_way_ou
 def test_directions_against_the_totals_are_noted_and_taken_at_their_word():
     wrong = notes(["mine"] * 30, [1] * 30, np.full(30, -1.6))
     assert "direction contradicts the measured totals on 30 of 30" in wrong[0][0]
+    # An untrained base need not go where a variant that learnt it does.
+    assert notes(["mine"] * 30, [1] * 30, np.full(30, -1.6), [np.full(30, 8.0)]) == ([], False)
     assert not wrong[1]
     right = [1 if total > 0 else -1 for total in MIXED]
     assert notes(["mine"] * 30, right, np.array(MIXED)) == ([], False)

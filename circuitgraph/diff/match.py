@@ -203,7 +203,7 @@ def _rows_like(first: Run, run: Run) -> np.ndarray:
     if not _is_table(run):
         if run.prompts_fingerprint != first.prompts_fingerprint or run.n != first.n:
             raise _other_prompts(first, run, "they were ingested from different prompt sets")
-        return np.arange(run.n)
+        return _rows_by_tokens(first, run)
     place = {prompt.id: i for i, prompt in enumerate(run.prompts)}
     wanted = {prompt.id for prompt in first.prompts}
     if len(place) < run.n:
@@ -215,6 +215,16 @@ def _rows_like(first: Run, run: Run) -> np.ndarray:
         if prompt.scenario != run.prompts[row].scenario:
             raise _other_prompts(first, run, f"the scenario of {prompt.id!r:.60} is not the same")
     return rows
+
+
+def _rows_by_tokens(first: Run, run: Run) -> np.ndarray:
+    """The same for prompts that a model read: rows are ordered by the text that the run's own
+    tokenizer makes of its tokens, and another tokenizer may make another text of them."""
+    wanted, have = ([(p.tokens, p.scenario) for p in r.prompts] for r in (first, run))
+    if wanted == have or any(tokens is None for tokens, _ in have):
+        return np.arange(run.n)
+    place = {key: i for i, key in enumerate(have)}
+    return np.array([place[key] for key in wanted], dtype=int)
 
 
 def _other_prompts(first: Run, run: Run, why: str) -> UsageError:

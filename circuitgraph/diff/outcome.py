@@ -136,7 +136,8 @@ def totals_told(matched: Matched) -> tuple[list[str], bool]:
     """What must be said of the totals the signs rest on, and whether effects cancel there."""
     run = next((r for r in matched.runs if not r.variant.adapter), matched.runs[0])
     totals = run.totals if run.signs is None else np.array(run.signs.totals)
-    return notes([p.scenario for p in run.prompts], [p.direction for p in run.prompts], totals)
+    asked = [p.scenario for p in run.prompts], [p.direction for p in run.prompts]
+    return notes(*asked, totals, [other.totals for other in matched.runs])
 
 
 def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFrame:

@@ -104,8 +104,8 @@ def _say_prompts(run: Run, reporter: Reporter) -> None:
     for line in exchanged_pairs(run):
         reporter.remark(line)
     totals = run.totals if run.signs is None else np.array(run.signs.totals)
-    asked = [(p.scenario, p.direction) for p in run.prompts]
-    for note in notes([s for s, _ in asked], [d for _, d in asked], totals)[0]:
+    asked = [p.scenario for p in run.prompts], [p.direction for p in run.prompts]
+    for note in notes(*asked, totals, [run.totals])[0]:
         reporter.warn(note)
 
 
