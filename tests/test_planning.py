@@ -29,6 +29,8 @@ def test_the_smallest_visible_change_is_the_textbook_one() -> None:
     beyond = smallest_visible(0.5, np.inf, alpha=0.05, power=0.8, margin=10)
     assert beyond == pytest.approx(10 + 0.5 * (1.644854 + 0.841621), rel=1e-5)
     assert smallest_visible(0.0, 10, alpha=0.05, power=0.8, margin=0.1) == 0.1
+    # A test at level .9 claims as much of what did not change: 0 has that power already.
+    assert smallest_visible(0.5, 10, alpha=0.9, power=0.8) == 0.0
     for df in (0, -3, np.nan):
         assert np.isnan(smallest_visible(0.5, df, alpha=0.05, power=0.8))
 

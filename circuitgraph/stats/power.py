@@ -79,7 +79,7 @@ def smallest_visible(
     alpha : float
         Level of the single test; see :func:`bh_level`.
     power : float
-        More than ``alpha``, less than 1.
+        Less than 1.
     margin : float
         Smallest change that matters.
 
@@ -97,6 +97,8 @@ def smallest_visible(
     def lacking(shift: float) -> float:
         return power_at(shift, t, df, two_sided=margin == 0) - power
 
+    if lacking(0.0) >= 0:  # a level this loose claims as much of no change at all
+        return margin
     high = t + 1.0
     while lacking(high) < 0:
         high *= 2
