@@ -9,7 +9,7 @@ changes what stands there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,37 @@ def settle_signs(run: Run, runs_folder: Path) -> None:
         _write(runs_folder, run.prompts_fingerprint, tokens)
         if run.prompt_set and key not in texts:
             _write(runs_folder, run.prompt_set, {**texts, key: signs})
+
+
+def forget_unused(runs_folder: Path, gone: Iterable[Run], left: Iterable[Run]) -> None:
+    """Free what was written down for runs that are removed and that no other run rests on.
+
+    What an ingest at work has just written is not touched, unless it shares a prompt set with
+    a run that is removed.
+
+    Args:
+        runs_folder: of the workspace.
+        gone: the runs that are removed, whether their folders are still there or not.
+        left: all the others of the workspace.
+    """
+    used: dict[str, set[str]] = {}
+    for run in left:
+        for key in (run.prompts_fingerprint, run.prompt_set):
+            used.setdefault(key, set()).update(_rests_on(run))
+    with _lock(runs_folder):
+        for key in {key for run in gone for key in (run.prompts_fingerprint, run.prompt_set)}:
+            record = _read(runs_folder, key) if key else {}
+            kept = {name: value for name, value in record.items() if name in used.get(key, ())}
+            if record and not kept:
+                record_path(runs_folder, key).unlink()
+            elif kept != record:
+                _write(runs_folder, key, kept)
+
+
+def _rests_on(run: Run) -> set[str]:
+    """What of the records a run reads."""
+    day = {"day", "day_given"} if run.rendered.get("date") else set()
+    return day | ({f"signs {run.method.ablation}"} if run.kind == "effect" else set())
 
 
 def _lock(runs_folder: Path) -> FileLock:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import effect_run
 
-from circuitgraph.conventions import moment_for, settle_signs
+from circuitgraph.conventions import forget_unused, moment_for, settle_signs
 from circuitgraph.diff import compare_runs
 from circuitgraph.errors import UsageError
 from circuitgraph.records import read_signs
@@ -120,3 +120,31 @@ def test_the_day_of_a_prompt_set_is_written_once(tmp_path):
         moment_for(folder, "texts", Moment.of("2021-01-01"))
     assert moment_for(folder, "others", None) == Moment.today()
     assert json.loads((tmp_path / "prompts" / "texts.json").read_text())["day"] == "2020-02-03"
+
+
+def test_what_is_written_down_goes_with_the_last_run_that_rests_on_it(tmp_path):
+    folder, rendered = tmp_path / "runs", {"date": "2020-02-03"}
+    base, tuned = undirected("base", [-1, -1, -3]), undirected("tuned", [2, 2, 2])
+    base, tuned = (replace(run, prompt_set="texts") for run in (base, tuned))
+    told = replace(base, prompts_fingerprint="told", rendered=rendered)
+    moment_for(folder, "texts", Moment.of("2020-02-03"))
+    moment_for(folder, "others", Moment.of("2020-02-03"))
+    for run in (base, tuned, told):
+        settle_signs(run, folder)
+
+    def there():
+        files = sorted((tmp_path / "prompts").glob("*.json"))
+        return {file.stem: set(json.loads(file.read_text())) for file in files}
+
+    day, signs = {"day", "day_given"}, {"signs corrupt"}
+    before = {"others": day, "prompts": signs, "texts": day | signs, "told": signs}
+    assert there() == before
+    forget_unused(folder, [base], [tuned, told])  # another run rests on its signs
+    assert there() == before
+    forget_unused(folder, [told], [tuned])  # nobody left is told a day
+    assert there() == {"others": day, "prompts": signs, "texts": signs}
+    forget_unused(folder, [tuned], [])
+    assert there() == {"others": day}
+    settle_signs(tuned, folder)  # as the first run of a new workspace
+    record = {"prompts_fingerprint": "prompts", "method": {"kind": "effect", "ablation": "corrupt"}}
+    assert read_signs(folder, record).by_scenario == {"s": 1}
