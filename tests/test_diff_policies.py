@@ -11,7 +11,7 @@ from scipy.special import logit
 from scipy.stats import t
 
 from circuitgraph.diff import compare_runs
-from circuitgraph.diff.behaviour import policies
+from circuitgraph.diff.behaviour import behaviour_panel, policies
 from circuitgraph.diff.match import match_runs
 from circuitgraph.report.words import headline
 
@@ -101,3 +101,16 @@ def test_a_pair_that_stands_both_ways_counts_once():
     once = apart(run("A", 0.5), run("B", p[::2]))
     assert apart(*both)["high"] == pytest.approx(once["high"])
     assert apart(*runs)["high"] < once["high"]
+
+
+def test_the_panel_shows_every_scenario_that_was_asked():
+    """The only pair of b is one of a, exchanged: three scenarios asked, two of observations."""
+    given = run("A", [0.5, 0.6, 0.7, 0.8], ["a", "b", "c", "c"])
+    pairs = ["x", "x", None, None]
+    prompts = tuple(replace(p, pair=k) for p, k in zip(given.prompts, pairs, strict=True))
+    given = replace(given, prompts=prompts)
+    assert given.n_scenarios == 2
+    shown = [(row["scenario"], row["n"]) for row in behaviour_panel({"a": [given]})]
+    assert shown == [("a", 1), ("b", 1), ("c", 2)]
+    answers = [row["p_answer"] for row in behaviour_panel({"a": [given]})]
+    assert answers == pytest.approx([0.5, 0.6, 0.75], abs=1e-6)

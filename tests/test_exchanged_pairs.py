@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from measured import effect_run
 from models import make_model
 from transformers import AutoModelForCausalLM
 
 from circuitgraph import Workspace
 from circuitgraph.errors import InputError
+from circuitgraph.ingest.wiring import _weights
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.pairs import observed
 
@@ -123,3 +126,12 @@ def test_directions_of_an_exchanged_pair_that_cannot_both_be_are_refused():
     assert len(observed(pair(None, None))) == 1
     with pytest.raises(InputError, match="line 1: the pair of line 2, .* opposite directions"):
         observed(pair(1, 1))
+
+
+def test_a_scenario_without_a_pair_of_its_own_takes_no_weight_from_the_others():
+    """Two observations in a, two in c, a quarter each; the first stands both ways, once in b."""
+    run = effect_run(np.ones((5, 1)), ["a", "b", "a", "c", "c"])
+    pairs = ["x", "x", None, None, None]
+    prompts = tuple(replace(p, pair=k) for p, k in zip(run.prompts, pairs, strict=True))
+    weights = _weights(replace(run, prompts=prompts))
+    assert weights / 5 == pytest.approx([1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 4])

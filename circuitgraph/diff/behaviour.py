@@ -57,7 +57,7 @@ def _variant_rows(side: str, run: Run) -> list[dict[str, Any]]:
     p = expit(decision)
     saturated = np.maximum(p, 1 - p) > SATURATED
     rows = []
-    for code in range(run.n_scenarios):
+    for code in np.unique(run.scenarios):  # of all prompts, not of the observations alone
         own = run.scenarios == code
         rows.append(
             {

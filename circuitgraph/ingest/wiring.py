@@ -30,6 +30,7 @@ from circuitgraph.ingest.drift import reencoded, reload, same_tokens
 from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
+from circuitgraph.stats.scenarios import counts, recode
 from circuitgraph.tokens import Encoded, unequal_pairs
 
 DRIFTS, ASKED = 8, 16
@@ -166,12 +167,15 @@ def _lacking_partners(run: Run, prompts: Sequence[Encoded]) -> int:
 
 
 def _weights(run: Run) -> np.ndarray:
-    """n / (S · prompts of the scenario), a pair that stands both ways counted once."""
-    scenarios, keys = run.scenarios, [p.pair or str(i) for i, p in enumerate(run.prompts)]
-    _, of, rows = np.unique(keys, return_inverse=True, return_counts=True)
-    share = 1.0 / rows[of]
-    counts = np.bincount(scenarios, weights=share)
-    return run.n * share / (len(counts) * counts[scenarios])
+    """n / (S · observations of the scenario), a pair that stands both ways counted once.
+
+    Such a pair is of its first prompt's scenario, as in every test.
+    """
+    place = {run.prompts[i].pair or i: k for k, i in enumerate(run.observed)}
+    of = np.array([place[prompt.pair or i] for i, prompt in enumerate(run.prompts)])
+    scenarios = recode(run.scenarios[list(run.observed)])
+    size = counts(scenarios)
+    return run.n / (len(size) * size[scenarios][of] * counts(of)[of])
 
 
 def _edges(run: Run, model: Model) -> tuple[Edge, ...]:
