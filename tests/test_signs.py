@@ -16,7 +16,7 @@ from circuitgraph.diff import compare_runs
 from circuitgraph.errors import UsageError
 from circuitgraph.records import read_signs
 from circuitgraph.runs import read_run, write_run
-from circuitgraph.signs import cancels, notes
+from circuitgraph.signs import against_direction, agreement, cancels, notes, undirected
 from circuitgraph.template import Moment
 
 MIXED = [1.0] * 11 + [-1.0] * 19
@@ -72,7 +72,61 @@ def test_directions_against_the_totals_are_noted_and_taken_at_their_word():
     assert notes(["mine"] * 30, right, np.array(MIXED)) == ([], False)
 
 
-def undirected(name, totals, effects=None):
+@pytest.mark.parametrize(("count", "rows"), [(40, 3), (20, 2), (20, 3), (5, 3)])
+def test_answers_exchanged_on_every_second_line_of_small_scenarios_are_noticed(count, rows):
+    names = [f"s{i // rows}" for i in range(count * rows)]
+    sizes = np.random.default_rng(0).uniform(0.5, 1.5, count * rows)
+    free = [None] * len(names)
+    exchanged = sizes * np.where(np.arange(len(names)) % 2, -1, 1)
+    [said], cancel = notes(names, free, exchanged)
+    assert cancel
+    assert said.startswith("over all scenarios corruption moves the decision with the rest of")
+    assert notes(names, free, sizes) == ([], False)
+    # the same beside a scenario that goes one way, or where each small one has its own way
+    more, ones = [*names, *["big"] * 90], np.ones(90)
+    assert undirected(more, [None] * len(more), np.concatenate([exchanged, ones]))
+    ways = np.repeat(np.random.default_rng(1).choice([-1, 1], count), rows)
+    assert notes(names, free, sizes * ways) == ([], False)
+
+
+def test_agreement_with_the_rest_of_a_scenario_by_hand():
+    found = agreement(["a", "b", "a", "a", "b", "c"], np.array([1.0, 2.0, 3.0, -2.0, 4.0, 9.0]))
+    # a: 1·½, 3·−½, −2·2 over 2; b: 2·4 and 4·2 over 3; c stands alone
+    assert found == pytest.approx([0.25, 8 / 3, -0.75, -2.0, 8 / 3, 0.0])
+
+
+@pytest.mark.parametrize(("exchanged", "least", "most"), [(0, 0, 1), (5, 65, 100), (6, 85, 100)])
+def test_exchanged_lines_of_one_scenario_are_told_from_noise(exchanged, least, most):
+    rng = np.random.default_rng(0)
+    turn = np.array([-1.0] * exchanged + [1.0] * (24 - exchanged))
+    found = sum(cancels(turn * rng.normal(1, 0.7, 24)) for _ in range(100))
+    assert least <= found <= most
+
+
+def test_where_a_variant_at_hand_goes_one_way_no_line_was_exchanged():
+    free = [None] * 30
+    assert undirected(["s"] * 30, free, np.array(MIXED), [np.ones(30)]) == []
+    # and what cancels in the variants is said though it hardly shows in the base
+    base = np.array([1.0] * 22 + [-0.5] * 8)
+    assert undirected(["s"] * 30, free, base) == []
+    assert undirected(["s"] * 30, free, base, [np.array(MIXED)])
+
+
+def test_one_variant_against_the_directions_is_a_plain_note_beyond_noise_only():
+    names, up = ["a"] * 24 + ["b"] * 24, [1] * 48
+    totals = np.array(([-1.0, -2.0] * 12) + [3.0, -3.0] * 12)
+    assert against_direction("base", names, up, totals) == [
+        "base: corruption moves the decision against `direction` on 24 of 24 prompts of scenario "
+        "'a' (a model that was not trained for these may)"
+    ]
+    assert against_direction("base", names, [None] * 48, totals) == []
+    # mean −0.4, sd 2.2: with 24 of them nothing is known
+    assert against_direction("base", ["b"] * 24, [1] * 24, np.array([1.75, -2.55] * 12)) == []
+    alone = against_direction("base", [str(i) for i in range(9)], [-1] * 9, np.ones(9))
+    assert "on 9 of 9 prompts (a model" in alone[0]
+
+
+def run_without(name, totals, effects=None):
     n = len(totals)
     effects = np.ones((n, 3)) if effects is None else effects
     run = effect_run(effects, ["s"] * n, name, directions=[None] * n, totals=np.array(totals))
@@ -82,7 +136,7 @@ def undirected(name, totals, effects=None):
 def test_the_first_run_writes_the_signs_and_no_later_one_changes_them(tmp_path):
     folder = tmp_path / "runs"
     folder.mkdir()
-    base, tuned = undirected("base", [-1, -1, -3]), undirected("tuned", [2, 2, 2])
+    base, tuned = run_without("base", [-1, -1, -3]), run_without("tuned", [2, 2, 2])
     for run in (base, tuned):
         settle_signs(run, folder)
         write_run(run, folder)
@@ -90,7 +144,7 @@ def test_the_first_run_writes_the_signs_and_no_later_one_changes_them(tmp_path):
         found = read_run(folder / run.id).signs
         assert (found.variant, found.by_scenario, found.totals) == ("base", {"s": -1}, (-1, -1, -3))
     # the same texts read by another tokenizer: the same signs, its own totals
-    other = replace(undirected("other", [4, 4, 4]), prompts_fingerprint="otherwise")
+    other = replace(run_without("other", [4, 4, 4]), prompts_fingerprint="otherwise")
     settle_signs(other, folder)
     assert write_run(other, folder).signs.by_scenario == {"s": -1}
     # what an ablation moves has a sign of its own
@@ -103,7 +157,7 @@ def test_the_first_run_writes_the_signs_and_no_later_one_changes_them(tmp_path):
 def test_where_totals_point_both_ways_nothing_is_called_unchanged():
     rng = np.random.default_rng(0)
     effects = rng.normal(1, 1e-4, (30, 3))
-    sides = [undirected(name, MIXED, effects + rng.normal(0, 1e-5, (30, 3))) for name in "ab"]
+    sides = [run_without(name, MIXED, effects + rng.normal(0, 1e-5, (30, 3))) for name in "ab"]
     diff = compare_runs(sides[:1], sides[1:], **NAMED)
     assert set(diff.table["verdict"]) == {"not_detected"}
     assert any("on 11 prompts and lowers it on 19" in remark for remark in diff.summary["remarks"])

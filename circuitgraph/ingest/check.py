@@ -21,7 +21,7 @@ from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.prompts.record import Kind
-from circuitgraph.signs import notes
+from circuitgraph.signs import against_direction, undirected
 from circuitgraph.template import Moment
 from circuitgraph.textfiles import shown
 from circuitgraph.tokens import (
@@ -160,7 +160,7 @@ def check_prompts(
     encoded = read(prompts)
     problems = _problems(encoded, prompts)
     engine, _ = checked_model(loaded, encoded.prompts)
-    report = _model_report(engine, encoded, prompts)
+    report = _model_report(loaded.variant.name, engine, encoded, prompts)
     told = replace(
         report,
         read=readings(encoded.prompts, loaded.tokenizer),
@@ -203,7 +203,9 @@ def _problems(encoded: EncodedSet, prompts: PromptSet) -> tuple[str, ...]:
     return ()
 
 
-def _model_report(model: AnyModel, encoded: EncodedSet, prompts: PromptSet) -> ModelReport:
+def _model_report(
+    name: str, model: AnyModel, encoded: EncodedSet, prompts: PromptSet
+) -> ModelReport:
     rows = encoded.prompts
     lengths = [len(row.prompt) for row in rows]
     uneven = {id(row) for row in unequal_pairs(rows)}
@@ -219,7 +221,10 @@ def _model_report(model: AnyModel, encoded: EncodedSet, prompts: PromptSet) -> M
         moved=sum(abs(t) >= MOVES for t in totals) if usable and prompts.has_pairs else None,
         totals=_by_scenario(usable, totals) if prompts.has_pairs else {},
         mass=sum(mass) / len(mass) if mass else None,
-        notes=(*_alike(rows, prompts), *(_told(usable, totals) if prompts.has_pairs else ())),
+        notes=(
+            *_alike(rows, prompts),
+            *(_told(name, usable, totals) if prompts.has_pairs else ()),
+        ),
     )
 
 
@@ -232,10 +237,10 @@ def _alike(rows: Sequence[Encoded], prompts: PromptSet) -> list[str]:
     return [f"{more} more prompts differ in spelling only: the same tokens count once"]
 
 
-def _told(rows: Sequence[Encoded], totals: Sequence[float]) -> list[str]:
-    asked = [row.source for row in rows]
-    given = [prompt.direction for prompt in asked]
-    return notes([prompt.scenario for prompt in asked], given, np.array(totals))[0]
+def _told(name: str, rows: Sequence[Encoded], totals: Sequence[float]) -> list[str]:
+    asked = [row.source.scenario for row in rows], [row.source.direction for row in rows]
+    found = np.array(totals)
+    return [*undirected(*asked, found), *against_direction(name, *asked, found)]
 
 
 def _decisions(model: AnyModel, rows: Sequence[Encoded]) -> tuple[list[float], list[float]]:

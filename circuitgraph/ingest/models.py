@@ -30,7 +30,7 @@ from circuitgraph.ingest.shape import Shape
 from circuitgraph.progress import Reporter, human_bytes
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
-from circuitgraph.signs import exchanged_pairs, notes
+from circuitgraph.signs import against_direction, exchanged_pairs, undirected
 from circuitgraph.template import Moment
 from circuitgraph.variants import LoadedVariant
 from circuitgraph.weights import ROUNDING
@@ -105,8 +105,10 @@ def _say_prompts(run: Run, reporter: Reporter) -> None:
         reporter.remark(line)
     totals = run.totals if run.signs is None else np.array(run.signs.totals)
     asked = [p.scenario for p in run.prompts], [p.direction for p in run.prompts]
-    for note in notes(*asked, totals, [run.totals])[0]:
+    for note in undirected(*asked, totals, [run.totals]):
         reporter.warn(note)
+    for note in against_direction(run.variant.name, *asked, run.totals):
+        reporter.remark(note)
 
 
 @dataclass(frozen=True)
