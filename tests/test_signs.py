@@ -178,7 +178,7 @@ def test_the_day_of_a_prompt_set_is_written_once(tmp_path):
 
 def test_what_is_written_down_goes_with_the_last_run_that_rests_on_it(tmp_path):
     folder, rendered = tmp_path / "runs", {"date": "2020-02-03"}
-    base, tuned = undirected("base", [-1, -1, -3]), undirected("tuned", [2, 2, 2])
+    base, tuned = run_without("base", [-1, -1, -3]), run_without("tuned", [2, 2, 2])
     base, tuned = (replace(run, prompt_set="texts") for run in (base, tuned))
     told = replace(base, prompts_fingerprint="told", rendered=rendered)
     moment_for(folder, "texts", Moment.of("2020-02-03"))
