@@ -35,6 +35,17 @@ WRITES = (
     "UNWIND [1] AS x CALL { CREATE (v:Variant) } IN TRANSACTIONS OF 1 ROWS",
     "MATCH (v) RETURN v UNION MATCH (v) SET v.recipe = 'x' RETURN v",
     "MATCH (v:Variant) WHERE v.n > 1.SET v.recipe = 'x'",
+    "WITH 1 AS AS LOAD FROM '/etc/passwd' RETURN *",
+    "WITH 1 AS AS LOAD CSV FROM 'http://localhost/' AS row RETURN row",
+    "WITH 1 AS AS CALL apoc.load.json('http://localhost/') YIELD value RETURN value",
+    "MATCH (v:Variant) WITH v AS AS SET AS.recipe = 'x'",
+    "MATCH (v:Variant) WITH v AS as WHERE as.recipe = '' SET as.recipe = 'x'",
+    "MATCH (v:Variant) WITH v, true AS as WHERE as SET v.recipe = 'x'",
+    "MATCH (v:Variant) WHERE v.as SET v.recipe = 'x'",
+    "UNWIND [1] AS as LOAD FROM '/etc/passwd' RETURN *",
+    "MATCH (v:Variant) WHERE v.n > 1. CALL apoc.load.json('x') YIELD value RETURN value",
+    "MATCH (v:Variant) WHERE v.n > 1e5.SET v.recipe = 'x'",
+    "MATCH (v:Variant) WHERE v.n > $1SET v.recipe = 'x'",
     "RETURN 0o7CREATE (v:Variant {id: 'x'})",
     "RETURN 1CREATE (v:Variant {id: 'x'})",
     "RETURN 1e5CREATE (v:Variant {id: 'x'})",
@@ -120,6 +131,8 @@ READS = (
     "MATCH (n) CALL { MATCH (m) RETURN m } RETURN n, m",
     "MATCH (n) CALL (n) { MATCH (m) RETURN m } RETURN n, m",
     "MATCH p = (start)-[*1..3]->(end) RETURN length(p), 1.5e3, 0x1F, point.distance(a, b)",
+    "MATCH (v) WHERE v.x > $load AND v.y < $1 RETURN v.as AS create, v.x AS `set` LIMIT 3",
+    "CALL { MATCH (v) RETURN v.as AS set } RETURN 1.5, 1.e5, [1, 2][0].set, 1 AS call",
     "CALL show_tables() RETURN *",
     "CALL table_info('Run') RETURN name",
     "CALL db.labels()",
@@ -185,10 +198,34 @@ BLANKS = st.sampled_from(
 )
 
 
+HIDING = (
+    *("WITH 1 AS AS ", "WITH 1 AS `as` ", "UNWIND [1] AS as ", "MATCH (v) WITH v AS AS "),
+    *(
+        "MATCH (v) WHERE v.as ",
+        "MATCH (as) WHERE as ",
+        "MATCH (v) WITH v, true AS as WHERE NOT as ",
+    ),
+    *("MATCH (v) WITH v, 1 AS as WITH v, as ", "MATCH (v) WHERE v.x = $as ", "MATCH (as:as) "),
+    *("WITH {as: 1} AS as ", "MATCH (v)-[as:as|as]->() ", "MATCH (v) WHERE v.n > 1.", "RETURN 1. "),
+    *("MATCH (v) WHERE v.n > 1e5.", "MATCH (v) WHERE v.n = $1", "MATCH (v) WHERE 1 = v.as OR as "),
+    *("MATCH (v {as: 1}) ", "WITH [1] AS x, x[0:1] AS as ", "MATCH (v:AS:as) ", "MATCH (v) "),
+)
+"""What reads and ends in what may look like the beginning of a name."""
+CLAUSES = (
+    *("SET v.recipe = 'x'", "SET as.recipe = 'x'", "DELETE v", "DETACH DELETE v", "MERGE (:N)"),
+    *("CREATE (:Variant {id: 'x'})", "REMOVE v.recipe", "FOREACH (x IN [1] | DELETE v)"),
+    *("LOAD FROM 'x.csv' RETURN *", "LOAD CSV FROM 'http://x/' AS row RETURN row", "USE x"),
+    *("CALL apoc.load.json('x') YIELD value RETURN value", "CALL clear_warnings() RETURN *"),
+)
+
+
 @st.composite
 def disguised(draw: st.DrawFn) -> str:
     """A statement that does more than read, in another case, with other blanks and comments."""
-    cypher = draw(st.sampled_from([w for w in WRITES if w.strip() and not w.startswith("//")]))
+    # (a comment that is open would be closed by the one that may follow)
+    whole = st.sampled_from([w for w in WRITES if w.strip() and not re.search("^//|/[*]", w)])
+    hidden = st.tuples(st.sampled_from(HIDING), st.sampled_from(CLAUSES)).map("".join)
+    cypher = draw(whole | hidden)
     pieces = []
     for token in tokens(cypher):
         if token.kind == "space":
@@ -203,7 +240,14 @@ def disguised(draw: st.DrawFn) -> str:
     return before + "".join(pieces) + draw(st.sampled_from(["", ";", " ; ", " // x", "/* x */;"]))
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.parametrize("hiding", HIDING)
+def test_no_name_hides_a_clause(hiding: str) -> None:
+    for clause in CLAUSES:
+        with pytest.raises(UsageError):
+            reading(hiding + clause)
+
+
+@settings(max_examples=400, deadline=None)
 @given(disguised())
 def test_no_disguise_makes_a_question_of_it(cypher: str) -> None:
     with pytest.raises(UsageError):

@@ -67,6 +67,8 @@ _TOKENS = re.compile(
 )
 _ESCAPE = re.compile(r"\\u+[0-9a-fA-F]{4}", re.IGNORECASE)
 _SUFFIX = re.compile(r"[eE]\d*|x[0-9a-fA-F]+|o[0-7]+|[fFdD]")
+_ENDS = ("", ",", ")", "}", ";")
+"""What may follow a name in a list of names, and follows no word that begins a clause."""
 _WAY_OUT = "cypher reads and nothing else"
 
 
@@ -169,24 +171,48 @@ def _refuse_beginning(statement: Sequence[Token]) -> None:
 def _refuse_words(found: Sequence[Token]) -> None:
     """No word of another clause, but where only a name can stand."""
     for before, token in pairwise(found):
-        # 0o7CREATE: where a number ends, databases do not agree
-        glued = before.kind == "number" and token.kind == "word"
-        if glued and not _SUFFIX.fullmatch(token.text):
-            raise UsageError(f"{_WAY_OUT}: put a blank between {before.text} and {token.text}")
-    solid = [_NONE, _NONE, *(t for t in found if t.kind not in ("comment", "space")), _NONE]
-    for older, before, token, after in zip(solid, solid[1:], solid[2:], solid[3:], strict=False):
-        if token.keyword in OTHERS and not _only_a_name(older, before, after):
+        _refuse_glued(before, token)
+    solid = [token for token in found if token.kind not in ("comment", "space")]
+    padded = [_NONE, _NONE, _NONE, *solid, _NONE]
+    for four in zip(padded, padded[1:], padded[2:], solid, strict=False):
+        _refuse_of_number(*four)
+    for before, token, after in zip(padded[2:], solid, padded[4:], strict=False):
+        if token.keyword in OTHERS and not _only_a_name(before, after):
             raise UsageError(
                 f"{_WAY_OUT}: {token.keyword} is refused; if it is a name, put it in backticks: "
                 f"`{token.text}`"
             )
 
 
-def _only_a_name(older: Token, before: Token, after: Token) -> bool:
-    """After a dot, a colon or AS, and before a colon, Cypher has names alone."""
-    if before.text == ".":
-        return older.kind != "number"
-    return before.text == ":" or after.text == ":" or before.keyword == "AS"
+def _refuse_glued(before: Token, token: Token) -> None:
+    """0o7CREATE, $1SET: where a number ends, databases do not agree."""
+    if before.kind == "number" and token.kind == "word" and not _SUFFIX.fullmatch(token.text):
+        raise UsageError(f"{_WAY_OUT}: put a blank between {before.text} and {token.text}")
+    name = token.text[1:]
+    if token.kind == "parameter" and name[0].isdigit() and not name.isdecimal():
+        raise UsageError(f"{_WAY_OUT}: the parameter {token.text} must begin with a letter")
+
+
+def _refuse_of_number(oldest: Token, older: Token, before: Token, token: Token) -> None:
+    """1.SET, 1e5.SET: a number has no properties, so a database may see 1. and then a clause."""
+    exponent = oldest.kind == "number" and older.kind == "word"
+    if before.text != "." or not token.named or not (older.kind == "number" or exponent):
+        return
+    if exponent or not _SUFFIX.fullmatch(token.text):
+        raise UsageError(
+            f"{_WAY_OUT}: {older.text}.{token.text} is refused; no number has properties"
+        )
+
+
+def _only_a_name(before: Token, after: Token) -> bool:
+    """After a dot or colon, and before a colon, Cypher has names alone.
+
+    So it has after AS; but AS may be a name itself (``WITH 1 AS AS LOAD FROM …``, ``WHERE as
+    SET …``), so that there the word must also have nothing behind it that it could act on.
+    """
+    if before.text in (".", ":") or after.text == ":":
+        return True
+    return before.keyword == "AS" and after.text in _ENDS
 
 
 def _refuse_calls(statement: Sequence[Token]) -> None:
@@ -196,10 +222,13 @@ def _refuse_calls(statement: Sequence[Token]) -> None:
         before = rest[place - 1] if place else _NONE
         if before.text == "." or not token.named:
             continue
-        if token.keyword == "CALL" and not _only_a_name(_NONE, before, rest[place + 1]):
+        if token.keyword == "CALL" and not _only_a_name(before, rest[place + 1]):
             name, after = _dotted(rest, place + 1)
             if name and (name not in PROCEDURES or after.text == "="):
-                raise UsageError(f"{_WAY_OUT}: CALL {name} is not among the procedures that do")
+                raise UsageError(
+                    f"{_WAY_OUT}: CALL {name} is not among the procedures that do; if {token.text} "
+                    f"is a name, put it in backticks: `{token.text}`"
+                )
             if not name and after.text not in ("{", "("):
                 raise UsageError(f"{_WAY_OUT}: CALL {after.text[:60]} is refused")
         elif before.keyword != "CALL":
