@@ -18,7 +18,7 @@ from filelock import FileLock
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.records import read_json, record_path
 from circuitgraph.runs import Run, write_atomic
-from circuitgraph.signs import scenario_signs
+from circuitgraph.signs import signs_of
 from circuitgraph.template import Moment
 
 
@@ -63,7 +63,7 @@ def settle_signs(run: Run, runs_folder: Path) -> None:
         if key in tokens:
             return
         texts = _read(runs_folder, run.prompt_set) if run.prompt_set else {}
-        derived = scenario_signs([p.scenario for p in run.prompts], run.totals)
+        derived = signs_of(run)
         signs = {**derived, **texts.get(key, {})}
         tokens[key] = {
             "variant": run.variant.name,

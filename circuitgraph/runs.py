@@ -112,10 +112,9 @@ class Method:
 
 @dataclass(frozen=True)
 class RunPrompt:
-    """What a run remembers of one prompt (texts are None for tables).
+    """What a run remembers of one prompt (texts are None for tables, ``tokens``, a hash, too).
 
-    ``tokens`` is the hash of the ids the model read, None where nothing was read. Prompts
-    with one ``pair`` are one observation: the same two texts, in whichever order.
+    Prompts of one ``pair`` are one observation; ``way``: −1 if turned as against the first.
     """
 
     id: str
@@ -130,6 +129,7 @@ class RunPrompt:
     corrupt_span: str | None = None
     tokens: str | None = None
     pair: str | None = None
+    way: int = 1
 
 
 @dataclass(frozen=True)

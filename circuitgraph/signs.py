@@ -8,7 +8,8 @@ totals that point both ways has a sign by accident, and effects aligned by it ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,6 +39,61 @@ CLEAR = 0.8
 """From which on a variant goes one way: where one does, no line was exchanged."""
 BEYOND = 2.0
 """Standard errors from which on a mean is not noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Which rows are one observation, and which way round each stands.
+
+    Attributes
+    ----------
+    first : int [n]
+        The first row of each observation.
+    of : int [rows]
+        The observation of every row.
+    turn : float64 [rows]
+        −1 where a row stands the other way round than the first of its observation.
+    """
+
+    first: np.ndarray
+    of: np.ndarray
+    turn: np.ndarray
+
+    @classmethod
+    def by_pair(cls, pairs: Iterable[tuple[str | None, int]]) -> Rows:
+        """Of pairs and ways; a row without a pair is an observation of its own."""
+        places: dict[str | int, int] = {}
+        of: list[int] = []
+        first: list[int] = []
+        ways: list[float] = []
+        for i, (pair, way) in enumerate(pairs):
+            of.append(places.setdefault(pair or i, len(first)))
+            ways.append(float(way))
+            if of[-1] == len(first):
+                first.append(i)
+        own, rows = np.array(ways), np.array(first, dtype=int)
+        return cls(rows, np.array(of, dtype=int), own * own[rows][of])
+
+    @classmethod
+    def of_run(cls, run: Run) -> Rows:
+        """Of the prompts of a run."""
+        return cls.by_pair((prompt.pair, prompt.way) for prompt in run.prompts)
+
+    def turned(self, totals: np.ndarray) -> np.ndarray:
+        """Mean of each observation's rows, all turned as its first one stands [n]."""
+        values = self.turn * np.asarray(totals, np.float64)
+        return np.bincount(self.of, values) / np.bincount(self.of)
+
+
+def asked(run: Run) -> tuple[list[str], list[int | None]]:
+    """Scenario and direction of every observation of a run."""
+    first = [run.prompts[i] for i in run.observed]
+    return [prompt.scenario for prompt in first], [prompt.direction for prompt in first]
+
+
+def signs_of(run: Run) -> dict[str, int]:
+    """Sign of every scenario's mean total in a run."""
+    return scenario_signs(asked(run)[0], Rows.of_run(run).turned(run.totals))
 
 
 def scenario_signs(scenarios: Sequence[str], totals: np.ndarray) -> dict[str, int]:

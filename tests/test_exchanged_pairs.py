@@ -17,6 +17,7 @@ from circuitgraph.errors import InputError
 from circuitgraph.ingest.wiring import _weights
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.pairs import observed
+from circuitgraph.stats.aligned import directions
 
 X, Y = "w7 w8 w9", "w7 w10 w9"
 IDS = {X: [1, 7, 8, 9], Y: [1, 7, 10, 9]}
@@ -97,6 +98,24 @@ def test_exchanged_answers_turn_the_decision_and_leave_one_observation(base, tmp
     signed = run.effects * np.array([[p.direction] for p in run.prompts])
     expected = workspace.edges("a")["weight"].to_numpy()
     assert np.allclose(signed.mean(0), expected, atol=1e-6)
+
+
+def test_without_direction_the_way_of_each_row_is_kept(base, tmp_path):
+    texts = [X, Y], ["w20 w21 w22", "w20 w23 w22"], ["w7 w21", "w7 w23"], ["w8 w9", "w10 w9"]
+    rows = [row(*pair[::way], None) for pair in texts for way in (1, -1)]
+    workspace = Workspace(tmp_path / "ws")
+    [run] = workspace.ingest(
+        base, name="a", prompts=filled(tmp_path, rows), edges=["effect"], load=False
+    )
+    assert (run.n, run.n_observations) == (8, 4)
+    total = {(p.prompt, p.corrupt): t for p, t in zip(run.prompts, run.totals, strict=True)}
+    first = [(run.prompts[i].prompt, run.prompts[i].corrupt) for i in run.observed]
+    sign = np.sign(sum(total[pair] - total[pair[::-1]] for pair in first))
+    signs = [sign if (p.prompt, p.corrupt) in first else -sign for p in run.prompts]
+    assert directions(run)[0].tolist() == signs
+    found = workspace.edges("a")
+    assert np.allclose(found["weight"], (np.array(signs)[:, None] * run.effects).mean(0), atol=1e-6)
+    assert set(found["n"]) == {4}
 
 
 def test_spellings_with_equal_tokens_are_one_prompt_whichever_comes_first(base, tmp_path):

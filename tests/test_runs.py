@@ -44,6 +44,14 @@ def test_a_run_is_read_back_as_it_was_written(run, tmp_path):
     assert again.scenarios.tolist() == [0, 1, 2, 2]
 
 
+def test_prompts_written_without_a_way_are_read(run, tmp_path):
+    file = write_run(run, tmp_path).path / "prompts.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line.pop("way") for line in lines] == [1] * 4
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_run(tmp_path / run.id).prompts == run.prompts
+
+
 def test_nothing_but_whole_runs_is_listed_and_no_name_becomes_a_path(run, tmp_path):
     write_run(run, tmp_path)
     (tmp_path / f".{run.id}.77.partial").mkdir()

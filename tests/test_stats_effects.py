@@ -8,6 +8,7 @@ import numpy as np
 from measured import effect_run
 
 from circuitgraph.records import Signs
+from circuitgraph.signs import Rows, asked, notes
 from circuitgraph.stats.aligned import directions, overall_norm
 from circuitgraph.stats.summaries import edge_table
 
@@ -40,6 +41,45 @@ def test_a_pair_that_stands_both_ways_is_averaged_and_counted_once():
     assert row["pooled"] == (-1 + 6.5 + 2) / 3
     assert row["raw"] == 19 / 5
     assert row["n"] == 3
+
+
+def both_ways(prompts, pairs, ways):
+    turned = zip(prompts, pairs, ways, strict=True)
+    return tuple(replace(p, pair=pair, way=way) for p, pair, way in turned)
+
+
+def test_pairs_that_stand_both_ways_do_not_cancel_without_direction():
+    """16 plain rows of effect 1 and 2 pairs of ±1: each pair says 1 twice."""
+    values = [1.0] * 16 + [1.0, -1.0] * 2
+    run = effect_run(
+        np.array([[v] for v in values]), ["s"] * 20, directions=[None] * 20, totals=values
+    )
+    prompts = both_ways(run.prompts, [None] * 16 + list("aabb"), [1] * 16 + [1, -1] * 2)
+    run = replace(run, prompts=prompts)
+    row = edge_table(run).iloc[0]
+    assert (row["weight"], row["pooled"], row["n"]) == (1.0, 1.0, 18)
+    assert np.allclose([row["low"], row["high"]], 1.0)
+    assert directions(run)[0].tolist() == values
+    # the scenario's sign is that of the first rows, here and where it is written down
+    down = replace(run, _arrays={**run.arrays, "totals": -np.array(values, np.float32)})
+    assert directions(down)[0].tolist() == [-v for v in values]
+    kept = replace(run, signs=Signs("base", {"s": -1}, tuple(-v for v in values)))
+    assert directions(kept)[0].tolist() == [-v for v in values]
+
+
+def test_where_all_pairs_stand_both_ways_their_first_rows_say_the_sign():
+    totals = np.array([-2.0, 1.5, 3.0, -2.5, -3.0, 1.0, 2.0, -2.0])
+    effects = np.array([[-1.0], [0.5], [2.0], [-2.0], [-1.0], [1.0], [4.0], [-4.0]])
+    names = ["s", "s", "t", "t", "s", "t", "t", "t"]  # one pair stands in two scenarios
+    run = effect_run(effects, names, directions=[None] * 8, totals=totals)
+    run = replace(run, prompts=both_ways(run.prompts, "aabbccdd", [1, -1] * 4))
+    assert directions(run)[0].tolist() == [-1, 1, 1, -1, -1, 1, 1, -1]
+    row = edge_table(run).iloc[0]
+    # by hand, s: 0.75 and 1; t: 2 and 4
+    assert row["weight"] == (0.875 + 3) / 2
+    rows = Rows.of_run(run)
+    assert rows.turned(totals).tolist() == [-1.75, 2.75, -2, 2]
+    assert notes(*asked(run), rows.turned(totals)) == ([], False)
 
 
 def test_overall_norm_is_the_mean_length_over_prompts():

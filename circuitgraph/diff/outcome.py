@@ -22,7 +22,7 @@ from circuitgraph.diff.verdicts import Decided, decide, without_unchanged
 from circuitgraph.errors import UsageError
 from circuitgraph.evidence import evidence
 from circuitgraph.runs import Run
-from circuitgraph.signs import notes
+from circuitgraph.signs import Rows, asked, notes
 from circuitgraph.stats.columns import coded, constant
 from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates
 from circuitgraph.stats.shapley import UNKNOWN
@@ -136,8 +136,9 @@ def totals_told(matched: Matched) -> tuple[list[str], bool]:
     """What must be said of the totals the signs rest on, and whether effects cancel there."""
     run = next((r for r in matched.runs if not r.variant.adapter), matched.runs[0])
     totals = run.totals if run.signs is None else np.array(run.signs.totals)
-    asked = [p.scenario for p in run.prompts], [p.direction for p in run.prompts]
-    return notes(*asked, totals, [other.totals for other in matched.runs])
+    rows = Rows.of_run(run)
+    others = [rows.turned(other.totals) for other in matched.runs]
+    return notes(*asked(run), rows.turned(totals), others)
 
 
 def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFrame:

@@ -15,13 +15,13 @@ from circuitgraph.engine.families.common import embedded, longest
 from circuitgraph.engine.forwards import AnyModel, decisions
 from circuitgraph.errors import InputError
 from circuitgraph.evidence import LITTLE_MASS, MOVES
-from circuitgraph.ingest.identity import decisive
+from circuitgraph.ingest.identity import decisive, ways_of
 from circuitgraph.ingest.reading import Reading, readings, respelt, text_notes, token_notes
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.prompts.record import Kind
-from circuitgraph.signs import against_direction, undirected
+from circuitgraph.signs import Rows, against_direction, undirected
 from circuitgraph.template import Moment
 from circuitgraph.textfiles import shown
 from circuitgraph.tokens import (
@@ -223,7 +223,7 @@ def _model_report(
         mass=sum(mass) / len(mass) if mass else None,
         notes=(
             *_alike(rows, prompts),
-            *(_told(name, usable, totals) if prompts.has_pairs else ()),
+            *(_told(name, usable, totals, prompts.source) if prompts.has_pairs else ()),
         ),
     )
 
@@ -237,9 +237,13 @@ def _alike(rows: Sequence[Encoded], prompts: PromptSet) -> list[str]:
     return [f"{more} more prompts differ in spelling only: the same tokens count once"]
 
 
-def _told(name: str, rows: Sequence[Encoded], totals: Sequence[float]) -> list[str]:
-    asked = [row.source.scenario for row in rows], [row.source.direction for row in rows]
-    found = np.array(totals)
+def _told(name: str, rows: Sequence[Encoded], totals: Sequence[float], file: str) -> list[str]:
+    if not rows:
+        return []
+    seen = Rows.by_pair(ways_of(rows, file))
+    first = [rows[i].source for i in seen.first]
+    asked = [prompt.scenario for prompt in first], [prompt.direction for prompt in first]
+    found = seen.turned(np.array(totals))
     return [*undirected(*asked, found), *against_direction(name, *asked, found)]
 
 

@@ -52,8 +52,12 @@ def in_order(rows: Sequence[Encoded], tokenizer: Any) -> tuple[Encoded, ...]:
     return tuple(sorted(rows, key=place))
 
 
-def pairs_of(rows: Sequence[Encoded], method: Method, source: str) -> tuple[str | None, ...]:
+def pairs_of(
+    rows: Sequence[Encoded], method: Method, source: str
+) -> tuple[tuple[str | None, int], ...]:
     """What makes two pairs one observation: the same two texts and answers, in either order.
+
+    With it, −1 where a row stands the other way round than the first of its observation.
 
     Patching x' into x and x into x' asks the same of an edge, and exchanged answers only turn
     its sign. Where senders are replaced by a mean or by nothing, each prompt is its own.
@@ -62,12 +66,17 @@ def pairs_of(rows: Sequence[Encoded], method: Method, source: str) -> tuple[str 
         InputError: one observation with directions that contradict each other.
     """
     if method.kind != "effect" or method.ablation != "corrupt":
-        return (None,) * len(rows)
+        return ((None, 1),) * len(rows)
+    return ways_of(rows, source)
+
+
+def ways_of(rows: Sequence[Encoded], source: str) -> tuple[tuple[str, int], ...]:
+    """The same of rows that all have a corrupt prompt; see ``pairs_of``."""
     first: dict[str, tuple[Prompt, int]] = {}
     found = []
     for row in rows:
         key, way = pair_of(row.prompt, row.corrupt, row.answer, row.wrong_answer)
         before, its_way = first.setdefault(key, (row.source, way))
         check_exchanged(before, row.source, same_way=way == its_way, file=source)
-        found.append(key)
+        found.append((key, way * its_way))
     return tuple(found)

@@ -169,7 +169,8 @@ class Job:
         fingerprint: of the prompts, as token ids.
         sample: edges measured exactly beside ``receiver-exact``, to say how well it does.
         tokens: hash of what the model reads of each prompt.
-        pairs: what makes two prompts one observation; None where nothing does.
+        pairs: what makes two prompts one observation, None where nothing does; and the way
+            each stands, see ``identity.pairs_of``.
         prompt_set: of the file's texts, whatever the tokenizer.
         rendered: what a chat template made of the first prompt, and the day it tells.
     """
@@ -182,7 +183,7 @@ class Job:
     fingerprint: str
     sample: tuple[int, ...] = ()
     tokens: tuple[str, ...] = ()
-    pairs: tuple[str | None, ...] = ()
+    pairs: tuple[tuple[str | None, int], ...] = ()
     prompt_set: str = ""
     rendered: Mapping[str, str] = field(default_factory=dict)
 
@@ -195,7 +196,7 @@ class Job:
     def run_prompts(self) -> tuple[RunPrompt, ...]:
         """The prompts as the run remembers them."""
         plain = zip(self.prompts.to_run_prompts(), self.tokens, self.pairs, strict=True)
-        return tuple(replace(p, tokens=tokens, pair=pair) for p, tokens, pair in plain)
+        return tuple(replace(p, tokens=t, pair=pair, way=way) for p, t, (pair, way) in plain)
 
 
 def plan(

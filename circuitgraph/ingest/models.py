@@ -30,7 +30,7 @@ from circuitgraph.ingest.shape import Shape
 from circuitgraph.progress import Reporter, human_bytes
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
-from circuitgraph.signs import against_direction, exchanged_pairs, undirected
+from circuitgraph.signs import Rows, against_direction, asked, exchanged_pairs, undirected
 from circuitgraph.template import Moment
 from circuitgraph.variants import LoadedVariant
 from circuitgraph.weights import ROUNDING
@@ -103,11 +103,12 @@ def _say_prompts(run: Run, reporter: Reporter) -> None:
         return
     for line in exchanged_pairs(run):
         reporter.remark(line)
-    totals = run.totals if run.signs is None else np.array(run.signs.totals)
-    asked = [p.scenario for p in run.prompts], [p.direction for p in run.prompts]
-    for note in undirected(*asked, totals, [run.totals]):
+    rows = Rows.of_run(run)
+    own = rows.turned(run.totals)
+    written = own if run.signs is None else rows.turned(np.array(run.signs.totals))
+    for note in undirected(*asked(run), written, [own]):
         reporter.warn(note)
-    for note in against_direction(run.variant.name, *asked, run.totals):
+    for note in against_direction(run.variant.name, *asked(run), own):
         reporter.remark(note)
 
 

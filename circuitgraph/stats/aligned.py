@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitgraph.runs import Run
-from circuitgraph.signs import scenario_signs
+from circuitgraph.signs import Rows, signs_of
 from circuitgraph.stats.scenarios import chunks
 
 GIVEN, DERIVED = "given", "from totals"
@@ -18,7 +18,8 @@ def directions(run: Run) -> tuple[np.ndarray, str]:
 
     The prompt's own ``direction`` where it has one; elsewhere the sign of its scenario as
     written down beside the prompt set, so that every variant uses the same; for runs that
-    never were in a workspace the sign of the scenario's total in this run.
+    never were in a workspace the sign of the scenario's total in this run. A pair that stands
+    both ways has the sign of its first row, turned for rows that stand the other way.
 
     Returns
     -------
@@ -28,10 +29,10 @@ def directions(run: Run) -> tuple[np.ndarray, str]:
     given = np.array([p.direction or 0 for p in run.prompts], np.float64)
     if given.all():
         return np.sign(given), GIVEN
-    names = [prompt.scenario for prompt in run.prompts]
-    own = run.signs.by_scenario if run.signs else scenario_signs(names, run.totals)
-    derived = np.array([own.get(name, 1) for name in names], np.float64)
-    return np.where(given != 0, np.sign(given), derived), DERIVED
+    own = run.signs.by_scenario if run.signs else signs_of(run)
+    rows = Rows.of_run(run)
+    derived = np.array([own.get(run.prompts[i].scenario, 1) for i in rows.first], np.float64)
+    return np.where(given != 0, np.sign(given), derived[rows.of] * rows.turn), DERIVED
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +59,8 @@ class Observations:
     def of_run(cls, run: Run) -> Observations:
         """The observations of a run, and of all runs that are compared with it."""
         signs, origin = directions(run)
-        keys = [prompt.pair or i for i, prompt in enumerate(run.prompts)]
-        places: dict[str | int, int] = {}
-        of = np.array([places.setdefault(key, len(places)) for key in keys], dtype=int)
-        return cls(signs, origin, np.array(run.observed, dtype=int), of)
+        rows = Rows.of_run(run)
+        return cls(signs, origin, rows.first, rows.of)
 
     @property
     def exchanged(self) -> int:
