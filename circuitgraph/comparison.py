@@ -14,7 +14,7 @@ import pandas as pd
 from circuitgraph import patching
 from circuitgraph.channels import Channels
 from circuitgraph.diff.compare import compare_runs
-from circuitgraph.diff.decoys import with_decoys
+from circuitgraph.diff.decoys import NONE, with_decoys
 from circuitgraph.diff.explain import Explanation, explain_edge, require_components
 from circuitgraph.diff.many import ManyDiff, compare_many
 from circuitgraph.diff.mechanism import (
@@ -67,21 +67,24 @@ class Comparison:
             self._require_models(lens, [*runs_a, *runs_b])
         else:
             lens, runs_a, runs_b = self.sides(a, b, lens, scope)
-        nulls = [self._null(pair, lens, scope) for pair in pairs(null)]
+        asked = pairs(null)
+        nulls = [self._null(pair, lens, scope) for pair in asked if pair != NONE]
         sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
         options |= {**sides, "nulls": nulls, **self._models}
-        found = self._as_known(compare_runs(runs_a, runs_b, **options))
+        found = self._as_known(compare_runs(runs_a, runs_b, **options), drop=NONE in asked)
         known = "mechanism" in found.summary
         return with_mechanism(found, self.swapped) if mechanism and not known else found
 
-    def _as_known(self, diff: Diff) -> Diff:
-        """The diff with what was looked at beside it before: null pairs and mechanisms."""
+    def _as_known(self, diff: Diff, drop: bool) -> Diff:
+        """The diff with what was looked at beside it before: null pairs, if not to be dropped,
+        and mechanisms."""
         record = kept_record(self.folder, diff.id)
         there = {run.id for run in self.shelf.runs}
         decoys = [
             decoy
             for decoy in record.get("summary", {}).get("decoys", ())
-            if there.issuperset([*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])])
+            if not drop
+            and there.issuperset([*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])])
         ]
         return with_kept_mechanism(with_decoys(diff, decoys), record.get("mechanism"))
 

@@ -66,3 +66,19 @@ def test_null_pairs_of_removed_variants_are_forgotten(copied: Path) -> None:
     workspace.remove("null-self-sft")
     again = workspace.diff("base", "deontological", mechanism=False)
     assert again.summary["decoys"] == []
+
+
+def test_a_null_pair_given_by_mistake_can_be_taken_back(copied: Path) -> None:
+    workspace = Workspace(copied)
+
+    def found(**options) -> tuple[list, bool]:
+        diff = workspace.diff("base", "deontological", mechanism=False, **options)
+        warned = any("warning: null pair" in line for line in diff.summary["remarks"])
+        return [decoy["b"] for decoy in diff.summary["decoys"]], warned
+
+    assert found(null="base:deontological") == (["deontological"], True)
+    assert found() == (["deontological"], False)
+    assert found(null=["none", "base:null-self-sft"]) == (["null-self-sft"], False)
+    answer = done("diff", "base", "deontological", "--null", "none", "-w", copied, "-q")
+    assert "null pair" not in answer.out + answer.err
+    assert found() == ([], False)

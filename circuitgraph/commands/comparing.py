@@ -121,7 +121,8 @@ def null_option(command: F) -> F:
         "--null",
         multiple=True,
         metavar="A:B",
-        help="A pair known not to differ: counts what the same test claims there; repeatable.",
+        help="A pair known not to differ: counts what the same test claims there; repeatable. "
+        "Pairs stay with the diff; none drops those given before.",
     )(command)
 
 

@@ -17,7 +17,8 @@ BAD = 0.5
 right, false discoveries alone would show one in twenty; where a pair said not to differ shows
 half as many, at least half of the claims are of a kind that not differing makes too."""
 
-WARNING = "warning: null pair"
+NONE = "none"
+"""In place of a null pair: those counted before are dropped."""
 
 NullPair = tuple[str, Sequence[Run], str, Sequence[Run], Mapping[str, float] | None]
 
@@ -65,9 +66,8 @@ def decoy_counts(
 
 
 def warned(remarks: Sequence[str], summary: Mapping[str, Any]) -> list[str]:
-    """The remarks of a diff, first of them those on null pairs that are none."""
-    rest = [line for line in remarks if not line.startswith(WARNING)]
-    return [*_bad_nulls(summary), *rest]
+    """The remarks of a diff, first of them those on null pairs, asked for now, that are none."""
+    return [*_bad_nulls(summary), *remarks]
 
 
 def _bad_nulls(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -77,21 +77,22 @@ def _bad_nulls(summary: Mapping[str, Any]) -> Iterator[str]:
         found, own = decoy["n_claims"], summary["n_claims"]
         if found and found >= BAD * own:
             yield (
-                f"{WARNING} {short(decoy['a'])} : {short(decoy['b'])} claims {found} edges, the "
-                f"pair itself {own}: either these two do differ and are no null pair, or the "
-                "claims are what any two models show; do not read them as rewiring"
+                f"warning: null pair {short(decoy['a'])} : {short(decoy['b'])} claims {found} "
+                f"edges, the pair itself {own}: either these two do differ and are no null pair, "
+                "or the claims are what any two models show; do not read them as rewiring (a pair given "
+                f"by mistake: --null {NONE} drops it)"
             )
 
 
 def with_decoys(diff: Diff, kept: Sequence[Mapping[str, Any]]) -> Diff:
-    """The same diff with null pairs that were counted for it before, each pair once."""
+    """The same diff with null pairs that were counted for it before, each pair once.
+
+    They are shown; only pairs asked for now are warned of.
+    """
     own = diff.summary["decoys"]
     known = {_pair(decoy) for decoy in own}
     more = [dict(decoy) for decoy in kept if _pair(decoy) not in known]
-    if not more:
-        return diff
-    summary = {**diff.summary, "decoys": own + more}
-    return replace(diff, summary={**summary, "remarks": warned(summary["remarks"], summary)})
+    return replace(diff, summary={**diff.summary, "decoys": own + more}) if more else diff
 
 
 def _pair(decoy: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
