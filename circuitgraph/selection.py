@@ -266,7 +266,9 @@ def differing_keys(a: Run, b: Run) -> list[str]:
     ]
     if a.variant.architecture != b.variant.architecture:
         found.append("architecture")
-    if _prompts(a) != _prompts(b):
+    # What is read of one file depends on the ablation, which is named already.
+    explained = a.prompt_set == b.prompt_set != "" and a.method.ablation != b.method.ablation
+    if _prompts(a) != _prompts(b) and not explained:
         found.append(_how_prompts_differ(a, b))
     return found
 

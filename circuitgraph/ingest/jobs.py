@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from circuitgraph.components import Granularity, Inputs
 from circuitgraph.engine.estimators import ESTIMATORS, STEPS
 from circuitgraph.engine.families.common import embedded, longest
-from circuitgraph.errors import UsageError
+from circuitgraph.errors import InputError, UsageError
 from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import AFFORDABLE, edges_of, operations
 from circuitgraph.ingest.identity import decisive, fingerprint, in_order, pairs_of, tokens_of
@@ -211,18 +211,35 @@ def plan(
         InputError: a prompt that cannot be used, with its line.
     """
     kinds = request.kinds_for(prompts)
-    encoded = encode(
-        prompts,
-        loaded.tokenizer,
-        chat_template=request.chat_template,
-        max_positions=longest(loaded.hf.config),
-        moment=moment,
-        rows=embedded(loaded.hf),
-    )
+    read = {kind: _read_in(kind, prompts, request) for kind in kinds}
+    encoded = {  # each set of texts once
+        texts: encode(
+            texts,
+            loaded.tokenizer,
+            chat_template=request.chat_template,
+            max_positions=longest(loaded.hf.config),
+            moment=moment,
+            rows=embedded(loaded.hf),
+        )
+        for texts in dict.fromkeys(read.values())
+    }
     if "effect" in kinds and request.ablation == "corrupt":
-        require_equal_pairs(encoded.prompts, prompts.source)
-    shape = Shape.of(loaded.hf)
-    return [_job(loaded, shape, prompts, encoded, request, kind) for kind in kinds]
+        require_equal_pairs(encoded[prompts].prompts, prompts.source)
+    shape, prompt_set = Shape.of(loaded.hf), prompts.fingerprint("effect")
+    jobs = [_job(loaded, shape, read[k], encoded[read[k]], request, k) for k in kinds]
+    return [replace(job, prompt_set=prompt_set) for job in jobs]
+
+
+def _read_in(kind: Kind, prompts: PromptSet, request: Request) -> PromptSet:
+    """The prompts with the texts that runs of this kind read.
+
+    Where senders are replaced by a mean or by nothing, nobody reads a corrupt prompt: rows that
+    differ in it alone are one prompt, and answers stand where the prompt alone has them.
+    """
+    if kind != "effect" or request.ablation == "corrupt" or not prompts.has_pairs:
+        return prompts
+    alone = (replace(p, corrupt=None, span=None, corrupt_span=None) for p in prompts)
+    return replace(prompts, prompts=tuple(alone))
 
 
 def _job(
@@ -233,13 +250,9 @@ def _job(
     request: Request,
     kind: Kind,
 ) -> Job:
-    by_prompt: dict[Prompt, Encoded] = {e.source: e for e in encoded.prompts}
     what = kind, request.activity
-    # In canonical order, so that which of two spellings is kept never hangs on the file's.
-    kept, duplicates = prompts.canonical().distinct(
-        *what, key=lambda prompt: decisive(by_prompt[prompt], *what)
-    )
-    rows = in_order([by_prompt[prompt] for prompt in kept], loaded.tokenizer)
+    kept, duplicates = _distinct(prompts, encoded, request, kind)
+    rows = in_order(kept, loaded.tokenizer)
     if kind == "correlation" and request.activity == "projection":
         _require_distinct_answers(rows)
     method, sample = _settled(request.method(kind, encoded), shape, rows)
@@ -247,16 +260,34 @@ def _job(
     return Job(
         id=run_id(loaded.variant, method, print_),
         method=method,
-        prompts=replace(kept, prompts=tuple(row.source for row in rows)),
+        prompts=replace(prompts, prompts=tuple(row.source for row in rows)),
         encoded=rows,
         duplicates=duplicates,
         tokens=tuple(tokens_of(row, *what) for row in rows),
         pairs=pairs_of(rows, method, prompts.source),
         fingerprint=print_,
-        prompt_set=prompts.fingerprint("effect"),
         rendered=encoded.rendered,
         sample=sample,
     )
+
+
+def _distinct(
+    prompts: PromptSet, encoded: EncodedSet, request: Request, kind: Kind
+) -> tuple[list[Encoded], int]:
+    """The first of prompts that are the same to the model, and the number of the others."""
+    by_prompt: dict[Prompt, Encoded] = {e.source: e for e in encoded.prompts}
+    what = kind, request.activity
+    # In canonical order, so that which of two spellings is kept never hangs on the file's.
+    try:
+        kept, duplicates = prompts.canonical().distinct(
+            *what, key=lambda prompt: decisive(by_prompt[prompt], *what)
+        )
+    except InputError as error:
+        if kind == "effect" and request.ablation != "corrupt":
+            hint = f"with --ablation {request.ablation} the corrupt prompt is not read"
+            raise InputError(f"{error} ({hint})") from error
+        raise
+    return [by_prompt[prompt] for prompt in kept], duplicates
 
 
 def _settled(

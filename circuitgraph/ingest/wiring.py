@@ -123,15 +123,17 @@ def _require_comparable(a: Run, b: Run, form: str) -> None:
             "(model type, layers, heads, or granularity), so no channel of one is a channel of "
             "the other; compare variants of one architecture"
         )
-    if a.prompts_fingerprint != b.prompts_fingerprint:
-        raise UsageError(
-            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} were asked different prompts; "
-            "ingest both on the same prompt file"
-        )
     for key in ("granularity", "inputs", "ablation", "template"):
         left, right = (getattr(run.method, key) for run in (a, b))
         if left != right:
             raise UsageError(f"the runs differ in {key} ({left!r} and {right!r}); ingest alike")
+    if a.prompts_fingerprint != b.prompts_fingerprint:
+        if a.prompt_set and a.prompt_set == b.prompt_set:
+            raise _read_differently(a, b)
+        raise UsageError(
+            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} were asked different prompts; "
+            "ingest both on the same prompt file"
+        )
 
 
 def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
@@ -142,14 +144,18 @@ def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
     pair = a.variant, b.variant, model_a, model_b
     require_same_shapes(*pair)
     if not same_tokens(prompts, reencoded(b, tokenizer_b)):
-        raise UsageError(
-            f"the tokenizers of {a.variant.name!r:.60} and {b.variant.name!r:.60} read the prompts "
-            "differently, so both are not asked the same; compare variants of one tokenizer"
-        )
+        raise _read_differently(a, b)
     if form == "weights" and not shared_basis:
         other = "compare what the receivers do (--form functional), or "
         require_shared_basis(*pair, instead=other)
     return _Asked((model_a, model_b), prompts, _paired(a, prompts), _weights(a))
+
+
+def _read_differently(a: Run, b: Run) -> UsageError:
+    return UsageError(
+        f"the tokenizers of {a.variant.name!r:.60} and {b.variant.name!r:.60} read the prompts "
+        "differently, so both are not asked the same; compare variants of one tokenizer"
+    )
 
 
 def _paired(run: Run, prompts: Sequence[Encoded]) -> bool:
