@@ -22,32 +22,48 @@ from circuitgraph.signs import signs_of
 from circuitgraph.template import Moment
 
 
-def moment_for(runs_folder: Path, prompt_set: str, asked: Moment | None) -> Moment:
-    """The day that templates are told for a prompt set: the one of its first ingest.
+def read_day(runs_folder: Path, prompt_set: str) -> Moment | None:
+    """The day that templates are told for a prompt set; None where no run tells one yet.
 
     Args:
         runs_folder: of the workspace.
         prompt_set: hash of the texts.
-        asked: the day the user named, or None.
+    """
+    record = _read(runs_folder, prompt_set)
+    return _day(record)
+
+
+def settle_day(runs_folder: Path, prompt_set: str, told: Moment) -> None:
+    """Write down the day of a prompt set, unless it is already.
+
+    A day named by the user, where the same one stands but nobody named it, is named from then
+    on: templates that take a date and have a fixed one of their own take it.
+
+    Args:
+        runs_folder: of the workspace.
+        prompt_set: hash of the texts.
+        told: what a template is told that tells it.
 
     Raises:
-        UsageError: another day is written down already.
+        UsageError: another ingest has written another day in the meantime.
     """
     with _lock(runs_folder):
         record = _read(runs_folder, prompt_set)
-        if "day" not in record:
-            moment = asked or Moment.today()
-            record |= {"day": moment.day, "day_given": moment.given}
-            _write(runs_folder, prompt_set, record)
-            return moment
-    known = Moment(str(record["day"]), bool(record["day_given"]))
-    if asked is not None and asked.day != known.day:
-        raise UsageError(
-            f"--template-date {asked.day}: in this workspace these prompts are told {known.day}, "
-            "and runs with other tokens are never compared; leave the option out, or use another "
-            "workspace"
-        )
-    return known
+        known = _day(record)
+        if known is not None and known.day != told.day:
+            raise UsageError(
+                f"another ingest has told these prompts {known.day} while this one was preparing "
+                f"to tell them {told.day}; run this one again"
+            )
+        if known is None or (told.given and not known.given):
+            day = {"day": told.day, "day_given": told.given}
+            _write(runs_folder, prompt_set, {**record, **day})
+
+
+def _day(record: Mapping[str, Any]) -> Moment | None:
+    if "day" not in record:
+        return None
+    return Moment(str(record["day"]), bool(record.get("day_given")))
 
 
 def settle_signs(run: Run, runs_folder: Path) -> None:

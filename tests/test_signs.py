@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import effect_run
 
-from circuitgraph.conventions import forget_unused, moment_for, settle_signs
+from circuitgraph.conventions import forget_unused, read_day, settle_day, settle_signs
 from circuitgraph.diff import compare_runs
 from circuitgraph.errors import UsageError
 from circuitgraph.records import read_signs
@@ -167,12 +167,16 @@ def test_where_totals_point_both_ways_nothing_is_called_unchanged():
 
 def test_the_day_of_a_prompt_set_is_written_once(tmp_path):
     folder = tmp_path / "runs"
-    first = moment_for(folder, "texts", Moment.of("2020-02-03"))
-    assert moment_for(folder, "texts", None) == first
-    assert moment_for(folder, "texts", Moment.of("2020-02-03")) == first
-    with pytest.raises(UsageError, match="2021-01-01: in this workspace .* told 2020-02-03"):
-        moment_for(folder, "texts", Moment.of("2021-01-01"))
-    assert moment_for(folder, "others", None) == Moment.today()
+    assert read_day(folder, "texts") is None
+    assert not list(tmp_path.rglob("*.json"))
+    settle_day(folder, "texts", Moment("2020-02-03"))
+    assert read_day(folder, "texts") == Moment("2020-02-03")
+    settle_day(folder, "texts", Moment.of("2020-02-03"))
+    settle_day(folder, "texts", Moment("2020-02-03"))  # what is named stays named
+    with pytest.raises(UsageError, match="told these prompts 2020-02-03 .* 2021-01-01; run"):
+        settle_day(folder, "texts", Moment("2021-01-01"))
+    assert read_day(folder, "texts") == Moment("2020-02-03", given=True)
+    assert read_day(folder, "others") is None
     assert json.loads((tmp_path / "prompts" / "texts.json").read_text())["day"] == "2020-02-03"
 
 
@@ -181,8 +185,8 @@ def test_what_is_written_down_goes_with_the_last_run_that_rests_on_it(tmp_path):
     base, tuned = run_without("base", [-1, -1, -3]), run_without("tuned", [2, 2, 2])
     base, tuned = (replace(run, prompt_set="texts") for run in (base, tuned))
     told = replace(base, prompts_fingerprint="told", rendered=rendered)
-    moment_for(folder, "texts", Moment.of("2020-02-03"))
-    moment_for(folder, "others", Moment.of("2020-02-03"))
+    settle_day(folder, "texts", Moment.of("2020-02-03"))
+    settle_day(folder, "others", Moment.of("2020-02-03"))
     for run in (base, tuned, told):
         settle_signs(run, folder)
 

@@ -13,15 +13,16 @@ import numpy as np
 from filelock import FileLock
 
 from circuitgraph.components import as_granularity, digest, writers
-from circuitgraph.conventions import moment_for, settle_signs
+from circuitgraph.conventions import settle_signs
 from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
 from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.errors import InputError, UsageError
 from circuitgraph.ingest.activity import norm_activity, projection_activity
+from circuitgraph.ingest.day import planned, settle, tells_a_date
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
 from circuitgraph.ingest.effects import ablated_contributions, batch_effects
 from circuitgraph.ingest.estimate import describe, edges_of, in_batches
-from circuitgraph.ingest.jobs import Job, Request, plan
+from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.ingest.memory import Room, held_at_most, held_now, make_room
 from circuitgraph.ingest.parts import Arrays, discard, in_parts
 from circuitgraph.ingest.screen import ARRAY, in_words, quality
@@ -31,7 +32,6 @@ from circuitgraph.progress import Reporter, human_bytes
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs import Run, Variant, now, read_run, write_run
 from circuitgraph.signs import Rows, against_direction, asked, exchanged_pairs, undirected
-from circuitgraph.template import Moment
 from circuitgraph.variants import LoadedVariant
 from circuitgraph.weights import ROUNDING
 
@@ -65,7 +65,9 @@ def ingest_model(
     require_estimator(loaded.variant.model_type, request.estimator)
     for line in loaded.remarks:
         reporter.warn(line)
-    jobs = plan(loaded, prompts, request, _moment(prompts, request, runs_folder))
+    jobs = planned(loaded, prompts, request, runs_folder)
+    if request.template_date is not None and not tells_a_date(jobs):
+        reporter.warn("--template-date: this chat template tells no date, so the day is not told")
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
         _say_forward(loaded.variant, reporter)
@@ -76,6 +78,7 @@ def ingest_model(
         with open_cluster(request, loaded.variant, model, reporter) as cluster:
             work = Work(loaded.variant, shape, model, check, request, runs_folder, cluster)
             ready = [_prepared(work, job, reporter) for job in missing]
+            settle(jobs, runs_folder)
             for job, prepared in zip(missing, ready, strict=True):
                 _make(work, job, prepared, reporter)
     for job in jobs:
@@ -84,16 +87,6 @@ def ingest_model(
     for run in runs:
         _say_prompts(run, reporter)
     return runs
-
-
-def _moment(prompts: PromptSet, request: Request, runs_folder: Path) -> Moment | None:
-    """The day a template is told; nothing is written down where there is no template."""
-    asked = None if request.template_date is None else Moment.of(request.template_date)
-    if not request.chat_template:
-        if asked is not None:
-            raise UsageError("--template-date needs --chat-template: nothing else tells a date")
-        return None
-    return moment_for(runs_folder, prompts.fingerprint("effect"), asked)
 
 
 def _say_prompts(run: Run, reporter: Reporter) -> None:
