@@ -6,6 +6,7 @@ Data goes to stdout, progress and remarks to stderr. Exit codes: 0 done, 1 faile
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -116,6 +117,8 @@ def _told(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         where, why = short(str(error.filename), 200), error.strerror.lower()
         return f"{where}: {why}; mend that, or name another file or folder", 1
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return "the output: no space left where it is written to; free some, or use -o FILE", 1
     what = f"unexpected {type(error).__name__}: {error}"
     return f"{what} (--debug shows where; please report it)", 1
 

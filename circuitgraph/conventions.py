@@ -86,9 +86,9 @@ def settle_signs(run: Run, runs_folder: Path) -> None:
             "by_scenario": signs,
             "totals": run.totals.astype(float).tolist(),
         }
-        _write(runs_folder, run.prompts_fingerprint, tokens)
-        if run.prompt_set and key not in texts:
+        if run.prompt_set and key not in texts:  # first: without what follows all is done again
             _write(runs_folder, run.prompt_set, {**texts, key: signs})
+        _write(runs_folder, run.prompts_fingerprint, tokens)
 
 
 def forget_unused(runs_folder: Path, gone: Iterable[Run], left: Iterable[Run]) -> None:

@@ -73,6 +73,8 @@ def copy_whole(source: Path, target: Path) -> None:
         os.replace(partial, target)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def to_text(

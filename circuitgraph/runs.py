@@ -305,14 +305,14 @@ def write_run(run: Run, runs_folder: Path) -> Run:
     partial = runs_folder / f".{run.id}.{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    lines = "".join(json.dumps(asdict(p), ensure_ascii=True) + "\n" for p in run.prompts)
     try:
         save_arrays(run.arrays, partial / "arrays.safetensors")
+        write_atomic(partial / "prompts.jsonl", lines.encode("ascii"))
+        write_atomic(partial / "run.json", _to_json(run).encode("ascii"))
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    lines = "".join(json.dumps(asdict(p), ensure_ascii=True) + "\n" for p in run.prompts)
-    write_atomic(partial / "prompts.jsonl", lines.encode("ascii"))
-    write_atomic(partial / "run.json", _to_json(run).encode("ascii"))
     for name in os.listdir(partial):
         with open(partial / name, "rb") as file:
             os.fsync(file.fileno())

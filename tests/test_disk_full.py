@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from shell import done
+from shell import IPD, done
 from test_push_pull import write_table
 
 from circuitgraph.store import EmbeddedStore
@@ -49,3 +53,134 @@ def test_a_table_and_its_graph_on_a_full_disk(tmp_path: Path) -> None:
     assert not (tmp_path / "w" / "graph.lbug").exists()
     done(*words)
     assert len(EmbeddedStore(tmp_path / "w" / "graph.lbug").run_ids()) == 1
+
+
+SCRIPT = Path(__file__).with_name("full_disk.py")
+QUIET = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(place)]
+    try:
+        answer = subprocess.run(mount, capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"a small disk cannot be mounted here: {error}")
+    if answer.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {answer.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five prompts, one a scenario."""
+    lines = (IPD / "prompts.jsonl").read_text("utf-8").splitlines(keepends=True)
+    chosen = {json.loads(line)["scenario"]: line for line in lines}
+    path = tmp_path_factory.mktemp("prompts") / "five.jsonl"
+    path.write_text("".join([*chosen.values()][:5]), "utf-8")
+    return path
+
+
+def ingest(name: str, prompts: Path, workspace: object) -> list[object]:
+    adapter = () if name == "base" else ("--adapter", IPD / "variants" / name)
+    words = ["ingest", IPD / "base", *adapter, "--name", name, "--prompts", prompts]
+    return [*words, "-w", workspace, "-q"]
+
+
+@pytest.fixture(scope="module")
+def two(five: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of two variants."""
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("base", "deontological"):
+        done(*ingest(name, five, folder))
+    return folder
+
+
+def swept(disk: Path, started: Path, fine: int, coarse: int, *words: object) -> dict[str, Any]:
+    """The command with less and less room, checked each time; what was tried."""
+    command = [sys.executable, SCRIPT, disk, started, fine, coarse, *words]
+    answer = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, env=QUIET, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    found: dict[str, Any] = json.loads(answer.stdout)
+    for attempt in found["tried"]:
+        if attempt["first"]["code"] != found["whole"]["code"]:
+            refused(attempt, disk, set(found["before"]))
+        assert attempt["litter"] == []
+        assert attempt["again"]["code"] == found["whole"]["code"], attempt["again"]["told"]
+        assert attempt["again"]["files"] == found["whole"]["files"]
+        assert attempt["again"]["digests"] == found["whole"]["digests"]
+    return found
+
+
+def refused(attempt: dict[str, Any], disk: Path, before: set[str]) -> None:
+    """One line that names a file and the lack of space; what was there is there."""
+    assert attempt["first"]["code"] == 1, attempt["first"]
+    [line] = [row for row in attempt["first"]["told"].splitlines() if "warning: " not in row]
+    assert line.startswith(f"error: {disk}/"), line
+    assert "no space" in line.lower(), line
+    assert set(attempt["left"]) >= before
+
+
+def failed(found: dict[str, Any]) -> list[str]:
+    """What was said each time that there was too little room."""
+    code = found["whole"]["code"]
+    return [one["first"]["told"] for one in found["tried"] if one["first"]["code"] != code]
+
+
+def test_output_onto_a_full_disk(tmp_path: Path) -> None:
+    """What is printed goes nowhere, and that is said."""
+    write_table(tmp_path / "t.csv", 0)
+    done("ingest-table", tmp_path / "t.csv", "--name", "t", "-w", tmp_path / "w", "-q")
+    command = [sys.executable, "-m", "circuitgraph.cli", "runs", "-w", tmp_path / "w"]
+    with open("/dev/full", "w") as full:
+        answer = subprocess.run(command, stdout=full, stderr=-1, text=True, check=False)
+    assert answer.returncode == 1
+    [line] = answer.stderr.splitlines()
+    assert line.startswith("error: the output: no space left")
+
+
+@pytest.mark.slow
+def test_an_ingest_at_every_write(disk: Path, five: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    told = failed(swept(disk, tmp_path / "empty", 2, 600, *ingest("base", five, "@/w")))
+    for file in ("000000.", "prompts.jsonl", "run.json", "arrays", "/w/prompts/", "graph.lbug"):
+        assert any(file in line for line in told), file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (("diff", "base", "deontological", "-o", "@/d.csv"), (".parquet", "graph.lbug")),
+        (("report", "base", "deontological", "-o", "@/r.html"), ("r.html", "graph.lbug")),
+        (("export", "base", "--format", "gexf", "-o", "@/b.gexf"), ("b.gexf",)),
+        (("export", "base", "--format", "csv", "-o", "@/c"), ("nodes.csv", "edges.csv")),
+        (("export", "--format", "neo4j-admin", "-o", "@/i"), ("Variant.csv", "AFFECTS.csv")),
+        (("rebuild",), ("graph.lbug",)),
+        (("remove", "deontological"), ("graph.lbug",)),
+    ],
+    ids=lambda words: "-".join(words[:4:3]) if isinstance(words, tuple) else None,
+)
+def test_a_command_at_every_write(
+    words: tuple[str, ...], files: tuple[str, ...], disk: Path, two: Path
+) -> None:
+    told = failed(swept(disk, two, 4, 600, *words, "-w", "@/w", "-q"))
+    for file in files:
+        assert any(file in line for line in told), file
+
+
+@pytest.mark.slow
+def test_a_full_disk_can_be_read(disk: Path, two: Path) -> None:
+    for words in (
+        ("runs",),
+        ("edges", "base"),
+        ("query", "runs"),
+        ("cypher", "MATCH (r) RETURN 1"),
+    ):
+        assert failed(swept(disk, two, 4, 600, *words, "-w", "@/w")) == []

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from circuitgraph.errors import InputError
-from circuitgraph.export.files import write_lines
+from circuitgraph.export.files import write_together
 from circuitgraph.export.model import ExportGraph
 from circuitgraph.export.text import NOT_UTF8, Column, distinct, spelled, typed_columns
 from circuitgraph.graph.columns import Scalar
@@ -51,10 +51,12 @@ def write_gephi_csv(graph: ExportGraph, folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
     ids = distinct(graph.nodes["name"].tolist(), NOT_UTF8)
-    return [
-        write_lines(folder / "nodes.csv", _rows(_nodes(graph, ids))),
-        write_lines(folder / "edges.csv", _rows(_edges(graph, ids))),
-    ]
+    return write_together(
+        [
+            (folder / "nodes.csv", _rows(_nodes(graph, ids))),
+            (folder / "edges.csv", _rows(_edges(graph, ids))),
+        ]
+    )
 
 
 def _nodes(graph: ExportGraph, ids: dict[str, str]) -> list[Column]:

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.errors import InputError
-from circuitgraph.export.files import write_lines
+from circuitgraph.export.files import write_together
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS
 from circuitgraph.store.frames import plain_rows
 from circuitgraph.store.tables import GraphTables
@@ -47,21 +47,25 @@ def write_neo4j_admin(tables: GraphTables, folder: Path) -> list[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        written = write_together(_parts(tables, folder))
         for name in (*NODES, *ENDS):
-            _file(folder, name).unlink(missing_ok=True)
+            if _file(folder, name) not in written:
+                _file(folder, name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror})") from error
-    written = []
+    return written
+
+
+def _parts(tables: GraphTables, folder: Path) -> Iterator[tuple[Path, Iterator[str]]]:
     for label, frame in tables.nodes.items():
         header = {"id": f"id:ID({label})", **_header(NODES[label])}
-        written.append(write_lines(_file(folder, label), _lines(frame, header)))
+        yield _file(folder, label), _lines(frame, header)
     for kind, frame in tables.rels.items():
         if len(frame):
             start, end = ENDS[kind]
             ends = {"start": f":START_ID({start})", "end": f":END_ID({end})"}
             header = {**ends, **_header(RELATIONSHIPS[kind])}
-            written.append(write_lines(_file(folder, kind), _lines(frame, header)))
-    return written
+            yield _file(folder, kind), _lines(frame, header)
 
 
 def import_command(files: Sequence[Path], database: str = "neo4j") -> str:

@@ -107,7 +107,7 @@ class EmbeddedStore:
         if not parts:
             return
         tables = merge_tables(parts)
-        with self._writing() as connection:
+        with self._writing(tables) as connection:
             if not replace:
                 tables = merge_tables([part for part in parts if not _there(connection, part)])
             _delete_edges(connection, tables.ids("Run"), tables.ids("Diff"))
@@ -119,9 +119,10 @@ class EmbeddedStore:
 
         The file may be damaged; it stays as it is until the new one is whole.
         """
-        with self._writing(anew=True) as connection:
-            if parts:
-                _load(connection, merge_tables(parts))
+        tables = merge_tables(parts) if parts else None
+        with self._writing(tables, anew=True) as connection:
+            if tables:
+                _load(connection, tables)
 
     def remove_variant(self, name: str) -> int:
         """Remove a variant, its runs, every diff that compares one of them, and transfers.
@@ -214,9 +215,12 @@ class EmbeddedStore:
             yield connection
 
     @contextlib.contextmanager
-    def _writing(self, *, anew: bool = False) -> Iterator[ladybug.Connection]:
+    def _writing(
+        self, tables: GraphTables | None = None, *, anew: bool = False
+    ) -> Iterator[ladybug.Connection]:
+        rows = tables.rows if tables else 0
         with (
-            replacing(self.path, self.timeout, anew=anew) as copy,
+            replacing(self.path, self.timeout, anew=anew, rows=rows) as copy,
             _opened(str(copy), self.path) as connection,
         ):
             _run(connection, _schema())

@@ -13,11 +13,14 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from circuitgraph.errors import CircuitGraphError
+from circuitgraph.errors import CircuitGraphError, InputError
 from circuitgraph.store.embedded import EmbeddedStore
 from circuitgraph.store.kept import keep_tables, kept_tables
 from circuitgraph.store.reading import read_diff, read_run
 from circuitgraph.store.tables import GraphTables
+
+_NO_ROOM = 74
+"""Exit code of the reader where it cannot write."""
 
 
 def salvaged(graph: Path, known: Collection[str]) -> tuple[list[GraphTables], bool]:
@@ -34,6 +37,11 @@ def salvaged(graph: Path, known: Collection[str]) -> tuple[list[GraphTables], bo
     -------
     list of GraphTables, bool
         Runs first; and whether the graph could be read to its end.
+
+    Raises
+    ------
+    InputError
+        What was read finds no room among the temporary files.
     """
     if not graph.exists():
         return [], True
@@ -44,6 +52,8 @@ def salvaged(graph: Path, known: Collection[str]) -> tuple[list[GraphTables], bo
         reader = subprocess.run(
             command, input=words, env=paths, text=True, capture_output=True, check=False
         )
+        if reader.returncode == _NO_ROOM:
+            raise InputError(f"{folder}: {reader.stderr.strip()}; free some, or set TMPDIR")
         found = [tables for _, tables in kept_tables(Path(folder))]
     return found, reader.returncode == 0
 
@@ -57,5 +67,8 @@ def read() -> None:
         for way, (part, ids) in enumerate(ways):
             for number, key in enumerate(key for key in ids if key not in known):
                 keep_tables(part(store.query, key), Path(folder), f"{way}-{number:06d}")
+    except OSError as error:
+        sys.stderr.write(error.strerror or str(error))
+        raise SystemExit(_NO_ROOM) from None
     except (CircuitGraphError, RuntimeError, MemoryError, ValueError):
         raise SystemExit(1) from None

@@ -44,6 +44,11 @@ class GraphTables:
         """Ids of all nodes with a label, in order of the table."""
         return list(self.nodes[label]["id"]) if label in self.nodes else []
 
+    @property
+    def rows(self) -> int:
+        """How many nodes and relationships there are."""
+        return sum(map(len, (*self.nodes.values(), *self.rels.values())))
+
     def checked(self) -> GraphTables:
         """These tables, known to have unique ids and keys.
 
