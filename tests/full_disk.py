@@ -5,7 +5,7 @@ Run as a script, so that no thread of a test runner is forked along:
     python tests/full_disk.py DISK STARTED FINE COARSE WORDS…
 
 DISK is a small file system; STARTED a workspace that lies there as ``w`` each time. In WORDS
-``@`` stands for DISK. Room grows by FINE pages to 48, then by COARSE, until the command succeeds.
+``@`` stands for DISK. Room grows by FINE pages to 20, then by COARSE, until the command succeeds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import circuitgraph.variants  # noqa: F401  (imported before the forks, for spee
 from circuitgraph.cli import run
 
 PAGE = 4096
-SMALL = 48
+SMALL = 20
 """Pages within which most files end; the graph takes more."""
 
 

@@ -148,7 +148,7 @@ def test_output_onto_a_full_disk(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_ingest_at_every_write(disk: Path, five: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    told = failed(swept(disk, tmp_path / "empty", 2, 600, *ingest("base", five, "@/w")))
+    told = failed(swept(disk, tmp_path / "empty", 2, 1300, *ingest("base", five, "@/w")))
     for file in ("000000.", "prompts.jsonl", "run.json", "arrays", "/w/prompts/", "graph.lbug"):
         assert any(file in line for line in told), file
 
@@ -161,7 +161,7 @@ def test_an_ingest_at_every_write(disk: Path, five: Path, tmp_path: Path) -> Non
         (("report", "base", "deontological", "-o", "@/r.html"), ("r.html", "graph.lbug")),
         (("export", "base", "--format", "gexf", "-o", "@/b.gexf"), ("b.gexf",)),
         (("export", "base", "--format", "csv", "-o", "@/c"), ("nodes.csv", "edges.csv")),
-        (("export", "--format", "neo4j-admin", "-o", "@/i"), ("Variant.csv", "AFFECTS.csv")),
+        (("export", "--format", "neo4j-admin", "-o", "@/i"), ("Variant.csv", "CORRELATES.csv")),
         (("rebuild",), ("graph.lbug",)),
         (("remove", "deontological"), ("graph.lbug",)),
     ],
@@ -170,7 +170,7 @@ def test_an_ingest_at_every_write(disk: Path, five: Path, tmp_path: Path) -> Non
 def test_a_command_at_every_write(
     words: tuple[str, ...], files: tuple[str, ...], disk: Path, two: Path
 ) -> None:
-    told = failed(swept(disk, two, 4, 600, *words, "-w", "@/w", "-q"))
+    told = failed(swept(disk, two, 4, 1500, *words, "-w", "@/w", "-q"))
     for file in files:
         assert any(file in line for line in told), file
 
