@@ -146,24 +146,13 @@ def test_output_onto_a_full_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_ingest_at_every_write(disk: Path, five: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    told = failed(swept(disk, tmp_path / "empty", 2, 1300, *ingest("base", five, "@/w")))
-    for file in ("000000.", "prompts.jsonl", "run.json", "arrays", "/w/prompts/", "graph.lbug"):
-        assert any(file in line for line in told), file
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "files"),
     [
-        (("diff", "base", "deontological", "-o", "@/d.csv"), (".parquet", "graph.lbug")),
-        (("report", "base", "deontological", "-o", "@/r.html"), ("r.html", "graph.lbug")),
         (("export", "base", "--format", "gexf", "-o", "@/b.gexf"), ("b.gexf",)),
         (("export", "base", "--format", "csv", "-o", "@/c"), ("nodes.csv", "edges.csv")),
         (("export", "--format", "neo4j-admin", "-o", "@/i"), ("Variant.csv", "CORRELATES.csv")),
         (("rebuild",), ("graph.lbug",)),
-        (("remove", "deontological"), ("graph.lbug",)),
     ],
     ids=lambda words: "-".join(words[:4:3]) if isinstance(words, tuple) else None,
 )
