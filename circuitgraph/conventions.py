@@ -9,15 +9,17 @@ changes what stands there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
 from circuitgraph.errors import InputError, UsageError
-from circuitgraph.records import read_json, record_path
-from circuitgraph.runs import Run, write_atomic
+from circuitgraph.records import Signs, read_json, record_path
+from circuitgraph.runs import Run, list_runs, write_atomic
 from circuitgraph.signs import signs_of
 from circuitgraph.template import Moment
 
@@ -66,25 +68,32 @@ def _day(record: Mapping[str, Any]) -> Moment | None:
     return Moment(str(record["day"]), bool(record.get("day_given")))
 
 
-def settle_signs(run: Run, runs_folder: Path) -> None:
+def settle_signs(run: Run, runs_folder: Path, base: tuple[str, np.ndarray] | None = None) -> None:
     """Write down the signs of a run's prompt set, unless they are already.
 
     Args:
         run: of kind ``effect``, its arrays in memory or on disk.
         runs_folder: of the workspace.
+        base: name and totals of the model that the run's adapter was trained on, where they
+            are known; else they are a base's run in the workspace, or the oldest run's.
     """
-    key = f"signs {run.method.ablation}"
+    key = _signs_key(run)
     with _lock(runs_folder):
         tokens = _read(runs_folder, run.prompts_fingerprint)
         if key in tokens:
             return
+        if base is None:
+            alike = [r for r in list_runs(runs_folder) if _share_signs(r, run) and r.id != run.id]
+            whose = reference([*alike, run])
+            base = whose.variant.name, whose.totals
+        name, totals = base
         texts = _read(runs_folder, run.prompt_set) if run.prompt_set else {}
-        derived = signs_of(run)
+        derived = signs_of(run, totals)
         signs = {**derived, **texts.get(key, {})}
         tokens[key] = {
-            "variant": run.variant.name,
+            "variant": name,
             "by_scenario": signs,
-            "totals": run.totals.astype(float).tolist(),
+            "totals": np.asarray(totals, float).tolist(),
         }
         if run.prompt_set and key not in texts:  # first: without what follows all is done again
             _write(runs_folder, run.prompt_set, {**texts, key: signs})
@@ -119,7 +128,57 @@ def forget_unused(runs_folder: Path, gone: Iterable[Run], left: Iterable[Run]) -
 def _rests_on(run: Run) -> set[str]:
     """What of the records a run reads."""
     day = {"day", "day_given"} if run.rendered.get("date") else set()
-    return day | ({f"signs {run.method.ablation}"} if run.kind == "effect" else set())
+    return day | ({_signs_key(run)} if run.kind == "effect" else set())
+
+
+def are_settled(runs_folder: Path, prompts_fingerprint: str, ablation: str) -> bool:
+    """Whether the signs of a prompt set are written down."""
+    return f"signs {ablation}" in _read(runs_folder, prompts_fingerprint)
+
+
+def list_settled(runs_folder: Path) -> list[Run]:
+    """Every whole run of a workspace, oldest first, each with the signs of its prompt set."""
+    return settled(list_runs(runs_folder))
+
+
+def settled(runs: Sequence[Run]) -> list[Run]:
+    """The same runs; where a record is lost, with signs that runs on the same prompts share.
+
+    Without them every run would fall back on its own totals, and one edge could have one
+    sign in one variant and the other in the next.
+    """
+    lacking: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if run.kind == "effect" and run.signs is None:
+            lacking.setdefault((run.prompts_fingerprint, _signs_key(run)), []).append(run)
+    found = {key: _signs_of(reference(group)) for key, group in lacking.items()}
+    return [
+        replace(run, signs=found.get((run.prompts_fingerprint, _signs_key(run)), run.signs))
+        if run.kind == "effect"
+        else run
+        for run in runs
+    ]
+
+
+def reference(runs: Sequence[Run]) -> Run:
+    """The run whose totals give the signs: the oldest of a base, else the oldest of all."""
+    oldest = sorted(runs, key=lambda run: (run.created, run.id))
+    return next((run for run in oldest if not run.variant.adapter), oldest[0])
+
+
+def _signs_of(run: Run) -> Signs:
+    return Signs(
+        run.variant.name, signs_of(run, run.totals), tuple(run.totals.astype(float).tolist())
+    )
+
+
+def _signs_key(run: Run) -> str:
+    return f"signs {run.method.ablation}"
+
+
+def _share_signs(one: Run, other: Run) -> bool:
+    same = one.prompts_fingerprint == other.prompts_fingerprint
+    return one.kind == "effect" and same and _signs_key(one) == _signs_key(other)
 
 
 def _lock(runs_folder: Path) -> FileLock:

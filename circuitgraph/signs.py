@@ -91,9 +91,9 @@ def asked(run: Run) -> tuple[list[str], list[int | None]]:
     return [prompt.scenario for prompt in first], [prompt.direction for prompt in first]
 
 
-def signs_of(run: Run) -> dict[str, int]:
-    """Sign of every scenario's mean total in a run."""
-    return scenario_signs(asked(run)[0], Rows.of_run(run).turned(run.totals))
+def signs_of(run: Run, totals: np.ndarray) -> dict[str, int]:
+    """Sign of every scenario's mean total, for totals of the prompts of a run."""
+    return scenario_signs(asked(run)[0], Rows.of_run(run).turned(totals))
 
 
 def scenario_signs(scenarios: Sequence[str], totals: np.ndarray) -> dict[str, int]:

@@ -17,6 +17,7 @@ import pandas as pd
 from circuitgraph import patching
 from circuitgraph.comparison import Comparison, blocks_path, keep_diff, kept_of, tested_blocks
 from circuitgraph.composition import composition
+from circuitgraph.conventions import forget_unused, list_settled
 from circuitgraph.diff.explain import Explanation
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
@@ -27,7 +28,7 @@ from circuitgraph.keywords import listed, named_keywords
 from circuitgraph.planning import Plan, Question, plan
 from circuitgraph.progress import Reporter
 from circuitgraph.prompts.reader import Source
-from circuitgraph.runs import Run, discard_run, list_runs
+from circuitgraph.runs import Run, discard_run
 from circuitgraph.selection import Shelf
 from circuitgraph.stats.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, keep_tables, open_store, tables_of
@@ -74,7 +75,7 @@ class Workspace:
 
     def shelf(self) -> Shelf:
         """All runs, for looking up names."""
-        return Shelf(tuple(list_runs(self.runs_folder)))
+        return Shelf(tuple(list_settled(self.runs_folder)))
 
     # Ingest
 
@@ -102,8 +103,7 @@ class Workspace:
             edges: ``correlation``, ``effect`` or both; None takes what the file allows.
             split_inputs: effects of q, k and v one by one.
             load: put the graph into the store now; else the next query or diff does.
-            **options: ``estimator``, ``granularity``, ``activity``, ``ablation``,
-                ``batch_size``, ``memory``, ``device``, ``ray`` …; see ``ingest.jobs.Request``.
+            **options: ``estimator``, ``granularity`` …; see ``ingest.jobs.Request``.
 
         Returns:
             One run an edge kind; the same ingest again finds the same runs.
@@ -111,14 +111,14 @@ class Workspace:
         Raises:
             InputError, UsageError: before any long work; ClusterError (``ray``): also later.
         """
-        inputs = "split" if split_inputs else "joint"
+        kinds, inputs = as_kinds(edges), "split" if split_inputs else "joint"
         runs = take_model(
             os.fspath(model),
             None if adapter is None else os.fspath(adapter),
             name,
             recipe,
             prompts,
-            {"kinds": as_kinds(edges), "inputs": inputs, **options},
+            {"kinds": kinds, "inputs": inputs, **options},
             self.shelf(),
             self.runs_folder,
             self.reporter,
@@ -141,15 +141,14 @@ class Workspace:
 
     def sync(self) -> int:
         """Load runs the graph does not hold yet; returns how many."""
-        runs = list_runs(self.runs_folder)
-        if not runs:
+        if not (runs := list_settled(self.runs_folder)):
             return 0
         with self.open_store() as store:
             return load_graph(store, self.path, runs)
 
     def push(self) -> Copied:
         """Copy the workspace's graph into the server that is its ``store``."""
-        return push(self.path, list_runs(self.runs_folder), self.store_uri, self.reporter)
+        return push(self.path, list_settled(self.runs_folder), self.store_uri, self.reporter)
 
     def pull(self) -> Copied:
         """Copy the graph of the server that is its ``store`` into the workspace's file."""
@@ -157,7 +156,7 @@ class Workspace:
 
     def rebuild(self) -> tuple[Copied, bool]:
         """Make the embedded graph again from the files beside it; see ``transfer.rebuild``."""
-        return rebuild(self.path, list_runs(self.runs_folder))
+        return rebuild(self.path, list_settled(self.runs_folder))
 
     def query(self, name: str, **parameters: Any) -> pd.DataFrame:
         """Answer of a named query; see ``queries.list_queries``."""
@@ -185,7 +184,8 @@ class Workspace:
 
     def remove(self, name: str) -> int:
         """Remove a variant, its runs and their diffs; returns the number of runs."""
-        runs = self.shelf().of(name)
+        shelf = self.shelf()
+        runs = shelf.of(name)
         gone = {run.id for run in runs}
         kept = [*kept_of(self.diffs_folder, gone), *tables_of(self.path, gone)]
         kept += patching.kept_of(self.transfers_folder, gone)
@@ -195,6 +195,7 @@ class Workspace:
             file.unlink(missing_ok=True)
         for run in runs:
             discard_run(run)
+        forget_unused(self.runs_folder, runs, [r for r in shelf.runs if r.id not in gone])
         return len(runs)
 
     def edges(self, name: str, kind: str | None = None) -> pd.DataFrame:

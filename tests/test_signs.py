@@ -10,12 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import effect_run
+from shell import IPD
 
-from circuitgraph.conventions import forget_unused, read_day, settle_day, settle_signs
+from circuitgraph import Workspace
+from circuitgraph.conventions import (
+    forget_unused,
+    list_settled,
+    read_day,
+    settle_day,
+    settle_signs,
+)
 from circuitgraph.diff import compare_runs
 from circuitgraph.errors import UsageError
 from circuitgraph.records import read_signs
-from circuitgraph.runs import read_run, write_run
+from circuitgraph.runs import list_runs, read_run, write_run
 from circuitgraph.signs import against_direction, agreement, cancels, notes, undirected
 from circuitgraph.template import Moment
 
@@ -152,6 +160,49 @@ def test_the_first_run_writes_the_signs_and_no_later_one_changes_them(tmp_path):
     settle_signs(mean, folder)
     record = {"prompts_fingerprint": "prompts", "method": {"kind": "effect", "ablation": "mean"}}
     assert read_signs(folder, record).by_scenario == {"s": 1}
+
+
+def test_a_lost_record_leaves_all_runs_with_the_same_signs(tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    tuned, base = run_without("tuned", [2, 2, 2]), run_without("base", [-1, -1, -3])
+    tuned = replace(tuned, variant=replace(tuned.variant, adapter="lora"))
+    base = replace(base, created="2026-01-02T00:00:00")  # later, and still the base
+    for run in (tuned, base):
+        write_run(run, folder)
+    assert [run.signs for run in list_runs(folder)] == [None, None]
+    assert [run.signs.variant for run in list_settled(folder)] == ["base", "base"]
+    # the next ingest writes down the same, not its own
+    late = replace(run_without("late", [5, 5, 5]), created="2026-01-03T00:00:00")
+    settle_signs(late, folder)
+    assert write_run(late, folder).signs.by_scenario == {"s": -1}
+
+
+def test_an_adapter_that_comes_first_takes_the_signs_of_its_base(tmp_path):
+    lines = (IPD / "prompts.jsonl").read_text("utf-8").splitlines()[::24]
+    rows = [{**json.loads(line), "direction": None} for line in lines]
+    workspace = Workspace(tmp_path)
+    options = {"prompts": rows, "edges": "effect", "load": False}
+    adapter = IPD / "variants" / "deontological"
+    [tuned] = workspace.ingest(IPD / "base", adapter=adapter, name="tuned", **options)
+    [base] = workspace.ingest(IPD / "base", name="base", **options)
+    assert tuned.signs == base.signs
+    assert tuned.signs.variant == "base"
+    np.testing.assert_allclose(tuned.signs.totals, base.totals, atol=1e-4)
+    assert not np.allclose(tuned.totals, base.totals, atol=0.1)
+
+
+def test_signs_that_the_workspace_gave_are_part_of_what_a_diff_is(tmp_path):
+    ids = set()
+    for order in ((0, 1), (1, 0)):
+        folder = tmp_path / str(order[0]) / "runs"
+        folder.mkdir(parents=True)
+        runs = [run_without("a", [-1, -1, -3]), run_without("b", [2, 2, 2])]
+        for i in order:
+            settle_signs(runs[i], folder)
+            write_run(runs[i], folder)
+        ids.add(compare_runs(*[[read_run(folder / run.id)] for run in runs], **NAMED).id)
+    assert len(ids) == 2
 
 
 def test_where_totals_point_both_ways_nothing_is_called_unchanged():

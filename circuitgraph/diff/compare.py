@@ -159,6 +159,9 @@ def _diff_id(matched: Matched, options: Options, margin: float) -> str:
     beside the claims and change none, so they make no other diff.
     """
     sides = [sorted(run.id for run in side) for side in (matched.runs_a, matched.runs_b)]
+    signs = matched.runs[0].signs  # where prompts have no direction, they are the workspace's own
+    if signs is not None and not all(prompt.direction for prompt in matched.runs[0].prompts):
+        sides.append([f"{name} {sign}" for name, sign in sorted(signs.by_scenario.items())])
     chosen = [options.lens, options.scope, options.alpha, margin, options.scale]
     if options.lens == "wiring":
         chosen += [options.form, options.shared_basis]

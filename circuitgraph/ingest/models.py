@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock
 
 from circuitgraph.components import as_granularity, digest, writers
-from circuitgraph.conventions import settle_signs
+from circuitgraph.conventions import are_settled, settle_signs
 from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
 from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.errors import InputError, UsageError
@@ -25,6 +25,7 @@ from circuitgraph.ingest.estimate import describe, edges_of, in_batches
 from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.ingest.memory import Room, held_at_most, held_now, make_room
 from circuitgraph.ingest.parts import Arrays, discard, in_parts
+from circuitgraph.ingest.reference import base_totals
 from circuitgraph.ingest.screen import ARRAY, in_words, quality
 from circuitgraph.ingest.selfcheck import SelfCheck, checked_model
 from circuitgraph.ingest.shape import Shape
@@ -71,18 +72,21 @@ def ingest_model(
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
         _say_forward(loaded.variant, reporter)
+        base = _base_totals(loaded, missing, runs_folder)
         model, check = checked_model(loaded, missing[0].encoded)
         _say_check(loaded, check, reporter)
         shape = replace(Shape.of(loaded.hf), parallel=model.parallel)
         model = placed(model, request)
         with open_cluster(request, loaded.variant, model, reporter) as cluster:
-            work = Work(loaded.variant, shape, model, check, request, runs_folder, cluster)
+            work = Work(loaded.variant, shape, model, check, request, runs_folder, cluster, base)
             ready = [_prepared(work, job, reporter) for job in missing]
             settle(jobs, runs_folder)
             for job, prepared in zip(missing, ready, strict=True):
                 _make(work, job, prepared, reporter)
     for job in jobs:
         discard(runs_folder, job.id)
+        if job.kind == "effect":  # of runs found, too: their record may be lost
+            settle_signs(read_run(runs_folder / job.id), runs_folder)
     runs = [read_run(runs_folder / job.id) for job in jobs]
     for run in runs:
         _say_prompts(run, reporter)
@@ -116,6 +120,20 @@ class Work:
     request: Request
     runs_folder: Path
     cluster: Cluster | None
+    base: tuple[str, np.ndarray] | None = None
+
+
+def _base_totals(
+    loaded: LoadedVariant, jobs: Sequence[Job], runs_folder: Path
+) -> tuple[str, np.ndarray] | None:
+    """Name and totals of an adapter's base, where the signs of a prompt set hang on them."""
+    for job in jobs:
+        told = all(prompt.direction for prompt in job.prompts)
+        if job.method.ablation != "corrupt" or told or not loaded.has_adapter:
+            continue
+        if not are_settled(runs_folder, job.fingerprint, job.method.ablation):
+            return Path(loaded.variant.base).name, base_totals(loaded.hf, job.encoded)
+    return None
 
 
 def _say_forward(variant: Variant, reporter: Reporter) -> None:
@@ -179,7 +197,7 @@ def _make(work: Work, job: Job, prepared: Prepared, reporter: Reporter) -> None:
             reporter.remark(in_words(found["screen"]))
         run = _run(work, job, columns, arrays, found)
         if run.kind == "effect":  # first, so that no run is ever seen without its signs
-            settle_signs(run, work.runs_folder)
+            settle_signs(run, work.runs_folder, work.base)
         write_run(run, work.runs_folder)
 
 

@@ -30,7 +30,6 @@ from circuitgraph.ingest.drift import reencoded, reload, same_tokens
 from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
-from circuitgraph.stats.scenarios import counts, recode
 from circuitgraph.tokens import Encoded, unequal_pairs
 
 DRIFTS, ASKED = 8, 16
@@ -179,9 +178,9 @@ def _weights(run: Run) -> np.ndarray:
     """
     place = {run.prompts[i].pair or i: k for k, i in enumerate(run.observed)}
     of = np.array([place[prompt.pair or i] for i, prompt in enumerate(run.prompts)])
-    scenarios = recode(run.scenarios[list(run.observed)])
-    size = counts(scenarios)
-    return run.n / (len(size) * size[scenarios][of] * counts(of)[of])
+    own = run.scenarios[list(run.observed)]
+    scenarios, size = np.unique(own, return_inverse=True, return_counts=True)[1:]
+    return run.n / (len(size) * size[scenarios][of] * np.bincount(of)[of])
 
 
 def _edges(run: Run, model: Model) -> tuple[Edge, ...]:

@@ -29,7 +29,7 @@ def directions(run: Run) -> tuple[np.ndarray, str]:
     given = np.array([p.direction or 0 for p in run.prompts], np.float64)
     if given.all():
         return np.sign(given), GIVEN
-    own = run.signs.by_scenario if run.signs else signs_of(run)
+    own = run.signs.by_scenario if run.signs else signs_of(run, run.totals)
     rows = Rows.of_run(run)
     derived = np.array([own.get(run.prompts[i].scenario, 1) for i in rows.first], np.float64)
     return np.where(given != 0, np.sign(given), derived[rows.of] * rows.turn), DERIVED

@@ -1,0 +1,50 @@
+"""Totals of the base behind an adapter, for the signs of a prompt set that has none yet."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from circuitgraph.tokens import Encoded
+
+
+@torch.no_grad()
+def base_totals(peft_model: Any, prompts: Sequence[Encoded]) -> np.ndarray:
+    """decision(corrupt) − decision(clean) of the base, its adapter switched off.
+
+    Signs are the base's, so that they do not hang on which variant is ingested first. Rows
+    are run one by one in the library's own forward: that is asked once a prompt set.
+
+    Parameters
+    ----------
+    peft_model
+        A ``PeftModel`` whose adapter is not merged.
+    prompts
+        With corrupt prompts and answers.
+
+    Returns
+    -------
+    float64 [n]
+    """
+    with warnings.catch_warnings(), peft_model.disable_adapter():
+        warnings.simplefilter("ignore")  # of trained biases, which peft leaves in place
+        return np.array(
+            [
+                _decision(peft_model, p, p.corrupt or ()) - _decision(peft_model, p, p.prompt)
+                for p in prompts
+            ]
+        )
+
+
+def _decision(hf: Any, prompt: Encoded, text: tuple[int, ...]) -> float:
+    return _log_p(hf, text, prompt.answer) - _log_p(hf, text, prompt.wrong_answer)
+
+
+def _log_p(hf: Any, text: tuple[int, ...], answer: tuple[int, ...]) -> float:
+    tokens = torch.tensor([text + answer])
+    log_p = hf(tokens).logits[0, len(text) - 1 : -1].log_softmax(-1)
+    return float(log_p.gather(1, tokens[0, len(text) :, None]).sum())
