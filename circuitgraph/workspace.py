@@ -227,9 +227,8 @@ class Workspace:
             null: pairs known not to differ, as ``"A:B"`` or (A, B); they stay with the diff
                 until ``"none"`` drops them.
             run: ``A_ID:B_ID`` chooses among several runs.
-            **options: ``alpha``, ``margin``, ``scale``, ``rank``, ``fdr``, ``seed``, ``form``,
-                ``shared_basis``; see ``diff.compare_runs``. ``mechanism=False`` leaves
-                unsaid why effects changed.
+            **options: ``alpha``, ``margin`` …; see ``diff.compare_runs``. ``mechanism=False``
+                does not measure why effects changed.
 
         Raises:
             UsageError: unknown names, or runs that may not be compared.
