@@ -28,6 +28,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "Mapping[str, Any]": (dict,),
 }
 _ARRAYS = {"correlation": ("activity",), "effect": ("effects", "totals", "decisions")}
+_SAMPLE = "exact_sample"
 METHODS = {
     "kind": ("correlation", "effect"),
     "estimator": ("", "auto", "exact", "receiver-exact", "eap", "eap-ig"),
@@ -94,10 +95,16 @@ def shaped(
     main, *more = _ARRAYS[kind]
     for name in sorted({main, *more, *arrays}):
         value: Any = arrays.get(name)
-        wanted = (rows, columns) if name == main else (rows,)
+        wanted = _shape(name, value, rows, columns) if name in (main, _SAMPLE) else (rows,)
         if value is None or value.shape != wanted or value.dtype != np.float32:
             raise ValueError(f"{name} is not float32 {list(wanted)}")
     return arrays
+
+
+def _shape(name: str, value: Any, rows: int, columns: int) -> tuple[int, int]:
+    """Of arrays with a column an edge; a screen's sample may have any number of them."""
+    sampled = name == _SAMPLE and np.ndim(value) == 2 and value.shape[1] <= columns
+    return rows, int(value.shape[1]) if sampled else columns
 
 
 def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:

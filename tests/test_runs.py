@@ -52,6 +52,15 @@ def test_prompts_written_without_a_way_are_read(run, tmp_path):
     assert read_run(tmp_path / run.id).prompts == run.prompts
 
 
+def test_a_screen_is_read_with_its_sample(run, tmp_path):
+    sample = np.ones((4, 1), np.float32)
+    screened = replace(run, _arrays={**run.arrays, "exact_sample": sample})
+    assert write_run(screened, tmp_path).arrays["exact_sample"].tolist() == sample.tolist()
+    odd = replace(screened, id="odd", _arrays={**run.arrays, "exact_sample": sample[:3]})
+    with pytest.raises(InputError, match="exact_sample is not float32"):
+        _ = write_run(odd, tmp_path).arrays
+
+
 def test_nothing_but_whole_runs_is_listed_and_no_name_becomes_a_path(run, tmp_path):
     write_run(run, tmp_path)
     (tmp_path / f".{run.id}.77.partial").mkdir()
