@@ -250,7 +250,7 @@ def exchanged_pairs(run: Run) -> list[str]:
 
 def _contradicts(aligned: np.ndarray) -> bool:
     up, down = both_ways(aligned)
-    return down > up and float(aligned.mean()) < 0
+    return (down > up and float(aligned.mean()) < 0) or _clearly_below(aligned)
 
 
 def _both(name: str, up: int, down: int) -> str:

@@ -76,6 +76,9 @@ def test_directions_against_the_totals_are_noted_and_taken_at_their_word():
     # An untrained base need not go where a variant that learnt it does.
     assert notes(["mine"] * 30, [1] * 30, np.full(30, -1.6), [np.full(30, 8.0)]) == ([], False)
     assert not wrong[1]
+    # few large ones against many small ones: the mean is beyond noise, so the variant goes against
+    few = np.array([0.25] * 20 + [-4.5] * 10)
+    assert "on 10 of 30 prompts of" in notes(["mine"] * 30, [1] * 30, few, [few])[0][0]
     right = [1 if total > 0 else -1 for total in MIXED]
     assert notes(["mine"] * 30, right, np.array(MIXED)) == ([], False)
 
