@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.errors import InputError
-from circuitgraph.notices import heard, shortened
+from circuitgraph.notices import collected_warnings, shortened
 from circuitgraph.resized import resize_like
 from circuitgraph.textfiles import check_safetensors, first_line, shown
 
@@ -171,7 +171,7 @@ def _wrapped(hf: Any, adapter: Path, stored: dict[str, Tensor]) -> tuple[Any, li
     from peft import PeftModel, get_peft_model_state_dict
 
     try:
-        with heard() as said, torch.random.fork_rng(devices=[]):
+        with collected_warnings() as said, torch.random.fork_rng(devices=[]):
             wrapped = PeftModel.from_pretrained(hf, str(adapter), local_files_only=True)
             # "auto", the default, looks for the base on the network
             least, most = (

@@ -144,10 +144,10 @@ def effect_edges(
 ) -> list[Edge]:
     """Every edge whose effect can be measured, by receiver in order of computation.
 
-    A component writes to every later reader: attention of layer l hears ``EMBED`` and
-    all components of earlier layers; the MLP of layer l hears its own layer's
+    A component writes to every later reader: attention of layer l reads ``EMBED`` and
+    all components of earlier layers; the MLP of layer l reads its own layer's
     attention too, unless both read the same stream (``parallel`` blocks: GPT-NeoX, GPT-J);
-    ``LOGITS`` hears everybody.
+    ``LOGITS`` reads all.
     """
     edges: list[Edge] = []
     before = [EMBED]

@@ -111,8 +111,8 @@ def faithfulness(
         sizes: shares of all edges, each above 0 and at most 1.
         random: rankings drawn at random to compare with; 0 for none.
         seed: of random rankings and of bootstrap samples.
-        rank: ``magnitude`` takes the largest |effect|; ``signed`` the edges that speak
-            most for the clean decision, and last those that speak against it.
+        rank: ``magnitude`` takes the largest |effect|; ``signed`` the edges that count
+            most for the clean decision, and last those that count against it.
         run: the beginning of a run's id, where the newest is not meant.
         reporter: where progress goes.
 

@@ -1,4 +1,4 @@
-"""What the libraries have to say while they load: told once, in one line each, to the user."""
+"""Warnings of the libraries while they load: shown once, in one line each, to the user."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ _KNOWN = re.compile(
 )
 
 
-class _Ear(logging.Handler):
-    def __init__(self, said: list[str]) -> None:
+class _Collector(logging.Handler):
+    def __init__(self, found: list[str]) -> None:
         super().__init__(logging.WARNING)
-        self._said = said
+        self._found = found
 
     def emit(self, record: logging.LogRecord) -> None:
-        _note(self._said, record.getMessage())
+        _note(self._found, record.getMessage())
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
-    """Collect what warnings and transformers' log say of settings, instead of printing it.
+def collected_warnings() -> Iterator[list[str]]:
+    """Collect what warnings and transformers' log report of settings, instead of printing it.
 
     The list holds each sentence once when the block ends.
     """
-    said: list[str] = []
+    found: list[str] = []
     logger, level = transformers_logging.get_logger("transformers"), logging.WARNING
     before, handlers = transformers_logging.get_verbosity(), logger.handlers[:]
     transformers_logging.set_verbosity(level)
-    logger.handlers = [_Ear(said)]
+    logger.handlers = [_Collector(found)]
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            yield said
+            yield found
     finally:
         logger.handlers = handlers
         transformers_logging.set_verbosity(before)
     for warning in caught:
-        _note(said, str(warning.message))
+        _note(found, str(warning.message))
 
 
-def _note(said: list[str], text: str) -> None:
+def _note(found: list[str], text: str) -> None:
     line = shortened(text)
-    if _MATTERS.search(text) and not _KNOWN.search(text) and line not in said:
-        said.append(line)
+    if _MATTERS.search(text) and not _KNOWN.search(text) and line not in found:
+        found.append(line)
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:

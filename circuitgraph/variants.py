@@ -23,7 +23,7 @@ from circuitgraph.adapters import ADAPTER_FILES, load_adapter, require_adapter, 
 from circuitgraph.architectures import require_decoder, sizes_of, stale_files
 from circuitgraph.components import Granularity, digest
 from circuitgraph.errors import InputError
-from circuitgraph.notices import heard
+from circuitgraph.notices import collected_warnings
 from circuitgraph.runs import Variant
 from circuitgraph.textfiles import check_safetensors, expanded, first_line, shown
 from circuitgraph.tokenizer import load_tokenizer
@@ -249,7 +249,7 @@ def _load_base(folder: Path) -> tuple[Any, list[str]]:
     for file in sorted(folder.glob("*.safetensors")):
         check_safetensors(file)
     try:
-        with heard() as said:
+        with collected_warnings() as said:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=torch.float32,

@@ -247,8 +247,8 @@ def test_a_pair_that_does_not_differ_has_no_effects(bridges):
 @pytest.mark.parametrize(
     ("family", "wrong", "meaning"),
     [
-        ("gpt_neox", {"parallel": False}, "hear more"),
-        ("opt", {"parallel": True}, "hear more"),
+        ("gpt_neox", {"parallel": False}, "read more"),
+        ("opt", {"parallel": True}, "read more"),
         ("gemma3_text", {"kv_heads": 1}, "groups"),
         ("granite", {"kv_heads": 4}, "groups"),
     ],

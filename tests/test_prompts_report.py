@@ -68,7 +68,7 @@ def test_answers_without_corrupt_twins() -> None:
 
 
 def test_twenty_scenarios_reach_beyond_themselves() -> None:
-    assert "can also speak" in check_text(prompts(3, 20)).lenses[0].scope
+    assert "can also stand" in check_text(prompts(3, 20)).lenses[0].scope
     assert "these scenarios only" in check_text(prompts(3, 19)).lenses[0].scope
 
 

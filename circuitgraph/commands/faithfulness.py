@@ -54,7 +54,7 @@ def _shares(context: click.Context, parameter: click.Parameter, text: str | None
     type=click.Choice(RANKINGS),
     default="magnitude",
     show_default=True,
-    help="Strongest edges first, whatever they do; or those first that speak for the decision.",
+    help="Strongest edges first, whatever they do; or those first that favour the clean decision.",
 )
 @click.option("--run", metavar="ID", help="The effect run to take [default: the newest].")
 @click.option(

@@ -130,13 +130,13 @@ def behaviour_warnings(found: dict[str, Any] | None, runs: Sequence[Run]) -> lis
         return []
     warnings = []
     if found["alike"] and not found["decided"]:
-        warnings.append(f"{found['words']}; but that is little of what they would say")
+        warnings.append(f"{found['words']}; but that is little of what they would answer")
     for run in runs:
         mass = _mass(run)
         if mass < LITTLE_MASS:
             warnings.append(
                 f"the two answers carry {mass:.0%} of the probability in "
-                f"{run.variant.name[:60]!r}: the decision is not what it would say"
+                f"{run.variant.name[:60]!r}: the decision is not what it would answer"
             )
     return list(dict.fromkeys(warnings))
 

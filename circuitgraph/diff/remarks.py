@@ -22,7 +22,7 @@ _WIRING = {
         "a claim stands out among all that its receiver reads"
     ),
     "functional": (
-        "compared is what receivers put out when senders say the same in both models; a claim "
+        "compared is what receivers put out when senders write the same in both models; a claim "
         "stands out among all that its receiver reads"
     ),
 }
@@ -124,7 +124,7 @@ def _method(outcome: Outcome, options: Options) -> Iterator[str]:
 
 
 def _whole_receivers(outcome: Outcome, options: Options) -> Iterator[str]:
-    """Receivers that hear everything otherwise: no edge of theirs need stand out."""
+    """Receivers whose input from every sender changed: no edge of theirs need stand out."""
     if options.scope == "recipe":
         return
     tests = outcome.tests
@@ -135,7 +135,7 @@ def _whole_receivers(outcome: Outcome, options: Options) -> Iterator[str]:
     if len(median):
         most = ", ".join(f"{name!s:.40} {value:.2f}" for name, value in median[:3].items())
         yield (
-            f"receivers that hear everything otherwise than before: {len(median)}, most {most} "
+            f"receivers whose input from every sender changed: {len(median)}, most {most} "
             "(median change); their edges are claimed only where they change twice as much"
         )
 

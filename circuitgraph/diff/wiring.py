@@ -1,4 +1,4 @@
-"""Lens ``wiring``: does the receiver still hear the same when the sender says the same?
+"""Lens ``wiring``: does the receiver still read the same when the sender writes the same?
 
 Both models are asked with signals they share, so that a change upstream or downstream of
 an edge is no change of the edge. A claim stands out among all that its receiver reads

@@ -35,10 +35,10 @@ class _Residual:
 
     Attributes:
         alone: what a receiver without any edge reads: on the prompt the sum of what the
-            corrupt run's senders say, behind it that of this run's [C, R, W, d].
-        said: what this run's senders say more than the corrupt run's, filled as they
-            speak; 0 behind the prompt [C, S, R, W, d].
-        corrupt: what the corrupt run's senders say [S, R, W, d].
+            corrupt run's senders write, behind it that of this run's [C, R, W, d].
+        said: what this run's senders write more than the corrupt run's, filled as they
+            do; 0 behind the prompt [C, S, R, W, d].
+        corrupt: what the corrupt run's senders write [S, R, W, d].
         patched: 1 on the prompt, else 0 [1, R, W, 1].
     """
 
@@ -163,7 +163,7 @@ def _attend(patch: Patch, layer: int, now: _Residual, circuits: Circuits) -> Ten
 def _heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> Tensor:
     """q, k or v of receivers [C, P, R, W, d], each through its own head: [C, R, W, heads, e].
 
-    One receiver speaks for all heads; as many as query heads have their group's k and v.
+    One receiver stands for all heads; as many as query heads have their group's k and v.
     """
     receivers = normed.shape[1]
     if receivers == 1:

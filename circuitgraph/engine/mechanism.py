@@ -49,7 +49,7 @@ CELLS: tuple[Cell, ...] = tuple((u, e, d) for u, e, d in product((0, 1), repeat=
 
 @dataclass(frozen=True)
 class Place:
-    """An edge: who speaks, and who reads."""
+    """An edge: who writes, and who reads."""
 
     sender: Component
     receiver: Receiver

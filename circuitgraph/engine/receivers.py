@@ -36,8 +36,8 @@ class Receiver:
     Attributes:
         layer: its block; ``model.layers`` for ``LOGITS``.
         letters: which of q, k, v it reads through; ``in`` for MLPs and ``LOGITS``.
-        heads: the query heads it speaks through; None for MLPs and ``LOGITS``.
-        senders: how many components, in order of computation, it can hear.
+        heads: the query heads it writes through; None for MLPs and ``LOGITS``.
+        senders: how many components, in order of computation, it can read.
     """
 
     layer: int

@@ -112,7 +112,7 @@ def _whole(side: Side, batch: Batch) -> Patch:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a receiver hears: the sender apart from all others.
+    """What a receiver reads: the sender apart from all others.
 
     Attributes:
         others: [R, T, d].
@@ -166,7 +166,7 @@ def held(
 
 
 def written(writer: Model, sender: Component, held: Tensor, scale: Tensor | None) -> Tensor:
-    """A contribution [R, T, d]; a head's post-norm keeps the scale of the run that is heard."""
+    """A contribution [R, T, d]; a head's post-norm keeps the scale of the run that is read."""
     if sender.layer is None:
         return embed(writer, held)
     block = writer.blocks[sender.layer]
@@ -293,7 +293,7 @@ def read(
     heard: Heard,
     columns: slice = slice(None),
 ) -> Tensor:
-    """A first matrix of a receiver, of what it hears [2, R, T, k].
+    """A first matrix of a receiver, of what it reads [2, R, T, k].
 
     Args:
         norms, linears: of the edge, and of what follows.

@@ -94,7 +94,7 @@ def _suffixes(shape: Shape, method: Method, windows: int) -> float:
 
 
 def _receivers(shape: Shape, method: Method, windows: int) -> float:
-    """Each block once for each sender it can hear."""
+    """Each block once for each sender it can read."""
     own = 2 if method.granularity == "layer" else shape.heads + 1
     heard = sum(1 + layer * own for layer in range(shape.layers))
     return 2.0 * windows * shape.block_weights * heard

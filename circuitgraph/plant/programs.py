@@ -8,7 +8,7 @@ Two programs (after Elhage et al. 2021, and Lindner et al. 2023, arXiv:2301.0506
   their sum modulo 8.
 
 L0H1 copies the present token to where only L1H1 looks, who copies it on to where nobody does:
-they vary with everything, and carry nothing. In the rewired copy one receiver hears L0H0
+they vary with everything, and carry nothing. In the rewired copy one receiver reads L0H0
 shifted by one: the edge is as strong as before and says something else.
 """
 

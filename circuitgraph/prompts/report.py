@@ -77,7 +77,7 @@ class LensReport:
     def scope(self) -> str:
         """Whether claims reach beyond these scenarios."""
         if self.n_scenarios >= ACROSS_SCENARIOS:
-            return f"{self.n_scenarios} scenarios can also speak for other scenarios like these"
+            return f"{self.n_scenarios} scenarios can also stand for other scenarios like these"
         return (
             f"claims hold for these scenarios only; others need {ACROSS_SCENARIOS} of them (a sign "
             f"test over {self.n_scenarios} cannot fall below p = {self.sign_floor:.2g})"

@@ -1,6 +1,6 @@
 """Which channels changed more than the change of their receiver explains.
 
-Fine-tuning moves every weight, and a receiver that changed much hears all its senders a
+Fine-tuning moves every weight, and a receiver that changed much reads all its senders a
 little differently. So a channel is held against the other channels into the same receiver:
 ρ = what its change is / what random updates of the same size would make it, and
 T = ρ / median of ρ over the receiver's other senders. Random updates say how large T gets
@@ -274,7 +274,7 @@ def _drifted_times(channels: Channels) -> np.ndarray:
 
 
 def _against_others_or_all(values: np.ndarray, edges: tuple[Edge, ...]) -> np.ndarray:
-    """As :func:`against_others`; over the median of all where a receiver hears too few."""
+    """As :func:`against_others`; over the median of all where a receiver reads too few."""
     found = against_others(values, edges)
     if np.isnan(values).all():
         return found

@@ -82,7 +82,7 @@ def connected(edges: Sequence[Edge], circuits: np.ndarray, heads: int, kv_heads:
 
 
 def speakers(target: str, heads: int, kv_heads: int) -> list[str]:
-    """The senders that speak of what a receiver reads: itself, or the heads of its group."""
+    """The senders that write what a receiver reads: itself, or the heads of its group."""
     component = parse(target)
     if component.kind != "kv" or component.head is None:
         return [target]

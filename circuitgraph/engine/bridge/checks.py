@@ -1,7 +1,7 @@
 """Are the parts a bridge shows all there is? Asked of every model before it is measured.
 
-Nobody can vouch for a hundred families. These checks can: if contributions sum to the
-stream, if everything that hears a change through our hooks answers as if the stream itself
+Nobody can read a hundred families' code. These checks stand for it: if contributions sum to the
+stream, if everything that reads a change through our hooks answers as if the stream itself
 had changed, and if what is put back is as it was, then an edge's effect is what it says.
 """
 
@@ -89,7 +89,7 @@ def _causal(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
 
 
 def _hearing(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
-    """Every reader hears a change, against the stream holding it from the start."""
+    """Every reader reads a change, against the stream holding it from the start."""
     delta = _noise(trace)
     hooks: list[Hook] = []
     for layer in range(bridge.layers):
@@ -100,7 +100,7 @@ def _hearing(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
 
 
 def _letters(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
-    """z of attention that hears a change while its q, k and v are put back."""
+    """z of attention that reads a change while its q, k and v are put back."""
     delta, off = _noise(trace), []
     for layer, block in enumerate(trace.blocks):
         back = [put(layer, letter, getattr(block, letter)) for letter in LETTERS]
@@ -110,7 +110,7 @@ def _letters(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
 
 
 def _heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
-    """Logits of a run whose attention hears a change while all z are put back."""
+    """Logits of a run whose attention reads a change while all z are put back."""
     delta, off = _noise(trace), []
     for layer, block in enumerate(trace.blocks):
         hooks = [*attention_hears(bridge, layer, delta), put(layer, "z", block.z)]
@@ -136,7 +136,7 @@ def _groups(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
 
 
 def mixes_heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> bool:
-    """Whether a change of one head's q or k is heard by heads that do not read it."""
+    """Whether a change of one head's q or k changes heads that do not read it."""
     for layer, block in enumerate(trace.blocks):
         for letter, parts in (("q", bridge.heads), ("k", bridge.kv_heads)):
             clean = getattr(block, letter)
@@ -155,12 +155,12 @@ TOLERANCE = 1e-3
 
 QUESTIONS = (
     Question("its heads, MLPs and biases do not sum to the residual stream", _sums),
-    Question("its readers hear more than hooks can reach", _hearing),
+    Question("its readers read more than hooks can reach", _hearing),
     Question("its q, k and v cannot be put back", _letters),
     Question("its heads cannot be put back", _heads),
     Question("a norm over all heads stands before their output matrix", _outputs),
     Question("its key/value groups are not consecutive heads", _groups),
-    Question("earlier positions hear later ones", _causal),
+    Question("earlier positions depend on later ones", _causal),
 )
 
 

@@ -2,7 +2,7 @@
 
 An attention receiver is run by letting all of q, k and v of its layer read the change,
 putting back those inputs that are not meant to, and then putting back all heads but its
-own. Heads of one layer hear nothing of each other, so this is the receiver alone.
+own. Heads of one layer read nothing of each other, so this is the receiver alone.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _columns(patch: _Patch, group: Readers) -> Tensor:
 
 
 def _hooks(patch: _Patch, receivers: list[Receiver], deltas: Tensor) -> list[Hook]:
-    """Hooks of one forward in which copy i of the batch is receiver i hearing delta i."""
+    """Hooks of one forward in which copy i of the batch is receiver i reading delta i."""
     bridge, first = patch.bridge, receivers[0]
     flat = deltas.flatten(0, 1)
     if first.layer == bridge.layers:
@@ -184,7 +184,7 @@ def _hooks(patch: _Patch, receivers: list[Receiver], deltas: Tensor) -> list[Hoo
 
 
 def _apart(bridge: Bridge, layer: int, letter: str, clean: Tensor, still: Tensor) -> Hook:
-    """What other heads project stays clean, so that a norm over all hears one head's change.
+    """What other heads project stays clean, so that a norm over all sees one head's change.
 
     Args:
         clean: q, k or v [N · R, T, …].

@@ -31,7 +31,7 @@ class Wiring:
     Attributes:
         attention, mlp: what stands between the stream and what each of them reads.
         out: the output matrix by head [H, e, d], multiplier of the branch included.
-        bias: what attention adds whatever its heads say [d].
+        bias: what attention adds whatever its heads write [d].
         post: norm of attention's output before it joins the stream, or None.
     """
 
@@ -59,14 +59,14 @@ class Bridge:
         family: transformers' ``model_type``.
         width, heads, kv_heads: sizes.
         parallel: attention and MLP of a block read the same stream, so that an MLP does
-            not hear its own layer's attention.
+            not read its own layer's attention.
         parameters: number of weights a token meets.
         vocabulary: number of logits.
         wiring: of every block.
         read_out: None where logits are made in a way we do not know.
         hooked: the library's ``TransformerBridge``.
         mixed: a norm over all heads at once stands behind q or k, so that what one head
-            reads is heard by the others, too (OLMo-2).
+            reads changes the others, too (OLMo-2).
         rotary: its rotary module, where that places long rows otherwise, or None.
     """
 

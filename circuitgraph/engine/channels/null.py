@@ -108,7 +108,7 @@ def random_squares(
 
 
 def _by_reading(measured: Measured, sums: Moments, number: int, total: Tensor, seed: int) -> None:
-    """Add Σ σ² vᵀ C v: every receiver's update meets what all senders say."""
+    """Add Σ σ² vᵀ C v: every receiver's update meets what all senders write."""
     place = measured.places[number]
     heard = _heard(measured, sums, number, place.senders)
     for i, reads in enumerate(measured.reads[number]):

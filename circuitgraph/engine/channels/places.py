@@ -44,7 +44,7 @@ class Place:
 
     @property
     def senders(self) -> int:
-        """How many components, in order of computation, can be heard here."""
+        """How many components, in order of computation, can be read here."""
         return self.receivers[0].senders
 
     def columns(self, number: int) -> slice:
