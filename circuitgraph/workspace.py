@@ -224,8 +224,7 @@ class Workspace:
             a, b: variants; at recipe scope recipes, variants, or several with commas.
             lens: ``correlation``, ``effect`` or ``wiring``; None: effects where both have them.
             scope: ``checkpoint`` or ``recipe``.
-            null: pairs known not to differ, as ``"A:B"`` or (A, B); they stay with the diff
-                until ``"none"`` drops them.
+            null: pairs known not to differ, "A:B" or (A, B), kept until "none" drops them.
             run: ``A_ID:B_ID`` chooses among several runs.
             **options: ``alpha``, ``margin`` …; see ``diff.compare_runs``. ``mechanism=False``
                 does not measure why effects changed.
