@@ -30,9 +30,13 @@ from circuitgraph.errors import ClusterError
 from circuitgraph.ingest import cluster, cluster_team
 from circuitgraph.ingest.cluster_address import connect
 from circuitgraph.ingest.cluster_team import Piece, Team
-from circuitgraph.ingest.cluster_worker import Worker, plain_variant
+from circuitgraph.ingest.cluster_worker import Worker, _job, plain_job, plain_variant
+from circuitgraph.ingest.jobs import Job, Request
+from circuitgraph.ingest.memory import Room
 from circuitgraph.ingest.slices import edge_slices, halves
 from circuitgraph.progress import Progress, Reporter
+from circuitgraph.prompts import PromptSet
+from circuitgraph.runs import Method
 from circuitgraph.tokens import Encoded
 from circuitgraph.variants import load_variant
 
@@ -295,7 +299,15 @@ def test_what_is_no_address_is_refused_and_not_repeated(tmp_path, address):
 def test_a_worker_refuses_other_weights_and_other_libraries(base):
     variant = plain_variant(load_variant(base).variant)
     job = {"id": "", "method": {"kind": "correlation"}, "request": {}, "tokens": []}
-    other = Worker().load(variant | {"fingerprint": "x"}, job)
+    files = variant["fingerprints"] | {"weights": "x"}
+    other = Worker().load(variant | {"fingerprints": files}, job)
     assert "differ" in other["error"]
     old = Worker().load(variant | {"versions": variant["versions"] | {"torch": "1.0"}}, job)
     assert re.search(r"torch .*1\.0; install the same", old["error"])
+
+
+def test_a_workers_job_measures_the_same_random_edges_exactly():
+    method = Method("effect", estimator="receiver-exact", inputs="joint", ablation="corrupt")
+    job = Job("id", method, PromptSet((), ""), (), 0, "", sample=(3, 5))
+    again, _ = _job(plain_job(job, Request(), Room(1, 1, 0.0)))
+    assert again.sample == (3, 5)

@@ -60,7 +60,7 @@ def _job(plain: Plain) -> tuple[Job, Request]:
         for p, c, a, w, partners, rest in plain["tokens"]
     )
     method, sample = Method(**plain["method"]), tuple(plain["sample"])
-    job = Job(plain["id"], method, PromptSet((), ""), encoded, 0, "", sample)
+    job = Job(plain["id"], method, PromptSet((), ""), encoded, 0, "", sample=sample)
     return job, Request(**plain["request"])
 
 
