@@ -52,9 +52,8 @@ def take_model(
     loaded = load_variant(model, adapter, name=name, recipe=recipe, granularity=request.granularity)
     loaded = _as_known(shelf, loaded)
     require_same(shelf, loaded.variant)
-    for note in text_notes(read, loaded.tokenizer, request.chat_template):
-        reporter.remark(f"note: {note}")
-    runs = ingest_model(loaded, read, request, runs_folder, reporter)
+    notes = text_notes(read, loaded.tokenizer, request.chat_template)
+    runs = ingest_model(loaded, read, request, runs_folder, reporter, notes)
     del loaded
     gc.collect()  # the library's models hold themselves in circles
     for line in (line for run in runs for line in decided(run)):

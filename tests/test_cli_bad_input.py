@@ -281,4 +281,4 @@ def test_what_the_system_refuses_is_named_in_one_line(tmp_path: Path) -> None:
 
 def test_a_command_that_fails_leaves_no_diff_behind(kept: Path, tmp_path: Path) -> None:
     refused(kept, 2, "explain", "NO", "L0H1", "fine", "fine")
-    refused(kept, 1, "report", "fine", "fine", "-o", tmp_path / "none" / "x.html")
+    refused(kept, 2, "report", "fine", "fine", "-o", tmp_path / "none" / "x.html")

@@ -49,10 +49,12 @@ def ingest_model(
     request: Request,
     runs_folder: Path,
     reporter: Reporter,
+    notes: Sequence[str] = (),
 ) -> list[Run]:
     """Make (or find) the runs of one variant on one prompt set.
 
-    What was finished before an interruption is kept and not done again.
+    What was finished before an interruption is kept and not done again. ``notes`` on the
+    prompts are printed once the prompts are known to be usable.
 
     Returns:
         One run an edge kind, read back from disk.
@@ -69,6 +71,8 @@ def ingest_model(
     jobs = planned(loaded, prompts, request, runs_folder)
     if request.template_date is not None and not tells_a_date(jobs):
         reporter.warn("--template-date: this chat template tells no date, so the day is not told")
+    for note in notes:  # of prompts that no error stopped
+        reporter.remark(f"note: {note}")
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
         _say_forward(loaded.variant, reporter)
