@@ -114,7 +114,8 @@ def test_a_small_total_is_told(study: Path) -> None:
 
 def test_a_model_that_is_not_what_was_ingested_is_refused(study: Path) -> None:
     run = Workspace(study).shelf().of(NAME, "effect")[-1]
-    changed = replace(run, variant=replace(run.variant, fingerprint="0"))
+    files = {**run.variant.fingerprints, "weights": "0"}
+    changed = replace(run, variant=replace(run.variant, fingerprints=files))
     with pytest.raises(InputError, match="no longer those ingested"):
         faithfulness(Shelf((changed,)), NAME)
     moved = replace(run, _arrays={**run.arrays, "decisions": run.arrays["decisions"] + 0.1})
