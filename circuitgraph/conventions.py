@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock
 
 from circuitgraph.errors import InputError, UsageError
-from circuitgraph.records import Signs, read_json, record_path
+from circuitgraph.records import Signs, read_json, record_path, signs_key
 from circuitgraph.runs import Run, list_runs, write_atomic
 from circuitgraph.signs import signs_of
 from circuitgraph.template import Moment
@@ -77,7 +77,7 @@ def settle_signs(run: Run, runs_folder: Path, base: tuple[str, np.ndarray] | Non
         base: name and totals of the model that the run's adapter was trained on, where they
             are known; else they are a base's run in the workspace, or the oldest run's.
     """
-    key = _signs_key(run)
+    key = signs_key(run.method.ablation)
     with _lock(runs_folder):
         tokens = _read(runs_folder, run.prompts_fingerprint)
         if key in tokens:
@@ -128,12 +128,12 @@ def forget_unused(runs_folder: Path, gone: Iterable[Run], left: Iterable[Run]) -
 def _rests_on(run: Run) -> set[str]:
     """What of the records a run reads."""
     day = {"day", "day_given"} if run.rendered.get("date") else set()
-    return day | ({_signs_key(run)} if run.kind == "effect" else set())
+    return day | ({signs_key(run.method.ablation)} if run.kind == "effect" else set())
 
 
 def are_settled(runs_folder: Path, prompts_fingerprint: str, ablation: str) -> bool:
     """Whether the signs of a prompt set are written down."""
-    return f"signs {ablation}" in _read(runs_folder, prompts_fingerprint)
+    return signs_key(ablation) in _read(runs_folder, prompts_fingerprint)
 
 
 def list_settled(runs_folder: Path) -> list[Run]:
@@ -150,10 +150,15 @@ def settled(runs: Sequence[Run]) -> list[Run]:
     lacking: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if run.kind == "effect" and run.signs is None:
-            lacking.setdefault((run.prompts_fingerprint, _signs_key(run)), []).append(run)
+            lacking.setdefault(
+                (run.prompts_fingerprint, signs_key(run.method.ablation)), []
+            ).append(run)
     found = {key: _signs_of(reference(group)) for key, group in lacking.items()}
     return [
-        replace(run, signs=found.get((run.prompts_fingerprint, _signs_key(run)), run.signs))
+        replace(
+            run,
+            signs=found.get((run.prompts_fingerprint, signs_key(run.method.ablation)), run.signs),
+        )
         if run.kind == "effect"
         else run
         for run in runs
@@ -172,13 +177,9 @@ def _signs_of(run: Run) -> Signs:
     )
 
 
-def _signs_key(run: Run) -> str:
-    return f"signs {run.method.ablation}"
-
-
 def _share_signs(one: Run, other: Run) -> bool:
     same = one.prompts_fingerprint == other.prompts_fingerprint
-    return one.kind == "effect" and same and _signs_key(one) == _signs_key(other)
+    return one.kind == "effect" and same and one.method.ablation == other.method.ablation
 
 
 def _lock(runs_folder: Path) -> FileLock:

@@ -34,6 +34,11 @@ def record_path(runs_folder: Path, key: str) -> Path:
     return runs_folder.parent / "prompts" / f"{key}.json"
 
 
+def signs_key(ablation: str) -> str:
+    """Under which the signs of effects by one ablation stand in a record."""
+    return f"signs {ablation}"
+
+
 def read_json(path: Path) -> Any:
     """The contents of a JSON file of the workspace.
 
@@ -52,7 +57,7 @@ def read_signs(runs_folder: Path, record: Mapping[str, Any]) -> Signs | None:
     if record["method"]["kind"] != "effect" or not path.is_file():
         return None
     try:
-        known = read_json(path).get(f"signs {record['method']['ablation']}")
+        known = read_json(path).get(signs_key(record["method"]["ablation"]))
         if known is None:
             return None
         return Signs(known["variant"], dict(known["by_scenario"]), tuple(known["totals"]))

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from tokenizers import Tokenizer
@@ -34,6 +35,9 @@ from transformers import (
     SeedOssConfig,
 )
 
+from circuitgraph.errors import InputError
+from circuitgraph.variants import load_variant
+
 VOCABULARY = 64
 SPECIAL = {"<pad>": 0, "<bos>": 1, "<eos>": 2, "<unk>": 3}
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -48,6 +52,8 @@ _LLAMA_LIKE: dict[str, Any] = {
     "max_position_embeddings": 64,
     **IDS,
 }
+TWO_LAYERS: dict[str, Any] = {**_LLAMA_LIKE, "num_hidden_layers": 2}
+"""Sizes of a Llama kind of model, for configurations that are tests of their own."""
 
 CONFIGS = {
     "gpt2": lambda: GPT2Config(
@@ -130,6 +136,16 @@ REFUSED = {
 """Families that neither the engine nor the bridge can measure."""
 
 _EVERY = CONFIGS | MORE_READERS | WITHOUT_READER | REFUSED
+
+
+def refused(model: Path, adapter: Path | None = None) -> str:
+    """The error of loading, which is one line of reasonable length."""
+    with pytest.raises(InputError) as caught:
+        load_variant(model, adapter)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 700
+    return message
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from models import VOCABULARY, make_adapter, make_model, make_tokenizer
+from models import VOCABULARY, make_adapter, make_model, make_tokenizer, refused
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from circuitgraph.errors import InputError
 from circuitgraph.variants import load_variant
 
 TOKENS = torch.tensor([[1, 5, 9, 22, 7, 30]])
@@ -40,15 +39,6 @@ def adapter(lora, tmp_path):
 def edit(folder: Path, **changes):
     file = folder / "adapter_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
-def refused(base, adapter) -> str:
-    with pytest.raises(InputError) as caught:
-        load_variant(base, adapter)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert len(message) < 700
-    return message
 
 
 def trained(base, folder, *, tokens=None, **options):

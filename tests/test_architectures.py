@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from models import VOCABULARY, make_model, make_tokenizer
+from models import TWO_LAYERS, VOCABULARY, make_model, make_tokenizer
 from transformers import (
     AutoModelForCausalLM,
     FalconConfig,
@@ -24,18 +24,7 @@ from circuitgraph.errors import InputError
 from circuitgraph.variants import load_variant
 
 GPT = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
-LLAMA = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
+LLAMA = TWO_LAYERS
 
 
 @pytest.fixture(scope="module")

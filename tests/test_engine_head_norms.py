@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 import torch
-from models import VOCABULARY, make_tokenizer
+from models import TWO_LAYERS, make_tokenizer
 from transformers import AutoModelForCausalLM, BitNetConfig, Olmo2Config, Olmo3Config
 
 from circuitgraph.components import effect_edges
@@ -20,17 +20,7 @@ from circuitgraph.errors import InputError
 from circuitgraph.tokens import Encoded
 from circuitgraph.variants import load_variant
 
-SIZES = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "eos_token_id": 2,
-}
+SIZES = TWO_LAYERS
 SLICE = 8
 FAMILIES = {"olmo2": Olmo2Config, "olmo3": Olmo3Config}
 PROMPT = Encoded((1, 50, 9, 22, 7, 30), (1, 50, 9, 31, 7, 12), (8,), (9,), None)

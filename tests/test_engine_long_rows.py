@@ -11,7 +11,7 @@ import dataclasses
 import naive_hooks
 import pytest
 import torch
-from models import VOCABULARY, make_tokenizer
+from models import TWO_LAYERS, make_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, Phi3Config
 
 from circuitgraph.components import effect_edges
@@ -33,17 +33,7 @@ ROPE = {
     "short_factor": [1, 1.1, 1.2, 1.3],
     "long_factor": [1.0, 4.0, 8.0, 30.0],
 }
-SIZES = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-    "rope_parameters": ROPE,
-    "pad_token_id": 0,
-}
+SIZES = {**TWO_LAYERS, "rope_parameters": ROPE}
 CONFIGS = {
     "llama": lambda: LlamaConfig(**SIZES),
     "phi3": lambda: Phi3Config(**SIZES, original_max_position_embeddings=BORDER),

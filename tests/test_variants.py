@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from models import FAMILIES, make_adapter, make_model
+from models import FAMILIES, make_adapter, make_model, refused
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -73,16 +73,6 @@ def poison(weights):
     first = next(iter(weights))
     weights[first] = weights[first].clone()
     weights[first].view(-1)[0] = float("nan")
-
-
-def refused(model, adapter=None) -> str:
-    """The error of loading, which is one line of reasonable length."""
-    with pytest.raises(InputError) as caught:
-        load_variant(model, adapter)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert len(message) < 700
-    return message
 
 
 # Fingerprints

@@ -89,8 +89,9 @@ def ingest_model(
                 _make(work, job, prepared, reporter)
     for job in jobs:
         discard(runs_folder, job.id)
-        if job.kind == "effect":  # of runs found, too: their record may be lost
-            settle_signs(read_run(runs_folder / job.id), runs_folder)
+        effect = job.kind == "effect"
+        if effect and not are_settled(runs_folder, job.fingerprint, job.method.ablation):
+            settle_signs(read_run(runs_folder / job.id), runs_folder)  # a record that was lost
     runs = [read_run(runs_folder / job.id) for job in jobs]
     for run in runs:
         _say_prompts(run, reporter)

@@ -30,6 +30,7 @@ from circuitgraph.ingest.drift import reencoded, reload, same_tokens
 from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.progress import Reporter
 from circuitgraph.runs import Run
+from circuitgraph.signs import Rows
 from circuitgraph.tokens import Encoded, unequal_pairs
 
 DRIFTS, ASKED = 8, 16
@@ -176,11 +177,10 @@ def _weights(run: Run) -> np.ndarray:
 
     Such a pair is of its first prompt's scenario, as in every test.
     """
-    place = {run.prompts[i].pair or i: k for k, i in enumerate(run.observed)}
-    of = np.array([place[prompt.pair or i] for i, prompt in enumerate(run.prompts)])
-    own = run.scenarios[list(run.observed)]
+    rows = Rows.of_run(run)
+    own = run.scenarios[rows.first]
     scenarios, size = np.unique(own, return_inverse=True, return_counts=True)[1:]
-    return run.n / (len(size) * size[scenarios][of] * np.bincount(of)[of])
+    return run.n / (len(size) * size[scenarios][rows.of] * np.bincount(rows.of)[rows.of])
 
 
 def _edges(run: Run, model: Model) -> tuple[Edge, ...]:
