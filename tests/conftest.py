@@ -82,9 +82,10 @@ def study(demo: tuple[Path, list[str]]) -> Path:
 
 
 @pytest.fixture
-def copied(study: Path, tmp_path: Path) -> Path:
-    """A copy of the workspace, to be changed."""
-    return Path(shutil.copytree(study, tmp_path / "workspace"))
+def copied(examples: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """A copy of the workspace as it was made, to be changed; diffs of other tests are not in it."""
+    made = sharing.made_once(tmp_path_factory, "demo", partial(_demo, examples))
+    return Path(shutil.copytree(made / "workspace", tmp_path / "workspace"))
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,5 @@ def _common(factory: pytest.TempPathFactory) -> Path:
 
 
 def own_copy(factory: pytest.TempPathFactory, folder: Path) -> Path:
-    """What ``made_once`` made, for this process alone; itself where there is no other."""
-    if folder.is_relative_to(factory.getbasetemp()):
-        return folder
+    """What ``made_once`` made, for this process alone."""
     return Path(shutil.copytree(folder, factory.mktemp(folder.name) / "own", symlinks=True))

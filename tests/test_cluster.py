@@ -74,7 +74,8 @@ def write_prompts(path: Path, count: int) -> Path:
         text = [f"w{words.randrange(4, 64)}" for _ in range(words.randrange(6, 11))]
         twin = [*text[:3], "w5" if text[3] != "w5" else "w6", *text[4:]]
         row = {"prompt": " ".join(text), "corrupt": " ".join(twin), "scenario": number % 2}
-        rows.append(json.dumps(row | {"answer": "w8", "wrong_answer": "w9"}))
+        asked = {"answer": "w8", "wrong_answer": "w9", "direction": 1}
+        rows.append(json.dumps(row | asked))
     path.write_text("\n".join(rows))
     return path
 

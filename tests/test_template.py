@@ -7,13 +7,13 @@ from datetime import datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models import make_tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from circuitgraph.errors import UsageError
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.template import Moment, render, tells_the_time
 from circuitgraph.tokens import encode
-from tests.models import make_tokenizer
 
 PLAIN = "{% for m in messages %}{{ bos_token }}w4 {{ m['content'] | trim }} w5{% endfor %}"
 CLOCK = "{{ strftime_now('%d %b %Y %S') }} {{ messages[0]['content'] }}"
