@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from circuitgraph.components import digest
+from circuitgraph.base.components import digest
 from circuitgraph.diff import CLAIMS, compare_runs
-from circuitgraph.runs import Method, Run, RunPrompt, Variant
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.triangle import upper
 

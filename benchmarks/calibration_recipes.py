@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from circuitgraph.diff.edge_tests import Groups
-from circuitgraph.diff.recipe import as_correlations, combine
+from circuitgraph.lenses.edge_tests import Groups
+from circuitgraph.lenses.recipe import as_correlations, combine
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.replicates import moderate

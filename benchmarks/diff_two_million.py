@@ -20,8 +20,8 @@ _CHILD = """
 import sys, json
 from pathlib import Path
 from circuitgraph.diff import compare_runs
-from circuitgraph.frames import write_parquet
-from circuitgraph.runs import read_run
+from circuitgraph.base.frames import write_parquet
+from circuitgraph.runs.record import read_run
 a, b = (read_run(Path(folder)) for folder in sys.argv[1:3])
 diff = compare_runs([a], [b], name_a="A", name_b="B", lens="correlation")
 write_parquet(diff.table, Path(sys.argv[3]))
@@ -34,7 +34,7 @@ def write_runs(folder: Path, scenarios: int, rewired: int) -> list[Path]:
     import numpy as np
     from calibration import table_run
 
-    from circuitgraph.runs import write_run
+    from circuitgraph.runs.record import write_run
 
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(200, 5))

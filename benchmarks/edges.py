@@ -36,13 +36,13 @@ from scipy.stats import pearsonr, spearmanr
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config
 
-from circuitgraph.components import effect_edges
+from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import ESTIMATORS, edge_effects
 from circuitgraph.engine.families import from_hf
+from circuitgraph.models.variants import load_tokenizer, load_variant
 from circuitgraph.prompts import read_prompts
-from circuitgraph.tokens import Encoded, encode
-from circuitgraph.variants import load_tokenizer, load_variant
+from circuitgraph.prompts.tokens import Encoded, encode
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

@@ -20,7 +20,7 @@ from pathlib import Path
 import neo4j
 import store_load
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.store import EmbeddedStore, GraphTables, Neo4jStore, copy_graph, run_tables
 from circuitgraph.store.connection import Address, connect
 

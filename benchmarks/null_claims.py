@@ -28,10 +28,10 @@ from recipe_seeds import (
     show,
 )
 
-from circuitgraph.diff import effect
 from circuitgraph.diff.behaviour import policies
-from circuitgraph.diff.match import match_runs
-from circuitgraph.ingest.drift import drift
+from circuitgraph.lenses import effect
+from circuitgraph.lenses.match import match_runs
+from circuitgraph.models.stored import drift
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
 

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import store_load
 
-from circuitgraph.components import digest
-from circuitgraph.errors import UsageError
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import UsageError
 from circuitgraph.queries import list_queries, run_query
 from circuitgraph.store import EmbeddedStore, GraphTables, Neo4jStore, Store, run_tables
 from circuitgraph.store.connection import Address

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.components import Edge, digest
+from circuitgraph.base.components import Edge, digest
 from circuitgraph.diff import CLAIMS, compare_runs
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
-from circuitgraph.diff.planning import Asked, Design, noise_of
-from circuitgraph.runs import Method, Run, RunPrompt, Variant
+from circuitgraph.diff.outlook import Asked, Design, noise_of
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.stats.power import bh_level
 
 EDGES, CHANGED = 200, 8

@@ -22,16 +22,16 @@ import pandas as pd
 from scipy.special import digamma, polygamma
 
 from circuitgraph import Workspace
+from circuitgraph.base.progress import Reporter
 from circuitgraph.demo import ingest_examples
-from circuitgraph.diff import effect
 from circuitgraph.diff.alone import alone
-from circuitgraph.diff.edge_tests import TESTABLE, Groups
-from circuitgraph.diff.match import Matched, match_runs
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
-from circuitgraph.diff.recipe import combine
-from circuitgraph.progress import Reporter
-from circuitgraph.runs import Run, list_runs
+from circuitgraph.lenses import effect
+from circuitgraph.lenses.edge_tests import TESTABLE, Groups
+from circuitgraph.lenses.match import Matched, match_runs
+from circuitgraph.lenses.recipe import combine
+from circuitgraph.runs.record import Run, list_runs
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.replicates import Spread, combined_df, trigamma_inverse

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from circuitgraph.components import digest
+from circuitgraph.base.components import digest
+from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.queries import run_query
-from circuitgraph.runs import Method, Run, RunPrompt, Variant
+from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.store import EmbeddedStore, GraphTables, run_tables
 
 MERGE = """

@@ -14,15 +14,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from circuitgraph.base.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
 from circuitgraph.prompts import Prompt, PromptSet, read_prompts
-from circuitgraph.runs import Run, Variant
+from circuitgraph.runs.record import Run, Variant
 from circuitgraph.workspace import Workspace
 
 if TYPE_CHECKING:
     from circuitgraph import plant
-    from circuitgraph.variants import LoadedVariant, load_variant
+    from circuitgraph.models.variants import LoadedVariant, load_variant
 
 __all__ = [
     "CircuitGraphError",
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
     if name == "plant":
         return import_module("circuitgraph.plant")
     if name in ("load_variant", "LoadedVariant"):
-        from circuitgraph import variants
+        from circuitgraph.models import variants
 
         return getattr(variants, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 import click
 
+from circuitgraph.base.errors import CircuitGraphError
+from circuitgraph.base.frames import short
 from circuitgraph.commands import (
     blocks,
     catalogue,
@@ -30,8 +32,6 @@ from circuitgraph.commands import (
     pushing,
 )
 from circuitgraph.commands.options import Settings, global_options
-from circuitgraph.errors import CircuitGraphError
-from circuitgraph.frames import short
 
 # More threads than cores free make OpenMP spin; waiting threads should sleep instead.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

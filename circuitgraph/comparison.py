@@ -11,27 +11,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph import patching
-from circuitgraph.channels import Channels
+from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.frames import write_parquet
+from circuitgraph.base.keywords import pairs
+from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.decoys import NONE, with_decoys
 from circuitgraph.diff.explain import Explanation, explain_edge, require_components
 from circuitgraph.diff.many import ManyDiff, compare_many
-from circuitgraph.diff.mechanism import (
+from circuitgraph.diff.record import Diff
+from circuitgraph.interventions import patching
+from circuitgraph.lenses.mechanism.shares import (
     Swapped,
     mechanism_record,
     with_kept_mechanism,
     with_mechanism,
 )
-from circuitgraph.diff.record import Diff
-from circuitgraph.errors import InputError, UsageError
-from circuitgraph.frames import write_parquet
-from circuitgraph.keywords import pairs
-from circuitgraph.progress import Reporter
+from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.reader import Source
-from circuitgraph.runs import Run, write_atomic
-from circuitgraph.selection import Shelf, require_comparable
+from circuitgraph.runs.catalogue import Shelf, require_comparable
+from circuitgraph.runs.record import Run
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class Comparison:
         """Hubs of one variant, of two side by side, or of their change; see ``Workspace.hubs``."""
         if of == "change":
             return self._hubs_of_change(name, other, kind, **options)
-        from circuitgraph.graph.hubs import hubs, hubs_compare
+        from circuitgraph.hubs.ranks import hubs, hubs_compare
 
         if kind == "wiring":
             raise UsageError("wiring is of two variants: it has hubs of change only")
@@ -185,8 +186,8 @@ class Comparison:
     def _hubs_of_change(
         self, a: str, b: str | None, lens: str | None, **options: Any
     ) -> pd.DataFrame:
-        """Components at which most changes meet; see ``graph.degree``."""
-        from circuitgraph.graph.degree import hubs_of_change
+        """Components at which most changes meet; see ``hubs.change``."""
+        from circuitgraph.hubs.change import hubs_of_change
 
         if b is None:
             raise UsageError("hubs of change are of two variants; name the other one too")
@@ -195,19 +196,19 @@ class Comparison:
 
     def exactly(self, run: Run, edges: Sequence[int]) -> np.ndarray:
         """Exact effects of some edges of a screened run, measured now where not yet kept."""
-        from circuitgraph.ingest.exactly import exact_effects_of
+        from circuitgraph.lenses.exact_effects import exact_effects_of
 
         return exact_effects_of(run, edges, self.reporter)
 
     def swapped(self, a: Run, b: Run, edges: Sequence[int]) -> Swapped:
         """Effects of some edges with each factor from either variant, measured where not kept."""
-        from circuitgraph.ingest.mechanism import mechanisms_of
+        from circuitgraph.lenses.mechanism.measure import mechanisms_of
 
         return mechanisms_of(a, b, edges, self.reporter)
 
     def channels(self, a: Run, b: Run, **options: Any) -> Channels:
         """How much every connection changed between the models of two runs."""
-        from circuitgraph.ingest.wiring import channels_of
+        from circuitgraph.lenses.wiring.measure import channels_of
 
         return channels_of(a, b, reporter=self.reporter, **options)
 
@@ -219,7 +220,7 @@ class Comparison:
     def _require_models(self, lens: str, runs: Sequence[Run]) -> None:
         """The wiring lens loads models again: all of them must be there before the first is."""
         if lens == "wiring":
-            from circuitgraph.ingest.sources import require_sources
+            from circuitgraph.models.sources import require_sources
 
             require_sources(runs)
 
@@ -228,7 +229,7 @@ class Comparison:
         _, runs_a, runs_b = self.sides(a, b, lens, scope)
         apart = None
         if runs_a[0].variant.base and runs_b[0].variant.base:
-            from circuitgraph.ingest.drift import drift
+            from circuitgraph.models.stored import drift
 
             apart = drift(runs_a[0], runs_b[0])
         return a, runs_a, b, runs_b, apart

@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import InputError
-from circuitgraph.progress import Reporter
 from circuitgraph.report.page import Section, write_page
 from circuitgraph.workspace import Workspace
 

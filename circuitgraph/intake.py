@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.errors import UsageError
-from circuitgraph.ingest.cluster_address import require_cluster
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.progress import Reporter
+from circuitgraph.ingest.cluster.address import require_cluster
 from circuitgraph.ingest.decided import decided, say_prompts
 from circuitgraph.ingest.reading import text_notes
-from circuitgraph.progress import Reporter
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.reader import Source
-from circuitgraph.runs import Run, Variant, write_run
-from circuitgraph.selection import Shelf, require_name, shorten
+from circuitgraph.runs.catalogue import Shelf, require_name, shorten
+from circuitgraph.runs.record import Run, Variant, write_run
 
 
 def take_model(
@@ -43,7 +43,7 @@ def take_model(
     require_cluster(options.get("ray"))  # before torch is loaded, which takes seconds
     from circuitgraph.ingest.jobs import Request
     from circuitgraph.ingest.models import ingest_model
-    from circuitgraph.variants import load_variant
+    from circuitgraph.models.variants import load_variant
 
     read = read_prompts(prompts)
     request = Request(**options)
@@ -74,7 +74,7 @@ def take_table(
     path: str | os.PathLike[str], name: str, recipe: str, shelf: Shelf, runs_folder: Path
 ) -> Run:
     """Take an activation table as one variant's correlation run."""
-    from circuitgraph.ingest.tables import read_table, table_run
+    from circuitgraph.ingest.tables.table import read_table, table_run
 
     require_name(name)
     run = table_run(read_table(path), name, known_recipe(shelf, name, recipe))

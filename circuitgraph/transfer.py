@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import short
+from circuitgraph.base.progress import Reporter
+from circuitgraph.composition.kept import lacking_composition, with_composition
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import UsageError
 from circuitgraph.export import ExportGraph, export_graph, write_neo4j_admin
 from circuitgraph.export.targets import targets
-from circuitgraph.frames import short
-from circuitgraph.patching import FOLDER as TRANSFERS
-from circuitgraph.patching import load_transfers
-from circuitgraph.progress import Reporter
-from circuitgraph.runs import Run, read_confirmed
-from circuitgraph.selection import Shelf
-from circuitgraph.stats.summaries import edge_table
+from circuitgraph.interventions.patching import FOLDER as TRANSFERS
+from circuitgraph.interventions.patching import load_transfers
+from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.record import Run, read_confirmed
+from circuitgraph.runs.summaries import edge_table
 from circuitgraph.store import (
     FILE_NAME,
     Copied,
@@ -34,7 +35,6 @@ from circuitgraph.store import (
     run_tables,
     salvaged,
 )
-from circuitgraph.store.compositions import lacking_composition, with_composition
 
 Compare = Callable[[str, str], Diff]
 

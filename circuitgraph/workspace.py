@@ -14,25 +14,25 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph import patching
+from circuitgraph.base.frames import write_parquet
+from circuitgraph.base.keywords import listed, named_keywords
+from circuitgraph.base.progress import Reporter
+from circuitgraph.base.textfiles import expanded
 from circuitgraph.comparison import Comparison, blocks_path, keep_diff, kept_of, tested_blocks
-from circuitgraph.composition import composition
-from circuitgraph.conventions import forget_unused, list_settled
+from circuitgraph.composition.scores import composition
 from circuitgraph.diff.explain import Explanation
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import Diff
-from circuitgraph.faithfulness import Faithfulness, faithfulness
-from circuitgraph.frames import write_parquet
 from circuitgraph.intake import as_kinds, take_model, take_table
-from circuitgraph.keywords import listed, named_keywords
-from circuitgraph.planning import Plan, Question, plan
-from circuitgraph.progress import Reporter
+from circuitgraph.interventions import patching
+from circuitgraph.interventions.circuits.faithfulness import Faithfulness, faithfulness
+from circuitgraph.planning.plan import Plan, Question, plan
 from circuitgraph.prompts.reader import Source
-from circuitgraph.runs import Run, discard_run
-from circuitgraph.selection import Shelf
-from circuitgraph.stats.summaries import edge_table
+from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.conventions import forget_unused, list_settled
+from circuitgraph.runs.record import Run, discard_run
+from circuitgraph.runs.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, keep_tables, open_store, tables_of
-from circuitgraph.textfiles import expanded
 from circuitgraph.transfer import load_graph, pull, push, rebuild, write_bulk, write_files
 
 DEFAULT_FOLDER = ".circuitgraph"
@@ -324,7 +324,7 @@ class Workspace:
         """Hubs of one variant with rank intervals, of two side by side, or of their change.
 
         With ``of="change"``: components at which more edges differ than chance puts there,
-        by the lens that ``kind`` names; takes ``direction``, see ``graph.degree``.
+        by the lens that ``kind`` names; takes ``direction``, see ``hubs.change``.
         """
         return self._comparison().hubs(name, other, kind, of, **options)
 
@@ -332,7 +332,7 @@ class Workspace:
         """What a variant's strongest edges alone recover of its decision, over their number.
 
         Takes ``sizes``, ``random``, ``seed``, ``rank``, ``run``; see
-        ``circuitgraph.faithfulness``.
+        ``circuitgraph.interventions.circuits.faithfulness``.
         """
         return faithfulness(self.shelf(), name, reporter=self.reporter, **options)
 

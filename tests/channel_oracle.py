@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.components import EMBED, Edge, parse
-from circuitgraph.tokens import Encoded
+from circuitgraph.base.components import EMBED, Edge, parse
+from circuitgraph.prompts.tokens import Encoded
 
 
 def perturbed(hf: Any, size: float, seed: int = 0, rank: int | None = None) -> Any:

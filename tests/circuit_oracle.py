@@ -15,8 +15,8 @@ import torch
 from oracle import sent
 from torch import Tensor
 
-from circuitgraph.components import EMBED, LOGITS, Edge, parse
-from circuitgraph.tokens import Encoded
+from circuitgraph.base.components import EMBED, LOGITS, Edge, parse
+from circuitgraph.prompts.tokens import Encoded
 
 Reference = Callable[[tuple[int, ...]], tuple[Callable[[str], Tensor], Callable[[str], Tensor]]]
 """Of the answer tokens shown: a sender's contribution [1, T, d], and the stream at a place."""

@@ -13,8 +13,8 @@ import sharing
 from neo4j_server import any_store, neo4j_server, neo4j_store
 from shell import IPD, done
 
+from circuitgraph.base.progress import Reporter
 from circuitgraph.demo import run_demo
-from circuitgraph.progress import Reporter
 
 __all__ = ["any_store", "neo4j_server", "neo4j_store"]  # fixtures, found here by name
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 import circuitgraph.ingest.models
-import circuitgraph.variants  # noqa: F401  (imported before the forks, for speed)
+import circuitgraph.models.variants  # noqa: F401  (imported before the forks, for speed)
 from circuitgraph.cli import run
 
 COUNT = """

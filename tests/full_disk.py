@@ -23,7 +23,7 @@ from forked_ingests import end
 
 import circuitgraph.comparison
 import circuitgraph.ingest.models
-import circuitgraph.variants  # noqa: F401  (imported before the forks, for speed)
+import circuitgraph.models.variants  # noqa: F401  (imported before the forks, for speed)
 from circuitgraph.cli import run
 
 PAGE = 4096

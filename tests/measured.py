@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuitgraph.components import Edge, digest
-from circuitgraph.runs import Method, Run, RunPrompt, Variant
+from circuitgraph.base.components import Edge, digest
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.record import Method, Run, Variant
 
 
 def variant(name: str, recipe: str = "", architecture: str = "tiny") -> Variant:

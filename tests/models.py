@@ -35,8 +35,8 @@ from transformers import (
     SeedOssConfig,
 )
 
-from circuitgraph.errors import InputError
-from circuitgraph.variants import load_variant
+from circuitgraph.base.errors import InputError
+from circuitgraph.models.variants import load_variant
 
 VOCABULARY = 64
 SPECIAL = {"<pad>": 0, "<bos>": 1, "<eos>": 2, "<unk>": 3}

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from circuitgraph.errors import CircuitGraphError
+from circuitgraph.base.errors import CircuitGraphError
 from circuitgraph.store import EmbeddedStore, Neo4jStore, Store
 from circuitgraph.store.connection import Address
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 
-from circuitgraph.components import EMBED, LOGITS, Edge, parse
-from circuitgraph.tokens import Encoded
+from circuitgraph.base.components import EMBED, LOGITS, Edge, parse
+from circuitgraph.prompts.tokens import Encoded
 
 Change = Callable[[Tensor], Tensor]
 Hook = tuple[str, Change]

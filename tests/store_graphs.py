@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.components import Edge, digest
-from circuitgraph.runs import Method, Run, RunPrompt, Variant
+from circuitgraph.base.components import Edge, digest
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.store import Store
 from circuitgraph.store.columns import NODES, RELATIONSHIPS
 from circuitgraph.store.tables import GraphTables, diff_tables, run_tables

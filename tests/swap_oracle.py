@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.components import EMBED, LOGITS, Edge, parse
-from circuitgraph.tokens import Encoded
+from circuitgraph.base.components import EMBED, LOGITS, Edge, parse
+from circuitgraph.prompts.tokens import Encoded
 
 
 @dataclass(frozen=True)

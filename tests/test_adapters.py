@@ -14,7 +14,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
 
 TOKENS = torch.tensor([[1, 5, 9, 22, 7, 30]])
 ADDED = VOCABULARY + 3

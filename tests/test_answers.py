@@ -16,12 +16,12 @@ from tokenizers.models import BPE, Unigram, WordLevel
 from tokenizers.trainers import BpeTrainer, UnigramTrainer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forwards import decisions
-from circuitgraph.errors import InputError
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.tokens import encode, require_equal_pairs
+from circuitgraph.prompts.tokens import encode, require_equal_pairs
 
 WORDS = "The capital of France Italy is Paris Rome . Answer : 17 45 1745 1776 7 + 5 = 12 9 yes no"
 TEXTS = [f"{WORDS} The capital of France is Paris .\nThe capital of Italy is Rome ."] * 60

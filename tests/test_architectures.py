@@ -18,10 +18,10 @@ from transformers import (
     XLNetConfig,
 )
 
+from circuitgraph.base.errors import InputError
 from circuitgraph.engine.families.common import longest
 from circuitgraph.engine.forwards import read_model
-from circuitgraph.errors import InputError
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
 
 GPT = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
 LLAMA = TWO_LAYERS

@@ -15,12 +15,12 @@ import pytest
 from shell import IPD, cli, done, rows
 
 from circuitgraph import Workspace
-from circuitgraph.components import Edge
-from circuitgraph.patching import BlockTests
-from circuitgraph.patching.blocks import COLUMNS, depends
-from circuitgraph.patching.gap import Gap
-from circuitgraph.runs import Run
-from circuitgraph.selection import Shelf
+from circuitgraph.base.components import Edge
+from circuitgraph.interventions.patching import BlockTests
+from circuitgraph.interventions.patching.blocks import COLUMNS, depends
+from circuitgraph.interventions.patching.gap import Gap
+from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.record import Run
 
 PER_SCENARIO = 5
 Lines = list[dict[str, Any]]
@@ -184,7 +184,7 @@ def other_texts() -> Lines:
 
 
 def test_a_moved_block_of_one_edge_is_that_edge_moved(pair: Path, result: BlockTests) -> None:
-    from circuitgraph.ingest.pair import load_pair
+    from circuitgraph.interventions.patching.pair import load_pair
 
     base, hybrid = runs_of(pair)
     models = load_pair(base, hybrid)
@@ -312,7 +312,7 @@ def test_wrong_use_is_told_before_a_model_is_loaded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("circuitgraph.ingest.pair.reload", None)
+    monkeypatch.setattr("circuitgraph.interventions.patching.pair.reload", None)
     lines = prompt_lines(PER_SCENARIO)
     twin = lines[0] | {"corrupt": lines[0]["prompt"].replace("many", "two"), "id": "twin"}
     plain = [
@@ -329,7 +329,7 @@ def test_wrong_use_is_told_before_a_model_is_loaded(
 def test_corrupt_texts_of_another_length_are_refused_before_any_measurement(
     pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("circuitgraph.ingest.edge_sets.make_patch", None)
+    monkeypatch.setattr("circuitgraph.interventions.circuits.pair.make_patch", None)
     lines = other_texts()
     lines[3]["corrupt"] += " now"
     file = written(lines, tmp_path / "longer.jsonl")

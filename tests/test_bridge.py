@@ -13,7 +13,8 @@ import torch
 from models import FAMILIES, WITHOUT_READER, make_adapter, make_model
 
 import circuitgraph
-from circuitgraph.components import effect_edges, writers
+from circuitgraph.base.components import effect_edges, writers
+from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.bridge.boot import boot
 from circuitgraph.engine.bridge.checks import worst
@@ -28,11 +29,10 @@ from circuitgraph.engine.forwards import (
     parts_at,
     read_model,
 )
-from circuitgraph.errors import UsageError
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.ingest.effects import ablated_contributions
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 PROMPTS = (
     Encoded((1, 50, 9, 22, 7, 30, 12), (1, 50, 9, 22, 7, 31, 60), (8,), (9,), None),

@@ -10,16 +10,16 @@ import torch
 from models import REFUSED, make_adapter, make_model
 from shell import cli, done, rows
 
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.progress import Reporter
 from circuitgraph.engine.bridge.norms import read_norm
-from circuitgraph.errors import InputError, UsageError
 from circuitgraph.ingest.jobs import Request
 from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.selfcheck import checked_model
-from circuitgraph.progress import Reporter
+from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import read_prompts
-from circuitgraph.runs import list_runs
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.record import list_runs
 
 PAIRS = [
     ("w5 w9 w22 w7 w30", "w5 w9 w41 w7 w30", "w8", "w19", "s"),

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from circuitgraph.diff.edge_tests import Groups
-from circuitgraph.diff.recipe import combine
+from circuitgraph.lenses.edge_tests import Groups
+from circuitgraph.lenses.recipe import combine
 from circuitgraph.stats.replicates import Spread, combined_df, common_error
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "calibration_recipes.py"

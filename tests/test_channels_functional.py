@@ -9,14 +9,14 @@ from channel_oracle import Naive, perturbed
 from models import make_model
 from test_engine_oracle import PROMPTS
 
-from circuitgraph.components import effect_edges, parse
-from circuitgraph.engine.channels import make_signalled
-from circuitgraph.engine.channels.functional import FunctionalChannels
-from circuitgraph.engine.channels.heads import aligned, distances, matched
+from circuitgraph.base.components import effect_edges, parse
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import moved
+from circuitgraph.lenses.wiring.functional import FunctionalChannels
+from circuitgraph.lenses.wiring.heads import aligned, distances, matched
+from circuitgraph.lenses.wiring.signals import make_signalled
+from circuitgraph.models.variants import load_variant
 from circuitgraph.plant.rewrites import KINDS, rewritten_model
-from circuitgraph.variants import load_variant
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ import pytest
 from models import make_adapter, make_model
 from shell import IPD, cli, done
 
-from circuitgraph.errors import InputError
-from circuitgraph.variants import load_variant
+from circuitgraph.base.errors import InputError
+from circuitgraph.models.variants import load_variant
 
 ROWS = [json.loads(line) for line in (IPD / "prompts.jsonl").read_text("utf-8").splitlines()[:6]]
 TABLE = pd.DataFrame(

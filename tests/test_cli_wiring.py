@@ -14,8 +14,8 @@ from measured import table_run
 from shell import IPD, cli, done, rows
 
 from circuitgraph import Workspace
-from circuitgraph.errors import UsageError
-from circuitgraph.ingest.sources import require_sources
+from circuitgraph.base.errors import UsageError
+from circuitgraph.models.sources import require_sources
 
 CLAIMS = {"rewired", "sign_flip", "gained", "lost"}
 TUNED = ("null-self-sft", "null-self-sft-seed1", "null-self-sft-seed2", "hybrid-l2-mlp-only")

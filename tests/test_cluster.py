@@ -22,23 +22,24 @@ from safetensors.numpy import load_file
 from shell import cli
 
 from circuitgraph import Workspace
-from circuitgraph.components import effect_edges, parse
+from circuitgraph.base.components import effect_edges, parse
+from circuitgraph.base.errors import ClusterError
+from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
-from circuitgraph.errors import ClusterError
-from circuitgraph.ingest import cluster, cluster_team
-from circuitgraph.ingest.cluster_address import connect
-from circuitgraph.ingest.cluster_team import Piece, Team
-from circuitgraph.ingest.cluster_worker import Worker, _job, plain_job, plain_variant
+from circuitgraph.ingest.cluster import opening as cluster
+from circuitgraph.ingest.cluster import team as cluster_team
+from circuitgraph.ingest.cluster.address import connect
+from circuitgraph.ingest.cluster.team import Piece, Team
+from circuitgraph.ingest.cluster.worker import Worker, _job, plain_job, plain_variant
 from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.ingest.memory import Room
 from circuitgraph.ingest.slices import edge_slices, halves
-from circuitgraph.progress import Progress, Reporter
+from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import PromptSet
-from circuitgraph.runs import Method
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.record import Method
 
 needs_ray = [
     pytest.mark.ray,

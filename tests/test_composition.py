@@ -17,10 +17,10 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from circuitgraph import Workspace
-from circuitgraph.components import effect_edges
-from circuitgraph.engine.composition import relative_change, scores, virtual_products
+from circuitgraph.base.components import effect_edges
+from circuitgraph.composition.products import relative_change, scores, virtual_products
 from circuitgraph.engine.families import from_hf
-from circuitgraph.runs import list_runs
+from circuitgraph.runs.record import list_runs
 from circuitgraph.store import EmbeddedStore, copy_graph
 
 HEADS, LAYERS = 4, 3

@@ -10,9 +10,9 @@ import pytest
 from shell import done
 
 from circuitgraph import Workspace
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.progress import Reporter
 from circuitgraph.demo import Story, five_lines, ingest_examples, run_demo
-from circuitgraph.errors import InputError
-from circuitgraph.progress import Reporter
 
 
 def test_five_lines_say_what_was_found(demo: tuple[Path, list[str]]) -> None:

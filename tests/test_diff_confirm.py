@@ -11,13 +11,13 @@ from measured import effect_run
 from models import make_adapter, make_model
 
 from circuitgraph import Workspace
+from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS
-from circuitgraph.ingest.exactly import _keep, exact_effects_of
-from circuitgraph.progress import Reporter
+from circuitgraph.lenses.exact_effects import _keep, exact_effects_of
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.runs import Method, read_confirmed
-from circuitgraph.stats.summaries import edge_table
+from circuitgraph.runs.record import Method, read_confirmed
+from circuitgraph.runs.summaries import edge_table
 
 SCREEN = Method("effect", estimator="receiver-exact", inputs="joint", ablation="corrupt")
 SCENARIOS = np.repeat(["s", "t", "u"], 12)
@@ -169,7 +169,7 @@ def test_explain_shows_the_numbers_the_claim_rests_on(screened):
 
 
 def test_what_was_measured_exactly_is_not_measured_again(screened, monkeypatch):
-    from circuitgraph.ingest import exactly
+    from circuitgraph.lenses import exact_effects as exactly
 
     runs = {(r.variant.name, r.method.estimator): r for r in screened.shelf().runs}
     chosen = ":".join(runs[name, "receiver-exact"].id for name in ("base", "tuned"))

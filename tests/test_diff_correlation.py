@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import table_run
 
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.diff import CLAIMS, COLUMNS, VERDICTS, compare_runs
-from circuitgraph.errors import InputError, UsageError
-from circuitgraph.runs import Run
+from circuitgraph.runs.record import Run
 
 PUBLISHED = Path(__file__).parents[2] / "shared/data/llm_morality"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from measured import effect_run
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.diff import compare_runs
-from circuitgraph.errors import UsageError
-from circuitgraph.runs import Method, Run
+from circuitgraph.runs.record import Method, Run
 
 SCENARIOS = np.arange(60) % 5
 LEVELS = np.array([5.0, -4.0, 3.0, 0.0, 2.0, 1.0])

@@ -9,7 +9,7 @@ from scipy import stats
 
 from circuitgraph.commands.views import compare_view
 from circuitgraph.diff import ManyDiff, compare_many
-from circuitgraph.runs import Run
+from circuitgraph.runs.record import Run
 
 SCENARIOS = np.zeros(40, int)
 BASE = np.array([0.5, 0.5, 0.5, 0.5, 0.5])

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from measured import effect_run, table_run
 
+from circuitgraph.base.errors import InputError
 from circuitgraph.diff import compare_runs
 from circuitgraph.diff.explain import explain_edge
-from circuitgraph.diff.mechanism import pairs, with_mechanism
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import InputError
+from circuitgraph.lenses.mechanism.shares import pairs, with_mechanism
 from circuitgraph.report.words import summary_lines
-from circuitgraph.runs import Run
+from circuitgraph.runs.record import Run
 from circuitgraph.store import diff_tables
 
 N = 60

@@ -12,7 +12,7 @@ from scipy.stats import t
 
 from circuitgraph.diff import compare_runs
 from circuitgraph.diff.behaviour import behaviour_panel, policies
-from circuitgraph.diff.match import match_runs
+from circuitgraph.lenses.match import match_runs
 from circuitgraph.report.words import headline
 
 ONE = np.zeros(20, int)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from measured import effect_run, table_run
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.diff import compare_many, compare_runs, explain, explain_edge
-from circuitgraph.errors import UsageError
 
 SCENARIOS = np.arange(40) % 5
 EDGES = 60

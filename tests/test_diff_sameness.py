@@ -12,7 +12,7 @@ from circuitgraph.diff import compare_runs
 from circuitgraph.diff.decoys import with_decoys
 from circuitgraph.diff.record import Diff
 from circuitgraph.report.words import headline, summary_lines
-from circuitgraph.runs import Run
+from circuitgraph.runs.record import Run
 
 SCENARIOS = np.arange(40) % 4
 LEVELS = np.array([3.0, 2.0, 1.0, 0.5])

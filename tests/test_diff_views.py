@@ -13,7 +13,7 @@ from circuitgraph.commands.views import diff_view, edges_view
 from circuitgraph.diff import compare_runs
 from circuitgraph.diff.record import VERDICTS, Diff
 from circuitgraph.diff.units import heads, units
-from circuitgraph.stats.summaries import edge_table
+from circuitgraph.runs.summaries import edge_table
 
 SCENARIOS = np.repeat(["s", "t"], 20)
 LEVELS = np.array([1.0, 1.0, 0.5, -0.5])

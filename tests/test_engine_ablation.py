@@ -7,13 +7,13 @@ import torch
 from models import make_model
 from oracle import make_bridge, receive, sent
 
-from circuitgraph.components import effect_edges, writers
+from circuitgraph.base.components import effect_edges, writers
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.ingest.effects import ablated_contributions
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 PROMPTS = (
     Encoded((1, 5, 9, 22), None, (8,), (19,), None),

@@ -12,11 +12,12 @@ from models import FAMILIES, MORE_READERS, make_model
 from test_engine_oracle import PROMPTS
 from test_engine_unequal import LONGER, SHORTER
 
-from circuitgraph.components import effect_edges
-from circuitgraph.engine.channels import WeightChannels, make_signalled
-from circuitgraph.engine.channels.null import Moments, few, random_squares
+from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.families import from_hf
-from circuitgraph.variants import load_variant
+from circuitgraph.lenses.wiring.null import Moments, few, random_squares
+from circuitgraph.lenses.wiring.signals import make_signalled
+from circuitgraph.lenses.wiring.weights import WeightChannels
+from circuitgraph.models.variants import load_variant
 
 EVERY = (*FAMILIES, *MORE_READERS)
 MIXED = (*PROMPTS, SHORTER, LONGER)

@@ -8,15 +8,15 @@ from circuit_oracle import corrupt_run, decision
 from models import FAMILIES, make_adapter, make_model
 from oracle import make_bridge
 
-from circuitgraph.components import effect_edges, writers
+from circuitgraph.base.components import effect_edges, writers
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.circuits import circuit_decisions
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.ingest.effects import ablated_contributions
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.interventions.circuits.forward import circuit_decisions
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 PROMPTS = (
     Encoded((1, 5, 9, 22, 7, 30), (1, 5, 9, 41, 7, 30), (8,), (19,), None),

@@ -11,7 +11,7 @@ from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forward import forward, logits
-from circuitgraph.tokens import Encoded
+from circuitgraph.prompts.tokens import Encoded
 
 LLAMA3 = {
     "rope_type": "llama3",

@@ -14,13 +14,13 @@ from test_engine_circuits import KINDS, PROMPTS, drawn, edges_of
 from torch import Tensor
 
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.edge_sets import edge_set_changes
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
-from circuitgraph.engine.transplant import given_by
-from circuitgraph.variants import load_variant
+from circuitgraph.interventions.circuits.edge_sets import edge_set_changes
+from circuitgraph.interventions.patching.cross_patch import given_by
+from circuitgraph.models.variants import load_variant
 
 Side = tuple[Model, Any]
 

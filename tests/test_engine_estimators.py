@@ -9,7 +9,7 @@ import torch
 from models import FAMILIES, make_model
 from oracle import library_eap, make_bridge
 
-from circuitgraph.components import effect_edges
+from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import ESTIMATORS, edge_effects
@@ -17,8 +17,8 @@ from circuitgraph.engine.exact import exact_columns
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.receiver import receiver_exact_columns
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 PROMPTS = (
     Encoded((1, 5, 9, 22, 7, 30), (1, 5, 9, 41, 7, 30), (8,), (19,), None),

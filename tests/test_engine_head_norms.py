@@ -13,12 +13,12 @@ import torch
 from models import TWO_LAYERS, make_tokenizer
 from transformers import AutoModelForCausalLM, BitNetConfig, Olmo2Config, Olmo3Config
 
-from circuitgraph.components import effect_edges
+from circuitgraph.base.components import effect_edges
+from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.forwards import check_parts, edge_effects, read_model
-from circuitgraph.errors import InputError
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 SIZES = TWO_LAYERS
 SLICE = 8

@@ -14,15 +14,15 @@ import torch
 from models import TWO_LAYERS, make_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, Phi3Config
 
-from circuitgraph.components import effect_edges
+from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.circuits import circuit_decisions
 from circuitgraph.engine.forwards import decisions, edge_effects, model_logits, read_model
-from circuitgraph.engine.mechanism import mixed_effects, places, same_weights
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.ingest.activity import norm_activity
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.interventions.circuits.forward import circuit_decisions
+from circuitgraph.lenses.mechanism.values import mixed_effects, places, same_weights
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 BORDER = 9
 ROPE = {

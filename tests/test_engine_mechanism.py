@@ -11,16 +11,22 @@ import torch
 from models import make_model
 from torch import Tensor
 
-from circuitgraph.components import Edge, effect_edges
+from circuitgraph.base.components import Edge, effect_edges
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.mechanism import Mixed, mean_said, mixed_effects, places, same_weights
 from circuitgraph.engine.model import Model
 from circuitgraph.ingest.effects import ablated_contributions
-from circuitgraph.stats.shapley import shares
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.lenses.mechanism.shapley import shares
+from circuitgraph.lenses.mechanism.values import (
+    Mixed,
+    mean_said,
+    mixed_effects,
+    places,
+    same_weights,
+)
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 ONE = Encoded((1, 20, 21, 22, 23, 30), (1, 20, 41, 22, 24, 30), (17,), (12,), None)
 LONGER = Encoded(  # 22 became 60 61 62; 62 is the partner; answers of one and two tokens

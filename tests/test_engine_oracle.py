@@ -7,12 +7,12 @@ import torch
 from models import FAMILIES, MORE_READERS, make_adapter, make_model
 from oracle import effects, make_bridge
 
-from circuitgraph.components import effect_edges
+from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 PROMPTS = (
     Encoded((1, 5, 9, 22, 7, 30), (1, 5, 9, 41, 7, 30), (8,), (19,), None),

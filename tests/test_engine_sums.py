@@ -8,7 +8,7 @@ import pytest
 import torch
 from models import FAMILIES, make_model
 
-from circuitgraph.components import effect_edges, writers
+from circuitgraph.base.components import effect_edges, writers
 from circuitgraph.engine.batches import gather, make_batch
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.decision import decide
@@ -16,8 +16,8 @@ from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forward import forward, logits
 from circuitgraph.ingest.effects import ablated_contributions
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 PAIR = Encoded((1, 5, 9, 22, 7, 30), (1, 5, 9, 41, 7, 30), (8,), (19,), None)
 EARLY = Encoded((1, 6, 7), (1, 61, 7), (40,), (11,), None)

@@ -14,15 +14,15 @@ from oracle import _log_prob, make_bridge, receive, sent
 from test_engine_oracle import PROMPTS
 from torch import Tensor
 
-from circuitgraph.components import EMBED, effect_edges, parse, writers
+from circuitgraph.base.components import EMBED, effect_edges, parse, writers
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
-from circuitgraph.engine.transplant import given_by, set_changes
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.interventions.patching.cross_patch import given_by, set_changes
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 PAIRS = ("gpt2", "llama", "gemma2", "adapter")
 GRANULARITIES = ("head", "layer")

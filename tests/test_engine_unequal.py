@@ -9,7 +9,7 @@ import torch
 from models import FAMILIES, make_model
 from oracle import make_bridge, receive, sent
 
-from circuitgraph.components import effect_edges
+from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import ESTIMATORS, edge_effects
@@ -19,8 +19,8 @@ from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.ingest.effects import ablated_contributions
 from circuitgraph.ingest.estimate import window
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 SHORTER = Encoded(  # 9 22 became 41; 9 has no partner
     (1, 5, 9, 22, 7, 30), (1, 5, 41, 7, 30), (8,), (19,), None, (0, 1, -1, 2, 3, 4)

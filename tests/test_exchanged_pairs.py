@@ -13,11 +13,11 @@ from models import make_model
 from transformers import AutoModelForCausalLM
 
 from circuitgraph import Workspace
-from circuitgraph.errors import InputError
-from circuitgraph.ingest.wiring import _weights
+from circuitgraph.base.errors import InputError
+from circuitgraph.lenses.wiring.measure import _weights
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.pairs import observed
-from circuitgraph.stats.aligned import directions
+from circuitgraph.runs.aligned import directions
 
 X, Y = "w7 w8 w9", "w7 w10 w9"
 IDS = {X: [1, 7, 8, 9], Y: [1, 7, 10, 9]}

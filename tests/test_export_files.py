@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.export import ExportGraph, export_graph
 from circuitgraph.export.files import write_lines
 from circuitgraph.export.layout import positions

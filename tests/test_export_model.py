@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from circuitgraph.components import Edge
+from circuitgraph.base.components import Edge
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.diff.record import COLUMNS, Diff
-from circuitgraph.errors import InputError, UsageError
 from circuitgraph.export import ExportGraph
-from circuitgraph.runs import Method, Run, RunPrompt, Variant
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.record import Method, Run, Variant
 
 
 def make_run(kind: str, name: str = "base", **parts) -> Run:

@@ -12,7 +12,7 @@ from neo4j_server import Server
 from shell import done
 from store_graphs import HOSTILE, same
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.export import import_command, write_neo4j_admin
 from circuitgraph.store import FILE_NAME, EmbeddedStore, Neo4jStore, run_tables
 

@@ -13,10 +13,10 @@ from models import make_model
 from shell import IPD, cli, done, rows
 
 from circuitgraph import InputError, UsageError, Workspace
-from circuitgraph.faithfulness import COLUMNS, Faithfulness, faithfulness
-from circuitgraph.ingest.circuits import run_circuits
-from circuitgraph.progress import Reporter
-from circuitgraph.selection import Shelf
+from circuitgraph.base.progress import Reporter
+from circuitgraph.interventions.circuits.faithfulness import COLUMNS, Faithfulness, faithfulness
+from circuitgraph.interventions.circuits.measure import run_circuits
+from circuitgraph.runs.catalogue import Shelf
 
 NAME = "deontological"
 
@@ -195,7 +195,7 @@ def test_a_run_is_chosen_by_its_id(study: Path) -> None:
 def test_wrong_use_is_told_before_the_model_is_loaded(
     study: Path, words: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("circuitgraph.ingest.circuits.reload", None)
+    monkeypatch.setattr("circuitgraph.interventions.circuits.measure.reload", None)
     answer = cli("faithfulness", *words, "-w", study)
     assert answer.code == 2
     assert told in answer.complaint

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitgraph.errors import InputError, UsageError
-from circuitgraph.frames import records, short, to_text, write_frame
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.frames import records, short, to_text, write_frame
 
 NAN = float("nan")
 

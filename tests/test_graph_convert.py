@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.graph.columns import node_table, plain_values
 from circuitgraph.graph.convert import edge_kinds, to_igraph, to_networkx
 

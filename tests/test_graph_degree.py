@@ -12,11 +12,11 @@ from measured import effect_run, table_run
 from scipy.stats import betabinom, binom
 from shell import cli
 
-from circuitgraph.components import Edge, digest
+from circuitgraph.base.components import Edge, digest
+from circuitgraph.base.errors import UsageError
 from circuitgraph.diff import compare_runs
-from circuitgraph.errors import UsageError
-from circuitgraph.graph import degree
-from circuitgraph.graph.degree import (
+from circuitgraph.hubs import change as degree
+from circuitgraph.hubs.change import (
     beta_binomial_tail,
     difference_degrees,
     hubs_of_change,

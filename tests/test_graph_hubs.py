@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from circuitgraph.components import Edge, effect_edges
-from circuitgraph.errors import UsageError
-from circuitgraph.graph.hubs import hubs, hubs_compare
+from circuitgraph.base.components import Edge, effect_edges
+from circuitgraph.base.errors import UsageError
 from circuitgraph.graph.resample import (
     balanced_draws,
     balanced_weights,
@@ -18,10 +17,12 @@ from circuitgraph.graph.resample import (
     effect_strengths,
     rank_intervals,
 )
-from circuitgraph.runs import Method, Run, RunPrompt, Variant
+from circuitgraph.hubs.ranks import hubs, hubs_compare
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.record import Method, Run, Variant
+from circuitgraph.runs.summaries import edge_table
 from circuitgraph.stats.scenarios import balanced_variance
 from circuitgraph.stats.scores import standardise
-from circuitgraph.stats.summaries import edge_table
 
 
 def make_run(kind: str, arrays: dict, scenarios, name="base", components=(), edges=()) -> Run:

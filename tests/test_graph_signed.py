@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.graph.centrality import betweenness, pagerank, strengths
 from circuitgraph.graph.communities import leiden
 from circuitgraph.graph.signed import SignedGraph, WeightView, require_non_negative

@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 from models import make_adapter, make_model
 
-from circuitgraph.components import effect_edges, writers
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.base.components import effect_edges, writers
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.ingest.check import check_prompts
-from circuitgraph.ingest.drift import drift
 from circuitgraph.ingest.estimate import edges_of, operations
 from circuitgraph.ingest.jobs import Request, plan
 from circuitgraph.ingest.memory import KEPT_BY_ALLOCATORS, make_room, working_set
 from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.parts import in_parts
 from circuitgraph.ingest.shape import Shape
-from circuitgraph.progress import Progress, Reporter
+from circuitgraph.models.stored import drift
+from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.runs import list_runs
-from circuitgraph.variants import load_variant
+from circuitgraph.runs.record import list_runs
 from circuitgraph.workspace import Workspace
 
 ROWS = [

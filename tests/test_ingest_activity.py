@@ -7,13 +7,13 @@ import torch
 from models import FAMILIES, make_model
 from oracle import make_bridge, sent
 
-from circuitgraph.components import writers
+from circuitgraph.base.components import writers
+from circuitgraph.base.errors import InputError
 from circuitgraph.engine.families import from_hf
-from circuitgraph.errors import InputError
 from circuitgraph.ingest.activity import norm_activity, projection_activity, shared_prefix
+from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 PROMPTS = (
     Encoded((1, 5, 9, 22, 7, 30, 44), None, (8,), (19,), None),

@@ -10,14 +10,14 @@ from scipy.stats import spearmanr
 from test_diff_confirm import PROMPTS
 
 from circuitgraph import UsageError, Workspace
+from circuitgraph.base.progress import Reporter
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import moved
 from circuitgraph.ingest import estimate, jobs
 from circuitgraph.ingest.device import apart_from_double
 from circuitgraph.ingest.jobs import Request, plan
 from circuitgraph.ingest.screen import ARRAY, quality, sample_of
-from circuitgraph.progress import Reporter
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
 
 
 @pytest.fixture(scope="module")

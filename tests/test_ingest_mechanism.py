@@ -12,13 +12,13 @@ from models import make_adapter, make_model
 from shell import cli
 
 from circuitgraph import Workspace
-from circuitgraph.errors import InputError
-from circuitgraph.ingest import mechanism
-from circuitgraph.ingest.mechanism import mechanisms_of
-from circuitgraph.progress import Reporter
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.progress import Reporter
+from circuitgraph.lenses.mechanism import measure as mechanism
+from circuitgraph.lenses.mechanism.measure import mechanisms_of
+from circuitgraph.lenses.mechanism.shapley import shares
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.runs import Run
-from circuitgraph.stats.shapley import shares
+from circuitgraph.runs.record import Run
 
 QUIET = Reporter()
 

@@ -12,9 +12,9 @@ from models import make_adapter, make_model
 from test_diff_confirm import PROMPTS
 
 from circuitgraph import InputError, UsageError, Workspace
-from circuitgraph.ingest.wiring import channels_of
+from circuitgraph.base.progress import Reporter
+from circuitgraph.lenses.wiring.measure import channels_of
 from circuitgraph.plant import drift, rewrite
-from circuitgraph.progress import Reporter
 from circuitgraph.prompts import PromptSet
 
 ARRAYS = ("norm_a", "norm_b", "read", "write", "delta", "square", "expected")

@@ -13,9 +13,9 @@ import pytest
 from shell import IPD
 
 from circuitgraph import Workspace
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.keywords import TARGETS, listed, pairs
 from circuitgraph.ingest.check import check_prompts
-from circuitgraph.keywords import TARGETS, listed, pairs
 
 VARIANT = IPD / "variants" / "null-random-reward-seed1"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from neo4j_server import Server
 
-from circuitgraph.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
+from circuitgraph.base.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
 from circuitgraph.store import open_store
 from circuitgraph.store.connection import Address, connect
 

@@ -15,11 +15,11 @@ from shell import cli, done, rows
 from store_graphs import same
 
 from circuitgraph import UsageError, Workspace
-from circuitgraph.errors import InputError
-from circuitgraph.patching.gap import Gap
-from circuitgraph.patching.measure import route_set
-from circuitgraph.patching.record import COLUMNS
-from circuitgraph.patching.search import greedy_sets
+from circuitgraph.base.errors import InputError
+from circuitgraph.interventions.patching.gap import Gap
+from circuitgraph.interventions.patching.measure import route_set
+from circuitgraph.interventions.patching.record import COLUMNS
+from circuitgraph.interventions.patching.search import greedy_sets
 from circuitgraph.queries import run_query
 from circuitgraph.store import EmbeddedStore, Store, copy_graph, transfer_tables
 

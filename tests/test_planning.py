@@ -15,7 +15,7 @@ from circuitgraph import Workspace
 from circuitgraph.diff import compare_runs
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
-from circuitgraph.diff.planning import Asked, Design, Noise, noise_of
+from circuitgraph.diff.outlook import Asked, Design, Noise, noise_of
 from circuitgraph.stats.power import bh_level, critical, power_at, smallest_visible
 
 EDGES, CHANGED = 200, 8

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 import circuitgraph
 from circuitgraph import InputError, UsageError, Workspace, plant
-from circuitgraph.components import effect_edges
+from circuitgraph.base.components import effect_edges
 
 LAYERS, HEADS, SIZE = 3, 4, 8
 GROUPS = {"gpt2": 4}

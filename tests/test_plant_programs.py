@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from circuitgraph import UsageError, Workspace, plant
-from circuitgraph.variants import load_tokenizer
+from circuitgraph.models.variants import load_tokenizer
 
 LETTERS = "abcdefgh"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.prompts import read_prompts
 
 GOOD = {"prompt": "p", "scenario": "s", "corrupt": "c", "answer": "x", "wrong_answer": "y"}

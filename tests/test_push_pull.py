@@ -17,8 +17,8 @@ from shell import done, rows
 from store_graphs import large_tables, same, sizes
 
 from circuitgraph import Workspace
-from circuitgraph.errors import UsageError
-from circuitgraph.runs import list_runs
+from circuitgraph.base.errors import UsageError
+from circuitgraph.runs.record import list_runs
 from circuitgraph.store import FILE_NAME, EmbeddedStore, Neo4jStore, Store, copy_graph
 
 

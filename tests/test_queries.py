@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import store_graphs as planted
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.queries import catalogue_json, get_query, list_queries, run_query
 from circuitgraph.queries.catalogue import parse_query
 from circuitgraph.queries.defaults import PHRASES

@@ -12,10 +12,11 @@ from models import make_model
 from shell import cli, done
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from circuitgraph import Workspace, evidence
+from circuitgraph import Workspace
 from circuitgraph.diff import behaviour
 from circuitgraph.ingest import check, decided
 from circuitgraph.ingest.check import check_prompts
+from circuitgraph.stats import evidence
 
 ROWS = [
     {"prompt": f"w{k} w5 w6", "corrupt": f"w{k} w7 w6", "answer": "w9", "wrong_answer": "w10",

@@ -14,7 +14,7 @@ import pytest
 import store_graphs as planted
 from shell import Answer, cli, done, rows
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.store import (
     EmbeddedStore,
     keep_tables,

@@ -10,9 +10,9 @@ import pytest
 from measured import effect_run, table_run
 from shell import cli, done
 
+from circuitgraph.base.errors import InputError
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import Diff
-from circuitgraph.errors import InputError
 from circuitgraph.report.page import Section, write_page, write_report
 from circuitgraph.report.words import headline, summary_lines
 

@@ -9,20 +9,13 @@ import numpy as np
 import pytest
 from measured import effect_run, table_run
 
+from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.components import as_granularity, as_inputs
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.commands.options import read_bytes
-from circuitgraph.components import as_granularity, as_inputs
-from circuitgraph.errors import InputError, UsageError
 from circuitgraph.ingest.jobs import as_ablation
-from circuitgraph.runs import (
-    Method,
-    RunPrompt,
-    discard_run,
-    list_runs,
-    read_run,
-    run_id,
-    write_atomic,
-    write_run,
-)
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.record import Method, discard_run, list_runs, read_run, run_id, write_run
 
 HOSTILE = "a\u2028\x1f\x85'\"`\\{}/../é" + "x" * 1000
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from measured import effect_run, table_run
 
-from circuitgraph.components import digest
-from circuitgraph.errors import UsageError
-from circuitgraph.runs import Run
-from circuitgraph.selection import Shelf, differing_keys, shorten
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import UsageError
+from circuitgraph.runs.catalogue import Shelf, differing_keys, shorten
+from circuitgraph.runs.record import Run
 
 
 def run(name: str, day: int = 1, *, recipe: str = "", prompts: str = "p", **method: object) -> Run:

@@ -13,19 +13,19 @@ from measured import effect_run
 from shell import IPD
 
 from circuitgraph import Workspace
-from circuitgraph.conventions import (
+from circuitgraph.base.errors import UsageError
+from circuitgraph.diff import compare_runs
+from circuitgraph.prompts.template import Moment
+from circuitgraph.runs.conventions import (
     forget_unused,
     list_settled,
     read_day,
     settle_day,
     settle_signs,
 )
-from circuitgraph.diff import compare_runs
-from circuitgraph.errors import UsageError
-from circuitgraph.records import read_signs
-from circuitgraph.runs import list_runs, read_run, write_run
-from circuitgraph.signs import against_direction, agreement, cancels, notes, undirected
-from circuitgraph.template import Moment
+from circuitgraph.runs.conventions_file import read_signs
+from circuitgraph.runs.record import list_runs, read_run, write_run
+from circuitgraph.runs.signs import against_direction, agreement, cancels, notes, undirected
 
 MIXED = [1.0] * 11 + [-1.0] * 19
 NAMED = {"name_a": "a", "name_b": "b", "lens": "effect"}

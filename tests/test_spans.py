@@ -17,12 +17,18 @@ from tokenizers.models import BPE
 from tokenizers.normalizers import Replace
 from transformers import PreTrainedTokenizerFast
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.ingest.jobs import Request, plan
+from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet, check_text, read_prompts
-from circuitgraph.runs import list_runs, read_run
-from circuitgraph.tokens import align, aligned_pairs, encode, require_equal_pairs, unequal_pairs
-from circuitgraph.variants import load_variant
+from circuitgraph.prompts.tokens import (
+    align,
+    aligned_pairs,
+    encode,
+    require_equal_pairs,
+    unequal_pairs,
+)
+from circuitgraph.runs.record import list_runs, read_run
 
 MARKED = Prompt(
     "w4 w5 w6 w7", "s", "w4 w8 w7", "w9", "w10", span="w5 w6", corrupt_span="w8", line=2

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import effect_run, table_run
 
-from circuitgraph.components import digest
+from circuitgraph.base.components import digest
 from circuitgraph.diff import compare_runs, explain_edge, refits
 from circuitgraph.diff.stability import canonical_order
-from circuitgraph.runs import RunPrompt
+from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.stats.draws import bootstrap_weights, kept_without
 from circuitgraph.stats.paired import resampled_change
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, resampled_mean

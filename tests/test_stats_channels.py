@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from circuitgraph.channels import Channels
-from circuitgraph.components import Edge
-from circuitgraph.stats.channels import (
+from circuitgraph.base.components import Edge
+from circuitgraph.lenses.wiring.channel_tests import (
     against_others,
     by_receiver,
     channel_tests,
@@ -17,6 +16,7 @@ from circuitgraph.stats.channels import (
     sample_p,
     tail_p,
 )
+from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.stats.multiplicity import adjusted
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from measured import table_run
 
-from circuitgraph.evidence import evidence
+from circuitgraph.runs.summaries import COLUMNS, edge_table
 from circuitgraph.stats import triangle
 from circuitgraph.stats.correlations import (
     atanh_error,
@@ -14,11 +14,10 @@ from circuitgraph.stats.correlations import (
     pooled_correlation,
     zero_error,
 )
-from circuitgraph.stats.evidence import degenerate, distinct_rows, enough_replicates
+from circuitgraph.stats.evidence import degenerate, distinct_rows, enough_replicates, evidence
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.paired import change_per_prompt, correlation_change
 from circuitgraph.stats.scores import Scores, standardise
-from circuitgraph.stats.summaries import COLUMNS, edge_table
 
 
 def explicit(a: np.ndarray, b: np.ndarray, df: int, j: int, k: int) -> tuple[float, float]:

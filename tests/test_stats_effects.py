@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from measured import effect_run
 
-from circuitgraph.records import Signs
-from circuitgraph.signs import Rows, asked, notes
-from circuitgraph.stats.aligned import directions, overall_norm
-from circuitgraph.stats.summaries import edge_table
+from circuitgraph.runs.aligned import directions, overall_norm
+from circuitgraph.runs.conventions_file import Signs
+from circuitgraph.runs.signs import Rows, asked, notes
+from circuitgraph.runs.summaries import edge_table
 
 SCENARIOS = ["s", "s", "t", "t"]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitgraph.components import effect_edges
-from circuitgraph.stats.faithfulness import (
+from circuitgraph.base.components import effect_edges
+from circuitgraph.interventions.circuits.ranking import (
     SIZES,
     areas,
     connected,

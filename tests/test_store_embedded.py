@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_graphs import HOSTILE, large_tables, same, sizes
 
-from circuitgraph.errors import InputError, StoreUnreachable, UsageError
+from circuitgraph.base.errors import InputError, StoreUnreachable, UsageError
 from circuitgraph.store import EmbeddedStore, open_store, run_tables
 from circuitgraph.store.columns import NODES, RELATIONSHIPS
 from circuitgraph.store.protocol import parameter_names

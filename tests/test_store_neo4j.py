@@ -14,8 +14,8 @@ import store_graphs as planted
 from neo4j_server import Server
 from store_graphs import large_tables, same, sizes
 
-from circuitgraph.components import digest
-from circuitgraph.errors import InputError, StoreUnreachable, UsageError
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import InputError, StoreUnreachable, UsageError
 from circuitgraph.store import (
     EmbeddedStore,
     GraphTables,

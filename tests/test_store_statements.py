@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shell import ROOT
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.queries import list_queries
 from circuitgraph.store import Store
 from circuitgraph.store.statements import parameter_names, reading, tokens

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import store_graphs as planted
 
-from circuitgraph.components import digest
-from circuitgraph.errors import InputError
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import InputError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS
 from circuitgraph.store.tables import GraphTables, diff_tables, merge_tables, run_tables
 

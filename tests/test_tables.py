@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitgraph.errors import UsageError
-from circuitgraph.ingest.tables import ActivationTable, read_table, table_run
-from circuitgraph.runs import Run, read_run, write_run
+from circuitgraph.base.errors import UsageError
+from circuitgraph.ingest.tables.table import ActivationTable, read_table, table_run
+from circuitgraph.runs.record import Run, read_run, write_run
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "data" / "llm_morality"
 

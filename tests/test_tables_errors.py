@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from circuitgraph.errors import InputError
-from circuitgraph.ingest.tables import read_table
+from circuitgraph.base.errors import InputError
+from circuitgraph.ingest.tables.table import read_table
 
 WIDE = "prompt_id,scenario,x,y\n"
 LONG = "prompt_id,scenario,component,value\n"

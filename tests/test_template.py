@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from models import make_tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.template import Moment, render, tells_the_time
-from circuitgraph.tokens import encode
+from circuitgraph.prompts.template import Moment, render, tells_the_time
+from circuitgraph.prompts.tokens import encode
 
 PLAIN = "{% for m in messages %}{{ bos_token }}w4 {{ m['content'] | trim }} w5{% endfor %}"
 CLOCK = "{{ strftime_now('%d %b %Y %S') }} {{ messages[0]['content'] }}"

@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 from models import make_model
 
-from circuitgraph.conventions import read_day, settle_day
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.progress import Reporter
 from circuitgraph.ingest.day import planned, settle
 from circuitgraph.ingest.jobs import Request
 from circuitgraph.ingest.models import ingest_model
-from circuitgraph.progress import Reporter
+from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.template import Moment
-from circuitgraph.variants import load_variant
+from circuitgraph.prompts.template import Moment
+from circuitgraph.runs.conventions import read_day, settle_day
 
 FIXED = "{{ messages[0]['content'] }} w5"
 DAYS = "{{ strftime_now('w%d w%m') }} {{ messages[0]['content'] }}"

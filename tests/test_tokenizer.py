@@ -11,10 +11,10 @@ from tokenizers.models import BPE, WordLevel
 from transformers import AutoTokenizer, GPT2Config, LlamaConfig, Qwen2Config
 from transformers.configuration_utils import PretrainedConfig
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.tokenizer import load_tokenizer
-from circuitgraph.tokens import encode
+from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.prompts.tokens import encode
 
 SPECIAL = ["<unk>", "<s>", "</s>", "<|endoftext|>", "<bos>"]
 

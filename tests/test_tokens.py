@@ -9,9 +9,9 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.tokens import encode, require_equal_pairs, unequal_pairs
+from circuitgraph.prompts.tokens import encode, require_equal_pairs, unequal_pairs
 
 CHAT = "{{ bos_token }} w4 {% for m in messages %}{{ m['content'] }}{% endfor %} w5"
 

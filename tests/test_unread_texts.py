@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from models import make_model
 
-from circuitgraph.errors import InputError
-from circuitgraph.ingest.drift import reencoded
+from circuitgraph.base.errors import InputError
 from circuitgraph.ingest.jobs import Job, Request, plan
+from circuitgraph.models.stored import reencoded
+from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.selection import differing_keys
-from circuitgraph.variants import load_variant
+from circuitgraph.runs.catalogue import differing_keys
 from circuitgraph.workspace import Workspace
 
 ASKED = [

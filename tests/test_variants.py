@@ -15,13 +15,13 @@ from models import FAMILIES, make_adapter, make_model, refused
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
-from circuitgraph.errors import InputError
 from circuitgraph.ingest.selfcheck import checked_model
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts.tokens import Encoded
 
 PROMPTS = (
     Encoded((1, 5, 9, 22, 7, 30), (1, 5, 9, 41, 7, 30), (8,), (19,), None),
@@ -195,7 +195,7 @@ def refuse(*_, **__):
     sys.stderr.write("asked the network")
     raise OSError("no network here")
 socket.socket.connect = socket.getaddrinfo = refuse
-from circuitgraph.variants import load_variant
+from circuitgraph.models.variants import load_variant
 load_variant(*sys.argv[1:]).merged()
 """
     env = {

@@ -8,7 +8,7 @@ from measured import effect_run, table_run
 
 from circuitgraph.diff import compare_runs
 from circuitgraph.diff.record import Diff
-from circuitgraph.runs import Run
+from circuitgraph.runs.record import Run
 
 # One scenario of 20 prompts, values mean ± 0.01 in turn: sd 0.01 · √(20/19) = 0.01026, so an
 # own 95% interval is mean ± 2.093 · 0.01026 / √20 = mean ± 0.0048.

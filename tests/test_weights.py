@@ -12,8 +12,8 @@ from models import make_adapter, make_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from circuitgraph.variants import load_variant
-from circuitgraph.weights import merged_weights
+from circuitgraph.models.variants import load_variant
+from circuitgraph.models.weights import merged_weights
 
 KINDS = {
     "plain": {},

@@ -12,8 +12,8 @@ import pytest
 from shell import IPD, rows
 
 from circuitgraph import InputError, UsageError, Workspace, read_prompts
+from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.record import COLUMNS
-from circuitgraph.progress import Reporter
 
 NAMES = [f"unit{i}" for i in range(6)]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuitgraph.channels import Channels
-from circuitgraph.components import Edge, effect_edges
+from circuitgraph.base.components import Edge, effect_edges
+from circuitgraph.lenses.wiring.record import Channels
 
 EDGES = tuple(effect_edges(3, 3, 3, "head", "joint"))
 WIDE = 24

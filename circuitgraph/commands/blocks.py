@@ -9,6 +9,7 @@ import click
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.frames import short, to_text
 from circuitgraph.commands.comparing import INSUFFICIENT
 from circuitgraph.commands.options import (
     Output,
@@ -18,8 +19,7 @@ from circuitgraph.commands.options import (
     terminal_width,
 )
 from circuitgraph.commands.views import WHERE
-from circuitgraph.frames import short, to_text
-from circuitgraph.patching import BlockTests
+from circuitgraph.interventions.patching import BlockTests
 
 SHOWN = 15
 """Blocks that somebody reads."""

@@ -7,6 +7,7 @@ import json
 import click
 from click.shell_completion import get_completion_class
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -14,7 +15,6 @@ from circuitgraph.commands.options import (
     output_options,
     settings,
 )
-from circuitgraph.errors import UsageError
 
 
 @click.command(short_help="Ask a named question of the graph.")

@@ -6,6 +6,8 @@ import click
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import to_text
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -14,8 +16,6 @@ from circuitgraph.commands.options import (
     terminal_width,
 )
 from circuitgraph.commands.views import WHERE
-from circuitgraph.errors import UsageError
-from circuitgraph.frames import to_text
 
 SHOWN = 8
 """Rows of each input that somebody reads."""

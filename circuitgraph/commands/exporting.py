@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.commands.options import global_options, settings
-from circuitgraph.errors import UsageError
 from circuitgraph.export import import_command
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import to_text
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -13,10 +15,8 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
-from circuitgraph.errors import UsageError
-from circuitgraph.faithfulness import RANKINGS, Faithfulness
-from circuitgraph.frames import to_text
-from circuitgraph.stats.faithfulness import SIZES
+from circuitgraph.interventions.circuits.faithfulness import RANKINGS, Faithfulness
+from circuitgraph.interventions.circuits.ranking import SIZES
 
 SHOWN = ["share", "edges", "connected", "faithfulness", "low", "high"]
 COMPARED = ["random", "random_low", "random_high"]

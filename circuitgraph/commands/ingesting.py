@@ -9,8 +9,8 @@ from typing import Any
 import click
 import pandas as pd
 
+from circuitgraph.base.errors import InputError
 from circuitgraph.commands.options import global_options, prose, read_bytes, settings, show
-from circuitgraph.errors import InputError
 from circuitgraph.prompts import check_text, read_prompts
 
 EXISTING = click.Path(path_type=Path)

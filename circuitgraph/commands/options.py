@@ -16,10 +16,10 @@ from typing import Any, TypeVar, cast
 import click
 import pandas as pd
 
-from circuitgraph.errors import UsageError
-from circuitgraph.frames import FORMATS, Format, copy_whole, to_text, write_frame
-from circuitgraph.progress import Reporter
-from circuitgraph.textfiles import expanded
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import FORMATS, Format, copy_whole, to_text, write_frame
+from circuitgraph.base.progress import Reporter
+from circuitgraph.base.textfiles import expanded
 from circuitgraph.workspace import DEFAULT_FOLDER, Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -9,6 +9,8 @@ import click
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import short, to_text
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -17,9 +19,7 @@ from circuitgraph.commands.options import (
     terminal_width,
 )
 from circuitgraph.commands.views import WHERE
-from circuitgraph.errors import UsageError
-from circuitgraph.frames import short, to_text
-from circuitgraph.patching import CrossPatch
+from circuitgraph.interventions.patching import CrossPatch
 
 SHOWN = 15
 """Rows of each direction that somebody reads."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from circuitgraph.base.frames import to_text
+from circuitgraph.base.progress import human_bytes, human_seconds
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -14,9 +16,7 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
-from circuitgraph.frames import to_text
-from circuitgraph.planning import CHANGED, LENSES
-from circuitgraph.progress import human_bytes, human_seconds
+from circuitgraph.planning.plan import CHANGED, LENSES
 
 
 @click.command(short_help="What a design can show, before anything is trained.")

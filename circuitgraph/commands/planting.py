@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.commands.options import global_options, settings, show
-from circuitgraph.errors import UsageError
 
 
 @click.command(short_help="A pair of models whose changed edges are known.")

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.frames import short, to_text
 from circuitgraph.diff.explain import Explanation
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import CLAIMS, VERDICTS, Diff
 from circuitgraph.diff.specific import KEY
 from circuitgraph.diff.units import EDGE_HEADS, EDGE_UNITS, heads
-from circuitgraph.frames import short, to_text
 
 MOST_CLAIMS = 30
 LEAST_ROWS = 10

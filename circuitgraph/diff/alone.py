@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.diff import correlation, effect
 from circuitgraph.diff.confirm import is_screened
-from circuitgraph.diff.edge_tests import EdgeTests
-from circuitgraph.diff.match import Matched
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.diff.verdicts import decide
-from circuitgraph.evidence import evidence
+from circuitgraph.lenses import correlation, effect
+from circuitgraph.lenses.edge_tests import EdgeTests
+from circuitgraph.lenses.match import Matched
+from circuitgraph.stats.evidence import evidence
 
 MOST_PAIRS = 36
 """Pairs of one variant a side; with more the comparison would cost more than the diff."""

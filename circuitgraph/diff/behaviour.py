@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, stdtrit
 
-from circuitgraph.diff.match import Matched
-from circuitgraph.evidence import LITTLE_MASS
-from circuitgraph.runs import Run
+from circuitgraph.lenses.match import Matched
+from circuitgraph.runs.record import Run
+from circuitgraph.stats.evidence import LITTLE_MASS
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
 
 ALIKE = 0.05

@@ -9,17 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.channels import Channels
-from circuitgraph.components import digest
+from circuitgraph.base.components import digest
 from circuitgraph.diff.alone import alone, alone_in_words
 from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings, policies
 from circuitgraph.diff.confirm import Exactly, confirmation_summary, screened_weights
 from circuitgraph.diff.decoys import NullPair, decoy_counts, warned
 from circuitgraph.diff.details import claim_details, typical_block
-from circuitgraph.diff.edge_tests import REASONS
-from circuitgraph.diff.effect import Shares
 from circuitgraph.diff.judging import Models, judged
-from circuitgraph.diff.match import Matched
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, judge_across, table_of
 from circuitgraph.diff.record import VERDICTS, Diff, Refitted
@@ -28,9 +24,13 @@ from circuitgraph.diff.remarks import remarks_on
 from circuitgraph.diff.sameness import identical, same_weights
 from circuitgraph.diff.stability import claim_stability
 from circuitgraph.diff.units import units
-from circuitgraph.diff.wiring import wiring_yardstick
 from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
-from circuitgraph.runs import Run, now
+from circuitgraph.lenses.edge_tests import REASONS
+from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.match import Matched
+from circuitgraph.lenses.wiring.checkpoint import wiring_yardstick
+from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.runs.record import Run, now
 
 
 def compare_runs(

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.components import Edge
+from circuitgraph.base.components import Edge
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, judge
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.verdicts import NOT_DETECTED, Decided
-from circuitgraph.runs import Run, read_confirmed
+from circuitgraph.runs.record import Run, read_confirmed
 
 STRONGEST = 20
 """Edges of each side that are measured exactly beside the claims."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from circuitgraph.base.frames import short
 from circuitgraph.diff.judging import Models, judged
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.record import Diff
-from circuitgraph.frames import short
-from circuitgraph.runs import Run
+from circuitgraph.runs.record import Run
 
 BAD = 0.5
 """Share of the pair's own claims from which a null pair is no null for it. Of claims that are

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.components import parse
+from circuitgraph.base.components import parse
+from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.confirm import as_compared
-from circuitgraph.diff.effect import Shares
-from circuitgraph.diff.match import Matched, match_runs
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.words import edge_in_words
-from circuitgraph.errors import UsageError
-from circuitgraph.runs import Run
+from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.match import Matched, match_runs
+from circuitgraph.runs.record import Run
 from circuitgraph.stats.paired import change_per_prompt
 from circuitgraph.stats.scores import standardise
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from circuitgraph.channels import Channels
-from circuitgraph.diff import wiring, wiring_recipe
+from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.confirm import STRONGEST, Confirmation, Exactly, judge_exactly
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, require_single
-from circuitgraph.errors import UsageError
-from circuitgraph.runs import Run
+from circuitgraph.lenses.wiring import checkpoint as wiring
+from circuitgraph.lenses.wiring import recipe as wiring_recipe
+from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.runs.record import Run
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import short
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.diff.specific import KEY, Held, specific_q
-from circuitgraph.errors import UsageError
-from circuitgraph.frames import short
-from circuitgraph.runs import Run
+from circuitgraph.runs.record import Run
 
 
 @dataclass(frozen=True, eq=False)

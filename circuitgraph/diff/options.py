@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 
 _CHOICES = {
     "lens": ("correlation", "effect", "wiring"),

@@ -13,19 +13,18 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from circuitgraph.diff import correlation, effect, recipe
-from circuitgraph.diff.edge_tests import REASONS, EdgeTests
-from circuitgraph.diff.match import Matched, match_runs
+from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS, Closer
 from circuitgraph.diff.verdicts import Decided, decide, without_unchanged
-from circuitgraph.errors import UsageError
-from circuitgraph.evidence import evidence
-from circuitgraph.runs import Run
-from circuitgraph.signs import Rows, asked, notes
+from circuitgraph.lenses import correlation, effect, recipe
+from circuitgraph.lenses.edge_tests import REASONS, EdgeTests
+from circuitgraph.lenses.match import Matched, match_runs
+from circuitgraph.lenses.mechanism.shapley import UNKNOWN
+from circuitgraph.runs.record import Run
+from circuitgraph.runs.signs import Rows, asked, notes
 from circuitgraph.stats.columns import coded, constant
-from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates
-from circuitgraph.stats.shapley import UNKNOWN
+from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, evidence
 
 
 class Again(Protocol):

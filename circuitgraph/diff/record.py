@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from circuitgraph.components import Edge
-from circuitgraph.errors import UsageError
-from circuitgraph.frames import short
-from circuitgraph.runs import Run
-from circuitgraph.stats.shapley import FACTORS, MIXED, UNKNOWN
+from circuitgraph.base.components import Edge
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import short
+from circuitgraph.lenses.mechanism.shapley import FACTORS, MIXED, UNKNOWN
+from circuitgraph.runs.record import Run
 
 CLAIMS = ("rewired", "sign_flip", "gained", "lost")
 VERDICTS = (*CLAIMS, "unchanged", "not_detected", "not_testable")

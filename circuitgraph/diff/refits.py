@@ -12,12 +12,12 @@ from functools import cached_property
 
 import numpy as np
 
-from circuitgraph.diff import correlation, recipe
-from circuitgraph.diff.edge_tests import TESTABLE, Groups
-from circuitgraph.diff.effect import Shares
-from circuitgraph.diff.match import Matched
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, measure
+from circuitgraph.lenses import correlation, recipe
+from circuitgraph.lenses.edge_tests import TESTABLE, Groups
+from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.match import Matched
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.paired import resampled_change

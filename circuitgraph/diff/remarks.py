@@ -7,14 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.diff.edge_tests import DEGENERATE, MISSING, TESTABLE
+from circuitgraph.base.frames import short
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, too_few_replicates, totals_told
-from circuitgraph.diff.planning import outlook
-from circuitgraph.evidence import THRESHOLDS
-from circuitgraph.frames import short
-from circuitgraph.signs import exchanged_pairs
-from circuitgraph.stats.evidence import MIN_REPLICATES
+from circuitgraph.diff.outlook import outlook
+from circuitgraph.lenses.edge_tests import DEGENERATE, MISSING, TESTABLE
+from circuitgraph.runs.signs import exchanged_pairs
+from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS
 
 _WIRING = {
     "weights": (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuitgraph.diff.match import Matched
 from circuitgraph.diff.outcome import Outcome
+from circuitgraph.lenses.match import Matched
 
 ROUNDING = 1e-4
 """Share of the largest number by which the same weights may differ on other devices."""

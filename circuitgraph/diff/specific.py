@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.diff.match import match_runs
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
 from circuitgraph.diff.record import Diff
+from circuitgraph.lenses.match import match_runs
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance

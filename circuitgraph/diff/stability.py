@@ -20,7 +20,7 @@ import numpy as np
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.diff.refits import Refits
-from circuitgraph.runs import RunPrompt
+from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.stats.draws import bootstrap_weights, kept_without
 from circuitgraph.stats.scenarios import recode
 

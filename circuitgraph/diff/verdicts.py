@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from circuitgraph.diff.edge_tests import INSUFFICIENT, EdgeTests, Intervals
 from circuitgraph.diff.record import VERDICTS
+from circuitgraph.lenses.edge_tests import INSUFFICIENT, EdgeTests, Intervals
 from circuitgraph.stats.margins import half_width, treat_p
 from circuitgraph.stats.multiplicity import adjusted
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.frames import short
 from circuitgraph.diff.record import CLAIMS, Diff
-from circuitgraph.frames import short
 
 _MEANING = {
     "rewired": "the edge changed",

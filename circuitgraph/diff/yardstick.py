@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.diff.effect import Shares
-from circuitgraph.diff.match import Matched
+from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.match import Matched
 from circuitgraph.stats import triangle
 from circuitgraph.stats.correlations import ZERO, unit_columns
 from circuitgraph.stats.scenarios import balanced_mean, chunks

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, Inputs
+from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.gradients import LayerGradients, gradients
 from circuitgraph.engine.model import Attention, Linear, Model
 from circuitgraph.engine.patch import Patch

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from circuitgraph.tokens import Encoded
+from circuitgraph.prompts.tokens import Encoded
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, writers
+from circuitgraph.base.components import Granularity, writers
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.forward import LayerTrace, Trace, post
 from circuitgraph.engine.model import Attention, Model

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, Inputs
+from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.attribution import eap_columns, eap_ig_columns
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.decision import answer_mass

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, Inputs
+from circuitgraph.base.components import Granularity, Inputs
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine import estimators
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.bridge.boot import boot, refusal
@@ -23,7 +24,6 @@ from circuitgraph.engine.families import FAMILIES, from_hf
 from circuitgraph.engine.forward import forward, logits
 from circuitgraph.engine.model import Model, Norm
 from circuitgraph.engine.patch import CHUNK_ROWS
-from circuitgraph.errors import InputError, UsageError
 
 AnyModel = Model | Bridge
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, Inputs
+from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.gradients import LayerGradients, gradients
 from circuitgraph.engine.patch import (

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, Inputs
+from circuitgraph.base.components import Granularity, Inputs
 
 
 class Sizes(Protocol):

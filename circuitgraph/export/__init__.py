@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.export.cx2 import write_cx2
 from circuitgraph.export.gephi_csv import write_gephi_csv
 from circuitgraph.export.gexf import write_gexf

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> Path:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.export.files import write_together
 from circuitgraph.export.model import ExportGraph
 from circuitgraph.export.text import NOT_UTF8, Column, distinct, spelled, typed_columns

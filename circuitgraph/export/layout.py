@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from circuitgraph.components import Component, order_key, parse
+from circuitgraph.base.components import Component, order_key, parse
 
 SPACING = 100.0
 

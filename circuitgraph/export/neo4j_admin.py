@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.export.files import write_together
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS
 from circuitgraph.store.frames import plain_rows

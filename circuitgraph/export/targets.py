@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from circuitgraph.components import digest
+from circuitgraph.base.components import digest
 
 
 def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from typing import Literal
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype
 
-from circuitgraph.components import digest
+from circuitgraph.base.components import digest
 from circuitgraph.graph.columns import Scalar, plain_values
 
 Type = Literal["boolean", "long", "double", "string"]

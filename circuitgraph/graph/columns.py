@@ -11,8 +11,8 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import pandas as pd
 
-from circuitgraph.components import parse
-from circuitgraph.errors import InputError
+from circuitgraph.base.components import parse
+from circuitgraph.base.errors import InputError
 
 Scalar = bool | int | float | str | None
 

@@ -16,7 +16,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.graph.columns import endpoints, node_table, plain_values
 
 SHARED_INPUTS = ("", "all", "in")

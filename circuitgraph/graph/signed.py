@@ -21,7 +21,7 @@ import igraph as ig
 import numpy as np
 import pandas as pd
 
-from circuitgraph.errors import InputError
+from circuitgraph.base.errors import InputError
 from circuitgraph.graph.convert import is_directed, node_index
 
 Weights = Literal["positive", "negative", "absolute"]

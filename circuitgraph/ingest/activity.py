@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity
+from circuitgraph.base.components import Granularity
+from circuitgraph.base.errors import InputError
 from circuitgraph.engine.forwards import AnyModel, parts_at, read_out
-from circuitgraph.errors import InputError
-from circuitgraph.tokens import Encoded
+from circuitgraph.prompts.tokens import Encoded
 
 
 @torch.no_grad()

@@ -10,21 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.textfiles import shown
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families.common import embedded, longest
 from circuitgraph.engine.forwards import AnyModel, decisions
-from circuitgraph.errors import InputError
-from circuitgraph.evidence import LITTLE_MASS, MOVES
-from circuitgraph.ingest.identity import decisive, ways_of
 from circuitgraph.ingest.reading import Reading, readings, respelt, text_notes, token_notes
 from circuitgraph.ingest.selfcheck import checked_model
+from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.prompts.record import Kind
-from circuitgraph.signs import Rows, against_direction, undirected
-from circuitgraph.template import Moment
-from circuitgraph.textfiles import shown
-from circuitgraph.tokens import (
+from circuitgraph.prompts.template import Moment
+from circuitgraph.prompts.tokens import (
     Encoded,
     EncodedSet,
     aligned_pairs,
@@ -32,7 +30,9 @@ from circuitgraph.tokens import (
     require_equal_pairs,
     unequal_pairs,
 )
-from circuitgraph.variants import load_variant
+from circuitgraph.runs.identity import decisive, ways_of
+from circuitgraph.runs.signs import Rows, against_direction, undirected
+from circuitgraph.stats.evidence import LITTLE_MASS, MOVES
 
 TRIED = 16
 """Prompts whose answers are tried with and without a leading blank."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from circuitgraph.conventions import read_day, settle_day
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.ingest.jobs import Job, Request, plan
+from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.prompts import PromptSet
-from circuitgraph.template import Moment
-from circuitgraph.variants import LoadedVariant
+from circuitgraph.prompts.template import Moment
+from circuitgraph.runs.conventions import read_day, settle_day
 
 
 def planned(

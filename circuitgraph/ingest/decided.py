@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuitgraph.evidence import LITTLE_MASS, MOVES
-from circuitgraph.progress import Reporter
+from circuitgraph.base.progress import Reporter
 from circuitgraph.prompts import PromptSet
-from circuitgraph.runs import Run
+from circuitgraph.runs.record import Run
+from circuitgraph.stats.evidence import LITTLE_MASS, MOVES
 
 
 def say_prompts(prompts: PromptSet, kinds: Sequence[str], asked: bool, reporter: Reporter) -> None:

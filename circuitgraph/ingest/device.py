@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from circuitgraph.components import as_granularity
+from circuitgraph.base.components import as_granularity
+from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.forwards import AnyModel, has_reader
 from circuitgraph.engine.model import moved
-from circuitgraph.errors import UsageError
 from circuitgraph.ingest.effects import ablated_contributions, batch_effects
 from circuitgraph.ingest.jobs import Job, Request, as_ablation
-from circuitgraph.runs import Method
-from circuitgraph.tokens import Encoded
+from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.record import Method
 
 PROBES = 2
 PROBED_EDGES = 16

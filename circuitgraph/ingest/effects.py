@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, as_granularity, as_inputs, writers
+from circuitgraph.base.components import Granularity, as_granularity, as_inputs, writers
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import as_estimator
 from circuitgraph.engine.forwards import AnyModel, edge_effects, parts_at
 from circuitgraph.engine.model import moved
 from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.ingest.jobs import Ablation
-from circuitgraph.runs import Method
-from circuitgraph.tokens import Encoded
+from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.record import Method
 
 
 def batch_effects(

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import torch
 
-from circuitgraph.components import Edge, as_granularity, as_inputs, effect_edges, parse
+from circuitgraph.base.components import Edge, as_granularity, as_inputs, effect_edges, parse
+from circuitgraph.base.progress import human_bytes, human_seconds
 from circuitgraph.ingest.shape import Shape
-from circuitgraph.progress import human_bytes, human_seconds
-from circuitgraph.runs import Method
-from circuitgraph.tokens import Encoded
+from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.record import Method
 
 EFFICIENCY = 0.3
 """Share of the matrix-multiply rate that small models reach; wide ones reach twice that."""

@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from circuitgraph.components import Granularity, Inputs
+from circuitgraph.base.components import Granularity, Inputs
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.estimators import ESTIMATORS, STEPS
 from circuitgraph.engine.families.common import embedded, longest
-from circuitgraph.errors import InputError, UsageError
 from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import AFFORDABLE, edges_of, operations
-from circuitgraph.ingest.identity import decisive, fingerprint, in_order, pairs_of, tokens_of
 from circuitgraph.ingest.screen import sample_of
 from circuitgraph.ingest.shape import Shape
+from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.runs import Method, RunPrompt, run_id
-from circuitgraph.template import Moment
-from circuitgraph.tokens import Encoded, EncodedSet, encode, require_equal_pairs
-from circuitgraph.variants import LoadedVariant
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.template import Moment
+from circuitgraph.prompts.tokens import Encoded, EncodedSet, encode, require_equal_pairs
+from circuitgraph.runs.identity import decisive, fingerprint, in_order, pairs_of, tokens_of
+from circuitgraph.runs.record import Method, run_id
 
 Kind = Literal["correlation", "effect"]
 Activity = Literal["norm", "projection"]

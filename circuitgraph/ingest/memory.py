@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitgraph.components import as_granularity, writers
+from circuitgraph.base.components import as_granularity, writers
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.progress import human_bytes
 from circuitgraph.engine.decision import CHUNK_LOGITS
 from circuitgraph.engine.patch import CHUNK_ROWS
-from circuitgraph.errors import UsageError
 from circuitgraph.ingest.estimate import edges_of, rows, window
 from circuitgraph.ingest.shape import Shape
-from circuitgraph.progress import human_bytes
-from circuitgraph.runs import Method
-from circuitgraph.tokens import Encoded
+from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.record import Method
 
 FLOAT = 4
 KEPT_BY_ALLOCATORS = 60e6

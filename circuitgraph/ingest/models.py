@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
-from circuitgraph.components import as_granularity, digest, writers
-from circuitgraph.conventions import are_settled, settle_signs
+from circuitgraph.base.components import as_granularity, digest, writers
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.progress import Reporter, human_bytes
 from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
-from circuitgraph.engine.patch import CHUNK_ROWS
-from circuitgraph.errors import InputError, UsageError
-from circuitgraph.ingest.activity import norm_activity, projection_activity
+from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
+from circuitgraph.ingest.compute import compute, library_versions
 from circuitgraph.ingest.day import planned, settle, tells_a_date
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
-from circuitgraph.ingest.effects import ablated_contributions, batch_effects
 from circuitgraph.ingest.estimate import describe, edges_of, in_batches
 from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.ingest.memory import Room, held_at_most, held_now, make_room
-from circuitgraph.ingest.parts import Arrays, discard, in_parts
+from circuitgraph.ingest.parts import discard, in_parts
 from circuitgraph.ingest.reference import base_totals
-from circuitgraph.ingest.screen import ARRAY, in_words, quality
+from circuitgraph.ingest.screen import in_words, quality
 from circuitgraph.ingest.selfcheck import SelfCheck, checked_model
 from circuitgraph.ingest.shape import Shape
-from circuitgraph.progress import Reporter, human_bytes
+from circuitgraph.models.variants import LoadedVariant
+from circuitgraph.models.weights import ROUNDING
 from circuitgraph.prompts import PromptSet
-from circuitgraph.runs import Run, Variant, now, read_run, write_run
-from circuitgraph.signs import Rows, against_direction, asked, exchanged_pairs, undirected
-from circuitgraph.variants import LoadedVariant
-from circuitgraph.weights import ROUNDING
-
-if TYPE_CHECKING:
-    from circuitgraph.ingest.cluster import Cluster
+from circuitgraph.runs.conventions import are_settled, settle_signs
+from circuitgraph.runs.record import Run, Variant, now, read_run, write_run
+from circuitgraph.runs.signs import Rows, against_direction, asked, exchanged_pairs, undirected
 
 FAR_FROM_DOUBLE = 0.01
 """Share of the largest effect by which a device may be off before its numbers are refused."""
@@ -62,8 +56,6 @@ def ingest_model(
     Raises:
         InputError, UsageError: before any long work.
     """
-    from circuitgraph.ingest.cluster import open_cluster  # which imports this module
-
     require_device(request, loaded.variant.model_type)
     require_estimator(loaded.variant.model_type, request.estimator)
     for line in loaded.remarks:
@@ -253,32 +245,6 @@ def _checked_numbers(work: Work, job: Job, edges: int, reporter: Reporter) -> di
     return {"float64": apart}
 
 
-def compute(
-    model: AnyModel, job: Job, request: Request, chunk_rows: int = CHUNK_ROWS
-) -> Callable[..., Arrays]:
-    """The function from the rows of a batch to its arrays; of effects also for some edges."""
-    if job.kind == "correlation":
-        activity = norm_activity if request.activity == "norm" else projection_activity
-
-        def activities(rows: Sequence[int]) -> Arrays:
-            chosen = [job.encoded[i] for i in rows]
-            return {"activity": activity(model, chosen, request.granularity).cpu().numpy()}
-
-        return activities
-    ablated = ablated_contributions(model, job.encoded, request.granularity, request.ablation)
-
-    def effects(rows: Sequence[int], edges: Sequence[int] | None = None) -> Arrays:
-        chosen, method = [job.encoded[i] for i in rows], job.method
-        shared: dict[str, Any] = {"ablated": ablated, "chunk_rows": chunk_rows}
-        found = batch_effects(model, chosen, method, edges=edges, **shared)
-        if not job.sample:
-            return found
-        exact = batch_effects(model, chosen, method, edges=job.sample, **shared)
-        return {**found, ARRAY: exact["effects"]}
-
-    return effects
-
-
 def _run(
     work: Work,
     job: Job,
@@ -304,9 +270,3 @@ def _run(
         created=now(),
         _arrays=arrays,
     )
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what decides a run's numbers."""
-    names = ("circuitgraph", "torch", "transformers", "peft")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from circuitgraph.progress import Progress
-from circuitgraph.wellformed import save_arrays
+from circuitgraph.base.progress import Progress
+from circuitgraph.base.wellformed import save_arrays
 
 Arrays = Mapping[str, np.ndarray]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from circuitgraph.base.textfiles import shown
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.textfiles import shown
-from circuitgraph.tokens import Encoded, unknown_id
+from circuitgraph.prompts.tokens import Encoded, unknown_id
 
 SHOWN = 3
 """Pairs of answers whose tokens are shown."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from circuitgraph.tokens import Encoded
+from circuitgraph.prompts.tokens import Encoded
 
 
 @torch.no_grad()

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.textfiles import first_line
 from circuitgraph.engine.bridge.wrapped import Bridge
 from circuitgraph.engine.families.common import border_of
 from circuitgraph.engine.forwards import AnyModel, check_parts, model_logits, read_model
-from circuitgraph.errors import InputError
-from circuitgraph.textfiles import first_line
-from circuitgraph.tokens import Encoded
-from circuitgraph.variants import LoadedVariant
+from circuitgraph.models.variants import LoadedVariant
+from circuitgraph.prompts.tokens import Encoded
 
 TOLERANCE = 1e-3
 PROBES = 4

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from circuitgraph.architectures import sizes_of
 from circuitgraph.engine.forwards import has_reader
+from circuitgraph.models.architectures import sizes_of
 
 _BLOCK = re.compile(r"\.(\d+)\.")
 _ADDED = re.compile(r"\.(lora_\w+|modules_to_save)\.")

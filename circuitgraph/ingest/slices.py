@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from circuitgraph.components import Granularity, Inputs
+from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.patch import CHUNK_ROWS, chunk_size
 from circuitgraph.engine.receivers import Sizes, receivers

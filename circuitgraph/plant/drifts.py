@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.model import Linear, Model
-from circuitgraph.errors import UsageError
 from circuitgraph.plant.folders import read, require_free, write
 from circuitgraph.plant.record import Planted, table
 

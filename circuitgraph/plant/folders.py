@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import Block, Linear, Model, Norm, moved
-from circuitgraph.errors import InputError, UsageError
-from circuitgraph.variants import TOKENIZER_FILES, load_variant
+from circuitgraph.models.variants import TOKENIZER_FILES, load_variant
 
 OFFSETS = {"llama": 0, "mistral": 0, "qwen2": 0, "qwen3": 0, "seed_oss": 0, "gemma": 1}
 """Llama-like families, and what they leave out of their stored norm gains."""

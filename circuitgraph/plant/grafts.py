@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.components import EMBED, digest, head_name, mlp_name
+from circuitgraph.base.components import EMBED, digest, head_name, mlp_name
+from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.forward import Trace, forward
 from circuitgraph.engine.model import Model
-from circuitgraph.errors import UsageError
 from circuitgraph.plant.folders import Source, read, require_free, write
 from circuitgraph.plant.layout import (
     Layout,

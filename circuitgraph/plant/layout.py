@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from circuitgraph.components import (
+from circuitgraph.base.components import (
     EMBED,
     LOGITS,
     Edge,

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import torch
 
-from circuitgraph.components import Edge
+from circuitgraph.base.components import Edge
+from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.model import Model, moved
-from circuitgraph.errors import UsageError
 from circuitgraph.plant.drifts import add_drift, require_size
 from circuitgraph.plant.folders import read, require_free, write
 from circuitgraph.plant.grafts import Grafted, Recipe, grafted_model, wire

@@ -25,9 +25,9 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import GPT2Config, PreTrainedTokenizerFast
 
-from circuitgraph.components import Edge
+from circuitgraph.base.components import Edge
+from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.model import Block, Model
-from circuitgraph.errors import UsageError
 from circuitgraph.plant.compiled import (
     EPS,
     HEADS,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from circuitgraph.components import Edge, order_key
+from circuitgraph.base.components import Edge, order_key
 
 TRUTH = "truth.csv"
 SPLIT = "truth-split.csv"

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from circuitgraph.engine.channels.heads import reordered, taken
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.model import Block, Linear, Mlp, Model
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.lenses.wiring.heads import reordered, taken
 from circuitgraph.plant.folders import read, require_free, write
 from circuitgraph.plant.record import Planted, table
 

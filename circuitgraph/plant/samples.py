@@ -12,7 +12,7 @@ from circuitgraph.engine.forward import forward, logits
 from circuitgraph.engine.model import Model
 from circuitgraph.plant.folders import Source
 from circuitgraph.prompts import PromptSet, read_prompts
-from circuitgraph.tokens import encode
+from circuitgraph.prompts.tokens import encode
 
 TEXTS = 16
 LENGTH = 32

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from circuitgraph.components import digest
-from circuitgraph.errors import InputError
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import InputError
 from circuitgraph.prompts.record import Prompt, PromptSet
 
 

@@ -10,8 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from circuitgraph.prompts.record import PAIR, SPANS, Prompt, PromptSet
-from circuitgraph.textfiles import (
+from circuitgraph.base.textfiles import (
     csv_header,
     csv_rows,
     expanded,
@@ -23,6 +22,7 @@ from circuitgraph.textfiles import (
     shown,
     undecodable,
 )
+from circuitgraph.prompts.record import PAIR, SPANS, Prompt, PromptSet
 
 REQUIRED = ("prompt", "scenario")
 COLUMNS = (*REQUIRED, *PAIR, *SPANS, "id", "direction", "template")

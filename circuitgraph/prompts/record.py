@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-from circuitgraph.components import digest
-from circuitgraph.errors import InputError
-from circuitgraph.runs import RunPrompt
-from circuitgraph.textfiles import shown
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.textfiles import shown
+from circuitgraph.prompts.kept import RunPrompt
 
 Kind = Literal["correlation", "effect"]
 Activity = Literal["norm", "projection"]

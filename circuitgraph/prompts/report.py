@@ -10,10 +10,10 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from circuitgraph.evidence import CORRELATION_MARGIN, THRESHOLDS, evidence
+from circuitgraph.base.textfiles import shown
 from circuitgraph.prompts.pairs import exchanged_in_words, observed
 from circuitgraph.prompts.record import Kind, Prompt, PromptSet
-from circuitgraph.textfiles import shown
+from circuitgraph.stats.evidence import CORRELATION_MARGIN, THRESHOLDS, evidence
 
 SIGN_FLIP_PROMPTS = 100
 ACROSS_SCENARIOS = 20

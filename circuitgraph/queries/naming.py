@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.store.protocol import Store
 
 _SHORTEST = 6

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from circuitgraph.components import in_order
+from circuitgraph.base.components import in_order
+from circuitgraph.base.frames import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.export.colours import OTHER, VERDICTS, as_hex
 from circuitgraph.export.layout import positions
-from circuitgraph.frames import short
 
 MARGIN = 50.0
 MOST_EDGES = 150

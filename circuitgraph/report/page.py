@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.frames import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.units import heads
-from circuitgraph.errors import InputError, UsageError
 from circuitgraph.export.colours import VERDICTS, as_hex
-from circuitgraph.frames import short
 from circuitgraph.report.drawing import draw
 from circuitgraph.report.words import headline, summary_lines, title
-from circuitgraph.runs import write_atomic
 
 MOST_ROWS = 60
 MOST_SCENARIOS = 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from circuitgraph.base.frames import short
 from circuitgraph.diff.record import CLAIMS, Diff
-from circuitgraph.frames import short
 
 
 def summary_lines(diff: Diff) -> list[str]:

@@ -6,9 +6,24 @@ import numpy as np
 
 from circuitgraph.stats.scenarios import centre
 
+THRESHOLDS = {"correlation": (20, 50), "effect": (5, 20), "wiring": (5, 20)}
+"""n_effective below which evidence is insufficient, and below which it is low."""
+CORRELATION_MARGIN = 0.1
+"""Change of a correlation that counts as none, unless another is asked for."""
+MOVES = 0.1
+"""Change of the decision, in nats, below which corruption does nothing worth patching."""
+LITTLE_MASS = 0.5
+"""Probability of both answers together below which a model mostly says something else."""
+
 MIN_REPLICATES = 3
 MIN_DISTINCT = 8
 MIN_STEPS = 4
+
+
+def evidence(lens: str, n_effective: int) -> str:
+    """``insufficient`` (cannot tell), ``low`` or ``ok``, by prompts beyond scenarios."""
+    insufficient, low = THRESHOLDS[lens]
+    return "insufficient" if n_effective < insufficient else "low" if n_effective < low else "ok"
 
 
 def enough_replicates(k_a: int, k_b: int) -> bool:

@@ -27,7 +27,7 @@ from neo4j.exceptions import (
     TransientError,
 )
 
-from circuitgraph.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
+from circuitgraph.base.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
 
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 

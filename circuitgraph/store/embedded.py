@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import ladybug
 import pandas as pd
 
-from circuitgraph.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
 from circuitgraph.store.embedded_words import first_line, refused
 from circuitgraph.store.frames import from_arrow, to_arrow

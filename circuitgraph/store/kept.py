@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.errors import InputError
-from circuitgraph.runs import write_atomic
+from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.errors import InputError
 from circuitgraph.store.tables import GraphTables, node_table, rel_table
 
 FOLDER = Path("diffs") / "graph"

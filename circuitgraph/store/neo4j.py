@@ -19,7 +19,7 @@ import neo4j
 import pandas as pd
 from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
 
-from circuitgraph.errors import StoreUnreachable
+from circuitgraph.base.errors import StoreUnreachable
 from circuitgraph.store import neo4j_write
 from circuitgraph.store.connection import Address, connect, told
 from circuitgraph.store.frames import from_records

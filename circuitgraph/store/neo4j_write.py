@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
 from circuitgraph.store.frames import plain_rows
 from circuitgraph.store.tables import GraphTables

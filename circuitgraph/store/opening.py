@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.store.connection import SCHEMES, Address, is_neo4j
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
 from circuitgraph.store.neo4j import Neo4jStore

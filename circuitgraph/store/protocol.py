@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import pandas as pd
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.store.statements import parameter_names
 from circuitgraph.store.tables import GraphTables
 from circuitgraph.store.transfers import Transfer

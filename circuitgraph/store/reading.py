@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.tables import GraphTables

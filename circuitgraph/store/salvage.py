@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from circuitgraph.errors import CircuitGraphError, InputError
+from circuitgraph.base.errors import CircuitGraphError, InputError
 from circuitgraph.store.embedded import EmbeddedStore
 from circuitgraph.store.kept import keep_tables, kept_tables
 from circuitgraph.store.reading import read_diff, read_run

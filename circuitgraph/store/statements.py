@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from circuitgraph.errors import UsageError
+from circuitgraph.base.errors import UsageError
 
 
 def _words(text: str) -> frozenset[str]:

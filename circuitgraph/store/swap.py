@@ -17,9 +17,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from circuitgraph.errors import InputError, StoreUnreachable
-from circuitgraph.progress import human_bytes
-from circuitgraph.runs import sync_folder
+from circuitgraph.base.atomic import sync_folder
+from circuitgraph.base.errors import InputError, StoreUnreachable
+from circuitgraph.base.progress import human_bytes
 
 _FIRST = 4 << 20
 """Bytes for an empty graph, with the log of what is written."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.components import digest, in_order, parse
-from circuitgraph.errors import InputError
-from circuitgraph.runs import Run, Variant
+from circuitgraph.base.components import digest, in_order, parse
+from circuitgraph.base.errors import InputError
+from circuitgraph.runs.record import Run, Variant
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from circuitgraph.components import LOGITS, digest
+from circuitgraph.base.components import LOGITS, digest
 from circuitgraph.store.tables import (
     GraphTables,
     component_id,

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.notices import shortened
 from circuitgraph.engine.bridge.checks import mixes_heads
 from circuitgraph.engine.bridge.norms import read_norm
 from circuitgraph.engine.bridge.positions import by_row
@@ -25,8 +27,6 @@ from circuitgraph.engine.bridge.wrapped import (
     Wiring,
     trace_of,
 )
-from circuitgraph.errors import InputError
-from circuitgraph.notices import shortened
 
 TOLERANCE = 1e-3
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, Inputs
+from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.bridge.decisions import decide_logits, mass_of
 from circuitgraph.engine.bridge.parts import bridge_contributions

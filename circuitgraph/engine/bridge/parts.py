@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from circuitgraph.components import Granularity, writers
+from circuitgraph.base.components import Granularity, writers
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.bridge.wrapped import BlockTrace, Bridge, BridgeTrace, Wiring
 

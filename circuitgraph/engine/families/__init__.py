@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from circuitgraph.base.errors import InputError
 from circuitgraph.engine.families import gemma, gemma2, gpt2, llama, mistral, qwen2, qwen3, seed_oss
 from circuitgraph.engine.model import Model
-from circuitgraph.errors import InputError
 
 FAMILIES = {
     "gpt2": gpt2.read,

@@ -1,0 +1,1 @@
+"""What every question needs: errors, names of components, files of users, writing, progress."""

@@ -1,0 +1,281 @@
+"""Tables as people and programs want them: text, CSV, JSON, parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.errors import InputError, UsageError
+
+Format = Literal["table", "csv", "json", "parquet"]
+FORMATS = ("table", "csv", "json", "parquet")
+SHOWN = 40
+
+_WIDEST = 48
+_NARROWEST = 24
+_LEAST = 7
+_HASH = re.compile(r"[0-9a-f]{64}")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[\d:.+Z]*")
+_FIXED = re.compile(f"|{_HASH.pattern}|{_TIME.pattern}")
+_CHANCE = re.compile(r"(.+_)?[pq]")
+
+
+def write_frame(frame: pd.DataFrame, format: Format, path: Path) -> None:
+    """Write a table to a file that appears only when whole.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    try:
+        if format == "parquet":
+            write_parquet(frame, path)
+        else:
+            write_atomic(path, to_text(frame, format, whole=True).encode("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write parquet in one step; zstd keeps repeated names small."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        frame.to_parquet(partial, index=False, compression="zstd", compression_level=1)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:  # a full disk names no file
+        raise OSError(error.errno, os.strerror(error.errno or 5), str(path)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file so that the copy appears only when whole.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        shutil.copyfile(source, partial)
+        os.replace(partial, target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def to_text(
+    frame: pd.DataFrame,
+    format: Format,
+    whole: bool = False,
+    width: int | None = None,
+    must: int = 1,
+) -> str:
+    """A table as text.
+
+    ``table`` is for reading: unless ``whole`` it shows the first rows, shortens long
+    texts and ids, and leaves out columns that do not fit ``width``, saying so. The first
+    ``must`` columns stay, their texts shortened further, while that makes room for them.
+
+    Raises:
+        UsageError: parquet is not text.
+    """
+    if format == "csv":
+        return _csv(frame)
+    if format == "json":
+        return json.dumps(records(frame), ensure_ascii=False, indent=1) + "\n"
+    if format == "table":
+        return _whole(frame) if whole else _for_reading(frame, width, must)
+    raise UsageError("parquet is binary: name a file with -o FILE")
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    # A bare carriage return would end a line for most readers; the csv module quotes only \n.
+    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    texts = [column.unique().tolist() for column in columns if not _numeric(column)]
+    risky = any("\r" in str(text) for part in ([*frame.columns], *texts) for text in part)
+    return frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if risky else csv.QUOTE_MINIMAL)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain objects; what is missing or not finite is null."""
+    columns = {str(name): [_plain(v) for v in frame.iloc[:, i]] for i, name in enumerate(frame)}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return None if value is pd.NA or value is pd.NaT else value
+
+
+def short(value: object, width: int = _WIDEST) -> str:
+    """A name as it may stand in a table or a sentence.
+
+    On one line, nothing in it that a terminal obeys or that turns text around, and cut
+    in the middle: names and paths differ most at their ends.
+    """
+    text = str(value)
+    if len(text) > 4 * width:
+        text = f"{text[: 2 * width]}…{text[-2 * width :]}"
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[-tail:]}"
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column as text.
+
+    Attributes:
+        right: numbers stand to the right.
+        rigid: cells that mean nothing when cut: numbers, times, ids.
+    """
+
+    name: str
+    cells: list[str]
+    right: bool = False
+    rigid: bool = False
+
+    @property
+    def width(self) -> int:
+        return max(map(len, (self.name, *self.cells)))
+
+    def narrowed(self, width: int) -> _Column:
+        return _Column(short(self.name, width), [short(c, width) for c in self.cells])
+
+    def lines(self) -> list[str]:
+        align: Callable[[str, int], str] = str.rjust if self.right else str.ljust
+        return [align(cell, self.width) for cell in (self.name, *self.cells)]
+
+
+def _whole(frame: pd.DataFrame) -> str:
+    return _joined(_columns(frame, cut=False))
+
+
+def _for_reading(frame: pd.DataFrame, width: int | None, must: int) -> str:
+    columns = _columns(frame.head(SHOWN), cut=True)
+    fitting = columns if width is None else _fitted(columns, width, must)
+    hidden = [short(column.name, 20) for column in columns[len(fitting) :]]
+    if hidden and len(frame) == 1:
+        return _record(columns)
+    rest = [f"{len(frame) - SHOWN} of {len(frame)} rows"] if len(frame) > SHOWN else []
+    if hidden:
+        rest.append(f"the columns {', '.join(hidden)}")
+    note = f"… and {', and '.join(rest)}: --format csv or -o FILE shows all\n" if rest else ""
+    return _joined(fitting) + note
+
+
+def _record(columns: list[_Column]) -> str:
+    """One row, a line a column."""
+    left = max(len(column.name) for column in columns)
+    return "".join(
+        f"{column.name:<{left}}  {column.cells[0]}".rstrip() + "\n" for column in columns
+    )
+
+
+def _joined(columns: list[_Column]) -> str:
+    rows = zip(*(column.lines() for column in columns), strict=True)
+    return "".join("  ".join(row).rstrip() + "\n" for row in rows)
+
+
+def _fitted(columns: list[_Column], width: int, must: int = 1) -> list[_Column]:
+    """Long texts shortened, widest first, then columns left out from the right.
+
+    Before one of the first ``must`` columns goes, texts are shortened to next to nothing.
+    """
+    fitted = _narrowed(columns, width, _NARROWEST)
+    while _total(fitted) > width and len(fitted) > max(1, must):
+        fitted.pop()
+    fitted = _narrowed(fitted, width, _LEAST)
+    while _total(fitted) > width and len(fitted) > 1:
+        fitted.pop()
+    # What was left out may leave room for longer texts.
+    return fitted if len(fitted) == len(columns) else _fitted(columns[: len(fitted)], width, must)
+
+
+def _narrowed(columns: list[_Column], width: int, least: int) -> list[_Column]:
+    """Texts cut until all columns fit, the widest first, none below ``least``."""
+    fitted = list(columns)
+    while _total(fitted) > width:
+        texts = [c for c in fitted if not c.rigid and c.width > least]
+        if not texts:
+            break
+        widest = max(texts, key=lambda column: column.width)
+        fitted[fitted.index(widest)] = widest.narrowed(widest.width - 1)
+    return fitted
+
+
+def _total(columns: list[_Column]) -> int:
+    return sum(column.width for column in columns) + 2 * (len(columns) - 1)
+
+
+def _columns(frame: pd.DataFrame, cut: bool) -> list[_Column]:
+    return [_column(str(name), frame.iloc[:, i], cut) for i, name in enumerate(frame.columns)]
+
+
+def _column(name: str, values: pd.Series, cut: bool) -> _Column:
+    title = short(name) if cut else short(name, len(name) * 10)
+    if pd.api.types.is_float_dtype(values):
+        write = _chance if _CHANCE.fullmatch(name) else _like(values.to_numpy(float))
+        cells = ["" if v != v else write(v) for v in values.tolist()]
+        return _Column(title, cells, right=True, rigid=True)
+    texts = ["" if _plain(v) is None else _word(v) for v in values]
+    if _numeric(values):
+        return _Column(title, texts, right=True, rigid=True)
+    cells = [_brief(text) if cut else short(text, len(text) * 10) for text in texts]
+    return _Column(title, cells, rigid=cut and all(map(_FIXED.fullmatch, texts)))
+
+
+def _numeric(values: pd.Series) -> bool:
+    kind = values.dtype
+    return pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple | np.ndarray):
+        return ", ".join(_word(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _brief(text: str) -> str:
+    if _HASH.fullmatch(text):
+        return text[:12]
+    time = _TIME.fullmatch(text)
+    return f"{time[1]} {time[2]}" if time else short(text)
+
+
+def _chance(value: float) -> str:
+    """A p or q; two digits say all there is."""
+    return f"{value:.0e}" if 0 < value < 1e-3 else f"{value:.2g}"
+
+
+def _like(values: np.ndarray) -> Callable[[float], str]:
+    """As many decimals for all as give the largest four digits; tiny columns, powers of ten."""
+    sizes = np.abs(values[np.isfinite(values)])
+    largest = float(sizes.max()) if len(sizes) else 0.0
+    if largest and not 1e-4 <= largest < 1e7:
+        return "{:.3g}".format
+    if not (sizes % 1).any():
+        return "{:z.0f}".format
+    decimals = min(6, max(0, 3 - math.floor(math.log10(largest))))
+    return lambda value: f"{value:z.{decimals}f}"

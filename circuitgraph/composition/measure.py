@@ -1,0 +1,90 @@
+"""Composition scores of stored variants, and how far two variants' virtual weights are apart."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from circuitgraph.base.components import effect_edges
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.progress import Reporter
+from circuitgraph.composition.products import relative_change, scores, virtual_products
+from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.forwards import require_reader
+from circuitgraph.models.basis import require_same_shapes, require_shared_basis
+from circuitgraph.models.stored import reload
+from circuitgraph.runs.catalogue import shorten
+from circuitgraph.runs.record import Run, Variant
+
+
+def require_composable(run: Run) -> None:
+    """Refuse, before anything is loaded, what has no heads or no weights.
+
+    Raises:
+        UsageError: a table, a run of whole layers, or a family without a reader.
+    """
+    name = shorten(run.variant.name)
+    if not run.variant.base:
+        raise UsageError(f"compose: {name} is a table, without weights; ingest its model")
+    if run.method.granularity != "head":
+        raise UsageError(
+            f"compose: {name} was ingested by layers, and composition is of heads; ingest it "
+            "under another name with --granularity head"
+        )
+    require_reader(run.variant.model_type, "compose")
+
+
+def compose(run: Run, reporter: Reporter) -> pd.DataFrame:
+    """Composition scores of one variant: ``source``, ``target``, ``input``, ``weight``.
+
+    Raises:
+        UsageError, InputError: see :func:`require_composable` and ``ingest.drift.reload``.
+    """
+    require_composable(run)
+    model = from_hf(reload(run.variant)[0])
+    with reporter.progress(model.layers + 1, "composition", unit="layer") as bar:
+        found = scores(virtual_products(model, model, bar.advance))
+    return _edges(run.variant).assign(weight=found.numpy())
+
+
+def compose_pair(a: Run, b: Run, shared_basis: bool, reporter: Reporter) -> pd.DataFrame:
+    """Scores of two variants, and the relative change of every virtual weight.
+
+    Args:
+        shared_basis: the user's word that both models speak in one basis.
+
+    Returns:
+        ``source``, ``target``, ``input``, ``weight_a``, ``weight_b`` and ``delta``:
+        ‖V_b − V_a‖ / (‖V_a‖ + ‖V_b‖), 0 to 1.
+
+    Raises:
+        UsageError: models of two builds, or without a shared basis.
+        InputError: see ``ingest.drift.reload``.
+    """
+    for run in (a, b):
+        require_composable(run)
+    if a.variant.architecture != b.variant.architecture:
+        raise UsageError(
+            f"compose: {shorten(a.variant.name)} and {shorten(b.variant.name)} differ in "
+            "architecture; their components have nothing to do with each other"
+        )
+    (hf_a, _), (hf_b, _) = reload(a.variant), reload(b.variant)
+    first, second = from_hf(hf_a), from_hf(hf_b)
+    pair = a.variant, b.variant, first, second
+    require_same_shapes(*pair)
+    if not shared_basis:
+        require_shared_basis(*pair)
+    with reporter.progress(3 * (first.layers + 1), "composition", unit="layer") as bar:
+        own_a, own_b, both = (
+            virtual_products(*models, bar.advance)
+            for models in ((first, first), (second, second), (first, second))
+        )
+    return _edges(a.variant).assign(
+        weight_a=scores(own_a).numpy(),
+        weight_b=scores(own_b).numpy(),
+        delta=relative_change(own_a, own_b, both).numpy(),
+    )
+
+
+def _edges(variant: Variant) -> pd.DataFrame:
+    edges = effect_edges(variant.layers, variant.heads, variant.kv_heads, "head", "split")
+    return pd.DataFrame(edges, columns=["source", "target", "input"])

@@ -1,0 +1,54 @@
+"""Composition scores by name: which run keeps them, measured once a variant."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from circuitgraph.base.progress import Reporter
+from circuitgraph.composition.kept import has_composition, keep_composition, read_composition
+from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.record import Run
+
+
+def composition(
+    shelf: Shelf, name: str, other: str | None, *, shared_basis: bool, reporter: Reporter
+) -> pd.DataFrame:
+    """Scores of a variant, or of two and how far their virtual weights are apart.
+
+    What is measured is kept beside the newest run of each variant that has heads.
+
+    Raises:
+        UsageError, InputError: before any long work.
+    """
+    first = _keeper(shelf, name)
+    if other is None:
+        return _alone(first, reporter)
+    second = _keeper(shelf, other)
+    from circuitgraph.composition.measure import compose_pair
+
+    table = compose_pair(first, second, shared_basis, reporter)
+    for run, side in ((first, "a"), (second, "b")):
+        keep_composition(run, table.rename(columns={f"weight_{side}": "weight"}))
+    return table
+
+
+def _keeper(shelf: Shelf, name: str) -> Run:
+    """The run that keeps the scores, else the newest that could."""
+    from circuitgraph.composition.measure import require_composable
+
+    runs = shelf.of(name)
+    kept = [run for run in runs if has_composition(run)]
+    able = [run for run in runs if run.method.granularity == "head"]
+    run = (kept or able or runs)[-1]
+    require_composable(run)
+    return run
+
+
+def _alone(run: Run, reporter: Reporter) -> pd.DataFrame:
+    if has_composition(run):
+        return read_composition(run)
+    from circuitgraph.composition.measure import compose
+
+    table = compose(run, reporter)
+    keep_composition(run, table)
+    return table

@@ -1,0 +1,1 @@
+"""An ingest shared out over the workers of a Ray cluster."""

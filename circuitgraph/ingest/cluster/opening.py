@@ -1,0 +1,151 @@
+"""Many machines or GPUs: the batches of a job computed by Ray workers.
+
+Batches are what workers share; where fewer are left than workers, a batch is shared too,
+by receiver layer and senders. Results are put in place in a fixed order and kept in the
+same files as those of one process, so either goes on where the other stopped.
+
+Ray itself moves pickles between its own processes. We hand it paths, token ids and
+numbers only, and take arrays back; nothing a user wrote is ever unpickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from circuitgraph.base.components import as_granularity, as_inputs
+from circuitgraph.base.errors import ClusterError
+from circuitgraph.base.progress import Progress, Reporter
+from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.forwards import AnyModel
+from circuitgraph.ingest.cluster.address import connect, import_ray
+from circuitgraph.ingest.cluster.team import Piece, Team
+from circuitgraph.ingest.cluster.worker import plain_job, plain_variant
+from circuitgraph.ingest.jobs import Job, Request
+from circuitgraph.ingest.memory import Room
+from circuitgraph.ingest.parts import Arrays, assemble, part, write_part
+from circuitgraph.ingest.slices import edge_slices, halves
+from circuitgraph.runs.record import Variant
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Workers at hand, and the model they hold, for its sizes."""
+
+    team: Team
+    model: AnyModel
+
+    def in_parts(
+        self,
+        job: Job,
+        request: Request,
+        room: Room,
+        batches: Sequence[Sequence[int]],
+        folder: Path,
+        progress: Progress,
+    ) -> dict[str, np.ndarray]:
+        """``parts.in_parts``, with every batch that is not in ``folder`` done by workers.
+
+        Returns:
+            Whole arrays, rows in order.
+
+        Raises:
+            ClusterError: see ``Team.run``; finished batches stay.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        missing = [n for n in range(len(batches)) if not part(folder, n).exists()]
+        progress.advance(sum(map(len, batches)) - sum(len(batches[n]) for n in missing))
+        pieces = _pieces(self, job, room, batches, missing)
+        shares: dict[int, dict[Piece, Arrays]] = {n: {} for n in missing}
+        for piece, arrays in self.team.run(plain_job(job, request, room), pieces):
+            found = shares[piece.batch]
+            found[piece] = arrays
+            own = [p for p in pieces if p.batch == piece.batch]
+            if len(found) == len(own):
+                write_part(folder, piece.batch, _merged([(p, found[p]) for p in own]))
+                progress.advance(len(piece.rows))
+                found.clear()
+        return assemble(batches, folder)
+
+
+@contextmanager
+def open_cluster(
+    request: Request, variant: Variant, model: AnyModel, reporter: Reporter
+) -> Iterator[Cluster | None]:
+    """Workers for one variant, let go at the end; None where nobody asked for Ray.
+
+    A process that is connected to Ray already (a notebook) stays so.
+    """
+    if request.ray is None:
+        yield None
+        return
+    ray = import_ray()
+    ours = not ray.is_initialized()
+    if ours:
+        connect(ray, request.ray)
+    try:
+        team = Team(ray, plain_variant(variant), *_slots(ray, request.device), reporter)
+        try:
+            yield Cluster(team, model)
+        finally:
+            team.close()
+    except (ConnectionError, ray.exceptions.RaySystemError) as error:
+        raise ClusterError(
+            f"--ray: the connection was lost ({type(error).__name__}); finished batches are "
+            "kept, the same command goes on"
+        ) from error
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _slots(ray: Any, device: str) -> tuple[int, dict[str, float]]:
+    """Workers that fit, and what each takes: a GPU for work on GPUs, else a processor."""
+    has = ray.cluster_resources()
+    if device.startswith("cuda") and has.get("GPU", 0) >= 1:
+        return int(has["GPU"]), {"num_gpus": 1}
+    return max(1, int(has.get("CPU", 1))), {"num_cpus": 1}
+
+
+def _pieces(
+    cluster: Cluster,
+    job: Job,
+    room: Room,
+    batches: Sequence[Sequence[int]],
+    missing: Sequence[int],
+) -> list[Piece]:
+    """Whole batches, those of the longest prompts first, then slices of what is left over."""
+    longest = missing[::-1]  # batches are in the order of what they cost
+    shared: Sequence[int] = ()
+    if job.method.estimator == "exact":
+        longest, shared = halves(longest, cluster.team.slots)
+    pieces = [Piece(n, tuple(batches[n])) for n in longest]
+    for n in shared:
+        rows = tuple(batches[n])
+        pieces += [Piece(n, rows, edges) for edges in _slices(cluster, job, room, rows)]
+    return pieces
+
+
+def _slices(cluster: Cluster, job: Job, room: Room, rows: Sequence[int]) -> list[tuple[int, ...]]:
+    method = job.method
+    batch = make_batch([job.encoded[i] for i in rows], whole=method.ablation != "corrupt")
+    granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
+    sizes = (cluster.team.slots, room.chunk_rows)
+    return edge_slices(cluster.model, batch, granularity, inputs, *sizes)
+
+
+def _merged(shares: Sequence[tuple[Piece, Arrays]]) -> Arrays:
+    """One batch from its pieces; what is not of edges is alike in all, and the first's is kept."""
+    piece, first = shares[0]
+    if piece.edges is None:
+        return first
+    columns = sum(len(p.edges or ()) for p, _ in shares)
+    effects = np.empty((len(piece.rows), columns), np.float32)
+    for own, arrays in shares:
+        effects[:, list(own.edges or ())] = arrays["effects"]
+    return {**first, "effects": effects}

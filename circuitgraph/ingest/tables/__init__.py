@@ -1,0 +1,1 @@
+"""Other people's activation tables become runs."""

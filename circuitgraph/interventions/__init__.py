@@ -1,0 +1,1 @@
+"""Questions answered by changing a forward pass: patches between variants, circuits."""

@@ -1,0 +1,1 @@
+"""How much of the decision a set of edges recovers."""

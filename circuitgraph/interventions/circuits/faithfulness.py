@@ -1,0 +1,252 @@
+"""How faithful is a circuit: do a variant's strongest edges alone decide as it does?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.keywords import listed
+from circuitgraph.base.progress import Reporter
+from circuitgraph.graph.resample import balanced_draws, balanced_weights
+from circuitgraph.interventions.circuits.ranking import (
+    SIZES,
+    areas,
+    connected,
+    edge_counts,
+    heard,
+    random_circuits,
+    recovered,
+    top_edges,
+)
+from circuitgraph.runs.aligned import Observations
+from circuitgraph.runs.catalogue import Shelf, shorten
+from circuitgraph.runs.record import Run
+from circuitgraph.runs.summaries import edge_table
+from circuitgraph.stats.evidence import evidence
+from circuitgraph.stats.scenarios import recode
+
+Ranking = Literal["magnitude", "signed"]
+RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
+COLUMNS = (
+    *("share", "edges", "connected", "faithfulness", "low", "high"),
+    *("random", "random_low", "random_high", "cpr", "cmd", "random_cpr", "random_cmd", "n"),
+)
+SAMPLES = 1000
+"""Bootstrap samples of the prompts behind each interval."""
+NOTHING = 1e-5
+"""Share of the largest decision below which corruption moved nothing."""
+
+Columns = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What circuits of growing size recover of a variant's decision.
+
+    Attributes:
+        run: the effect run that ranks the edges, and whose prompts are decided.
+        table: one row a size: ``share`` of all edges asked for, ``edges`` in the circuit,
+            how many are ``connected`` (on a path from ``EMBED`` to ``LOGITS`` in it), its
+            ``faithfulness`` f with 95% bootstrap interval ``low``, ``high``; the mean f of
+            ``random`` edge sets of the same size and the range of 95% of them; ``cpr``,
+            ``cmd`` and their means over random sets: areas up to this size, so that the
+            last row holds CPR and CMD themselves; ``n`` prompts.
+        summary: ``cpr``, ``cmd``, ``random_cpr`` and ``random_cmd``, each with ``_low``
+            and ``_high``; ``clean`` and ``empty``, the aligned mean decision with all
+            edges and with none; how it was measured; ``remarks`` a reader must be told.
+    """
+
+    run: Run
+    table: pd.DataFrame
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Decided:
+    """The decisions all shares are made of.
+
+    Attributes:
+        inside: in the circuits [1 + random × sizes × n]; the first are the ranking's own.
+        clean, empty: with all edges and with none [n].
+        weights: of the prompts, sums of which are aligned means over scenarios [1 × n].
+        samples: the same in bootstrap samples [samples × n]; none where nothing is known
+            of how prompts of one scenario vary.
+    """
+
+    inside: np.ndarray
+    clean: np.ndarray
+    empty: np.ndarray
+    weights: np.ndarray
+    samples: np.ndarray
+
+
+def faithfulness(
+    shelf: Shelf,
+    name: str,
+    *,
+    sizes: Sequence[float] = SIZES,
+    random: int = 10,
+    seed: int = 0,
+    rank: Ranking = "magnitude",
+    run: str | None = None,
+    reporter: Reporter | None = None,
+) -> Faithfulness:
+    """Faithfulness of the circuits of a variant's strongest edges, over their size.
+
+    The decision is aligned by the prompts' directions and averaged over scenarios with
+    equal weight, as effects are everywhere else. The circuit of a size holds the edges
+    with the largest mean aligned effect in the newest effect run; MIB's definitions of
+    f, CPR and CMD are in ``stats.faithfulness``. Intervals resample the prompts within
+    scenarios and keep the circuit: they say how well f is known for these circuits, which
+    were chosen on the same prompts.
+
+    Args:
+        shelf: the runs of a workspace.
+        name: of a variant with an effect run, and its model where it was.
+        sizes: shares of all edges, each above 0 and at most 1.
+        random: rankings drawn at random to compare with; 0 for none.
+        seed: of random rankings and of bootstrap samples.
+        rank: ``magnitude`` takes the largest |effect|; ``signed`` the edges that count
+            most for the clean decision, and last those that count against it.
+        run: the beginning of a run's id, where the newest is not meant.
+        reporter: where progress goes.
+
+    Raises:
+        UsageError: no such variant, run or ranking; sizes that are no shares.
+        InputError: the model is gone or changed, or corruption moves nothing.
+    """
+    shares = _checked(sizes, random, rank)
+    chosen = shelf.one(name, "effect", run)
+    seen = Observations.of_run(chosen)
+    _require_something(chosen, seen)
+    counts = edge_counts(shares, len(chosen.edges))
+    effects = edge_table(chosen, confirmed=False)["weight"].to_numpy(float)
+    best = top_edges(np.abs(effects) if rank == "magnitude" else effects, counts)
+    others = random_circuits(len(chosen.edges), counts, random, seed)
+    circuits = np.concatenate([best[None], others])
+    decided = _decide(chosen, circuits, seen, seed, reporter or Reporter())
+    paths = connected(chosen.edges, best, chosen.variant.heads, chosen.variant.kv_heads)
+    columns = {"share": shares, "edges": counts, "connected": paths.sum(1), "n": len(seen.first)}
+    measured = _measured(shares, decided)
+    how = {"rank": rank, "random": random, "seed": seed, "directions": seen.origin}
+    table = pd.DataFrame(columns | measured)[list(COLUMNS)]
+    return Faithfulness(chosen, table, _areas(measured) | _told(chosen, decided, effects) | how)
+
+
+def _checked(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...]:
+    shares = tuple(sorted({float(size) for size in listed(sizes)}))
+    wrong = [share for share in shares if not 0 < share <= 1]
+    if wrong or not shares:
+        what = f"{wrong[0]:g} is no share" if wrong else "no share"
+        raise UsageError(f"--sizes: {what} of edges; give numbers above 0 and up to 1")
+    if random < 0:
+        raise UsageError("--random must not be negative")
+    if rank not in RANKINGS:
+        raise UsageError(f"--rank {rank!r}: choose from {', '.join(RANKINGS)}")
+    return shares
+
+
+def _require_something(run: Run, seen: Observations) -> None:
+    weights = balanced_weights(recode(run.scenarios[seen.first]))
+    totals = (weights @ seen.mean(seen.signs * run.totals))[0]
+    if not abs(totals) > NOTHING * np.abs(run.arrays["decisions"]).max():
+        raise InputError(
+            f"variant {shorten(run.variant.name)}: corruption moves the mean decision by "
+            f"{abs(totals):.1e} nats, so there is nothing for a circuit to recover; ingest it "
+            "on prompts whose corruption matters, with a direction where it goes both ways"
+        )
+
+
+def _decide(
+    run: Run, circuits: np.ndarray, seen: Observations, seed: int, reporter: Reporter
+) -> _Decided:
+    """Decisions in circuits [… × edges], each different one run once."""
+    from circuitgraph.interventions.circuits.measure import run_circuits
+
+    flat = circuits.reshape(-1, circuits.shape[-1])
+    ends = np.array([np.ones(flat.shape[1]), np.zeros(flat.shape[1])], dtype=bool)
+    acting = heard(run.edges, np.concatenate([ends, flat]), run.variant.heads, run.variant.kv_heads)
+    packed, back = np.unique(np.packbits(acting, axis=1), axis=0, return_inverse=True)
+    different = np.unpackbits(packed, axis=1, count=acting.shape[1]).astype(bool)
+    found = run_circuits(run, different, reporter)[back.reshape(-1)].astype(np.float64)
+    scenarios = recode(run.scenarios[seen.first])
+    count = SAMPLES if len(seen.first) > run.n_scenarios else 0
+    share = seen.signs * seen.weights
+    return _Decided(
+        inside=found[2:].reshape(*circuits.shape[:-1], run.n),
+        clean=found[0],
+        empty=found[1],
+        weights=balanced_weights(scenarios)[:, seen.of] * share,
+        samples=balanced_draws(scenarios, count, seed)[:, seen.of] * share,
+    )
+
+
+def _measured(shares: Sequence[float], decided: _Decided) -> Columns:
+    """f and areas by size, with bounds.
+
+    Bounds of areas, which only the summary shows, are ``cpr_low`` … ``random_cmd_high``.
+    """
+    ends = decided.clean, decided.empty
+    f = recovered(decided.inside, *ends, decided.weights)[0]
+    resampled = recovered(decided.inside[0], *ends, decided.samples)
+    own = areas(shares, f[0]), areas(shares, resampled), areas(shares, f[1:])
+    found: Columns = {"faithfulness": f[0], **_bounds("", resampled)}
+    found |= {"random": _mean(f[1:]), **_bounds("random_", f[1:])}
+    for title, circuit, samples, others in zip(("cpr", "cmd"), *own, strict=True):
+        found |= {title: circuit, **_bounds(f"{title}_", samples)}
+        found |= {f"random_{title}": _mean(others), **_bounds(f"random_{title}_", others)}
+    return found
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over rows; NaN where there are none."""
+    return values.mean(0) if len(values) else np.full(values.shape[1], np.nan)
+
+
+def _bounds(prefix: str, values: np.ndarray) -> Columns:
+    """Where 95% of the rows lie; NaN where there are none."""
+    if len(values) == 0:
+        values = np.full((1, values.shape[1]), np.nan)
+    low, high = np.quantile(values, (0.025, 0.975), axis=0)
+    return {f"{prefix}low": low, f"{prefix}high": high}
+
+
+def _areas(columns: Columns) -> dict[str, Any]:
+    """The areas over all sizes: the last of each column."""
+    return {name: float(c[-1]) for name, c in columns.items() if "cpr" in name or "cmd" in name}
+
+
+def _told(run: Run, decided: _Decided, effects: np.ndarray) -> dict[str, Any]:
+    """What was measured, and what a reader must be told of it."""
+    clean, empty = (float((decided.weights @ x)[0]) for x in (decided.clean, decided.empty))
+    n_effective = run.n_observations - run.n_scenarios
+    strength = evidence("effect", n_effective)
+    return {
+        "clean": clean,
+        "empty": empty,
+        "run": run.id,
+        "estimator": run.method.estimator,
+        "ablation": run.method.ablation,
+        "n": run.n_observations,
+        "n_scenarios": run.n_scenarios,
+        "n_effective": n_effective,
+        "evidence": strength,
+        "remarks": [
+            *([] if strength == "ok" else [f"evidence is {strength}: n_effective {n_effective}"]),
+            *_of_little(abs(clean - empty), float(np.nanmax(np.abs(effects)))),
+        ],
+    }
+
+
+def _of_little(total: float, strongest: float) -> list[str]:
+    if 2 * total >= strongest:
+        return []
+    return [
+        f"corrupting everything moves the mean decision by {total:.3g} nats and one edge alone "
+        f"by {strongest:.3g}: effects cancel, and shares of the little that is left swing widely"
+    ]

@@ -1,0 +1,27 @@
+"""Cross-model patching: which parts of one variant carry its decisions into another."""
+
+from circuitgraph.interventions.patching.blocks import BlockTests, confirm_blocks
+from circuitgraph.interventions.patching.corruption import second_corruption
+from circuitgraph.interventions.patching.kept import (
+    FOLDER,
+    graph_parts,
+    keep,
+    kept_of,
+    load_transfers,
+)
+from circuitgraph.interventions.patching.measure import cross_patch, require_alike
+from circuitgraph.interventions.patching.record import CrossPatch
+
+__all__ = [
+    "FOLDER",
+    "BlockTests",
+    "CrossPatch",
+    "confirm_blocks",
+    "cross_patch",
+    "graph_parts",
+    "keep",
+    "kept_of",
+    "load_transfers",
+    "require_alike",
+    "second_corruption",
+]

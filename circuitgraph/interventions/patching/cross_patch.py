@@ -1,0 +1,116 @@
+"""One model's run with some components of another model's run in it.
+
+At the prompt's positions each component of a set adds to the residual stream what it
+added in the other model's run on the same prompt, post-norm included with the scale of
+that run; everything else recomputes (activation patching across models, Prakash et al.
+2024, arXiv:2402.14811, one component at a time). Positions of the answers hold the
+model's own contributions and read what the patched ones left.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from circuitgraph.base.components import Granularity
+from circuitgraph.engine.batches import Batch, gather
+from circuitgraph.engine.contributions import contributions
+from circuitgraph.engine.decision import decide
+from circuitgraph.engine.forward import forward, mlp, post, project
+from circuitgraph.engine.model import Model
+from circuitgraph.engine.patch import Patch, queries, window_attention
+from circuitgraph.engine.receivers import attention_components
+
+
+@torch.no_grad()
+def given_by(source: Model, batch: Batch, granularity: Granularity = "head") -> Tensor:
+    """What every component adds in another model's clean run, [1 + components, R, T, d].
+
+    As ``ablated`` of ``make_patch`` it makes single edges read the other model's senders.
+
+    Args:
+        batch: made with ``whole=True``.
+    """
+    return contributions(source, forward(source, batch.clean, batch.ends), batch.index, granularity)
+
+
+@torch.no_grad()
+def set_changes(
+    patch: Patch, given: Tensor, sets: Tensor, granularity: Granularity = "head"
+) -> Tensor:
+    """Change of the decision with each set of components patched, [N, n].
+
+    Exactly 0 for a prompt to which no component of the set says anything new.
+
+    Args:
+        patch: made with ``ablated=given``.
+        given: from ``given_by``.
+        sets: which components each set holds, bool [N, 1 + components], ``EMBED`` first.
+    """
+    own = attention_components(patch.model, granularity) + 1
+    blocks = _first_blocks(sets, own, patch.model.layers)
+    order = blocks.argsort(stable=True)  # sets that begin late share what they need not rerun
+    changes = patch.base.new_zeros(len(sets), patch.batch.n)
+    for some in patch.chunks(order):
+        final = _run(patch, given, sets[some], granularity, int(blocks[some[0]]))
+        changes[some] = decide(patch.model, final, patch.batch) - patch.base
+    return changes * (sets.to(patch.moved.dtype) @ patch.moved).clamp_max(1)
+
+
+def _first_blocks(sets: Tensor, own: int, layers: int) -> Tensor:
+    """The first block each set changes, [N]; ``layers`` for an empty set."""
+    block = (torch.arange(sets.shape[1], device=sets.device) - 1).clamp_min(0) // own
+    return torch.where(sets, block, layers).amin(1)
+
+
+def _run(patch: Patch, given: Tensor, sets: Tensor, granularity: Granularity, first: int) -> Tensor:
+    """Final residuals at the judged positions [N, R, K, d], run from block ``first``."""
+    model, clean = patch.model, patch.clean
+    if first == model.layers:
+        final = gather(clean.final, patch.batch.read)
+        return final.expand(len(sets), *final.shape)
+    start = patch.at_window(clean.layers[first].pre)
+    x = start.expand(len(sets), *start.shape)
+    if first == 0:
+        x = _replaced(x, given[:1], sets[:, :1], patch.batch.patched)
+    own = attention_components(model, granularity) + 1
+    for layer in range(first, model.layers):
+        part = slice(1 + layer * own, 1 + (layer + 1) * own)
+        x = _block(patch, layer, x, given[part], sets[:, part], granularity)
+    return x
+
+
+def _block(
+    patch: Patch, layer: int, x: Tensor, given: Tensor, sets: Tensor, granularity: Granularity
+) -> Tensor:
+    """One block with some of its components patched: [N, R, W, d] -> [N, R, Q, d].
+
+    Args:
+        given: of the block's own components, the MLP last [C, R, W, d].
+        sets: the same columns [N, C].
+    """
+    model, block = patch.model, patch.model.blocks[layer]
+    attention = block.attention
+    normed = attention.norm(x)
+    k, v = (project(model, attention, name, normed, patch.batch.index) for name in "kv")
+    z = window_attention(patch, layer, queries(patch, layer, normed), k, v)
+    raw = attention.out(z.flatten(-2))
+    added, given = post(raw, attention.post), patch.judged(given, layer)
+    inside = patch.judged(patch.batch.patched[None], layer)[0]
+    if granularity == "layer":
+        added = _replaced(added, given[:-1], sets[:, :-1], inside)
+    elif bool(sets[:, :-1].any()):
+        # Head by head: what the patched ones add here goes, what they added there comes.
+        mask = sets[:, :-1].to(x.dtype)
+        gone = (z * mask[:, None, None, :, None]).flatten(-2) @ attention.out.weight
+        if attention.post is not None:
+            gone = attention.post.linear(gone, attention.post.scale(raw))
+        come = torch.einsum("nh,hrqd->nrqd", mask, given[:-1])
+        added = added + (come - gone) * inside
+    mid = patch.judged(x, layer) + added
+    return mid + _replaced(mlp(model, block, mid), given[-1:], sets[:, -1:], inside)
+
+
+def _replaced(x: Tensor, given: Tensor, held: Tensor, inside: Tensor) -> Tensor:
+    """x [N, R, Q, d], in the sets that hold the one component given [1, R, Q, d] that."""
+    return torch.where(held[..., None, None] & (inside > 0), given, x)

@@ -1,0 +1,236 @@
+"""Cross-model patching: parts of one variant put into another, both ways.
+
+See ``engine.transplant`` for what a patched component is, ``record`` for the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.base.components import (
+    EMBED,
+    as_granularity,
+    as_inputs,
+    digest,
+    effect_edges,
+    writers,
+)
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.keywords import listed
+from circuitgraph.base.progress import Reporter
+from circuitgraph.interventions.patching.gap import Gap
+from circuitgraph.interventions.patching.record import COLUMNS, PARTS, CrossPatch
+from circuitgraph.interventions.patching.search import By, greedy_sets
+from circuitgraph.runs.catalogue import shorten
+from circuitgraph.runs.record import Run, Variant, now
+
+if TYPE_CHECKING:
+    from circuitgraph.interventions.patching.pair import Pair
+
+ROUTES = ("residual", "attention", "mlp")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is patched.
+
+    Attributes:
+        parts: which of ``components``, ``edges``, ``sets``, ``routes``.
+        share: what a set must do to be enough.
+        by: what ``share`` is of: ``share`` (of the gap) or ``flips``.
+        layers: first and last layer of the routes, both included; None for all.
+    """
+
+    parts: Sequence[str] = ("components",)
+    share: float = 0.8
+    by: By = "share"
+    layers: tuple[int, int] | None = None
+
+    def checked(self, layers: int) -> Options:
+        """These options, known to make sense for models of so many layers.
+
+        Raises:
+            UsageError: naming the option.
+        """
+        unknown = [part for part in self.parts if part not in PARTS]
+        if unknown or not self.parts:
+            found = ", ".join(map(str, unknown)) or "none"
+            raise UsageError(f"patch: choose from {', '.join(PARTS)}; not {found:.60}")
+        if not 0 < self.share <= 1:
+            raise UsageError(f"--share {self.share:g}: give a share above 0 and up to 1")
+        if self.by not in ("share", "flips"):
+            raise UsageError(f"--by {self.by}: choose share or flips")
+        if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1] < layers:
+            first, last = self.layers
+            raise UsageError(f"--layers {first}:{last}: the layers are 0:{layers - 1}")
+        return self
+
+
+def require_alike(source: Variant, into: Variant) -> None:
+    """Refuse variants whose components or tokens have no counterpart in each other.
+
+    Raises:
+        UsageError: says what differs.
+    """
+    names = f"{shorten(source.name)} and {shorten(into.name)} cannot be patched"
+    if source.name == into.name:
+        raise UsageError(f"{shorten(into.name)} cannot be patched with itself; name two variants")
+    if not (source.base and into.base):
+        raise UsageError(f"{names}: an activation table has no model that could be run")
+    builds = [_build(variant) for variant in (source, into)]
+    if builds[0] != builds[1]:
+        raise UsageError(
+            f"{names}: one is {builds[0]}, the other {builds[1]}; their components have no "
+            "counterparts in each other"
+        )
+    if source.fingerprints.get("tokenizer") != into.fingerprints.get("tokenizer"):
+        raise UsageError(
+            f"{names}: their tokenizers differ, so one prompt is not the same tokens for both"
+        )
+
+
+def _build(variant: Variant) -> str:
+    kv = "" if variant.kv_heads == variant.heads else f" ({variant.kv_heads} key/value)"
+    return f"{variant.model_type} of {variant.layers} layers with {variant.heads} heads{kv}"
+
+
+def cross_patch(source: Run, into: Run, reporter: Reporter, **options: Any) -> CrossPatch:
+    """Put parts of two variants into each other on the prompts of their runs.
+
+    Args:
+        source, into: runs of both on the same prompts, of alike variants.
+        reporter: where progress goes.
+        **options: see ``Options``.
+
+    Raises:
+        UsageError, InputError: before any long work; see ``require_alike``, ``load_pair``.
+    """
+    if "parts" in options:
+        options["parts"] = listed(options["parts"])
+    chosen = Options(**options).checked(into.variant.layers)
+    from circuitgraph.interventions.patching.pair import load_pair
+
+    runs = (source, into)
+    pair = load_pair(source, into)
+    decisions = [pair.decisions(side) for side in (0, 1)]
+    tables: dict[str, list[pd.DataFrame]] = {part: [] for part in chosen.parts}
+    summary = {}
+    for side in (1, 0):
+        gap = Gap(decisions[side], decisions[1 - side], pair.scenarios)
+        names = [runs[1 - side].variant.name, runs[side].variant.name]
+        summary["into" if side else "back"] = _summary(gap, *names)
+        way = _Way(pair, side, gap, runs[side], chosen, reporter)
+        for part in chosen.parts:
+            found = way.table(part).assign(source_variant=names[0], variant=names[1])
+            tables[part].append(found)
+    return CrossPatch(
+        id=digest("patch", *sorted(run.id for run in runs)),
+        name=f"{source.variant.name} → {into.variant.name}",
+        runs=(source.id, into.id),
+        variants=(source.variant.name, into.variant.name),
+        architecture=into.variant.architecture,
+        summary=summary,
+        created=now(),
+        **{part: _joined(part, found) for part, found in tables.items()},
+    )
+
+
+def _joined(part: str, found: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    whole = [frame for frame in found if len(frame)]
+    if not whole:
+        return pd.DataFrame(columns=list(COLUMNS[part]))
+    return pd.concat(whole, ignore_index=True)[list(COLUMNS[part])]
+
+
+def _summary(gap: Gap, source: str, into: str) -> dict[str, Any]:
+    return {
+        "source_variant": source,
+        "variant": into,
+        "gap": gap.size,
+        "disagree": int(gap.disagree.sum()),
+        "n": len(gap.into),
+        "n_scenarios": int(gap.scenarios.max()) + 1,
+    }
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One direction: what runs, and what there is to recover."""
+
+    pair: Pair
+    into: int
+    gap: Gap
+    run: Run
+    options: Options
+    reporter: Reporter
+
+    def table(self, part: str) -> pd.DataFrame:
+        """The rows of one table."""
+        makers: dict[str, Callable[[], pd.DataFrame]] = {
+            "components": self._components,
+            "edges": self._edges,
+            "sets": self._sets,
+            "routes": self._routes,
+        }
+        return makers[part]()
+
+    @property
+    def _names(self) -> list[str]:
+        variant, method = self.run.variant, self.run.method
+        granularity = as_granularity(method.granularity)
+        return [EMBED, *writers(variant.layers, variant.heads, granularity)]
+
+    def _changes(self, sets: np.ndarray, **options: Any) -> np.ndarray:
+        label = f"into {self.run.variant.name[:40]}"
+        with self.reporter.progress(len(self.pair.prompts), label) as bar:
+            return self.pair.set_changes(self.into, sets, bar.advance, **options)
+
+    def _components(self) -> pd.DataFrame:
+        names = self._names
+        found = self.gap.measured(self._changes(np.eye(len(names), dtype=bool)))
+        return found.assign(component=names)
+
+    def _edges(self) -> pd.DataFrame:
+        variant, method = self.run.variant, self.run.method
+        granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
+        edges = effect_edges(variant.layers, variant.heads, variant.kv_heads, granularity, inputs)
+        with self.reporter.progress(len(self.pair.prompts), f"into {variant.name[:40]}") as bar:
+            changes = self.pair.edge_changes(self.into, inputs, bar.advance)
+        ends = pd.DataFrame(edges, columns=["source", "target", "input"])
+        return pd.concat([ends, self.gap.measured(changes)], axis=1)
+
+    def _sets(self) -> pd.DataFrame:
+        return greedy_sets(
+            self._changes, self.gap, self._names, self.options.share, self.options.by
+        )
+
+    def _routes(self) -> pd.DataFrame:
+        layers = self.run.variant.layers
+        first, end = self.options.layers or (0, layers - 1)
+        steps = [(route, last) for route in ROUTES for last in range(first, end + 1)]
+        sets = np.array([route_set(layers, route, first, last) for route, last in steps])
+        found = self.gap.measured(self._changes(sets, granularity="layer"))
+        routes, lasts = zip(*steps, strict=True)
+        return found.assign(route=routes, first_layer=first, last_layer=lasts)
+
+
+def route_set(layers: int, route: str, first: int, last: int) -> np.ndarray:
+    """Which whole attention layers and MLPs a route holds, bool [1 + 2 · layers].
+
+    ``attention`` and ``mlp``: those of layers ``first`` to ``last``. ``residual``: both,
+    and from layer 0 the embedding too: the stream that leaves layer ``last`` is then the
+    source's whole stream.
+    """
+    held = np.zeros(1 + 2 * layers, bool)
+    begin, end = 1 + 2 * first, 3 + 2 * last
+    if route != "mlp":
+        held[begin:end:2] = True
+    if route != "attention":
+        held[begin + 1 : end : 2] = True
+    held[0] = route == "residual" and first == 0
+    return held

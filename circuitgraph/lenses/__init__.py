@@ -1,0 +1,1 @@
+"""Questions about edges: correlation, effect, wiring, and the mechanism of a change."""

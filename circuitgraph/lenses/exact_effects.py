@@ -1,0 +1,66 @@
+"""Exact effects of chosen edges of a run that was screened, kept beside its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from filelock import FileLock
+
+from circuitgraph.base.components import as_granularity
+from circuitgraph.base.progress import Reporter
+from circuitgraph.engine.families import from_hf
+from circuitgraph.ingest.effects import ablated_contributions, batch_effects
+from circuitgraph.ingest.jobs import as_ablation
+from circuitgraph.models.stored import reencoded, reload
+from circuitgraph.runs.record import Run, read_confirmed, write_confirmed
+
+BATCH = 16
+
+
+def exact_effects_of(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
+    """Exact effects of some edges, float32 [n × k]; measured once, then kept.
+
+    Parameters
+    ----------
+    run : Run
+        Of any estimator.
+    edges : sequence of int
+        Columns of ``run.effects``, ascending.
+
+    Raises
+    ------
+    InputError
+        The variant's files are gone or no longer the same.
+    """
+    known = read_confirmed(run)
+    missing = [edge for edge in edges if edge not in known]
+    if missing:
+        measured = _measure(run, missing, reporter)
+        known |= {edge: measured[:, i] for i, edge in enumerate(missing)}
+        _keep(run, known)
+    return np.stack([known[edge] for edge in edges], 1)
+
+
+def _keep(run: Run, effects: dict[int, np.ndarray]) -> None:
+    """Add to what other diffs, perhaps at this very moment, keep of the same run."""
+    if run.path is not None:
+        with FileLock(run.path.with_name(f".{run.id}.lock")):
+            write_confirmed(run, {**read_confirmed(run), **effects})
+
+
+def _measure(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
+    hf, tokenizer = reload(run.variant)
+    model = from_hf(hf)
+    prompts = reencoded(run, tokenizer)
+    method = run.method
+    granularity, ablation = as_granularity(method.granularity), as_ablation(method.ablation)
+    ablated = ablated_contributions(model, prompts, granularity, ablation)
+    parts = []
+    with reporter.progress(len(prompts), f"{run.variant.name[:40]} exact") as progress:
+        for start in range(0, len(prompts), BATCH):
+            chosen = prompts[start : start + BATCH]
+            found = batch_effects(model, chosen, method, ablated, edges=list(edges))
+            parts.append(found["effects"])
+            progress.advance(len(chosen))
+    return np.concatenate(parts)

@@ -1,0 +1,279 @@
+"""Line up runs: same method, same prompts, same columns; duplicates collapsed.
+
+Prompts that repeat count once, and so do replicates with equal weights: training that was
+run twice to the same result says nothing about its spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from circuitgraph.base.components import Edge, in_order, natural_key
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.aligned import Observations
+from circuitgraph.runs.record import Method, Run
+from circuitgraph.stats.evidence import distinct_rows
+from circuitgraph.stats.scenarios import recode
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Arrays of two groups of runs with equal rows and equal columns.
+
+    Attributes:
+        runs_a, runs_b: the runs of each side.
+        a, b: per run float [n × columns]; a column a run does not have is NaN.
+        components: columns of correlation runs, in order of computation.
+        edges: columns of effect runs.
+        missing: bool [columns], True where some run lacks the column.
+        prompts: the distinct prompts, one a row.
+        scenarios: int [n], codes 0 … S−1.
+        rows: int [n], the rows of ``runs_a[0]`` that were kept.
+        duplicates: prompts left out because an equal one is in.
+        seen: of effects, which prompts are one observation, and the signs; of prompts that
+            are, ``a`` and ``b`` hold the mean, in the sense of the first.
+        named: how many variants each side names; more than there are runs where some
+            have equal weights.
+        equals: names of the variants with equal weights, a tuple for each that stands
+            for them in ``runs_a`` or ``runs_b``.
+    """
+
+    runs_a: tuple[Run, ...]
+    runs_b: tuple[Run, ...]
+    a: tuple[np.ndarray, ...]
+    b: tuple[np.ndarray, ...]
+    components: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    missing: np.ndarray
+    prompts: tuple[RunPrompt, ...]
+    scenarios: np.ndarray
+    rows: np.ndarray
+    duplicates: int
+    named: tuple[int, int] = (1, 1)
+    equals: tuple[tuple[str, ...], ...] = ()
+    seen: Observations | None = None
+
+    @property
+    def observations(self) -> Observations:
+        """Those of effect runs.
+
+        Raises
+        ------
+        UsageError
+            The runs hold correlations, which have none.
+        """
+        if self.seen is None:
+            raise UsageError("correlation runs have no effects to align")
+        return self.seen
+
+    def collapsed(self, values: np.ndarray, axis: int = 0) -> np.ndarray:
+        """Unsigned numbers of all prompts, pairs that stand both ways averaged."""
+        return values if self.seen is None else self.seen.mean(values, axis)
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, side A first."""
+        return self.runs_a + self.runs_b
+
+    @property
+    def n(self) -> int:
+        """Number of distinct prompts."""
+        return len(self.prompts)
+
+    @property
+    def n_scenarios(self) -> int:
+        """Number of scenarios."""
+        return int(self.scenarios.max()) + 1 if self.n else 0
+
+    @property
+    def n_effective(self) -> int:
+        """Prompts beyond scenarios: what the evidence rests on."""
+        return self.n - self.n_scenarios
+
+    def single(self, i: int, j: int) -> Matched:
+        """Variant ``i`` of side A against variant ``j`` of side B, on the same rows and columns."""
+        runs_a, runs_b = (self.runs_a[i],), (self.runs_b[j],)
+        return replace(self, runs_a=runs_a, runs_b=runs_b, a=(self.a[i],), b=(self.b[j],))
+
+
+def match_runs(a: Sequence[Run], b: Sequence[Run], lens: str) -> Matched:
+    """Line up the runs of two sides.
+
+    Raises
+    ------
+    UsageError
+        A method key or the prompts differ (the message names which), or a run is
+        listed twice on one side, or the sides overlap without being the same.
+    InputError
+        The same activities appear in two scenarios.
+    """
+    _check_sides(a, b)
+    _check_methods((*a, *b), lens)
+    named = len(a), len(b)
+    (a, equal_a), (b, equal_b) = _replicates(a), _replicates(b)
+    runs = (*a, *b)
+    rows = [_rows_like(runs[0], run) for run in runs]
+    arrays, components, edges, missing = _columns(runs)
+    aligned = [array[order] for array, order in zip(arrays, rows, strict=True)]
+    seen = Observations.of_run(runs[0]) if runs[0].kind == "effect" else None
+    kept, duplicates = _distinct(runs, aligned) if seen is None else (seen.first, 0)
+    prompts = tuple(runs[0].prompts[i] for i in kept)
+    if seen is not None:
+        aligned = [seen.raw(array) for array in aligned]
+    elif duplicates:
+        aligned = [array[kept] for array in aligned]
+    return Matched(
+        runs_a=tuple(a),
+        runs_b=tuple(b),
+        a=tuple(aligned[: len(a)]),
+        b=tuple(aligned[len(a) :]),
+        components=components,
+        edges=edges,
+        missing=missing,
+        prompts=prompts,
+        scenarios=recode(runs[0].scenarios[kept]),
+        rows=kept,
+        duplicates=duplicates if _is_table(runs[0]) else max(run.duplicates for run in runs),
+        named=named,
+        equals=equal_a + equal_b,
+        seen=seen,
+    )
+
+
+def _is_table(run: Run) -> bool:
+    return run.method.granularity == "table"
+
+
+def _check_sides(a: Sequence[Run], b: Sequence[Run]) -> None:
+    if not a or not b:
+        raise UsageError("each side of a diff needs at least one run")
+    ids_a, ids_b = {run.id for run in a}, {run.id for run in b}
+    if len(ids_a) < len(a) or len(ids_b) < len(b):
+        raise UsageError("a run is listed twice on one side of the diff; name each variant once")
+    if ids_a & ids_b and ids_a != ids_b:
+        shared = next(run.variant.name for run in a if run.id in ids_b)
+        raise UsageError(f"{_short(shared)} is on both sides of the diff; name it on one")
+
+
+def _replicates(side: Sequence[Run]) -> tuple[Sequence[Run], tuple[tuple[str, ...], ...]]:
+    """One run for each set of weights (in tables: of values), and the names of equal ones."""
+    groups: dict[str, list[Run]] = {}
+    for run in side:
+        groups.setdefault(run.variant.fingerprint or run.id, []).append(run)
+    if len(groups) == len(side):
+        return side, ()
+    alike = [
+        sorted(group, key=lambda run: natural_key(run.variant.name)) for group in groups.values()
+    ]
+    names = (tuple(run.variant.name for run in group) for group in alike)
+    return [group[0] for group in alike], tuple(name for name in names if len(name) > 1)
+
+
+def _check_methods(runs: Sequence[Run], lens: str) -> None:
+    first = runs[0]
+    kind = first.kind if lens == "wiring" else lens  # wiring asks the models, not the numbers
+    for run in runs:
+        if run.kind != kind:
+            raise UsageError(
+                f"the {lens} lens needs {kind} runs, but the run of "
+                f"{_short(run.variant.name)} holds {run.kind} edges"
+            )
+        for key in (field.name for field in fields(Method)):
+            _same(key, first, run, getattr(first.method, key), getattr(run.method, key))
+        _same("architecture", first, run, first.variant.architecture, run.variant.architecture)
+
+
+def _same(key: str, first: Run, other: Run, mine: object, theirs: object) -> None:
+    if mine != theirs:
+        raise UsageError(
+            f"{key} differs: {mine!r} for {_short(first.variant.name)}, "
+            f"{theirs!r} for {_short(other.variant.name)}; ingest both alike"
+        )
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= 60 else name[:57] + "...")
+
+
+def _rows_like(first: Run, run: Run) -> np.ndarray:
+    """Rows of ``run`` in the order of the prompts of ``first``."""
+    if not _is_table(run):
+        if run.prompts_fingerprint != first.prompts_fingerprint or run.n != first.n:
+            raise _other_prompts(first, run, "they were ingested from different prompt sets")
+        return _rows_by_tokens(first, run)
+    place = {prompt.id: i for i, prompt in enumerate(run.prompts)}
+    wanted = {prompt.id for prompt in first.prompts}
+    if len(place) < run.n:
+        raise InputError(f"a prompt id appears twice in {_short(run.variant.name)}")
+    if odd := sorted(wanted.symmetric_difference(place)):
+        raise _other_prompts(first, run, f"{len(odd)} ids are in one only, such as {odd[0]!r:.60}")
+    rows = np.array([place[prompt.id] for prompt in first.prompts], dtype=int)
+    for prompt, row in zip(first.prompts, rows, strict=True):
+        if prompt.scenario != run.prompts[row].scenario:
+            raise _other_prompts(first, run, f"the scenario of {prompt.id!r:.60} is not the same")
+    return rows
+
+
+def _rows_by_tokens(first: Run, run: Run) -> np.ndarray:
+    """The same for prompts that a model read: rows are ordered by the text that the run's own
+    tokenizer makes of its tokens, and another tokenizer may make another text of them."""
+    wanted, have = ([(p.tokens, p.scenario) for p in r.prompts] for r in (first, run))
+    if wanted == have or any(tokens is None for tokens, _ in have):
+        return np.arange(run.n)
+    place = {key: i for i, key in enumerate(have)}
+    return np.array([place[key] for key in wanted], dtype=int)
+
+
+def _other_prompts(first: Run, run: Run, why: str) -> UsageError:
+    names = f"{_short(first.variant.name)} and {_short(run.variant.name)}"
+    return UsageError(f"prompts differ between {names}: {why}; ingest both on the same prompts")
+
+
+def _columns(
+    runs: Sequence[Run],
+) -> tuple[list[np.ndarray], tuple[str, ...], tuple[Edge, ...], np.ndarray]:
+    """Arrays with the union of all columns, in one order."""
+    if runs[0].kind == "correlation":
+        components = tuple(in_order({name for run in runs for name in run.components}))
+        filled = [_reorder(run.activity, run.components, components) for run in runs]
+        owned: list[tuple] = [run.components for run in runs]
+        keys: tuple = components
+        names, edges = components, ()
+    else:
+        keys = tuple(dict.fromkeys(edge for run in runs for edge in run.edges))
+        filled = [_reorder(run.effects, run.edges, keys) for run in runs]
+        owned = [run.edges for run in runs]
+        names, edges = (), keys
+    everywhere = set(keys).intersection(*owned)
+    missing = np.array([key not in everywhere for key in keys], bool)
+    return filled, names, edges, missing
+
+
+def _reorder(array: np.ndarray, have: tuple, want: tuple) -> np.ndarray:
+    if have == want:
+        return array
+    place = {key: i for i, key in enumerate(have)}
+    columns = np.array([place.get(key, -1) for key in want], dtype=int)
+    out = array[:, columns].copy()
+    out[:, columns < 0] = np.nan
+    return out
+
+
+def _distinct(runs: Sequence[Run], arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """Rows to keep and how many were dropped; model runs were collapsed at ingest."""
+    if not _is_table(runs[0]):
+        return np.arange(runs[0].n), 0
+    first_like = distinct_rows(np.hstack(arrays))
+    prompts = runs[0].prompts
+    for row, twin in enumerate(first_like):
+        if prompts[row].scenario != prompts[twin].scenario:
+            raise InputError(
+                f"prompts {prompts[twin].id!r:.60} and {prompts[row].id!r:.60} have the same "
+                "activities but different scenarios; give duplicates one scenario"
+            )
+    kept = np.unique(first_like)
+    return kept, len(first_like) - len(kept)

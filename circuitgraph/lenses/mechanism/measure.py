@@ -1,0 +1,239 @@
+"""The eight values behind every claim's mechanism, from the models of two runs, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+from torch import Tensor
+
+from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.components import as_granularity, as_inputs
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.progress import Reporter
+from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.forwards import has_reader
+from circuitgraph.engine.model import Model
+from circuitgraph.ingest.estimate import in_batches
+from circuitgraph.lenses.exact_effects import exact_effects_of
+from circuitgraph.lenses.mechanism.swap import Instead
+from circuitgraph.lenses.mechanism.values import (
+    CELLS,
+    Cell,
+    Place,
+    mean_said,
+    mixed_effects,
+    places,
+    same_weights,
+)
+from circuitgraph.models.stored import reencoded, reload, same_tokens
+from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.record import Method, Run
+
+BATCH = 16
+ROOM = 1 << 30
+"""Bytes that the traces of a batch may take."""
+TRACED = 8
+"""Numbers a trace keeps of a position and block, in widths of the model."""
+APART = 1e-3
+"""Share of the largest effect by which the models may miss the effects stored."""
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """Effects with each factor from either variant.
+
+    Attributes:
+        values: raw, float64 [2, 2, 2, n, k] by signal, edge and what follows: 0 for A, 1 for B.
+        same: which of the three are equal bit for bit on all prompts, bool [3, k].
+    """
+
+    values: np.ndarray
+    same: np.ndarray
+
+
+def mechanisms_of(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swapped:
+    """All eight values of some edges of two runs; measured once, then kept beside ``a``.
+
+    Parameters
+    ----------
+    a, b : Run
+        Comparable effect runs of one build.
+    edges : sequence of int
+        Columns of ``effects``.
+
+    Raises
+    ------
+    InputError
+        The files of a variant are gone or no longer the same, or its family has no reader; or
+        the models cannot lend each other anything.
+    """
+    known = _read(a, b)
+    missing = [edge for edge in sorted(set(edges)) if edge not in known]
+    if missing:
+        found = _measure(a, b, missing, reporter)
+        known |= {edge: (found.values[..., i], found.same[:, i]) for i, edge in enumerate(missing)}
+        _keep(a, b, known)
+    values, same = zip(*(known[edge] for edge in edges), strict=True)
+    return Swapped(np.stack(values, -1), np.stack(same, -1))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Two models, and what both are asked."""
+
+    models: tuple[Model, Model]
+    prompts: tuple[Encoded, ...]
+    method: Method
+    places: Sequence[Place]
+    weights: Tensor
+    instead: Instead | None
+
+    @property
+    def batch_size(self) -> int:
+        """Prompts at once: both models' traces, clean and corrupt, must fit."""
+        model, length = self.models[0], max(len(p.prompt) for p in self.prompts)
+        numbers = 4 * TRACED * model.layers * model.width * length
+        return max(1, min(BATCH, ROOM // (4 * numbers)))
+
+    def swapped(
+        self, rows: Sequence[int], corners: Tensor | None, cells: Sequence[Cell] = CELLS
+    ) -> Swapped:
+        """One batch."""
+        chosen = [self.prompts[i] for i in rows]
+        border = self.models[0].border
+        batch = make_batch(chosen, whole=self.instead is not None, border=border)
+        found = mixed_effects(
+            self.models, batch, self.places, self.weights, corners, self.instead, cells
+        )
+        return Swapped(found.values.numpy(), found.same.numpy())
+
+
+def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swapped:
+    work = _work(a, b, edges)
+    stored = np.stack([_exact(run, edges, reporter) for run in (a, b)]).astype(np.float64)
+    corners = torch.from_numpy(stored)
+    batches = in_batches(work.prompts, work.method.ablation, work.batch_size)
+    _check(work, batches[0], stored)
+    values = np.empty((2, 2, 2, len(work.prompts), len(edges)))
+    same = np.ones((3, len(edges)), bool)
+    label = f"mechanism of {len(edges)} claims"
+    with reporter.progress(len(work.prompts), label) as progress:
+        for rows in batches:
+            found = work.swapped(rows, corners[:, rows])
+            values[..., rows, :] = found.values.astype(np.float32)  # as they are kept
+            same &= found.same
+            progress.advance(len(rows))
+    return Swapped(values, same)
+
+
+def _work(a: Run, b: Run, edges: Sequence[int]) -> _Work:
+    for run in (a, b):
+        _require_models(run)
+    if a.edges != b.edges:
+        raise InputError("they have not the same edges")
+    (hf_a, tokenizer_a), (hf_b, tokenizer_b) = reload(a.variant), reload(b.variant)
+    models = from_hf(hf_a), from_hf(hf_b)
+    prompts, again = reencoded(a, tokenizer_a), reencoded(b, tokenizer_b)
+    _require_alike(models, prompts, again)
+    method = a.method
+    granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
+    every = places(models[0], granularity, inputs)
+    chosen = [every[edge] for edge in edges]
+    instead = _instead(models, prompts, chosen, method.ablation)
+    return _Work(models, prompts, method, chosen, same_weights(models, chosen), instead)
+
+
+def _require_models(run: Run) -> None:
+    variant = run.variant
+    if not variant.base:
+        raise InputError(f"{variant.name!r:.60} has no model")
+    if not has_reader(variant.model_type):
+        raise InputError(f"model type {variant.model_type!r} has no reader of ours")
+
+
+def _require_alike(
+    models: tuple[Model, Model], prompts: Sequence[Encoded], again: Sequence[Encoded]
+) -> None:
+    a, b = models
+    for name in ("family", "layers", "heads", "kv_heads", "head_size", "width"):
+        left, right = getattr(a, name), getattr(b, name)
+        if left != right:
+            raise InputError(f"{name} differs ({left} and {right})")
+    if _shapes(a) != _shapes(b):
+        raise InputError("their matrices differ in shape")
+    if not same_tokens(prompts, again):
+        raise InputError("their tokenizers read the prompts differently")
+
+
+def _shapes(model: Model) -> list:
+    return [model.embed.shape, *((b.mlp.up.weight.shape, b.mlp.gate is None) for b in model.blocks)]
+
+
+def _instead(
+    models: tuple[Model, Model], prompts: Sequence[Encoded], chosen: Sequence[Place], ablation: str
+) -> Instead | None:
+    """What stands in for a sender's contribution where it is not the corrupt run's."""
+    if ablation == "corrupt":
+        return None
+    senders = dict.fromkeys(place.sender for place in chosen)
+    if ablation == "mean":
+        return mean_said(models, [p.prompt for p in prompts], senders)
+    nothing = models[0].embed.new_zeros(models[0].width)
+    return {(sender, u, e): nothing for sender in senders for u in (0, 1) for e in (0, 1)}
+
+
+def _exact(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
+    if run.method.estimator != "exact":
+        return exact_effects_of(run, edges, reporter)
+    return run.effects[:, list(edges)]
+
+
+def _check(work: _Work, rows: Sequence[int], stored: np.ndarray) -> None:
+    """Nothing swapped, the models must give the effects stored."""
+    found = work.swapped(rows, None, (CELLS[0], CELLS[-1])).values
+    measured = np.stack([found[0, 0, 0], found[1, 1, 1]])
+    expected = stored[:, rows]
+    apart = np.abs(measured - expected).max() / max(np.abs(stored).max(), np.finfo(float).tiny)
+    if not apart <= APART:
+        raise InputError(f"the models no longer give the effects stored (off by {apart:.1e})")
+
+
+def _read(a: Run, b: Run) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Values [2, 2, 2, n] and what is the same [3] of the edges measured before, by column."""
+    if a.path is None or not (a.path / _file(b)).is_file():
+        return {}
+    try:
+        arrays = load_file(a.path / _file(b))
+        columns = arrays["edges"].tolist()
+        values, same = arrays["values"].astype(np.float64), arrays["same"]
+        return {edge: (values[..., i], same[:, i]) for i, edge in enumerate(columns)}
+    except (OSError, SafetensorError, KeyError, IndexError) as error:
+        raise InputError(
+            f"{a.path / _file(b)}: cannot be read ({error}); remove it and diff again"
+        ) from error
+
+
+def _keep(a: Run, b: Run, known: dict[int, tuple[np.ndarray, np.ndarray]]) -> None:
+    """Add to what other diffs, perhaps at this very moment, keep of the same runs."""
+    if a.path is None:
+        return
+    with FileLock(a.path.with_name(f".{a.id}.lock")):
+        known = {**_read(a, b), **known}
+        columns = sorted(known)
+        arrays: dict[str, np.ndarray] = {
+            "edges": np.array(columns, np.int64),
+            "values": np.stack([known[c][0] for c in columns], -1).astype(np.float32),
+            "same": np.stack([known[c][1] for c in columns], -1),
+        }
+        write_atomic(a.path / _file(b), save(arrays))
+
+
+def _file(b: Run) -> str:
+    return f"swapped-{b.id}.safetensors"

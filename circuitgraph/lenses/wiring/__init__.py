@@ -1,0 +1,1 @@
+"""The wiring lens: does the receiver respond differently to the same signal?"""

@@ -1,0 +1,318 @@
+"""Which channels changed more than the change of their receiver explains.
+
+Fine-tuning moves every weight, and a receiver that changed much reads all its senders a
+little differently. So a channel is held against the other channels into the same receiver:
+ρ = what its change is / what random updates of the same size would make it, and
+T = ρ / median of ρ over the receiver's other senders. Random updates say how large T gets
+by itself; a claim also asks for T ≥ 4, twice the receiver's median channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuitgraph.base.components import Edge
+from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, counts, recode
+from circuitgraph.stats.tails import t_tail
+
+PROMINENT = 4.0
+"""T that a claim needs: squared, so twice the receiver's median channel."""
+
+TAIL = 0.05
+"""Share of the draws to whose excesses the tail is fitted."""
+
+COMPARABLE = 3
+"""Senders with a null that a receiver needs to be its own yardstick."""
+
+
+@dataclass(frozen=True)
+class ChannelTests:
+    """One number an edge, float64 [e] unless said otherwise.
+
+    Attributes:
+        ratio: ρ; NaN where nothing was expected to change, and for the functional form.
+        prominence: T; NaN where the receiver has no other channels to hold it against.
+        p: 1 where nothing changed, NaN where there is no signal.
+        prominent: whether the change is large enough to be claimed: T ≥ 4, or without T a
+            change of at least the median one [e] bool.
+    """
+
+    ratio: np.ndarray
+    prominence: np.ndarray
+    p: np.ndarray
+    prominent: np.ndarray
+
+
+def prompt_weights(scenarios: np.ndarray) -> np.ndarray:
+    """Weights under which every scenario counts alike, sum 1, float64 [n]."""
+    codes = recode(scenarios)
+    size = counts(codes)
+    return 1.0 / (len(size) * size[codes])
+
+
+def channel_tests(
+    channels: Channels, scenarios: np.ndarray, margin: float | None = None
+) -> ChannelTests:
+    """Test every channel, by its form.
+
+    Parameters
+    ----------
+    channels : Channels
+    scenarios : int [n]
+        Of every prompt.
+    margin : float, optional
+        Of ``delta``, functional form only: the smallest change that matters, .01 by default.
+    """
+    if channels.form == "functional":
+        return _functional(channels, recode(scenarios), 0.01 if margin is None else margin)
+    return _by_weights(channels, prompt_weights(scenarios))
+
+
+def prominences(channels: Channels, weights: np.ndarray) -> np.ndarray:
+    """T of every edge under other weights of the prompts, such as those of resamples.
+
+    Parameters
+    ----------
+    weights : float [W × n] or [n]
+        Rows of any sum.
+
+    Returns
+    -------
+    float64 [W × e] or [e]
+    """
+    sets = np.atleast_2d(np.asarray(weights, np.float64))
+    if channels.form == "functional":
+        found = _against_others_or_all(_functional_ratio(channels, sets), channels.edges)
+    else:
+        ratio = _ratio(sets @ channels.square, sets @ channels.expected)
+        found = against_others(ratio, channels.edges)
+    return found if np.ndim(weights) == 2 else found[0]
+
+
+def claimed_under(
+    channels: Channels,
+    scenarios: np.ndarray,
+    weights: np.ndarray,
+    rows: np.ndarray,
+    margin: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """p of some edges under other weights of the prompts, and whether they change enough.
+
+    Random updates are drawn, and errors estimated, once for all weights.
+
+    Parameters
+    ----------
+    channels : Channels
+    scenarios : int [n]
+    weights : float [W × n]
+        Rows of sum 1.
+    rows : int [k]
+        The edges.
+    margin : float
+        Smallest change of ``delta``.
+
+    Returns
+    -------
+    p : float64 [W × k]
+    large : bool [W × k]
+        T ≥ 4, or without T a change of at least the median one; and at least the margin,
+        and more than rounding.
+    """
+    equal = prompt_weights(scenarios)
+    heard = (channels.norm_a + channels.norm_b > 0).any(0)
+    delta = _mean_of_known(weights, channels.delta)
+    times = prominences(channels, weights)[:, rows]
+    alone = np.isnan(prominences(channels, equal))
+    median = np.nanmedian(delta[:, heard], axis=1, keepdims=True) if heard.any() else 0.0
+    with np.errstate(invalid="ignore"):
+        large = np.where(alone[rows], delta[:, rows] >= median, times >= PROMINENT)
+        large &= (delta[:, rows] >= margin) & (delta[:, rows] > channels.floor[rows])
+    if channels.form == "functional":
+        least = np.maximum(margin, channels.floor)[rows]
+        p = _beyond(delta[:, rows], channels.delta[:, rows], recode(scenarios), least)
+        return _with_drift(p, times, channels), large
+    ratio = _ratio(weights @ channels.square, weights @ channels.expected)[:, rows]
+    random = _random(channels, equal, alone)[:, rows]
+    value = np.where(alone[rows], ratio, times)
+    return np.array([tail_p(row, random) for row in value]).reshape(value.shape), large
+
+
+def by_receiver(edges: tuple[Edge, ...]) -> Iterator[slice]:
+    """Edges into one receiver after the other; they lie together."""
+    start = 0
+    for stop in range(1, len(edges) + 1):
+        if stop == len(edges) or edges[stop][1:] != edges[start][1:]:
+            yield slice(start, stop)
+            start = stop
+
+
+def against_others(values: np.ndarray, edges: tuple[Edge, ...]) -> np.ndarray:
+    """Every value over the median of the others into its receiver, [W × e].
+
+    Edges without a value (NaN) are left out; receivers with fewer than three give NaN.
+    """
+    out = np.full(values.shape, np.nan)
+    for part in by_receiver(edges):
+        known = np.flatnonzero(~np.isnan(values[:, part]).all(0)) + part.start
+        if len(known) >= COMPARABLE:
+            chosen = values[:, known]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                out[:, known] = chosen / _median_of_others(chosen)
+    return out
+
+
+def _median_of_others(values: np.ndarray) -> np.ndarray:
+    """Median of each row without the value itself, [W × k]: from the order, not k times."""
+    k = values.shape[1]
+    order = np.argsort(values, 1)
+    rank = np.argsort(order, 1)
+    ranked = np.take_along_axis(values, order, 1)
+
+    def without(place: int) -> np.ndarray:
+        """The value at a place once each one's own is gone."""
+        return np.where(rank <= place, ranked[:, [place + 1]], ranked[:, [place]])
+
+    return (without((k - 2) // 2) + without((k - 1) // 2)) / 2
+
+
+def tail_p(value: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """P(draw ≥ value), beyond the largest 5% of draws by an exponential tail of their logarithm.
+
+    p = (m/B) exp(−(log T − log T₍ₘ₎) / mean excess), with T₍ₘ₎ the m-th largest of B draws.
+
+    Parameters
+    ----------
+    value : float [e]
+        Not negative.
+    draws : float [B × e]
+
+    Returns
+    -------
+    float64 [e]
+        NaN where value or draws are NaN.
+    """
+    count = len(draws)
+    m = max(1, round(TAIL * count))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ranked = np.log(np.sort(draws, 0)[::-1][:m])
+        excess = (ranked - ranked[-1]).sum(0) / max(m - 1, 1)
+        beyond = np.log(value) - ranked[-1]
+        far = m / count * np.exp(-beyond / excess)
+    near = (1 + (draws >= value).sum(0)) / (count + 1)
+    p = np.where((beyond > 0) & (excess > 0), np.minimum(far, m / count), near)
+    return np.where(np.isnan(value) | np.isnan(draws).any(0), np.nan, p)
+
+
+def _by_weights(channels: Channels, weights: np.ndarray) -> ChannelTests:
+    square, expected = weights @ channels.square, weights @ channels.expected
+    ratio = _ratio(square[None], expected[None])
+    prominence = against_others(ratio, channels.edges)[0]
+    alone = np.isnan(prominence)
+    random = _random(channels, weights, alone)
+    value = np.where(alone, ratio[0], prominence)
+    p = tail_p(value, random) if len(random) else np.full(len(value), np.nan)
+    heard = (channels.norm_a + channels.norm_b > 0).any(0)
+    p = np.where(square == 0, 1.0, p)
+    p[~heard] = np.nan
+    prominent = np.where(alone, _large(weights @ channels.delta, heard), prominence >= PROMINENT)
+    return ChannelTests(ratio[0], prominence, p, prominent & heard & (square > 0))
+
+
+def _random(channels: Channels, weights: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """T of every edge under random updates, ρ where it stands ``alone`` (bool [e]): [D × e]."""
+    ratio = _ratio(channels.draws / len(weights), (weights @ channels.expected)[None])
+    return np.where(alone, ratio, against_others(ratio, channels.edges))
+
+
+def _large(delta: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    """At least the median change of all channels."""
+    return delta >= (np.median(delta[heard]) if heard.any() else 0.0)
+
+
+def _ratio(square: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(expected > 0, square / expected, np.nan)
+
+
+def _mean_of_known(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Weighted means that leave NaN out, [W × e]."""
+    known = ~np.isnan(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (weights @ np.where(known, values, 0.0)) / (weights @ known)
+
+
+def _beyond(
+    mean: np.ndarray, delta: np.ndarray, scenarios: np.ndarray, least: np.ndarray
+) -> np.ndarray:
+    """One-sided p that a mean [… × e] exceeds ``least`` [e], by the spread of ``delta`` [n × e]."""
+    error = np.sqrt(balanced_variance(delta, scenarios))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return t_tail((mean - least) / error, len(scenarios) - scenarios.max() - 1)
+
+
+def _with_drift(p: np.ndarray, times: np.ndarray, channels: Channels) -> np.ndarray:
+    """The larger of p and that of T under random drift; p alone where there is no T."""
+    return np.fmax(p, sample_p(times, _drifted_times(channels))) + 0 * p
+
+
+def _functional_ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
+    """Mean delta² over what random drift of the whole model makes of it [W × e]."""
+    squares = _mean_of_known(weights, channels.delta**2)
+    known = ~np.isnan(channels.delta).any(0)
+    return np.where(known, _ratio(squares, channels.expected[:1]), np.nan)
+
+
+def _drifted_times(channels: Channels) -> np.ndarray:
+    """T of all channels under random drift, sorted: one sample, for few drifts are drawn."""
+    ratio = _ratio(channels.draws, channels.expected[:1])
+    times = _against_others_or_all(ratio, channels.edges)
+    return np.sort(times[np.isfinite(times)])
+
+
+def _against_others_or_all(values: np.ndarray, edges: tuple[Edge, ...]) -> np.ndarray:
+    """As :func:`against_others`; over the median of all where a receiver reads too few."""
+    found = against_others(values, edges)
+    if np.isnan(values).all():
+        return found
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(np.isnan(found), values / np.nanmedian(values, 1, keepdims=True), found)
+
+
+def sample_p(value: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """As :func:`tail_p`, for values of any shape and one sorted sample for all of them."""
+    count = len(sample)
+    if count == 0:
+        return np.full(np.shape(value), np.nan)
+    m = max(2, round(TAIL * count))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ranked = np.log(sample[-m:])
+        excess = (ranked - ranked[0]).sum() / (m - 1)
+        beyond = np.log(value) - ranked[0]
+        far = m / count * np.exp(-beyond / excess)
+    near = (1 + count - np.searchsorted(sample, value)) / (count + 1)
+    return np.where(np.isnan(value), np.nan, np.where(beyond > 0, np.minimum(far, near), near))
+
+
+def _functional(channels: Channels, scenarios: np.ndarray, margin: float) -> ChannelTests:
+    """Whether the mean change exceeds margin and rounding, and stands out as no drift's does.
+
+    The larger of two p: a one-sided t-test over prompts, as limma's treat for a change
+    that has no sign (McCarthy & Smyth 2009), and T among its values under random drift.
+    Edges with a prompt whose channel cannot be judged have no p.
+    """
+    known = ~np.isnan(channels.delta).any(0)
+    delta = np.where(known, channels.delta, 0.0)
+    mean = balanced_mean(delta, scenarios)
+    p = _beyond(mean, delta, scenarios, np.maximum(margin, channels.floor))
+    p = np.where(mean <= channels.floor, 1.0, p)
+    p[~known | ~(channels.norm_a + channels.norm_b > 0).any(0)] = np.nan
+    prominence = prominences(channels, prompt_weights(scenarios))
+    p = _with_drift(p, prominence, channels)
+    large = _large(mean, known)
+    prominent = np.where(np.isnan(prominence), large, prominence >= PROMINENT)
+    nothing = np.full(len(mean), np.nan)
+    return ChannelTests(nothing, prominence, p, prominent & known & (mean > channels.floor))

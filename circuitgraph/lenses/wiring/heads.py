@@ -1,0 +1,101 @@
+"""Heads of two models matched by what they do: a rewrite may have changed their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from circuitgraph.engine.contributions import contributions
+from circuitgraph.engine.model import Block, Linear, Model
+from circuitgraph.lenses.wiring.signals import Signalled
+
+CLEARLY = 0.25
+"""Heads keep their names unless another order brings the squared distance under this part."""
+
+
+@torch.no_grad()
+def distances(models: tuple[Model, Model], runs: Signalled) -> np.ndarray:
+    """Squared distance of what each head of A and each of B adds to clean prompts.
+
+    Returns:
+        float64 [layers, H, H], summed over the prompts and positions of a batch.
+    """
+    inside = runs.batch.patched[None].double()
+    a, b = (
+        contributions(model, trace, runs.batch.index, "head") * inside
+        for model, trace in zip(models, runs.clean, strict=True)
+    )
+    layers, heads = models[0].layers, models[0].heads
+    x, y = (_by_layer(said, layers, heads) for said in (a, b))
+    return torch.cdist(x, y).pow(2).numpy()
+
+
+def _by_layer(said: Tensor, layers: int, heads: int) -> Tensor:
+    return said[1:].unflatten(0, (layers, heads + 1))[:, :heads].flatten(2)
+
+
+def matched(distance: np.ndarray, group: int) -> list[int]:
+    """For every head of A the head of B that does the same, groups of keys kept whole.
+
+    Parameters
+    ----------
+    distance : float64 [H × H]
+        Of one layer, summed over prompts.
+    group : int
+        Query heads that share keys and values.
+    """
+    heads = len(distance)
+    blocks = distance.reshape(heads // group, group, heads // group, group).swapaxes(1, 2)
+    within = [[linear_sum_assignment(cell)[1] for cell in row] for row in blocks]
+    cost = np.array(
+        [
+            [c[np.arange(group), w].sum() for c, w in zip(*pair, strict=True)]
+            for pair in zip(blocks, within, strict=True)
+        ]
+    )
+    chosen = linear_sum_assignment(cost)[1]
+    best = cost[np.arange(len(cost)), chosen].sum()
+    if best >= CLEARLY * np.trace(distance):
+        return list(range(heads))
+    return [int(g * group + h) for i, g in enumerate(chosen) for h in within[i][g]]
+
+
+def aligned(model: Model, orders: Sequence[Sequence[int]]) -> Model:
+    """The same function with the heads of every layer in another order."""
+    blocks = zip(model.blocks, orders, strict=True)
+    return replace(model, blocks=tuple(reordered(model, block, o) for block, o in blocks))
+
+
+def reordered(model: Model, block: Block, order: Sequence[int]) -> Block:
+    """The same function with a block's heads in another order that keeps its groups whole."""
+    if list(order) == list(range(model.heads)):
+        return block
+    attention, size = block.attention, model.head_size
+    groups = [order[h] // model.group for h in range(0, model.heads, model.group)]
+    q, kv = (_columns(of, size) for of in (order, groups))
+    out = attention.out
+    return replace(
+        block,
+        attention=replace(
+            attention,
+            q=taken(attention.q, q),
+            k=taken(attention.k, kv),
+            v=taken(attention.v, kv),
+            out=Linear(out.weight[q], out.bias),
+        ),
+    )
+
+
+def _columns(order: Sequence[int], size: int) -> Tensor:
+    return torch.cat([torch.arange(h * size, (h + 1) * size) for h in order])
+
+
+def taken(linear: Linear, columns: Tensor) -> Linear:
+    """A linear map with its outputs in another order."""
+    bias = None if linear.bias is None else linear.bias[columns]
+    return Linear(linear.weight[:, columns], bias)

@@ -1,0 +1,336 @@
+"""How much the connections changed between two stored variants, for every edge.
+
+Both are loaded again, and asked the prompts of their runs. By ``weights`` the same signal
+is read with both models' weights, which means something only where both write and read in
+one basis; by ``functional`` each receiver's own output is compared under the same change
+of its input, which rewrites of a model that keep its function leave alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from circuitgraph.base.components import Edge, as_granularity, as_inputs, effect_edges
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.progress import Reporter
+from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.forwards import require_reader
+from circuitgraph.engine.model import Model, moved
+from circuitgraph.ingest.estimate import in_batches
+from circuitgraph.lenses.wiring.drifts import drifted
+from circuitgraph.lenses.wiring.functional import FunctionalChannels
+from circuitgraph.lenses.wiring.heads import aligned, distances, matched
+from circuitgraph.lenses.wiring.null import Moments, random_squares
+from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.lenses.wiring.signals import Signalled, make_signalled
+from circuitgraph.lenses.wiring.weights import WeightChannels
+from circuitgraph.models.basis import require_same_shapes, require_shared_basis, roundoff
+from circuitgraph.models.stored import reencoded, reload, same_tokens
+from circuitgraph.prompts.tokens import Encoded, unequal_pairs
+from circuitgraph.runs.record import Run
+from circuitgraph.runs.signs import Rows
+
+DRIFTS, ASKED = 8, 16
+"""Random drifts of the whole model that ``functional`` is held against, each asked so many
+prompts at most."""
+
+TRIED, SIZES = 0.02, (0.002, 0.3)
+"""‖ΔW‖ / ‖W‖ of a first drift, and how small and large others may be."""
+
+BATCH = 32
+"""Prompts at once; changes speed and memory, never results."""
+
+FORMS = ("weights", "functional")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Two models, the prompts of their runs, and how prompts weigh.
+
+    Attributes:
+        models: A and B.
+        prompts: encoded, in the order of the runs.
+        pairs: whether signals are corrupt − clean.
+        weights: of every prompt, scenarios alike, sum n: float64 [n].
+    """
+
+    models: tuple[Model, Model]
+    prompts: tuple[Encoded, ...]
+    pairs: bool
+    weights: np.ndarray
+
+
+def channels_of(
+    a: Run,
+    b: Run,
+    *,
+    form: str = "weights",
+    shared_basis: bool = False,
+    draws: int = 1000,
+    seed: int = 0,
+    reporter: Reporter,
+) -> Channels:
+    """Changes of every channel between the variants of two runs.
+
+    Parameters
+    ----------
+    a, b : Run
+        On the same prompts, with the same inputs and granularity.
+    form : {"weights", "functional"}
+    shared_basis : bool
+        The user's word that both models write and read in one basis.
+    draws : int
+        Random updates that ``weights`` is held against; 0 for none, of either form.
+    seed : int
+        Of the draws.
+
+    Raises
+    ------
+    UsageError
+        An unknown form; a family without a reader; different architectures, prompts or
+        methods; ``weights`` for models that share no basis.
+    InputError
+        The files of a variant are gone or no longer the same.
+    """
+    _require_comparable(a, b, form)
+    asked = _ask(a, b, form, shared_basis)
+    if uneven := _lacking_partners(a, asked.prompts):
+        reporter.remark(
+            f"wiring: {uneven} of {a.n} pairs are of unequal lengths and unmarked (columns span "
+            "and corrupt_span), so signals are those of the prompts, not corrupt − clean"
+        )
+    edges = _edges(a, asked.models[0])
+    drifts = min(draws, DRIFTS) if form == "functional" else 0
+    title = f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring"
+    with reporter.progress(a.n + drifts, title) as progress:
+        if form == "weights":
+            return _by_weights(a, asked, edges, draws, seed, progress.advance)
+        unit = max(roundoff(run.variant) for run in (a, b))
+        return _by_function(a, asked, edges, unit, drifts, seed, progress.advance)
+
+
+def _require_comparable(a: Run, b: Run, form: str) -> None:
+    if form not in FORMS:
+        raise UsageError(f"form {form!r:.40} is unknown; take {' or '.join(FORMS)}")
+    for run in (a, b):
+        require_reader(run.variant.model_type, "the wiring lens")
+    if a.variant.architecture != b.variant.architecture:
+        raise UsageError(
+            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} have different architectures "
+            "(model type, layers, heads, or granularity), so no channel of one is a channel of "
+            "the other; compare variants of one architecture"
+        )
+    for key in ("granularity", "inputs", "ablation", "template"):
+        left, right = (getattr(run.method, key) for run in (a, b))
+        if left != right:
+            raise UsageError(f"the runs differ in {key} ({left!r} and {right!r}); ingest alike")
+    if a.prompts_fingerprint != b.prompts_fingerprint:
+        if a.prompt_set and a.prompt_set == b.prompt_set:
+            raise _read_differently(a, b)
+        raise UsageError(
+            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} were asked different prompts; "
+            "ingest both on the same prompt file"
+        )
+
+
+def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
+    hf_a, tokenizer = reload(a.variant)
+    prompts = reencoded(a, tokenizer)
+    hf_b, tokenizer_b = reload(b.variant)
+    model_a, model_b = from_hf(hf_a), from_hf(hf_b)
+    pair = a.variant, b.variant, model_a, model_b
+    require_same_shapes(*pair)
+    if not same_tokens(prompts, reencoded(b, tokenizer_b)):
+        raise _read_differently(a, b)
+    if form == "weights" and not shared_basis:
+        other = "compare what the receivers do (--form functional), or "
+        require_shared_basis(*pair, instead=other)
+    return _Asked((model_a, model_b), prompts, _paired(a, prompts), _weights(a))
+
+
+def _read_differently(a: Run, b: Run) -> UsageError:
+    return UsageError(
+        f"the tokenizers of {a.variant.name!r:.60} and {b.variant.name!r:.60} read the prompts "
+        "differently, so both are not asked the same; compare variants of one tokenizer"
+    )
+
+
+def _paired(run: Run, prompts: Sequence[Encoded]) -> bool:
+    """Whether every prompt has a corrupt one to set against it position by position."""
+    if run.method.ablation not in ("", "corrupt"):
+        return False
+    return all(p.corrupt is not None for p in prompts) and not unequal_pairs(prompts)
+
+
+def _lacking_partners(run: Run, prompts: Sequence[Encoded]) -> int:
+    """How many pairs there are that cannot be set against each other, of a run that has pairs."""
+    if run.method.ablation not in ("", "corrupt") or any(p.corrupt is None for p in prompts):
+        return 0
+    return len(unequal_pairs(prompts))
+
+
+def _weights(run: Run) -> np.ndarray:
+    """n / (S · observations of the scenario), a pair that stands both ways counted once.
+
+    Such a pair is of its first prompt's scenario, as in every test.
+    """
+    rows = Rows.of_run(run)
+    own = run.scenarios[rows.first]
+    scenarios, size = np.unique(own, return_inverse=True, return_counts=True)[1:]
+    return run.n / (len(size) * size[scenarios][rows.of] * np.bincount(rows.of)[rows.of])
+
+
+def _edges(run: Run, model: Model) -> tuple[Edge, ...]:
+    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
+    return tuple(effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs))
+
+
+def _by_weights(
+    run: Run,
+    asked: _Asked,
+    edges: tuple[Edge, ...],
+    draws: int,
+    seed: int,
+    advance: Callable[[int], None],
+) -> Channels:
+    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
+    channels = WeightChannels.of(*asked.models, granularity, inputs)
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
+
+    moments = Moments()
+
+    def measure(runs: Signalled, rows: Sequence[int]) -> dict[str, np.ndarray]:
+        nonlocal moments
+        found, own = channels.measure(runs, asked.weights[list(rows)])
+        moments += own
+        return found
+
+    arrays = _collected(asked, batches, measure, advance)
+    drawn = np.empty((draws, len(edges)))
+    for place, squares in random_squares(channels, moments, draws, seed):
+        drawn[:, place.edge : place.edge + squares.shape[1]] = squares
+    return Channels(edges=edges, form="weights", **arrays, draws=drawn, floor=np.zeros(len(edges)))
+
+
+def _by_function(
+    run: Run,
+    asked: _Asked,
+    edges: tuple[Edge, ...],
+    unit: float,
+    drifts: int,
+    seed: int,
+    advance: Callable[[int], None],
+) -> Channels:
+    a, b = (moved(model, "cpu", torch.float64) for model in asked.models)
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH // 2)
+    asked = replace(asked, models=(a, aligned(b, _orders((a, b), asked, batches))))
+    arrays = _functions(run, asked, batches, advance)
+    floor = _floor(unit, arrays.pop("level"), arrays["norm_a"] + arrays["norm_b"])
+    drawn = _drifts(run, asked, arrays["delta"], drifts, seed, advance)
+    shape = (len(asked.prompts), len(edges))
+    expected = np.ones(shape) if not len(drawn) else np.broadcast_to(drawn.mean(0), shape)
+    unknown = np.full(shape, np.nan)
+    return Channels(
+        edges=edges,
+        form="functional",
+        **arrays,
+        read=unknown,
+        write=unknown,
+        expected=expected,
+        draws=drawn,
+        floor=floor,
+    )
+
+
+def _functions(
+    run: Run,
+    asked: _Asked,
+    batches: Sequence[Sequence[int]],
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, np.ndarray]:
+    """Arrays [n × e] of two models in float64, as ``FunctionalChannels.measure`` names them."""
+    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
+    channels = FunctionalChannels.of(*asked.models, granularity, inputs)
+    return _collected(asked, batches, lambda runs, _: channels.measure(runs), advance)
+
+
+def _collected(
+    asked: _Asked,
+    batches: Sequence[Sequence[int]],
+    measure: Callable[[Signalled, Sequence[int]], dict[str, np.ndarray]],
+    advance: Callable[[int], None],
+) -> dict[str, np.ndarray]:
+    """What is measured of every batch (its runs and rows), in the order of the prompts [n × e]."""
+    arrays: dict[str, np.ndarray] = {}
+    for rows in batches:
+        runs = make_signalled(asked.models, [asked.prompts[i] for i in rows], asked.pairs)
+        for name, found in measure(runs, rows).items():
+            width = found.shape[1]
+            arrays.setdefault(name, np.empty((len(asked.prompts), width)))[list(rows)] = found
+        advance(len(rows))
+    return arrays
+
+
+def _drifts(
+    run: Run,
+    asked: _Asked,
+    delta: np.ndarray,
+    count: int,
+    seed: int,
+    advance: Callable[[int], None],
+) -> np.ndarray:
+    """Mean squared ``delta`` of A against copies of it that drifted at random [count × e].
+
+    They drift as far as makes their median channel change as much as B's (``delta`` [n × e]):
+    what a large update does is not a multiple of what a small one does.
+    """
+    if not count:
+        return np.empty((0, delta.shape[1]))
+    chosen = _spread(run, asked.prompts, ASKED)
+    asked = replace(asked, prompts=tuple(asked.prompts[i] for i in chosen))
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH // 2)
+
+    def moved_by(size: float, number: int) -> np.ndarray:
+        copy = drifted(asked.models[0], size, seed * 1000 + number)
+        pair = replace(asked, models=(asked.models[0], copy))
+        return (_functions(run, pair, batches)["delta"] ** 2).mean(0)
+
+    far = np.nanmedian((delta**2).mean(0)) / np.nanmedian(moved_by(TRIED, count))
+    size = float(np.clip(TRIED * np.sqrt(far), *SIZES))
+    found = []
+    for number in range(count):
+        found.append(moved_by(size, number))
+        advance(1)
+    return np.array(found)
+
+
+def _spread(run: Run, prompts: Sequence[Encoded], most: int) -> list[int]:
+    """Up to ``most`` prompts, scenarios in turn, whatever the order of the file."""
+    order = sorted(range(len(prompts)), key=lambda i: (prompts[i].prompt, prompts[i].corrupt or ()))
+    turn: dict[int, int] = {}
+    keys: list[tuple[int, int, int]] = []
+    for i in order:
+        scenario = int(run.scenarios[i])
+        turn[scenario] = turn.get(scenario, -1) + 1
+        keys.append((turn[scenario], len(keys), i))
+    return [i for _, _, i in sorted(keys)[:most]]
+
+
+def _orders(
+    models: tuple[Model, Model], asked: _Asked, batches: Sequence[Sequence[int]]
+) -> list[list[int]]:
+    """Which head of B does what each head of A does, layer by layer."""
+    chosen = [asked.prompts[i] for i in batches[len(batches) // 2]]
+    runs = make_signalled(models, chosen, asked.pairs)
+    return [matched(layer, models[0].group) for layer in distances(models, runs)]
+
+
+def _floor(unit: float, level: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    """Changes that rounding of the weights explains: 100 · roundoff · ‖f‖ / ‖δ‖, at most 1 [e]."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = 2 * np.sqrt((level**2).mean(0) / (channels**2).mean(0))
+    return np.minimum(100 * unit * np.where(np.isnan(ratio), np.inf, ratio), 1.0)

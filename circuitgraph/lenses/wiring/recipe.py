@@ -1,0 +1,193 @@
+"""Scope ``recipe`` of the wiring lens: which connections does this training change?
+
+Every variant is compared with the base all come from. Its number for an edge is log T, how
+far the edge's change stands out among all that its receiver reads, 0 where it does not:
+sizes of updates and of receivers' shares in them are out of it, and a variant that is the
+base itself has 0 everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import log
+
+import numpy as np
+
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.outcome import Outcome, evidence_of
+from circuitgraph.diff.record import Closer
+from circuitgraph.diff.verdicts import REWIRED, Decided, settle
+from circuitgraph.lenses.correlation import variance_of
+from circuitgraph.lenses.edge_tests import (
+    NO_SIGNAL,
+    NOT_FINITE,
+    TESTABLE,
+    EdgeTests,
+    Groups,
+    Intervals,
+    flag,
+    flag_numbers,
+)
+from circuitgraph.lenses.effect import edge_names
+from circuitgraph.lenses.match import Matched, match_runs
+from circuitgraph.lenses.recipe import Combined, combine, own_intervals
+from circuitgraph.lenses.wiring.against_base import SURELY, Against
+from circuitgraph.lenses.wiring.channel_tests import PROMINENT
+from circuitgraph.lenses.wiring.checkpoint import MARGIN, Between, as_channels, once_a_pair
+from circuitgraph.lenses.wiring.refits import GroupRefits
+from circuitgraph.runs.record import Run
+from circuitgraph.stats.margins import treat_p
+from circuitgraph.stats.replicates import moderate
+from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, centre
+
+
+def judge(
+    a: Sequence[Run], b: Sequence[Run], options: Options, between: Between, base: Run
+) -> Outcome:
+    """Judge what two groups of variants changed in their common base.
+
+    Parameters
+    ----------
+    a, b : replicates, or one fixed reference
+    options : Options
+    between : callable
+        Measures the channels of two runs' models.
+    base : Run
+        Of the model all variants come from.
+    """
+    matched = match_runs(a, b, options.lens)
+    sides = _against(matched, base, between)
+    changes = [tuple(found.channels.delta for found in side) for side in sides]
+    matched = as_channels(matched, sides[0][0].channels, *changes)
+    evidence = evidence_of(matched, options)
+    margin = MARGIN if options.margin is None else float(options.margin)
+    reason = _reasons(sides)
+    standing = _standing(matched, sides, base, reason == TESTABLE)
+    tests = _tests(matched, reason)
+    flag_numbers(reason, standing.mean_b - standing.mean_a, standing.se, matched.n_effective > 0)
+    decided = _decide(tests, standing, margin, options, evidence)
+    closer, edges = _closer(matched, sides, standing), decided.claims
+    outcome = Outcome(matched, tests, decided, margin, evidence, closer)
+    if not len(edges):
+        return outcome
+    cutoff = float(decided.p[edges].max())
+    return replace(
+        outcome, again=GroupRefits(matched.scenarios, edges, margin, cutoff, sides, standing)
+    )
+
+
+def _against(matched: Matched, base: Run, between: Between) -> list[list[Against]]:
+    """Every variant of both sides against the base; the base itself is not measured again."""
+    a, b = matched.runs_a, matched.runs_b
+
+    def measured(run: Run) -> Against:
+        return Against.of(once_a_pair(matched, between(base, run)), matched.scenarios)
+
+    trained = {run.id: run for run in (*a, *b) if run.id != base.id} or {base.id: base}
+    found = {key: measured(run) for key, run in trained.items()}
+    if base.id not in found:
+        found[base.id] = next(iter(found.values())).unchanged()
+    return [[found[run.id] for run in side] for side in (a, b)]
+
+
+def _reasons(sides: Sequence[Sequence[Against]]) -> np.ndarray:
+    everyone = [found for side in sides for found in side]
+    reason = np.zeros(len(everyone[0].log_times), np.int8)
+    numbers = np.vstack([found.log_times for found in everyone])
+    quiet = [(f.channels.norm_a == 0).all(0) & (f.channels.norm_b == 0).all(0) for f in everyone]
+    silent = np.all(quiet, axis=0)
+    flag(reason, ~np.isfinite(numbers).all(0) & ~silent, NOT_FINITE)
+    flag(reason, silent, NO_SIGNAL)
+    return reason
+
+
+def _standing(
+    matched: Matched, sides: Sequence[Sequence[Against]], base: Run, testable: np.ndarray
+) -> Combined:
+    """log T of both groups, with the spread of replicates and of prompts."""
+    numbers = [np.vstack([found.log_times for found in side]) for side in sides]
+    mean = [np.mean([found.influence for found in side], axis=0) for side in sides]
+    change, own_a, own_b = (
+        variance_of(centre(values, matched.scenarios), matched.n_effective)
+        for values in (mean[1] - mean[0], *mean)
+    )
+    for side, other in ((0, 1), (1, 0)):
+        runs = (matched.runs_a, matched.runs_b)[side]
+        if len(runs) == 1 and runs[0].id != base.id and len(numbers[other]) > 1:
+            # Trained like the others, it was lucky or not like them: only the base is fixed.
+            change = change + moderate(numbers[other], fitted=testable).variance
+    found = Groups(numbers[0], numbers[1], change, own_a, own_b)
+    return combine(found, matched.n_effective, testable, trend=True)
+
+
+def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:
+    """The groups' mean relative changes against the base, and their difference."""
+    codes = matched.scenarios
+    numbers = [
+        np.vstack([balanced_mean(change, codes) for change in side])
+        for side in (matched.a, matched.b)
+    ]
+    mean = [np.mean(side, axis=0) for side in (matched.a, matched.b)]
+    prompts = [balanced_variance(values, codes) for values in (mean[1] - mean[0], *mean)]
+    both = combine(Groups(*numbers, *prompts), matched.n_effective, reason == TESTABLE, trend=True)
+    return EdgeTests(
+        names=edge_names(matched),
+        weight_a=both.mean_a,
+        weight_b=both.mean_b,
+        delta=both.mean_b - both.mean_a,
+        se=both.se,
+        df=both.df,
+        reason=reason,
+        default_margin=MARGIN,
+        own=lambda edges: own_intervals(both, edges),
+        per_prompt=lambda edges: (mean[1] - mean[0])[:, edges],
+    )
+
+
+def _decide(
+    tests: EdgeTests, standing: Combined, margin: float, options: Options, evidence: str
+) -> Decided:
+    """A claim: log T of the groups differs by log 4, surely by log 2, and changes by the margin."""
+    apart = standing.mean_b - standing.mean_a
+    p = treat_p(apart, standing.se, standing.df, SURELY)
+    with np.errstate(invalid="ignore"):
+        large = (np.abs(apart) >= log(PROMINENT)) & (np.abs(tests.delta) >= margin)
+
+    def kind(rows: np.ndarray, _: Intervals) -> np.ndarray:
+        return np.full(len(rows), REWIRED, np.int8)
+
+    decided = settle(
+        tests,
+        p,
+        margin,
+        options.alpha,
+        options.fdr,
+        kind,
+        enough=evidence != "insufficient",
+        large=large,
+    )
+    low, high = (np.clip(end, -1.0, 1.0) for end in (decided.low, decided.high))
+    return replace(decided, low=low, high=high)
+
+
+def _closer(matched: Matched, sides: Sequence[Sequence[Against]], standing: Combined) -> Closer:
+    codes = matched.scenarios
+
+    def apart(name: str) -> np.ndarray:
+        a, b = (
+            np.mean([balanced_mean(getattr(f.channels, name), codes) for f in side], axis=0)
+            for side in sides
+        )
+        return b - a
+
+    mean = [np.mean(side, axis=0) for side in (matched.a, matched.b)]
+    return Closer(
+        by_edge={
+            "read": apart("read"),
+            "write": apart("write"),
+            "times_median_a": np.exp(standing.mean_a / 2),
+            "times_median_b": np.exp(standing.mean_b / 2),
+        },
+        by_prompt={"weight_a": mean[0], "weight_b": mean[1], "delta": mean[1] - mean[0]},
+    )

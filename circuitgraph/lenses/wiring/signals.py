@@ -1,0 +1,113 @@
+"""What every sender says in two models on the same prompts.
+
+A sender's signal is its inner activation (heads: before the output matrix; MLPs: the
+hidden vector; ``EMBED``: the tokens), corrupt − clean where there are pairs, else the
+clean one; a post-norm's scale of the same run belongs to it. What the sender makes of
+it, output matrix and post-norm gain, are its write weights. Biases say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from circuitgraph.base.components import Granularity
+from circuitgraph.engine.batches import Batch, gather, make_batch
+from circuitgraph.engine.forward import Trace, forward, hidden
+from circuitgraph.engine.model import Model, Norm
+from circuitgraph.prompts.tokens import Encoded
+
+
+@dataclass(frozen=True)
+class Signalled:
+    """Two models' runs over one batch: R rows, one a prompt; W window positions.
+
+    Attributes:
+        batch: of the prompts alone.
+        clean: traces of A and B on the prompts.
+        corrupt: of A and B on the corrupt prompts; None where there are no pairs.
+    """
+
+    batch: Batch
+    clean: tuple[Trace, Trace]
+    corrupt: tuple[Trace, Trace] | None
+
+
+@torch.no_grad()
+def make_signalled(
+    models: tuple[Model, Model], prompts: Sequence[Encoded], pairs: bool
+) -> Signalled:
+    """Run both models; answers play no part, so every prompt is one row."""
+    alone = [replace(p, answer=(0,), wrong_answer=(0,)) for p in prompts]
+    batch = make_batch(alone, whole=not pairs)
+    clean = tuple(forward(model, batch.clean, batch.ends) for model in models)
+    if not pairs:
+        return Signalled(batch, (clean[0], clean[1]), None)
+    corrupt = tuple(forward(model, batch.corrupt, batch.corrupt_ends) for model in models)
+    return Signalled(batch, (clean[0], clean[1]), (corrupt[0], corrupt[1]))
+
+
+def senders(layers: int) -> list[tuple[str, int]]:
+    """Groups of senders in order of computation: (kind, layer)."""
+    return [("embed", 0)] + [(kind, k) for k in range(layers) for kind in ("attention", "mlp")]
+
+
+def signal(
+    model: Model, side: int, runs: Signalled, group: tuple[str, int], granularity: Granularity
+) -> Tensor:
+    """Inner activations of one group in one model [S, R, W, k], float64, 0 off the prompt."""
+    batch = runs.batch
+    found = _inner(model, runs.clean[side], batch.index, group, granularity)
+    if runs.corrupt is not None:
+        there = _inner(model, runs.corrupt[side], batch.corrupt_index, group, granularity)
+        found = there - found
+    return found * batch.patched.double()
+
+
+def _inner(
+    model: Model, trace: Trace, index: Tensor, group: tuple[str, int], granularity: Granularity
+) -> Tensor:
+    kind, number = group
+    if kind == "embed":
+        return gather(trace.embed, index)[None].double()
+    block, layer = model.blocks[number], trace.layers[number]
+    if kind == "mlp":
+        held = hidden(model, block, gather(layer.mid, index))
+        return _scaled(held, block.mlp.down(held), block.mlp.post)[None].double()
+    z = gather(layer.z, index).flatten(-2)
+    z = _scaled(z, gather(layer.raw, index), block.attention.post).double()
+    if granularity == "layer":
+        return z[None]
+    return z.unflatten(-1, (model.heads, model.head_size)).movedim(-2, 0)
+
+
+def _scaled(x: Tensor, raw: Tensor, norm: Norm | None) -> Tensor:
+    return x if norm is None else x * norm.scale(raw)
+
+
+def write_weights(model: Model, group: tuple[str, int], granularity: Granularity) -> Tensor | None:
+    """Output matrices of a group with post-norm gains [S, k, d], float64; None for ``EMBED``.
+
+    Centred where the readers' norms centre: what all of them take out is no part of a signal.
+    """
+    kind, number = group
+    if kind == "embed":
+        return None
+    block = model.blocks[number]
+    branch = block.mlp if kind == "mlp" else block.attention
+    weight = (block.mlp.down if kind == "mlp" else block.attention.out).weight.double()
+    if branch.post is not None:
+        post = branch.post
+        weight = post.linear(weight, torch.ones((), dtype=torch.float64))
+    if kind == "attention" and granularity == "head":
+        weight = weight.unflatten(0, (model.heads, model.head_size))
+        return seen(model, weight)
+    return seen(model, weight)[None]
+
+
+def seen(model: Model, x: Tensor) -> Tensor:
+    """x [..., d] as the readers' norms see it."""
+    return x - x.mean(-1, keepdim=True) if model.norm.centre else x

@@ -1,0 +1,110 @@
+"""Whether two models write and read in one basis, and how finely their weights are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from circuitgraph.base.errors import UsageError
+from circuitgraph.engine.model import Model
+from circuitgraph.models.variants import model_folder
+from circuitgraph.runs.record import Variant
+
+ALIKE = 0.9
+"""Cosine that the median matrix of two fine-tunes of one model exceeds."""
+
+FOREIGN = 0.5
+"""Cosine under which a single matrix says that its basis was changed."""
+
+_ROUNDOFF = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
+
+
+def require_same_shapes(a: Variant, b: Variant, model_a: Model, model_b: Model) -> None:
+    """Refuse two models whose weights cannot be laid on each other.
+
+    An architecture says layers and heads, not how wide they are.
+
+    Raises:
+        UsageError: some matrix has another shape.
+    """
+    if _shapes(model_a) != _shapes(model_b):
+        raise UsageError(
+            f"{a.name!r:.60} and {b.name!r:.60} have weights of different shapes; "
+            "compare variants of one architecture"
+        )
+
+
+def _shapes(model: Model) -> list[torch.Size]:
+    positions = [] if model.positions is None else [model.positions.shape]
+    return [*positions, *(matrix.shape for matrix in _matrices(model))]
+
+
+def require_shared_basis(
+    a: Variant, b: Variant, model_a: Model, model_b: Model, instead: str = ""
+) -> None:
+    """Refuse to compare weights that speak of different directions.
+
+    Adapters of one base share its basis. Other models must look like it: cosine of at least
+    0.9 in the median matrix, and under 0.5 in none, for a rewrite may turn only a few.
+    ``instead`` is what the message offers beside the user's word.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if a.fingerprints["weights"] == b.fingerprints["weights"]:
+        return
+    cosines = torch.tensor(
+        [_cosine(x, y) for x, y in zip(*map(_matrices, (model_a, model_b)), strict=True)]
+    )
+    median, least = float(cosines.median()), float(cosines.min())
+    if median < ALIKE or least < FOREIGN:
+        raise UsageError(
+            f"{a.name!r:.60} and {b.name!r:.60} share no base, and their weights do not look like "
+            f"one basis (cosine {median:.2f} in the median matrix, {least:.2f} in the least alike; "
+            f"{ALIKE} and {FOREIGN} are asked), so the same numbers may mean different things; "
+            f"{instead}say that the basis is shared (--shared-basis) if you know that it is"
+        )
+
+
+def _matrices(model: Model) -> Iterator[Tensor]:
+    yield model.embed
+    yield model.unembed
+    for block in model.blocks:
+        attention, mlp = block.attention, block.mlp
+        for linear in (
+            attention.q,
+            attention.k,
+            attention.v,
+            attention.out,
+            mlp.gate,
+            mlp.up,
+            mlp.down,
+        ):
+            if linear is not None:
+                yield linear.weight
+
+
+def _cosine(a: Tensor, b: Tensor) -> float:
+    if torch.equal(a, b):
+        return 1.0
+    a, b = a.double(), b.double()
+    return float((a * b).sum() / (a.norm() * b.norm()).clamp_min(1e-300))
+
+
+def roundoff(variant: Variant) -> float:
+    """Unit roundoff of the coarsest type that a variant's matrices are stored in."""
+    kinds = {
+        kind
+        for file in sorted(model_folder(variant.base).glob("*.safetensors"))
+        for kind in _kinds(file)
+    }
+    return max(_ROUNDOFF.get(kind, 0.0) for kind in kinds)
+
+
+def _kinds(file: Path) -> set[str]:
+    with safe_open(file, framework="pt") as handle:
+        return {handle.get_slice(name).get_dtype() for name in handle.keys()}  # noqa: SIM118, no mapping

@@ -1,0 +1,42 @@
+"""Are the models behind runs still there, and can they be read? Asked before long work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.engine.forwards import require_reader
+from circuitgraph.models.variants import fingerprints, model_folder
+from circuitgraph.runs.record import Run, Variant
+
+
+def require_sources(runs: Sequence[Run]) -> None:
+    """Refuse runs whose models the wiring lens cannot load.
+
+    Raises:
+        UsageError: a table has no weights; a family that only hooks can measure.
+        InputError: files that are gone, or no longer those ingested.
+    """
+    variants = {run.variant.id: run.variant for run in runs}
+    for variant in variants.values():
+        if not variant.base:
+            raise UsageError(
+                f"wiring: {variant.name!r:.60} is a table, which has no weights to compare; "
+                "the correlation lens compares tables"
+            )
+        require_reader(variant.model_type, "wiring")
+    for variant in variants.values():
+        _require_files(variant)
+
+
+def _require_files(variant: Variant) -> None:
+    adapter = Path(variant.adapter) if variant.adapter else None
+    found = fingerprints(model_folder(variant.base), adapter)
+    changed = [part for part in found if found[part] != variant.fingerprints.get(part)]
+    if changed:
+        raise InputError(
+            f"variant {variant.name!r:.60}: the {changed[0]} in "
+            f"{variant.adapter if changed[0] == 'adapter' else variant.base} are no longer those "
+            "ingested; remove the variant and ingest it again"
+        )

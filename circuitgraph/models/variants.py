@@ -1,0 +1,288 @@
+"""Load a base model with an optional LoRA adapter, and know exactly what was loaded.
+
+Only safetensors are read, no code of the model's own is run, and nothing touches the
+network for a local folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from circuitgraph.base.components import Granularity, digest
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.notices import collected_warnings
+from circuitgraph.base.textfiles import check_safetensors, expanded, first_line, shown
+from circuitgraph.models.adapters import ADAPTER_FILES, load_adapter, require_adapter, untie
+from circuitgraph.models.architectures import require_decoder, sizes_of, stale_files
+from circuitgraph.models.weights import Merged, function_print, merged_weights
+from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.runs.record import Variant
+
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("chat_template.jinja", "vocab.json", "merges.txt", "tokenizer.model"),
+)
+HUB_FILES = ("*.json", "*.jinja", "*.safetensors", "merges.txt", "tokenizer.model")
+
+
+@dataclass(frozen=True)
+class LoadedVariant:
+    """A variant in memory.
+
+    Attributes:
+        variant: its record (name, paths, sizes, fingerprints).
+        hf: the library's model, float32; a ``PeftModel`` with its adapter unmerged
+            where there is one, until ``merged`` is called.
+        tokenizer: of the base, or the adapter's own where it knows other tokens.
+        remarks: what is to be said of the files, one line each.
+        change: ‖ΔW‖ / ‖W‖ over the weights an adapter touches; None without one.
+        kept: share of ΔW that is left once it is added in float32.
+    """
+
+    variant: Variant
+    hf: Any
+    tokenizer: Any
+    remarks: tuple[str, ...] = ()
+    change: float | None = None
+    kept: float = 1.0
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether an adapter was given."""
+        return bool(self.variant.adapter)
+
+    def merged(self) -> Any:
+        """The library's model with the adapter merged into the weights (in place).
+
+        Raises:
+            InputError: an adapter that cannot be written as a change of weights.
+        """
+        if not self.has_adapter:
+            return self.hf
+        untie(self.hf)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the self-check says whether the merge was right
+                return self.hf.merge_and_unload()
+        except Exception as error:  # peft raises whatever comes to hand
+            raise InputError(
+                f"{self.variant.adapter}: cannot be merged into the base ({first_line(error)})"
+            ) from error
+
+
+def load_variant(
+    model: str | Path,
+    adapter: str | Path | None = None,
+    *,
+    name: str | None = None,
+    recipe: str = "",
+    granularity: Granularity = "head",
+) -> LoadedVariant:
+    """Load a model folder (or hub name) and an optional LoRA adapter in float32.
+
+    Args:
+        model: a local Hugging Face folder; any other text is taken as a hub name.
+        adapter: a folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
+        name: of the variant; the folder's name where None.
+        recipe: shared by variants trained alike.
+        granularity: decides which variants share components.
+
+    Raises:
+        InputError: files missing, truncated, of another model, or not safetensors.
+    """
+    folder = model_folder(model)
+    adapter = None if adapter is None else expanded(adapter)
+    prints = fingerprints(folder, None if adapter is None else Path(adapter))
+    source = tokenizer_folder(folder, None if adapter is None else Path(adapter))
+    tokenizer = load_tokenizer(source)
+    require_decoder(folder)
+    hf, said = _load_base(folder)
+    remarks = [*stale_files(folder), *said]
+    if adapter is not None:
+        hf, said = load_adapter(hf, Path(adapter))
+        remarks += said
+    if source != folder:
+        remarks.append(f"{source.name}: brings a tokenizer that knows other tokens; it is used")
+    merged = _merged(hf, adapter)
+    prints["merged"] = merged.fingerprint
+    shown = name if name is not None else Path(adapter or folder).resolve().name
+    variant = _record(hf, shown, recipe, folder, adapter, granularity, prints)
+    return LoadedVariant(variant, hf, tokenizer, tuple(remarks), merged.change, merged.kept)
+
+
+def _merged(hf: Any, adapter: str | Path | None) -> Merged:
+    try:
+        return merged_weights(hf)
+    except Exception as error:  # peft raises whatever comes to hand
+        raise InputError(
+            f"{adapter}: cannot be merged into the base ({first_line(error)})"
+        ) from error
+
+
+def _record(
+    hf: Any,
+    name: str,
+    recipe: str,
+    folder: Path,
+    adapter: str | Path | None,
+    granularity: Granularity,
+    prints: dict[str, str],
+) -> Variant:
+    config = hf.config
+    sizes = sizes_of(config, folder)
+    return Variant(
+        name=name,
+        recipe=recipe,
+        base=str(folder.resolve()),
+        adapter="" if adapter is None else str(Path(adapter).resolve()),
+        architecture=digest("architecture", config.model_type, *sizes, granularity),
+        model_type=config.model_type,
+        layers=sizes[0],
+        heads=sizes[1],
+        kv_heads=sizes[2],
+        parameters=sum(p.numel() for p in hf.parameters()),
+        fingerprint=digest("fingerprint", prints["merged"], function_print(config)),
+        fingerprints=prints,
+    )
+
+
+def model_folder(model: str | Path) -> Path:
+    """The local folder of a model; a hub name is fetched (safetensors only).
+
+    Raises:
+        InputError: no such folder and no such name within reach.
+    """
+    folder = expanded(model)
+    if _holds(folder.is_dir):
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{folder}: no config.json; give a Hugging Face model folder")
+        if (folder / ADAPTER_FILES[0]).is_file():  # the library would put it in unasked
+            raise InputError(
+                f"{folder}: holds an adapter ({ADAPTER_FILES[0]}) beside the model; move it to a "
+                "folder of its own and give that by --adapter"
+            )
+        if not list(folder.glob("*.safetensors")):
+            raise InputError(
+                f"{folder}: no *.safetensors file; convert the weights "
+                "(model.save_pretrained writes safetensors), .bin and .pt are never read"
+            )
+        return folder
+    if _holds(folder.is_file):
+        raise InputError(f"{folder}: is a file; give the model's folder")
+    return _from_hub(str(model))
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    try:
+        return question()
+    except OSError:  # a name longer than any file's
+        return False
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        raise InputError(
+            f"{shown(name, 200)}: no such folder, and not to be had from the model hub "
+            f"({type(error).__name__}); give the path of a local model folder"
+        ) from error
+
+
+def fingerprints(folder: Path, adapter: Path | None) -> dict[str, str]:
+    """sha256 of weights, adapter and tokenizer, each over its files' contents."""
+    weights = ["config.json", *sorted(p.name for p in folder.glob("*.safetensors"))]
+    prints = {
+        "weights": _hash_files(folder, tuple(weights)),
+        "tokenizer": _hash_files(tokenizer_folder(folder, adapter), TOKENIZER_FILES),
+    }
+    if adapter is not None:
+        settings = require_adapter(adapter)
+        settings.pop("base_model_name_or_path", None)  # where it lies says nothing of what it is
+        prints["adapter"] = digest(settings, _hash_files(adapter, ADAPTER_FILES[1:]))
+    return prints
+
+
+def _hash_files(folder: Path, names: tuple[str, ...]) -> str:
+    parts = [
+        (name, _hash_file(path, path.stat().st_size, path.stat().st_mtime_ns))
+        for name in names
+        if (path := folder / name).is_file()
+    ]
+    return digest(*parts)
+
+
+@lru_cache(maxsize=256)
+def _hash_file(path: Path, size: int, modified: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
+    """The adapter's folder where its tokenizer knows other tokens than the base's."""
+    name = TOKENIZER_FILES[0]
+    if adapter is None or not _holds((adapter / name).is_file):
+        return folder
+    if _hash_files(adapter, (name,)) == _hash_files(folder, (name,)):
+        return folder
+    words = [load_tokenizer(place).get_vocab() for place in (folder, adapter)]
+    return folder if words[0] == words[1] else adapter
+
+
+def _load_base(folder: Path) -> tuple[Any, list[str]]:
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    for file in sorted(folder.glob("*.safetensors")):
+        check_safetensors(file)
+    try:
+        with collected_warnings() as said:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                attn_implementation="eager",
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # told apart below, in words
+            )
+    except Exception as error:  # config.json is anybody's, and errors of every kind come of it
+        raise InputError(f"{folder}: cannot be loaded ({first_line(error)})") from error
+    hf, info = loaded
+    _require_every_weight(folder, info)
+    for name, parameter in hf.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise InputError(f"{folder}: {name} holds values that are not finite")
+    return hf.eval(), [f"transformers says: {line}" for line in said]
+
+
+def _require_every_weight(folder: Path, info: dict[str, Any]) -> None:
+    # A value head or a buffer may be left over; a whole block left over is another model.
+    blocks = {
+        name for name in info["unexpected_keys"] if re.search(r"\.\d+\..*weight$", f".{name}")
+    }
+    misshapen = {name for name, *_ in info["mismatched_keys"]}
+    for names, what in (
+        (misshapen, "have another shape than config.json says"),
+        (info["missing_keys"], "are missing"),
+        (blocks, "belong to no layer that config.json names"),
+    ):
+        if names:
+            raise InputError(
+                f"{folder}: {len(names)} weights {what}, first {min(names)}; "
+                "the files and config.json do not belong together"
+            )

@@ -1,0 +1,101 @@
+"""What a model costs to measure, from its configuration alone: no weight is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from circuitgraph.base.components import as_granularity, as_inputs, writers
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.engine.families.common import longest
+from circuitgraph.ingest.estimate import AFFORDABLE, EFFICIENCY, edges_of, matrix_rate, operations
+from circuitgraph.ingest.shape import Shape
+from circuitgraph.models.variants import model_folder
+from circuitgraph.prompts import Prompt, PromptSet
+from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.prompts.tokens import Encoded, encode
+from circuitgraph.runs.record import Method
+
+FLOAT = 4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one variant's run of one kind costs.
+
+    Attributes:
+        columns: edges, or components.
+        estimator: of effects; "" for correlations.
+        seconds, size: for one prompt, on this machine as it is now; bytes on disk.
+    """
+
+    columns: int
+    estimator: str
+    seconds: float
+    size: float
+
+
+def costs(
+    model: str, prompts: PromptSet | None, number: int, tokens: int, inputs: str
+) -> dict[str, Cost]:
+    """Cost of a variant's runs by kind.
+
+    Args:
+        model: a folder (or hub name).
+        prompts: as read; None for prompts of ``tokens`` tokens.
+        number: how many there will be: decides whether exact effects are affordable.
+        tokens: of a prompt, all of which patching changes.
+        inputs: ``joint`` or ``split``.
+
+    Raises:
+        InputError, UsageError: a model that cannot be read, or prompts too long for it.
+    """
+    folder = model_folder(model)
+    shape, limit = _shape(folder)
+    if prompts is not None:
+        encoded: Sequence[Encoded] = encode(
+            prompts, load_tokenizer(folder), max_positions=limit
+        ).prompts
+    elif tokens > limit:
+        raise UsageError(f"--tokens {tokens}: {folder} runs {limit} at most")
+    else:
+        encoded = (_blank(tokens),)
+    rate = EFFICIENCY * matrix_rate()
+    effect = Method("effect", estimator="exact", inputs=as_inputs(inputs), ablation="corrupt")
+    each = operations(shape, effect, encoded) / len(encoded)
+    if not shape.hooked and each * number > AFFORDABLE:
+        effect = replace(effect, estimator="receiver-exact")
+    found = {}
+    for method in (Method("correlation", activity="norm"), effect):
+        columns = _columns(shape, method)
+        seconds = operations(shape, method, encoded) / len(encoded) / rate
+        found[method.kind] = Cost(columns, method.estimator, seconds, FLOAT * columns)
+    return found
+
+
+def _columns(shape: Shape, method: Method) -> int:
+    if method.kind == "effect":
+        return len(edges_of(shape, method))
+    return len(writers(shape.layers, shape.heads, as_granularity(method.granularity)))
+
+
+def _shape(folder: Path) -> tuple[Shape, int]:
+    """Sizes of a model and the longest sequence it runs, its weights never read."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            hf = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception as error:  # config.json is anybody's, and errors of every kind come of it
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{folder}: cannot be read ({why[:200]})") from error
+    return Shape.of(hf), longest(config)
+
+
+def _blank(tokens: int) -> Encoded:
+    """A prompt of so many tokens that differs from its corrupt twin from the first on."""
+    source = Prompt("", "", line=1)
+    return Encoded((0,) * tokens, (1,) * tokens, (0,), (1,), source)

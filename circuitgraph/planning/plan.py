@@ -1,0 +1,373 @@
+"""Planning: what a design can show, before anything is trained or ingested."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.progress import Reporter
+from circuitgraph.base.textfiles import expanded
+from circuitgraph.diff.options import Options
+from circuitgraph.diff.outcome import judge
+from circuitgraph.diff.outlook import NOISY, TYPICAL, Asked, Design, Noise, noise_of
+from circuitgraph.lenses import correlation, effect
+from circuitgraph.lenses.wiring.channel_tests import PROMINENT
+from circuitgraph.prompts import PromptSet, read_prompts
+from circuitgraph.prompts.pairs import observed
+from circuitgraph.prompts.reader import Source
+from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.record import Run
+from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS
+from circuitgraph.stats.power import bh_level
+
+if TYPE_CHECKING:
+    from circuitgraph.planning.cost import Cost
+
+LENSES = ("correlation", "effect", "wiring")
+MARGINS = {"correlation": correlation.MARGIN, "effect": effect.MARGIN}
+COLUMNS = (
+    *("lens", "scope", "prompts", "scenarios", "seeds", "margin", "typical", "noisy"),
+    *("evidence", "basis", "variants", "hours", "bytes"),
+)
+ASSUMED = {
+    ("effect", "checkpoint"): Noise(
+        np.array([0.0036, 0.005, 0.0051, 0.0067, 0.0082, 0.0131, 0.0195, 0.0359, 0.0598])
+    ),
+    ("effect", "recipe"): Noise(
+        np.array([0.0023, 0.0039, 0.0059, 0.0072, 0.0081, 0.0121, 0.0156, 0.0311, 0.0482]),
+        np.array([0.0038, 0.0045, 0.0067, 0.0069, 0.0083, 0.011, 0.0164, 0.029, 0.0751]),
+        2.5,
+    ),
+    ("correlation", "checkpoint"): Noise(
+        np.array([0.553, 0.812, 1.054, 1.169, 1.228, 1.301, 1.373, 1.454, 1.565])
+    ),
+    ("correlation", "recipe"): Noise(
+        np.array([0.5, 0.598, 0.696, 0.744, 0.797, 0.866, 0.91, 0.974, 1.076]),
+        np.array([0.124, 0.133, 0.141, 0.15, 0.161, 0.172, 0.182, 0.199, 0.237]),
+        3.6,
+    ),
+}
+"""Deciles over edges of deontological against utilitarian training in ``examples/ipd``: one
+seed each, and four a side (120 prompts in 5 scenarios; effects: edges that carry one)."""
+ASSUMED_CHANNELS = (0.088, 0.113)
+"""Relative change of the virtual weights into one receiver, its median: the median receiver
+and the ninth decile, in the same pair (‖ΔW‖/‖W‖ .14 from the base each)."""
+CHANNEL_FACTOR = PROMINENT**0.5
+"""A claim of the wiring lens needs twice the change of the receiver's median channel."""
+ASSUMED_EDGES = 200
+CHANGED = 0.02
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is planned; None where it is left to the pilot, the file, or the defaults.
+
+    Attributes:
+        prompts: number of distinct prompts, or a prompt file.
+        scenarios: number of scenarios.
+        seeds: variants a side, trained alike.
+        edges: number of edges tested together.
+        lens: one lens only.
+        pilot: ``A:B``, or a recipe, of runs that are there.
+        alpha, power, margin: of the test.
+        changed: share of edges expected to change: decides how strict the control of false
+            discoveries is.
+        model: of which hours and bytes are told.
+        tokens: of a prompt, where there is no file.
+        split_inputs: effects of q, k and v one by one.
+
+    Raises:
+        UsageError: a number that cannot be.
+    """
+
+    prompts: Source | int | None = None
+    scenarios: int | None = None
+    seeds: int = MIN_REPLICATES
+    edges: int | None = None
+    lens: str | None = None
+    pilot: str | None = None
+    alpha: float = 0.05
+    power: float = 0.8
+    margin: float | None = None
+    changed: float = CHANGED
+    model: str | None = None
+    tokens: int = 100
+    split_inputs: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("scenarios", "seeds", "edges", "tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} {value}: must be at least 1")
+        if not 0 < self.alpha < 1:
+            raise UsageError(f"--alpha {self.alpha:g}: is not between 0 and 1")
+        if not self.alpha < self.power < 1:
+            raise UsageError(f"--power {self.power:g}: is not between alpha and 1")
+        if not 0 < self.changed <= 1:
+            raise UsageError(f"--changed {self.changed:g}: is not a share of the edges, 0 to 1")
+        if self.lens not in (None, *LENSES):
+            raise UsageError(f"--lens {self.lens!r}: choose {', '.join(LENSES)}")
+        if self.margin is not None and not (isfinite(self.margin) and self.margin >= 0):
+            raise UsageError(f"--margin {self.margin:g}: is not a number of at least 0")
+        if self.margin is not None and self.lens not in MARGINS:
+            raise UsageError("--margin has the units of one lens: say --lens effect or correlation")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a design can show.
+
+    Attributes:
+        table: one row a lens, scope and design; columns :data:`COLUMNS`.
+        remarks: what it rests on, and what to know.
+    """
+
+    table: pd.DataFrame
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Pilot:
+    """What runs that are there say: noise by (lens, scope), channels, and the design."""
+
+    noise: Mapping[tuple[str, str], Noise]
+    edges: Mapping[str, int]
+    channels: tuple[float, float] | None
+    design: Design | None
+
+
+_NONE = _Pilot({}, {}, None, None)
+
+
+def plan(question: Question, shelf: Shelf, reporter: Reporter) -> Plan:
+    """The smallest changes a design would show, with hours and bytes where there is a model.
+
+    Raises:
+        UsageError, InputError: names, files or numbers that cannot be.
+    """
+    prompts = _file(question.prompts)
+    pilot = _NONE if question.pilot is None else _read_pilot(question, shelf, reporter)
+    design = _design(question, prompts, pilot)
+    costs: Mapping[str, Cost] = {}
+    if question.model is not None:
+        from circuitgraph.planning.cost import costs as costs_of
+
+        inputs = "split" if question.split_inputs else "joint"
+        costs = costs_of(question.model, prompts, design.prompts, question.tokens, inputs)
+    lenses = LENSES if question.lens is None else (question.lens,)
+    rows = [row for lens in lenses for row in _rows(lens, question, design, pilot, costs)]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return Plan(table, tuple(_remarks(table, question, design, pilot, costs)))
+
+
+def _file(prompts: Source | int | None) -> PromptSet | None:
+    """The prompts of a file; None for a number of prompts."""
+    number = isinstance(prompts, str) and re.fullmatch(r"[+-]?\d+", prompts)
+    if prompts is None or isinstance(prompts, int) or number:
+        return None
+    if isinstance(prompts, str | os.PathLike) and not expanded(prompts).is_file():
+        raise UsageError(f"--prompts {prompts!s:.200}: no such file, and not a number of prompts")
+    read = read_prompts(prompts)
+    return (
+        observed(read.distinct("effect")[0]) if read.has_pairs else read.distinct("correlation")[0]
+    )
+
+
+def _design(question: Question, prompts: PromptSet | None, pilot: _Pilot) -> Design:
+    known = pilot.design or Design(100, 5)
+    number, scenarios = known.prompts, known.scenarios
+    if prompts is not None:
+        number, scenarios = len(prompts), len(prompts.scenarios)
+    elif question.prompts is not None:
+        number = int(str(question.prompts))
+    if number < 1:
+        raise UsageError(f"--prompts {number}: must be at least 1")
+    if question.scenarios is not None:
+        scenarios = question.scenarios
+        if scenarios > number:
+            raise UsageError(f"--scenarios {scenarios}: more than the {number} prompts")
+    return Design(number, min(scenarios, number), question.seeds)
+
+
+def _read_pilot(question: Question, shelf: Shelf, reporter: Reporter) -> _Pilot:
+    names_a, names_b = _pilot_sides(question.pilot or "", shelf)
+    noise: dict[tuple[str, str], Noise] = {}
+    edges: dict[str, int] = {}
+    design, refused, pair = None, None, None
+    for lens in MARGINS:
+        try:
+            runs_a, runs_b, _ = shelf.matched(names_a, names_b, lens)
+        except UsageError as error:
+            refused = error
+            continue
+        pair = (runs_a[0], runs_b[0])
+        outcome = judge(runs_a[:1], runs_b[:1], _options(lens, "checkpoint", question))
+        noise[lens, "checkpoint"] = noise_of(outcome, lens)
+        edges[lens] = int((outcome.tests.reason == 0).sum())
+        design = Design(outcome.matched.n, outcome.matched.n_scenarios)
+        if len(runs_a) > 1 or len(runs_b) > 1:
+            grouped = judge(runs_a, runs_b, _options(lens, "recipe", question))
+            noise[lens, "recipe"] = noise_of(grouped, lens)
+    if pair is None and refused is not None:
+        raise refused
+    wanted = pair if question.lens in (None, "wiring") else None
+    return _Pilot(noise, edges, _channels(wanted, reporter), design)
+
+
+def _pilot_sides(text: str, shelf: Shelf) -> tuple[list[str], list[str]]:
+    """Both sides of ``A:B``; of one recipe, all but its first variant against that."""
+    group = [] if ":" in text else shelf.side(text, "recipe")
+    if len(group) > 1:
+        return group[1:], group[:1]
+    if group:
+        raise UsageError(f"--pilot {text!r:.60}: is one variant; what changes needs two, as A:B")
+    a, b = shelf.pair(text, "recipe")
+    return shelf.side(a, "recipe"), shelf.side(b, "recipe")
+
+
+def _options(lens: str, scope: str, question: Question) -> Options:
+    margin = question.margin if question.lens == lens else None
+    return Options(lens, scope, question.alpha, margin)
+
+
+def _channels(pair: tuple[Run, Run] | None, reporter: Reporter) -> tuple[float, float] | None:
+    """Median change of the virtual weights into a receiver: of the median one, and of a noisy."""
+    if pair is None or not all(run.variant.base for run in pair):
+        return None
+    from circuitgraph.composition.measure import compose_pair
+
+    try:
+        table = compose_pair(*pair, False, reporter)
+    except (UsageError, InputError):  # no heads, no shared basis, files gone: then assume
+        return None
+    into = table.groupby(["target", "input"], sort=False)["delta"]
+    medians = into.median()[into.size() > 2]
+    changed = medians[medians > 0]  # a receiver that did not move says nothing of one that does
+    if changed.empty:
+        return None
+    low, high = changed.quantile([TYPICAL, NOISY])
+    return float(low), float(high)
+
+
+def _rows(
+    lens: str, question: Question, design: Design, pilot: _Pilot, costs: Mapping[str, Cost]
+) -> Iterator[dict[str, Any]]:
+    if lens == "wiring":
+        yield _wiring(design, pilot)
+        return
+    edges = question.edges or pilot.edges.get(lens) or _edges_of(lens, costs)
+    level = bh_level(question.alpha, edges, question.changed, question.power)
+    margin = MARGINS[lens] if question.margin is None else question.margin
+    for scope, others in (("checkpoint", design.grown()), ("recipe", design.repeated())):
+        noise, basis = _noise(lens, scope, pilot)
+        asked = Asked(lens, scope, margin, level, question.power)
+        for one in (design, others):
+            own = one if scope == "recipe" else replace(one, seeds=1)
+            yield {
+                **_said(lens, scope, own),
+                "margin": margin,
+                "typical": asked.visible(noise, own, TYPICAL),
+                "noisy": asked.visible(noise, own, NOISY),
+                "evidence": asked.evidence(noise, own),
+                "basis": basis,
+                **_cost(costs.get(lens), own, 1 if noise.fixed else own.seeds),
+            }
+
+
+def _noise(lens: str, scope: str, pilot: _Pilot) -> tuple[Noise, str]:
+    """The pilot's noise where it shows any of this scope, else what is assumed."""
+    found = pilot.noise.get((lens, scope))
+    if found is None or not len(found.prompt) or (scope == "recipe" and found.spread is None):
+        return ASSUMED[lens, scope], "assumed"
+    return found, "pilot"
+
+
+def _said(lens: str, scope: str, design: Design) -> dict[str, Any]:
+    numbers = {"prompts": design.prompts, "scenarios": design.scenarios, "seeds": design.seeds}
+    return {"lens": lens, "scope": scope, **numbers}
+
+
+def _cost(cost: Cost | None, design: Design, other: int) -> dict[str, Any]:
+    variants = design.seeds + other
+    if cost is None:
+        return {"variants": variants, "hours": nan, "bytes": nan}
+    each = variants * design.prompts
+    return {"variants": variants, "hours": each * cost.seconds / 3600, "bytes": each * cost.size}
+
+
+def _edges_of(lens: str, costs: Mapping[str, Cost]) -> int:
+    """Edges of the model; of a correlation graph its pairs."""
+    cost = costs.get(lens)
+    if cost is None:
+        return ASSUMED_EDGES
+    return cost.columns * (cost.columns - 1) // 2 if lens == "correlation" else cost.columns
+
+
+def _wiring(design: Design, pilot: _Pilot) -> dict[str, Any]:
+    typical, noisy = pilot.channels or ASSUMED_CHANNELS
+    return {
+        **_said("wiring", "checkpoint", replace(design, seeds=1)),
+        "margin": nan,
+        "typical": CHANNEL_FACTOR * typical,
+        "noisy": CHANNEL_FACTOR * noisy,
+        "evidence": "ok",
+        "basis": "pilot" if pilot.channels else "assumed",
+        **_cost(None, replace(design, seeds=1), 1),
+    }
+
+
+def _remarks(
+    table: pd.DataFrame,
+    question: Question,
+    design: Design,
+    pilot: _Pilot,
+    costs: Mapping[str, Cost],
+) -> Iterator[str]:
+    yield (
+        f"typical: the smallest change claimed in {question.power:.0%} of studies on an edge of "
+        "median noise, noisy: of the ninth decile; effects: among edges that carry one, as shares "
+        "of the norm of all edge effects; correlations: of r"
+    )
+    if (table["basis"] == "assumed").any():
+        yield (
+            "assumed: as noisy as deontological against utilitarian training of the small models "
+            "in examples/ipd; yours will differ, and --pilot A:B measures it"
+        )
+    if set(table["lens"]) & set(MARGINS):
+        yield (
+            f"false discoveries are controlled at {question.alpha:g} as if {question.changed:.0%} "
+            "of the edges changed (--changed); the fewer, the larger a change must be"
+        )
+    yield from _insufficient(table, design)
+    if "wiring" in set(table["lens"]):
+        yield (
+            "wiring: relative change of a channel (0 to 1); it must be twice that of the "
+            "receiver's median channel, by weights alone here; more prompts change little"
+        )
+    if costs:
+        yield (
+            f"hours on this machine as it is now, and bytes of runs on disk, for all variants; "
+            f"effects by {costs['effect'].estimator}, {costs['effect'].columns} edges"
+        )
+
+
+def _insufficient(table: pd.DataFrame, design: Design) -> Iterator[str]:
+    for lens, (need, _) in THRESHOLDS.items():
+        if lens in set(table["lens"]) and design.df < need:
+            yield (
+                f"{lens}: insufficient, {design.prompts} prompts − {design.scenarios} scenarios "
+                f"leave {design.df}, {need} are needed"
+            )
+    if design.seeds < MIN_REPLICATES and "recipe" in set(table["scope"]):
+        yield (
+            f"recipe scope: insufficient with {design.seeds} seeds a side; {MIN_REPLICATES} or "
+            "more are needed (5 advised), else nothing is said about the training"
+        )

@@ -1,0 +1,27 @@
+"""A prompt as a run keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunPrompt:
+    """What a run remembers of one prompt (texts are None for tables, ``tokens``, a hash, too).
+
+    Prompts of one ``pair`` are one observation; ``way``: −1 if turned as against the first.
+    """
+
+    id: str
+    scenario: str
+    prompt: str | None = None
+    corrupt: str | None = None
+    answer: str | None = None
+    wrong_answer: str | None = None
+    direction: int | None = None
+    template: str | None = None
+    span: str | None = None
+    corrupt_span: str | None = None
+    tokens: str | None = None
+    pair: str | None = None
+    way: int = 1

@@ -1,0 +1,117 @@
+"""Chat templates rendered at one moment, so that a prompt says the same on every day.
+
+A template is a program and may ask for the time (``strftime_now``): Llama 3.2 and Granite put
+today's date before the user's words. What the model reads would then hang on the day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from circuitgraph.base.errors import InputError, UsageError
+
+CLOCK = "strftime_now"
+"""What transformers calls the one function by which templates ask for the time."""
+_PROBES = (datetime(1999, 8, 7, 6, 54, 32), datetime(1988, 11, 23, 17, 38, 49))
+"""Two moments of nothing in common: a template may show one part of the date, as another has it."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The day whose midnight a template is told.
+
+    Attributes:
+        day: as ``YYYY-MM-DD``.
+        given: the user named it; then templates that take a ``date_string`` get it too, where
+            they else have a fixed date of their own.
+    """
+
+    day: str
+    given: bool = False
+
+    @classmethod
+    def today(cls) -> Moment:
+        """The day it is, in UTC."""
+        return cls(datetime.now(UTC).date().isoformat())
+
+    @classmethod
+    def of(cls, text: str) -> Moment:
+        """A day the user named.
+
+        Raises:
+            UsageError: no such day.
+        """
+        try:
+            return cls(datetime.strptime(text, "%Y-%m-%d").date().isoformat(), given=True)
+        except ValueError:
+            raise UsageError(
+                f"--template-date {text!r:.40}: give a day as YYYY-MM-DD, such as 2026-01-31"
+            ) from None
+
+    @classmethod
+    def of_run(cls, rendered: Mapping[str, str]) -> Moment | None:
+        """What the template of a stored run was told; None where it tells no time."""
+        day = rendered.get("date", "")
+        return cls(day, bool(rendered.get("date_string"))) if day else None
+
+    @property
+    def date_string(self) -> str:
+        """The day as templates write it, "" where the user named none."""
+        return self.time.strftime("%d %b %Y") if self.given else ""
+
+    @property
+    def time(self) -> datetime:
+        """Midnight of the day."""
+        return datetime.fromisoformat(self.day)
+
+
+def render(tokenizer: Any, text: str, moment: Moment) -> str:
+    """A text as one user turn, ready for the reply, as the template has it at this moment.
+
+    Raises:
+        InputError: the template fails.
+    """
+    date = {"date_string": moment.date_string} if moment.given else {}
+    return _rendered(tokenizer, text, moment.time, date)
+
+
+def tells_the_time(tokenizer: Any, text: str, moment: Moment) -> bool:
+    """Whether the template says something else at another moment."""
+    now = render(tokenizer, text, moment)
+    return any(now != _rendered(tokenizer, text, probe, {}) for probe in _PROBES)
+
+
+def _rendered(tokenizer: Any, text: str, time: datetime, date: dict[str, str]) -> str:
+    turn = [{"role": "user", "content": text}]
+    try:
+        template = tokenizer.get_chat_template()
+        if CLOCK not in template:
+            return tokenizer.apply_chat_template(
+                turn, tokenize=False, add_generation_prompt=True, **date
+            )
+        return _stopped(template, time).render(
+            messages=turn,
+            tools=None,
+            documents=None,
+            add_generation_prompt=True,
+            **{**tokenizer.special_tokens_map, **date},
+        )
+    except Exception as error:  # templates are programs of their own and fail in their own way
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"--chat-template: this tokenizer's template fails ({said})") from error
+
+
+def _stopped(template: str, time: datetime) -> Any:
+    """The template with its clock stopped.
+
+    The library replaces functions among a template's variables by placeholders, so the clock
+    cannot be handed over there. Globals of one template are another matter: they lie over those
+    of the library's own sandbox and change nothing for anybody else.
+    """
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    sandbox = _compile_jinja_template(template).environment
+    return sandbox.from_string(template, globals={CLOCK: time.strftime})

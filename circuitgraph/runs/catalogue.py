@@ -1,0 +1,318 @@
+"""Which runs a name means, and which of them may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import pandas as pd
+
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.runs.record import Run, Variant
+
+Key = tuple[str, ...]
+
+_VARIANT_COLUMNS = (
+    *("name", "recipe", "model_type", "layers", "heads", "kv_heads", "parameters"),
+    *("base", "adapter", "fingerprint"),
+)
+_RUN_COLUMNS = (
+    *("id", "variant", "kind", "estimator", "steps", "inputs", "granularity", "activity"),
+    *("ablation", "dtype", "n", "n_scenarios", "duplicates", "created"),
+)
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All runs of a workspace, oldest first.
+
+    Attributes:
+        runs: as listed.
+    """
+
+    runs: tuple[Run, ...]
+
+    def variants(self) -> dict[str, Variant]:
+        """The variants by name, the latest ingested first."""
+        return {run.variant.name: run.variant for run in reversed(self.runs)}
+
+    def variant_table(self) -> pd.DataFrame:
+        """One row a variant, oldest first."""
+        rows = [asdict(v) for v in reversed(self.variants().values())]
+        return pd.DataFrame(rows, columns=list(_VARIANT_COLUMNS))
+
+    def run_table(self) -> pd.DataFrame:
+        """One row a run, oldest first."""
+        return pd.DataFrame(map(_run_row, self.runs), columns=list(_RUN_COLUMNS))
+
+    def of(self, name: str, kind: str | None = None) -> list[Run]:
+        """Runs of one variant, newest last.
+
+        Raises:
+            UsageError: no such variant, or none of this kind.
+        """
+        mine = [run for run in self.runs if run.variant.name == name]
+        if not mine:
+            raise UsageError(f"no variant {shorten(name)}; {self._known()}")
+        chosen = [run for run in mine if kind in (None, run.kind)]
+        if not chosen:
+            raise UsageError(
+                f"variant {shorten(name)} has no {kind} run; ingest it with --edges {kind}"
+            )
+        return chosen
+
+    def one(self, name: str, kind: str, run: str | None = None) -> Run:
+        """The newest run of a variant of one kind, or the one whose id begins with ``run``.
+
+        Raises:
+            UsageError: no such variant or run, or a run of another variant or kind.
+        """
+        mine = self.of(name, kind)
+        if run is None:
+            return mine[-1]
+        found = self._by_id(run)
+        if found not in mine:
+            raise UsageError(
+                f"--run: {found.id[:12]} is no {kind} run of {shorten(name)}; "
+                "circuitgraph runs lists them"
+            )
+        return found
+
+    def side(self, text: str, scope: str) -> list[str]:
+        """The variants that one side of a diff names.
+
+        At recipe scope a recipe, one variant (a fixed reference), or several variants
+        with commas between them; at checkpoint scope always one variant.
+        """
+        variants = self.variants()
+        if scope == "recipe":
+            group = sorted(name for name, v in variants.items() if v.recipe and v.recipe == text)
+            if group:
+                return group
+        if text in variants:
+            return [text]
+        parts = [part.strip() for part in text.split(",")]
+        if scope == "recipe" and len(parts) > 1:
+            unknown = [part for part in parts if part not in variants]
+            if not unknown:
+                return list(dict.fromkeys(parts))
+            text = unknown[0]
+        if scope != "recipe" and text in {v.recipe for v in variants.values()}:
+            raise UsageError(
+                f"{shorten(text)} is a recipe, not a variant; --scope recipe compares recipes"
+            )
+        what = "recipe or variant" if scope == "recipe" else "variant"
+        raise UsageError(f"no {what} {shorten(text)}; {self._known()}")
+
+    def lens_for(self, names: Iterable[str]) -> str:
+        """``effect`` where all these variants have such runs, else ``correlation``."""
+        kinds = [{run.kind for run in self.of(name)} for name in names]
+        return "effect" if all("effect" in k for k in kinds) else "correlation"
+
+    def kind_for(self, lens: str, names: Iterable[str]) -> str:
+        """The kind of runs a lens compares; wiring takes either, effects first."""
+        return self.lens_for(names) if lens == "wiring" else lens
+
+    def base_of(self, a: Sequence[Run], b: Sequence[Run]) -> Run:
+        """The run of the model both sides were trained from, measured like them.
+
+        The base of their adapters. Full models do not say what they were trained from, so
+        one that is alone on its side, a fixed reference, is taken for it.
+
+        Raises:
+            UsageError: the variants have no base in common, or it was never ingested.
+        """
+        tuned = [run for run in (*a, *b) if run.variant.adapter]
+        if not tuned:
+            return _reference(a, b)
+        bases = {run.variant.fingerprints.get("weights"): run.variant.base for run in tuned}
+        if len(bases) > 1:
+            raise UsageError(
+                f"the adapters compared belong to different bases ({', '.join(bases.values())}); "
+                "the wiring of recipes is compared by what each changed in one base"
+            )
+        for run in (*a, *b, *reversed(self.runs)):  # the base as it was named, before its doubles
+            same = run.variant.fingerprints.get("weights") in bases and not run.variant.adapter
+            if same and comparison_key(run) == comparison_key(tuned[0]):
+                return run
+        raise UsageError(
+            "the wiring of recipes is compared by what each changed in the base, "
+            f"{tuned[0].variant.base}: ingest that without an adapter, on the same prompts with "
+            "the same options"
+        )
+
+    def matched(
+        self, a: Sequence[str], b: Sequence[str], kind: str
+    ) -> tuple[list[Run], list[Run], bool]:
+        """The newest runs of both sides whose method keys and prompts all agree.
+
+        Returns:
+            Runs of A, runs of B, and whether there was a choice.
+
+        Raises:
+            UsageError: no run of this kind, or no two that may be compared; names the key.
+        """
+        by_name = {name: self.of(name, kind) for name in dict.fromkeys([*a, *b])}
+        by_key = {
+            name: {comparison_key(run): run for run in runs} for name, runs in by_name.items()
+        }
+        shared = set.intersection(*(set(keys) for keys in by_key.values()))
+        if not shared:
+            self._explain_mismatch(by_name)
+        newest = max(shared, key=lambda key: (self._age(by_key, key), key))
+        chosen = {name: runs[newest] for name, runs in by_key.items()}
+        return [chosen[name] for name in a], [chosen[name] for name in b], len(shared) > 1
+
+    def by_ids(self, text: str) -> tuple[list[Run], list[Run]]:
+        """Runs chosen as ``A_ID:B_ID``, each an id or its unique beginning."""
+        first, colon, second = text.partition(":")
+        if not (first and colon and second):
+            raise UsageError("--run takes A_ID:B_ID; circuitgraph runs lists the ids")
+        return [self._by_id(first)], [self._by_id(second)]
+
+    def chosen(self, ids: str, a: str, b: str) -> tuple[list[Run], list[Run]]:
+        """The runs of ``A_ID:B_ID``, if they are of the variants a and b."""
+        sides = self.by_ids(ids)
+        for name, [run] in zip((a, b), sides, strict=True):
+            if run.variant.name != name:
+                raise UsageError(
+                    f"--run: {run.id[:12]} is a run of {shorten(run.variant.name)}, not of "
+                    f"{shorten(name)}; circuitgraph runs lists them"
+                )
+        return sides
+
+    def pair(self, text: str, scope: str) -> tuple[str, str]:
+        """Both names of ``A:B``; names may hold colons themselves."""
+        parts = text.split(":")
+        for cut in range(1, len(parts)):
+            a, b = ":".join(parts[:cut]), ":".join(parts[cut:])
+            try:
+                self.side(a, scope), self.side(b, scope)
+            except UsageError:
+                continue
+            return a, b
+        raise UsageError(f"{shorten(text)} is not A:B with two known names; {self._known()}")
+
+    def _by_id(self, text: str) -> Run:
+        found = [run for run in self.runs if run.id.startswith(text)]
+        if len(found) != 1:
+            what = "no run" if not found else f"{len(found)} runs"
+            raise UsageError(
+                f"{what} whose id begins with {shorten(text)}; circuitgraph runs lists them"
+            )
+        return found[0]
+
+    def _known(self) -> str:
+        names = [shorten(name) for name in reversed(self.variants())]
+        if not names:
+            return "the workspace is empty: circuitgraph ingest or ingest-table fills it"
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        return f"known variants: {', '.join(names[:12])}{more}"
+
+    def _age(self, by_key: dict[str, dict[Key, Run]], key: Key) -> list[str]:
+        return sorted(runs[key].created for runs in by_key.values())
+
+    def _explain_mismatch(self, by_name: dict[str, list[Run]]) -> None:
+        pairs = [
+            (x, y)
+            for (_, xs), (_, ys) in product(by_name.items(), repeat=2)
+            for x, y in product(xs, ys)
+            if x.variant.name < y.variant.name and differing_keys(x, y)
+        ]
+        x, y = min(pairs, key=lambda pair: len(differing_keys(*pair)))
+        keys = ", ".join(differing_keys(x, y))
+        raise UsageError(
+            f"{shorten(x.variant.name)} and {shorten(y.variant.name)} cannot be compared: their "
+            f"{x.kind} runs differ in {keys}; ingest both on the same prompts with the same options"
+        )
+
+
+def _reference(a: Sequence[Run], b: Sequence[Run]) -> Run:
+    if min(len(a), len(b)) == 1:
+        return a[0] if len(a) == 1 else b[0]
+    raise UsageError(
+        "the wiring of recipes is compared by what each changed in their base, and full models "
+        "do not say which that is: compare each group with the base as the other side"
+    )
+
+
+def comparison_key(run: Run) -> Key:
+    """All that must agree before two runs may be compared."""
+    method = asdict(run.method)
+    return (
+        *(str(method[name]) for name in sorted(method)),
+        run.variant.architecture,
+        *_prompts(run),
+    )
+
+
+def require_comparable(a: Run, b: Run) -> None:
+    """Refuse two runs that were measured otherwise.
+
+    Raises:
+        UsageError: names the keys.
+    """
+    if keys := differing_keys(a, b):
+        raise UsageError(f"these runs differ in {', '.join(keys)}; choose two made alike")
+
+
+def differing_keys(a: Run, b: Run) -> list[str]:
+    """Names of the keys in which two runs differ, with their values."""
+    left, right = asdict(a.method), asdict(b.method)
+    found = [
+        f"{name} ({left[name]!r} and {right[name]!r})" for name in left if left[name] != right[name]
+    ]
+    if a.variant.architecture != b.variant.architecture:
+        found.append("architecture")
+    # What is read of one file depends on the ablation, which is named already.
+    explained = a.prompt_set == b.prompt_set != "" and a.method.ablation != b.method.ablation
+    if _prompts(a) != _prompts(b) and not explained:
+        found.append(_how_prompts_differ(a, b))
+    return found
+
+
+def _how_prompts_differ(a: Run, b: Run) -> str:
+    if not a.prompt_set or a.prompt_set != b.prompt_set:
+        return "prompts"
+    days = [run.rendered.get("date", "") for run in (a, b)]
+    told = f"the chat template told {days[0]} and {days[1]}" if all(days) else "read otherwise"
+    return f"the tokens of the same prompts ({told})"
+
+
+def _prompts(run: Run) -> Key:
+    # Tables are joined by prompt id when compared, which says better what is missing where.
+    return () if run.method.granularity == "table" else (run.prompts_fingerprint,)
+
+
+def shorten(name: str, width: int = 60) -> str:
+    """A name as it may stand in a message: quoted, on one line, not 65,000 characters."""
+    text = repr(name)
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def require_name(name: str) -> None:
+    """Refuse what no variant can be called.
+
+    Raises:
+        UsageError, InputError: an empty name, or one that no file can hold.
+    """
+    if not name:
+        raise UsageError("--name is empty; every variant needs a name")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError("--name holds half a character (a lone surrogate)") from error
+
+
+def _run_row(run: Run) -> dict[str, Any]:
+    keys = asdict(run.method)
+    own = {"id": run.id, "variant": run.variant.name, "created": run.created}
+    return {
+        **keys,
+        **own,
+        "n": run.n_observations,
+        "n_scenarios": run.n_scenarios,
+        "duplicates": run.duplicates,
+    }

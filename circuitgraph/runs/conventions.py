@@ -1,0 +1,204 @@
+"""What all runs on one prompt set share in a workspace, written down once.
+
+Beside the runs lies a folder ``prompts`` with small JSON files: one for the texts of each
+prompt set, with the day that its chat template is told and the signs of its scenarios; and one
+for each way that a tokenizer reads them, with the totals the signs came from. A later run never
+changes what stands there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.prompts.template import Moment
+from circuitgraph.runs.conventions_file import Signs, read_json, record_path, signs_key
+from circuitgraph.runs.record import Run, list_runs
+from circuitgraph.runs.signs import signs_of
+
+
+def read_day(runs_folder: Path, prompt_set: str) -> Moment | None:
+    """The day that templates are told for a prompt set; None where no run tells one yet.
+
+    Args:
+        runs_folder: of the workspace.
+        prompt_set: hash of the texts.
+    """
+    record = _read(runs_folder, prompt_set)
+    return _day(record)
+
+
+def settle_day(runs_folder: Path, prompt_set: str, told: Moment) -> None:
+    """Write down the day of a prompt set, unless it is already.
+
+    A day named by the user, where the same one stands but nobody named it, is named from then
+    on: templates that take a date and have a fixed one of their own take it.
+
+    Args:
+        runs_folder: of the workspace.
+        prompt_set: hash of the texts.
+        told: what a template is told that tells it.
+
+    Raises:
+        UsageError: another ingest has written another day in the meantime.
+    """
+    with _lock(runs_folder):
+        record = _read(runs_folder, prompt_set)
+        known = _day(record)
+        if known is not None and known.day != told.day:
+            raise UsageError(
+                f"another ingest has told these prompts {known.day} while this one was preparing "
+                f"to tell them {told.day}; run this one again"
+            )
+        if known is None or (told.given and not known.given):
+            day = {"day": told.day, "day_given": told.given}
+            _write(runs_folder, prompt_set, {**record, **day})
+
+
+def _day(record: Mapping[str, Any]) -> Moment | None:
+    if "day" not in record:
+        return None
+    return Moment(str(record["day"]), bool(record.get("day_given")))
+
+
+def settle_signs(run: Run, runs_folder: Path, base: tuple[str, np.ndarray] | None = None) -> None:
+    """Write down the signs of a run's prompt set, unless they are already.
+
+    Args:
+        run: of kind ``effect``, its arrays in memory or on disk.
+        runs_folder: of the workspace.
+        base: name and totals of the model that the run's adapter was trained on, where they
+            are known; else they are a base's run in the workspace, or the oldest run's.
+    """
+    key = signs_key(run.method.ablation)
+    with _lock(runs_folder):
+        tokens = _read(runs_folder, run.prompts_fingerprint)
+        if key in tokens:
+            return
+        if base is None:
+            alike = [r for r in list_runs(runs_folder) if _share_signs(r, run) and r.id != run.id]
+            whose = reference([*alike, run])
+            base = whose.variant.name, whose.totals
+        name, totals = base
+        texts = _read(runs_folder, run.prompt_set) if run.prompt_set else {}
+        derived = signs_of(run, totals)
+        signs = {**derived, **texts.get(key, {})}
+        tokens[key] = {
+            "variant": name,
+            "by_scenario": signs,
+            "totals": np.asarray(totals, float).tolist(),
+        }
+        if run.prompt_set and key not in texts:  # first: without what follows all is done again
+            _write(runs_folder, run.prompt_set, {**texts, key: signs})
+        _write(runs_folder, run.prompts_fingerprint, tokens)
+
+
+def forget_unused(runs_folder: Path, gone: Iterable[Run], left: Iterable[Run]) -> None:
+    """Free what was written down for runs that are removed and that no other run rests on.
+
+    What an ingest at work has just written is not touched, unless it shares a prompt set with
+    a run that is removed.
+
+    Args:
+        runs_folder: of the workspace.
+        gone: the runs that are removed, whether their folders are still there or not.
+        left: all the others of the workspace.
+    """
+    used: dict[str, set[str]] = {}
+    for run in left:
+        for key in (run.prompts_fingerprint, run.prompt_set):
+            used.setdefault(key, set()).update(_rests_on(run))
+    with _lock(runs_folder):
+        for key in {key for run in gone for key in (run.prompts_fingerprint, run.prompt_set)}:
+            record = _read(runs_folder, key) if key else {}
+            kept = {name: value for name, value in record.items() if name in used.get(key, ())}
+            if record and not kept:
+                record_path(runs_folder, key).unlink()
+            elif kept != record:
+                _write(runs_folder, key, kept)
+
+
+def _rests_on(run: Run) -> set[str]:
+    """What of the records a run reads."""
+    day = {"day", "day_given"} if run.rendered.get("date") else set()
+    return day | ({signs_key(run.method.ablation)} if run.kind == "effect" else set())
+
+
+def are_settled(runs_folder: Path, prompts_fingerprint: str, ablation: str) -> bool:
+    """Whether the signs of a prompt set are written down."""
+    return signs_key(ablation) in _read(runs_folder, prompts_fingerprint)
+
+
+def list_settled(runs_folder: Path) -> list[Run]:
+    """Every whole run of a workspace, oldest first, each with the signs of its prompt set."""
+    return settled(list_runs(runs_folder))
+
+
+def settled(runs: Sequence[Run]) -> list[Run]:
+    """The same runs; where a record is lost, with signs that runs on the same prompts share.
+
+    Without them every run would fall back on its own totals, and one edge could have one
+    sign in one variant and the other in the next.
+    """
+    lacking: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if run.kind == "effect" and run.signs is None:
+            lacking.setdefault(
+                (run.prompts_fingerprint, signs_key(run.method.ablation)), []
+            ).append(run)
+    found = {key: _signs_of(reference(group)) for key, group in lacking.items()}
+    return [
+        replace(
+            run,
+            signs=found.get((run.prompts_fingerprint, signs_key(run.method.ablation)), run.signs),
+        )
+        if run.kind == "effect"
+        else run
+        for run in runs
+    ]
+
+
+def reference(runs: Sequence[Run]) -> Run:
+    """The run whose totals give the signs: the oldest of a base, else the oldest of all."""
+    oldest = sorted(runs, key=lambda run: (run.created, run.id))
+    return next((run for run in oldest if not run.variant.adapter), oldest[0])
+
+
+def _signs_of(run: Run) -> Signs:
+    return Signs(
+        run.variant.name, signs_of(run, run.totals), tuple(run.totals.astype(float).tolist())
+    )
+
+
+def _share_signs(one: Run, other: Run) -> bool:
+    same = one.prompts_fingerprint == other.prompts_fingerprint
+    return one.kind == "effect" and same and one.method.ablation == other.method.ablation
+
+
+def _lock(runs_folder: Path) -> FileLock:
+    folder = record_path(runs_folder, "").parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / ".lock")
+
+
+def _read(runs_folder: Path, key: str) -> dict[str, Any]:
+    path = record_path(runs_folder, key)
+    if not path.is_file():
+        return {}
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise InputError(f"{path}: cannot be read (no record); remove it and ingest again")
+    return record
+
+
+def _write(runs_folder: Path, key: str, record: Mapping[str, Any]) -> None:
+    data = json.dumps(record, ensure_ascii=True, indent=1).encode("ascii")
+    write_atomic(record_path(runs_folder, key), data)

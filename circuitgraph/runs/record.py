@@ -1,0 +1,356 @@
+"""A run: one ingest of one variant on one prompt set for one edge kind, as kept on disk.
+
+A run is a folder ``runs/<run id>/`` with ``run.json`` (keys, fingerprints, versions),
+``prompts.jsonl`` (a copy) and one ``arrays.safetensors``. It appears under its final
+name only when whole, so whatever can be listed can be trusted. This module imports no
+torch: tables and diffs must not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from circuitgraph.base.atomic import sync_folder, write_atomic
+from circuitgraph.base.components import Edge, digest
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.wellformed import known, save_arrays, shaped, texts, typed
+from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.conventions_file import Signs, read_signs
+
+FORMAT = 2
+"""2: prompts are known by their token ids; ids of format 1 rest on texts."""
+CONFIRMED = "exact.safetensors"
+"""Exact effects of some edges of a screened run, measured when a diff needed them."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model under study, or the source of one activation table.
+
+    Attributes:
+        name: the user's name for it, verbatim.
+        recipe: variants trained alike with other seeds share it; "" for none.
+        base: path of the base model ("" for tables).
+        adapter: path of the LoRA adapter, or "".
+        architecture: id shared by all variants whose components are the same
+            (hash of model type, layers, heads, key/value heads, granularity), or
+            ``table``.
+        model_type: transformers' name of the family, or ``table``.
+        layers, heads, kv_heads, parameters: sizes; 0 for tables.
+        fingerprint: hash over the merged float32 weights and what of ``config.json`` decides
+            what they compute: equal for a base with its adapter and for the two saved as one,
+            whatever they are called (tables: the values).
+        fingerprints: ``merged``, of those weights alone; and where they came from, hashes of
+            files: ``weights`` (of the base), ``adapter``, ``tokenizer``.
+    """
+
+    name: str
+    recipe: str
+    base: str
+    adapter: str
+    architecture: str
+    model_type: str
+    layers: int
+    heads: int
+    kv_heads: int
+    parameters: int
+    fingerprint: str
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Key of the variant in every graph."""
+        return digest("variant", self.name)
+
+    def same_files(self, other: Variant) -> bool:
+        """Whether both were read from the same files; another machine may merge them otherwise
+        in the last digit, and so to another fingerprint."""
+        files = [{k: v for k, v in x.fingerprints.items() if k != "merged"} for x in (self, other)]
+        return files[0] == files[1]
+
+
+@dataclass(frozen=True)
+class Method:
+    """The keys that must agree before two runs may be compared.
+
+    Attributes:
+        kind: ``correlation`` or ``effect``.
+        estimator: ``exact`` …; "" for correlations.
+        steps: steps of the estimator; 0 where it has none.
+        inputs: ``joint`` or ``split``; "" for correlations.
+        granularity: ``head``, ``layer``, or ``table``.
+        activity: ``norm``, ``projection``, ``table``; "" for effects.
+        ablation: ``corrupt``, ``mean``, ``zero``; "" for correlations.
+        decision: how the decision is measured; "" where there is none.
+        template: ``chat`` when a chat template was applied, else "".
+        bos: ``added``, ``present``, ``none``; "" for tables.
+        dtype: ``float32``.
+    """
+
+    kind: str
+    estimator: str = ""
+    steps: int = 0
+    inputs: str = ""
+    granularity: str = "head"
+    activity: str = ""
+    ablation: str = ""
+    decision: str = ""
+    template: str = ""
+    bos: str = ""
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished ingest; arrays are read when first asked for.
+
+    Attributes:
+        id: hash of the variant's name and fingerprint, the prompts and the method.
+        variant, method: see there.
+        prompts: distinct prompts in canonical order, the rows of every array.
+        prompts_fingerprint: hash over what the model reads of the prompts, as token ids,
+            blind to their order and spelling.
+        duplicates: prompts dropped because an equal one was kept.
+        components: columns of ``activity`` in order of computation (correlation).
+        edges: columns of ``effects`` (effect).
+        self_check: how far our forward is from the library's logits, and more.
+        versions: library versions at ingest.
+        seed: of the run; 0 where nothing is random.
+        created: ISO time of the ingest.
+        path: the run's folder.
+        prompt_set: hash of the texts as they stand in the file; "" for tables.
+        rendered: with a chat template, ``example``, the first prompt as the model reads it,
+            and where it tells one the ``date`` it was told; see ``tokens.EncodedSet``.
+        signs: of effects, as they stand beside the prompt set; None outside of a workspace.
+    """
+
+    id: str
+    variant: Variant
+    method: Method
+    prompts: tuple[RunPrompt, ...]
+    prompts_fingerprint: str
+    duplicates: int
+    components: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    self_check: Mapping[str, Any]
+    versions: Mapping[str, str]
+    seed: int
+    created: str
+    path: Path | None = None
+    prompt_set: str = ""
+    rendered: Mapping[str, str] = field(default_factory=dict)
+    signs: Signs | None = None
+    _arrays: Mapping[str, np.ndarray] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """``correlation`` or ``effect``."""
+        return self.method.kind
+
+    @property
+    def n(self) -> int:
+        """Number of prompts (rows)."""
+        return len(self.prompts)
+
+    @cached_property
+    def observed(self) -> tuple[int, ...]:
+        """The first prompt of every observation: a pair that stands both ways is one."""
+        first: dict[str | int, int] = {}
+        for i, prompt in enumerate(self.prompts):
+            first.setdefault(prompt.pair or i, i)
+        return tuple(first.values())
+
+    @property
+    def n_observations(self) -> int:
+        """Number of prompts, a pair that stands both ways counted once."""
+        return len(self.observed)
+
+    @cached_property
+    def scenarios(self) -> np.ndarray:
+        """Scenario of every prompt as an integer code, in order of first appearance."""
+        codes: dict[str, int] = {}
+        return np.array([codes.setdefault(p.scenario, len(codes)) for p in self.prompts], dtype=int)
+
+    @property
+    def n_scenarios(self) -> int:
+        """Number of distinct scenarios, those of the observations."""
+        return len({self.prompts[i].scenario for i in self.observed})
+
+    @cached_property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """All arrays by name.
+
+        Correlation runs hold ``activity`` [prompts × components]. Effect runs hold
+        ``effects`` [prompts × edges] (raw, in the decision's units), and per prompt
+        ``totals``, ``decisions`` (clean) and ``mass`` (probability of both answers).
+        """
+        return self._arrays if self._arrays is not None else _load_arrays(self)
+
+    @property
+    def activity(self) -> np.ndarray:
+        """Activity of every component, float32 [prompts × components]."""
+        return self.arrays["activity"]
+
+    @property
+    def effects(self) -> np.ndarray:
+        """Raw effect of every edge, float32 [prompts × edges]."""
+        return self.arrays["effects"]
+
+    @property
+    def totals(self) -> np.ndarray:
+        """decision(corrupt) − decision(clean), float32 [prompts]."""
+        return self.arrays["totals"]
+
+
+def _load_arrays(run: Run) -> dict[str, np.ndarray]:
+    if run.path is None:
+        raise InputError(f"run {run.id[:12]} has no arrays: it was never written")
+    file = run.path / "arrays.safetensors"
+    try:
+        return shaped(load_file(file), run.kind, run.n, len(run.edges or run.components))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise InputError(
+            f"{file}: the arrays of run {run.id[:12]} cannot be read ({error}); "
+            f"remove the folder {run.path} and ingest {run.variant.name!r} again"
+        ) from error
+
+
+def read_confirmed(run: Run) -> dict[int, np.ndarray]:
+    """Exact effects [n] of the edges of a screened run that were measured exactly, by column."""
+    file = run.path / CONFIRMED if run.path is not None else None
+    if file is None or not file.is_file():
+        return {}
+    try:
+        arrays = load_file(file)
+        columns = arrays["edges"].tolist()
+        return dict(zip(columns, arrays["effects"].T, strict=True))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{file}: cannot be read ({error}); remove it and diff again") from error
+
+
+def write_confirmed(run: Run, effects: Mapping[int, np.ndarray]) -> None:
+    """Keep exact effects beside a screened run's arrays."""
+    if run.path is None:
+        return
+    columns = sorted(effects)
+    values = np.stack([effects[c] for c in columns], 1).astype(np.float32)
+    data = save({"edges": np.array(columns, np.int64), "effects": np.ascontiguousarray(values)})
+    write_atomic(run.path / CONFIRMED, data)
+
+
+def write_run(run: Run, runs_folder: Path) -> Run:
+    """Write a run to ``runs_folder/<id>/`` in one step; a run already there is kept.
+
+    The folder is filled under another name and renamed when whole.
+    """
+    final = runs_folder / run.id
+    if final.is_dir():
+        return read_run(final)
+    partial = runs_folder / f".{run.id}.{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    lines = "".join(json.dumps(asdict(p), ensure_ascii=True) + "\n" for p in run.prompts)
+    try:
+        save_arrays(run.arrays, partial / "arrays.safetensors")
+        write_atomic(partial / "prompts.jsonl", lines.encode("ascii"))
+        write_atomic(partial / "run.json", _to_json(run).encode("ascii"))
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    for name in os.listdir(partial):
+        with open(partial / name, "rb") as file:
+            os.fsync(file.fileno())
+    try:
+        os.rename(partial, final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        shutil.rmtree(partial)
+    sync_folder(runs_folder)
+    return read_run(final)
+
+
+def discard_run(run: Run) -> None:
+    """Remove a run's folder, first from sight, so that no half of it is ever listed."""
+    if run.path is None:
+        return
+    hidden = run.path.with_name(f".{run.id}.removed")
+    shutil.rmtree(hidden, ignore_errors=True)
+    os.rename(run.path, hidden)
+    for kept in run.path.parent.glob(f"*/*-{run.id}.*"):  # what other runs keep of a pair with it
+        kept.unlink(missing_ok=True)
+    shutil.rmtree(hidden)
+
+
+_PLAIN = (
+    *("prompts_fingerprint", "prompt_set", "rendered", "duplicates", "components", "edges"),
+    *("self_check", "versions", "seed", "created"),
+)
+
+
+def _to_json(run: Run) -> str:
+    """A run's record; what it holds beside variant and method goes in as it is."""
+    record: dict[str, Any] = {"format": FORMAT, "id": run.id}
+    record |= {"variant": asdict(run.variant), "method": asdict(run.method)}
+    record |= {name: getattr(run, name) for name in _PLAIN}
+    return json.dumps(record, ensure_ascii=True, indent=1)
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's description; its arrays are read when first asked for.
+
+    Raises:
+        InputError: a file of the run is missing or damaged.
+    """
+    try:
+        record = json.loads((folder / "run.json").read_text("ascii"))
+        lines = (folder / "prompts.jsonl").read_text("ascii").splitlines()
+        signs = read_signs(folder.parent, record)
+        if record.pop("format") != FORMAT:
+            raise ValueError("written by another version of circuitgraph")
+        run = Run(
+            variant=typed(Variant(**record.pop("variant"))),
+            method=known(typed(Method(**record.pop("method")))),
+            prompts=tuple(typed(RunPrompt(**json.loads(line))) for line in lines),
+            components=tuple(record.pop("components")),
+            edges=tuple(texts(Edge(*edge)) for edge in record.pop("edges")),
+            path=folder,
+            signs=signs,
+            **record,
+        )
+        if run.id != folder.name:
+            raise ValueError("its id is not the name of its folder")
+        return typed(run)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        why = f"this run cannot be read ({error}); remove the folder and ingest again"
+        raise InputError(f"{folder / 'run.json'}: {why}") from error
+
+
+def now() -> str:
+    """The time as ISO text in UTC, to the microsecond: "the newest" is then only one."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def run_id(variant: Variant, method: Method, prompts_fingerprint: str) -> str:
+    """Hash of all that decides a run's numbers: never batch size, device or time."""
+    return digest("run", variant.name, variant.fingerprint, prompts_fingerprint, asdict(method))
+
+
+def list_runs(runs_folder: Path) -> list[Run]:
+    """Every whole run of a workspace, oldest first, ties broken by id."""
+    if not runs_folder.is_dir():
+        return []
+    found = [read_run(p) for p in runs_folder.iterdir() if p.is_dir() and p.name[0] != "."]
+    return sorted(found, key=lambda run: (run.created, run.id))
