@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from circuitgraph.lenses.correlation.recipe import as_correlations
 from circuitgraph.lenses.edge_tests import Groups
-from circuitgraph.lenses.recipe import as_correlations, combine
+from circuitgraph.lenses.recipe import combine
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.replicates import moderate

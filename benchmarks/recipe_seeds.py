@@ -27,8 +27,8 @@ from circuitgraph.demo import ingest_examples
 from circuitgraph.diff.alone import alone
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
-from circuitgraph.lenses import effect
 from circuitgraph.lenses.edge_tests import TESTABLE, Groups
+from circuitgraph.lenses.effect import checkpoint as effect
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.lenses.recipe import combine
 from circuitgraph.runs.record import Run, list_runs

@@ -196,7 +196,7 @@ class Comparison:
 
     def exactly(self, run: Run, edges: Sequence[int]) -> np.ndarray:
         """Exact effects of some edges of a screened run, measured now where not yet kept."""
-        from circuitgraph.lenses.exact_effects import exact_effects_of
+        from circuitgraph.lenses.effect.exact import exact_effects_of
 
         return exact_effects_of(run, edges, self.reporter)
 

@@ -14,7 +14,7 @@ from circuitgraph import Workspace
 from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS
-from circuitgraph.lenses.exact_effects import _keep, exact_effects_of
+from circuitgraph.lenses.effect.exact import _keep, exact_effects_of
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs.record import Method, read_confirmed
 from circuitgraph.runs.summaries import edge_table
@@ -169,7 +169,7 @@ def test_explain_shows_the_numbers_the_claim_rests_on(screened):
 
 
 def test_what_was_measured_exactly_is_not_measured_again(screened, monkeypatch):
-    from circuitgraph.lenses import exact_effects as exactly
+    from circuitgraph.lenses.effect import exact as exactly
 
     runs = {(r.variant.name, r.method.estimator): r for r in screened.shelf().runs}
     chosen = ":".join(runs[name, "receiver-exact"].id for name in ("base", "tuned"))

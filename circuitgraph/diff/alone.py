@@ -16,8 +16,9 @@ from circuitgraph.diff.confirm import is_screened
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.diff.verdicts import decide
-from circuitgraph.lenses import correlation, effect
+from circuitgraph.lenses.correlation import checkpoint as correlation
 from circuitgraph.lenses.edge_tests import EdgeTests
+from circuitgraph.lenses.effect import checkpoint as effect
 from circuitgraph.lenses.match import Matched
 from circuitgraph.stats.evidence import evidence
 

@@ -26,7 +26,7 @@ from circuitgraph.diff.stability import claim_stability
 from circuitgraph.diff.units import units
 from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
 from circuitgraph.lenses.edge_tests import REASONS
-from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.wiring.checkpoint import wiring_yardstick
 from circuitgraph.lenses.wiring.record import Channels

@@ -16,7 +16,7 @@ from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.words import edge_in_words
-from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.paired import change_per_prompt

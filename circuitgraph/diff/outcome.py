@@ -17,8 +17,11 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS, Closer
 from circuitgraph.diff.verdicts import Decided, decide, without_unchanged
-from circuitgraph.lenses import correlation, effect, recipe
+from circuitgraph.lenses.correlation import checkpoint as correlation
+from circuitgraph.lenses.correlation import recipe as correlation_recipe
 from circuitgraph.lenses.edge_tests import REASONS, EdgeTests
+from circuitgraph.lenses.effect import checkpoint as effect
+from circuitgraph.lenses.effect import recipe as effect_recipe
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.lenses.mechanism.shapley import UNKNOWN
 from circuitgraph.runs.record import Run
@@ -100,9 +103,9 @@ def judge_across(outcome: Outcome, options: Options) -> Outcome | None:
 def measure(matched: Matched, options: Options) -> EdgeTests:
     """The lens' test of every edge, at the scope chosen."""
     if options.lens == "correlation":
-        measure = recipe.measure_correlation if options.scope == "recipe" else correlation.measure
+        measure = correlation_recipe.measure if options.scope == "recipe" else correlation.measure
         return measure(matched, rank=options.rank)
-    measure_effect = recipe.measure_effect if options.scope == "recipe" else effect.measure
+    measure_effect = effect_recipe.measure if options.scope == "recipe" else effect.measure
     return measure_effect(matched, scale=options.scale)
 
 

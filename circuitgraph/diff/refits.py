@@ -14,9 +14,11 @@ import numpy as np
 
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, measure
-from circuitgraph.lenses import correlation, recipe
+from circuitgraph.lenses import recipe
+from circuitgraph.lenses.correlation import checkpoint as correlation
+from circuitgraph.lenses.correlation.recipe import as_correlations
 from circuitgraph.lenses.edge_tests import TESTABLE, Groups
-from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.match import Matched
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
@@ -162,7 +164,7 @@ class Refits:
         both = recipe.combine(groups, df, testable, trend=trend)
         if trend:
             return both.mean_b - both.mean_a, both.se, both.df
-        _, _, delta, slope = recipe.as_correlations(both)
+        _, _, delta, slope = as_correlations(both)
         return delta, slope * both.se, both.df
 
     def _groups(self, weights: np.ndarray) -> list[Fit]:

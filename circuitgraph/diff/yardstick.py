@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.match import Matched
 from circuitgraph.stats import triangle
 from circuitgraph.stats.correlations import ZERO, unit_columns

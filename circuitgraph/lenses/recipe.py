@@ -12,17 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from circuitgraph.lenses import correlation, effect
-from circuitgraph.lenses.edge_tests import (
-    TESTABLE,
-    EdgeTests,
-    Groups,
-    Intervals,
-    Parts,
-    flag_numbers,
-)
-from circuitgraph.lenses.match import Matched
-from circuitgraph.stats import triangle
+from circuitgraph.lenses.edge_tests import Groups, Intervals, Parts
 from circuitgraph.stats.margins import half_width
 from circuitgraph.stats.replicates import Spread, combined_df, common_error, moderate
 
@@ -86,80 +76,6 @@ def _spread_of_mean(numbers: np.ndarray, size: np.ndarray | None, testable: np.n
         return Spread(np.zeros(numbers.shape[1]), np.inf)
     spread = moderate(numbers, size=size, fitted=testable)
     return replace(spread, variance=spread.variance / len(numbers))
-
-
-def measure_effect(matched: Matched, *, scale: str = "share") -> EdgeTests:
-    """Change of the mean normalised effect between two groups of variants."""
-    shares = effect.Shares.of(matched, scale)
-    found, reason = effect.groups(shares)
-    both = combine(found, matched.n_effective, reason == TESTABLE, trend=True)
-    delta, se = both.mean_b - both.mean_a, both.se
-    quiet = effect.noise_floor(shares)
-    delta[np.abs(delta) <= quiet] = 0.0
-    se[se <= quiet] = 0.0
-    flag_numbers(reason, delta, se, matched.n_effective > 0)
-
-    def own(edges: np.ndarray) -> Intervals:
-        return own_intervals(both, edges)
-
-    return EdgeTests(
-        names=effect.edge_names(matched),
-        weight_a=both.mean_a,
-        weight_b=both.mean_b,
-        delta=delta,
-        se=se,
-        df=both.df,
-        reason=reason,
-        default_margin=shares.default_margin,
-        own=own,
-        per_prompt=shares.change,
-        gain=effect.gain_of(shares, found),
-        directions=shares.directions,
-        parts=both.parts,
-    )
-
-
-def measure_correlation(matched: Matched, *, rank: bool = False) -> EdgeTests:
-    """Change of the mean atanh correlation between two groups of variants.
-
-    Tested on the atanh scale, reported as correlations: weights are tanh of the means,
-    and the error is scaled by Δr/Δz (1 − r² where Δz = 0), so that the test against 0 is
-    the one on the atanh scale and a margin is one of r.
-    """
-    found, reason = correlation.groups(matched, rank=rank)
-    both = combine(found, matched.n_effective, reason == TESTABLE, trend=False)
-    weight_a, weight_b, delta, slope = as_correlations(both)
-    se = slope * both.se
-    flag_numbers(reason, delta, se, matched.n_effective > 0)
-
-    def own(edges: np.ndarray) -> Intervals:
-        low_a, high_a, low_b, high_b = (np.tanh(end) for end in own_intervals(both, edges))
-        return low_a, high_a, low_b, high_b
-
-    def per_prompt(edges: np.ndarray) -> np.ndarray:
-        return slope[edges] * correlation.group_changes(matched, edges, rank=rank)
-
-    return EdgeTests(
-        names=correlation.pair_names(matched, triangle.pair_codes(len(matched.components))),
-        weight_a=weight_a,
-        weight_b=weight_b,
-        delta=delta,
-        se=se,
-        df=both.df,
-        reason=reason,
-        default_margin=correlation.MARGIN,
-        own=own,
-        per_prompt=per_prompt,
-        parts=both.parts.scaled(slope),
-    )
-
-
-def as_correlations(both: Combined) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Both means as correlations, their difference, and Δr/Δz; float64 [e] each."""
-    weight_a, weight_b = np.tanh(both.mean_a), np.tanh(both.mean_b)
-    delta, change = weight_b - weight_a, both.mean_b - both.mean_a
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return weight_a, weight_b, delta, np.where(change == 0, 1 - weight_a**2, delta / change)
 
 
 def own_intervals(both: Combined, edges: np.ndarray) -> Intervals:

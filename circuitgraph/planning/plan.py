@@ -18,7 +18,8 @@ from circuitgraph.base.textfiles import expanded
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
 from circuitgraph.diff.outlook import NOISY, TYPICAL, Asked, Design, Noise, noise_of
-from circuitgraph.lenses import correlation, effect
+from circuitgraph.lenses.correlation import checkpoint as correlation
+from circuitgraph.lenses.effect import checkpoint as effect
 from circuitgraph.lenses.wiring.channel_tests import PROMINENT
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.pairs import observed

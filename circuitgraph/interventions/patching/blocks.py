@@ -24,7 +24,7 @@ from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.interventions.patching.corruption import Recorrupt
 from circuitgraph.interventions.patching.gap import Gap
-from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.match import match_runs
 from circuitgraph.runs.aligned import directions
 from circuitgraph.runs.record import Run

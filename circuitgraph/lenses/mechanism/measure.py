@@ -21,7 +21,7 @@ from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forwards import has_reader
 from circuitgraph.engine.model import Model
 from circuitgraph.ingest.estimate import in_batches
-from circuitgraph.lenses.exact_effects import exact_effects_of
+from circuitgraph.lenses.effect.exact import exact_effects_of
 from circuitgraph.lenses.mechanism.swap import Instead
 from circuitgraph.lenses.mechanism.values import (
     CELLS,

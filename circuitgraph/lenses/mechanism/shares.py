@@ -20,7 +20,7 @@ from circuitgraph.base.components import natural_key
 from circuitgraph.base.errors import CircuitGraphError
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import MECHANISMS, Diff
-from circuitgraph.lenses.effect import Shares
+from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.match import match_runs
 from circuitgraph.lenses.mechanism.shapley import UNKNOWN, labels, of_norm, shares
 from circuitgraph.runs.record import Run

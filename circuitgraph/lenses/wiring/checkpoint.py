@@ -25,7 +25,7 @@ from circuitgraph.lenses.edge_tests import (
     Intervals,
     flag,
 )
-from circuitgraph.lenses.effect import edge_names
+from circuitgraph.lenses.effect.checkpoint import edge_names
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.lenses.wiring.channel_tests import ChannelTests, channel_tests
 from circuitgraph.lenses.wiring.record import Channels

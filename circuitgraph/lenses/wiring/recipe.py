@@ -18,7 +18,7 @@ from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, evidence_of
 from circuitgraph.diff.record import Closer
 from circuitgraph.diff.verdicts import REWIRED, Decided, settle
-from circuitgraph.lenses.correlation import variance_of
+from circuitgraph.lenses.correlation.checkpoint import variance_of
 from circuitgraph.lenses.edge_tests import (
     NO_SIGNAL,
     NOT_FINITE,
@@ -29,7 +29,7 @@ from circuitgraph.lenses.edge_tests import (
     flag,
     flag_numbers,
 )
-from circuitgraph.lenses.effect import edge_names
+from circuitgraph.lenses.effect.checkpoint import edge_names
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.lenses.recipe import Combined, combine, own_intervals
 from circuitgraph.lenses.wiring.against_base import SURELY, Against

@@ -1,0 +1,1 @@
+"""Lens ``correlation``: do two components still vary together across prompts?"""
