@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole under its name or not there at all."""
-    partial = path.with_name(path.name + f".{os.getpid()}.partial")
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Lend a name beside ``path``; what is written there takes the place of ``path`` at the end.
+
+    Raises
+    ------
+    OSError
+        Naming ``path``; whatever was there before is still there.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        sync(partial)
         os.replace(partial, path)
     except OSError as error:  # a full disk names no file
-        raise OSError(error.errno, os.strerror(error.errno or 5), str(path)) from error
+        why = error.strerror if error.filename else os.strerror(error.errno or errno.EIO)
+        raise OSError(error.errno, why, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file in one step; raises as :func:`whole` does."""
+    with whole(path) as partial:
+        partial.write_bytes(data)
+
+
+def sync(path: Path) -> None:
+    """Make a file's contents, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.atomic import whole, write_atomic
 from circuitgraph.base.errors import InputError, UsageError
 
 Format = Literal["table", "csv", "json", "parquet"]
@@ -49,16 +48,8 @@ def write_frame(frame: pd.DataFrame, format: Format, path: Path) -> None:
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write parquet in one step; zstd keeps repeated names small."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with whole(path) as partial:
         frame.to_parquet(partial, index=False, compression="zstd", compression_level=1)
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:  # a full disk names no file
-        raise OSError(error.errno, os.strerror(error.errno or 5), str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def copy_whole(source: Path, target: Path) -> None:
@@ -67,14 +58,11 @@ def copy_whole(source: Path, target: Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
-        shutil.copyfile(source, partial)
-        os.replace(partial, target)
+        with whole(target) as partial:
+            shutil.copyfile(source, partial)
     except OSError as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def to_text(

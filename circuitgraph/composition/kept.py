@@ -7,13 +7,11 @@ pulled and removed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
 from circuitgraph.base.components import digest
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.frames import write_parquet
+from circuitgraph.runs.artefacts import get, put
 from circuitgraph.runs.record import Run
 from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import (
@@ -31,13 +29,14 @@ COLUMNS = ("source", "target", "input", "weight")
 
 def keep_composition(run: Run, table: pd.DataFrame) -> None:
     """Write a variant's scores, columns :data:`COLUMNS`, into a run's folder."""
-    if run.path is not None:
-        write_parquet(table[list(COLUMNS)], run.path / FILE_NAME)
+    if file := run.beside(FILE_NAME):
+        put(file, table[list(COLUMNS)])
 
 
 def has_composition(run: Run) -> bool:
     """Whether scores are kept beside a run."""
-    return run.path is not None and (run.path / FILE_NAME).is_file()
+    file = run.beside(FILE_NAME)
+    return file is not None and file.is_file()
 
 
 def read_composition(run: Run) -> pd.DataFrame:
@@ -48,15 +47,8 @@ def read_composition(run: Run) -> pd.DataFrame:
     InputError
         The file is damaged.
     """
-    if not has_composition(run):
-        return pd.DataFrame(columns=list(COLUMNS))
-    file = (run.path or Path()) / FILE_NAME
-    try:
-        return pd.read_parquet(file, columns=list(COLUMNS))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{file}: cannot be read ({error}); remove it and compose again"
-        ) from error
+    kept = get(run.beside(FILE_NAME), lambda table: table[list(COLUMNS)], "compose again")
+    return pd.DataFrame(columns=list(COLUMNS)) if kept is None else kept
 
 
 def with_composition(tables: GraphTables, run: Run) -> GraphTables:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
+from circuitgraph.base.atomic import sync, whole
 from circuitgraph.base.errors import InputError
 
 
@@ -38,23 +39,15 @@ def write_together(files: Iterable[tuple[Path, Iterable[str]]]) -> list[Path]:
 
     Parameters, errors: as for :func:`write_lines`.
     """
-    partials: dict[Path, Path] = {}
+    written: list[Path] = []
     try:
-        for path, lines in files:
-            partials[path] = path.with_name(f".{path.name}.{os.getpid()}.partial")
-            _write(partials[path], lines)
-        for path, partial in partials.items():
-            os.replace(partial, path)
+        with ExitStack() as together:
+            for path, lines in files:
+                partial = together.enter_context(whole(path))
+                with open(partial, "w", encoding="utf-8", newline="") as file:
+                    file.writelines(lines)
+                sync(partial)  # before any of them is renamed
+                written.append(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        for partial in partials.values():
-            partial.unlink(missing_ok=True)
-    return list(partials)
-
-
-def _write(partial: Path, lines: Iterable[str]) -> None:
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
+    return written

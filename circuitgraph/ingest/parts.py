@@ -6,7 +6,6 @@ the very bits of an uninterrupted one.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from circuitgraph.base.atomic import whole
 from circuitgraph.base.progress import Progress
 from circuitgraph.base.wellformed import save_arrays
 
@@ -51,23 +51,19 @@ def part(folder: Path, number: int) -> Path:
 
 def write_part(folder: Path, number: int, arrays: Arrays) -> None:
     """Keep a finished batch; its file appears under its name only when whole."""
-    file = part(folder, number)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    whole = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}
-    save_arrays(whole, partial)
-    with open(partial, "rb") as handle:
-        os.fsync(handle.fileno())
-    os.replace(partial, file)
+    plain = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}
+    with whole(part(folder, number)) as partial:
+        save_arrays(plain, partial)
 
 
 def assemble(batches: Sequence[Sequence[int]], folder: Path) -> dict[str, np.ndarray]:
     """Whole arrays of finished batches, rows in order."""
     total = sum(map(len, batches))
-    whole: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     for number, rows in enumerate(batches):
         for key, own in load_file(part(folder, number)).items():
-            whole.setdefault(key, np.empty((total, *own.shape[1:]), np.float32))[rows] = own
-    return whole
+            arrays.setdefault(key, np.empty((total, *own.shape[1:]), np.float32))[rows] = own
+    return arrays
 
 
 def discard(runs_folder: Path, run: str) -> None:

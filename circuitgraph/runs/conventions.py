@@ -8,7 +8,6 @@ changes what stands there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from circuitgraph.base.atomic import write_atomic
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.prompts.template import Moment
-from circuitgraph.runs.conventions_file import Signs, read_json, record_path, signs_key
+from circuitgraph.runs.artefacts import get, put
+from circuitgraph.runs.conventions_file import Signs, record_path, signs_key
 from circuitgraph.runs.record import Run, list_runs
 from circuitgraph.runs.signs import signs_of
 
@@ -190,15 +189,8 @@ def _lock(runs_folder: Path) -> FileLock:
 
 
 def _read(runs_folder: Path, key: str) -> dict[str, Any]:
-    path = record_path(runs_folder, key)
-    if not path.is_file():
-        return {}
-    record = read_json(path)
-    if not isinstance(record, dict):
-        raise InputError(f"{path}: cannot be read (no record); remove it and ingest again")
-    return record
+    return get(record_path(runs_folder, key), lambda record: {**record}, "ingest again") or {}
 
 
 def _write(runs_folder: Path, key: str, record: Mapping[str, Any]) -> None:
-    data = json.dumps(record, ensure_ascii=True, indent=1).encode("ascii")
-    write_atomic(record_path(runs_folder, key), data)
+    put(record_path(runs_folder, key), record)

@@ -5,13 +5,12 @@ It is written by ``conventions``, which says what it is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.base.errors import InputError
+from circuitgraph.runs.artefacts import get
 
 
 @dataclass(frozen=True)
@@ -39,29 +38,17 @@ def signs_key(ablation: str) -> str:
     return f"signs {ablation}"
 
 
-def read_json(path: Path) -> Any:
-    """The contents of a JSON file of the workspace.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return json.loads(path.read_text("ascii"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); remove it and ingest again") from error
-
-
 def read_signs(runs_folder: Path, record: Mapping[str, Any]) -> Signs | None:
     """The signs of a run, given its ``run.json``; None where none are written down."""
     path = record_path(runs_folder, record["prompts_fingerprint"])
-    if record["method"]["kind"] != "effect" or not path.is_file():
+    if record["method"]["kind"] != "effect":
         return None
-    try:
-        known = read_json(path).get(signs_key(record["method"]["ablation"]))
+    key = signs_key(record["method"]["ablation"])
+
+    def parse(kept: Mapping[str, Any]) -> Signs | None:
+        known = kept.get(key)
         if known is None:
             return None
         return Signs(known["variant"], dict(known["by_scenario"]), tuple(known["totals"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error!r}); remove it and ingest again"
-        ) from error
+
+    return get(path, parse, "ingest again")

@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
-from circuitgraph.base.atomic import sync_folder, write_atomic
+from circuitgraph.base.atomic import sync, write_atomic
 from circuitgraph.base.components import Edge, digest
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.wellformed import known, save_arrays, shaped, texts, typed
 from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.runs.artefacts import keep_by_edge, read_by_edge
 from circuitgraph.runs.conventions_file import Signs, read_signs
 
 FORMAT = 2
@@ -213,6 +214,10 @@ class Run:
         """decision(corrupt) − decision(clean), float32 [prompts]."""
         return self.arrays["totals"]
 
+    def beside(self, name: str) -> Path | None:
+        """Where something is kept beside the arrays; None for a run that was never written."""
+        return None if self.path is None else self.path / name
+
 
 def _load_arrays(run: Run) -> dict[str, np.ndarray]:
     if run.path is None:
@@ -229,25 +234,12 @@ def _load_arrays(run: Run) -> dict[str, np.ndarray]:
 
 def read_confirmed(run: Run) -> dict[int, np.ndarray]:
     """Exact effects [n] of the edges of a screened run that were measured exactly, by column."""
-    file = run.path / CONFIRMED if run.path is not None else None
-    if file is None or not file.is_file():
-        return {}
-    try:
-        arrays = load_file(file)
-        columns = arrays["edges"].tolist()
-        return dict(zip(columns, arrays["effects"].T, strict=True))
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); remove it and diff again") from error
+    return {edge: own["effects"] for edge, own in read_by_edge(run.beside(CONFIRMED)).items()}
 
 
-def write_confirmed(run: Run, effects: Mapping[int, np.ndarray]) -> None:
-    """Keep exact effects beside a screened run's arrays."""
-    if run.path is None:
-        return
-    columns = sorted(effects)
-    values = np.stack([effects[c] for c in columns], 1).astype(np.float32)
-    data = save({"edges": np.array(columns, np.int64), "effects": np.ascontiguousarray(values)})
-    write_atomic(run.path / CONFIRMED, data)
+def keep_confirmed(run: Run, effects: Mapping[int, np.ndarray]) -> None:
+    """Add exact effects [n, float32] of edges, by column, to those kept beside a screened run."""
+    keep_by_edge(run.beside(CONFIRMED), {c: {"effects": own} for c, own in effects.items()})
 
 
 def write_run(run: Run, runs_folder: Path) -> Run:
@@ -264,21 +256,19 @@ def write_run(run: Run, runs_folder: Path) -> Run:
     lines = "".join(json.dumps(asdict(p), ensure_ascii=True) + "\n" for p in run.prompts)
     try:
         save_arrays(run.arrays, partial / "arrays.safetensors")
+        sync(partial / "arrays.safetensors")
         write_atomic(partial / "prompts.jsonl", lines.encode("ascii"))
         write_atomic(partial / "run.json", _to_json(run).encode("ascii"))
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    for name in os.listdir(partial):
-        with open(partial / name, "rb") as file:
-            os.fsync(file.fileno())
     try:
         os.rename(partial, final)
     except OSError:
         if not final.is_dir():
             raise
         shutil.rmtree(partial)
-    sync_folder(runs_folder)
+    sync(runs_folder)
     return read_run(final)
 
 

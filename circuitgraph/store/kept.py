@@ -6,15 +6,13 @@ patches are kept as they were measured. A diff is not: it would have to be compu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from circuitgraph.base.atomic import write_atomic
-from circuitgraph.base.errors import InputError
+from circuitgraph.runs.artefacts import put, records
 from circuitgraph.store.tables import GraphTables, node_table, rel_table
 
 FOLDER = Path("diffs") / "graph"
@@ -25,8 +23,7 @@ def keep_tables(tables: GraphTables, workspace: Path, name: str) -> None:
     folder = workspace / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     record = {"nodes": _columns(tables.nodes), "rels": _columns(tables.rels)}
-    data = json.dumps(record, ensure_ascii=True).encode("ascii")
-    write_atomic(folder / f"{name}.json", data)
+    put(folder / f"{name}.json", record, indent=None)
 
 
 def _columns(frames: Any) -> dict[str, dict[str, list[Any]]]:
@@ -45,23 +42,15 @@ def kept_tables(workspace: Path) -> Iterator[tuple[Path, GraphTables]]:
     InputError
         A file is damaged.
     """
-    for file in sorted((workspace / FOLDER).glob("*.json")):
-        yield file, read_tables(file)
+    return records(workspace / FOLDER, _tables, "diff again")
 
 
-def read_tables(file: Path) -> GraphTables:
-    """The graph in one file; ``InputError`` where it is damaged."""
-    try:
-        record = json.loads(file.read_text("ascii"))
-        nodes = {label: _nodes(label, rows) for label, rows in record["nodes"].items()}
-        rels = {kind: _rels(kind, rows) for kind, rows in record["rels"].items()}
-        if "Diff" in nodes and "COMPARES" not in rels:
-            raise KeyError("COMPARES")
-        return GraphTables(nodes, rels).checked()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{file}: this diff cannot be read ({error!r}); remove the file and diff again"
-        ) from error
+def _tables(record: dict[str, Any]) -> GraphTables:
+    nodes = {label: _nodes(label, rows) for label, rows in record["nodes"].items()}
+    rels = {kind: _rels(kind, rows) for kind, rows in record["rels"].items()}
+    if "Diff" in nodes and "COMPARES" not in rels:
+        raise KeyError("COMPARES")
+    return GraphTables(nodes, rels).checked()
 
 
 def _nodes(label: str, rows: dict[str, list[Any]]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from circuitgraph.base.atomic import sync_folder
+from circuitgraph.base.atomic import sync
 from circuitgraph.base.errors import InputError, StoreUnreachable
 from circuitgraph.base.progress import human_bytes
 
@@ -110,12 +110,11 @@ def _require_room(path: Path, rows: int, *, copied: bool) -> None:
 
 
 def _settle(partial: Path, path: Path) -> None:
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
+    sync(partial)
     for left in _beside(path):
         left.unlink(missing_ok=True)
     os.replace(partial, path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _beside(path: Path) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from filelock import FileLock
 
 from circuitgraph.base.components import as_granularity
 from circuitgraph.base.progress import Reporter
@@ -13,7 +12,7 @@ from circuitgraph.engine.families import from_hf
 from circuitgraph.ingest.effects import ablated_contributions, batch_effects
 from circuitgraph.ingest.jobs import as_ablation
 from circuitgraph.models.stored import reencoded, reload
-from circuitgraph.runs.record import Run, read_confirmed, write_confirmed
+from circuitgraph.runs.record import Run, keep_confirmed, read_confirmed
 
 BATCH = 16
 
@@ -37,16 +36,10 @@ def exact_effects_of(run: Run, edges: Sequence[int], reporter: Reporter) -> np.n
     missing = [edge for edge in edges if edge not in known]
     if missing:
         measured = _measure(run, missing, reporter)
-        known |= {edge: measured[:, i] for i, edge in enumerate(missing)}
-        _keep(run, known)
+        found = {edge: measured[:, i] for i, edge in enumerate(missing)}
+        keep_confirmed(run, found)
+        known |= found
     return np.stack([known[edge] for edge in edges], 1)
-
-
-def _keep(run: Run, effects: dict[int, np.ndarray]) -> None:
-    """Add to what other diffs, perhaps at this very moment, keep of the same run."""
-    if run.path is not None:
-        with FileLock(run.path.with_name(f".{run.id}.lock")):
-            write_confirmed(run, {**read_confirmed(run), **effects})
 
 
 def _measure(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:

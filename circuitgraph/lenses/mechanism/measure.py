@@ -7,12 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 from torch import Tensor
 
-from circuitgraph.base.atomic import write_atomic
 from circuitgraph.base.components import as_granularity, as_inputs
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
@@ -34,6 +30,7 @@ from circuitgraph.lenses.mechanism.values import (
 )
 from circuitgraph.models.stored import reencoded, reload, same_tokens
 from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.artefacts import ByEdge, keep_by_edge, read_by_edge
 from circuitgraph.runs.record import Method, Run
 
 BATCH = 16
@@ -74,14 +71,19 @@ def mechanisms_of(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> S
         The files of a variant are gone or no longer the same, or its family has no reader; or
         the models cannot lend each other anything.
     """
-    known = _read(a, b)
+    file = a.beside(f"swapped-{b.id}.safetensors")
+    known = read_by_edge(file)
     missing = [edge for edge in sorted(set(edges)) if edge not in known]
     if missing:
         found = _measure(a, b, missing, reporter)
-        known |= {edge: (found.values[..., i], found.same[:, i]) for i, edge in enumerate(missing)}
-        _keep(a, b, known)
-    values, same = zip(*(known[edge] for edge in edges), strict=True)
-    return Swapped(np.stack(values, -1), np.stack(same, -1))
+        own: ByEdge = {
+            edge: {"values": found.values[..., i].astype(np.float32), "same": found.same[:, i]}
+            for i, edge in enumerate(missing)
+        }
+        keep_by_edge(file, own)
+        known |= own
+    values, same = (np.stack([known[edge][k] for edge in edges], -1) for k in ("values", "same"))
+    return Swapped(values.astype(np.float64), same)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swappe
     with reporter.progress(len(work.prompts), label) as progress:
         for rows in batches:
             found = work.swapped(rows, corners[:, rows])
-            values[..., rows, :] = found.values.astype(np.float32)  # as they are kept
+            values[..., rows, :] = found.values
             same &= found.same
             progress.advance(len(rows))
     return Swapped(values, same)
@@ -203,37 +205,3 @@ def _check(work: _Work, rows: Sequence[int], stored: np.ndarray) -> None:
     apart = np.abs(measured - expected).max() / max(np.abs(stored).max(), np.finfo(float).tiny)
     if not apart <= APART:
         raise InputError(f"the models no longer give the effects stored (off by {apart:.1e})")
-
-
-def _read(a: Run, b: Run) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Values [2, 2, 2, n] and what is the same [3] of the edges measured before, by column."""
-    if a.path is None or not (a.path / _file(b)).is_file():
-        return {}
-    try:
-        arrays = load_file(a.path / _file(b))
-        columns = arrays["edges"].tolist()
-        values, same = arrays["values"].astype(np.float64), arrays["same"]
-        return {edge: (values[..., i], same[:, i]) for i, edge in enumerate(columns)}
-    except (OSError, SafetensorError, KeyError, IndexError) as error:
-        raise InputError(
-            f"{a.path / _file(b)}: cannot be read ({error}); remove it and diff again"
-        ) from error
-
-
-def _keep(a: Run, b: Run, known: dict[int, tuple[np.ndarray, np.ndarray]]) -> None:
-    """Add to what other diffs, perhaps at this very moment, keep of the same runs."""
-    if a.path is None:
-        return
-    with FileLock(a.path.with_name(f".{a.id}.lock")):
-        known = {**_read(a, b), **known}
-        columns = sorted(known)
-        arrays: dict[str, np.ndarray] = {
-            "edges": np.array(columns, np.int64),
-            "values": np.stack([known[c][0] for c in columns], -1).astype(np.float32),
-            "same": np.stack([known[c][1] for c in columns], -1),
-        }
-        write_atomic(a.path / _file(b), save(arrays))
-
-
-def _file(b: Run) -> str:
-    return f"swapped-{b.id}.safetensors"
