@@ -14,9 +14,9 @@ from circuitgraph import Workspace
 from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS
-from circuitgraph.lenses.effect.exact import _keep, exact_effects_of
+from circuitgraph.lenses.effect.exact import exact_effects_of
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.runs.record import Method, read_confirmed
+from circuitgraph.runs.record import Method, keep_confirmed, read_confirmed
 from circuitgraph.runs.summaries import edge_table
 
 SCREEN = Method("effect", estimator="receiver-exact", inputs="joint", ablation="corrupt")
@@ -212,5 +212,5 @@ def test_two_diffs_at_once_keep_what_both_measured(screened, tmp_path):
     before = read_confirmed(run)
     missing = [i for i in range(len(run.edges)) if i not in before][:2]
     exact_effects_of(run, missing[:1], Reporter())
-    _keep(run, {missing[1]: np.zeros(run.n, np.float32)})
+    keep_confirmed(run, {missing[1]: np.zeros(run.n, np.float32)})
     assert set(read_confirmed(run)) == {*before, *missing}
