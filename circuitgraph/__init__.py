@@ -14,15 +14,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from circuitgraph.base.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
-from circuitgraph.diff.record import Diff
-from circuitgraph.prompts import Prompt, PromptSet, read_prompts
-from circuitgraph.runs.record import Run, Variant
-from circuitgraph.workspace import Workspace
-
 if TYPE_CHECKING:
     from circuitgraph import plant
+    from circuitgraph.base.errors import (
+        CircuitGraphError,
+        InputError,
+        StoreUnreachable,
+        UsageError,
+    )
+    from circuitgraph.diff.record import Diff
     from circuitgraph.models.variants import LoadedVariant, load_variant
+    from circuitgraph.prompts import Prompt, PromptSet, read_prompts
+    from circuitgraph.runs.record import Run, Variant
+    from circuitgraph.workspace import Workspace
 
 __all__ = [
     "CircuitGraphError",
@@ -42,12 +46,25 @@ __all__ = [
 ]
 
 
+_PLACES = {
+    "base.errors": ("CircuitGraphError", "InputError", "StoreUnreachable", "UsageError"),
+    "diff.record": ("Diff",),
+    "models.variants": ("LoadedVariant", "load_variant"),
+    "prompts": ("Prompt", "PromptSet", "read_prompts"),
+    "runs.record": ("Run", "Variant"),
+    "workspace": ("Workspace",),
+}
+
+
 def __getattr__(name: str) -> Any:
-    # Tables and diffs must not wait for torch.
+    # Nothing is imported before it is used: help takes no tables, and tables take no torch.
     if name == "plant":
         return import_module("circuitgraph.plant")
-    if name in ("load_variant", "LoadedVariant"):
-        from circuitgraph.models import variants
-
-        return getattr(variants, name)
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"circuitgraph.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,25 +12,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 
 import click
 
 from circuitgraph.base.errors import CircuitGraphError
 from circuitgraph.base.frames import short
-from circuitgraph.commands import (
-    blocks,
-    catalogue,
-    comparing,
-    composing,
-    exporting,
-    faithfulness,
-    ingesting,
-    looking,
-    patching,
-    planning,
-    planting,
-    pushing,
-)
+from circuitgraph.commands import SECTIONS
 from circuitgraph.commands.options import Settings, global_options
 
 # More threads than cores free make OpenMP spin; waiting threads should sleep instead.
@@ -40,16 +28,38 @@ LONGEST = 1000
 """Characters of an error's line."""
 
 
-class Ordered(click.Group):
-    """Commands in the order in which one meets them, not by the alphabet."""
+class Sections(click.Group):
+    """Commands in sections, each imported when it is called and not before.
+
+    Tables, engines and stores take seconds to import, help and most commands need none.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names as they were added."""
-        return list(self.commands)
+        """Names in the order in which one meets them."""
+        return [name for section in SECTIONS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of this name, imported now."""
+        places = {name: place for section in SECTIONS.values() for name, place in section.items()}
+        if name not in places:
+            return None
+        module, line = places[name]
+        commands = import_module(f"circuitgraph.commands.{module}").COMMANDS
+        command: click.Command = next(each for each in commands if each.name == name)
+        command.short_help = line
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One list a section, from the lines kept with the names."""
+        widest = max(map(len, self.list_commands(ctx)))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                rows = [(name.ljust(widest), line) for name, (_, line) in section.items()]
+                formatter.write_dl(rows)
 
 
 @click.group(
-    cls=Ordered,
+    cls=Sections,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: circuitgraph demo",
 )
@@ -68,16 +78,6 @@ def cli() -> None:
       circuitgraph ingest ./base --adapter ./lora --name tuned --prompts prompts.jsonl
       circuitgraph diff base tuned
     """
-
-
-MODULES = (
-    *(planning, planting, ingesting, looking, comparing, patching, blocks, composing),
-    *(faithfulness, catalogue, exporting, pushing),
-)
-
-for module in MODULES:
-    for command in module.COMMANDS:
-        cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from circuitgraph.base.frames import write_parquet
 from circuitgraph.base.keywords import listed, named_keywords
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.textfiles import expanded
+from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
 from circuitgraph.comparison import Comparison, blocks_path, keep_diff, kept_of, tested_blocks
 from circuitgraph.composition.scores import composition
 from circuitgraph.diff.explain import Explanation
@@ -34,8 +34,6 @@ from circuitgraph.runs.record import Run, discard_run
 from circuitgraph.runs.summaries import edge_table
 from circuitgraph.store import Copied, Store, diff_tables, keep_tables, open_store, tables_of
 from circuitgraph.transfer import load_graph, pull, push, rebuild, write_bulk, write_files
-
-DEFAULT_FOLDER = ".circuitgraph"
 
 
 @named_keywords

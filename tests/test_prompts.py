@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.prompts import Prompt, PromptSet, check_text, read_prompts
+from circuitgraph.prompts import Prompt, PromptSet, read_prompts
+from circuitgraph.prompts.report import check_text
 
 ROW = {
     "prompt": 'She said, "no".\nThen',

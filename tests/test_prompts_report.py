@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.special import stdtr
 
-from circuitgraph.prompts import Prompt, PromptSet, check_text
-from circuitgraph.prompts.report import detectable_correlation, detectable_effect
+from circuitgraph.prompts import Prompt, PromptSet
+from circuitgraph.prompts.report import check_text, detectable_correlation, detectable_effect
 
 
 def prompts(per_scenario: int, scenarios: int, *, pairs: bool = True) -> PromptSet:

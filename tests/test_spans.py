@@ -20,7 +20,8 @@ from transformers import PreTrainedTokenizerFast
 from circuitgraph.base.errors import InputError
 from circuitgraph.ingest.jobs import Request, plan
 from circuitgraph.models.variants import load_variant
-from circuitgraph.prompts import Prompt, PromptSet, check_text, read_prompts
+from circuitgraph.prompts import Prompt, PromptSet, read_prompts
+from circuitgraph.prompts.report import check_text
 from circuitgraph.prompts.tokens import (
     align,
     aligned_pairs,

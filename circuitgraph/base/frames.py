@@ -7,17 +7,21 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from circuitgraph.base.atomic import whole, write_atomic
 from circuitgraph.base.errors import InputError, UsageError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows = Sequence[Mapping[str, Any]]
+"""A table without pandas, which takes half a second to import: rows with the same keys."""
 Format = Literal["table", "csv", "json", "parquet"]
 FORMATS = ("table", "csv", "json", "parquet")
 SHOWN = 40
@@ -28,6 +32,7 @@ _LEAST = 7
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[\d:.+Z]*")
 _FIXED = re.compile(f"|{_HASH.pattern}|{_TIME.pattern}")
+_NUMBERS = ("i", "u", "f", "c")
 _CHANCE = re.compile(r"(.+_)?[pq]")
 
 
@@ -66,7 +71,7 @@ def copy_whole(source: Path, target: Path) -> None:
 
 
 def to_text(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame | Rows,
     format: Format,
     whole: bool = False,
     width: int | None = None,
@@ -82,7 +87,7 @@ def to_text(
         UsageError: parquet is not text.
     """
     if format == "csv":
-        return _csv(frame)
+        return _csv(as_frame(frame))
     if format == "json":
         return json.dumps(records(frame), ensure_ascii=False, indent=1) + "\n"
     if format == "table":
@@ -98,8 +103,17 @@ def _csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if risky else csv.QUOTE_MINIMAL)
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def as_frame(table: pd.DataFrame | Rows) -> pd.DataFrame:
+    """Rows as a pandas table."""
+    import pandas as pd
+
+    return table if isinstance(table, pd.DataFrame) else pd.DataFrame(table)
+
+
+def records(frame: pd.DataFrame | Rows) -> list[dict[str, Any]]:
     """Rows as plain objects; what is missing or not finite is null."""
+    if isinstance(frame, Sequence):
+        return [{name: _plain(value) for name, value in row.items()} for row in frame]
     columns = {str(name): [_plain(v) for v in frame.iloc[:, i]] for i, name in enumerate(frame)}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -109,7 +123,7 @@ def _plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return None if value is pd.NA or value is pd.NaT else value
+    return None if type(value).__name__ in ("NAType", "NaTType") else value  # pandas' own
 
 
 def short(value: object, width: int = _WIDEST) -> str:
@@ -154,12 +168,12 @@ class _Column:
         return [align(cell, self.width) for cell in (self.name, *self.cells)]
 
 
-def _whole(frame: pd.DataFrame) -> str:
+def _whole(frame: pd.DataFrame | Rows) -> str:
     return _joined(_columns(frame, cut=False))
 
 
-def _for_reading(frame: pd.DataFrame, width: int | None, must: int) -> str:
-    columns = _columns(frame.head(SHOWN), cut=True)
+def _for_reading(frame: pd.DataFrame | Rows, width: int | None, must: int) -> str:
+    columns = _columns(frame[:SHOWN], cut=True)
     fitting = columns if width is None else _fitted(columns, width, must)
     hidden = [short(column.name, 20) for column in columns[len(fitting) :]]
     if hidden and len(frame) == 1:
@@ -215,26 +229,39 @@ def _total(columns: list[_Column]) -> int:
     return sum(column.width for column in columns) + 2 * (len(columns) - 1)
 
 
-def _columns(frame: pd.DataFrame, cut: bool) -> list[_Column]:
-    return [_column(str(name), frame.iloc[:, i], cut) for i, name in enumerate(frame.columns)]
+def _columns(table: pd.DataFrame | Rows, cut: bool) -> list[_Column]:
+    if isinstance(table, Sequence):
+        names = list(table[0]) if table else []
+        return [_of_objects(name, [row[name] for row in table], cut) for name in names]
+    return [_column(str(name), table.iloc[:, i], cut) for i, name in enumerate(table.columns)]
+
+
+def _of_objects(name: str, values: list[Any], cut: bool) -> _Column:
+    kinds = {type(value) for value in values}
+    kind = "f" if float in kinds and kinds <= {int, float} else "i" if kinds == {int} else "O"
+    return _written(name, values, kind, cut)
 
 
 def _column(name: str, values: pd.Series, cut: bool) -> _Column:
+    return _written(name, values, values.dtype.kind, cut)
+
+
+def _written(name: str, values: Any, kind: str, cut: bool) -> _Column:
+    """A column by its kind of numbers (numpy's letter)."""
     title = short(name) if cut else short(name, len(name) * 10)
-    if pd.api.types.is_float_dtype(values):
-        write = _chance if _CHANCE.fullmatch(name) else _like(values.to_numpy(float))
-        cells = ["" if v != v else write(v) for v in values.tolist()]
+    if kind == "f":
+        write = _chance if _CHANCE.fullmatch(name) else _like(np.asarray(values, float))
+        cells = ["" if v != v else write(v) for v in np.asarray(values, float).tolist()]
         return _Column(title, cells, right=True, rigid=True)
     texts = ["" if _plain(v) is None else _word(v) for v in values]
-    if _numeric(values):
+    if kind in _NUMBERS:
         return _Column(title, texts, right=True, rigid=True)
     cells = [_brief(text) if cut else short(text, len(text) * 10) for text in texts]
     return _Column(title, cells, rigid=cut and all(map(_FIXED.fullmatch, texts)))
 
 
 def _numeric(values: pd.Series) -> bool:
-    kind = values.dtype
-    return pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+    return values.dtype.kind in _NUMBERS
 
 
 def _word(value: Any) -> str:

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from safetensors import SafetensorError, safe_open
-
 from circuitgraph.base.errors import InputError
 
+DEFAULT_FOLDER = ".circuitgraph"
+"""The workspace, where no other is named."""
 MAX_JSON_BYTES = 64 << 20
 """JSON grows about twenty-fold when parsed, so larger files are refused."""
 
@@ -219,6 +219,8 @@ def check_safetensors(file: Path) -> None:
     The library would take integers as they come: truncated or quantised values without
     their scales.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(file, framework="numpy") as handle:
             kinds = {name: handle.get_slice(name).get_dtype() for name in handle.keys()}  # noqa: SIM118, no mapping

@@ -1,1 +1,38 @@
-"""The commands of the command line, by what they are for."""
+"""The commands: in which module each is, and its line in the help, by what one does with it."""
+
+SECTIONS = {
+    "Start": {
+        "demo": ("ingesting", "A first result in minutes, from real trained models."),
+        "prompts": ("ingesting", "Look at a prompt file before the long work."),
+        "ingest": ("ingesting", "Measure a model variant, keep its graph."),
+        "ingest-table": ("ingesting", "Take a table of somebody else's activations."),
+        "variants": ("looking", "The variants of the workspace."),
+        "edges": ("looking", "The edges of one variant, with intervals."),
+    },
+    "Compare": {
+        "diff": ("comparing", "Which edges differ between two variants."),
+        "compare": ("comparing", "Many variants against one base."),
+        "explain": ("comparing", "One edge in two variants, prompt by prompt and in words."),
+        "hubs": ("comparing", "Components by strength, with the ranks that resampling allows."),
+        "report": ("comparing", "A page about two variants (HTML)."),
+        "patch": ("patching", "Which parts of one variant carry its decisions into another."),
+        "blocks": ("blocks", "Claims that go together, tested as circuits."),
+    },
+    "Graph": {
+        "query": ("catalogue", "Ask a named question of the graph."),
+        "cypher": ("catalogue", "Ask the graph in Cypher."),
+        "export": ("exporting", "Write graphs for Gephi, Cytoscape and others."),
+        "push": ("pushing", "Copy the graph into the server given by --store."),
+        "pull": ("pushing", "Copy the graph of the server given by --store here."),
+        "rebuild": ("pushing", "Make the graph file again from the runs beside it."),
+    },
+    "More": {
+        "faithfulness": ("faithfulness", "What the strongest edges alone recover."),
+        "compose": ("composing", "Composition of components, from weights alone."),
+        "plan": ("planning", "What a design can show, before anything is trained."),
+        "plant": ("planting", "A pair of models whose changed edges are known."),
+        "runs": ("looking", "The runs of the workspace, with their ids."),
+        "remove": ("ingesting", "Remove a variant and free its name."),
+        "completion": ("catalogue", "The shell's completion script."),
+    },
+}

@@ -30,7 +30,7 @@ _READ = [
 ]
 
 
-@click.command(short_help="Claims that go together, tested as circuits.")
+@click.command()
 @click.argument("a")
 @click.argument("b")
 @click.option(

@@ -17,7 +17,7 @@ from circuitgraph.commands.options import (
 )
 
 
-@click.command(short_help="Ask a named question of the graph.")
+@click.command()
 @click.argument("name", required=False)
 @click.option("--list", "list_", is_flag=True, help="Explain every query in a line, or NAME.")
 @click.option(
@@ -57,7 +57,7 @@ def _explain(name: str | None) -> None:
         click.echo(f"  --param {parameter['name']}=…  {parameter['meaning']} [default: {default}]")
 
 
-@click.command(short_help="Ask the graph in Cypher.")
+@click.command()
 @click.argument("text")
 @click.option("--param", multiple=True, metavar="K=V", help="Value of $K, as text; repeatable.")
 @output_options
@@ -73,7 +73,7 @@ def cypher(text: str, param: tuple[str, ...], output: Output) -> None:
     output.show(settings().open().cypher(text, key_values(param)))
 
 
-@click.command(short_help="The shell's completion script.")
+@click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @global_options
 def completion(shell: str) -> None:

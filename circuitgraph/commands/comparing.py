@@ -126,7 +126,7 @@ def null_option(command: F) -> F:
     )(command)
 
 
-@click.command(short_help="Which edges differ between two variants.")
+@click.command()
 @click.argument("a")
 @click.argument("b")
 @scope_option
@@ -157,7 +157,7 @@ def diff(a: str, b: str, output: Output, **options: Any) -> int:
     return _finish(result)
 
 
-@click.command(short_help="Many variants against one base.")
+@click.command()
 @click.argument("base")
 @click.argument("variants", nargs=-1, required=True)
 @diff_options
@@ -184,7 +184,7 @@ def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any
     return INSUFFICIENT if all(d.insufficient for d in result.diffs.values()) else 0
 
 
-@click.command(short_help="One edge in two variants, in words and prompt by prompt.")
+@click.command()
 @click.argument("source")
 @click.argument("target")
 @click.argument("a")
@@ -212,7 +212,7 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
     click.echo(scenarios_view(found, options["scale"], terminal_width()), nl=False)
 
 
-@click.command(short_help="Components by strength, with the ranks that resampling allows.")
+@click.command()
 @click.argument("name")
 @click.argument("other", required=False)
 @click.option(
@@ -278,7 +278,7 @@ def hubs(name: str, other: str | None, output: Output, of: str, **options: Any) 
     return INSUFFICIENT if other is not None and evidence == "insufficient" else 0
 
 
-@click.command(short_help="A page about two variants (HTML).")
+@click.command()
 @click.argument("a")
 @click.argument("b")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="HTML file.")

@@ -21,7 +21,7 @@ SHOWN = 8
 """Rows of each input that somebody reads."""
 
 
-@click.command(short_help="Composition of components, from weights alone.")
+@click.command()
 @click.argument("name")
 @click.argument("other", required=False)
 @click.option("--shared-basis", is_flag=True, help="Your word that both models share a basis.")

@@ -11,7 +11,7 @@ from circuitgraph.commands.options import global_options, settings
 from circuitgraph.export import import_command
 
 
-@click.command(short_help="Write graphs for Gephi, Cytoscape and others.")
+@click.command()
 @click.argument("names", nargs=-1)
 @click.option(
     "--format",

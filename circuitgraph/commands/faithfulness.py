@@ -34,7 +34,7 @@ def _shares(context: click.Context, parameter: click.Parameter, text: str | None
         ) from error
 
 
-@click.command(short_help="What the strongest edges alone recover.")
+@click.command()
 @click.argument("name")
 @click.option(
     "--sizes",

@@ -11,12 +11,13 @@ import pandas as pd
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.commands.options import global_options, prose, read_bytes, settings, show
-from circuitgraph.prompts import check_text, read_prompts
+from circuitgraph.prompts import read_prompts
+from circuitgraph.prompts.report import check_text
 
 EXISTING = click.Path(path_type=Path)
 
 
-@click.command(short_help="Measure a model variant, keep its graph.")
+@click.command()
 @click.argument("model")
 @click.option("--adapter", type=EXISTING, help="LoRA adapter folder (peft, safetensors).")
 @click.option("--name", required=True, help="What to call this variant.")
@@ -121,7 +122,7 @@ def ingest(model: str, edges: str | None, memory: str | None, **options: Any) ->
     show(pd.DataFrame(rows))
 
 
-@click.command("ingest-table", short_help="Take a table of somebody else's activations.")
+@click.command("ingest-table")
 @click.argument("file", type=EXISTING)
 @click.option("--name", required=True, help="What to call this variant.")
 @click.option("--recipe", default="", help="Shared by variants trained alike with other seeds.")
@@ -145,7 +146,7 @@ def ingest_table(file: Path, name: str, recipe: str) -> None:
     show(pd.DataFrame([row]))
 
 
-@click.group(no_args_is_help=False, short_help="Look at a prompt file before the long work.")
+@click.group(no_args_is_help=False)
 @global_options
 def prompts() -> None:
     """Look at a prompt file before spending hours on it.
@@ -189,7 +190,7 @@ def _report(record: dict[str, Any], lines: list[str]) -> None:
     prose(lines)
 
 
-@click.command(short_help="Remove a variant and free its name.")
+@click.command()
 @click.argument("name")
 @global_options
 def remove(name: str) -> None:
@@ -203,7 +204,7 @@ def remove(name: str) -> None:
     settings().reporter.remark(f"{count} runs removed")
 
 
-@click.command(short_help="A first result in minutes, from real trained models.")
+@click.command()
 @click.option(
     "--out",
     type=EXISTING,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
-import pandas as pd
 
 from circuitgraph.commands.options import (
     Output,
@@ -12,10 +13,12 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
-from circuitgraph.commands.views import edges_view
+
+if TYPE_CHECKING:
+    from circuitgraph.base.frames import Rows
 
 
-@click.command(short_help="The edges of one variant, with intervals.")
+@click.command()
 @click.argument("name")
 @click.option(
     "--kind", type=click.Choice(["correlation", "effect"]), help="One kind only [default: both]."
@@ -31,12 +34,14 @@ def edges(name: str, kind: str | None, output: Output) -> None:
     """
     table = settings().open().edges(name, kind)
     if output.for_reading:
+        from circuitgraph.commands.views import edges_view
+
         click.echo(edges_view(table, terminal_width()), nl=False)
     else:
         output.show(table)
 
 
-@click.command(short_help="The variants of the workspace.")
+@click.command()
 @output_options
 @global_options
 def variants(output: Output) -> None:
@@ -46,10 +51,10 @@ def variants(output: Output) -> None:
     Example:
       circuitgraph variants
     """
-    _show_or_say(settings().open().variants(), output)
+    _show_or_say(settings().catalogue().variant_rows(), output)
 
 
-@click.command(short_help="The runs of the workspace, with their ids.")
+@click.command()
 @output_options
 @global_options
 def runs(output: Output) -> None:
@@ -59,13 +64,13 @@ def runs(output: Output) -> None:
     Example:
       circuitgraph runs --json
     """
-    _show_or_say(settings().open().runs(), output)
+    _show_or_say(settings().catalogue().run_rows(), output)
 
 
-def _show_or_say(table: pd.DataFrame, output: Output) -> None:
+def _show_or_say(rows: Rows, output: Output) -> None:
     """An empty workspace is often another workspace than the one that was meant."""
-    output.show(table)
-    if table.empty:
+    output.show(rows)
+    if not rows:
         settings().reporter.remark(
             f"the workspace {settings().workspace} is empty: circuitgraph ingest fills it, "
             "--workspace DIR chooses another"

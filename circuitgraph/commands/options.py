@@ -11,16 +11,21 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
-import pandas as pd
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.base.frames import FORMATS, Format, copy_whole, to_text, write_frame
+from circuitgraph.base.frames import FORMATS, Format, as_frame, copy_whole, to_text, write_frame
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.textfiles import expanded
-from circuitgraph.workspace import DEFAULT_FOLDER, Workspace
+from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from circuitgraph.base.frames import Rows
+    from circuitgraph.runs.catalogue import Shelf
+    from circuitgraph.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 VARIABLE = "CIRCUITGRAPH_WORKSPACE"
@@ -38,8 +43,9 @@ class Settings:
     quiet: bool = False
     debug: bool = False
 
-    def open(self) -> Workspace:
-        """The workspace these settings mean.
+    @property
+    def folder(self) -> Path:
+        """The folder of the workspace.
 
         Raises:
             UsageError: its path is a file.
@@ -47,7 +53,28 @@ class Settings:
         path = expanded(self.workspace)
         if path.exists() and not path.is_dir():
             raise UsageError(f"--workspace {path}: this is a file; name a folder")
-        return Workspace(self.workspace, self.store, self.reporter)
+        return path
+
+    def open(self) -> Workspace:
+        """The workspace these settings mean.
+
+        Raises:
+            UsageError: its path is a file.
+        """
+        from circuitgraph.workspace import Workspace
+
+        return Workspace(self.folder, self.store, self.reporter)
+
+    def catalogue(self) -> Shelf:
+        """The runs of the workspace, for commands that only list them.
+
+        Raises:
+            UsageError: its path is a file.
+        """
+        from circuitgraph.runs.catalogue import Shelf
+        from circuitgraph.runs.conventions import list_settled
+
+        return Shelf(tuple(list_settled(self.folder / "runs")))
 
     @property
     def reporter(self) -> Reporter:
@@ -137,7 +164,7 @@ class Output:
         """Whether somebody reads this in a terminal."""
         return self.path is None and self.format == "table"
 
-    def show(self, frame: pd.DataFrame, kept: Path | None = None) -> None:
+    def show(self, frame: pd.DataFrame | Rows, kept: Path | None = None) -> None:
         """Print a table, or write it to the file; ``kept`` is where it lies as parquet already."""
         if self.path is None:
             # color=True: click would otherwise take escape codes out of names.
@@ -146,7 +173,7 @@ class Output:
         if kept is not None and self.format == "parquet":
             copy_whole(kept, self.path)
         else:
-            write_frame(frame, self.format, self.path)
+            write_frame(as_frame(frame), self.format, self.path)
         settings().reporter.remark(f"{len(frame)} rows written to {self.path}")
 
 

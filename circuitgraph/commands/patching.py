@@ -27,7 +27,7 @@ SHOWN = 15
 _UNREAD = ["source_variant", "variant", "raw", "n", "by", "enough"]
 
 
-@click.command(short_help="Which parts of one variant carry its decisions into another.")
+@click.command()
 @click.argument("source", metavar="FROM")
 @click.argument("into", metavar="INTO")
 @click.option(

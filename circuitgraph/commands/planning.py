@@ -19,7 +19,7 @@ from circuitgraph.commands.options import (
 from circuitgraph.planning.plan import CHANGED, LENSES
 
 
-@click.command(short_help="What a design can show, before anything is trained.")
+@click.command()
 @click.argument("model", required=False)
 @click.option("--prompts", metavar="N|FILE", help="Distinct prompts, or their file [default: 100].")
 @click.option("--scenarios", type=int, help="Scenarios [default: those of the file, else 5].")

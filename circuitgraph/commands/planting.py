@@ -11,7 +11,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.commands.options import global_options, settings, show
 
 
-@click.command(short_help="A pair of models whose changed edges are known.")
+@click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--output",

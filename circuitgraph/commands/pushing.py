@@ -11,7 +11,7 @@ from circuitgraph.commands.options import global_options, settings
 from circuitgraph.store import Copied
 
 
-@click.command(short_help="Copy the graph into the server given by --store.")
+@click.command()
 @global_options
 def push() -> None:
     """Copy the workspace's graph into the server given by --store.
@@ -27,7 +27,7 @@ def push() -> None:
     _tell(settings().open().push())
 
 
-@click.command(short_help="Copy the graph of the server given by --store here.")
+@click.command()
 @global_options
 def pull() -> None:
     """Copy the graph of the server given by --store into the workspace.
@@ -48,7 +48,7 @@ def pull() -> None:
         )
 
 
-@click.command(short_help="Make the graph file again from the runs beside it.")
+@click.command()
 @global_options
 def rebuild() -> None:
     """Make the embedded graph again, from the runs, diffs and patches of the workspace.

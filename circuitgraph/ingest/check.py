@@ -18,9 +18,10 @@ from circuitgraph.engine.forwards import AnyModel, decisions
 from circuitgraph.ingest.reading import Reading, readings, respelt, text_notes, token_notes
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.models.variants import load_variant
-from circuitgraph.prompts import PromptReport, PromptSet, check_text, read_prompts
+from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.prompts.record import Kind
+from circuitgraph.prompts.report import PromptReport, check_text
 from circuitgraph.prompts.template import Moment
 from circuitgraph.prompts.tokens import (
     Encoded,

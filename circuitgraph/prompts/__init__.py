@@ -7,6 +7,5 @@ A prompt file is JSONL or CSV with the columns ``prompt`` and ``scenario``, for 
 
 from circuitgraph.prompts.reader import read_prompts
 from circuitgraph.prompts.record import Prompt, PromptSet
-from circuitgraph.prompts.report import LensReport, PromptReport, check_text
 
-__all__ = ["LensReport", "Prompt", "PromptReport", "PromptSet", "check_text", "read_prompts"]
+__all__ = ["Prompt", "PromptSet", "read_prompts"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.runs.record import Run, Variant
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Key = tuple[str, ...]
 
@@ -40,12 +41,25 @@ class Shelf:
 
     def variant_table(self) -> pd.DataFrame:
         """One row a variant, oldest first."""
-        rows = [asdict(v) for v in reversed(self.variants().values())]
-        return pd.DataFrame(rows, columns=list(_VARIANT_COLUMNS))
+        import pandas as pd
+
+        return pd.DataFrame(self.variant_rows(), columns=list(_VARIANT_COLUMNS))
+
+    def variant_rows(self) -> list[dict[str, Any]]:
+        """The rows of ``variant_table``; pandas takes half a second to import."""
+        found = [asdict(v) for v in reversed(self.variants().values())]
+        return [{name: row[name] for name in _VARIANT_COLUMNS} for row in found]
 
     def run_table(self) -> pd.DataFrame:
         """One row a run, oldest first."""
-        return pd.DataFrame(map(_run_row, self.runs), columns=list(_RUN_COLUMNS))
+        import pandas as pd
+
+        return pd.DataFrame(self.run_rows(), columns=list(_RUN_COLUMNS))
+
+    def run_rows(self) -> list[dict[str, Any]]:
+        """The rows of ``run_table``."""
+        found = map(_run_row, self.runs)
+        return [{name: row[name] for name in _RUN_COLUMNS} for row in found]
 
     def of(self, name: str, kind: str | None = None) -> list[Run]:
         """Runs of one variant, newest last.
