@@ -11,7 +11,8 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections import UserDict
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 
 import click
@@ -28,30 +29,39 @@ LONGEST = 1000
 """Characters of an error's line."""
 
 
-class Sections(click.Group):
-    """Commands in sections, each imported when it is called and not before.
+PLACES = {name: place for section in SECTIONS.values() for name, place in section.items()}
+
+
+class Commands(UserDict[str, click.Command]):
+    """Commands by name, each imported when it is asked for and not before.
 
     Tables, engines and stores take seconds to import, help and most commands need none.
     """
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which one meets them."""
-        return [name for section in SECTIONS.values() for name in section]
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The command of this name, imported now."""
-        places = {name: place for section in SECTIONS.values() for name, place in section.items()}
-        if name not in places:
-            return None
-        module, line = places[name]
+    def __getitem__(self, name: str) -> click.Command:
+        module, line = PLACES[name]
         commands = import_module(f"circuitgraph.commands.{module}").COMMANDS
         command: click.Command = next(each for each in commands if each.name == name)
         command.short_help = line
         return command
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(PLACES)
+
+    def __contains__(self, name: object) -> bool:
+        return name in PLACES
+
+
+class Sections(click.Group):
+    """Commands in sections, in the order in which one meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return list(PLACES)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One list a section, from the lines kept with the names."""
-        widest = max(map(len, self.list_commands(ctx)))
+        widest = max(map(len, PLACES))
         for title, section in SECTIONS.items():
             with formatter.section(title):
                 rows = [(name.ljust(widest), line) for name, (_, line) in section.items()]
@@ -60,6 +70,7 @@ class Sections(click.Group):
 
 @click.group(
     cls=Sections,
+    commands=Commands(),
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: circuitgraph demo",
 )

@@ -80,7 +80,7 @@ def test_every_command_explains_itself(name: str) -> None:
 def test_every_command_stands_in_the_overview_with_a_whole_sentence() -> None:
     text = done("--help").out
     assert done().out == text
-    listed = text[text.index("Commands:") :]
+    listed = text[text.index("Start:") :]
     for name in COMMANDS:
         if " " not in name:
             assert re.search(rf"^  {name} .*\.$", listed, re.MULTILINE), name

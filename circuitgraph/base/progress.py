@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tqdm import tqdm
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -36,11 +34,11 @@ class Reporter:
     def remark(self, text: str) -> None:
         """One line that the user may like to know."""
         if not self.quiet:
-            tqdm.write(text, file=sys.stderr)
+            _above_bars(text)
 
     def warn(self, text: str) -> None:
         """One line that the user must know, also when quiet."""
-        tqdm.write(f"warning: {text}", file=sys.stderr)
+        _above_bars(f"warning: {text}")
 
     @contextmanager
     def progress(self, total: int, label: str, unit: str = "prompt") -> Iterator[Progress]:
@@ -48,10 +46,19 @@ class Reporter:
         if self.quiet:
             yield Progress()
             return
+        from tqdm import tqdm
+
         with tqdm(
             total=total, desc=label, unit=unit, file=sys.stderr, leave=False, disable=None
         ) as bar:
             yield Progress(bar)
+
+
+def _above_bars(text: str) -> None:
+    """Print a line on stderr, above a bar where one is moving."""
+    from tqdm import tqdm
+
+    tqdm.write(text, file=sys.stderr)
 
 
 def human_bytes(count: float) -> str:

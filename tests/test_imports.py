@@ -1,0 +1,44 @@
+"""What a command imports: help and listings take no tables, tables take no models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"torch", "transformers", "transformer_lens", "peft", "ray"}
+TABLES = {"pandas", "pyarrow", "igraph", "networkx"}
+STORES = {"ladybug", "neo4j"}
+STATISTICS = {"scipy.stats"}
+SCRIPT = """
+import sys
+from circuitgraph.cli import run
+code = run(sys.argv[1:])
+print(*(name for name in sys.modules), sep="\\n", file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def imported(*words: object) -> set[str]:
+    """The modules that a command leaves imported."""
+    command = [sys.executable, "-c", SCRIPT, *map(str, words)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    return set(answer.stderr.split("\n"))
+
+
+@pytest.mark.parametrize("words", [("--help",), ("diff", "--help"), ("--version",)], ids=" ".join)
+def test_help_imports_none_of_what_a_comparison_needs(words: tuple[str, ...]) -> None:
+    assert imported(*words) & (HEAVY | STORES | STATISTICS) == set()
+
+
+def test_the_overview_and_listings_import_no_tables(study: Path) -> None:
+    for words in (("--help",), ("variants", "-w", study), ("runs", "-w", study)):
+        assert imported(*words) & (HEAVY | STORES | STATISTICS | TABLES) == set(), words
+
+
+def test_the_package_imports_nothing_before_it_is_used() -> None:
+    code = "import sys, circuitgraph; assert not {'numpy', 'pandas', 'click'} & {*sys.modules}"
+    subprocess.run([sys.executable, "-c", code], check=True)
