@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from shell import done
+from test_push_pull import write_table
 
 HEAVY = {"torch", "transformers", "transformer_lens", "peft", "ray"}
 TABLES = {"pandas", "pyarrow", "igraph", "networkx"}
@@ -34,8 +36,11 @@ def test_help_imports_none_of_what_a_comparison_needs(words: tuple[str, ...]) ->
     assert imported(*words) & (HEAVY | STORES | STATISTICS) == set()
 
 
-def test_the_overview_and_listings_import_no_tables(study: Path) -> None:
-    for words in (("--help",), ("variants", "-w", study), ("runs", "-w", study)):
+def test_the_overview_and_listings_import_no_tables(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 0)
+    workspace = tmp_path / "w"
+    done("ingest-table", tmp_path / "t.csv", "--name", "t", "-w", workspace, "-q")
+    for words in (("--help",), ("variants", "-w", workspace), ("runs", "-w", workspace)):
         assert imported(*words) & (HEAVY | STORES | STATISTICS | TABLES) == set(), words
 
 

@@ -18,7 +18,6 @@ from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_array
-from scipy.stats import rankdata
 
 from circuitgraph.stats.scenarios import chunks, counts
 
@@ -174,4 +173,6 @@ def rank_intervals(
 
 def _ranks(strengths: np.ndarray, method: Literal["min", "max"]) -> np.ndarray:
     """Competition ranks, strongest first; equal in single precision is equal."""
+    from scipy.stats import rankdata  # takes a second to import
+
     return rankdata(-strengths.astype(np.float32), method=method, axis=-1).astype(int)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 SAMPLE = 64
 ARRAY = "exact_sample"
@@ -31,6 +30,8 @@ def quality(arrays: Mapping[str, np.ndarray], sample: Sequence[int]) -> dict[str
         prompts) and ``scale`` (least-squares slope of the screened effects on the exact
         ones, through the origin); None where the sample moves nothing.
     """
+    from scipy.stats import spearmanr  # takes a second to import
+
     exact = arrays[ARRAY].astype(np.float64)
     screened = arrays["effects"][:, list(sample)].astype(np.float64)
     size = float((exact * exact).sum())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import ndtr
-from scipy.stats import chi2
+from scipy.special import gammaincinv, ndtr
 
 from circuitgraph.stats.tails import t_tail
 
@@ -30,6 +31,13 @@ def bh_level(alpha: float, edges: int, changed: float, power: float) -> float:
     return alpha * min(max(changed * power, 1.0 / max(edges, 1)), 1.0)
 
 
+def _root(function: Callable[[float], float], high: float) -> float:
+    """Where a function of 0 to ``high`` crosses 0."""
+    from scipy.optimize import brentq  # half a second to import
+
+    return float(brentq(function, 0.0, high))
+
+
 def critical(alpha: float, df: float, gap: float = 0.0) -> float:
     """t with P(T ≥ t) + P(T ≥ t + gap) = alpha: what ``margins.treat_p`` claims from.
 
@@ -44,7 +52,12 @@ def critical(alpha: float, df: float, gap: float = 0.0) -> float:
     high = 1.0
     while beyond(high) > 0:
         high *= 2
-    return float(brentq(beyond, 0.0, high))
+    return _root(beyond, high)
+
+
+def _chi2_quantile(share: np.ndarray | float, df: float) -> Any:
+    # As scipy.stats computes it, which takes a second to import.
+    return 2 * gammaincinv(df / 2, share)
 
 
 def power_at(shift: float, t: float, df: float, two_sided: bool = True) -> float:
@@ -55,14 +68,14 @@ def power_at(shift: float, t: float, df: float, two_sided: bool = True) -> float
     """
     s = np.ones(1)
     if np.isfinite(df):
-        s = np.sqrt(chi2.ppf((np.arange(GRID) + 0.5) / GRID, df) / df)
+        s = np.sqrt(_chi2_quantile((np.arange(GRID) + 0.5) / GRID, df) / df)
     upper = ndtr(shift - t * s)
     return float((upper + ndtr(-shift - t * s) if two_sided else upper).mean())
 
 
 def median_share(df: float) -> float:
     """Median of a variance estimated on df degrees of freedom, as a share of the variance."""
-    return float(chi2.ppf(0.5, df) / df) if 0 < df < np.inf else 1.0
+    return float(_chi2_quantile(0.5, df) / df) if 0 < df < np.inf else 1.0
 
 
 def smallest_visible(
@@ -104,4 +117,4 @@ def smallest_visible(
         high *= 2
         if high > LARGEST:
             return float("nan")
-    return margin + float(brentq(lacking, 0.0, high)) * se
+    return margin + _root(lacking, high) * se
