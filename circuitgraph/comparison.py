@@ -31,7 +31,8 @@ from circuitgraph.lenses.mechanism.shares import (
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.reader import Source
-from circuitgraph.runs.catalogue import Shelf, require_comparable
+from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.comparable import require_comparable
 from circuitgraph.runs.record import Run
 
 
@@ -148,7 +149,7 @@ class Comparison:
             _, [first], [second] = self.sides(source, into, None, "checkpoint")
             return first, second
         [first], [second] = self.shelf.chosen(run, source, into)
-        require_comparable(first, second)
+        require_comparable([first, second])
         return first, second
 
     def sides(
@@ -229,7 +230,7 @@ class Comparison:
         _, runs_a, runs_b = self.sides(a, b, lens, scope)
         apart = None
         if runs_a[0].variant.base and runs_b[0].variant.base:
-            from circuitgraph.models.stored import drift
+            from circuitgraph.models.distance import drift
 
             apart = drift(runs_a[0], runs_b[0])
         return a, runs_a, b, runs_b, apart

@@ -190,7 +190,7 @@ def test_a_moved_block_of_one_edge_is_that_edge_moved(pair: Path, result: BlockT
     models = load_pair(base, hybrid)
     for into, name in enumerate("ab"):
         gap = Gap(models.decisions(into), models.decisions(1 - into), models.scenarios)
-        changes = models.edge_changes(into, "joint")
+        changes = models.edge_changes(into)
         for number, edge in singles(result).items():
             [known] = gap.measured(changes[[base.edges.index(edge)]]).to_dict("records")
             row = result.table.loc[number]
@@ -312,7 +312,7 @@ def test_wrong_use_is_told_before_a_model_is_loaded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("circuitgraph.interventions.patching.pair.reload", None)
+    monkeypatch.setattr("circuitgraph.models.stored.reload", None)
     lines = prompt_lines(PER_SCENARIO)
     twin = lines[0] | {"corrupt": lines[0]["prompt"].replace("many", "two"), "id": "twin"}
     plain = [

@@ -15,6 +15,7 @@ from models import FAMILIES, WITHOUT_READER, make_adapter, make_model
 import circuitgraph
 from circuitgraph.base.components import effect_edges, writers
 from circuitgraph.base.errors import UsageError
+from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.bridge.boot import boot
 from circuitgraph.engine.bridge.checks import worst
@@ -30,7 +31,6 @@ from circuitgraph.engine.forwards import (
     read_model,
 )
 from circuitgraph.ingest.activity import norm_activity, projection_activity
-from circuitgraph.ingest.effects import ablated_contributions
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 

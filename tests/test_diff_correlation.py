@@ -227,7 +227,7 @@ def test_a_duplicate_in_two_scenarios_is_an_error():
 @pytest.mark.parametrize(
     ("b", "message"),
     [
-        ({"ids": [f"other{i}" for i in range(60)]}, "prompts differ"),
+        ({"ids": [f"other{i}" for i in range(60)]}, "differ in prompts"),
         ({"scenarios": np.arange(60) % 4}, "scenario of"),
     ],
 )

@@ -220,15 +220,15 @@ def test_yardstick_counts_changes_of_a_variant_against_itself():
 def test_other_methods_are_refused_by_name(key):
     a = effect_run(effects(), SCENARIOS)
     method = replace(a.method, **{key: "layer"})
-    with pytest.raises(UsageError, match=f"{key} differs"):
+    with pytest.raises(UsageError, match=f"differ in {key} "):
         compare(a, effect_run(effects(), SCENARIOS, "B", method=method))
 
 
 def test_what_cannot_be_compared():
     a, b = effect_run(effects(), SCENARIOS), effect_run(effects(), SCENARIOS, "B")
-    with pytest.raises(UsageError, match="prompts differ"):
+    with pytest.raises(UsageError, match="differ in prompts"):
         compare(a, effect_run(effects(), SCENARIOS, "B", fingerprint="other"))
-    with pytest.raises(UsageError, match="architecture differs"):
+    with pytest.raises(UsageError, match="differ in architecture"):
         compare(a, replace(b, variant=replace(b.variant, architecture="large")))
     with pytest.raises(UsageError, match="holds correlation"):
         compare(a, replace(b, method=Method("correlation")))

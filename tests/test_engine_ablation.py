@@ -8,10 +8,10 @@ from models import make_model
 from oracle import make_bridge, receive, sent
 
 from circuitgraph.base.components import effect_edges, writers
+from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
-from circuitgraph.ingest.effects import ablated_contributions
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 

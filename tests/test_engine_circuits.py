@@ -9,11 +9,11 @@ from models import FAMILIES, make_adapter, make_model
 from oracle import make_bridge
 
 from circuitgraph.base.components import effect_edges, writers
+from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.patch import make_patch
-from circuitgraph.ingest.effects import ablated_contributions
 from circuitgraph.interventions.circuits.forward import circuit_decisions
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded

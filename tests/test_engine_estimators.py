@@ -158,7 +158,7 @@ def test_some_edges_alone_are_what_they_are_among_all(hf, granularity, inputs):
 
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
 def test_first_order_holds_for_ablations_too(hf, ablation):
-    from circuitgraph.ingest.effects import ablated_contributions
+    from circuitgraph.engine.ablation import ablated_contributions
 
     model = from_hf(hf)
     ablated = ablated_contributions(model, PROMPTS, "head", ablation).double()

@@ -12,11 +12,11 @@ from models import make_model
 from torch import Tensor
 
 from circuitgraph.base.components import Edge, effect_edges
+from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import Model
-from circuitgraph.ingest.effects import ablated_contributions
 from circuitgraph.lenses.mechanism.shapley import shares
 from circuitgraph.lenses.mechanism.values import (
     Mixed,

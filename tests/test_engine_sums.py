@@ -9,13 +9,13 @@ import torch
 from models import FAMILIES, make_model
 
 from circuitgraph.base.components import effect_edges, writers
+from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import gather, make_batch
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forward import forward, logits
-from circuitgraph.ingest.effects import ablated_contributions
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 

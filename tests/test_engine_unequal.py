@@ -10,15 +10,14 @@ from models import FAMILIES, make_model
 from oracle import make_bridge, receive, sent
 
 from circuitgraph.base.components import effect_edges
+from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.attribution import eap_columns
-from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.batches import make_batch, window
 from circuitgraph.engine.estimators import ESTIMATORS, edge_effects
 from circuitgraph.engine.exact import exact_columns
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.receiver import receiver_exact_columns
-from circuitgraph.ingest.effects import ablated_contributions
-from circuitgraph.ingest.estimate import window
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 

@@ -195,7 +195,7 @@ def test_a_run_is_chosen_by_its_id(study: Path) -> None:
 def test_wrong_use_is_told_before_the_model_is_loaded(
     study: Path, words: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("circuitgraph.interventions.circuits.measure.reload", None)
+    monkeypatch.setattr("circuitgraph.models.stored.reload", None)
     answer = cli("faithfulness", *words, "-w", study)
     assert answer.code == 2
     assert told in answer.complaint

@@ -188,7 +188,7 @@ def test_duplicates_and_order_of_prompts_change_nothing():
 
 
 def test_runs_of_different_prompts_or_kinds_do_not_compare():
-    with pytest.raises(UsageError, match="prompts differ"):
+    with pytest.raises(UsageError, match="differ in prompts"):
         hubs_compare(DRIVEN_BY_3, correlation_run(star(60, 3, 0), SCENARIOS[:60], "tuned"))
     effects = effect_run(random_effects(0, 120), SCENARIOS, EDGES, "tuned")
     with pytest.raises(UsageError, match="correlation"):

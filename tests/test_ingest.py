@@ -22,7 +22,7 @@ from circuitgraph.ingest.memory import KEPT_BY_ALLOCATORS, make_room, working_se
 from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.parts import in_parts
 from circuitgraph.ingest.shape import Shape
-from circuitgraph.models.stored import drift
+from circuitgraph.models.distance import drift
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs.record import list_runs

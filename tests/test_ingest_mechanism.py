@@ -110,7 +110,9 @@ def test_one_mlp_trained(trained: Workspace) -> None:
 def test_what_was_measured_is_kept(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = pair(study, "all")
     first = mechanisms_of(a, b, [3, 1], QUIET)
-    monkeypatch.setattr(mechanism, "reload", None)  # whatever needs a model fails now
+    monkeypatch.setattr(
+        "circuitgraph.models.stored.reload", None
+    )  # whatever needs a model fails now
     again = mechanisms_of(a, b, [1, 3], QUIET)
     np.testing.assert_array_equal(again.values[..., ::-1], first.values)
 

@@ -141,7 +141,7 @@ def test_tokenizers_that_read_prompts_differently_are_refused(root, runs, tmp_pa
     [run] = workspace.ingest(
         tmp_path / "words", name="words", prompts=PROMPTS, edges=["effect"], load=False
     )
-    with pytest.raises(UsageError, match="read the prompts differently"):
+    with pytest.raises(UsageError, match="the tokens of the same prompts"):
         channels_of(runs["base"], run, reporter=Reporter())
 
 

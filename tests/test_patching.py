@@ -221,7 +221,7 @@ def test_edges_sets_and_routes(workspace: Workspace) -> None:
 
 
 def test_variants_that_do_not_fit_are_refused(workspace: Workspace, made: Path) -> None:
-    with pytest.raises(UsageError, match="one is gpt2 of 3 layers with 4 heads, the other llama"):
+    with pytest.raises(UsageError, match="gpt2 of 3 layers with 4 heads and llama"):
         workspace.patch("other", "base")
     with pytest.raises(UsageError, match="'base' cannot be patched with itself"):
         workspace.patch("base", "base")

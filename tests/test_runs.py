@@ -10,10 +10,9 @@ import pytest
 from measured import effect_run, table_run
 
 from circuitgraph.base.atomic import write_atomic
-from circuitgraph.base.components import as_granularity, as_inputs
+from circuitgraph.base.components import EdgeSpec
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.commands.options import read_bytes
-from circuitgraph.ingest.jobs import as_ablation
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.record import Method, discard_run, list_runs, read_run, run_id, write_run
 
@@ -158,15 +157,11 @@ def test_a_damaged_method_is_no_guess(run, tmp_path, key, value):
 
 
 def test_words_of_a_method_are_never_guessed():
-    assert (as_granularity("layer"), as_inputs("split"), as_inputs("")) == (
-        "layer",
-        "split",
-        "joint",
-    )
-    assert (as_ablation("zero"), as_ablation("")) == ("zero", "corrupt")
-    for cast, text in ((as_granularity, "table"), (as_inputs, "q"), (as_ablation, "none")):
-        with pytest.raises(ValueError, match="index"):
-            cast(text)
+    assert EdgeSpec.of("layer", "split", "zero") == EdgeSpec("layer", "split", "zero")
+    assert EdgeSpec.of("head", "", "") == EdgeSpec("head", "joint", "corrupt")
+    for words in (("table", "", ""), ("head", "q", ""), ("", "joint", ""), ("head", "", "none")):
+        with pytest.raises(ValueError, match="is none of"):
+            EdgeSpec.of(*words)
 
 
 def test_what_another_run_keeps_of_a_pair_goes_with_either(run, tmp_path):

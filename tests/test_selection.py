@@ -11,7 +11,8 @@ from measured import effect_run, table_run
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
-from circuitgraph.runs.catalogue import Shelf, differing_keys, shorten
+from circuitgraph.runs.catalogue import Shelf, shorten
+from circuitgraph.runs.comparable import differing_keys
 from circuitgraph.runs.record import Run
 
 

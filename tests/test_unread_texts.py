@@ -13,7 +13,7 @@ from circuitgraph.ingest.jobs import Job, Request, plan
 from circuitgraph.models.stored import reencoded
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.runs.catalogue import differing_keys
+from circuitgraph.runs.comparable import differing_keys
 from circuitgraph.workspace import Workspace
 
 ASKED = [

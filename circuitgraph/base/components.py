@@ -12,13 +12,15 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
 
 EMBED = "EMBED"
 LOGITS = "LOGITS"
 
 Granularity = Literal["head", "layer"]
 Inputs = Literal["joint", "split"]
+Ablation = Literal["corrupt", "mean", "zero"]
 
 _PATTERN = re.compile(r"L(\d+)(?:(H|KV)(\d+)|_(ATTN|MLP))", re.ASCII)
 _RANK = {"embed": 0, "head": 1, "kv": 2, "attn": 3, "mlp": 4, "logits": 5, "other": 6}
@@ -177,24 +179,44 @@ def attention_receivers(
     return [(n, "q") for n in own] + [(n, letter) for letter in "kv" for n in groups]
 
 
-def as_granularity(text: str) -> Granularity:
-    """The method key ``granularity`` as one of its two values.
+@dataclass(frozen=True)
+class EdgeSpec:
+    """Which edges are measured, and what takes the place of a sender's contribution.
 
-    Raises:
-        ValueError: it is neither.
+    Attributes
+    ----------
+    granularity
+        ``head`` or ``layer``.
+    inputs
+        ``joint`` or ``split``: q, k and v replaced together, or one at a time.
+    ablation
+        ``corrupt``, ``mean`` or ``zero``.
     """
-    choices: tuple[Granularity, ...] = get_args(Granularity)
-    return choices[choices.index(text)]
+
+    granularity: Granularity = "head"
+    inputs: Inputs = "joint"
+    ablation: Ablation = "corrupt"
+
+    @classmethod
+    def of(cls, granularity: str, inputs: str, ablation: str) -> EdgeSpec:
+        """The keys of a method, of which those of effects are "" in runs of correlations.
+
+        Raises
+        ------
+        ValueError
+            A key holds none of its values.
+        """
+        return cls(
+            _one_of(get_args(Granularity), granularity),
+            _one_of(get_args(Inputs), inputs or "joint"),
+            _one_of(get_args(Ablation), ablation or "corrupt"),
+        )
 
 
-def as_inputs(text: str) -> Inputs:
-    """The method key ``inputs`` as one of its two values; joint where a run has no effects ("").
-
-    Raises:
-        ValueError: it is neither.
-    """
-    choices: tuple[Inputs, ...] = get_args(Inputs)
-    return choices[choices.index(text or "joint")]
+def _one_of(choices: tuple[Any, ...], text: str) -> Any:
+    if text not in choices:
+        raise ValueError(f"{text!r} is none of {', '.join(choices)}")
+    return text
 
 
 def digest(*parts: object) -> str:

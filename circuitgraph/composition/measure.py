@@ -7,12 +7,12 @@ import pandas as pd
 from circuitgraph.base.components import effect_edges
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.textfiles import shown
 from circuitgraph.composition.products import relative_change, scores, virtual_products
-from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forwards import require_reader
 from circuitgraph.models.basis import require_same_shapes, require_shared_basis
-from circuitgraph.models.stored import reload
-from circuitgraph.runs.catalogue import shorten
+from circuitgraph.models.stored import ModelPair, StoredModel
+from circuitgraph.runs.comparable import require_model, require_same_build
 from circuitgraph.runs.record import Run, Variant
 
 
@@ -22,13 +22,11 @@ def require_composable(run: Run) -> None:
     Raises:
         UsageError: a table, a run of whole layers, or a family without a reader.
     """
-    name = shorten(run.variant.name)
-    if not run.variant.base:
-        raise UsageError(f"compose: {name} is a table, without weights; ingest its model")
+    require_model(run.variant)
     if run.method.granularity != "head":
         raise UsageError(
-            f"compose: {name} was ingested by layers, and composition is of heads; ingest it "
-            "under another name with --granularity head"
+            f"compose: {shown(run.variant.name)} was ingested by layers, and composition is of "
+            "heads; ingest it under another name with --granularity head"
         )
     require_reader(run.variant.model_type, "compose")
 
@@ -37,10 +35,10 @@ def compose(run: Run, reporter: Reporter) -> pd.DataFrame:
     """Composition scores of one variant: ``source``, ``target``, ``input``, ``weight``.
 
     Raises:
-        UsageError, InputError: see :func:`require_composable` and ``ingest.drift.reload``.
+        UsageError, InputError: see :func:`require_composable` and ``StoredModel.open``.
     """
     require_composable(run)
-    model = from_hf(reload(run.variant)[0])
+    model = StoredModel.open(run, "compose").engine
     with reporter.progress(model.layers + 1, "composition", unit="layer") as bar:
         found = scores(virtual_products(model, model, bar.advance))
     return _edges(run.variant).assign(weight=found.numpy())
@@ -58,21 +56,16 @@ def compose_pair(a: Run, b: Run, shared_basis: bool, reporter: Reporter) -> pd.D
 
     Raises:
         UsageError: models of two builds, or without a shared basis.
-        InputError: see ``ingest.drift.reload``.
+        InputError: see ``StoredModel.open``.
     """
     for run in (a, b):
         require_composable(run)
-    if a.variant.architecture != b.variant.architecture:
-        raise UsageError(
-            f"compose: {shorten(a.variant.name)} and {shorten(b.variant.name)} differ in "
-            "architecture; their components have nothing to do with each other"
-        )
-    (hf_a, _), (hf_b, _) = reload(a.variant), reload(b.variant)
-    first, second = from_hf(hf_a), from_hf(hf_b)
-    pair = a.variant, b.variant, first, second
-    require_same_shapes(*pair)
+    require_same_build(a.variant, b.variant)
+    pair = ModelPair.open(a, b, "compose")
+    require_same_shapes(pair)
     if not shared_basis:
-        require_shared_basis(*pair)
+        require_shared_basis(pair)
+    first, second = pair.engines
     with reporter.progress(3 * (first.layers + 1), "composition", unit="layer") as bar:
         own_a, own_b, both = (
             virtual_products(*models, bar.advance)

@@ -100,6 +100,22 @@ class _Row:
         return len(self.partners)
 
 
+def window(prompt: Encoded, ablation: str) -> int:
+    """Positions that an effect must recompute: from the first that is patched to the end."""
+    first = (prompt.first_change or 0) if ablation == "corrupt" else 0
+    return len(prompt.prompt) - first + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1
+
+
+def in_batches(prompts: Sequence[Encoded], ablation: str | None, size: int) -> list[list[int]]:
+    """Rows of each batch: alike in what they cost, so that little is wasted on padding.
+
+    Activity (``ablation`` None) is blind to the corrupt twin, and so are its batches.
+    """
+    reach = [0 if ablation is None else window(p, ablation) for p in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: (reach[i], len(prompts[i].prompt), i))
+    return [order[k : k + size] for k in range(0, len(order), size)]
+
+
 def make_batch(
     prompts: Sequence[Encoded], *, whole: bool = False, border: int | None = None
 ) -> Batch:

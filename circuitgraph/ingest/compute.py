@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.forwards import AnyModel
 from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.ingest.activity import norm_activity, projection_activity
-from circuitgraph.ingest.effects import ablated_contributions, batch_effects
+from circuitgraph.ingest.effects import batch_effects
 from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.ingest.parts import Arrays
 from circuitgraph.ingest.screen import ARRAY

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from circuitgraph.base.components import as_granularity
 from circuitgraph.base.errors import UsageError
+from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.forwards import AnyModel, has_reader
 from circuitgraph.engine.model import moved
-from circuitgraph.ingest.effects import ablated_contributions, batch_effects
-from circuitgraph.ingest.jobs import Job, Request, as_ablation
+from circuitgraph.ingest.effects import batch_effects
+from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
 
@@ -77,6 +77,5 @@ def apart_from_double(model: AnyModel, job: Job, edges: int) -> float:
 def _effects(
     model: AnyModel, prompts: Sequence[Encoded], method: Method, sample: list[int]
 ) -> np.ndarray:
-    granularity, ablation = as_granularity(method.granularity), as_ablation(method.ablation)
-    ablated = ablated_contributions(model, prompts, granularity, ablation)
+    ablated = ablated_contributions(model, prompts, method.spec.granularity, method.spec.ablation)
     return batch_effects(model, prompts, method, ablated, edges=sample)["effects"]

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
-from circuitgraph.base.components import Edge, as_granularity, as_inputs, effect_edges, parse
+from circuitgraph.base.components import Edge, effect_edges, parse
 from circuitgraph.base.progress import human_bytes, human_seconds
+from circuitgraph.engine.batches import window
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
@@ -56,22 +57,6 @@ def operations(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> floa
     return both + backward
 
 
-def window(prompt: Encoded, ablation: str) -> int:
-    """Positions that an effect must recompute: from the first that is patched to the end."""
-    first = (prompt.first_change or 0) if ablation == "corrupt" else 0
-    return len(prompt.prompt) - first + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1
-
-
-def in_batches(prompts: Sequence[Encoded], ablation: str | None, size: int) -> list[list[int]]:
-    """Rows of each batch: alike in what they cost, so that little is wasted on padding.
-
-    Activity (``ablation`` None) is blind to the corrupt twin, and so are its batches.
-    """
-    reach = [0 if ablation is None else window(p, ablation) for p in prompts]
-    order = sorted(range(len(prompts)), key=lambda i: (reach[i], len(prompts[i].prompt), i))
-    return [order[k : k + size] for k in range(0, len(order), size)]
-
-
 def rows(prompt: Encoded) -> int:
     """Sequences a prompt takes: one for each answer of several tokens, but at least one."""
     return max(1, (len(prompt.answer) > 1) + (len(prompt.wrong_answer) > 1))
@@ -79,9 +64,8 @@ def rows(prompt: Encoded) -> int:
 
 def edges_of(shape: Shape, method: Method) -> list[Edge]:
     """Every edge a run of this method holds."""
-    granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
-    sizes = (shape.layers, shape.heads, shape.kv_heads)
-    return effect_edges(*sizes, granularity, inputs, shape.parallel)
+    spec, sizes = method.spec, (shape.layers, shape.heads, shape.kv_heads)
+    return effect_edges(*sizes, spec.granularity, spec.inputs, shape.parallel)
 
 
 def _suffixes(shape: Shape, method: Method, windows: int) -> float:

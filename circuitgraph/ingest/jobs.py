@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from circuitgraph.base.components import Granularity, Inputs
+from circuitgraph.base.components import Ablation, Granularity, Inputs
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.estimators import ESTIMATORS, STEPS
 from circuitgraph.engine.families.common import embedded, longest
@@ -24,7 +24,6 @@ from circuitgraph.runs.record import Method, run_id
 
 Kind = Literal["correlation", "effect"]
 Activity = Literal["norm", "projection"]
-Ablation = Literal["corrupt", "mean", "zero"]
 Wanted = Literal["auto", "exact", "receiver-exact", "eap", "eap-ig"]
 Dtype = Literal["float32", "bfloat16"]
 
@@ -36,16 +35,6 @@ CHOICES = {
     "ablation": get_args(Ablation),
     "dtype": get_args(Dtype),
 }
-
-
-def as_ablation(text: str) -> Ablation:
-    """The method key ``ablation`` as one of its values; corrupt where a run has no effects ("").
-
-    Raises:
-        ValueError: it is none of them.
-    """
-    choices: tuple[Ablation, ...] = get_args(Ablation)
-    return choices[choices.index(text or "corrupt")]
 
 
 @dataclass(frozen=True)

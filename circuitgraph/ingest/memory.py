@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitgraph.base.components import as_granularity, writers
+from circuitgraph.base.components import writers
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import human_bytes
+from circuitgraph.engine.batches import window
 from circuitgraph.engine.decision import CHUNK_LOGITS
 from circuitgraph.engine.patch import CHUNK_ROWS
-from circuitgraph.ingest.estimate import edges_of, rows, window
+from circuitgraph.ingest.estimate import edges_of, rows
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
@@ -94,7 +95,7 @@ def working_set(
     if shape.hooked:
         return FLOAT * results + _whole_rows(shape, method, longest, chunk_rows)
     reach = max(rows(p) * window(p, method.ablation) for p in prompts) * batch_size
-    senders = 1 + len(writers(shape.layers, shape.heads, as_granularity(method.granularity)))
+    senders = 1 + len(writers(shape.layers, shape.heads, method.spec.granularity))
     trace = longest * shape.layers * _kept_by_forward(shape)
     deltas = senders * reach * shape.width
     judged = batch_size * max(rows(p) for p in prompts) * shape.vocabulary
@@ -137,7 +138,7 @@ def _kept_by_forward(shape: Shape) -> int:
 
 def _whole_rows(shape: Shape, method: Method, longest: int, chunk_rows: int) -> float:
     """Hooks hold contributions at every position, and one forward's logits."""
-    senders = 1 + len(writers(shape.layers, shape.heads, as_granularity(method.granularity)))
+    senders = 1 + len(writers(shape.layers, shape.heads, method.spec.granularity))
     logits = min(CHUNK_LOGITS, max(chunk_rows, longest) * shape.vocabulary)
     return FLOAT * (2.0 * senders * shape.width * longest + 2 * logits)
 

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from circuitgraph.base.components import as_granularity, digest, writers
+from circuitgraph.base.components import digest, writers
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter, human_bytes
+from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
 from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
 from circuitgraph.ingest.compute import compute, library_versions
 from circuitgraph.ingest.day import planned, settle, tells_a_date
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
-from circuitgraph.ingest.estimate import describe, edges_of, in_batches
+from circuitgraph.ingest.estimate import describe, edges_of
 from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.ingest.memory import Room, held_at_most, held_now, make_room
 from circuitgraph.ingest.parts import discard, in_parts
@@ -210,7 +211,7 @@ def _say_not_finite(variant: Variant, arrays: dict[str, np.ndarray], reporter: R
 
 def _columns(shape: Shape, job: Job) -> Sequence:
     if job.kind == "correlation":
-        return writers(shape.layers, shape.heads, as_granularity(job.method.granularity))
+        return writers(shape.layers, shape.heads, job.method.spec.granularity)
     return edges_of(shape, job.method)
 
 

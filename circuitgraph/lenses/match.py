@@ -7,15 +7,17 @@ run twice to the same result says nothing about its spread.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from circuitgraph.base.components import Edge, in_order, natural_key
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.textfiles import shown
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.aligned import Observations
-from circuitgraph.runs.record import Method, Run
+from circuitgraph.runs.comparable import incomparable, require_comparable
+from circuitgraph.runs.record import Run
 from circuitgraph.stats.evidence import distinct_rows
 from circuitgraph.stats.scenarios import recode
 
@@ -112,7 +114,7 @@ def match_runs(a: Sequence[Run], b: Sequence[Run], lens: str) -> Matched:
         The same activities appear in two scenarios.
     """
     _check_sides(a, b)
-    _check_methods((*a, *b), lens)
+    _require_alike((*a, *b), lens)
     named = len(a), len(b)
     (a, equal_a), (b, equal_b) = _replicates(a), _replicates(b)
     runs = (*a, *b)
@@ -156,7 +158,7 @@ def _check_sides(a: Sequence[Run], b: Sequence[Run]) -> None:
         raise UsageError("a run is listed twice on one side of the diff; name each variant once")
     if ids_a & ids_b and ids_a != ids_b:
         shared = next(run.variant.name for run in a if run.id in ids_b)
-        raise UsageError(f"{_short(shared)} is on both sides of the diff; name it on one")
+        raise UsageError(f"{shown(shared)} is on both sides of the diff; name it on one")
 
 
 def _replicates(side: Sequence[Run]) -> tuple[Sequence[Run], tuple[tuple[str, ...], ...]]:
@@ -173,42 +175,26 @@ def _replicates(side: Sequence[Run]) -> tuple[Sequence[Run], tuple[tuple[str, ..
     return [group[0] for group in alike], tuple(name for name in names if len(name) > 1)
 
 
-def _check_methods(runs: Sequence[Run], lens: str) -> None:
+def _require_alike(runs: Sequence[Run], lens: str) -> None:
     first = runs[0]
     kind = first.kind if lens == "wiring" else lens  # wiring asks the models, not the numbers
     for run in runs:
         if run.kind != kind:
             raise UsageError(
                 f"the {lens} lens needs {kind} runs, but the run of "
-                f"{_short(run.variant.name)} holds {run.kind} edges"
+                f"{shown(run.variant.name)} holds {run.kind} edges"
             )
-        for key in (field.name for field in fields(Method)):
-            _same(key, first, run, getattr(first.method, key), getattr(run.method, key))
-        _same("architecture", first, run, first.variant.architecture, run.variant.architecture)
-
-
-def _same(key: str, first: Run, other: Run, mine: object, theirs: object) -> None:
-    if mine != theirs:
-        raise UsageError(
-            f"{key} differs: {mine!r} for {_short(first.variant.name)}, "
-            f"{theirs!r} for {_short(other.variant.name)}; ingest both alike"
-        )
-
-
-def _short(name: str) -> str:
-    return repr(name if len(name) <= 60 else name[:57] + "...")
+    require_comparable(runs)
 
 
 def _rows_like(first: Run, run: Run) -> np.ndarray:
     """Rows of ``run`` in the order of the prompts of ``first``."""
     if not _is_table(run):
-        if run.prompts_fingerprint != first.prompts_fingerprint or run.n != first.n:
-            raise _other_prompts(first, run, "they were ingested from different prompt sets")
         return _rows_by_tokens(first, run)
     place = {prompt.id: i for i, prompt in enumerate(run.prompts)}
     wanted = {prompt.id for prompt in first.prompts}
     if len(place) < run.n:
-        raise InputError(f"a prompt id appears twice in {_short(run.variant.name)}")
+        raise InputError(f"a prompt id appears twice in {shown(run.variant.name)}")
     if odd := sorted(wanted.symmetric_difference(place)):
         raise _other_prompts(first, run, f"{len(odd)} ids are in one only, such as {odd[0]!r:.60}")
     rows = np.array([place[prompt.id] for prompt in first.prompts], dtype=int)
@@ -229,8 +215,7 @@ def _rows_by_tokens(first: Run, run: Run) -> np.ndarray:
 
 
 def _other_prompts(first: Run, run: Run, why: str) -> UsageError:
-    names = f"{_short(first.variant.name)} and {_short(run.variant.name)}"
-    return UsageError(f"prompts differ between {names}: {why}; ingest both on the same prompts")
+    return incomparable(first.variant, run.variant, f"their runs differ in prompts ({why})")
 
 
 def _columns(

@@ -9,9 +9,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.model import Model
+from circuitgraph.models.stored import ModelPair
 from circuitgraph.models.variants import model_folder
+from circuitgraph.runs.comparable import ONE_BUILD, incomparable
 from circuitgraph.runs.record import Variant
 
 ALIKE = 0.9
@@ -23,19 +24,20 @@ FOREIGN = 0.5
 _ROUNDOFF = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
 
 
-def require_same_shapes(a: Variant, b: Variant, model_a: Model, model_b: Model) -> None:
+def require_same_shapes(pair: ModelPair) -> None:
     """Refuse two models whose weights cannot be laid on each other.
 
     An architecture says layers and heads, not how wide they are.
 
-    Raises:
-        UsageError: some matrix has another shape.
+    Raises
+    ------
+    UsageError
+        Some matrix has another shape.
     """
-    if _shapes(model_a) != _shapes(model_b):
-        raise UsageError(
-            f"{a.name!r:.60} and {b.name!r:.60} have weights of different shapes; "
-            "compare variants of one architecture"
-        )
+    a, b = map(_shapes, pair.engines)
+    if a != b:
+        variants = pair.a.run.variant, pair.b.run.variant
+        raise incomparable(*variants, "their weights have different shapes", ONE_BUILD)
 
 
 def _shapes(model: Model) -> list[torch.Size]:
@@ -43,31 +45,33 @@ def _shapes(model: Model) -> list[torch.Size]:
     return [*positions, *(matrix.shape for matrix in _matrices(model))]
 
 
-def require_shared_basis(
-    a: Variant, b: Variant, model_a: Model, model_b: Model, instead: str = ""
-) -> None:
-    """Refuse to compare weights that speak of different directions.
+def require_shared_basis(pair: ModelPair, instead: str = "") -> None:
+    """Refuse to compare weights that are written in different bases.
 
     Adapters of one base share its basis. Other models must look like it: cosine of at least
     0.9 in the median matrix, and under 0.5 in none, for a rewrite may turn only a few.
     ``instead`` is what the message offers beside the user's word.
 
-    Raises:
-        UsageError: they do not.
+    Raises
+    ------
+    UsageError
+        They do not.
     """
+    a, b = pair.a.run.variant, pair.b.run.variant
     if a.fingerprints["weights"] == b.fingerprints["weights"]:
         return
     cosines = torch.tensor(
-        [_cosine(x, y) for x, y in zip(*map(_matrices, (model_a, model_b)), strict=True)]
+        [_cosine(x, y) for x, y in zip(*map(_matrices, pair.engines), strict=True)]
     )
     median, least = float(cosines.median()), float(cosines.min())
     if median < ALIKE or least < FOREIGN:
-        raise UsageError(
-            f"{a.name!r:.60} and {b.name!r:.60} share no base, and their weights do not look like "
-            f"one basis (cosine {median:.2f} in the median matrix, {least:.2f} in the least alike; "
-            f"{ALIKE} and {FOREIGN} are asked), so the same numbers may mean different things; "
-            f"{instead}say that the basis is shared (--shared-basis) if you know that it is"
+        why = (
+            "they share no base, and their weights do not look like one basis (cosine "
+            f"{median:.2f} in the median matrix, {least:.2f} in the least alike; {ALIKE} and "
+            f"{FOREIGN} are asked), so the same numbers may mean different things"
         )
+        said = f"{instead}say that the basis is shared (--shared-basis) if you know that it is"
+        raise incomparable(a, b, why, said)
 
 
 def _matrices(model: Model) -> Iterator[Tensor]:

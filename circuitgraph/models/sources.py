@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.textfiles import shown
 from circuitgraph.engine.forwards import require_reader
 from circuitgraph.models.variants import fingerprints, model_folder
+from circuitgraph.runs.comparable import require_model
 from circuitgraph.runs.record import Run, Variant
 
 
@@ -20,11 +22,7 @@ def require_sources(runs: Sequence[Run]) -> None:
     """
     variants = {run.variant.id: run.variant for run in runs}
     for variant in variants.values():
-        if not variant.base:
-            raise UsageError(
-                f"wiring: {variant.name!r:.60} is a table, which has no weights to compare; "
-                "the correlation lens compares tables"
-            )
+        require_model(variant)
         require_reader(variant.model_type, "wiring")
     for variant in variants.values():
         _require_files(variant)
@@ -36,7 +34,7 @@ def _require_files(variant: Variant) -> None:
     changed = [part for part in found if found[part] != variant.fingerprints.get(part)]
     if changed:
         raise InputError(
-            f"variant {variant.name!r:.60}: the {changed[0]} in "
+            f"variant {shown(variant.name)}: the {changed[0]} in "
             f"{variant.adapter if changed[0] == 'adapter' else variant.base} are no longer those "
             "ingested; remove the variant and ingest it again"
         )

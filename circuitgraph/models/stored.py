@@ -1,66 +1,187 @@
-"""How far two variants are apart as models: the size of the update, and what it does."""
+"""The models behind stored runs, loaded again with the prompts they were measured on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 
-from circuitgraph.base.errors import CircuitGraphError, InputError
+from circuitgraph.base.components import EdgeSpec
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.textfiles import shown
+from circuitgraph.engine.ablation import ablated_contributions
+from circuitgraph.engine.batches import in_batches, make_batch
+from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.forwards import require_reader
+from circuitgraph.engine.model import Model
+from circuitgraph.engine.patch import Patch, make_patch
 from circuitgraph.models.variants import load_variant
+from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.template import Moment
 from circuitgraph.prompts.tokens import Encoded, encode
+from circuitgraph.runs.comparable import TOKENS, incomparable, require_model
 from circuitgraph.runs.identity import tokens_of
 from circuitgraph.runs.record import Run, Variant
+
+BATCH = 16
+"""Prompts at once where models are measured again; changes speed and memory, never results."""
+
+TOLERANCE = 1e-3
+"""Nats by which the clean decision may differ from the one stored, per nat of the largest."""
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """The model behind a run, and what it was asked there.
+
+    Attributes
+    ----------
+    run
+        Its prompts, and which edges were measured how.
+    engine
+        The model, its adapter merged.
+    tokenizer
+        The library's.
+    """
+
+    run: Run
+    engine: Model
+    tokenizer: Any
+
+    @classmethod
+    def open(cls, run: Run, command: str) -> StoredModel:
+        """Load the model of a run.
+
+        Parameters
+        ----------
+        run
+            Of any kind.
+        command
+            What asks for the model, for messages.
+
+        Raises
+        ------
+        UsageError
+            A table, or a family without a reader.
+        InputError
+            The files are gone or no longer the same.
+        """
+        require_model(run.variant)
+        require_reader(run.variant.model_type, command)
+        hf, tokenizer = reload(run.variant)
+        return cls(run, from_hf(hf), tokenizer)
+
+    def asked(self, run: Run) -> StoredModel:
+        """The same model with the prompts, the ablation and the kind of edges of another run."""
+        return replace(self, run=run)
+
+    @property
+    def spec(self) -> EdgeSpec:
+        """Which edges are measured how."""
+        return self.run.method.spec
+
+    @cached_property
+    def prompts(self) -> tuple[Encoded, ...]:
+        """The prompts of the run as token ids, in its order; raises as :func:`reencoded` does."""
+        return reencoded(self.run, self.tokenizer, rows=len(self.engine.embed))
+
+    @cached_property
+    def ablated(self) -> torch.Tensor | None:
+        """What stands in for every sender's contribution [1 + components, d]; None for corrupt."""
+        spec = self.spec
+        return ablated_contributions(self.engine, self.prompts, spec.granularity, spec.ablation)
+
+    def batches(self, size: int = BATCH) -> Iterator[tuple[list[int], Patch]]:
+        """Rows of the run, and their prompts ready to be patched, a batch at a time.
+
+        Raises
+        ------
+        InputError
+            The model decides otherwise than when it was ingested.
+        """
+        for rows in in_batches(self.prompts, self.spec.ablation, size):
+            chosen, whole = [self.prompts[i] for i in rows], self.ablated is not None
+            batch = make_batch(chosen, whole=whole, border=self.engine.border)
+            patch = make_patch(self.engine, batch, self.spec.granularity, self.ablated)
+            self._require_same_decisions(rows, patch.base.numpy())
+            yield rows, patch
+
+    def _require_same_decisions(self, rows: Sequence[int], now: np.ndarray) -> None:
+        stored = self.run.arrays["decisions"]
+        apart = float(np.abs(stored[rows] - now).max())
+        if not apart <= TOLERANCE * max(1.0, float(np.abs(stored).max())):
+            raise InputError(
+                f"run {self.run.id[:12]}: {shown(self.run.variant.name)} decides otherwise than "
+                f"when it was ingested (by up to {apart:.1e} nats); ingest it again with the "
+                "libraries of today"
+            )
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """The models behind two runs, A and B."""
+
+    a: StoredModel
+    b: StoredModel
+
+    @classmethod
+    def open(cls, a: Run, b: Run, command: str) -> ModelPair:
+        """Load both; raises as :meth:`StoredModel.open` does."""
+        return cls(StoredModel.open(a, command), StoredModel.open(b, command))
+
+    @property
+    def engines(self) -> tuple[Model, Model]:
+        """Both models."""
+        return self.a.engine, self.b.engine
+
+    def require_same_tokens(self) -> None:
+        """Refuse models that read the prompts, corrupt prompts and answers differently.
+
+        Raises
+        ------
+        UsageError
+            They do.
+        """
+        ids, again = (
+            [(p.prompt, p.corrupt, p.answer, p.wrong_answer) for p in model.prompts]
+            for model in (self.a, self.b)
+        )
+        if ids != again:
+            why = f"their tokenizers differ in {TOKENS}, so both are not asked the same"
+            instead = "compare variants of one tokenizer"
+            raise incomparable(self.a.run.variant, self.b.run.variant, why, instead)
 
 
 def reload(variant: Variant) -> tuple[Any, Any]:
     """The library's merged model and tokenizer of a stored variant.
 
-    Raises:
-        InputError: its files are gone or no longer the same.
+    Raises
+    ------
+    InputError
+        Its files are gone or no longer the same.
     """
     loaded = load_variant(variant.base, variant.adapter or None, name=variant.name)
     if not loaded.variant.same_files(variant):
         raise InputError(
-            f"variant {variant.name!r}: the files in {variant.base} are no longer those ingested"
+            f"variant {shown(variant.name)}: the files in {variant.base} are no longer those "
+            "ingested; remove the variant and ingest it again"
         )
     return loaded.merged(), loaded.tokenizer
-
-
-def drift(a: Run, b: Run) -> dict[str, float] | None:
-    """‖W_B − W_A‖ / ‖W_A‖ over all weights, and the mean KL(A ‖ B) of the next token.
-
-    The divergence is taken over the whole vocabulary after each prompt, in nats.
-
-    Returns:
-        ``{"weights": …, "kl": …}``, or None where the models cannot be loaded again or
-        have not the same shapes.
-    """
-    if not (a.variant.base and b.variant.base):
-        return None
-    try:
-        model_a, tokenizer = reload(a.variant)
-        model_b, _ = reload(b.variant)
-        prompts = reencoded(a, tokenizer)
-    except CircuitGraphError:
-        return None
-    if _shapes(model_a) != _shapes(model_b):
-        return None
-    return {"weights": weight_change(model_a, model_b), "kl": mean_kl(model_a, model_b, prompts)}
 
 
 def reencoded(run: Run, tokenizer: Any, rows: int | None = None) -> tuple[Encoded, ...]:
     """A run's prompts, corrupt prompts and answers as token ids once more, in its order.
 
-    Raises:
-        InputError: the tokenizer or the template makes other tokens of them now, or a token
-            from ``rows`` on, which the model has no embedding of.
+    Raises
+    ------
+    InputError
+        The tokenizer or the template makes other tokens of them now, or a token from
+        ``rows`` on, which the model has no embedding of.
     """
-    from circuitgraph.prompts import Prompt, PromptSet
-
     names = {field.name for field in fields(Prompt)}
     texts = []
     for prompt in run.prompts:
@@ -78,45 +199,7 @@ def _require_as_read(run: Run, again: Sequence[Encoded]) -> None:
     for prompt, encoded in zip(run.prompts, again, strict=True):
         if prompt.tokens not in (None, tokens_of(encoded, run.kind, activity)):
             raise InputError(
-                f"prompt {prompt.id!r:.60} of run {run.id[:12]} has other tokens than when it was "
-                f"ingested: the tokenizer or chat template of {run.variant.name!r:.60} was "
+                f"prompt {shown(prompt.id)} of run {run.id[:12]} has other tokens than when it was "
+                f"ingested: the tokenizer or chat template of {shown(run.variant.name)} was "
                 "changed; restore it, or ingest again"
             )
-
-
-def same_tokens(prompts: Sequence[Encoded], again: Sequence[Encoded]) -> bool:
-    """Whether two tokenizers read the same prompts, corrupt prompts and answers alike."""
-    ids = [[(p.prompt, p.corrupt, p.answer, p.wrong_answer) for p in s] for s in (prompts, again)]
-    return ids[0] == ids[1]
-
-
-def _named(model: Any) -> dict[str, torch.Tensor]:
-    """All parameters; those that are tied under both their names."""
-    return dict(model.named_parameters(remove_duplicate=False))
-
-
-def _shapes(model: Any) -> dict[str, torch.Size]:
-    return {name: parameter.shape for name, parameter in _named(model).items()}
-
-
-@torch.no_grad()
-def weight_change(a: Any, b: Any) -> float:
-    """‖W_B − W_A‖ / ‖W_A‖ over all parameters (Frobenius)."""
-    left, right = _named(a), _named(b)
-    change = size = 0.0
-    for name in {name for model in (a, b) for name, _ in model.named_parameters()}:
-        before = left[name].double()  # one at a time: all in double would take thrice the room
-        change += float((right[name].double() - before).pow(2).sum())
-        size += float(before.pow(2).sum())
-    return (change / size) ** 0.5
-
-
-@torch.no_grad()
-def mean_kl(a: Any, b: Any, prompts: Sequence[Encoded]) -> float:
-    """Mean over prompts of KL(A ‖ B) of the next token's distribution, in nats."""
-    total = 0.0
-    for prompt in prompts:
-        tokens = torch.tensor([prompt.whole])
-        p, q = (m(tokens).logits[0, -1].double().log_softmax(-1) for m in (a, b))
-        total += float((p.exp() * (p - q)).sum())
-    return total / len(prompts)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from circuitgraph.base.components import as_granularity, as_inputs, writers
+from circuitgraph.base.components import writers
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.families.common import longest
 from circuitgraph.ingest.estimate import AFFORDABLE, EFFICIENCY, edges_of, matrix_rate, operations
@@ -65,7 +65,7 @@ def costs(
     else:
         encoded = (_blank(tokens),)
     rate = EFFICIENCY * matrix_rate()
-    effect = Method("effect", estimator="exact", inputs=as_inputs(inputs), ablation="corrupt")
+    effect = Method("effect", estimator="exact", inputs=inputs, ablation="corrupt")
     each = operations(shape, effect, encoded) / len(encoded)
     if not shape.hooked and each * number > AFFORDABLE:
         effect = replace(effect, estimator="receiver-exact")
@@ -80,7 +80,7 @@ def costs(
 def _columns(shape: Shape, method: Method) -> int:
     if method.kind == "effect":
         return len(edges_of(shape, method))
-    return len(writers(shape.layers, shape.heads, as_granularity(method.granularity)))
+    return len(writers(shape.layers, shape.heads, method.spec.granularity))
 
 
 def _shape(folder: Path) -> tuple[Shape, int]:

@@ -8,12 +8,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.runs.comparable import Key, comparison_key, differing_keys, require_comparable
 from circuitgraph.runs.record import Run, Variant
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Key = tuple[str, ...]
 
 _VARIANT_COLUMNS = (
     *("name", "recipe", "model_type", "layers", "heads", "kv_heads", "parameters"),
@@ -235,12 +234,7 @@ class Shelf:
             for x, y in product(xs, ys)
             if x.variant.name < y.variant.name and differing_keys(x, y)
         ]
-        x, y = min(pairs, key=lambda pair: len(differing_keys(*pair)))
-        keys = ", ".join(differing_keys(x, y))
-        raise UsageError(
-            f"{shorten(x.variant.name)} and {shorten(y.variant.name)} cannot be compared: their "
-            f"{x.kind} runs differ in {keys}; ingest both on the same prompts with the same options"
-        )
+        require_comparable(min(pairs, key=lambda pair: len(differing_keys(*pair))))
 
 
 def _reference(a: Sequence[Run], b: Sequence[Run]) -> Run:
@@ -250,54 +244,6 @@ def _reference(a: Sequence[Run], b: Sequence[Run]) -> Run:
         "the wiring of recipes is compared by what each changed in their base, and full models "
         "do not say which that is: compare each group with the base as the other side"
     )
-
-
-def comparison_key(run: Run) -> Key:
-    """All that must agree before two runs may be compared."""
-    method = asdict(run.method)
-    return (
-        *(str(method[name]) for name in sorted(method)),
-        run.variant.architecture,
-        *_prompts(run),
-    )
-
-
-def require_comparable(a: Run, b: Run) -> None:
-    """Refuse two runs that were measured otherwise.
-
-    Raises:
-        UsageError: names the keys.
-    """
-    if keys := differing_keys(a, b):
-        raise UsageError(f"these runs differ in {', '.join(keys)}; choose two made alike")
-
-
-def differing_keys(a: Run, b: Run) -> list[str]:
-    """Names of the keys in which two runs differ, with their values."""
-    left, right = asdict(a.method), asdict(b.method)
-    found = [
-        f"{name} ({left[name]!r} and {right[name]!r})" for name in left if left[name] != right[name]
-    ]
-    if a.variant.architecture != b.variant.architecture:
-        found.append("architecture")
-    # What is read of one file depends on the ablation, which is named already.
-    explained = a.prompt_set == b.prompt_set != "" and a.method.ablation != b.method.ablation
-    if _prompts(a) != _prompts(b) and not explained:
-        found.append(_how_prompts_differ(a, b))
-    return found
-
-
-def _how_prompts_differ(a: Run, b: Run) -> str:
-    if not a.prompt_set or a.prompt_set != b.prompt_set:
-        return "prompts"
-    days = [run.rendered.get("date", "") for run in (a, b)]
-    told = f"the chat template told {days[0]} and {days[1]}" if all(days) else "read otherwise"
-    return f"the tokens of the same prompts ({told})"
-
-
-def _prompts(run: Run) -> Key:
-    # Tables are joined by prompt id when compared, which says better what is missing where.
-    return () if run.method.granularity == "table" else (run.prompts_fingerprint,)
 
 
 def shorten(name: str, width: int = 60) -> str:

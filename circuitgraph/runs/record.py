@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from circuitgraph.base.atomic import sync, write_atomic
-from circuitgraph.base.components import Edge, digest
+from circuitgraph.base.components import Edge, EdgeSpec, digest
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.wellformed import known, save_arrays, shaped, texts, typed
 from circuitgraph.prompts.kept import RunPrompt
@@ -111,6 +111,11 @@ class Method:
     template: str = ""
     bos: str = ""
     dtype: str = "float32"
+
+    @property
+    def spec(self) -> EdgeSpec:
+        """Which edges are measured, as typed values; raises ValueError for a table."""
+        return EdgeSpec.of(self.granularity, self.inputs, self.ablation)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.base.components import as_granularity, as_inputs
 from circuitgraph.base.errors import ClusterError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.engine.batches import make_batch
@@ -132,11 +131,10 @@ def _pieces(
 
 
 def _slices(cluster: Cluster, job: Job, room: Room, rows: Sequence[int]) -> list[tuple[int, ...]]:
-    method = job.method
-    batch = make_batch([job.encoded[i] for i in rows], whole=method.ablation != "corrupt")
-    granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
+    spec = job.method.spec
+    batch = make_batch([job.encoded[i] for i in rows], whole=spec.ablation != "corrupt")
     sizes = (cluster.team.slots, room.chunk_rows)
-    return edge_slices(cluster.model, batch, granularity, inputs, *sizes)
+    return edge_slices(cluster.model, batch, spec.granularity, spec.inputs, *sizes)
 
 
 def _merged(shares: Sequence[tuple[Piece, Arrays]]) -> Arrays:

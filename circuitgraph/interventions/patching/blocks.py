@@ -35,6 +35,7 @@ from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
 if TYPE_CHECKING:
     from circuitgraph.interventions.circuits.pair import SetEffects
     from circuitgraph.interventions.patching.pair import Pair
+    from circuitgraph.models.stored import StoredModel
 
 COLUMNS = (
     *("block", "edges", "members", "claims", "set_a", "set_b", "sum_a", "sum_b"),
@@ -159,10 +160,11 @@ class _Work:
 
     def tested(self, recorrupt: Recorrupt) -> pd.DataFrame:
         """The change of every set effect under both corruptions, and the verdicts."""
-        from circuitgraph.interventions.circuits.pair import pairs_of
+        from circuitgraph.interventions.circuits.pair import require_pairs
 
         runs = recorrupt(self.a), recorrupt(self.b)
-        pairs_of(self.pair, runs[0])  # refused before the long work, not behind it
+        for model in self._asked(runs):  # refused before the long work, not behind it
+            require_pairs(model)
         shares = Shares.of(match_runs([self.a], [self.b], "effect"), self.diff.scale)
         first = self._changed(shares, self._effects((self.a, self.b)))
         effects = self._effects(runs)
@@ -182,10 +184,12 @@ class _Work:
     def _effects(self, runs: Sequence[Run]) -> list[SetEffects]:
         from circuitgraph.interventions.circuits.pair import set_effects
 
-        return [
-            set_effects(self.pair, side, run, self.sets, self.reporter)
-            for side, run in enumerate(runs)
-        ]
+        return [set_effects(model, self.sets, self.reporter) for model in self._asked(runs)]
+
+    def _asked(self, runs: Sequence[Run]) -> list[StoredModel]:
+        """Both models with the prompts and the ablation of these runs."""
+        stored = self.pair.stored
+        return [model.asked(run) for model, run in zip((stored.a, stored.b), runs, strict=True)]
 
     def _realigned(
         self, shares: Shares, runs: Sequence[Run], effects: Sequence[SetEffects]
@@ -237,7 +241,7 @@ class _Work:
         decisions = [pair.decisions(side) for side in (0, 1)]
         for into, name in enumerate("ab"):
             gap = Gap(decisions[into], decisions[1 - into], pair.scenarios)
-            changes = moved_sets(pair, into, self.a.method.inputs, self.sets, self.reporter)
+            changes = moved_sets(pair, into, self.sets, self.reporter)
             found, size = gap.measured(changes), gap.size or np.nan
             columns[f"moved_into_{name}"] = found["share"]
             columns |= {f"moved_into_{name}_{end}": found[end] / size for end in ("low", "high")}

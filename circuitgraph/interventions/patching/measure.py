@@ -14,8 +14,6 @@ import pandas as pd
 
 from circuitgraph.base.components import (
     EMBED,
-    as_granularity,
-    as_inputs,
     digest,
     effect_edges,
     writers,
@@ -27,6 +25,7 @@ from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.patching.record import COLUMNS, PARTS, CrossPatch
 from circuitgraph.interventions.patching.search import By, greedy_sets
 from circuitgraph.runs.catalogue import shorten
+from circuitgraph.runs.comparable import require_same_build, require_same_tokenizer
 from circuitgraph.runs.record import Run, Variant, now
 
 if TYPE_CHECKING:
@@ -77,26 +76,10 @@ def require_alike(source: Variant, into: Variant) -> None:
     Raises:
         UsageError: says what differs.
     """
-    names = f"{shorten(source.name)} and {shorten(into.name)} cannot be patched"
     if source.name == into.name:
         raise UsageError(f"{shorten(into.name)} cannot be patched with itself; name two variants")
-    if not (source.base and into.base):
-        raise UsageError(f"{names}: an activation table has no model that could be run")
-    builds = [_build(variant) for variant in (source, into)]
-    if builds[0] != builds[1]:
-        raise UsageError(
-            f"{names}: one is {builds[0]}, the other {builds[1]}; their components have no "
-            "counterparts in each other"
-        )
-    if source.fingerprints.get("tokenizer") != into.fingerprints.get("tokenizer"):
-        raise UsageError(
-            f"{names}: their tokenizers differ, so one prompt is not the same tokens for both"
-        )
-
-
-def _build(variant: Variant) -> str:
-    kv = "" if variant.kv_heads == variant.heads else f" ({variant.kv_heads} key/value)"
-    return f"{variant.model_type} of {variant.layers} layers with {variant.heads} heads{kv}"
+    require_same_build(source, into)
+    require_same_tokenizer(source, into)
 
 
 def cross_patch(source: Run, into: Run, reporter: Reporter, **options: Any) -> CrossPatch:
@@ -181,9 +164,8 @@ class _Way:
 
     @property
     def _names(self) -> list[str]:
-        variant, method = self.run.variant, self.run.method
-        granularity = as_granularity(method.granularity)
-        return [EMBED, *writers(variant.layers, variant.heads, granularity)]
+        variant, spec = self.run.variant, self.run.method.spec
+        return [EMBED, *writers(variant.layers, variant.heads, spec.granularity)]
 
     def _changes(self, sets: np.ndarray, **options: Any) -> np.ndarray:
         label = f"into {self.run.variant.name[:40]}"
@@ -196,11 +178,11 @@ class _Way:
         return found.assign(component=names)
 
     def _edges(self) -> pd.DataFrame:
-        variant, method = self.run.variant, self.run.method
-        granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
-        edges = effect_edges(variant.layers, variant.heads, variant.kv_heads, granularity, inputs)
+        variant, spec = self.run.variant, self.pair.spec
+        sizes = variant.layers, variant.heads, variant.kv_heads
+        edges = effect_edges(*sizes, spec.granularity, spec.inputs)
         with self.reporter.progress(len(self.pair.prompts), f"into {variant.name[:40]}") as bar:
-            changes = self.pair.edge_changes(self.into, inputs, bar.advance)
+            changes = self.pair.edge_changes(self.into, bar.advance)
         ends = pd.DataFrame(edges, columns=["source", "target", "input"])
         return pd.concat([ends, self.gap.measured(changes)], axis=1)
 

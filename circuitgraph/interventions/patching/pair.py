@@ -4,30 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Granularity, Inputs, as_granularity
-from circuitgraph.base.errors import UsageError
-from circuitgraph.engine.batches import gather, make_batch
+from circuitgraph.base.components import EdgeSpec, Granularity
+from circuitgraph.engine.batches import Batch, gather, in_batches, make_batch
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.estimators import edge_effects
-from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forward import forward
-from circuitgraph.engine.forwards import require_reader
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
-from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.interventions.patching.cross_patch import given_by, set_changes
-from circuitgraph.models.stored import reencoded, reload
+from circuitgraph.models.stored import BATCH, ModelPair
 from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.comparable import incomparable, require_same_answers
 from circuitgraph.runs.record import Run
-
-BATCH = 16
-"""Prompts at once; changes speed, never results."""
 
 Advance = Callable[[int], None]
 """Told how many prompts are done."""
@@ -37,17 +30,26 @@ Advance = Callable[[int], None]
 class Pair:
     """Two models and the prompts both are asked.
 
-    Attributes:
-        models: the first and the second.
-        prompts: with answers.
-        granularity: of their components.
-        tokenizer: of both.
+    Attributes
+    ----------
+    stored
+        The models behind two runs.
+    prompts
+        With answers; those that differ in their corrupt twins alone are one.
     """
 
-    models: tuple[Model, Model]
+    stored: ModelPair
     prompts: tuple[Encoded, ...]
-    granularity: Granularity
-    tokenizer: Any
+
+    @property
+    def engines(self) -> tuple[Model, Model]:
+        """The first model and the second."""
+        return self.stored.engines
+
+    @property
+    def spec(self) -> EdgeSpec:
+        """Components and edges of the first run, and so of both."""
+        return self.stored.a.spec
 
     @property
     def scenarios(self) -> np.ndarray:
@@ -57,10 +59,8 @@ class Pair:
     @torch.no_grad()
     def decisions(self, side: int) -> np.ndarray:
         """Decision of one model for every prompt, float64 [n]."""
-        decided = np.empty(len(self.prompts))
-        for rows, prompts in self.batches():
-            model = self.models[side]
-            batch = make_batch(prompts, whole=True, border=model.border)
+        decided, model = np.empty(len(self.prompts)), self.engines[side]
+        for rows, batch in self.batches(side):
             final = gather(forward(model, batch.clean, batch.ends).final, batch.read)
             decided[rows] = decide(model, final, batch).numpy()
         return decided
@@ -74,91 +74,86 @@ class Pair:
     ) -> np.ndarray:
         """Change of one model's decision with each set of the other's components in it.
 
-        Args:
-            into: which of the models runs.
-            sets: bool [N, 1 + components], ``EMBED`` first.
-            advance: told of prompts done.
-            granularity: of the components; None for the pair's own.
+        Parameters
+        ----------
+        into
+            Which of the models runs.
+        sets
+            Bool [N, 1 + components], ``EMBED`` first.
+        advance
+            Told of prompts done.
+        granularity
+            Of the components; None for the pair's own.
 
-        Returns:
+        Returns
+        -------
+        ndarray
             float64 [N, n].
         """
-        chosen = granularity or self.granularity
+        chosen = granularity or self.spec.granularity
         changes = np.empty((len(sets), len(self.prompts)))
-        for rows, prompts in self.batches():
-            model = self.models[into]
-            batch = make_batch(prompts, whole=True, border=model.border)
-            given = given_by(self.models[1 - into], batch, chosen)
-            patch = make_patch(model, batch, chosen, given)
+        for rows, batch in self.batches(into):
+            given = self.given(into, batch, chosen)
+            patch = make_patch(self.engines[into], batch, chosen, given)
             changes[:, rows] = set_changes(patch, given, torch.from_numpy(sets), chosen).numpy()
             advance(len(rows))
         return changes
 
-    def edge_changes(
-        self, into: int, inputs: Inputs, advance: Advance = lambda _: None
-    ) -> np.ndarray:
+    def edge_changes(self, into: int, advance: Advance = lambda _: None) -> np.ndarray:
         """Change of one model's decision when one receiver reads the other's sender.
 
-        Returns:
+        Returns
+        -------
+        ndarray
             float32 [edges, n], edges in the order of ``components.effect_edges``.
         """
-        columns: list[Tensor] = []
-        order: list[int] = []
-        for rows, prompts in self.batches():
-            batch = make_batch(prompts, whole=True, border=self.models[into].border)
-            given = given_by(self.models[1 - into], batch, self.granularity)
-            result = edge_effects(self.models[into], batch, self.granularity, inputs, ablated=given)
+        spec, columns, order = self.spec, list[Tensor](), list[int]()
+        for rows, batch in self.batches(into):
+            given = self.given(into, batch, spec.granularity)
+            result = edge_effects(
+                self.engines[into], batch, spec.granularity, spec.inputs, ablated=given
+            )
             columns.append(result.effects)
             order += rows
             advance(len(rows))
         return torch.cat(columns)[np.argsort(order)].T.numpy()
 
-    def batches(self) -> Iterator[tuple[list[int], list[Encoded]]]:
-        """Rows and prompts of each batch: alike in length, so that little is padding."""
+    def batches(self, side: int) -> Iterator[tuple[list[int], Batch]]:
+        """Rows and prompts of each batch for one model: alike in length, to save padding."""
         for rows in in_batches(self.prompts, None, BATCH):
-            yield rows, [self.prompts[i] for i in rows]
+            chosen = [self.prompts[i] for i in rows]
+            yield rows, make_batch(chosen, whole=True, border=self.engines[side].border)
+
+    def given(self, into: int, batch: Batch, granularity: Granularity) -> Tensor:
+        """What every component of the other model adds [1 + components, R, T, d]."""
+        return given_by(self.engines[1 - into], batch, granularity)
 
 
 def load_pair(first: Run, second: Run, command: str = "patch") -> Pair:
     """Both models of two runs on the same prompts, and these prompts encoded.
 
-    Args:
-        first, second: of either kind.
-        command: what asks for them, for messages.
+    Parameters
+    ----------
+    first, second
+        Of either kind.
+    command
+        What asks for them, for messages.
 
-    Raises:
-        InputError: the files of a variant are gone or no longer the same.
-        UsageError: the prompts have no answers or not the same, or the models differ in
-            width.
+    Raises
+    ------
+    InputError
+        The files of a variant are gone or no longer the same.
+    UsageError
+        A family without a reader; the prompts have no answers or not the same, or the models
+        differ in width.
     """
-    require_reader(first.variant.model_type, command)
-    _require_same_answers(first, second)
-    (hf, tokenizer), (other, _) = reload(first.variant), reload(second.variant)
-    models = (from_hf(hf), from_hf(other))
-    if models[0].width != models[1].width:
-        raise UsageError(
-            f"{_short(first)} is {models[0].width} wide and {_short(second)} {models[1].width}: "
-            "what a component of one adds does not fit into the other"
-        )
-    encoded = _asked(reencoded(first, tokenizer))
-    return Pair(models, encoded, as_granularity(first.method.granularity), tokenizer)
-
-
-def _require_same_answers(first: Run, second: Run) -> None:
-    lacking = [p.id for p in first.prompts if p.answer is None or p.wrong_answer is None]
-    if lacking:
-        raise UsageError(
-            f"the prompts of {_short(first)} have no answers (first {lacking[0]!r:.60}), so there "
-            "is no decision to change; ingest both with answer and wrong_answer in the prompt file"
-        )
-    asked, again = (
-        [(p.tokens, p.answer, p.wrong_answer) for p in run.prompts] for run in (first, second)
-    )
-    if asked != again:
-        raise UsageError(
-            f"{_short(first)} and {_short(second)} were asked for different answers; ingest both "
-            "on the same prompt file"
-        )
+    require_same_answers(first, second)
+    stored = ModelPair.open(first, second, command)
+    a, b = (engine.width for engine in stored.engines)
+    if a != b:
+        why = f"one is {a} wide and the other {b}, so what components add does not fit"
+        raise incomparable(first.variant, second.variant, why, "take variants of one width")
+    return Pair(stored, _asked(stored.a.prompts))
 
 
 def _asked(rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
@@ -168,7 +163,3 @@ def _asked(rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
         same = (row.prompt, row.answer, row.wrong_answer)
         alone.setdefault(same, replace(row, corrupt=None, partners=None))
     return tuple(alone.values())
-
-
-def _short(run: Run) -> str:
-    return repr(run.variant.name)[:60]

@@ -6,15 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from circuitgraph.base.components import as_granularity
 from circuitgraph.base.progress import Reporter
-from circuitgraph.engine.families import from_hf
-from circuitgraph.ingest.effects import ablated_contributions, batch_effects
-from circuitgraph.ingest.jobs import as_ablation
-from circuitgraph.models.stored import reencoded, reload
+from circuitgraph.ingest.effects import batch_effects
+from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.runs.record import Run, keep_confirmed, read_confirmed
-
-BATCH = 16
 
 
 def exact_effects_of(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
@@ -43,17 +38,12 @@ def exact_effects_of(run: Run, edges: Sequence[int], reporter: Reporter) -> np.n
 
 
 def _measure(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
-    hf, tokenizer = reload(run.variant)
-    model = from_hf(hf)
-    prompts = reencoded(run, tokenizer)
-    method = run.method
-    granularity, ablation = as_granularity(method.granularity), as_ablation(method.ablation)
-    ablated = ablated_contributions(model, prompts, granularity, ablation)
+    model = StoredModel.open(run, "diff")
     parts = []
-    with reporter.progress(len(prompts), f"{run.variant.name[:40]} exact") as progress:
-        for start in range(0, len(prompts), BATCH):
-            chosen = prompts[start : start + BATCH]
-            found = batch_effects(model, chosen, method, ablated, edges=list(edges))
+    with reporter.progress(run.n, f"{run.variant.name[:40]} exact") as progress:
+        for start in range(0, run.n, BATCH):
+            chosen = model.prompts[start : start + BATCH]
+            found = batch_effects(model.engine, chosen, run.method, model.ablated, edges=edges)
             parts.append(found["effects"])
             progress.advance(len(chosen))
     return np.concatenate(parts)

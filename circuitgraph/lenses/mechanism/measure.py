@@ -9,14 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import as_granularity, as_inputs
+from circuitgraph.base.components import Ablation
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
-from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.forwards import has_reader
+from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.model import Model
-from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.lenses.effect.exact import exact_effects_of
 from circuitgraph.lenses.mechanism.swap import Instead
 from circuitgraph.lenses.mechanism.values import (
@@ -28,12 +25,13 @@ from circuitgraph.lenses.mechanism.values import (
     places,
     same_weights,
 )
-from circuitgraph.models.stored import reencoded, reload, same_tokens
+from circuitgraph.models.basis import require_same_shapes
+from circuitgraph.models.stored import BATCH, ModelPair
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.artefacts import ByEdge, keep_by_edge, read_by_edge
-from circuitgraph.runs.record import Method, Run
+from circuitgraph.runs.comparable import incomparable, require_comparable
+from circuitgraph.runs.record import Run
 
-BATCH = 16
 ROOM = 1 << 30
 """Bytes that the traces of a batch may take."""
 TRACED = 8
@@ -67,9 +65,10 @@ def mechanisms_of(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> S
 
     Raises
     ------
+    UsageError
+        A table, a family without a reader, or models that cannot lend each other anything.
     InputError
-        The files of a variant are gone or no longer the same, or its family has no reader; or
-        the models cannot lend each other anything.
+        The files of a variant are gone or no longer the same.
     """
     file = a.beside(f"swapped-{b.id}.safetensors")
     known = read_by_edge(file)
@@ -92,7 +91,7 @@ class _Work:
 
     models: tuple[Model, Model]
     prompts: tuple[Encoded, ...]
-    method: Method
+    ablation: Ablation
     places: Sequence[Place]
     weights: Tensor
     instead: Instead | None
@@ -121,7 +120,7 @@ def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swappe
     work = _work(a, b, edges)
     stored = np.stack([_exact(run, edges, reporter) for run in (a, b)]).astype(np.float64)
     corners = torch.from_numpy(stored)
-    batches = in_batches(work.prompts, work.method.ablation, work.batch_size)
+    batches = in_batches(work.prompts, work.ablation, work.batch_size)
     _check(work, batches[0], stored)
     values = np.empty((2, 2, 2, len(work.prompts), len(edges)))
     same = np.ones((3, len(edges)), bool)
@@ -136,50 +135,24 @@ def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swappe
 
 
 def _work(a: Run, b: Run, edges: Sequence[int]) -> _Work:
-    for run in (a, b):
-        _require_models(run)
+    require_comparable([a, b], ("granularity", "inputs", "ablation"))
     if a.edges != b.edges:
-        raise InputError("they have not the same edges")
-    (hf_a, tokenizer_a), (hf_b, tokenizer_b) = reload(a.variant), reload(b.variant)
-    models = from_hf(hf_a), from_hf(hf_b)
-    prompts, again = reencoded(a, tokenizer_a), reencoded(b, tokenizer_b)
-    _require_alike(models, prompts, again)
-    method = a.method
-    granularity, inputs = as_granularity(method.granularity), as_inputs(method.inputs)
-    every = places(models[0], granularity, inputs)
+        raise incomparable(a.variant, b.variant, "their runs hold different edges")
+    pair = ModelPair.open(a, b, "mechanism")
+    require_same_shapes(pair)
+    pair.require_same_tokens()
+    models, prompts, spec = pair.engines, pair.a.prompts, pair.a.spec
+    every = places(models[0], spec.granularity, spec.inputs)
     chosen = [every[edge] for edge in edges]
-    instead = _instead(models, prompts, chosen, method.ablation)
-    return _Work(models, prompts, method, chosen, same_weights(models, chosen), instead)
-
-
-def _require_models(run: Run) -> None:
-    variant = run.variant
-    if not variant.base:
-        raise InputError(f"{variant.name!r:.60} has no model")
-    if not has_reader(variant.model_type):
-        raise InputError(f"model type {variant.model_type!r} has no reader of ours")
-
-
-def _require_alike(
-    models: tuple[Model, Model], prompts: Sequence[Encoded], again: Sequence[Encoded]
-) -> None:
-    a, b = models
-    for name in ("family", "layers", "heads", "kv_heads", "head_size", "width"):
-        left, right = getattr(a, name), getattr(b, name)
-        if left != right:
-            raise InputError(f"{name} differs ({left} and {right})")
-    if _shapes(a) != _shapes(b):
-        raise InputError("their matrices differ in shape")
-    if not same_tokens(prompts, again):
-        raise InputError("their tokenizers read the prompts differently")
-
-
-def _shapes(model: Model) -> list:
-    return [model.embed.shape, *((b.mlp.up.weight.shape, b.mlp.gate is None) for b in model.blocks)]
+    instead = _instead(models, prompts, chosen, spec.ablation)
+    return _Work(models, prompts, spec.ablation, chosen, same_weights(models, chosen), instead)
 
 
 def _instead(
-    models: tuple[Model, Model], prompts: Sequence[Encoded], chosen: Sequence[Place], ablation: str
+    models: tuple[Model, Model],
+    prompts: Sequence[Encoded],
+    chosen: Sequence[Place],
+    ablation: Ablation,
 ) -> Instead | None:
     """What stands in for a sender's contribution where it is not the corrupt run's."""
     if ablation == "corrupt":

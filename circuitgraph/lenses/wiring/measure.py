@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from circuitgraph.base.components import Edge, as_granularity, as_inputs, effect_edges
+from circuitgraph.base.components import Edge, EdgeSpec, effect_edges
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
-from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.forwards import require_reader
+from circuitgraph.base.textfiles import shown
+from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.model import Model, moved
-from circuitgraph.ingest.estimate import in_batches
 from circuitgraph.lenses.wiring.drifts import drifted
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched
@@ -29,8 +28,9 @@ from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.lenses.wiring.signals import Signalled, make_signalled
 from circuitgraph.lenses.wiring.weights import WeightChannels
 from circuitgraph.models.basis import require_same_shapes, require_shared_basis, roundoff
-from circuitgraph.models.stored import reencoded, reload, same_tokens
+from circuitgraph.models.stored import BATCH, ModelPair
 from circuitgraph.prompts.tokens import Encoded, unequal_pairs
+from circuitgraph.runs.comparable import require_comparable
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.signs import Rows
 
@@ -40,9 +40,6 @@ prompts at most."""
 
 TRIED, SIZES = 0.02, (0.002, 0.3)
 """‖ΔW‖ / ‖W‖ of a first drift, and how small and large others may be."""
-
-BATCH = 32
-"""Prompts at once; changes speed and memory, never results."""
 
 FORMS = ("weights", "functional")
 
@@ -56,12 +53,14 @@ class _Asked:
         prompts: encoded, in the order of the runs.
         pairs: whether signals are corrupt − clean.
         weights: of every prompt, scenarios alike, sum n: float64 [n].
+        spec: which edges.
     """
 
     models: tuple[Model, Model]
     prompts: tuple[Encoded, ...]
     pairs: bool
     weights: np.ndarray
+    spec: EdgeSpec
 
 
 def channels_of(
@@ -96,67 +95,38 @@ def channels_of(
     InputError
         The files of a variant are gone or no longer the same.
     """
-    _require_comparable(a, b, form)
+    _require_form(form)
     asked = _ask(a, b, form, shared_basis)
     if uneven := _lacking_partners(a, asked.prompts):
         reporter.remark(
             f"wiring: {uneven} of {a.n} pairs are of unequal lengths and unmarked (columns span "
             "and corrupt_span), so signals are those of the prompts, not corrupt − clean"
         )
-    edges = _edges(a, asked.models[0])
+    edges = _edges(asked.spec, asked.models[0])
     drifts = min(draws, DRIFTS) if form == "functional" else 0
     title = f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring"
     with reporter.progress(a.n + drifts, title) as progress:
         if form == "weights":
-            return _by_weights(a, asked, edges, draws, seed, progress.advance)
+            return _by_weights(asked, edges, draws, seed, progress.advance)
         unit = max(roundoff(run.variant) for run in (a, b))
         return _by_function(a, asked, edges, unit, drifts, seed, progress.advance)
 
 
-def _require_comparable(a: Run, b: Run, form: str) -> None:
+def _require_form(form: str) -> None:
     if form not in FORMS:
-        raise UsageError(f"form {form!r:.40} is unknown; take {' or '.join(FORMS)}")
-    for run in (a, b):
-        require_reader(run.variant.model_type, "the wiring lens")
-    if a.variant.architecture != b.variant.architecture:
-        raise UsageError(
-            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} have different architectures "
-            "(model type, layers, heads, or granularity), so no channel of one is a channel of "
-            "the other; compare variants of one architecture"
-        )
-    for key in ("granularity", "inputs", "ablation", "template"):
-        left, right = (getattr(run.method, key) for run in (a, b))
-        if left != right:
-            raise UsageError(f"the runs differ in {key} ({left!r} and {right!r}); ingest alike")
-    if a.prompts_fingerprint != b.prompts_fingerprint:
-        if a.prompt_set and a.prompt_set == b.prompt_set:
-            raise _read_differently(a, b)
-        raise UsageError(
-            f"{a.variant.name!r:.60} and {b.variant.name!r:.60} were asked different prompts; "
-            "ingest both on the same prompt file"
-        )
+        raise UsageError(f"form {shown(form, 40)} is unknown; take {' or '.join(FORMS)}")
 
 
 def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
-    hf_a, tokenizer = reload(a.variant)
-    prompts = reencoded(a, tokenizer)
-    hf_b, tokenizer_b = reload(b.variant)
-    model_a, model_b = from_hf(hf_a), from_hf(hf_b)
-    pair = a.variant, b.variant, model_a, model_b
-    require_same_shapes(*pair)
-    if not same_tokens(prompts, reencoded(b, tokenizer_b)):
-        raise _read_differently(a, b)
+    require_comparable([a, b], ("granularity", "inputs", "ablation", "template"))
+    pair = ModelPair.open(a, b, "the wiring lens")
+    require_same_shapes(pair)
+    pair.require_same_tokens()
     if form == "weights" and not shared_basis:
         other = "compare what the receivers do (--form functional), or "
-        require_shared_basis(*pair, instead=other)
-    return _Asked((model_a, model_b), prompts, _paired(a, prompts), _weights(a))
-
-
-def _read_differently(a: Run, b: Run) -> UsageError:
-    return UsageError(
-        f"the tokenizers of {a.variant.name!r:.60} and {b.variant.name!r:.60} read the prompts "
-        "differently, so both are not asked the same; compare variants of one tokenizer"
-    )
+        require_shared_basis(pair, instead=other)
+    prompts = pair.a.prompts
+    return _Asked(pair.engines, prompts, _paired(a, prompts), _weights(a), pair.a.spec)
 
 
 def _paired(run: Run, prompts: Sequence[Encoded]) -> bool:
@@ -184,22 +154,20 @@ def _weights(run: Run) -> np.ndarray:
     return run.n / (len(size) * size[scenarios][rows.of] * np.bincount(rows.of)[rows.of])
 
 
-def _edges(run: Run, model: Model) -> tuple[Edge, ...]:
-    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
-    return tuple(effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs))
+def _edges(spec: EdgeSpec, model: Model) -> tuple[Edge, ...]:
+    sizes = model.layers, model.heads, model.kv_heads
+    return tuple(effect_edges(*sizes, spec.granularity, spec.inputs))
 
 
 def _by_weights(
-    run: Run,
     asked: _Asked,
     edges: tuple[Edge, ...],
     draws: int,
     seed: int,
     advance: Callable[[int], None],
 ) -> Channels:
-    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
-    channels = WeightChannels.of(*asked.models, granularity, inputs)
-    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
+    channels = WeightChannels.of(*asked.models, asked.spec.granularity, asked.spec.inputs)
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", 2 * BATCH)
 
     moments = Moments()
 
@@ -226,9 +194,9 @@ def _by_function(
     advance: Callable[[int], None],
 ) -> Channels:
     a, b = (moved(model, "cpu", torch.float64) for model in asked.models)
-    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH // 2)
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
     asked = replace(asked, models=(a, aligned(b, _orders((a, b), asked, batches))))
-    arrays = _functions(run, asked, batches, advance)
+    arrays = _functions(asked, batches, advance)
     floor = _floor(unit, arrays.pop("level"), arrays["norm_a"] + arrays["norm_b"])
     drawn = _drifts(run, asked, arrays["delta"], drifts, seed, advance)
     shape = (len(asked.prompts), len(edges))
@@ -247,14 +215,12 @@ def _by_function(
 
 
 def _functions(
-    run: Run,
     asked: _Asked,
     batches: Sequence[Sequence[int]],
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, np.ndarray]:
     """Arrays [n × e] of two models in float64, as ``FunctionalChannels.measure`` names them."""
-    granularity, inputs = as_granularity(run.method.granularity), as_inputs(run.method.inputs)
-    channels = FunctionalChannels.of(*asked.models, granularity, inputs)
+    channels = FunctionalChannels.of(*asked.models, asked.spec.granularity, asked.spec.inputs)
     return _collected(asked, batches, lambda runs, _: channels.measure(runs), advance)
 
 
@@ -292,12 +258,12 @@ def _drifts(
         return np.empty((0, delta.shape[1]))
     chosen = _spread(run, asked.prompts, ASKED)
     asked = replace(asked, prompts=tuple(asked.prompts[i] for i in chosen))
-    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH // 2)
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
 
     def moved_by(size: float, number: int) -> np.ndarray:
         copy = drifted(asked.models[0], size, seed * 1000 + number)
         pair = replace(asked, models=(asked.models[0], copy))
-        return (_functions(run, pair, batches)["delta"] ** 2).mean(0)
+        return (_functions(pair, batches)["delta"] ** 2).mean(0)
 
     far = np.nanmedian((delta**2).mean(0)) / np.nanmedian(moved_by(TRIED, count))
     size = float(np.clip(TRIED * np.sqrt(far), *SIZES))

@@ -1,0 +1,35 @@
+"""What stands in for every sender's contribution where no corrupt run gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from circuitgraph.base.components import Ablation, Granularity, writers
+from circuitgraph.engine.forwards import AnyModel, parts_at
+from circuitgraph.prompts.tokens import Encoded
+
+
+@torch.no_grad()
+def ablated_contributions(
+    model: AnyModel, prompts: Sequence[Encoded], granularity: Granularity, ablation: Ablation
+) -> Tensor | None:
+    """What stands in for every sender's contribution, [1 + components, d].
+
+    ``mean``: over the positions of each prompt, then over prompts with equal weight.
+    ``zero``: nothing. ``corrupt``: None, the corrupt run gives it position by position.
+    """
+    if ablation == "corrupt":
+        return None
+    if ablation == "zero":
+        senders = 1 + len(writers(model.layers, model.heads, granularity))
+        return torch.zeros(senders, model.width, device=model.device, dtype=model.dtype)
+    total = torch.zeros((), dtype=torch.float64)
+    for prompt in prompts:
+        tokens = torch.tensor([prompt.prompt], device=model.device)
+        index = torch.arange(tokens.shape[1], device=model.device)[None]
+        parts, _ = parts_at(model, tokens, index, granularity)
+        total = total + parts.cpu().double().mean(2)[:, 0]
+    return (total / len(prompts)).to(model.device, model.dtype)

@@ -1,0 +1,158 @@
+"""Which runs may be compared: the one judge, and the one sentence that says what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, fields
+
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.textfiles import shown
+from circuitgraph.runs.record import Method, Run, Variant
+
+Key = tuple[str, ...]
+
+KEYS = tuple(field.name for field in fields(Method))
+"""All that a method says; see ``Method``."""
+
+TOKENS = "the tokens of the same prompts"
+ONE_BUILD = "take variants of one architecture"
+
+
+def comparison_key(run: Run) -> Key:
+    """All that must agree before two runs may be compared."""
+    method = asdict(run.method)
+    keys = (str(method[name]) for name in sorted(method))
+    return (*keys, run.variant.architecture, *_prompts(run))
+
+
+def differing_keys(a: Run, b: Run, keys: Collection[str] = KEYS) -> list[str]:
+    """Names of the keys in which two runs differ, with their values.
+
+    Parameters
+    ----------
+    a, b
+        The prompts of tables are no key: they are joined by their ids.
+    keys
+        Those of the method that must agree.
+    """
+    pairs = {name: (getattr(a.method, name), getattr(b.method, name)) for name in keys}
+    found = [f"{name} ({x!r} and {y!r})" for name, (x, y) in pairs.items() if x != y]
+    if a.variant.architecture != b.variant.architecture:
+        found.append(_architectures(a.variant, b.variant))
+    # What is read of one file depends on the ablation, which is named already.
+    explained = a.prompt_set == b.prompt_set != "" and a.method.ablation != b.method.ablation
+    if _prompts(a) != _prompts(b) and not explained:
+        found.append(_how_prompts_differ(a, b))
+    return found
+
+
+def require_comparable(runs: Sequence[Run], keys: Collection[str] = KEYS) -> None:
+    """Refuse runs that were not measured alike.
+
+    Raises
+    ------
+    UsageError
+        Names the keys in which the first and another differ.
+    """
+    for other in runs[1:]:
+        if found := differing_keys(runs[0], other, keys):
+            why = f"their {_kinds(runs[0], other)}runs differ in {', '.join(found)}"
+            raise incomparable(runs[0].variant, other.variant, why)
+
+
+def require_same_build(a: Variant, b: Variant) -> None:
+    """Refuse variants whose components have no counterparts in each other.
+
+    Raises
+    ------
+    UsageError
+        A table, or models of two builds.
+    """
+    for variant in (a, b):
+        require_model(variant)
+    if _build(a) != _build(b):
+        raise incomparable(a, b, f"they differ in {_architectures(a, b)}", ONE_BUILD)
+
+
+def require_same_tokenizer(a: Variant, b: Variant) -> None:
+    """Refuse variants that were read with two tokenizers.
+
+    Raises
+    ------
+    UsageError
+        They were.
+    """
+    if a.fingerprints.get("tokenizer") != b.fingerprints.get("tokenizer"):
+        why = "their tokenizers differ, so one prompt is not the same tokens for both"
+        raise incomparable(a, b, why, "take variants of one tokenizer")
+
+
+def require_model(variant: Variant) -> None:
+    """Refuse a table, behind which is no model.
+
+    Raises
+    ------
+    UsageError
+        It is one.
+    """
+    if not variant.base:
+        raise UsageError(
+            f"{shown(variant.name)} is a table, without weights and nothing that could be run; "
+            "ingest its model, or compare correlations"
+        )
+
+
+def require_same_answers(a: Run, b: Run) -> None:
+    """Refuse runs whose prompts have no answers, or not the same.
+
+    Raises
+    ------
+    UsageError
+        Names the first prompt without.
+    """
+    instead = "ingest both with answer and wrong_answer in the prompt file"
+    lacking = [p.id for p in a.prompts if p.answer is None or p.wrong_answer is None]
+    if lacking:
+        why = f"their prompts have no answers (first {shown(lacking[0])}), so nothing is decided"
+        raise incomparable(a.variant, b.variant, why, instead)
+    asked, again = ([(p.tokens, p.answer, p.wrong_answer) for p in run.prompts] for run in (a, b))
+    if asked != again:
+        why = "they were asked for different answers"
+        raise incomparable(a.variant, b.variant, why, instead)
+
+
+def incomparable(
+    a: Variant,
+    b: Variant,
+    why: str,
+    instead: str = "ingest both on the same prompts with the same options",
+) -> UsageError:
+    """Two variants cannot be compared: why, and what to do instead."""
+    return UsageError(f"{shown(a.name)} and {shown(b.name)} cannot be compared: {why}; {instead}")
+
+
+def _kinds(a: Run, b: Run) -> str:
+    return f"{a.kind} " if a.kind == b.kind else ""
+
+
+def _architectures(a: Variant, b: Variant) -> str:
+    builds = _build(a), _build(b)
+    return "architecture" + (f" ({' and '.join(builds)})" if builds[0] != builds[1] else "")
+
+
+def _build(variant: Variant) -> str:
+    kv = "" if variant.kv_heads == variant.heads else f" ({variant.kv_heads} key/value)"
+    return f"{variant.model_type} of {variant.layers} layers with {variant.heads} heads{kv}"
+
+
+def _how_prompts_differ(a: Run, b: Run) -> str:
+    if not a.prompt_set or a.prompt_set != b.prompt_set:
+        return "prompts"
+    days = [run.rendered.get("date", "") for run in (a, b)]
+    told = f"the chat template told {days[0]} and {days[1]}" if all(days) else "read otherwise"
+    return f"{TOKENS} ({told})"
+
+
+def _prompts(run: Run) -> Key:
+    # Tables are joined by prompt id when compared, which says better what is missing where.
+    return () if run.method.granularity == "table" else (run.prompts_fingerprint,)
