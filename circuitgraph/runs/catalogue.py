@@ -234,7 +234,7 @@ class Shelf:
             for x, y in product(xs, ys)
             if x.variant.name < y.variant.name and differing_keys(x, y)
         ]
-        require_comparable(min(pairs, key=lambda pair: len(differing_keys(*pair))))
+        require_comparable(min(pairs, key=lambda pair: len(differing_keys(pair[0], pair[1]))))
 
 
 def _reference(a: Sequence[Run], b: Sequence[Run]) -> Run:
