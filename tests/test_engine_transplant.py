@@ -20,7 +20,7 @@ from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
-from circuitgraph.interventions.patching.cross_patch import given_by, set_changes
+from circuitgraph.interventions.patching.transplant import given_by, set_changes
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 

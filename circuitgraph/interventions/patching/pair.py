@@ -16,7 +16,7 @@ from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.forward import forward
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
-from circuitgraph.interventions.patching.cross_patch import given_by, set_changes
+from circuitgraph.interventions.patching.transplant import given_by, set_changes
 from circuitgraph.models.stored import BATCH, ModelPair
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.comparable import incomparable, require_same_answers
