@@ -18,7 +18,7 @@ from importlib import import_module
 import click
 
 from circuitgraph.base.errors import CircuitGraphError
-from circuitgraph.base.frames import short
+from circuitgraph.base.quoting import short
 from circuitgraph.commands import SECTIONS
 from circuitgraph.commands.options import Settings, global_options
 

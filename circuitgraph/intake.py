@@ -11,12 +11,13 @@ from typing import Any
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import quoted
 from circuitgraph.ingest.cluster.address import require_cluster
 from circuitgraph.ingest.decided import decided, say_prompts
 from circuitgraph.ingest.reading import text_notes
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.reader import Source
-from circuitgraph.runs.catalogue import Shelf, require_name, shorten
+from circuitgraph.runs.catalogue import Shelf, require_name
 from circuitgraph.runs.record import Run, Variant, write_run
 
 
@@ -108,8 +109,8 @@ def known_recipe(shelf: Shelf, name: str, recipe: str) -> str:
     if known is None or recipe in ("", known.recipe):
         return known.recipe if known is not None else recipe
     raise UsageError(
-        f"the name {shorten(name)} already stands for a variant of recipe "
-        f"{shorten(known.recipe)}; choose another name, or free it: circuitgraph remove NAME"
+        f"the name {quoted(name)} already stands for a variant of recipe "
+        f"{quoted(known.recipe)}; choose another name, or free it: circuitgraph remove NAME"
     )
 
 
@@ -126,6 +127,6 @@ def require_same(shelf: Shelf, variant: Variant) -> None:
     if known.fingerprint != variant.fingerprint or words[0] != words[1]:
         what = "other weights or values" if words[0] == words[1] else "another tokenizer"
         raise UsageError(
-            f"the name {shorten(variant.name)} already stands for {what}; "
+            f"the name {quoted(variant.name)} already stands for {what}; "
             "choose another name, or free it with: circuitgraph remove NAME"
         )

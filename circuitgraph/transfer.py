@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.base.frames import short
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import short
 from circuitgraph.composition.kept import lacking_composition, with_composition
 from circuitgraph.diff.record import Diff
 from circuitgraph.export import ExportGraph, export_graph, write_neo4j_admin

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.frames import records, short, to_text, write_frame
+from circuitgraph.base.frames import records, to_text, write_frame
+from circuitgraph.base.quoting import short
 
 NAN = float("nan")
 

@@ -11,7 +11,8 @@ from measured import effect_run, table_run
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
-from circuitgraph.runs.catalogue import Shelf, shorten
+from circuitgraph.base.quoting import quoted
+from circuitgraph.runs.catalogue import Shelf
 from circuitgraph.runs.comparable import differing_keys
 from circuitgraph.runs.record import Run
 
@@ -101,8 +102,8 @@ def test_a_pair_of_anything_else_is_refused(text):
 
 
 def test_long_and_wild_names_are_cut_and_stay_on_one_line():
-    assert shorten("a\nb") == r"'a\nb'"
-    assert len(shorten("x" * 65_000)) == 60
+    assert quoted("a\nb") == r"'a\nb'"
+    assert len(quoted("x" * 65_000)) == 60
 
 
 # Which runs

@@ -16,6 +16,7 @@ import numpy as np
 
 from circuitgraph.base.atomic import whole, write_atomic
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.quoting import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,6 @@ Format = Literal["table", "csv", "json", "parquet"]
 FORMATS = ("table", "csv", "json", "parquet")
 SHOWN = 40
 
-_WIDEST = 48
 _NARROWEST = 24
 _LEAST = 7
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -124,22 +124,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return None if type(value).__name__ in ("NAType", "NaTType") else value  # pandas' own
-
-
-def short(value: object, width: int = _WIDEST) -> str:
-    """A name as it may stand in a table or a sentence.
-
-    On one line, nothing in it that a terminal obeys or that turns text around, and cut
-    in the middle: names and paths differ most at their ends.
-    """
-    text = str(value)
-    if len(text) > 4 * width:
-        text = f"{text[: 2 * width]}…{text[-2 * width :]}"
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return f"{text[: width - 1 - tail]}…{text[-tail:]}"
 
 
 @dataclass(frozen=True)

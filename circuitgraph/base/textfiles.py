@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from circuitgraph.base.errors import InputError
+from circuitgraph.base.quoting import first_line, quoted
 
 DEFAULT_FOLDER = ".circuitgraph"
 """The workspace, where no other is named."""
@@ -40,14 +41,6 @@ _MAGIC = (
 )
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def shown(value: object, width: int = 60) -> str:
-    """A value as it may stand in a one-line message: quoted, escaped and cut short."""
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
-    text = repr(value[: 2 * width] if isinstance(value, str) else value)
-    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -106,7 +99,7 @@ def file_kind(path: Path, kinds: tuple[str, ...], reads: str) -> str:
     if what and not (kind == ".parquet" and what == "a parquet file"):
         fail(path, None, f"this is {what}; circuitgraph {reads}")
     if kind not in kinds:
-        fail(path, None, f"the extension {shown(path.suffix)} is not known; circuitgraph {reads}")
+        fail(path, None, f"the extension {quoted(path.suffix)} is not known; circuitgraph {reads}")
     if not head:
         fail(path, None, "the file is empty")
     return kind
@@ -209,7 +202,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {shown(twice)} stands twice in one object")
+        raise ValueError(f"the key {quoted(twice)} stands twice in one object")
     return record
 
 
@@ -232,11 +225,3 @@ def check_safetensors(file: Path) -> None:
                 f"{file}: {name} is stored as {kind}, not as floating-point numbers; save the "
                 "model unquantised, in float32, float16 or bfloat16"
             )
-
-
-def first_line(error: BaseException) -> str:
-    """What an error of somebody else's says, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    kind = type(error).__name__
-    return f"{kind}: {said[:200]}" if said and isinstance(error, KeyError) else said[:200] or kind

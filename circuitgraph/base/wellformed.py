@@ -12,6 +12,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from circuitgraph.base.quoting import quoted
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -51,7 +53,7 @@ def typed(record: R) -> R:
         value = getattr(record, one.name)
         wanted = _TYPES.get(str(one.type), (object,))
         if not isinstance(value, wanted) or (isinstance(value, bool) and int in wanted):
-            raise TypeError(f"{one.name} is {value!r:.60}")
+            raise TypeError(f"{one.name} is {quoted(value)}")
         if one.type == "tuple[str, ...]":
             texts(getattr(record, one.name))
         if isinstance(value, str):
@@ -67,7 +69,7 @@ def texts(values: T) -> T:
     """
     for value in values:
         if not isinstance(value, str):
-            raise TypeError(f"{value!r:.60} stands where a name belongs")
+            raise TypeError(f"{quoted(value)} stands where a name belongs")
         value.encode("utf-8")
     return values
 
@@ -80,7 +82,7 @@ def known(method: R) -> R:
     """
     for name, values in METHODS.items():
         if getattr(method, name) not in values:
-            raise ValueError(f"{name} is {getattr(method, name)!r:.60}")
+            raise ValueError(f"{name} is {quoted(getattr(method, name))}")
     return method
 
 

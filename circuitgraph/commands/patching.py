@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.base.frames import short, to_text
+from circuitgraph.base.frames import to_text
+from circuitgraph.base.quoting import quoted, short
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -94,7 +95,7 @@ def patch(
 def _layers(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,6}):(\d{1,6})", text, re.ASCII)
     if match is None:
-        raise UsageError(f"--layers {text!r:.60}: write it as FIRST:LAST, such as 0:3")
+        raise UsageError(f"--layers {quoted(text)}: write it as FIRST:LAST, such as 0:3")
     return int(match[1]), int(match[2])
 
 

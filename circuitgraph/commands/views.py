@@ -12,7 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.frames import short, to_text
+from circuitgraph.base.frames import to_text
+from circuitgraph.base.quoting import short
 from circuitgraph.diff.explain import Explanation
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import CLAIMS, VERDICTS, Diff

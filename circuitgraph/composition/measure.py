@@ -7,7 +7,7 @@ import pandas as pd
 from circuitgraph.base.components import effect_edges
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.composition.products import relative_change, scores, virtual_products
 from circuitgraph.engine.forwards import require_reader
 from circuitgraph.models.basis import require_same_shapes, require_shared_basis
@@ -25,7 +25,7 @@ def require_composable(run: Run) -> None:
     require_model(run.variant)
     if run.method.granularity != "head":
         raise UsageError(
-            f"compose: {shown(run.variant.name)} was ingested by layers, and composition is of "
+            f"compose: {quoted(run.variant.name)} was ingested by layers, and composition is of "
             "heads; ingest it under another name with --granularity head"
         )
     require_reader(run.variant.model_type, "compose")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, stdtrit
 
+from circuitgraph.base.quoting import quoted
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.evidence import LITTLE_MASS
@@ -136,7 +137,7 @@ def behaviour_warnings(found: dict[str, Any] | None, runs: Sequence[Run]) -> lis
         if mass < LITTLE_MASS:
             warnings.append(
                 f"the two answers carry {mass:.0%} of the probability in "
-                f"{run.variant.name[:60]!r}: the decision is not what it would answer"
+                f"{quoted(run.variant.name)}: the decision is not what it would answer"
             )
     return list(dict.fromkeys(warnings))
 

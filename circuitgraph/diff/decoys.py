@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from circuitgraph.base.frames import short
+from circuitgraph.base.quoting import short
 from circuitgraph.diff.judging import Models, judged
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.record import Diff

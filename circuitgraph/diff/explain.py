@@ -12,6 +12,7 @@ import pandas as pd
 
 from circuitgraph.base.components import parse
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import Diff
@@ -99,7 +100,7 @@ def _unknown(diff: Diff, source: str, target: str) -> str:
     require_components((source, target), known)
     ends = parse(source), parse(target)
     beside = ends[0].kind != "mlp" and ends[1].kind == "mlp" and ends[0].layer == ends[1].layer
-    return f"no edge from {source!r:.60} to {target!r:.60} was measured: " + (
+    return f"no edge from {quoted(source)} to {quoted(target)} was measured: " + (
         "attention and MLP of a block read the same stream in this model (parallel blocks)"
         if beside
         else "an edge runs from an earlier component to a later one"
@@ -120,7 +121,7 @@ def require_components(names: Iterable[str], known: Collection[str]) -> None:
             near = sorted(k for k in short if k.casefold() == name.casefold())
             near = near or difflib.get_close_matches(name[:80], short, 3)
             hint = f"did you mean {', '.join(near)}?" if near else "see the diff's table"
-            raise UsageError(f"component {name!r:.80} is in neither variant; {hint}")
+            raise UsageError(f"component {quoted(name, 80)} is in neither variant; {hint}")
 
 
 def _prompt_columns(matched: Matched) -> dict[str, Any]:

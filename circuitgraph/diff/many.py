@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.base.frames import short
+from circuitgraph.base.quoting import short
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.diff.specific import KEY, Held, specific_q

@@ -12,7 +12,7 @@ import pandas as pd
 
 from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import UsageError
-from circuitgraph.base.frames import short
+from circuitgraph.base.quoting import short
 from circuitgraph.lenses.mechanism.shapley import FACTORS, MIXED, UNKNOWN
 from circuitgraph.runs.record import Run
 

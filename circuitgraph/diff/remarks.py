@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.base.frames import short
+from circuitgraph.base.quoting import quoted, short
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, too_few_replicates, totals_told
 from circuitgraph.diff.outlook import outlook
@@ -108,7 +108,7 @@ def _method(outcome: Outcome, options: Options) -> Iterator[str]:
         )
     if outcome.tests.directions == "from totals":
         signs = outcome.matched.runs[0].signs
-        whose = f"in {signs.variant!r:.60}, " if signs else ""
+        whose = f"in {quoted(signs.variant)}, " if signs else ""
         yield (
             f"prompts have no direction: signs are those of each scenario's total {whose}the same "
             "for all variants"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.frames import short
+from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import CLAIMS, Diff
 
 _MEANING = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families.common import embedded, longest
 from circuitgraph.engine.forwards import AnyModel, decisions
@@ -62,8 +62,8 @@ class Spelling:
             return []
         likely, least = (_percent(m) for m in (self.other_mass, self.mass))
         told = (
-            f"answers written {shown(self.other)} carry {likely} of the probability, as here "
-            f"({shown(self.written)}) {least}"
+            f"answers written {quoted(self.other)} carry {likely} of the probability, as here "
+            f"({quoted(self.written)}) {least}"
         )
         if self.other_mass < self.mass:
             return [told]

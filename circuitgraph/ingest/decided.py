@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.evidence import LITTLE_MASS, MOVES
@@ -34,7 +35,7 @@ def decided(run: Run) -> list[str]:
     """What the variant decides, and whether corruption moves it: two lines, or none."""
     if "decisions" not in run.arrays:
         return []
-    name = f"{run.variant.name!r:.60}"
+    name = f"{quoted(run.variant.name)}"
     prefers = int((np.asarray(run.arrays["decisions"]) > 0).sum())
     lines = [f"{name} prefers the answer on {_share(prefers, run.n)}"]
     if "mass" in run.arrays:

@@ -13,6 +13,7 @@ from filelock import FileLock
 from circuitgraph.base.components import digest, writers
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter, human_bytes
+from circuitgraph.base.quoting import short
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
 from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
@@ -182,7 +183,7 @@ def _make(work: Work, job: Job, prepared: Prepared, reporter: Reporter) -> None:
         reporter.remark(describe(work.shape, job.method, job.encoded, len(columns)))
         batches = in_batches(job.encoded, job.method.ablation or None, room.batch_size)
         folder = work.runs_folder / f".{job.id}.work-{digest(batches, work.request.device)[:12]}"
-        label = f"{work.variant.name[:40]} {job.kind}"
+        label = f"{short(work.variant.name, 40)} {job.kind}"
         with reporter.progress(len(job.encoded), label) as progress:
             if work.cluster is None:
                 each = compute(work.model, job, work.request, room.chunk_rows)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.tokens import Encoded, unknown_id
 
@@ -32,8 +32,8 @@ class Reading:
     wrong_answer: tuple[str, ...]
 
     def __str__(self) -> str:
-        each = [" ".join(map(shown, tokens)) for tokens in (self.answer, self.wrong_answer)]
-        return f"line {self.line}: after {shown(self.before)}, {each[0]} against {each[1]}"
+        each = [" ".join(map(quoted, tokens)) for tokens in (self.answer, self.wrong_answer)]
+        return f"line {self.line}: after {quoted(self.before)}, {each[0]} against {each[1]}"
 
 
 def readings(rows: Sequence[Encoded], tokenizer: Any) -> tuple[Reading, ...]:
@@ -61,7 +61,7 @@ def text_notes(prompts: PromptSet, tokenizer: Any, chat: bool) -> list[str]:
         )
     found = unknown_words(prompts, tokenizer)
     if found:
-        words = [f"{shown(word)} ({_lines(lines)})" for word, lines in found.items()]
+        words = [f"{quoted(word)} ({_lines(lines)})" for word, lines in found.items()]
         more = f" and {len(words) - MOST_WORDS} more" if len(words) > MOST_WORDS else ""
         notes.append(
             f"unknown to this tokenizer, read as one and the same token or left out: "

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.textfiles import first_line
+from circuitgraph.base.quoting import first_line
 from circuitgraph.engine.bridge.wrapped import Bridge
 from circuitgraph.engine.families.common import border_of
 from circuitgraph.engine.forwards import AnyModel, check_parts, model_logits, read_model

@@ -13,7 +13,7 @@ import numpy as np
 
 from circuitgraph.base.components import Edge, in_order, natural_key
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.aligned import Observations
 from circuitgraph.runs.comparable import incomparable, require_comparable
@@ -158,7 +158,7 @@ def _check_sides(a: Sequence[Run], b: Sequence[Run]) -> None:
         raise UsageError("a run is listed twice on one side of the diff; name each variant once")
     if ids_a & ids_b and ids_a != ids_b:
         shared = next(run.variant.name for run in a if run.id in ids_b)
-        raise UsageError(f"{shown(shared)} is on both sides of the diff; name it on one")
+        raise UsageError(f"{quoted(shared)} is on both sides of the diff; name it on one")
 
 
 def _replicates(side: Sequence[Run]) -> tuple[Sequence[Run], tuple[tuple[str, ...], ...]]:
@@ -182,7 +182,7 @@ def _require_alike(runs: Sequence[Run], lens: str) -> None:
         if run.kind != kind:
             raise UsageError(
                 f"the {lens} lens needs {kind} runs, but the run of "
-                f"{shown(run.variant.name)} holds {run.kind} edges"
+                f"{quoted(run.variant.name)} holds {run.kind} edges"
             )
     require_comparable(runs)
 
@@ -194,13 +194,13 @@ def _rows_like(first: Run, run: Run) -> np.ndarray:
     place = {prompt.id: i for i, prompt in enumerate(run.prompts)}
     wanted = {prompt.id for prompt in first.prompts}
     if len(place) < run.n:
-        raise InputError(f"a prompt id appears twice in {shown(run.variant.name)}")
+        raise InputError(f"a prompt id appears twice in {quoted(run.variant.name)}")
     if odd := sorted(wanted.symmetric_difference(place)):
-        raise _other_prompts(first, run, f"{len(odd)} ids are in one only, such as {odd[0]!r:.60}")
+        raise _other_prompts(first, run, f"{len(odd)} ids are in one only, as {quoted(odd[0])}")
     rows = np.array([place[prompt.id] for prompt in first.prompts], dtype=int)
     for prompt, row in zip(first.prompts, rows, strict=True):
         if prompt.scenario != run.prompts[row].scenario:
-            raise _other_prompts(first, run, f"the scenario of {prompt.id!r:.60} is not the same")
+            raise _other_prompts(first, run, f"the scenario of {quoted(prompt.id)} is not the same")
     return rows
 
 
@@ -257,7 +257,7 @@ def _distinct(runs: Sequence[Run], arrays: Sequence[np.ndarray]) -> tuple[np.nda
     for row, twin in enumerate(first_like):
         if prompts[row].scenario != prompts[twin].scenario:
             raise InputError(
-                f"prompts {prompts[twin].id!r:.60} and {prompts[row].id!r:.60} have the same "
+                f"prompts {quoted(prompts[twin].id)} and {quoted(prompts[row].id)} have the same "
                 "activities but different scenarios; give duplicates one scenario"
             )
     kept = np.unique(first_like)

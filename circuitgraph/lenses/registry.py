@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.lenses.base import Lens
 from circuitgraph.lenses.correlation.lens import Correlation
 from circuitgraph.lenses.effect.lens import Effect
@@ -29,7 +30,7 @@ def register(lens: type[Lens]) -> type[Lens]:
         Another lens has this name.
     """
     if _LENSES.setdefault(lens.name, lens) is not lens:
-        raise UsageError(f"lens: there is a lens named {lens.name!r:.60} already; choose another")
+        raise UsageError(f"lens: there is a lens named {quoted(lens.name)} already; choose another")
     return lens
 
 
@@ -51,7 +52,7 @@ def lens_named(lens: str | Lens, **own: Any) -> Lens:
     """
     known = _LENSES.get(lens) if isinstance(lens, str) else type(lens)
     if known is None:
-        raise UsageError(f"lens: {lens!r:.60} is unknown; choose {' or '.join(_LENSES)}")
+        raise UsageError(f"lens: {quoted(lens)} is unknown; choose {' or '.join(_LENSES)}")
     mine = set(lens_options(known))
     for name in own.keys() - mine:
         _require_default(name, own[name])

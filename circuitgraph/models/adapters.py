@@ -14,7 +14,8 @@ from torch import Tensor
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.notices import collected_warnings, shortened
-from circuitgraph.base.textfiles import check_safetensors, first_line, shown
+from circuitgraph.base.quoting import first_line, quoted
+from circuitgraph.base.textfiles import check_safetensors
 from circuitgraph.models.resized import resize_like
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -51,7 +52,7 @@ def require_adapter(adapter: Path) -> dict[str, Any]:
             the model that was trained, by name, with a way out.
     """
     if not _is_folder(adapter):
-        raise InputError(f"{shown(str(adapter), 200)}: no such adapter folder")
+        raise InputError(f"{quoted(str(adapter), 200)}: no such adapter folder")
     for name in ADAPTER_FILES:
         if not (adapter / name).is_file():
             raise InputError(
@@ -97,7 +98,7 @@ def _is_folder(path: Path) -> bool:
 def _require_lora(file: Path, kind: Any) -> None:
     if kind == "LORA":
         return
-    name = shown(str(kind), 40) if kind else "missing"
+    name = quoted(str(kind), 40) if kind else "missing"
     if kind in VIRTUAL:
         raise InputError(
             f"{file}: peft_type is {name}, which no change of weights expresses; only LoRA "
@@ -110,7 +111,7 @@ def _require_exact(file: Path, init: Any) -> None:
     known = init.lower() if isinstance(init, str) else init
     if known in EXACT:
         return
-    name = shown(str(init), 60)
+    name = quoted(str(init), 60)
     if str(known).startswith("pissa_niter_"):
         raise InputError(
             f"{file}: init_lora_weights is {name}: the base is split by a random SVD again at "
@@ -138,7 +139,7 @@ def _require_known(file: Path, settings: dict[str, Any]) -> None:
     odd = [name for name in _unknown(settings) if settings[name] not in EMPTY]
     if odd:
         raise InputError(
-            f"{file}: {shown(', '.join(odd), 200)}: peft {version('peft')} does not know this "
+            f"{file}: {quoted(', '.join(odd), 200)}: peft {version('peft')} does not know this "
             f"setting and would ignore it; install the peft that wrote it, or {MERGE}"
         )
 
@@ -154,7 +155,7 @@ def load_adapter(hf: Any, adapter: Path) -> tuple[Any, list[str]]:
     settings = require_adapter(adapter)
     remarks = _same_base(hf, adapter, settings)
     if unknown := _unknown(settings):
-        names = shown(", ".join(unknown), 200)
+        names = quoted(", ".join(unknown), 200)
         remarks.append(f"{adapter.name}: peft {version('peft')} does not know {names}, all empty")
     file = adapter / ADAPTER_FILES[1]
     check_safetensors(file)
@@ -213,14 +214,14 @@ def _same_base(hf: Any, adapter: Path, settings: dict[str, Any]) -> list[str]:
     if family != hf.config.model_type:
         raise InputError(
             f"{adapter}: does not fit this base model; it was trained on {named}, a "
-            f"{shown(family)} model, and this is {hf.config.model_type!r}"
+            f"{quoted(family)} model, and this is {hf.config.model_type!r}"
         )
     base = Path(hf.name_or_path).resolve()
     if _last(named) in {_last(str(base)), _last(hf.name_or_path), _on_the_hub(base)}:
         return []
     return [
-        f"{adapter.name}: its config says it was trained on {shown(named, 100)}, and the base "
-        f"given is {base.name!r:.100}; see that these are the same weights"
+        f"{adapter.name}: its config says it was trained on {quoted(named, 100)}, and the base "
+        f"given is {quoted(base.name, 100)}; see that these are the same weights"
     ]
 
 

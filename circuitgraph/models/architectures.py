@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 
 BOTH_WAYS = ("xlnet", "xlm", "flaubert")
 """Language models with a name of decoders whose positions see what comes after them."""
@@ -32,7 +32,7 @@ def require_decoder(folder: Path) -> None:
         return  # loading says what is wrong with it
     why = _why_not(config, names)
     if why:
-        raise InputError(f"{folder}: {shown(names or str(config.get('model_type')), 80)}: {why}")
+        raise InputError(f"{folder}: {quoted(names or str(config.get('model_type')), 80)}: {why}")
 
 
 def _why_not(config: dict[str, Any], names: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.forwards import require_reader
 from circuitgraph.models.variants import fingerprints, model_folder
 from circuitgraph.runs.comparable import require_model
@@ -34,7 +34,7 @@ def _require_files(variant: Variant) -> None:
     changed = [part for part in found if found[part] != variant.fingerprints.get(part)]
     if changed:
         raise InputError(
-            f"variant {shown(variant.name)}: the {changed[0]} in "
+            f"variant {quoted(variant.name)}: the {changed[0]} in "
             f"{variant.adapter if changed[0] == 'adapter' else variant.base} are no longer those "
             "ingested; remove the variant and ingest it again"
         )

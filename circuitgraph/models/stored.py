@@ -12,7 +12,7 @@ import torch
 
 from circuitgraph.base.components import EdgeSpec
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.families import from_hf
@@ -115,7 +115,7 @@ class StoredModel:
         apart = float(np.abs(stored[rows] - now).max())
         if not apart <= TOLERANCE * max(1.0, float(np.abs(stored).max())):
             raise InputError(
-                f"run {self.run.id[:12]}: {shown(self.run.variant.name)} decides otherwise than "
+                f"run {self.run.id[:12]}: {quoted(self.run.variant.name)} decides otherwise than "
                 f"when it was ingested (by up to {apart:.1e} nats); ingest it again with the "
                 "libraries of today"
             )
@@ -167,7 +167,7 @@ def reload(variant: Variant) -> tuple[Any, Any]:
     loaded = load_variant(variant.base, variant.adapter or None, name=variant.name)
     if not loaded.variant.same_files(variant):
         raise InputError(
-            f"variant {shown(variant.name)}: the files in {variant.base} are no longer those "
+            f"variant {quoted(variant.name)}: the files in {variant.base} are no longer those "
             "ingested; remove the variant and ingest it again"
         )
     return loaded.merged(), loaded.tokenizer
@@ -199,7 +199,7 @@ def _require_as_read(run: Run, again: Sequence[Encoded]) -> None:
     for prompt, encoded in zip(run.prompts, again, strict=True):
         if prompt.tokens not in (None, tokens_of(encoded, run.kind, activity)):
             raise InputError(
-                f"prompt {shown(prompt.id)} of run {run.id[:12]} has other tokens than when it was "
-                f"ingested: the tokenizer or chat template of {shown(run.variant.name)} was "
+                f"prompt {quoted(prompt.id)} of run {run.id[:12]} has other tokens than when it "
+                f"was ingested: the tokenizer or chat template of {quoted(run.variant.name)} was "
                 "changed; restore it, or ingest again"
             )

@@ -22,7 +22,8 @@ from transformers.utils import logging as transformers_logging
 from circuitgraph.base.components import Granularity, digest
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.notices import collected_warnings
-from circuitgraph.base.textfiles import check_safetensors, expanded, first_line, shown
+from circuitgraph.base.quoting import first_line, quoted
+from circuitgraph.base.textfiles import check_safetensors, expanded
 from circuitgraph.models.adapters import ADAPTER_FILES, load_adapter, require_adapter, untie
 from circuitgraph.models.architectures import require_decoder, sizes_of, stale_files
 from circuitgraph.models.weights import Merged, function_print, merged_weights
@@ -198,7 +199,7 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         raise InputError(
-            f"{shown(name, 200)}: no such folder, and not to be had from the model hub "
+            f"{quoted(name, 200)}: no such folder, and not to be had from the model hub "
             f"({type(error).__name__}); give the path of a local model folder"
         ) from error
 

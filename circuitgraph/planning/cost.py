@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from circuitgraph.base.components import writers
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.quoting import first_line
 from circuitgraph.engine.families.common import longest
 from circuitgraph.ingest.estimate import AFFORDABLE, EFFICIENCY, edges_of, matrix_rate, operations
 from circuitgraph.ingest.shape import Shape
@@ -90,8 +91,7 @@ def _shape(folder: Path) -> tuple[Shape, int]:
         with torch.device("meta"):
             hf = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:  # config.json is anybody's, and errors of every kind come of it
-        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{folder}: cannot be read ({why[:200]})") from error
+        raise InputError(f"{folder}: cannot be read ({first_line(error)})") from error
     return Shape.of(hf), longest(config)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import quoted
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
@@ -229,7 +230,7 @@ def _pilot_sides(text: str, shelf: Shelf) -> tuple[list[str], list[str]]:
     if len(group) > 1:
         return group[1:], group[:1]
     if group:
-        raise UsageError(f"--pilot {text!r:.60}: is one variant; what changes needs two, as A:B")
+        raise UsageError(f"--pilot {quoted(text)}: is one variant; what changes needs two, as A:B")
     a, b = shelf.pair(text, "recipe")
     return shelf.side(a, "recipe"), shelf.side(b, "recipe")
 

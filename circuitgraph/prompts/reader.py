@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from circuitgraph.base.quoting import quoted
 from circuitgraph.base.textfiles import (
     csv_header,
     csv_rows,
@@ -19,7 +20,6 @@ from circuitgraph.base.textfiles import (
     nearest,
     numbered_lines,
     parse_json,
-    shown,
     undecodable,
 )
 from circuitgraph.prompts.record import PAIR, SPANS, Prompt, PromptSet
@@ -110,7 +110,7 @@ def _given(source: Any) -> Iterator[tuple[int, Rows]]:
         if isinstance(row, Prompt):
             row = {name: value for name, value in vars(row).items() if name != "line"}
         if not isinstance(row, Mapping):
-            fail(GIVEN, number, f"not a row but {shown(row)}; give dictionaries or a pandas table")
+            fail(GIVEN, number, f"not a row but {quoted(row)}; give dictionaries or a pandas table")
         plain = {str(name): _plain(value) for name, value in row.items()}
         _require_columns(_Place(GIVEN, number), plain)
         yield number, plain
@@ -133,7 +133,7 @@ def _unread(records: Iterable[Rows]) -> tuple[tuple[str, str], ...]:
 def _meant(name: str, record: Iterable[str]) -> str:
     """Names a column that was probably meant, for a message that another one is missing."""
     found = nearest(name, [other for other in record if other not in COLUMNS])
-    return "" if found is None else f" (is the column {shown(found)} meant to be {name!r}?)"
+    return "" if found is None else f" (is the column {quoted(found)} meant to be {name!r}?)"
 
 
 def _require_columns(place: _Place, record: Rows) -> None:
@@ -170,7 +170,7 @@ def _csv_records(path: Path) -> Iterator[tuple[int, Rows]]:
                 path,
                 1,
                 f"no column {name!r}{_meant(name, header)}; the header names "
-                f"{shown(', '.join(header))}" + _ONE_SCENARIO * (name == "scenario"),
+                f"{quoted(', '.join(header))}" + _ONE_SCENARIO * (name == "scenario"),
             )
     for line, row in rows:
         if len(row) != len(header):
@@ -205,7 +205,7 @@ def _pair(place: _Place, record: Rows) -> dict[str, str]:
         )
     texts = {name: _text(place, name, record[name]) for name in PAIR if name not in missing}
     if texts["answer"] == texts["wrong_answer"]:
-        place.fail(f"answer and wrong_answer are both {shown(texts['answer'])}; they must differ")
+        place.fail(f"answer and wrong_answer are both {quoted(texts['answer'])}; they must differ")
     return texts
 
 
@@ -237,10 +237,10 @@ def _around(place: _Place, name: str, span: str, column: str, text: str) -> tupl
     """What stands before and after the marked words in a text."""
     first, last = text.find(span), text.rfind(span)
     if first < 0:
-        place.fail(f"{name!r} is {shown(span)}, which is not in {column}; copy it from there")
+        place.fail(f"{name!r} is {quoted(span)}, which is not in {column}; copy it from there")
     if first != last:
         place.fail(
-            f"{name!r} is {shown(span)}, which stands more than once in {column}; mark more words "
+            f"{name!r} is {quoted(span)}, which stands more than once in {column}; mark more words "
             "around it, in both texts"
         )
     return text[:first], text[first + len(span) :]
@@ -265,7 +265,7 @@ def _words(place: _Place, name: str, value: Any) -> str:
             if several
             else "put it in quotes"
         )
-        place.fail(f"{name!r} is not text but {shown(value)}; {remedy}")
+        place.fail(f"{name!r} is not text but {quoted(value)}; {remedy}")
     if undecodable(value):
         place.fail(f"{name!r} holds half a character (a lone surrogate); write it again")
     return value
@@ -285,7 +285,7 @@ def _direction(place: _Place, value: Any) -> int | None:
     if type(value) in (int, float) and value in (1, -1):
         return int(value)
     if value is not None and (not isinstance(value, str) or value not in _DIRECTIONS):
-        place.fail(f"'direction' is {shown(value)}; it must be 1, -1 or empty")
+        place.fail(f"'direction' is {quoted(value)}; it must be 1, -1 or empty")
     return _DIRECTIONS[value or ""]
 
 
@@ -309,4 +309,4 @@ def _check_ids(path: Path, prompts: tuple[Prompt, ...]) -> None:
         first = known.setdefault(prompt.id, prompt)
         if replace(prompt, line=first.line) != first:
             other = f"names another prompt on line {first.line}"
-            fail(path, prompt.line, f"the id {shown(prompt.id)} already {other}; ids must differ")
+            fail(path, prompt.line, f"the id {quoted(prompt.id)} already {other}; ids must differ")

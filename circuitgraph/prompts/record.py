@@ -9,7 +9,7 @@ from typing import Literal
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts.kept import RunPrompt
 
 Kind = Literal["correlation", "effect"]
@@ -107,7 +107,7 @@ class PromptSet:
     @property
     def misspelt(self) -> str:
         """Says which columns were probably meant to be others, or ""."""
-        found = [f"{shown(name)} (did you mean {meant}?)" for name, meant in self.unread if meant]
+        found = [f"{quoted(name)} (did you mean {meant}?)" for name, meant in self.unread if meant]
         column = "column" if len(found) == 1 else "columns"
         return f"unknown {column} {', '.join(found)}, not read" if found else ""
 

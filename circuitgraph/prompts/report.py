@@ -10,7 +10,7 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts.pairs import exchanged_in_words, observed
 from circuitgraph.prompts.record import Kind, Prompt, PromptSet
 from circuitgraph.stats.evidence import CORRELATION_MARGIN, THRESHOLDS, evidence
@@ -225,7 +225,8 @@ def _findings(prompts: PromptSet, lenses: tuple[LensReport, ...]) -> list[str]:
     if singles:
         found.append(
             f"{len(singles)} of {_plural(len(sizes), 'scenario')} have one distinct prompt "
-            f"({shown(singles[0])}) and add nothing within scenarios; add paraphrases or merge them"
+            f"({quoted(singles[0])}) and add nothing within scenarios; add paraphrases or merge "
+            "them"
         )
     if lenses[0].evidence != "insufficient" and lenses[0].n_effective < SIGN_FLIP_PROMPTS:
         found.append(f"sign flips of correlations want about {SIGN_FLIP_PROMPTS} effective prompts")
@@ -266,7 +267,7 @@ def _both_ways(prompts: PromptSet) -> list[str]:
 
 
 def _listed(scenarios: Mapping[str, int]) -> str:
-    first = [f"{shown(name)} {size}" for name, size in list(scenarios.items())[:_SHOWN_SCENARIOS]]
+    first = [f"{quoted(name)} {size}" for name, size in list(scenarios.items())[:_SHOWN_SCENARIOS]]
     more = ["…"] if len(scenarios) > _SHOWN_SCENARIOS else []
     return f"{_plural(len(scenarios), 'scenario')}: {', '.join(first + more)}"
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.quoting import quoted
 
 CLOCK = "strftime_now"
 """What transformers calls the one function by which templates ask for the time."""
@@ -48,7 +49,7 @@ class Moment:
             return cls(datetime.strptime(text, "%Y-%m-%d").date().isoformat(), given=True)
         except ValueError:
             raise UsageError(
-                f"--template-date {text!r:.40}: give a day as YYYY-MM-DD, such as 2026-01-31"
+                f"--template-date {quoted(text, 40)}: give a day as YYYY-MM-DD, such as 2026-01-31"
             ) from None
 
     @classmethod

@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.continuation import Told, borders, common
 from circuitgraph.prompts.template import Moment, render, tells_the_time
@@ -170,7 +170,7 @@ class _Encoder:
         if not self._drops_blanks(texts, answers):
             raise self._error(
                 prompt,
-                f"{shown(joined[0])} makes an unknown word of the prompt's last one where it "
+                f"{quoted(joined[0])} makes an unknown word of the prompt's last one where it "
                 "follows at once; begin it with a blank",
             )
         return [self._behind(text, answers, " ") for text in texts.values()]
@@ -261,7 +261,7 @@ class _Encoder:
             raise self._error(prompt, f"{column} {self._without_row(max(ids), self.rows)}")
 
     def _without_row(self, token: int, rows: int) -> str:
-        text = shown(self.tokenizer.convert_ids_to_tokens(token))
+        text = quoted(self.tokenizer.convert_ids_to_tokens(token))
         return (
             f"holds the token {text} (id {token}), and the model has embeddings of {rows} tokens "
             f"(ids 0 to {rows - 1}): the token was added to the tokenizer and not to the model; "
@@ -280,9 +280,9 @@ class _Encoder:
         after = [one.after(one.border) for one in told]
         k = next((k for k in (0, 1) if after[0][k] != after[1][k]), 0)
         name, text = (("answer", prompt.answer), ("wrong_answer", prompt.wrong_answer))[k]
-        read = [shown(" ".join(self.tokenizer.convert_ids_to_tokens(a[k]))) for a in after]
+        read = [quoted(" ".join(self.tokenizer.convert_ids_to_tokens(a[k]))) for a in after]
         return (
-            f"line {prompt.line}: {name} {shown(text)} is read as {read[0]} after prompt and as "
+            f"line {prompt.line}: {name} {quoted(text)} is read as {read[0]} after prompt and as "
             f"{read[1]} after corrupt; let both texts end in the same word and the answers begin "
             "with a blank or a line break, or use --ablation mean"
         )

@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.queries.defaults import PHRASES, Phrase
 from circuitgraph.queries.naming import find_diff, find_run
 from circuitgraph.store.protocol import Store
@@ -142,7 +143,7 @@ def get_query(name: str) -> NamedQuery:
     """
     known = {query.name: query for query in list_queries()}
     if name not in known:
-        raise UsageError(f"no query is named {name[:60]!r}; there are {', '.join(known)}")
+        raise UsageError(f"no query is named {quoted(name)}; there are {', '.join(known)}")
     return known[name]
 
 
@@ -185,7 +186,7 @@ def _refuse_unknown(query: NamedQuery, given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in known:
             raise UsageError(
-                f"query {query.name} has no parameter {name[:60]!r}; it has {', '.join(known)}"
+                f"query {query.name} has no parameter {quoted(name)}; it has {', '.join(known)}"
             )
 
 
@@ -197,7 +198,7 @@ def _coerced(store: Store, query: NamedQuery, parameter: Parameter, value: Any) 
     except (ValueError, OverflowError) as error:
         raise UsageError(
             f"query {query.name}: {parameter.name} takes {_article(parameter.type)}, "
-            f"not {str(value)[:60]!r}"
+            f"not {quoted(str(value))}"
         ) from error
     if parameter.type == "run":
         return find_run(store, text, _phrase(parameter).arguments.get("kind", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.store.protocol import Store
 
 _SHORTEST = 6
@@ -69,4 +70,4 @@ def _one(rows: list[list[str]], text: str, what: str) -> str:
     if len(rows) == 1:
         return rows[0][0]
     found = f"several {what}s" if rows else f"no {what}"
-    raise UsageError(f"{text[:60]!r} names {found}; `circuitgraph query {what}s` lists them")
+    raise UsageError(f"{quoted(text)} names {found}; `circuitgraph query {what}s` lists them")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from circuitgraph.base.components import in_order
-from circuitgraph.base.frames import short
+from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.export.colours import OTHER, VERDICTS, as_hex
 from circuitgraph.export.layout import positions

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from circuitgraph.base.atomic import write_atomic
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.frames import short
+from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.units import heads
 from circuitgraph.export.colours import VERDICTS, as_hex

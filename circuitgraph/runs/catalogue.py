@@ -8,6 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.runs.comparable import Key, comparison_key, differing_keys, require_comparable
 from circuitgraph.runs.record import Run, Variant
 
@@ -68,11 +69,11 @@ class Shelf:
         """
         mine = [run for run in self.runs if run.variant.name == name]
         if not mine:
-            raise UsageError(f"no variant {shorten(name)}; {self._known()}")
+            raise UsageError(f"no variant {quoted(name)}; {self._known()}")
         chosen = [run for run in mine if kind in (None, run.kind)]
         if not chosen:
             raise UsageError(
-                f"variant {shorten(name)} has no {kind} run; ingest it with --edges {kind}"
+                f"variant {quoted(name)} has no {kind} run; ingest it with --edges {kind}"
             )
         return chosen
 
@@ -88,7 +89,7 @@ class Shelf:
         found = self._by_id(run)
         if found not in mine:
             raise UsageError(
-                f"--run: {found.id[:12]} is no {kind} run of {shorten(name)}; "
+                f"--run: {found.id[:12]} is no {kind} run of {quoted(name)}; "
                 "circuitgraph runs lists them"
             )
         return found
@@ -114,10 +115,10 @@ class Shelf:
             text = unknown[0]
         if scope != "recipe" and text in {v.recipe for v in variants.values()}:
             raise UsageError(
-                f"{shorten(text)} is a recipe, not a variant; --scope recipe compares recipes"
+                f"{quoted(text)} is a recipe, not a variant; --scope recipe compares recipes"
             )
         what = "recipe or variant" if scope == "recipe" else "variant"
-        raise UsageError(f"no {what} {shorten(text)}; {self._known()}")
+        raise UsageError(f"no {what} {quoted(text)}; {self._known()}")
 
     def lens_for(self, names: Iterable[str]) -> str:
         """``effect`` where all these variants have such runs, else ``correlation``."""
@@ -191,8 +192,8 @@ class Shelf:
         for name, [run] in zip((a, b), sides, strict=True):
             if run.variant.name != name:
                 raise UsageError(
-                    f"--run: {run.id[:12]} is a run of {shorten(run.variant.name)}, not of "
-                    f"{shorten(name)}; circuitgraph runs lists them"
+                    f"--run: {run.id[:12]} is a run of {quoted(run.variant.name)}, not of "
+                    f"{quoted(name)}; circuitgraph runs lists them"
                 )
         return sides
 
@@ -206,19 +207,19 @@ class Shelf:
             except UsageError:
                 continue
             return a, b
-        raise UsageError(f"{shorten(text)} is not A:B with two known names; {self._known()}")
+        raise UsageError(f"{quoted(text)} is not A:B with two known names; {self._known()}")
 
     def _by_id(self, text: str) -> Run:
         found = [run for run in self.runs if run.id.startswith(text)]
         if len(found) != 1:
             what = "no run" if not found else f"{len(found)} runs"
             raise UsageError(
-                f"{what} whose id begins with {shorten(text)}; circuitgraph runs lists them"
+                f"{what} whose id begins with {quoted(text)}; circuitgraph runs lists them"
             )
         return found[0]
 
     def _known(self) -> str:
-        names = [shorten(name) for name in reversed(self.variants())]
+        names = [quoted(name) for name in reversed(self.variants())]
         if not names:
             return "the workspace is empty: circuitgraph ingest or ingest-table fills it"
         more = f" and {len(names) - 12} more" if len(names) > 12 else ""
@@ -244,12 +245,6 @@ def _reference(a: Sequence[Run], b: Sequence[Run]) -> Run:
         "the wiring of recipes is compared by what each changed in their base, and full models "
         "do not say which that is: compare each group with the base as the other side"
     )
-
-
-def shorten(name: str, width: int = 60) -> str:
-    """A name as it may stand in a message: quoted, on one line, not 65,000 characters."""
-    text = repr(name)
-    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def require_name(name: str) -> None:

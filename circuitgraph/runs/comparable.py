@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted
 from circuitgraph.runs.record import Method, Run, Variant
 
 Key = tuple[str, ...]
@@ -97,7 +97,7 @@ def require_model(variant: Variant) -> None:
     """
     if not variant.base:
         raise UsageError(
-            f"{shown(variant.name)} is a table, without weights and nothing that could be run; "
+            f"{quoted(variant.name)} is a table, without weights and nothing that could be run; "
             "ingest its model, or compare correlations"
         )
 
@@ -113,7 +113,7 @@ def require_same_answers(a: Run, b: Run) -> None:
     instead = "ingest both with answer and wrong_answer in the prompt file"
     lacking = [p.id for p in a.prompts if p.answer is None or p.wrong_answer is None]
     if lacking:
-        why = f"their prompts have no answers (first {shown(lacking[0])}), so nothing is decided"
+        why = f"their prompts have no answers (first {quoted(lacking[0])}), so nothing is decided"
         raise incomparable(a.variant, b.variant, why, instead)
     asked, again = ([(p.tokens, p.answer, p.wrong_answer) for p in run.prompts] for run in (a, b))
     if asked != again:
@@ -128,7 +128,7 @@ def incomparable(
     instead: str = "ingest both on the same prompts with the same options",
 ) -> UsageError:
     """Two variants cannot be compared: why, and what to do instead."""
-    return UsageError(f"{shown(a.name)} and {shown(b.name)} cannot be compared: {why}; {instead}")
+    return UsageError(f"{quoted(a.name)} and {quoted(b.name)} cannot be compared: {why}; {instead}")
 
 
 def _kinds(a: Run, b: Run) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts.pairs import exchanged_in_words
 from circuitgraph.runs.record import Run
 
@@ -255,7 +256,7 @@ def _contradicts(aligned: np.ndarray) -> bool:
 
 def _both(name: str, up: int, down: int) -> str:
     return (
-        f"in scenario {name!r:.60} corruption raises the decision on {up} prompts and lowers it "
+        f"in scenario {quoted(name)} corruption raises the decision on {up} prompts and lowers it "
         f"on {down}: {_EXCHANGED}"
     )
 
@@ -274,7 +275,7 @@ def _of_scenarios(names: Sequence[str]) -> str:
     if not names:
         return ""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f" of scenario {', '.join(repr(name)[:60] for name in names[:SHOWN])}{more}"
+    return f" of scenario {', '.join(quoted(name) for name in names[:SHOWN])}{more}"
 
 
 def _contradicted(against: Mapping[str, tuple[int, int]]) -> list[str]:

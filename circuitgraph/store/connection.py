@@ -28,6 +28,7 @@ from neo4j.exceptions import (
 )
 
 from circuitgraph.base.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
+from circuitgraph.base.quoting import quoted
 
 SCHEMES = ("neo4j", "neo4j+s", "neo4j+ssc", "bolt", "bolt+s", "bolt+ssc")
 
@@ -102,7 +103,7 @@ def _check_uri(uri: str) -> None:
     except ValueError:
         known = False
     if not known:
-        raise UsageError(f"{uri[:80]!r} is no store; write it as neo4j://host:7687")
+        raise UsageError(f"{quoted(uri, 80)} is no store; write it as neo4j://host:7687")
 
 
 def _password(environment: Mapping[str, str], user: str) -> str:
@@ -186,7 +187,7 @@ def told(address: Address, *, asked: bool = False) -> Iterator[None]:
         yield
     except AuthError as error:
         raise StoreUnreachable(
-            f"{address.uri} refuses the user {address.user[:60]!r} or the password; check "
+            f"{address.uri} refuses the user {quoted(address.user)} or the password; check "
             "NEO4J_USERNAME and NEO4J_PASSWORD or NEO4J_PASSWORD_FILE"
         ) from error
     except (Neo4jError, DriverError, ConfigurationError) as error:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
-from circuitgraph.store.embedded_words import first_line, refused
+from circuitgraph.store.embedded_words import reason, refused
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.protocol import check_parameters
 from circuitgraph.store.reading import read_all, read_pairs
@@ -245,7 +245,7 @@ def _opened(database: str, path: Path, *, read_only: bool = False) -> Iterator[l
 def _damaged(path: Path, error: BaseException) -> str:
     folder = shlex.quote(str(path.parent))
     return (
-        f"{path}: this graph cannot be read ({first_line(error)}); make it again from the runs "
+        f"{path}: this graph cannot be read ({reason(error)}); make it again from the runs "
         f"and diffs beside it: circuitgraph -w {folder} rebuild"
     )
 
@@ -287,7 +287,7 @@ def _run(
     except RuntimeError as error:
         if "IO exception: Cannot" in str(error):  # ladybug blames whatever went wrong before
             raise OSError(errno.ENOSPC, "no space left, or files may not grow") from error
-        raise InputError(f"the graph cannot be written: {first_line(error)}") from error
+        raise InputError(f"the graph cannot be written: {reason(error)}") from error
 
 
 def _existing(connection: ladybug.Connection, label: str, ids: Iterable[str]) -> set[str]:

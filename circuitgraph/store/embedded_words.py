@@ -6,21 +6,20 @@ import re
 
 import ladybug
 
+from circuitgraph.base.quoting import first_line
 
-def first_line(error: BaseException) -> str:
+
+def reason(error: BaseException) -> str:
     """ladybug's own words, without the list of all tokens it would have liked better."""
-    text = re.sub(r" expecting \{[^}]*\}", "", str(error).strip())
-    return text.splitlines()[0] if text else type(error).__name__
+    return first_line(Exception(re.sub(r" expecting \{[^}]*\}", "", str(error))), 2000)
 
 
 def refused(connection: ladybug.Connection, cypher: str, error: BaseException) -> str:
     """Why a statement is not accepted, with the way out where a name is a reserved word."""
     word = _word_at(cypher, str(error))
     if not word or not _is_reserved(connection, word):
-        return first_line(error)
-    return (
-        f"{first_line(error)}; {word} is a reserved word: as a name put it in backticks: `{word}`"
-    )
+        return reason(error)
+    return f"{reason(error)}; {word} is a reserved word: as a name put it in backticks: `{word}`"
 
 
 def _word_at(cypher: str, error: str) -> str:

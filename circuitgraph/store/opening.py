@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.store.connection import SCHEMES, Address, is_neo4j
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
 from circuitgraph.store.neo4j import Neo4jStore
@@ -38,6 +39,6 @@ def open_store(uri: str | None, workspace_path: str | Path, *, timeout: float = 
     if "@" in uri:
         raise UsageError("no such store; write it as neo4j://host:7687, without user or password")
     raise UsageError(
-        f"no store is known as {uri[:80]!r}; leave --store out for the embedded graph, or give "
-        f"neo4j://host:7687 ({', '.join(SCHEMES)})"
+        f"no store is known as {quoted(uri, 80)}; leave --store out for the embedded graph, or "
+        f"give neo4j://host:7687 ({', '.join(SCHEMES)})"
     )

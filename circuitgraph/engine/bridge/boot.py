@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.notices import shortened
+from circuitgraph.base.quoting import first_line
 from circuitgraph.engine.bridge.checks import mixes_heads
 from circuitgraph.engine.bridge.norms import read_norm
 from circuitgraph.engine.bridge.positions import by_row
@@ -200,5 +200,4 @@ def _first(error: BaseException) -> str:
     said = error.args[0] if isinstance(error, KeyError) and error.args else error
     if isinstance(said, tuple) and len(said) == 2 and said[1] in NAMES:
         return f"the bridge shows no {NAMES[said[1]]} of block {said[0]}"
-    lines = str(said).strip().splitlines() or [type(error).__name__]
-    return shortened(lines[0].split(". ")[0], 200).rstrip(".")
+    return first_line(error).split(". ")[0].rstrip(".")

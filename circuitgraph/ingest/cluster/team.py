@@ -9,6 +9,7 @@ from typing import Any
 
 from circuitgraph.base.errors import ClusterError
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import first_line
 from circuitgraph.ingest.cluster.worker import Plain, Worker
 from circuitgraph.ingest.parts import Arrays
 
@@ -149,7 +150,9 @@ class Team:
             self._bury(hand, piece, deaths, type(error).__name__)
             return None
         except self._ray.exceptions.RayTaskError as error:
-            raise ClusterError(f"{hand.place}: {_first_line(error.cause)}") from error
+            raise ClusterError(
+                f"{hand.place}: {first_line(error.cause, 300, kind=True)}"
+            ) from error
         if "error" in answer:
             place = _place(answer) if piece is None else hand.place
             raise ClusterError(f"{place}: {answer['error']}")
@@ -178,8 +181,3 @@ class Team:
 
 def _place(answer: Plain) -> str:
     return f"process {answer['pid']} on {answer['host']}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"

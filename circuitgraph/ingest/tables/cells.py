@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from circuitgraph.base.textfiles import fail, shown, undecodable
+from circuitgraph.base.quoting import quoted
+from circuitgraph.base.textfiles import fail, undecodable
 
 KEYS = ("prompt_id", "scenario")
 LONG = (*KEYS, "component", "value")
@@ -105,8 +106,8 @@ def _check_one_scenario(path: Path, long: Long, first: np.ndarray) -> None:
     wrong = np.flatnonzero(codes[first][long.prompts.codes] != codes)
     if len(wrong):
         prompt = long.prompts.codes[wrong[0]]
-        one, two = (shown(long.scenarios.names[codes[row]]) for row in (first[prompt], wrong[0]))
-        what = f"prompt {shown(long.prompts.names[prompt])} is in two scenarios"
+        one, two = (quoted(long.scenarios.names[codes[row]]) for row in (first[prompt], wrong[0]))
+        what = f"prompt {quoted(long.prompts.names[prompt])} is in two scenarios"
         there = long.place(int(first[prompt]))
         fail(path, long.place(int(wrong[0])), f"{what}, {two} here and {one} in {there}")
 
@@ -132,7 +133,7 @@ def _check_complete(path: Path, long: Long) -> None:
 
 
 def _cell(long: Long, prompt: int, component: int) -> str:
-    names = shown(long.prompts.names[prompt]), shown(long.components.names[component])
+    names = quoted(long.prompts.names[prompt]), quoted(long.components.names[component])
     return "the value of prompt {} and component {}".format(*names)
 
 
@@ -143,7 +144,8 @@ def check_values(path: Path, wide: Wide, place: Callable[[int, int], str]) -> No
         row, column = bad[0]
         value = wide.values[row, column]
         what = "larger than float32 can hold" if np.isfinite(value) else "not a finite number"
-        where = f"prompt {shown(wide.prompt_ids[row])}, component {shown(wide.components[column])}"
+        names = quoted(wide.prompt_ids[row]), quoted(wide.components[column])
+        where = "prompt {}, component {}".format(*names)
         fail(path, place(row, column), f"{where}: {value} is {what}; leave the prompt out")
 
 
@@ -171,11 +173,11 @@ def _check_names(path: Path, names: Sequence[str], what: str, place: Callable[[i
         _check_name(path, name, what, place(i))
         first = known.setdefault(name, i)
         if first != i:
-            fail(path, place(i), f"the {what} {shown(name)} stands already in {place(first)}")
+            fail(path, place(i), f"the {what} {quoted(name)} stands already in {place(first)}")
 
 
 def _check_name(path: Path, name: str, what: str, place: str) -> None:
     if not name:
         fail(path, place, f"the {what} is empty; give it a name, or leave out an index column")
     if undecodable(name):
-        fail(path, place, f"the {what} {shown(name)} holds half a character (a lone surrogate)")
+        fail(path, place, f"the {what} {quoted(name)} holds half a character (a lone surrogate)")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from circuitgraph.base.textfiles import csv_header, csv_rows, fail, shown
+from circuitgraph.base.quoting import quoted
+from circuitgraph.base.textfiles import csv_header, csv_rows, fail
 from circuitgraph.ingest.tables.cells import (
     KEYS,
     LONG,
@@ -32,7 +33,7 @@ def csv_cells(path: Path) -> Wide:
     for name in LONG if long else KEYS:
         if header.count(name) != 1:
             many = "no column" if name not in header else "more than one column"
-            fail(path, 1, f"{many} {name!r}; the header names {shown(', '.join(header))}")
+            fail(path, 1, f"{many} {name!r}; the header names {quoted(', '.join(header))}")
     whole = _whole(path, rows, len(header))
     return _long(path, header, whole) if long else _wide(path, header, whole)
 
@@ -69,7 +70,7 @@ def _numbers(path: Path, line: int, cells: list[str], components: Sequence[str])
     except ValueError:
         names = zip(components, cells, strict=True)
         name, cell = next((name, cell) for name, cell in names if not _is_number(cell))
-        fail(path, line, f"component {shown(name)}: {_what(cell)}")
+        fail(path, line, f"component {quoted(name)}: {_what(cell)}")
 
 
 def _float(cell: str) -> float:
@@ -89,7 +90,7 @@ def _is_number(cell: str) -> bool:
 def _what(cell: str) -> str:
     if not cell.strip():
         return "the cell is empty; every prompt needs a value of every component"
-    return f"{shown(cell)} is not a number; all columns but {' and '.join(KEYS)} are components"
+    return f"{quoted(cell)} is not a number; all columns but {' and '.join(KEYS)} are components"
 
 
 def _long(path: Path, header: list[str], rows: Rows) -> Wide:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.base.textfiles import MAX_JSON_BYTES, fail, parse_json, read_text, shown
+from circuitgraph.base.quoting import quoted
+from circuitgraph.base.textfiles import MAX_JSON_BYTES, fail, parse_json, read_text
 from circuitgraph.ingest.tables.cells import Wide, check_size
 
 NEEDED = ("scenario", "variant", "component_activations")
@@ -51,7 +52,7 @@ def _check_record(path: Path, i: int, record: Any) -> None:
             fail(path, _place(i), f"no {name!r}; every record needs {', '.join(NEEDED)}")
     for name in ("scenario", "variant"):
         if isinstance(record[name], bool) or not isinstance(record[name], str | int):
-            fail(path, _place(i), f"{name!r} is not text or a whole number: {shown(record[name])}")
+            fail(path, _place(i), f"{name!r} is not text or a whole number: {quoted(record[name])}")
         if record[name] == "":
             fail(path, _place(i), f"{name!r} is empty; give it a name")
     if not isinstance(record["component_activations"], dict):
@@ -61,7 +62,7 @@ def _check_record(path: Path, i: int, record: Any) -> None:
 def _check_one_model(path: Path, records: list[dict[str, Any]]) -> None:
     for i, record in enumerate(records):
         if record.get("model_id") != records[0].get("model_id"):
-            ids = f"{shown(records[0].get('model_id'))} and {shown(record.get('model_id'))}"
+            ids = f"{quoted(records[0].get('model_id'))} and {quoted(record.get('model_id'))}"
             fail(path, _place(i), f"two models in one file, {ids}; split it, a file a model")
 
 
@@ -72,15 +73,15 @@ def _row(path: Path, i: int, activations: dict[str, Any], components: list[str])
         (i, 0, activations.keys() - expected),
     ):
         if names:
-            which = f"no component {shown(min(names))}, which {_place(has)} has"
+            which = f"no component {quoted(min(names))}, which {_place(has)} has"
             fail(path, _place(lacks), f"{which}; every prompt needs a value of every component")
     return [_number(path, i, name, activations[name]) for name in components]
 
 
 def _number(path: Path, i: int, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        what = f"{shown(value)} is not a number"
-        fail(path, _place(i), f"component {shown(name)}: {what}; leave the prompt out")
+        what = f"{quoted(value)} is not a number"
+        fail(path, _place(i), f"component {quoted(name)}: {what}; leave the prompt out")
     try:
         return float(value)
     except OverflowError:

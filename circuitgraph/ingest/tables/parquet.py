@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from circuitgraph.base.textfiles import fail, shown
+from circuitgraph.base.quoting import quoted
+from circuitgraph.base.textfiles import fail
 from circuitgraph.ingest.tables.cells import (
     KEYS,
     LONG,
@@ -32,7 +33,7 @@ def parquet_cells(path: Path) -> Wide:
         with pq.ParquetFile(path) as file:
             return _cells(path, file)
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = shown(" ".join(str(error).split()), 100)
+        reason = quoted(" ".join(str(error).split()), 100)
         fail(path, None, f"cannot be read as parquet ({reason}); it may be cut off, write it again")
 
 
@@ -42,7 +43,7 @@ def _cells(path: Path, file: pq.ParquetFile) -> Wide:
     for name in LONG if long else KEYS:
         if schema.names.count(name) != 1:
             many = "no column" if name not in schema.names else "more than one column"
-            fail(path, None, f"{many} {name!r}; there are {shown(', '.join(schema.names))}")
+            fail(path, None, f"{many} {name!r}; there are {quoted(', '.join(schema.names))}")
     components = [] if long else _components(schema)
     rows = file.metadata.num_rows
     check_size(path, rows, 1 if long else len(components))
@@ -125,7 +126,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _numbers(path: Path, table: pa.Table, i: int) -> np.ndarray:
-    column, name = table.column(i), shown(table.schema.names[i])
+    column, name = table.column(i), quoted(table.schema.names[i])
     kind = column.type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
         what = f"column {name} holds {kind}, not numbers"

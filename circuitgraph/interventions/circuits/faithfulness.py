@@ -12,6 +12,7 @@ import pandas as pd
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import quoted
 from circuitgraph.graph.resample import balanced_draws, balanced_weights
 from circuitgraph.interventions.circuits.ranking import (
     SIZES,
@@ -24,7 +25,7 @@ from circuitgraph.interventions.circuits.ranking import (
     top_edges,
 )
 from circuitgraph.runs.aligned import Observations
-from circuitgraph.runs.catalogue import Shelf, shorten
+from circuitgraph.runs.catalogue import Shelf
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.summaries import edge_table
 from circuitgraph.stats.evidence import evidence
@@ -156,7 +157,7 @@ def _require_something(run: Run, seen: Observations) -> None:
     totals = (weights @ seen.mean(seen.signs * run.totals))[0]
     if not abs(totals) > NOTHING * np.abs(run.arrays["decisions"]).max():
         raise InputError(
-            f"variant {shorten(run.variant.name)}: corruption moves the mean decision by "
+            f"variant {quoted(run.variant.name)}: corruption moves the mean decision by "
             f"{abs(totals):.1e} nats, so there is nothing for a circuit to recover; ingest it "
             "on prompts whose corruption matters, with a direction where it goes both ways"
         )

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import short
 from circuitgraph.interventions.circuits.forward import circuit_decisions
 from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.runs.record import Run
@@ -38,7 +39,8 @@ def run_circuits(
     wanted = torch.from_numpy(np.ascontiguousarray(circuits))
     granularity, inputs = model.spec.granularity, model.spec.inputs
     found = np.empty((len(circuits), run.n), dtype=np.float32)
-    with reporter.progress(run.n, f"{len(circuits)} circuits of {run.variant.name[:40]}") as bar:
+    label = f"{len(circuits)} circuits of {short(run.variant.name, 40)}"
+    with reporter.progress(run.n, label) as bar:
         for rows, patch in model.batches(batch_size):
             found[:, rows] = circuit_decisions(patch, wanted, granularity, inputs).numpy()
             bar.advance(len(rows))

@@ -9,7 +9,7 @@ import torch
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted, short
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.interventions.circuits.edge_sets import edge_set_changes
 from circuitgraph.interventions.patching.pair import Pair
@@ -43,9 +43,9 @@ def require_pairs(model: StoredModel) -> None:
         return
     first = uneven[0]
     if first.apart:
-        raise InputError(f"prompt {shown(first.source.id)}: {first.apart}")
+        raise InputError(f"prompt {quoted(first.source.id)}: {first.apart}")
     raise InputError(
-        f"prompt {shown(first.source.id)} has {len(first.prompt)} tokens and its corrupt text "
+        f"prompt {quoted(first.source.id)} has {len(first.prompt)} tokens and its corrupt text "
         f"{len(first.corrupt or ())} ({len(uneven)} of {model.run.n} pairs are unequal); make both "
         "equally long, or mark the differing words (columns span and corrupt_span)"
     )
@@ -73,7 +73,7 @@ def set_effects(model: StoredModel, sets: np.ndarray, reporter: Reporter) -> Set
     run, spec = model.run, model.spec
     wanted = torch.from_numpy(np.ascontiguousarray(sets))
     found = SetEffects(np.empty((len(sets), run.n)), np.empty(run.n))
-    with reporter.progress(run.n, f"{run.variant.name[:40]}, {spec.ablation}") as bar:
+    with reporter.progress(run.n, f"{short(run.variant.name, 40)}, {spec.ablation}") as bar:
         for rows, patch in model.batches():
             changes = edge_set_changes(patch, wanted, spec.granularity, spec.inputs)
             found.changes[:, rows] = changes.numpy()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.record import Run
@@ -54,7 +55,7 @@ def _recorrupted(run: Run, corrupt: PromptSet) -> tuple[RunPrompt, ...]:
     if lacking:
         raise InputError(
             f"{corrupt.source}: {len(lacking)} of {run.n} prompts of run {run.id[:12]} are not in "
-            f"it (first {lacking[0]!r:.60}); give every prompt, with its answers, as ingested"
+            f"it (first {quoted(lacking[0])}); give every prompt, with its answers, as ingested"
         )
     names = ("corrupt", "span", "corrupt_span", "direction")
     found = tuple(

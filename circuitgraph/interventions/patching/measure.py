@@ -21,10 +21,10 @@ from circuitgraph.base.components import (
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import quoted, short
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.patching.record import COLUMNS, PARTS, CrossPatch
 from circuitgraph.interventions.patching.search import By, greedy_sets
-from circuitgraph.runs.catalogue import shorten
 from circuitgraph.runs.comparable import require_same_build, require_same_tokenizer
 from circuitgraph.runs.record import Run, Variant, now
 
@@ -77,7 +77,7 @@ def require_alike(source: Variant, into: Variant) -> None:
         UsageError: says what differs.
     """
     if source.name == into.name:
-        raise UsageError(f"{shorten(into.name)} cannot be patched with itself; name two variants")
+        raise UsageError(f"{quoted(into.name)} cannot be patched with itself; name two variants")
     require_same_build(source, into)
     require_same_tokenizer(source, into)
 
@@ -168,7 +168,7 @@ class _Way:
         return [EMBED, *writers(variant.layers, variant.heads, spec.granularity)]
 
     def _changes(self, sets: np.ndarray, **options: Any) -> np.ndarray:
-        label = f"into {self.run.variant.name[:40]}"
+        label = f"into {short(self.run.variant.name, 40)}"
         with self.reporter.progress(len(self.pair.prompts), label) as bar:
             return self.pair.set_changes(self.into, sets, bar.advance, **options)
 
@@ -181,7 +181,8 @@ class _Way:
         variant, spec = self.run.variant, self.pair.spec
         sizes = variant.layers, variant.heads, variant.kv_heads
         edges = effect_edges(*sizes, spec.granularity, spec.inputs)
-        with self.reporter.progress(len(self.pair.prompts), f"into {variant.name[:40]}") as bar:
+        label = f"into {short(variant.name, 40)}"
+        with self.reporter.progress(len(self.pair.prompts), label) as bar:
             changes = self.pair.edge_changes(self.into, bar.advance)
         ends = pd.DataFrame(edges, columns=["source", "target", "input"])
         return pd.concat([ends, self.gap.measured(changes)], axis=1)

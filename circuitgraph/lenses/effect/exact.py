@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import short
 from circuitgraph.ingest.effects import batch_effects
 from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.runs.record import Run, keep_confirmed, read_confirmed
@@ -40,7 +41,7 @@ def exact_effects_of(run: Run, edges: Sequence[int], reporter: Reporter) -> np.n
 def _measure(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
     model = StoredModel.open(run, "diff")
     parts = []
-    with reporter.progress(run.n, f"{run.variant.name[:40]} exact") as progress:
+    with reporter.progress(run.n, f"{short(run.variant.name, 40)} exact") as progress:
         for start in range(0, run.n, BATCH):
             chosen = model.prompts[start : start + BATCH]
             found = batch_effects(model.engine, chosen, run.method, model.ablated, edges=edges)

@@ -17,7 +17,7 @@ import torch
 from circuitgraph.base.components import Edge, EdgeSpec, effect_edges
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.textfiles import shown
+from circuitgraph.base.quoting import quoted, short
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.model import Model, moved
 from circuitgraph.lenses.wiring.drifts import drifted
@@ -104,7 +104,7 @@ def channels_of(
         )
     edges = _edges(asked.spec, asked.models[0])
     drifts = min(draws, DRIFTS) if form == "functional" else 0
-    title = f"{a.variant.name[:30]} → {b.variant.name[:30]} wiring"
+    title = f"{short(a.variant.name, 30)} → {short(b.variant.name, 30)} wiring"
     with reporter.progress(a.n + drifts, title) as progress:
         if form == "weights":
             return _by_weights(asked, edges, draws, seed, progress.advance)
@@ -114,7 +114,7 @@ def channels_of(
 
 def _require_form(form: str) -> None:
     if form not in FORMS:
-        raise UsageError(f"form {shown(form, 40)} is unknown; take {' or '.join(FORMS)}")
+        raise UsageError(f"form {quoted(form, 40)} is unknown; take {' or '.join(FORMS)}")
 
 
 def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
