@@ -10,7 +10,7 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
 from circuitgraph.composition.products import relative_change, scores, virtual_products
 from circuitgraph.engine.forwards import require_reader
-from circuitgraph.models.basis import require_same_shapes, require_shared_basis
+from circuitgraph.models.basis import require_shared_basis
 from circuitgraph.models.stored import ModelPair, StoredModel
 from circuitgraph.runs.comparable import require_model, require_same_build
 from circuitgraph.runs.record import Run, Variant
@@ -62,7 +62,7 @@ def compose_pair(a: Run, b: Run, shared_basis: bool, reporter: Reporter) -> pd.D
         require_composable(run)
     require_same_build(a.variant, b.variant)
     pair = ModelPair.open(a, b, "compose")
-    require_same_shapes(pair)
+    pair.require_same_shapes()
     if not shared_basis:
         require_shared_basis(pair)
     first, second = pair.engines

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from circuitgraph.engine.model import Model
-from circuitgraph.models.stored import ModelPair
+from circuitgraph.models.stored import ModelPair, matrices
 from circuitgraph.models.variants import model_folder
-from circuitgraph.runs.comparable import ONE_BUILD, incomparable
+from circuitgraph.runs.comparable import incomparable
 from circuitgraph.runs.record import Variant
 
 ALIKE = 0.9
@@ -24,44 +22,18 @@ FOREIGN = 0.5
 _ROUNDOFF = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
 
 
-def require_same_shapes(pair: ModelPair) -> None:
-    """Refuse two models whose weights cannot be laid on each other.
-
-    An architecture says layers and heads, not how wide they are.
-
-    Raises
-    ------
-    UsageError
-        Some matrix has another shape.
-    """
-    a, b = map(_shapes, pair.engines)
-    if a != b:
-        variants = pair.a.run.variant, pair.b.run.variant
-        raise incomparable(*variants, "their weights have different shapes", ONE_BUILD)
-
-
-def _shapes(model: Model) -> list[torch.Size]:
-    positions = [] if model.positions is None else [model.positions.shape]
-    return [*positions, *(matrix.shape for matrix in _matrices(model))]
-
-
 def require_shared_basis(pair: ModelPair, instead: str = "") -> None:
     """Refuse to compare weights that are written in different bases.
 
     Adapters of one base share its basis. Other models must look like it: cosine of at least
     0.9 in the median matrix, and under 0.5 in none, for a rewrite may turn only a few.
-    ``instead`` is what the message offers beside the user's word.
-
-    Raises
-    ------
-    UsageError
-        They do not.
+    ``instead`` is what the UsageError offers beside the user's word.
     """
     a, b = pair.a.run.variant, pair.b.run.variant
     if a.fingerprints["weights"] == b.fingerprints["weights"]:
         return
     cosines = torch.tensor(
-        [_cosine(x, y) for x, y in zip(*map(_matrices, pair.engines), strict=True)]
+        [_cosine(x, y) for x, y in zip(*map(matrices, pair.engines), strict=True)]
     )
     median, least = float(cosines.median()), float(cosines.min())
     if median < ALIKE or least < FOREIGN:
@@ -72,24 +44,6 @@ def require_shared_basis(pair: ModelPair, instead: str = "") -> None:
         )
         said = f"{instead}say that the basis is shared (--shared-basis) if you know that it is"
         raise incomparable(a, b, why, said)
-
-
-def _matrices(model: Model) -> Iterator[Tensor]:
-    yield model.embed
-    yield model.unembed
-    for block in model.blocks:
-        attention, mlp = block.attention, block.mlp
-        for linear in (
-            attention.q,
-            attention.k,
-            attention.v,
-            attention.out,
-            mlp.gate,
-            mlp.up,
-            mlp.down,
-        ):
-            if linear is not None:
-                yield linear.weight
 
 
 def _cosine(a: Tensor, b: Tensor) -> float:

@@ -13,17 +13,25 @@ from circuitgraph.runs.comparable import require_model
 from circuitgraph.runs.record import Run, Variant
 
 
+def require_readable(runs: Sequence[Run], command: str) -> None:
+    """Refuse (UsageError) tables, and families without a reader, before any model is loaded."""
+    for run in runs:
+        require_model(run.variant)
+        require_reader(run.variant.model_type, command)
+
+
 def require_sources(runs: Sequence[Run]) -> None:
     """Refuse runs whose models the wiring lens cannot load.
 
-    Raises:
-        UsageError: a table has no weights; a family that only hooks can measure.
-        InputError: files that are gone, or no longer those ingested.
+    Raises
+    ------
+    UsageError
+        As :func:`require_readable` does.
+    InputError
+        Files that are gone, or no longer those ingested.
     """
+    require_readable(runs, "wiring")
     variants = {run.variant.id: run.variant for run in runs}
-    for variant in variants.values():
-        require_model(variant)
-        require_reader(variant.model_type, "wiring")
     for variant in variants.values():
         _require_files(variant)
 

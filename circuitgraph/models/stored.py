@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -16,14 +16,19 @@ from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.forwards import require_reader
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import Patch, make_patch
+from circuitgraph.models.sources import require_readable
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.template import Moment
 from circuitgraph.prompts.tokens import Encoded, encode
-from circuitgraph.runs.comparable import TOKENS, incomparable, require_model
+from circuitgraph.runs.comparable import (
+    ONE_BUILD,
+    TOKENS,
+    incomparable,
+    require_comparable,
+)
 from circuitgraph.runs.identity import tokens_of
 from circuitgraph.runs.record import Run, Variant
 
@@ -70,8 +75,7 @@ class StoredModel:
         InputError
             The files are gone or no longer the same.
         """
-        require_model(run.variant)
-        require_reader(run.variant.model_type, command)
+        require_readable([run], command)
         hf, tokenizer = reload(run.variant)
         return cls(run, from_hf(hf), tokenizer)
 
@@ -130,22 +134,43 @@ class ModelPair:
 
     @classmethod
     def open(cls, a: Run, b: Run, command: str) -> ModelPair:
-        """Load both; raises as :meth:`StoredModel.open` does."""
+        """Load both; raises as :meth:`StoredModel.open` does, before the first is loaded."""
+        require_readable([a, b], command)
         return cls(StoredModel.open(a, command), StoredModel.open(b, command))
+
+    @classmethod
+    def alike(cls, a: Run, b: Run, command: str, keys: Collection[str]) -> ModelPair:
+        """The same of runs that agree in ``keys`` of their methods and in their prompts.
+
+        Raises
+        ------
+        UsageError, InputError
+            As :meth:`StoredModel.open` does; or the runs differ in more than their models'
+            weights: in a key, the shape of a matrix, the tokens of a prompt.
+        """
+        require_readable([a, b], command)
+        require_comparable([a, b], keys)
+        pair = cls.open(a, b, command)
+        pair.require_same_shapes()
+        pair._require_same_tokens()
+        return pair
 
     @property
     def engines(self) -> tuple[Model, Model]:
         """Both models."""
         return self.a.engine, self.b.engine
 
-    def require_same_tokens(self) -> None:
-        """Refuse models that read the prompts, corrupt prompts and answers differently.
+    def require_same_shapes(self) -> None:
+        """Refuse (UsageError) weights that cannot be laid on each other.
 
-        Raises
-        ------
-        UsageError
-            They do.
+        An architecture says layers and heads, not how wide they are.
         """
+        a, b = map(_shapes, self.engines)
+        if a != b:
+            variants = self.a.run.variant, self.b.run.variant
+            raise incomparable(*variants, "their weights have different shapes", ONE_BUILD)
+
+    def _require_same_tokens(self) -> None:
         ids, again = (
             [(p.prompt, p.corrupt, p.answer, p.wrong_answer) for p in model.prompts]
             for model in (self.a, self.b)
@@ -154,6 +179,21 @@ class ModelPair:
             why = f"their tokenizers differ in {TOKENS}, so both are not asked the same"
             instead = "compare variants of one tokenizer"
             raise incomparable(self.a.run.variant, self.b.run.variant, why, instead)
+
+
+def _shapes(model: Model) -> list[torch.Size]:
+    positions = [] if model.positions is None else [model.positions.shape]
+    return [*positions, *(matrix.shape for matrix in matrices(model))]
+
+
+def matrices(model: Model) -> Iterator[torch.Tensor]:
+    """All weight matrices, embeddings first."""
+    yield model.embed
+    yield model.unembed
+    for block in model.blocks:
+        attention, mlp = block.attention, block.mlp
+        own = (attention.q, attention.k, attention.v, attention.out, mlp.gate, mlp.up, mlp.down)
+        yield from (linear.weight for linear in own if linear is not None)
 
 
 def reload(variant: Variant) -> tuple[Any, Any]:

@@ -26,15 +26,7 @@ def comparison_key(run: Run) -> Key:
 
 
 def differing_keys(a: Run, b: Run, keys: Collection[str] = KEYS) -> list[str]:
-    """Names of the keys in which two runs differ, with their values.
-
-    Parameters
-    ----------
-    a, b
-        The prompts of tables are no key: they are joined by their ids.
-    keys
-        Those of the method that must agree.
-    """
+    """Names of the keys in which two runs differ, with their values; ``keys`` of the method."""
     pairs = {name: (getattr(a.method, name), getattr(b.method, name)) for name in keys}
     found = [f"{name} ({x!r} and {y!r})" for name, (x, y) in pairs.items() if x != y]
     if a.variant.architecture != b.variant.architecture:
@@ -47,13 +39,7 @@ def differing_keys(a: Run, b: Run, keys: Collection[str] = KEYS) -> list[str]:
 
 
 def require_comparable(runs: Sequence[Run], keys: Collection[str] = KEYS) -> None:
-    """Refuse runs that were not measured alike.
-
-    Raises
-    ------
-    UsageError
-        Names the keys in which the first and another differ.
-    """
+    """Refuse runs that were not measured alike: the UsageError names the keys that differ."""
     for other in runs[1:]:
         if found := differing_keys(runs[0], other, keys):
             why = f"their {_kinds(runs[0], other)}runs differ in {', '.join(found)}"
@@ -61,13 +47,7 @@ def require_comparable(runs: Sequence[Run], keys: Collection[str] = KEYS) -> Non
 
 
 def require_same_build(a: Variant, b: Variant) -> None:
-    """Refuse variants whose components have no counterparts in each other.
-
-    Raises
-    ------
-    UsageError
-        A table, or models of two builds.
-    """
+    """Refuse (UsageError) tables, and models whose components have no counterparts."""
     for variant in (a, b):
         require_model(variant)
     if _build(a) != _build(b):
@@ -75,26 +55,14 @@ def require_same_build(a: Variant, b: Variant) -> None:
 
 
 def require_same_tokenizer(a: Variant, b: Variant) -> None:
-    """Refuse variants that were read with two tokenizers.
-
-    Raises
-    ------
-    UsageError
-        They were.
-    """
+    """Refuse (UsageError) variants that read prompts with two tokenizers."""
     if a.fingerprints.get("tokenizer") != b.fingerprints.get("tokenizer"):
         why = "their tokenizers differ, so one prompt is not the same tokens for both"
         raise incomparable(a, b, why, "take variants of one tokenizer")
 
 
 def require_model(variant: Variant) -> None:
-    """Refuse a table, behind which is no model.
-
-    Raises
-    ------
-    UsageError
-        It is one.
-    """
+    """Refuse (UsageError) a table, behind which is no model."""
     if not variant.base:
         raise UsageError(
             f"{quoted(variant.name)} is a table, without weights and nothing that could be run; "
@@ -103,13 +71,7 @@ def require_model(variant: Variant) -> None:
 
 
 def require_same_answers(a: Run, b: Run) -> None:
-    """Refuse runs whose prompts have no answers, or not the same.
-
-    Raises
-    ------
-    UsageError
-        Names the first prompt without.
-    """
+    """Refuse (UsageError) runs whose prompts have no answers, or not the same."""
     instead = "ingest both with answer and wrong_answer in the prompt file"
     lacking = [p.id for p in a.prompts if p.answer is None or p.wrong_answer is None]
     if lacking:

@@ -25,11 +25,10 @@ from circuitgraph.lenses.mechanism.values import (
     places,
     same_weights,
 )
-from circuitgraph.models.basis import require_same_shapes
 from circuitgraph.models.stored import BATCH, ModelPair
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.artefacts import ByEdge, keep_by_edge, read_by_edge
-from circuitgraph.runs.comparable import incomparable, require_comparable
+from circuitgraph.runs.comparable import incomparable
 from circuitgraph.runs.record import Run
 
 ROOM = 1 << 30
@@ -135,12 +134,9 @@ def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swappe
 
 
 def _work(a: Run, b: Run, edges: Sequence[int]) -> _Work:
-    require_comparable([a, b], ("granularity", "inputs", "ablation"))
     if a.edges != b.edges:
         raise incomparable(a.variant, b.variant, "their runs hold different edges")
-    pair = ModelPair.open(a, b, "mechanism")
-    require_same_shapes(pair)
-    pair.require_same_tokens()
+    pair = ModelPair.alike(a, b, "mechanism", ("granularity", "inputs", "ablation"))
     models, prompts, spec = pair.engines, pair.a.prompts, pair.a.spec
     every = places(models[0], spec.granularity, spec.inputs)
     chosen = [every[edge] for edge in edges]

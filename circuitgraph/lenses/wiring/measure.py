@@ -27,10 +27,9 @@ from circuitgraph.lenses.wiring.null import Moments, random_squares
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.lenses.wiring.signals import Signalled, make_signalled
 from circuitgraph.lenses.wiring.weights import WeightChannels
-from circuitgraph.models.basis import require_same_shapes, require_shared_basis, roundoff
+from circuitgraph.models.basis import require_shared_basis, roundoff
 from circuitgraph.models.stored import BATCH, ModelPair
 from circuitgraph.prompts.tokens import Encoded, unequal_pairs
-from circuitgraph.runs.comparable import require_comparable
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.signs import Rows
 
@@ -118,10 +117,8 @@ def _require_form(form: str) -> None:
 
 
 def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
-    require_comparable([a, b], ("granularity", "inputs", "ablation", "template"))
-    pair = ModelPair.open(a, b, "the wiring lens")
-    require_same_shapes(pair)
-    pair.require_same_tokens()
+    keys = ("granularity", "inputs", "ablation", "template")
+    pair = ModelPair.alike(a, b, "the wiring lens", keys)
     if form == "weights" and not shared_basis:
         other = "compare what the receivers do (--form functional), or "
         require_shared_basis(pair, instead=other)
