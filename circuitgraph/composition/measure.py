@@ -9,33 +9,36 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
 from circuitgraph.composition.products import relative_change, scores, virtual_products
-from circuitgraph.engine.forwards import require_reader
 from circuitgraph.models.basis import require_shared_basis
+from circuitgraph.models.sources import require_readable
 from circuitgraph.models.stored import ModelPair, StoredModel
-from circuitgraph.runs.comparable import require_model, require_same_build
+from circuitgraph.runs.comparable import require_same_build
 from circuitgraph.runs.record import Run, Variant
 
 
 def require_composable(run: Run) -> None:
     """Refuse, before anything is loaded, what has no heads or no weights.
 
-    Raises:
-        UsageError: a table, a run of whole layers, or a family without a reader.
+    Raises
+    ------
+    UsageError
+        A table, a family without a reader, or a run of whole layers.
     """
-    require_model(run.variant)
+    require_readable([run], "compose")
     if run.method.granularity != "head":
         raise UsageError(
             f"compose: {quoted(run.variant.name)} was ingested by layers, and composition is of "
             "heads; ingest it under another name with --granularity head"
         )
-    require_reader(run.variant.model_type, "compose")
 
 
 def compose(run: Run, reporter: Reporter) -> pd.DataFrame:
     """Composition scores of one variant: ``source``, ``target``, ``input``, ``weight``.
 
-    Raises:
-        UsageError, InputError: see :func:`require_composable` and ``StoredModel.open``.
+    Raises
+    ------
+    UsageError, InputError
+        See :func:`require_composable` and ``StoredModel.open``.
     """
     require_composable(run)
     model = StoredModel.open(run, "compose").engine
@@ -47,16 +50,23 @@ def compose(run: Run, reporter: Reporter) -> pd.DataFrame:
 def compose_pair(a: Run, b: Run, shared_basis: bool, reporter: Reporter) -> pd.DataFrame:
     """Scores of two variants, and the relative change of every virtual weight.
 
-    Args:
-        shared_basis: the user's word that both models speak in one basis.
+    Parameters
+    ----------
+    shared_basis
+        The user's word that both models write in one basis.
 
-    Returns:
+    Returns
+    -------
+    DataFrame
         ``source``, ``target``, ``input``, ``weight_a``, ``weight_b`` and ``delta``:
         ‖V_b − V_a‖ / (‖V_a‖ + ‖V_b‖), 0 to 1.
 
-    Raises:
-        UsageError: models of two builds, or without a shared basis.
-        InputError: see ``StoredModel.open``.
+    Raises
+    ------
+    UsageError
+        Models of two builds, or without a shared basis.
+    InputError
+        See ``StoredModel.open``.
     """
     for run in (a, b):
         require_composable(run)

@@ -45,7 +45,7 @@ class Swapped(Protocol):
 
 
 Measure = Callable[[Run, Run, Sequence[int]], Swapped]
-"""Measures some edges of two runs, given by their columns; see ``ingest.mechanism``."""
+"""Measures some edges of two runs, given by their columns; see ``measure.mechanisms_of``."""
 
 
 @dataclass(frozen=True)
