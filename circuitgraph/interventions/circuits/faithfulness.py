@@ -102,7 +102,7 @@ def faithfulness(
     The decision is aligned by the prompts' directions and averaged over scenarios with
     equal weight, as effects are everywhere else. The circuit of a size holds the edges
     with the largest mean aligned effect in the newest effect run; MIB's definitions of
-    f, CPR and CMD are in ``stats.faithfulness``. Intervals resample the prompts within
+    f, CPR and CMD are in ``ranking``. Intervals resample the prompts within
     scenarios and keep the circuit: they say how well f is known for these circuits, which
     were chosen on the same prompts.
 

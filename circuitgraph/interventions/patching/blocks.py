@@ -79,7 +79,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
 
     Args:
         diff: of the effect lens, of two variants whose models are where they were.
-        recorrupt: the second corruption; see ``patching.corruption``.
+        recorrupt: the second corruption; see ``corruption``.
         reporter: where progress goes.
 
     Raises:

@@ -1,6 +1,6 @@
 """Cross-model patching: parts of one variant put into another, both ways.
 
-See ``engine.transplant`` for what a patched component is, ``record`` for the columns.
+See ``transplant`` for what a patched component is, ``record`` for the columns.
 """
 
 from __future__ import annotations
