@@ -15,6 +15,7 @@ import pandas as pd
 
 from circuitgraph.base.components import digest, in_order, parse
 from circuitgraph.base.errors import InputError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.runs.record import Run, Variant
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS
 
@@ -68,8 +69,8 @@ class GraphTables:
 def _refuse_duplicates(keys: pd.Series, what: str, names: pd.Series) -> None:
     twice = keys.duplicated()
     if twice.any():
-        name = str(names[twice].iloc[0])[:60]
-        raise InputError(f"{what}: {int(twice.sum())} rows appear twice, the first of {name!r}")
+        first = quoted(names[twice].iloc[0])
+        raise InputError(f"{what}: {int(twice.sum())} rows appear twice, the first of {first}")
 
 
 def component_id(architecture: str, name: str) -> str:

@@ -59,7 +59,7 @@ class Options:
         unknown = [part for part in self.parts if part not in PARTS]
         if unknown or not self.parts:
             found = ", ".join(map(str, unknown)) or "none"
-            raise UsageError(f"patch: choose from {', '.join(PARTS)}; not {found:.60}")
+            raise UsageError(f"patch: choose from {', '.join(PARTS)}; not {short(found, 60)}")
         if not 0 < self.share <= 1:
             raise UsageError(f"--share {self.share:g}: give a share above 0 and up to 1")
         if self.by not in ("share", "flips"):
