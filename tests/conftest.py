@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from functools import partial
@@ -10,11 +11,14 @@ from typing import Any
 
 import pytest
 import sharing
+from costs import Costs
 from neo4j_server import any_store, neo4j_server, neo4j_store
 from shell import IPD, done
 
+from circuitgraph import Workspace
 from circuitgraph.base.progress import Reporter
 from circuitgraph.demo import run_demo
+from circuitgraph.runs.record import list_runs
 
 __all__ = ["any_store", "neo4j_server", "neo4j_store"]  # fixtures, found here by name
 
@@ -34,8 +38,16 @@ def _no_workspace_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CIRCUITGRAPH_WORKSPACE", raising=False)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Costs(), "costs")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sharing.longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # an ingest collects garbage: not among half a million imported objects each time
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -79,6 +91,27 @@ def _demo(examples: Path, out: Path) -> None:
 def study(demo: tuple[Path, list[str]]) -> Path:
     """A workspace with a base and thirteen variants; tests that change it take a copy."""
     return demo[0] / "workspace"
+
+
+@pytest.fixture(scope="session")
+def trio(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base, two variants of the study and what differs between them, to be read."""
+    return sharing.made_once(tmp_path_factory, "trio", partial(_trio, study))
+
+
+TRIO = ("base", "utilitarian", "deontological")
+
+
+def _trio(study: Path, folder: Path) -> None:
+    for run in list_runs(study / "runs"):
+        if run.variant.name in TRIO:
+            shutil.copytree(run.path, folder / "runs" / run.path.name)
+    shutil.copytree(study / "prompts", folder / "prompts")
+    workspace = Workspace(folder)
+    workspace.sync()
+    workspace.diff("base", "utilitarian", lens="correlation")
+    workspace.diff("base", "utilitarian", lens="effect")
+    workspace.diff("deontological", "utilitarian", lens="effect")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ WORKER = "PYTEST_XDIST_WORKER"
 """In the environment of each process, where there are several."""
 
 FIRST = (
-    *("neo4j", "test_demo", "test_blocks", "test_bridge", "test_cluster", "test_cli_verdicts"),
+    *("neo4j", "test_bridge", "test_cluster", "test_blocks", "test_cli_verdicts", "test_demo"),
     *("test_diff_recipe", "test_diff_wiring", "test_planning", "test_diff_correlation"),
 )
 """What takes longest, begun first, so that no process ends long before the other."""

@@ -9,7 +9,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +16,9 @@ import neo4j_browser
 import pandas as pd
 import pytest
 from browser_scripts import FOLDER, saved_queries
+from conftest import TRIO
 from neo4j_browser import BrowserPage, Drawing
 from neo4j_server import Server, clear
-from shell import IPD
 
 from circuitgraph import Workspace
 from circuitgraph.queries import list_queries, run_query
@@ -28,14 +27,13 @@ from circuitgraph.store.protocol import Store, parameter_names
 
 pytestmark = [pytest.mark.browser, pytest.mark.neo4j]
 
-VARIANTS = ("base", "utilitarian", "deontological")
 SET_UP = "circuitgraph 1 set up"
 DRAW = "circuitgraph 2 draw"
 STYLE = json.loads(saved_queries.style_script().split(":style ")[1])
 
 
 @pytest.fixture(scope="module")
-def site(neo4j_server: Server) -> Iterator[str]:
+def site(neo4j_server: Server) -> str:
     """Address of Browser on a server with the settings we recommend for it."""
     if not neo4j_browser.CHROMIUM:
         pytest.skip("Neo4j Browser needs Chromium, which is not installed")
@@ -43,33 +41,18 @@ def site(neo4j_server: Server) -> Iterator[str]:
         pytest.skip("Neo4j Browser needs the package playwright, which is not installed")
     if neo4j_server.home is None:
         pytest.skip("Neo4j Browser is looked for on a server of our own, which needs java and mvn")
-    settings = neo4j_server.home / "conf" / "extra.conf"
-    shutil.copy(FOLDER / "neo4j.conf", settings)
-    neo4j_server.run("stop")
-    neo4j_server.run("start")
-    yield f"http://127.0.0.1:{(settings.parent / 'ports').read_text().split()[1]}"
-    settings.unlink()
+    ports = (neo4j_server.home / "conf" / "ports").read_text()
+    return f"http://127.0.0.1:{ports.split()[1]}"
 
 
 @pytest.fixture(scope="module")
-def workspace(
-    site: str, neo4j_server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Workspace]:
+def workspace(site: str, neo4j_server: Server, trio: Path) -> Iterator[Workspace]:
     """Three real variants and what differs between them, in the server."""
     with pytest.MonkeyPatch.context() as patch, Neo4jStore(neo4j_server.address) as store:
         clear(store)
         for name, value in neo4j_server.environment.items():
             patch.setenv(name, value)
-        made = Workspace(tmp_path_factory.mktemp("browser") / "workspace")
-        for name in VARIANTS:
-            adapter = None if name == "base" else IPD / "variants" / name
-            recipe = "" if name == "base" else name
-            prompts = IPD / "prompts.jsonl"
-            made.ingest(IPD / "base", adapter=adapter, name=name, recipe=recipe, prompts=prompts)
-        made.diff("base", "utilitarian", lens="correlation")
-        made.diff("base", "utilitarian", lens="effect")
-        made.diff("deontological", "utilitarian", lens="effect")
-        pushed = Workspace(made.path, store="neo4j")
+        pushed = Workspace(trio, store="neo4j")
         pushed.push()
         yield pushed
         clear(store)
@@ -168,7 +151,7 @@ def test_a_component_is_drawn_in_both_variants_at_once(
     assert fills(drawn) == {colour("relationship.AFFECTS"), colour("relationship.REWIRED")}
     # Browser shortens names that do not fit on a short arrow.
     words = {edge.caption.rstrip("…") for edge in effects}
-    assert all(any(name.startswith(word) for name in VARIANTS) for word in words), words
+    assert all(any(name.startswith(word) for name in TRIO) for word in words), words
     assert len(effects) > 2
     browser.picture(frame, pictures / "browser-component.png")
 
@@ -177,7 +160,7 @@ def test_variants_runs_and_diffs_are_told_apart(browser: BrowserPage, pictures: 
     frame = browser.favourite(DRAW, "draw-provenance")
     drawn = browser.drawing(frame)
     fill = {node.caption: node.fill for node in drawn.nodes}
-    assert {fill[name] for name in VARIANTS} == {colour("node.Variant")}
+    assert {fill[name] for name in TRIO} == {colour("node.Variant")}
     assert fill["deontological → utilitarian"] == colour("node.Diff")
     assert fill["base correlation norm"] == colour("node.Run")
     browser.picture(frame, pictures / "browser-provenance.png")

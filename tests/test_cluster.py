@@ -224,23 +224,28 @@ class TestRay:
         with pytest.raises(ClusterError, match=r"^process \d+ on .*: '/nowhere/at/all': no such"):
             list(team.run({"tokens": []}, [Piece(0, (0,))]))
 
-    @pytest.fixture
-    def started(self, monkeypatch):
-        """A team of two workers of some class, in a small local Ray."""
+    @pytest.fixture(scope="class")
+    def small_ray(self):
+        """A local Ray for two workers, one for all tests that need no other."""
         import ray
 
-        teams = []
         connect(ray, "local:2")
+        yield ray
+        ray.shutdown()
+
+    @pytest.fixture
+    def started(self, small_ray, monkeypatch):
+        """A team of two workers of some class."""
+        teams = []
 
         def start(worker, watch, variant=None):
             monkeypatch.setattr(cluster_team, "Worker", worker)
-            teams.append(Team(ray, variant or {}, 2, {"num_cpus": 1}, watch))
+            teams.append(Team(small_ray, variant or {}, 2, {"num_cpus": 1}, watch))
             return teams[-1]
 
         yield start
         for team in teams:
             team.close()
-        ray.shutdown()
 
 
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
