@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pairwise
 import pytest
 import sharing
 from costs import Costs
@@ -42,7 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Costs(), "costs")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m "not slow" chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    pairwise.rest_is_slow(items)
     sharing.longest_first(items)
 
 

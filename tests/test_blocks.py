@@ -139,6 +139,7 @@ def test_a_second_corruption_gives_the_effects_that_an_ingest_of_it_gives(
     require_second(result, runs_of(pair), runs_of(again), lambda run: given(run))
 
 
+@pytest.mark.slow
 def test_other_corrupt_texts_give_the_effects_that_an_ingest_of_them_gives(
     pair: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +220,7 @@ def test_corruptions_disagree_in_relevance_or_in_sign() -> None:
     assert depends(first, second, 0.05).tolist() == [True, True, True, False, False]
 
 
+@pytest.mark.slow
 def test_screened_claims_of_split_inputs_are_tested_exactly(tmp_path: Path) -> None:
     lines = prompt_lines(4)
     workspace = ingested(tmp_path, lines, estimator="receiver-exact", split_inputs=True)

@@ -44,19 +44,6 @@ KINDS = [("head", "joint"), ("head", "split"), ("layer", "joint"), ("layer", "sp
 ABLATIONS = ("corrupt", "mean", "zero")
 
 
-def every_two() -> list:
-    """Families, kinds and ablations: each two of them meet; each three in the slow tests."""
-    return [
-        pytest.param(
-            *(family, *kind, ablation),
-            marks=() if (i + j) % len(ABLATIONS) == k else pytest.mark.slow,
-        )
-        for i, family in enumerate(FAMILIES)
-        for j, kind in enumerate(KINDS)
-        for k, ablation in enumerate(ABLATIONS)
-    ]
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
@@ -85,6 +72,7 @@ def close(ours, theirs, limit=1e-4):
     return float((ours - theirs).abs().max()) <= limit * float(theirs.abs().max())
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", naive_hooks.PLACES)
 def test_effects_are_those_of_plain_hooks_on_the_library_s_modules(
@@ -96,6 +84,7 @@ def test_effects_are_those_of_plain_hooks_on_the_library_s_modules(
     assert close(ours.effects, naive)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", ["gpt_neox", "gemma3_text"])
 def test_effects_with_lora_are_those_of_the_library_s_finer_hooks(
@@ -111,7 +100,10 @@ def test_effects_with_lora_are_those_of_the_library_s_finer_hooks(
     assert close(edge_effects(model, make_batch(PROMPTS), granularity, inputs).effects, naive)
 
 
-@pytest.mark.parametrize(("family", "granularity", "inputs", "ablation"), every_two())
+@pytest.mark.pairwise
+@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_with_a_reader_has_the_engine_s_numbers(
     folders, bridges, family, granularity, inputs, ablation
 ):
@@ -126,6 +118,7 @@ def test_a_family_with_a_reader_has_the_engine_s_numbers(
     assert torch.allclose(ours.mass, want.mass, rtol=1e-4)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("activity", [norm_activity, projection_activity])
 @pytest.mark.parametrize("granularity", ["head", "layer"])
 @pytest.mark.parametrize("family", FAMILIES)

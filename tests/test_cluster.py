@@ -248,6 +248,7 @@ class TestRay:
             team.close()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("chunk_rows", [20, 100, 8192])
 def test_slices_together_are_the_batch_bit_by_bit(base, granularity, inputs, chunk_rows):

@@ -47,6 +47,7 @@ def drawn(count, shares, seed=0):
     return torch.stack([torch.rand(count, generator=generator) < share for share in shares])
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_decisions_are_those_of_hooks(sides, granularity, inputs):
     model, bridge = sides
@@ -61,6 +62,7 @@ def test_decisions_are_those_of_hooks(sides, granularity, inputs):
         assert max(naive) - min(naive) > 0.01
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_all_edges_are_the_clean_run_and_none_the_corrupt_one(sides, granularity, inputs):
     model, _ = sides
@@ -72,6 +74,7 @@ def test_all_edges_are_the_clean_run_and_none_the_corrupt_one(sides, granularity
     assert (ours - torch.stack([patch.base, patch.total])).abs().max() <= 1e-4
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_all_edges_but_one_give_that_edges_exact_effect(sides, granularity, inputs):
     model, _ = sides

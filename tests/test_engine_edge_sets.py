@@ -63,6 +63,7 @@ def naive(bridge: Any, column: int, edges: Sequence[Any], sets: Tensor, referenc
     return [decision(bridge, prompt, edges, (~s).tolist(), reference) - clean for s in sets]
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_sets_have_the_effects_of_hooks(
     sides: tuple[Side, Side], granularity: str, inputs: str
@@ -77,6 +78,7 @@ def test_sets_have_the_effects_of_hooks(
         assert max(map(abs, expected)) > 0.01
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_one_edge_has_its_exact_effect_and_all_have_the_total(
     sides: tuple[Side, Side], granularity: str, inputs: str
@@ -123,6 +125,7 @@ def test_what_follows_a_patched_edge_inside_the_set_counts_once(sides: tuple[Sid
     assert (ours[0] - ours[1]).abs()[one_token].max() <= 1e-4
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_moved_sets_read_the_other_models_senders(
     sides: tuple[Side, Side], granularity: str, inputs: str
@@ -161,6 +164,7 @@ def other_run(source: Any, into: Any, prompt: Any, granularity: str) -> Any:
     return reference
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_a_model_moved_into_itself_changes_nothing_at_all(
     sides: tuple[Side, Side], granularity: str, inputs: str

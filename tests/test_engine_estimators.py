@@ -47,6 +47,7 @@ def table(columns):
     return torch.cat(list(columns)).T
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_eap_is_the_derivative_of_the_exact_effect(hf, granularity, inputs):
     """Patching a small share of the change, in float64, moves the decision by EAP times it."""
@@ -68,6 +69,7 @@ def test_eap_is_the_derivative_of_the_exact_effect(hf, granularity, inputs):
     assert (single.effects - scores).abs().max() <= 1e-5 * scores.abs().max()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_receiver_exact_is_exact_for_small_changes_and_at_the_end(hf, granularity, inputs):
     model = from_hf(hf.double())
@@ -109,6 +111,7 @@ def _moved_start(patch, share):
     return dataclasses.replace(patch.clean, embed=start)
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("inputs", ["joint", "split"])
 def test_a_batch_of_any_size_gives_the_same_effects(hf, estimator, inputs):
@@ -136,6 +139,7 @@ def test_a_pair_that_does_not_differ_has_no_effects(hf, estimator):
     assert effects[-1].abs().max() > 0.01
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("rows", [1, 40, 100_000])
 @pytest.mark.parametrize("estimator", ["exact", "receiver-exact"])
 def test_chunks_of_any_size_give_the_same_effects(hf, estimator, rows):
@@ -145,6 +149,7 @@ def test_chunks_of_any_size_give_the_same_effects(hf, estimator, rows):
     assert (whole - parts).abs().max() <= 1e-5 * whole.abs().max()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_some_edges_alone_are_what_they_are_among_all(hf, granularity, inputs):
     model, batch = from_hf(hf), make_batch(PROMPTS)

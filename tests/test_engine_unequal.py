@@ -104,6 +104,7 @@ def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
     assert (ours - naive).abs().max() <= 1e-4 * naive.abs().max()
 
 
+@pytest.mark.pairwise
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("inputs", INPUTS)
 def test_a_mixed_batch_gives_what_each_prompt_gives_alone(hf, estimator, inputs):

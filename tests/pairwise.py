@@ -1,0 +1,43 @@
+"""Products of three and more parameters: in the fast tests each two values meet, in the slow all.
+
+Faults that need three values at once are rare beside those that need two (Kuhn, Wallace & Gallo
+2004, Software fault interactions and implications for software testing, IEEE TSE 30).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import combinations
+
+import pytest
+
+Pairs = set[tuple[str, ...]]
+
+
+def rest_is_slow(items: Sequence[pytest.Item]) -> None:
+    """Of each test marked ``pairwise``, what adds no pair of values is marked ``slow``."""
+    products: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("pairwise") and hasattr(item, "callspec"):
+            products[item.nodeid.partition("[")[0]].append(item)
+    for product in products.values():
+        kept = covering([_pairs(item.callspec.params) for item in product])  # type: ignore[attr-defined]
+        for number, item in enumerate(product):
+            if number not in kept:
+                item.add_marker(pytest.mark.slow)
+
+
+def covering(offers: Sequence[Pairs]) -> set[int]:
+    """Which of some sets to take so that they hold what all hold; greedy, first come first."""
+    missing, taken = set().union(*offers), set()
+    while missing:
+        best = max(range(len(offers)), key=lambda number: len(offers[number] & missing))
+        taken.add(best)
+        missing -= offers[best]
+    return taken
+
+
+def _pairs(params: dict[str, object]) -> Pairs:
+    values = [(name, repr(value)) for name, value in sorted(params.items())]
+    return {(*a, *b) for a, b in combinations(values, 2)} or set(values)

@@ -1,0 +1,22 @@
+"""What the fast tests keep of a product: each two values meet."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from pairwise import _pairs, covering
+
+SIZES = {"family": 5, "granularity": 2, "inputs": 2, "ablation": 3}
+
+
+@pytest.mark.parametrize("names", [list(SIZES)[:2], list(SIZES)[:3], list(SIZES)])
+def test_each_two_values_meet(names: list[str]) -> None:
+    every = [
+        dict(zip(names, values, strict=True))
+        for values in product(*(range(SIZES[n]) for n in names))
+    ]
+    kept = [every[number] for number in covering([_pairs(one) for one in every])]
+    for a, b in ((a, b) for a in names for b in names if a < b):
+        assert len({(one[a], one[b]) for one in kept}) == SIZES[a] * SIZES[b]
+    assert len(kept) <= {2: 10, 3: 10, 4: 17}[len(names)]
