@@ -248,13 +248,16 @@ def test_choices_that_make_no_sense(options):
         compare(table_run(x, s), table_run(y, s, "B"), **options)
 
 
+@pytest.mark.parametrize(
+    ("pairs", "allowed"), [(20, 4), pytest.param(*(40, 6), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("tails", ["gaussian", "t5"])
-def test_calibration(tails):
-    """40 pairs without a change; the long simulation is benchmarks/calibration.py."""
+def test_calibration(tails, pairs, allowed):
+    """Pairs without a change; the long simulation is benchmarks/calibration.py."""
     rng = np.random.default_rng(13)
     loadings = rng.normal(size=(3, 52))
     false = 0
-    for _ in range(40):
+    for _ in range(pairs):
         n = int(rng.integers(60, 160))
         codes = np.arange(n) % 5
         scale = 1.0 if tails == "gaussian" else np.sqrt(5 / rng.chisquare(5, (n, 1)))
@@ -270,7 +273,7 @@ def test_calibration(tails):
         rows = np.concatenate([np.arange(n), np.arange(n // 4)])
         a, b = table_run(x[rows], codes[rows]), table_run(y[rows], codes[rows], "B")
         false += compare(a, b, margin=0.0).summary["n_claims"] > 0
-    assert false <= 6  # at 5%, more than 6 of 40 happens once in 300
+    assert false <= allowed  # at 5%, more than 4 of 20 or 6 of 40 happens once in 300
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="the published tables are not here")

@@ -45,15 +45,18 @@ def recipe(a, b, lens, **options):
     return compare_runs(a, b, name_a="A", name_b="B", lens=lens, scope="recipe", **options)
 
 
-def test_true_null_recipes_are_not_claimed():
+@pytest.mark.parametrize(
+    ("pairs", "allowed"), [(20, 4), pytest.param(*(40, 6), marks=pytest.mark.slow)]
+)
+def test_true_null_recipes_are_not_claimed(pairs, allowed):
     rng = np.random.default_rng(0)
     claims = [
         recipe(effect_group(rng, "r"), effect_group(rng, "q"), "effect", margin=0.0).summary[
             "n_claims"
         ]
-        for _ in range(40)
+        for _ in range(pairs)
     ]
-    assert np.mean(np.array(claims) > 0) <= 0.15  # 5%, and 40 draws of it
+    assert np.count_nonzero(claims) <= allowed  # 5%, and so many draws of it
 
 
 def test_checkpoints_of_one_recipe_differ_where_the_recipe_does_not():
@@ -124,14 +127,17 @@ def test_the_order_of_replicates_decides_nothing():
     assert np.allclose(first.table["p"], second.table["p"], rtol=1e-9)
 
 
-def test_correlations_of_null_recipes_are_not_claimed():
+@pytest.mark.parametrize(
+    ("pairs", "allowed"), [(10, 3), pytest.param(*(20, 4), marks=pytest.mark.slow)]
+)
+def test_correlations_of_null_recipes_are_not_claimed(pairs, allowed):
     rng = np.random.default_rng(8)
     hits = 0
-    for _ in range(20):
+    for _ in range(pairs):
         factors, loadings = rng.normal(size=(60, 2)), rng.normal(size=(2, 14))
         a, b = (table_group(rng, name, factors, loadings) for name in "rq")
         hits += recipe(a, b, "correlation", margin=0.0).summary["n_claims"] > 0
-    assert hits <= 4
+    assert hits <= allowed
 
 
 def test_correlations_of_recipes_are_reported_as_correlations():

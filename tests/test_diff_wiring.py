@@ -71,12 +71,15 @@ def test_what_was_planted_is_claimed_and_nothing_else():
     assert np.isclose(flipped["weight_a"], flipped["weight_b"])
 
 
-def test_drift_alone_is_not_claimed():
+@pytest.mark.parametrize(
+    ("pairs", "allowed"), [(10, 1), pytest.param(*(20, 2), marks=pytest.mark.slow)]
+)
+def test_drift_alone_is_not_claimed(pairs, allowed):
     claims = []
-    for seed in range(20):
+    for seed in range(pairs):
         a = vectors(seed)
         claims.append(compare(between(a, drifted(a, seed + 100))).summary["n_claims"])
-    assert np.count_nonzero(claims) <= 2
+    assert np.count_nonzero(claims) <= allowed
 
 
 def test_a_model_against_itself_changes_nothing():
@@ -301,13 +304,16 @@ def test_a_recipe_against_the_base_itself():
     assert explain_edge(diff, "L0H1", "L1H0").text.count("times") >= 1
 
 
-def test_null_recipes_are_not_claimed():
+@pytest.mark.parametrize(
+    ("pairs", "allowed"), [(10, 1), pytest.param(*(20, 1), marks=pytest.mark.slow)]
+)
+def test_null_recipes_are_not_claimed(pairs, allowed):
     claims = []
-    for seed in range(20):
+    for seed in range(pairs):
         base = vectors(seed)
         a, b = group("a", base, 2 * seed + 50), group("b", base, 2 * seed + 51)
         claims.append(recipes(base, a, b).summary["n_claims"])
-    assert np.count_nonzero(claims) <= 1
+    assert np.count_nonzero(claims) <= allowed
 
 
 def test_two_replicates_cannot_tell():

@@ -73,7 +73,7 @@ def test_the_embedded_graph_is_no_server(tmp_path: Path) -> None:
 
 @pytest.mark.neo4j
 def test_a_workspace_goes_to_the_server_and_comes_back(
-    study: Path,
+    trio: Path,
     neo4j_store: Neo4jStore,
     neo4j_server: Server,
     tmp_path: Path,
@@ -82,14 +82,14 @@ def test_a_workspace_goes_to_the_server_and_comes_back(
     """Real runs and diffs, by command line; queries answer the same on both sides."""
     for name, value in neo4j_server.environment.items():
         monkeypatch.setenv(name, value)
-    there = ("--store", "neo4j", "-w", study)
+    there = ("--store", "neo4j", "-w", trio)
     pushed = rows("push", *there)
-    local = EmbeddedStore(study / FILE_NAME)
+    local = EmbeddedStore(trio / FILE_NAME)
     assert pushed["runs"] == len(local.run_ids()) > 0
     assert pushed["diffs"] == len(local.diff_ids()) > 0
     assert same(neo4j_store.read_all(), local.read_all())
     for name in ("rewired", "hubs", "differences-of-runs", "moved-hubs", "paths-of-change"):
-        here = rows("query", name, "-w", study)
+        here = rows("query", name, "-w", trio)
         assert rounded(rows("query", name, *there)) == rounded(here)
     folder = tmp_path / "other"
     pulled = done("--store", "neo4j", "pull", "-w", folder)
