@@ -1,0 +1,45 @@
+"""The docs say what is: their commands print what stands there, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from docs_output import BLOCK, agrees, fresh, printed, steps
+from shell import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_tutorial_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "")
+    fresh(tmp_path)
+    text = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+    for block in BLOCK.findall(text):
+        for command, told in steps(block):
+            lines = printed(command)
+            assert agrees(told, lines), "\n".join([f"$ {command}", *lines])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for file, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{page.name}: {file}"
+        if heading:
+            assert heading in anchors(target), f"{page.name}: {file}#{heading}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which links reach a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_what_is_left_out_is_marked() -> None:
+    assert agrees(["a", "…", "c"], ["a", "b", "b", "c"])
+    assert not agrees(["a", "…", "d"], ["a", "b", "c"])
+    assert not agrees(["a"], ["a", "b"])
