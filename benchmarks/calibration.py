@@ -20,6 +20,7 @@ from scipy.special import ndtr
 
 from circuitgraph.base.components import digest
 from circuitgraph.diff import CLAIMS, compare_runs
+from circuitgraph.lenses.correlation.lens import Correlation
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.stats.multiplicity import adjusted
@@ -105,11 +106,10 @@ def table_run(activity: np.ndarray, codes: np.ndarray, name: str) -> Run:
     return Run(name, variant, method, prompts, "", 0, names, (), {}, {}, 0, "", None, arrays)
 
 
-def lens_claims(data: Simulated, **options: object) -> np.ndarray:
+def lens_claims(data: Simulated, rank: bool = False) -> np.ndarray:
     """Edges the lens claims, bool [pairs]."""
-    diff = compare_runs(
-        [data.a], [data.b], name_a="A", name_b="B", lens="correlation", **{"margin": 0.0, **options}
-    )
+    lens = Correlation(rank)
+    diff = compare_runs([data.a], [data.b], name_a="A", name_b="B", lens=lens, margin=0.0)
     return diff.table["verdict"].isin(CLAIMS).to_numpy()
 
 

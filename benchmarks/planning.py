@@ -20,9 +20,12 @@ import pandas as pd
 
 from circuitgraph.base.components import Edge, digest
 from circuitgraph.diff import CLAIMS, compare_runs
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
-from circuitgraph.diff.outlook import Asked, Design, noise_of
+from circuitgraph.diff.outlook import Asked, noise_of
+from circuitgraph.lenses.base import Lens, Options
+from circuitgraph.lenses.correlation.lens import Correlation
+from circuitgraph.lenses.effect.lens import Effect
+from circuitgraph.lenses.noise import Design
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.stats.power import bh_level
@@ -96,10 +99,10 @@ def correlations(rng: np.random.Generator, n: int, k: int, change: float) -> Sid
     return sides[0], sides[1]
 
 
-def share_claimed(sides: Sides, lens: str, scope: str, options: dict[str, Any]) -> float:
+def share_claimed(sides: Sides, lens: Lens, scope: str, margin: float) -> float:
     """Share of the changed edges that the diff claims."""
-    diff = compare_runs(*sides, name_a="A", name_b="B", lens=lens, scope=scope, **options)
-    if lens == "effect":
+    diff = compare_runs(*sides, name_a="A", name_b="B", lens=lens, scope=scope, margin=margin)
+    if lens.name == "effect":
         changed = np.arange(EDGES) < CHANGED
     else:
         pairs = {(f"u{2 * i}", f"u{2 * i + 1}") for i in range(PAIRS)}
@@ -124,18 +127,18 @@ def measured(
 ) -> dict[str, Any]:
     """One row: what pilots of 40 prompts and four seeds predict, and what is claimed."""
     lens, scope, draw, margin, n, k = setting
-    scale = {"scale": "logit"} if lens == "effect" else {}
+    asks = Effect("logit") if lens == "effect" else Correlation()
     edges, changed = (EDGES, CHANGED) if lens == "effect" else (190, PAIRS)
-    asked = Asked(lens, scope, margin, bh_level(0.05, edges, changed / edges, POWER), POWER)
+    asked = Asked(asks, scope, margin, bh_level(0.05, edges, changed / edges, POWER), POWER)
     sizes, shares = [], []
     for _ in range(PILOTS):
         pilot = draw(rng, 40, 1 if scope == "checkpoint" else 4, 0.0)
-        chosen = Options(lens, scope, margin=margin, **scale)
-        noise = noise_of(judge(*pilot, chosen), lens)
+        chosen = Options(asks, scope, margin=margin)
+        noise = noise_of(judge(*pilot, chosen), asks)
         sizes.append(asked.visible(noise, Design(n, 5, k)))
         for _ in range(max(1, sets // PILOTS)):
             sides = draw(rng, n, k, sizes[-1])
-            shares.append(share_claimed(sides, lens, scope, {"margin": margin, **scale}))
+            shares.append(share_claimed(sides, asks, scope, margin))
     numbers = {"prompts": n, "seeds": k, "margin": margin}
     found = {"visible": float(np.mean(sizes)), "claimed": float(np.mean(shares))}
     return {"lens": lens, "scope": scope, **numbers, **found}

@@ -25,10 +25,11 @@ from circuitgraph import Workspace
 from circuitgraph.base.progress import Reporter
 from circuitgraph.demo import ingest_examples
 from circuitgraph.diff.alone import alone
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
+from circuitgraph.lenses.base import Options
 from circuitgraph.lenses.edge_tests import TESTABLE, Groups
 from circuitgraph.lenses.effect import checkpoint as effect
+from circuitgraph.lenses.effect.lens import Effect
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.lenses.recipe import combine
 from circuitgraph.runs.record import Run, list_runs
@@ -39,7 +40,7 @@ from circuitgraph.stats.replicates import Spread, combined_df, trigamma_inverse
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "ipd"
 TRAINED = ("utilitarian", "strategic", "deontological", "hybrid")
 NULLS = ("null-self-sft", "null-random-reward")
-CHECKPOINT, RECIPE = Options("effect"), Options("effect", scope="recipe")
+CHECKPOINT, RECIPE = Options(Effect()), Options(Effect(), scope="recipe")
 MARGIN, ALPHA = effect.MARGIN, 0.05
 
 Runs = dict[str, Run]
@@ -229,7 +230,7 @@ def variances(runs: Runs) -> pd.DataFrame:
         row = {how: claimed(*grouped(a, b), how) for how in WAYS}
         for margin in (0.002, 0.005, 0.02):
             row[f"margin {margin:g}"] = claims_of(a, b, replace(RECIPE, margin=margin))
-        row["logit scale"] = claims_of(a, b, replace(RECIPE, scale="logit"))
+        row["logit scale"] = claims_of(a, b, replace(RECIPE, lens=Effect("logit")))
         table[recipe] = row
     return pd.DataFrame(table)
 
@@ -255,7 +256,7 @@ def _claim_of_split(everyone: Sequence[Run], chosen: Sequence[int], how: str) ->
     a = [everyone[i] for i in chosen]
     b = [run for i, run in enumerate(everyone) if i not in chosen]
     if how == "logit scale":
-        return claims_of(a, b, replace(RECIPE, scale="logit"))
+        return claims_of(a, b, replace(RECIPE, lens=Effect("logit")))
     return claimed(*grouped(a, b), how)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from circuitgraph.base.atomic import write_atomic
@@ -20,15 +19,11 @@ from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.decoys import NONE, with_decoys
 from circuitgraph.diff.explain import Explanation, explain_edge, require_components
 from circuitgraph.diff.many import ManyDiff, compare_many
+from circuitgraph.diff.mechanism import mechanism_record, with_kept_mechanism, with_mechanism
 from circuitgraph.diff.record import Diff
 from circuitgraph.interventions import patching
-from circuitgraph.lenses.mechanism.shares import (
-    Swapped,
-    mechanism_record,
-    with_kept_mechanism,
-    with_mechanism,
-)
-from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.lenses.base import Lens, Models
+from circuitgraph.lenses.registry import lens_named
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.runs.catalogue import Shelf
@@ -55,27 +50,32 @@ class Comparison:
         a: str,
         b: str,
         *,
-        lens: str | None = None,
+        lens: str | Lens | None = None,
         scope: str = "checkpoint",
         null: str | Iterable[str | tuple[str, str]] = (),
         run: str | None = None,
         mechanism: bool = True,
+        scale: str = "share",
+        rank: bool = False,
+        form: str = "weights",
+        shared_basis: bool = False,
         **options: Any,
     ) -> Diff:
         """Compare two variants or recipes; see ``Workspace.diff``."""
+        own = {"scale": scale, "rank": rank, "form": form, "shared_basis": shared_basis}
         if run is not None:
             runs_a, runs_b = self.shelf.chosen(run, a, b)
-            lens = lens or runs_a[0].kind
-            self._require_models(lens, [*runs_a, *runs_b])
+            lens = lens_named(lens or runs_a[0].kind, **own)
+            lens.require([*runs_a, *runs_b])
         else:
-            lens, runs_a, runs_b = self.sides(a, b, lens, scope)
+            lens, runs_a, runs_b = self.sides(a, b, lens, scope, **own)
         asked = pairs(null)
         nulls = [self._null(pair, lens, scope) for pair in asked if pair != NONE]
         sides: dict[str, Any] = {"name_a": a, "name_b": b, "lens": lens, "scope": scope}
-        options |= {**sides, "nulls": nulls, **self._models}
+        options |= {**sides, "nulls": nulls, "models": self.models}
         found = self._as_known(compare_runs(runs_a, runs_b, **options), drop=NONE in asked)
         known = "mechanism" in found.summary
-        return with_mechanism(found, self.swapped) if mechanism and not known else found
+        return with_mechanism(found, self.models) if mechanism and not known else found
 
     def _as_known(self, diff: Diff, drop: bool) -> Diff:
         """The diff with what was looked at beside it before: null pairs, if not to be dropped,
@@ -94,7 +94,8 @@ class Comparison:
         self, source: str, target: str, a: str, b: str, **options: Any
     ) -> tuple[Diff, Explanation]:
         """The diff of two variants and one of its edges; unknown components are refused first."""
-        if options.get("lens") != "wiring":  # whose models know more components than runs do
+        lens = options.get("lens")
+        if lens is None or not lens_named(lens).needs_models:  # which know more than runs do
             scope = options.get("scope", "checkpoint")
             names = {*self.shelf.side(a, scope), *self.shelf.side(b, scope)}
             require_components((source, target), _components(self.shelf, names))
@@ -102,17 +103,27 @@ class Comparison:
         return diff, explain_edge(diff, source, target)
 
     def compare(
-        self, base: str, others: Sequence[str], *, lens: str | None = None, **options: Any
+        self,
+        base: str,
+        others: Sequence[str],
+        *,
+        lens: str | Lens | None = None,
+        scale: str = "share",
+        rank: bool = False,
+        form: str = "weights",
+        shared_basis: bool = False,
+        **options: Any,
     ) -> ManyDiff:
         """Many variants against one base; see ``Workspace.compare``."""
         for name in (base, *others):
             self.shelf.side(name, "checkpoint")
-        lens = lens or self.shelf.lens_for([base, *others])
-        kind = self.shelf.kind_for(lens, [base, *others])
-        [base_run], runs, _ = self.shelf.matched([base], others, kind)
-        self._require_models(lens, [base_run, *runs])
+        own = {"scale": scale, "rank": rank, "form": form, "shared_basis": shared_basis}
+        kind = self.shelf.kind_of([base, *others])
+        lens = lens_named(lens or kind, **own)
+        [base_run], runs, _ = self.shelf.matched([base], others, lens.run_kind or kind)
+        lens.require([base_run, *runs])
         pairs = [(name, [run]) for name, run in zip(others, runs, strict=True)]
-        return compare_many((base, [base_run]), pairs, lens=lens, **self._models, **options)
+        return compare_many((base, [base_run]), pairs, lens=lens, models=self.models, **options)
 
     def blocks(
         self,
@@ -153,14 +164,14 @@ class Comparison:
         return first, second
 
     def sides(
-        self, a: str, b: str, lens: str | None, scope: str
-    ) -> tuple[str, list[Run], list[Run]]:
+        self, a: str, b: str, lens: str | Lens | None, scope: str, **own: Any
+    ) -> tuple[Lens, list[Run], list[Run]]:
         """The lens, and the runs of both sides; says on the way where it had to choose."""
         names_a, names_b = self.shelf.side(a, scope), self.shelf.side(b, scope)
-        lens = lens or self.shelf.lens_for([*names_a, *names_b])
-        kind = self.shelf.kind_for(lens, [*names_a, *names_b])
-        runs_a, runs_b, choice = self.shelf.matched(names_a, names_b, kind)
-        self._require_models(lens, [*runs_a, *runs_b])
+        kind = self.shelf.kind_of([*names_a, *names_b])
+        lens = lens_named(lens or kind, **own)
+        runs_a, runs_b, choice = self.shelf.matched(names_a, names_b, lens.run_kind or kind)
+        lens.require([*runs_a, *runs_b])
         if choice:
             self.reporter.remark(
                 f"several runs can be compared; taking the newest: {runs_a[0].id[:12]} and "
@@ -176,9 +187,9 @@ class Comparison:
             return self._hubs_of_change(name, other, kind, **options)
         from circuitgraph.hubs.ranks import hubs, hubs_compare
 
-        if kind == "wiring":
-            raise UsageError("wiring is of two variants: it has hubs of change only")
-        kind = kind or self.shelf.lens_for([name] if other is None else [name, other])
+        if kind and not lens_named(kind).run_kind:
+            raise UsageError(f"{kind} is of two variants: it has hubs of change only")
+        kind = kind or self.shelf.kind_of([name] if other is None else [name, other])
         if other is None:
             return hubs(self.shelf.of(name, kind)[-1], **options)
         _, runs_a, runs_b = self.sides(name, other, kind, "checkpoint")
@@ -195,37 +206,12 @@ class Comparison:
         diff = self.diff(a, b, lens=lens, mechanism=False)  # why they changed is not asked
         return hubs_of_change(diff, **options)
 
-    def exactly(self, run: Run, edges: Sequence[int]) -> np.ndarray:
-        """Exact effects of some edges of a screened run, measured now where not yet kept."""
-        from circuitgraph.lenses.effect.exact import exact_effects_of
-
-        return exact_effects_of(run, edges, self.reporter)
-
-    def swapped(self, a: Run, b: Run, edges: Sequence[int]) -> Swapped:
-        """Effects of some edges with each factor from either variant, measured where not kept."""
-        from circuitgraph.lenses.mechanism.measure import mechanisms_of
-
-        return mechanisms_of(a, b, edges, self.reporter)
-
-    def channels(self, a: Run, b: Run, **options: Any) -> Channels:
-        """How much every connection changed between the models of two runs."""
-        from circuitgraph.lenses.wiring.measure import channels_of
-
-        return channels_of(a, b, reporter=self.reporter, **options)
-
     @property
-    def _models(self) -> dict[str, Any]:
-        """Whom a comparison asks for what runs do not hold."""
-        return {"exactly": self.exactly, "channels": self.channels, "base_of": self.shelf.base_of}
+    def models(self) -> Models:
+        """Leave to load the models behind the runs."""
+        return Models(self.reporter, self.shelf.runs)
 
-    def _require_models(self, lens: str, runs: Sequence[Run]) -> None:
-        """The wiring lens loads models again: all of them must be there before the first is."""
-        if lens == "wiring":
-            from circuitgraph.models.sources import require_sources
-
-            require_sources(runs)
-
-    def _null(self, pair: str | tuple[str, str], lens: str, scope: str) -> tuple:
+    def _null(self, pair: str | tuple[str, str], lens: Lens, scope: str) -> tuple:
         a, b = self.shelf.pair(pair, scope) if isinstance(pair, str) else pair
         _, runs_a, runs_b = self.sides(a, b, lens, scope)
         apart = None

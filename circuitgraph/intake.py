@@ -93,7 +93,7 @@ def as_kinds(edges: str | Sequence[str] | None) -> Any:
     if edges is None:
         return None
     edges = [edge.strip() for edge in edges.split(",")] if isinstance(edges, str) else edges
-    unknown = [edge for edge in edges if edge not in ("correlation", "effect")]
+    unknown = [kind for kind in edges if kind not in ("correlation", "effect")]
     if unknown or not edges:
         raise UsageError(f"--edges {','.join(edges)}: choose correlation, effect or both")
     return tuple(dict.fromkeys(edges))

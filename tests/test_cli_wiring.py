@@ -15,6 +15,7 @@ from shell import IPD, cli, done, rows
 
 from circuitgraph import Workspace
 from circuitgraph.base.errors import UsageError
+from circuitgraph.lenses.wiring.base import base_of
 from circuitgraph.models.sources import require_sources
 
 CLAIMS = {"rewired", "sign_flip", "gained", "lost"}
@@ -210,5 +211,5 @@ def test_a_base_named_in_the_comparison_goes_before_its_doubles(tuned: Path) -> 
     double = replace(base, id="9", variant=replace(base.variant, name="double"), created="9999")
     every = replace(shelf, runs=(*shelf.runs, double))
     nulls = [run for run in shelf.runs if run.variant.recipe == "nothing"]
-    assert every.base_of([base], nulls).id == base.id
-    assert every.base_of([double], nulls).id == double.id
+    assert base_of([base], nulls, every.runs).id == base.id
+    assert base_of([double], nulls, every.runs).id == double.id

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from asking import compare_runs
 from measured import effect_run
 from models import make_adapter, make_model
 
 from circuitgraph import Workspace
 from circuitgraph.base.progress import Reporter
-from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS
 from circuitgraph.lenses.effect.exact import exact_effects_of
 from circuitgraph.prompts import Prompt, PromptSet

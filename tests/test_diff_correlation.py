@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from asking import compare_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import table_run
 
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.diff import CLAIMS, COLUMNS, VERDICTS, compare_runs
+from circuitgraph.diff import CLAIMS, COLUMNS, VERDICTS
 from circuitgraph.runs.record import Run
 
 PUBLISHED = Path(__file__).parents[2] / "shared/data/llm_morality"

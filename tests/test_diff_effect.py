@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asking import compare_runs
 from measured import effect_run
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.diff import compare_runs
 from circuitgraph.runs.record import Method, Run
 
 SCENARIOS = np.arange(60) % 5

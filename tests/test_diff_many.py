@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from asking import compare_many
 from measured import effect_run, table_run
 from scipy import stats
 
 from circuitgraph.commands.views import compare_view
-from circuitgraph.diff import ManyDiff, compare_many
+from circuitgraph.diff import ManyDiff
 from circuitgraph.runs.record import Run
 
 SCENARIOS = np.zeros(40, int)

@@ -8,13 +8,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+from asking import compare_runs, with_mechanism
 from measured import effect_run, table_run
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.diff import compare_runs
 from circuitgraph.diff.explain import explain_edge
 from circuitgraph.diff.record import Diff
-from circuitgraph.lenses.mechanism.shares import pairs, with_mechanism
+from circuitgraph.lenses.mechanism.split import pairs
 from circuitgraph.report.words import summary_lines
 from circuitgraph.runs.record import Run
 from circuitgraph.store import diff_tables

@@ -6,13 +6,15 @@ import re
 
 import numpy as np
 import pytest
+from asking import compare_runs
 from measured import effect_run, table_run
 from shell import ROOT
 
 from circuitgraph.commands.views import diff_view, edges_view
-from circuitgraph.diff import compare_runs
 from circuitgraph.diff.record import VERDICTS, Diff
-from circuitgraph.diff.units import heads, units
+from circuitgraph.lenses.effect.lens import Effect
+from circuitgraph.lenses.registry import lens_named
+from circuitgraph.lenses.wiring.lens import Wiring
 from circuitgraph.runs.summaries import edge_table
 
 SCENARIOS = np.repeat(["s", "t"], 20)
@@ -69,12 +71,12 @@ def test_units_of_the_other_lenses() -> None:
     a, b = (table_run(values, ["s"] * 60, name) for values, name in zip(x, "AB", strict=True))
     diff = compare_runs([a], [b], name_a="A", name_b="B", lens="correlation")
     assert "r_a, r_b, change: correlation within scenarios (r)" in diff_view(diff, 120)
-    wiring = units("wiring", "checkpoint", "share", rank=False)
+    wiring = Wiring().units("checkpoint")
     assert wiring["weight_a"] == wiring["weight_b"] == "size of the channel"
     assert wiring["delta"] == "relative change of the channel, 0 to 1"
     named = {"weight_a": "size_a", "weight_b": "size_b", "delta": "change"}
-    assert heads("wiring", "checkpoint", "share") == named
-    assert heads("wiring", "recipe", "share")["weight_a"] == "change_a"
+    assert Wiring().heads("checkpoint") == named
+    assert Wiring().heads("recipe")["weight_a"] == "change_a"
 
 
 def test_edges_stand_under_their_units_a_table_a_kind() -> None:
@@ -87,9 +89,9 @@ def test_edges_stand_under_their_units_a_table_a_kind() -> None:
 
 def test_the_glossary_has_the_words_that_are_printed() -> None:
     text = (ROOT / "docs" / "glossary.md").read_text("utf-8")
-    printed = {name for scale in ("share", "logit") for name in heads("effect", "", scale).values()}
+    printed = {name for scale in ("share", "logit") for name in Effect(scale).heads("").values()}
     for lens, scope in (("correlation", ""), ("wiring", "checkpoint"), ("wiring", "recipe")):
-        printed |= set(heads(lens, scope, "share").values())
+        printed |= set(lens_named(lens).heads(scope).values())
     for word in printed | set(VERDICTS) - {"not_testable"}:
         assert f"`{word}`" in text, word
     words = (

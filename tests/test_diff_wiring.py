@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asking import compare_runs
 from measured import effect_run
 from wiring_channels import EDGES, SCENARIOS, between, drifted, place, vectors
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.diff import COLUMNS, Diff, compare_runs, explain_edge
+from circuitgraph.diff import COLUMNS, Diff, explain_edge
 from circuitgraph.report.page import write_report
 from circuitgraph.report.words import summary_lines
 from circuitgraph.store import diff_tables

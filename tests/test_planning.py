@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asking import compare_runs
 from measured import effect_run, table_run
 from scipy.stats import nct
 from shell import IPD, cli, done, rows
 
 from circuitgraph import Workspace
-from circuitgraph.diff import compare_runs
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
-from circuitgraph.diff.outlook import Asked, Design, Noise, noise_of
+from circuitgraph.diff.outlook import Asked, noise_of
+from circuitgraph.lenses.base import Options
+from circuitgraph.lenses.effect.lens import Effect
+from circuitgraph.lenses.noise import Design, Noise
 from circuitgraph.stats.power import bh_level, critical, power_at, smallest_visible
 
 EDGES, CHANGED = 200, 8
@@ -52,7 +54,7 @@ def test_the_level_of_one_test_under_benjamini_hochberg() -> None:
 
 def test_more_prompts_and_more_seeds_show_more() -> None:
     noise = Noise(np.full(50, 0.1), np.full(50, 0.05), 2.0)
-    asked = Asked("effect", "recipe", 0.01, 1e-3)
+    asked = Asked(Effect(), "recipe", 0.01, 1e-3)
     sizes = [asked.visible(noise, Design(100, 5, k)) for k in (3, 5, 8, 50)]
     assert sizes == sorted(sizes, reverse=True)
     few, many = (asked.visible(noise, Design(n, 5, 5)) for n in (40, 4000))
@@ -82,10 +84,10 @@ def test_a_pilot_predicts_what_the_diff_of_two_models_claims(n: int, margin: flo
     levels = 1 + rng.random(EDGES)
     pilot = [effects(rng, 40, 0.0, levels, 1.0, name) for name in "AB"]
     noise = noise_of(
-        judge(pilot[:1], pilot[1:], Options("effect", scale="logit", margin=margin)), "effect"
+        judge(pilot[:1], pilot[1:], Options(Effect("logit"), margin=margin)), Effect("logit")
     )
     assert np.median(noise.prompt) == pytest.approx(2**0.5, rel=0.05)
-    asked = Asked("effect", "checkpoint", margin, bh_level(0.05, EDGES, SHARE, 0.8))
+    asked = Asked(Effect(), "checkpoint", margin, bh_level(0.05, EDGES, SHARE, 0.8))
     moved = asked.visible(noise, Design(n, 5))
     shares = [
         found(
@@ -106,13 +108,13 @@ def test_a_pilot_predicts_what_the_diff_of_two_recipes_claims() -> None:
     def group(k: int, moved: float, name: str) -> list:
         return [effects(rng, 40, moved, levels, 0.1, f"{name}{i}", spread=0.2) for i in range(k)]
 
-    options = Options("effect", "recipe", scale="logit", margin=0.1)
+    options = Options(Effect("logit"), "recipe", margin=0.1)
     shares = []
     for _ in range(4):  # a pilot of three seeds may itself be lucky
-        noise = noise_of(judge(group(3, 0.0, "A"), group(3, 0.0, "B"), options), "effect")
+        noise = noise_of(judge(group(3, 0.0, "A"), group(3, 0.0, "B"), options), options.lens)
         assert noise.spread is not None
         assert np.median(noise.spread) == pytest.approx(0.2, rel=0.15)
-        asked = Asked("effect", "recipe", 0.1, bh_level(0.05, EDGES, SHARE, 0.8))
+        asked = Asked(Effect(), "recipe", 0.1, bh_level(0.05, EDGES, SHARE, 0.8))
         moved = asked.visible(noise, Design(40, 5, 5))
         shares += [
             found(group(5, 0.0, "A"), group(5, moved, "B"), "recipe", 0.1) for _ in range(10)

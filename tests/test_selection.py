@@ -169,8 +169,8 @@ def test_tables_are_comparable_whatever_their_prompts_are_hashed_to():
 
 def test_effects_are_the_lens_only_where_all_have_them():
     known = shelf(run("a"), run("b"), correlation("b", 2), correlation("c"))
-    assert known.lens_for(["a", "b"]) == "effect"
-    assert known.lens_for(["b", "c"]) == "correlation"
+    assert known.kind_of(["a", "b"]) == "effect"
+    assert known.kind_of(["b", "c"]) == "correlation"
 
 
 def test_runs_may_be_chosen_by_the_beginning_of_their_ids():

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from asking import compare_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import effect_run, table_run
 
 from circuitgraph.base.components import digest
-from circuitgraph.diff import compare_runs, explain_edge, refits
+from circuitgraph.diff import explain_edge
 from circuitgraph.diff.stability import canonical_order
+from circuitgraph.lenses import refits
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.stats.draws import bootstrap_weights, kept_without
 from circuitgraph.stats.paired import resampled_change

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from asking import compare_runs
 from measured import effect_run, table_run
 
-from circuitgraph.diff import compare_runs
 from circuitgraph.diff.record import Diff
 from circuitgraph.runs.record import Run
 

@@ -32,7 +32,7 @@ TARGETS = {
 }
 """Where the further options of each method of ``Workspace`` go."""
 _INSIDE = {
-    *("self", "a", "b", "name_a", "name_b", "nulls", "exactly", "channels", "base_of", "options"),
+    *("self", "a", "b", "name_a", "name_b", "nulls", "models", "options"),
     *("shelf", "reporter", "kinds", "inputs", "diff"),
 }
 """Parameters of those that the workspace fills in itself."""

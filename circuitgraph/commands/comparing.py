@@ -24,6 +24,7 @@ from circuitgraph.commands.views import (
     scenarios_view,
 )
 from circuitgraph.diff.record import Diff
+from circuitgraph.lenses.registry import lens_names
 from circuitgraph.report.words import headline, summary_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,7 +83,7 @@ def diff_options(command: F) -> F:
         ),
         click.option(
             "--lens",
-            type=click.Choice(["correlation", "effect", "wiring"]),
+            type=click.Choice(lens_names()),
             help="Which edges [default: effect where both have them, else correlation]; wiring "
             "compares the connections themselves and loads both models again.",
         ),
@@ -209,7 +210,7 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
         output.show(found.per_prompt)
         return
     prose([*found.text.split("\n"), ""])
-    click.echo(scenarios_view(found, options["scale"], terminal_width()), nl=False)
+    click.echo(scenarios_view(found, terminal_width()), nl=False)
 
 
 @click.command()
@@ -217,7 +218,7 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
 @click.argument("other", required=False)
 @click.option(
     "--kind",
-    type=click.Choice(["correlation", "effect", "wiring"]),
+    type=click.Choice(lens_names()),
     help="Which edges [default: effect where there are such, else correlation]; wiring with "
     "--of change only.",
 )

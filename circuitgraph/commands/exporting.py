@@ -9,6 +9,7 @@ import click
 from circuitgraph.base.errors import UsageError
 from circuitgraph.commands.options import global_options, settings
 from circuitgraph.export import import_command
+from circuitgraph.lenses.registry import lens_names
 
 
 @click.command()
@@ -29,7 +30,7 @@ from circuitgraph.export import import_command
 )
 @click.option(
     "--lens",
-    type=click.Choice(["correlation", "effect", "wiring"]),
+    type=click.Choice(lens_names()),
     help="Of diffs A:B [default: effect where both have such runs, else correlation].",
 )
 @global_options

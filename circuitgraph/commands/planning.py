@@ -16,7 +16,8 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
-from circuitgraph.planning.plan import CHANGED, LENSES
+from circuitgraph.lenses.registry import lens_names
+from circuitgraph.planning.plan import CHANGED
 
 
 @click.command()
@@ -26,7 +27,7 @@ from circuitgraph.planning.plan import CHANGED, LENSES
 @click.option("--seeds", type=int, default=3, show_default=True, help="Variants a side.")
 @click.option("--edges", type=int, help="Edges tested [default: of MODEL or pilot, else 200].")
 @click.option("--pilot", metavar="A:B", help="Variants or recipes to measure noise on.")
-@click.option("--lens", type=click.Choice(LENSES), help="One lens only [default: all].")
+@click.option("--lens", type=click.Choice(lens_names()), help="One lens only [default: all].")
 @click.option("--power", type=float, default=0.8, show_default=True, help="How often it is seen.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="False discovery rate.")
 @click.option("--margin", type=float, help="Smallest change that matters; needs --lens.")

@@ -18,7 +18,7 @@ from circuitgraph.diff.explain import Explanation
 from circuitgraph.diff.many import ManyDiff
 from circuitgraph.diff.record import CLAIMS, VERDICTS, Diff
 from circuitgraph.diff.specific import KEY
-from circuitgraph.diff.units import EDGE_HEADS, EDGE_UNITS, heads
+from circuitgraph.runs.units import EDGE_HEADS, EDGE_UNITS
 
 MOST_CLAIMS = 30
 LEAST_ROWS = 10
@@ -35,7 +35,7 @@ _DECISIONS = {"decision": "decision", "p_answer": "p", "mass": "mass", "saturati
 def diff_view(diff: Diff, width: int) -> str:
     """Claims, strongest first, what else there is, and what both sides decide."""
     rows = _strongest(diff.table)
-    told = heads(diff.lens, diff.scope, diff.scale)
+    told = diff.asks.heads(diff.scope)
     shown = rows.assign(**{"95%": _interval(rows)})[_told_columns(rows)].rename(columns=told)
     must = sum(told.get(name, name) in shown for name in _MUST)
     parts = [to_text(shown, "table", width=width, must=must), _units(diff, width)]
@@ -65,7 +65,7 @@ def _interval(rows: pd.DataFrame) -> list[str]:
 
 def _units(diff: Diff, width: int) -> str:
     """One line that says what the numbers are."""
-    told, unit = heads(diff.lens, diff.scope, diff.scale), diff.summary["units"]
+    told, unit = diff.asks.heads(diff.scope), diff.summary["units"]
     a, b, change = told["weight_a"], told["weight_b"], told["delta"]
     line = f"{a}, {b}, {change}: {unit['delta']}"
     if unit["weight_a"] != unit["delta"]:
@@ -182,13 +182,9 @@ def hubs_view(table: pd.DataFrame, width: int) -> str:
     return to_text(shown, "table", width=width)
 
 
-def scenarios_view(found: Explanation, scale: str, width: int) -> str:
+def scenarios_view(found: Explanation, width: int) -> str:
     """Means of one edge per scenario, under their units."""
-    lens, scope = (str(found.rows[name].iloc[0]) for name in ("lens", "scope"))
-    told = heads(lens, scope, scale)
-    if lens == "effect":
-        told |= {f"share_{side}": told[f"weight_{side}"] for side in "ab"}
-    return to_text(found.per_scenario.rename(columns=told), "table", width=width)
+    return to_text(found.per_scenario.rename(columns=found.heads), "table", width=width)
 
 
 def change_hubs_view(table: pd.DataFrame, width: int) -> str:

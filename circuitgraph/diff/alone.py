@@ -12,15 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.diff.confirm import is_screened
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.diff.verdicts import decide
-from circuitgraph.lenses.correlation import checkpoint as correlation
-from circuitgraph.lenses.edge_tests import EdgeTests
-from circuitgraph.lenses.effect import checkpoint as effect
-from circuitgraph.lenses.match import Matched
-from circuitgraph.stats.evidence import evidence
+from circuitgraph.lenses.base import Options
+from circuitgraph.stats.evidence import graded
 
 MOST_PAIRS = 36
 """Pairs of one variant a side; with more the comparison would cost more than the diff."""
@@ -42,14 +37,15 @@ def alone(outcome: Outcome, options: Options) -> dict[str, Any] | None:
     """
     matched = outcome.matched
     sizes = len(matched.runs_a), len(matched.runs_b)
-    asked = options.scope == "recipe" and options.lens != "wiring"
+    asked = options.scope == "recipe" and not options.lens.needs_models
     overlap = {run.id for run in matched.runs_a} & {run.id for run in matched.runs_b}
     if not asked or overlap or not 2 <= sizes[0] * sizes[1] <= MOST_PAIRS:
         return None
-    if evidence(options.lens, matched.n_effective) == "insufficient":
+    if graded(options.lens.evidence, matched.n_effective) == "insufficient":
         return None
     signs = np.stack(list(_claimed(outcome, options)))  # [pairs × e]
     pairs = product(matched.runs_a, matched.runs_b)
+    screened = options.lens.screened(matched.runs_a)
     return {
         "pairs": [
             {"a": a.variant.name, "b": b.variant.name, "n_claims": int(count)}
@@ -58,28 +54,19 @@ def alone(outcome: Outcome, options: Options) -> dict[str, Any] | None:
         "n_variants": list(sizes),
         "shared": int((np.abs(signs.sum(0)) == len(signs)).sum()),
         "n_any": int(signs.any(0).sum()),
-        "estimator": matched.runs_a[0].method.estimator if is_screened(matched.runs_a) else "",
+        "estimator": matched.runs_a[0].method.estimator if screened else "",
     }
 
 
 def _claimed(outcome: Outcome, options: Options) -> Iterator[np.ndarray]:
     """Sign of every claim of every pair, 0 elsewhere; int [e]."""
-    for tests in _tests(outcome.matched, options):
+    matched = outcome.matched
+    for i, j in product(range(len(matched.a)), range(len(matched.b))):
+        tests = options.lens.tests(matched.single(i, j), "checkpoint")
         found = decide(tests, outcome.margin, options.alpha, options.fdr, enough=True)
         signs = np.zeros(len(tests), int)
         signs[found.claims] = np.sign(tests.delta[found.claims])
         yield signs
-
-
-def _tests(matched: Matched, options: Options) -> Iterator[EdgeTests]:
-    everyone = product(range(len(matched.a)), range(len(matched.b)))
-    if options.lens == "correlation":
-        for i, j in everyone:
-            yield correlation.measure(matched.single(i, j), rank=options.rank)
-        return
-    shares = effect.Shares.of(matched, options.scale)
-    for i, j in everyone:
-        yield effect.tests_of(shares.single(i, j))
 
 
 def alone_in_words(found: dict[str, Any] | None) -> list[str]:

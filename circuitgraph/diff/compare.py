@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -12,24 +13,19 @@ import pandas as pd
 from circuitgraph.base.components import digest
 from circuitgraph.diff.alone import alone, alone_in_words
 from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings, policies
-from circuitgraph.diff.confirm import Exactly, confirmation_summary, screened_weights
+from circuitgraph.diff.confirm import confirmation_summary, judge_exactly, screened_weights
 from circuitgraph.diff.decoys import NullPair, decoy_counts, warned
 from circuitgraph.diff.details import claim_details, typical_block
-from circuitgraph.diff.judging import Models, judged
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, judge_across, table_of
 from circuitgraph.diff.record import VERDICTS, Diff, Refitted
-from circuitgraph.diff.refits import large
 from circuitgraph.diff.remarks import remarks_on
 from circuitgraph.diff.sameness import identical, same_weights
 from circuitgraph.diff.stability import claim_stability
-from circuitgraph.diff.units import units
-from circuitgraph.diff.yardstick import THRESHOLDS, correlation_yardstick, effect_yardstick
+from circuitgraph.lenses.base import Lens, Models, Options
 from circuitgraph.lenses.edge_tests import REASONS
-from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.match import Matched
-from circuitgraph.lenses.wiring.checkpoint import wiring_yardstick
-from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.lenses.refits import large
+from circuitgraph.lenses.registry import lens_named
 from circuitgraph.runs.record import Run, now
 
 
@@ -39,20 +35,14 @@ def compare_runs(
     *,
     name_a: str,
     name_b: str,
-    lens: str,
+    lens: str | Lens,
     scope: str = "checkpoint",
     alpha: float = 0.05,
     margin: float | None = None,
-    scale: str = "share",
-    rank: bool = False,
     fdr: str = "bh",
     seed: int = 0,
     nulls: Sequence[NullPair] = (),
-    exactly: Exactly | None = None,
-    form: str = "weights",
-    shared_basis: bool = False,
-    channels: Callable[..., Channels] | None = None,
-    base_of: Callable[[Sequence[Run], Sequence[Run]], Run] | None = None,
+    models: Models | None = None,
 ) -> Diff:
     """Compare two variants, or two groups of variants, edge by edge.
 
@@ -63,7 +53,8 @@ def compare_runs(
         fixed reference) for the recipe scope.
     name_a, name_b : str
         What the sides are called.
-    lens : {"correlation", "effect", "wiring"}
+    lens : str or Lens
+        The name of a lens, or a lens with options of its own.
     scope : {"checkpoint", "recipe"}
     alpha : float
         False discovery rate of the claims.
@@ -71,25 +62,14 @@ def compare_runs(
         Smallest change that matters, in units of ``delta``; default 0.1 for
         correlations, 0.01 for effects (on the logit scale times the mean overall norm),
         0.02 for the relative change of channels.
-    scale : {"share", "logit"}
-        Effects as shares of the norm of all the variant's edge effects, or in the decision's units.
-    rank : bool
-        Correlations of normal scores.
     fdr : {"bh", "by"}
     seed : int
         Of the yardstick.
     nulls : sequence
         Null pairs: (name of A, runs, name of B, runs, drift or None).
-    exactly : callable, optional
-        Measures exact effects of some edges of a run; where effects were screened, claims
-        must hold for these too (see ``diff.confirm``).
-    form : {"weights", "functional"}
-        Wiring: channels by their weights, or by what their receivers put out.
-    shared_basis : bool
-        Wiring by weights: the user's word that both models share a basis.
-    channels, base_of : callables
-        Wiring: measure all channels between two runs' models, and find the run of the
-        base that both sides come from (see ``diff.judging.Models``).
+    models : Models, optional
+        Leave to load the models behind the runs. Without it screened effects are not
+        confirmed (see ``diff.confirm``), and a lens that needs models refuses.
 
     Returns
     -------
@@ -102,9 +82,9 @@ def compare_runs(
     InputError
         Equal activities stand in two scenarios.
     """
-    options = Options(lens, scope, alpha, margin, scale, rank, fdr, seed, form, shared_basis)
-    models = Models(exactly, channels, base_of)
-    outcome, confirmation = judged(a, b, options, models)
+    lens = lens_named(lens)
+    options = Options(lens, scope, alpha, margin, fdr, seed)
+    outcome, confirmation = judge_exactly(a, b, options, models)
     across = judge_across(outcome, options)
     details = claim_details(outcome)
     rows = details.index.to_numpy(int)
@@ -123,12 +103,11 @@ def compare_runs(
         b=name_b,
         runs_a=outcome.matched.runs_a,
         runs_b=outcome.matched.runs_b,
-        lens=lens,
+        lens=lens.name,
+        own=asdict(lens),  # type: ignore[call-overload]
         scope=scope,
         alpha=alpha,
         margin=outcome.margin,
-        scale=scale,
-        rank=rank,
         fdr=fdr,
         seed=seed,
         table=table_of(outcome, options, outcome.matched.n_scenarios),
@@ -138,8 +117,6 @@ def compare_runs(
         summary=summary,
         created=now(),
         confirmed=() if confirmation is None else confirmation.names,
-        form=form if lens == "wiring" else "",
-        shared_basis=shared_basis,
         closer=outcome.closer,
     )
 
@@ -147,7 +124,7 @@ def compare_runs(
 def _refitted(outcome: Outcome, options: Options, rows: np.ndarray) -> Refitted:
     """How often claims are made again, at once where what it needs is large to hold."""
     refitted = Refitted(partial(claim_stability, outcome, options, rows))
-    if large(outcome):
+    if large(outcome.matched, len(outcome.tests)):
         _ = refitted.columns
     return refitted
 
@@ -162,10 +139,8 @@ def _diff_id(matched: Matched, options: Options, margin: float) -> str:
     signs = matched.runs[0].signs  # where prompts have no direction, they are the workspace's own
     if signs is not None and not all(prompt.direction for prompt in matched.runs[0].prompts):
         sides.append([f"{name} {sign}" for name, sign in sorted(signs.by_scenario.items())])
-    chosen = [options.lens, options.scope, options.alpha, margin, options.scale]
-    if options.lens == "wiring":
-        chosen += [options.form, options.shared_basis]
-    return digest("diff", *sides, *chosen, options.rank, options.fdr, options.seed)
+    chosen = [options.lens.name, options.scope, options.alpha, margin, *options.lens.key]
+    return digest("diff", *sides, *chosen, options.fdr, options.seed)
 
 
 def _summary(
@@ -185,10 +160,10 @@ def _summary(
         "verdicts": _count(decided.verdict, VERDICTS),
         "reasons": {k: v for k, v in _count(decided.reason, REASONS).items() if k and v},
         "evidence": outcome.evidence,
-        "units": units(options.lens, options.scope, options.scale, rank=options.rank),
+        "units": options.lens.units(options.scope),
         "gain": outcome.tests.gain,
         "directions": outcome.tests.directions,
-        "yardstick": _yardstick(outcome, options),
+        "yardstick": options.lens.yardstick(outcome.measured, outcome.margin, options.seed),
         "decoys": decoys,
         "same_weights": same_weights(matched),
         "identical": identical(outcome, options.lens),
@@ -197,21 +172,11 @@ def _summary(
         "alone": alone(outcome, options),
         "typical_block": typical_block(details["block"].to_numpy()),
     }
-    if options.lens == "correlation":
-        observed = summary["yardstick"]["observed"]
-        summary["naive"] = {f"{t:g}": observed[f"{t:g}"] for t in THRESHOLDS}
+    if naive := options.lens.naive(summary["yardstick"]):
+        summary["naive"] = naive
     return summary
 
 
 def _count(codes: np.ndarray, names: Sequence[str]) -> dict[str, int]:
     counts = np.bincount(codes, minlength=len(names))
     return {name: int(count) for name, count in zip(names, counts, strict=True)}
-
-
-def _yardstick(outcome: Outcome, options: Options) -> dict[str, Any]:
-    if options.lens == "correlation":
-        return correlation_yardstick(outcome.matched, options.seed)
-    if options.lens == "wiring":
-        return wiring_yardstick(outcome)
-    threshold = outcome.margin or outcome.tests.default_margin
-    return effect_yardstick(Shares.of(outcome.matched, options.scale), threshold, options.seed)

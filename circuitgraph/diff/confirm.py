@@ -8,7 +8,7 @@ No edge is ever exact on one side and estimated on the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,17 +16,15 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import Edge
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome, judge
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.verdicts import NOT_DETECTED, Decided
+from circuitgraph.lenses.base import Lens, Models, Options
+from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.record import Run, read_confirmed
 
 STRONGEST = 20
 """Edges of each side that are measured exactly beside the claims."""
-
-Exactly = Callable[[Run, Sequence[int]], np.ndarray]
-"""Exact effects [n × k] of some edges of a run, given by their columns, ascending."""
 
 
 @dataclass(frozen=True)
@@ -54,27 +52,28 @@ class Confirmation:
         return np.setdiff1d(self.screen.decided.claims, self.confirmed)
 
 
-def is_screened(runs: Sequence[Run]) -> bool:
-    """Whether effects of these runs are estimates."""
-    return runs[0].kind == "effect" and runs[0].method.estimator != "exact"
-
-
 def judge_exactly(
     a: Sequence[Run],
     b: Sequence[Run],
     options: Options,
-    exactly: Exactly | None,
+    models: Models | None,
     strongest: int = STRONGEST,
 ) -> tuple[Outcome, Confirmation | None]:
-    """Judge two sides; where their effects are estimates, confirm the claims."""
-    outcome = judge(a, b, options)
-    if exactly is None or not is_screened(a):
+    """Judge two sides; where their numbers are estimates and models at hand, confirm the claims.
+
+    Raises
+    ------
+    UsageError, InputError
+        As :func:`circuitgraph.diff.outcome.judge`.
+    """
+    outcome = judge(a, b, options, models)
+    if models is None or not options.lens.screened(a):
         return outcome, None
-    return confirm(outcome, options, exactly, strongest)
+    return confirm(outcome, options, models, strongest)
 
 
 def confirm(
-    outcome: Outcome, options: Options, exactly: Exactly, strongest: int = STRONGEST
+    outcome: Outcome, options: Options, models: Models, strongest: int = STRONGEST
 ) -> tuple[Outcome, Confirmation]:
     """The outcome of a screen with exact effects where it matters.
 
@@ -82,8 +81,8 @@ def confirm(
     ----------
     outcome : Outcome
         Of screened runs.
-    exactly
-        Measures exact effects.
+    models
+        By which the lens measures exact numbers.
     strongest : int
         How many of each side's strongest edges to measure beside the claims.
     """
@@ -92,23 +91,23 @@ def confirm(
         return outcome, Confirmation(outcome, edges[:0], edges[:0])
     matched = outcome.matched
     a, b = (
-        [_with_exact(run, matched.edges, edges, exactly) for run in side]
+        [_with_exact(run, matched.edges, edges, options.lens, models) for run in side]
         for side in (matched.runs_a, matched.runs_b)
     )
     second = judge(a, b, replace(options, margin=outcome.margin))
     both = np.intersect1d(outcome.decided.claims, second.decided.claims)
     final = replace(
         second,
-        matched=replace(
-            second.matched,
-            runs_a=matched.runs_a,
-            runs_b=matched.runs_b,
-            named=matched.named,
-            equals=matched.equals,
-        ),
+        measured=replace(second.measured, matched=_renamed(second.matched, matched)),
         decided=_only(second.decided, both),
     )
     return final, Confirmation(outcome, edges, both)
+
+
+def _renamed(matched: Matched, like: Matched) -> Matched:
+    """Numbers of the one, runs of the other."""
+    runs_a, runs_b = like.runs_a, like.runs_b
+    return replace(matched, runs_a=runs_a, runs_b=runs_b, named=like.named, equals=like.equals)
 
 
 def _strongest(outcome: Outcome, count: int) -> np.ndarray:
@@ -120,11 +119,11 @@ def _strongest(outcome: Outcome, count: int) -> np.ndarray:
     return np.unique(np.concatenate(found))
 
 
-def _with_exact(run: Run, order: Sequence, edges: np.ndarray, exactly: Exactly) -> Run:
+def _with_exact(run: Run, order: Sequence, edges: np.ndarray, lens: Lens, models: Models) -> Run:
     """The run with exact effects in some columns; ``edges`` counts in the order compared."""
     column = {edge: i for i, edge in enumerate(run.edges)}
     here = sorted(column[order[i]] for i in edges if order[i] in column)
-    return with_columns(run, here, exactly(run, here))
+    return with_columns(run, here, lens.exact(run, here, models))
 
 
 def with_columns(run: Run, columns: Sequence[int], values: np.ndarray) -> Run:

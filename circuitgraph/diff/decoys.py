@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from circuitgraph.base.quoting import short
-from circuitgraph.diff.judging import Models, judged
-from circuitgraph.diff.options import Options
+from circuitgraph.diff.confirm import judge_exactly
 from circuitgraph.diff.record import Diff
+from circuitgraph.lenses.base import Models, Options
 from circuitgraph.runs.record import Run
 
 BAD = 0.5
@@ -24,7 +24,7 @@ NullPair = tuple[str, Sequence[Run], str, Sequence[Run], Mapping[str, float] | N
 
 
 def decoy_counts(
-    nulls: Sequence[NullPair], options: Options, margin: float, models: Models
+    nulls: Sequence[NullPair], options: Options, margin: float, models: Models | None
 ) -> list[dict[str, Any]]:
     """How many claims the same test with the same margin makes on each null pair.
 
@@ -48,7 +48,7 @@ def decoy_counts(
     rows = []
     for name_a, runs_a, name_b, runs_b, drift in nulls:
         choices = replace(options, margin=margin)
-        outcome, _ = judged(runs_a, runs_b, choices, models, strongest=0)
+        outcome, _ = judge_exactly(runs_a, runs_b, choices, models, strongest=0)
         enough = outcome.evidence != "insufficient"
         rows.append(
             {

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import parse
@@ -17,11 +16,9 @@ from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.words import edge_in_words
-from circuitgraph.lenses.effect.checkpoint import Shares
-from circuitgraph.lenses.match import Matched, match_runs
+from circuitgraph.lenses.base import Lens
+from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.record import Run
-from circuitgraph.stats.paired import change_per_prompt
-from circuitgraph.stats.scores import standardise
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +37,7 @@ class Explanation:
         per_scenario: means of the same per scenario with their number of prompts; for
             correlations also ``r_a, r_b`` within the scenario.
         text: all this in words.
+        heads: what people read above columns whose names say nothing of their units.
     """
 
     source: str
@@ -48,6 +46,7 @@ class Explanation:
     per_prompt: pd.DataFrame
     per_scenario: pd.DataFrame
     text: str
+    heads: Mapping[str, str]
 
     def __str__(self) -> str:
         return self.text
@@ -79,16 +78,16 @@ def explain_edge(diff: Diff, source: str, target: str) -> Explanation:
         The diff has no such edge.
     """
     rows = _rows_of(diff.table, source, target)
-    if rows.empty and diff.lens == "correlation":
+    if rows.empty and not diff.asks.directed:
         source, target = target, source
         rows = _rows_of(diff.table, source, target)
     if rows.empty:
         raise UsageError(_unknown(diff, source, target))
-    matched = match_runs(*as_compared(diff), diff.lens)
-    per_prompt = _LOOKS[diff.lens](diff, matched, rows)
-    per_scenario = _per_scenario(per_prompt, diff.lens)
+    per_prompt = _per_prompt(diff, diff.asks.lined_up(*as_compared(diff)), rows)
+    per_scenario = _per_scenario(per_prompt, diff.asks)
     text = edge_in_words(diff, rows, per_scenario)
-    return Explanation(source, target, rows, per_prompt, per_scenario, text)
+    heads = diff.asks.heads_by_scenario(diff.scope)
+    return Explanation(source, target, rows, per_prompt, per_scenario, text, heads)
 
 
 def _rows_of(table: pd.DataFrame, source: str, target: str) -> pd.DataFrame:
@@ -131,67 +130,18 @@ def _prompt_columns(matched: Matched) -> dict[str, Any]:
     }
 
 
-def _effect_prompts(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd.DataFrame:
-    shares = Shares.of(matched, diff.scale)
-    edges = rows.index.to_numpy()
-    raw = [np.mean([x[:, edges] for x in side], axis=0) for side in (matched.a, matched.b)]
-    share = [np.mean(shares.side(which, edges), axis=0) for which in "ab"]
-    parts = []
-    for column, into in enumerate(rows["input"]):
-        numbers = {
-            "raw_a": raw[0][:, column].astype(float),
-            "raw_b": raw[1][:, column].astype(float),
-            "direction": shares.signs.astype(int),
-            "share_a": share[0][:, column],
-            "share_b": share[1][:, column],
-            "change": share[1][:, column] - share[0][:, column],
-        }
-        parts.append(pd.DataFrame({"input": into, **_prompt_columns(matched), **numbers}))
+def _per_prompt(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd.DataFrame:
+    found = diff.asks.by_prompt(matched, rows, diff.closer)
+    parts = [
+        pd.DataFrame({"input": into, **_prompt_columns(matched), **numbers})
+        for into, numbers in zip(rows["input"], found, strict=True)
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _correlation_prompts(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd.DataFrame:
-    row = rows.iloc[0]
-    place = [matched.components.index(row[end]) for end in ("source", "target")]
-    a, b = (np.asarray(x[0][:, place], float) for x in (matched.a, matched.b))
-    score_a, score_b = (standardise(x, matched.scenarios, rank=diff.rank) for x in (a, b))
-    numbers = {
-        "source_a": a[:, 0],
-        "target_a": a[:, 1],
-        "source_b": b[:, 0],
-        "target_b": b[:, 1],
-        "change": change_per_prompt(score_a, score_b, np.array([0]), np.array([1]))[:, 0],
-    }
-    return pd.DataFrame({"input": "", **_prompt_columns(matched), **numbers})
-
-
-def _wiring_prompts(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd.DataFrame:
-    parts = []
-    for edge, into in zip(rows.index, rows["input"], strict=True):
-        numbers = {name: values[:, edge] for name, values in diff.closer.by_prompt.items()}
-        parts.append(pd.DataFrame({"input": into, **_prompt_columns(matched), **numbers}))
-    return pd.concat(parts, ignore_index=True)
-
-
-_LOOKS = {
-    "correlation": _correlation_prompts,
-    "effect": _effect_prompts,
-    "wiring": _wiring_prompts,
-}
-
-
-def _per_scenario(per_prompt: pd.DataFrame, lens: str) -> pd.DataFrame:
+def _per_scenario(per_prompt: pd.DataFrame, lens: Lens) -> pd.DataFrame:
     groups = per_prompt.groupby(["input", "scenario"], sort=False)
     table = groups.mean(numeric_only=True)
     table.insert(0, "n", groups.size())
-    if lens == "correlation":
-        for side in "ab":
-            table[f"r_{side}"] = groups.apply(_r_within, side)
-    return table.reset_index()
-
-
-def _r_within(rows: pd.DataFrame, side: str) -> float:
-    x, y = rows[f"source_{side}"].to_numpy(), rows[f"target_{side}"].to_numpy()
-    x, y = x - x.mean(), y - y.mean()
-    size = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / size) if size > 0 else float("nan")
+    more = pd.DataFrame([lens.by_scenario(group) for _, group in groups], index=table.index)
+    return table.join(more).reset_index()

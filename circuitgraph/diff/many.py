@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,8 @@ from circuitgraph.base.quoting import short
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.diff.specific import KEY, Held, specific_q
+from circuitgraph.lenses.base import Lens, Models, Options
+from circuitgraph.lenses.registry import lens_named
 from circuitgraph.runs.record import Run
 
 
@@ -48,7 +49,14 @@ class ManyDiff:
 def compare_many(
     base: tuple[str, Sequence[Run]],
     others: Sequence[tuple[str, Sequence[Run]]],
-    **options: Any,
+    *,
+    lens: str | Lens,
+    scope: str = "checkpoint",
+    alpha: float = 0.05,
+    margin: float | None = None,
+    fdr: str = "bh",
+    seed: int = 0,
+    models: Models | None = None,
 ) -> ManyDiff:
     """Compare every variant (or group) with one base.
 
@@ -57,7 +65,7 @@ def compare_many(
     base : (name, runs)
     others : sequence of (name, runs)
         Recipes are read from the runs' variants.
-    options
+    lens, scope, alpha, margin, fdr, seed, models
         Those of :func:`circuitgraph.diff.compare_runs`.
 
     Raises
@@ -68,8 +76,11 @@ def compare_many(
     names = [name for name, _ in others]
     if not names or len(set(names)) < len(names):
         raise UsageError("name at least one variant beside the base, each once")
+    options = Options(lens_named(lens), scope, alpha, margin, fdr, seed)
     diffs = {
-        name: compare_runs(base[1], runs, name_a=base[0], name_b=name, **options)
+        name: compare_runs(
+            base[1], runs, name_a=base[0], name_b=name, **vars(options), models=models
+        )
         for name, runs in others
     }
     recipes = {name: _recipe(runs) or name for name, runs in others}

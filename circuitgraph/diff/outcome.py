@@ -7,43 +7,22 @@ judged alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.diff.options import Options
-from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS, Closer
-from circuitgraph.diff.verdicts import Decided, decide, without_unchanged
-from circuitgraph.lenses.correlation import checkpoint as correlation
-from circuitgraph.lenses.correlation import recipe as correlation_recipe
-from circuitgraph.lenses.edge_tests import REASONS, EdgeTests
-from circuitgraph.lenses.effect import checkpoint as effect
-from circuitgraph.lenses.effect import recipe as effect_recipe
-from circuitgraph.lenses.match import Matched, match_runs
+from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS
+from circuitgraph.diff.verdicts import Decided, decide
+from circuitgraph.lenses.base import Measured, Models, Options
+from circuitgraph.lenses.edge_tests import REASONS, Closer, EdgeTests
+from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.mechanism.shapley import UNKNOWN
+from circuitgraph.lenses.refits import Again, Claims
 from circuitgraph.runs.record import Run
-from circuitgraph.runs.signs import Rows, asked, notes
 from circuitgraph.stats.columns import coded, constant
-from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, evidence
-
-
-class Again(Protocol):
-    """A test of some claims that can be made again; see ``diff.refits``."""
-
-    @property
-    def edges(self) -> np.ndarray: ...
-
-    @property
-    def balanced(self) -> bool: ...
-
-    def resampled(self, weights: np.ndarray) -> np.ndarray: ...
-
-    def without(self, kept: np.ndarray) -> np.ndarray: ...
-
-    def without_replicates(self) -> np.ndarray: ...
+from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, graded
 
 
 @dataclass(frozen=True)
@@ -51,35 +30,55 @@ class Outcome:
     """A judged comparison.
 
     Attributes:
-        matched: the runs, lined up.
-        tests: one test per edge.
+        measured: what the lens measured.
         decided: one verdict per edge.
         margin: the margin used.
         evidence: ``ok``, ``low`` or ``insufficient``.
-        closer: further numbers of the wiring lens.
-        again: its claims, ready to be tested again; other lenses refit by ``diff.refits``.
     """
 
-    matched: Matched
-    tests: EdgeTests
+    measured: Measured
     decided: Decided
     margin: float
     evidence: str
-    closer: Closer = field(default_factory=Closer)
-    again: Again | None = None
+
+    @property
+    def matched(self) -> Matched:
+        """The runs, lined up."""
+        return self.measured.matched
+
+    @property
+    def tests(self) -> EdgeTests:
+        """One test per edge."""
+        return self.measured.tests
+
+    @property
+    def closer(self) -> Closer:
+        """What the lens measured beside them."""
+        return self.measured.closer
+
+    def again(self, rows: np.ndarray, options: Options) -> Again:
+        """The test of some claims (rows, int [k]), ready to be made again."""
+        cutoff = float(self.decided.p[self.decided.claims].max(initial=0.0))
+        asked = options.alpha, options.fdr, options.scope
+        return self.measured.again(Claims(rows, cutoff, self.margin, *asked))
 
 
-def judge(a: Sequence[Run], b: Sequence[Run], options: Options) -> Outcome:
+def judge(
+    a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None = None
+) -> Outcome:
     """Line up the runs, test every edge and give verdicts.
 
     Raises
     ------
     UsageError
-        The runs cannot be compared, or the checkpoint scope was asked of groups.
+        The runs cannot be compared, the checkpoint scope was asked of groups, or the lens has
+        no models to ask.
+    InputError
+        Models cannot be loaded again.
     """
     require_single(a, b, options)
-    matched = match_runs(a, b, options.lens)
-    return _decided(matched, measure(matched, options), options, evidence_of(matched, options))
+    measured = options.lens.measure(a, b, options, models)
+    return _decided(measured, options, evidence_of(measured.matched, options))
 
 
 def require_single(a: Sequence[Run], b: Sequence[Run], options: Options) -> None:
@@ -92,28 +91,17 @@ def require_single(a: Sequence[Run], b: Sequence[Run], options: Options) -> None
 
 
 def judge_across(outcome: Outcome, options: Options) -> Outcome | None:
-    """The same test on scenario means; None under 20 scenarios or for other lenses."""
-    wanted = options.lens == "correlation" and options.scope == "checkpoint"
-    if not wanted or outcome.matched.n_scenarios < correlation.MIN_ACROSS:
-        return None
-    matched = correlation.across_scenarios(outcome.matched)
-    return _decided(matched, measure(matched, options), options, "ok")
-
-
-def measure(matched: Matched, options: Options) -> EdgeTests:
-    """The lens' test of every edge, at the scope chosen."""
-    if options.lens == "correlation":
-        measure = correlation_recipe.measure if options.scope == "recipe" else correlation.measure
-        return measure(matched, rank=options.rank)
-    measure_effect = effect_recipe.measure if options.scope == "recipe" else effect.measure
-    return measure_effect(matched, scale=options.scale)
+    """The same test on scenario means; None where these are too few, or the lens has none."""
+    lens = options.lens
+    matched = lens.across(outcome.matched) if options.scope == "checkpoint" else None
+    return None if matched is None else _decided(lens.measured(matched, options), options, "ok")
 
 
 def evidence_of(matched: Matched, options: Options) -> str:
     """What the prompts, and at recipe scope the replicates, allow to say."""
     if options.scope == "recipe" and too_few_replicates(matched):
         return "insufficient"
-    return evidence(options.lens, matched.n_effective)
+    return graded(options.lens.evidence, matched.n_effective)
 
 
 def too_few_replicates(matched: Matched) -> bool:
@@ -126,21 +114,11 @@ def too_few_replicates(matched: Matched) -> bool:
     return alike or not enough_replicates(len(matched.runs_a), len(matched.runs_b))
 
 
-def _decided(matched: Matched, tests: EdgeTests, options: Options, found: str) -> Outcome:
+def _decided(measured: Measured, options: Options, found: str) -> Outcome:
+    tests = measured.tests
     margin = tests.default_margin if options.margin is None else float(options.margin)
     decided = decide(tests, margin, options.alpha, options.fdr, enough=found != "insufficient")
-    if options.lens == "effect" and totals_told(matched)[1]:
-        decided = without_unchanged(decided)
-    return Outcome(matched, tests, decided, margin, found)
-
-
-def totals_told(matched: Matched) -> tuple[list[str], bool]:
-    """What must be said of the totals the signs rest on, and whether effects cancel there."""
-    run = next((r for r in matched.runs if not r.variant.adapter), matched.runs[0])
-    totals = run.totals if run.signs is None else np.array(run.signs.totals)
-    rows = Rows.of_run(run)
-    others = [rows.turned(other.totals) for other in matched.runs]
-    return notes(*asked(run), rows.turned(totals), others)
+    return Outcome(measured, decided, margin, found)
 
 
 def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFrame:
@@ -149,7 +127,7 @@ def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFra
     size = len(tests)
     columns = {
         **dict(zip(COLUMNS, tests.names, strict=False)),
-        "lens": constant(options.lens, size),
+        "lens": constant(options.lens.name, size),
         "scope": constant(options.scope, size),
         "weight_a": tests.weight_a,
         "weight_b": tests.weight_b,
@@ -159,7 +137,7 @@ def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFra
         "p": decided.p,
         "q": decided.q,
         "verdict": coded(decided.verdict, VERDICTS),
-        "mechanism": _mechanism(decided, options.lens),
+        "mechanism": _mechanism(decided, options),
         "reason": coded(decided.reason, REASONS),
         "n": np.full(size, matched.n),
         "n_scenarios": np.full(size, n_scenarios),
@@ -168,9 +146,9 @@ def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFra
     return pd.DataFrame({name: columns[name] for name in COLUMNS}, copy=False)
 
 
-def _mechanism(decided: Decided, lens: str) -> pd.Categorical:
-    """Claims of the effect lens have a mechanism, ``unknown`` until it is measured."""
+def _mechanism(decided: Decided, options: Options) -> pd.Categorical:
+    """Where the lens can tell why an edge changed, that is ``unknown`` until it is measured."""
     codes = np.zeros(len(decided.p), np.int8)
-    if lens == "effect":
+    if options.lens.has_mechanism:
         codes[decided.claims] = MECHANISMS.index(UNKNOWN)
     return coded(codes, MECHANISMS)

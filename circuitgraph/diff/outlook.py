@@ -8,95 +8,20 @@ the diff's own (beyond a margin, t, Benjamini-Hochberg); see ``stats.power``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
+from circuitgraph.lenses.base import Lens, Options
 from circuitgraph.lenses.edge_tests import TESTABLE
-from circuitgraph.lenses.wiring.channel_tests import PROMINENT
-from circuitgraph.stats.evidence import enough_replicates, evidence
+from circuitgraph.lenses.noise import Design, Noise
+from circuitgraph.stats.evidence import enough_replicates, graded
 from circuitgraph.stats.power import median_share, smallest_visible
-from circuitgraph.stats.replicates import combined_df
 
 POWER = 0.8
 TYPICAL, NOISY = 0.5, 0.9
 """Quantiles of the standard error over edges."""
-ADVISED_SEEDS = 5
-FEWEST = 5
-"""Edges without which there is no typical one."""
-MORE_PROMPTS = 2.5
-"""By which the prompts of a design are multiplied to say what more would show."""
-
-
-@dataclass(frozen=True)
-class Design:
-    """What one means to measure.
-
-    Attributes:
-        prompts: n, distinct.
-        scenarios: S.
-        seeds: variants a side; a fixed reference stays one.
-    """
-
-    prompts: int
-    scenarios: int
-    seeds: int = 1
-
-    @property
-    def df(self) -> int:
-        """Prompts beyond scenarios."""
-        return self.prompts - self.scenarios
-
-    def grown(self) -> Design:
-        """The same with more prompts, in round numbers."""
-        step = 10 ** max(1, len(str(self.prompts)) - 2)
-        more = round(MORE_PROMPTS * self.prompts / step) * step
-        return replace(self, prompts=max(more, self.prompts + 1))
-
-    def repeated(self) -> Design:
-        """The same with more seeds a side."""
-        more = ADVISED_SEEDS if self.seeds < ADVISED_SEEDS else 2 * self.seeds
-        return replace(self, seeds=more)
-
-
-@dataclass(frozen=True)
-class Noise:
-    """How much edges vary; float64 [e] each, in the units of a diff's ``delta``.
-
-    Attributes:
-        prompt: standard deviation of one prompt's change, so that its mean over n prompts
-            errs by prompt/√n.
-        spread: standard deviation between replicates of one recipe; None where the scope
-            is ``checkpoint``.
-        prior_df: degrees of freedom the spread borrows from all edges.
-        fixed: whether one side is a single, fixed reference.
-    """
-
-    prompt: np.ndarray
-    spread: np.ndarray | None = None
-    prior_df: float = 0.0
-    fixed: bool = False
-
-    def error(self, lens: str, design: Design, quantile: float) -> tuple[float, float]:
-        """Standard error of an edge's change, and its degrees of freedom.
-
-        NaN where the design leaves no degrees of freedom.
-        """
-        if design.df <= 0 or not len(self.prompt):
-            return float("nan"), 0.0
-        n = design.df if lens == "correlation" else design.prompts
-        prompts = self.prompt**2 / n
-        if self.spread is None:
-            return float(np.sqrt(np.quantile(prompts, quantile))), float(design.df)
-        one = self.spread**2 / design.seeds
-        df = design.seeds - 1 + self.prior_df
-        sides = [(one, df)] * (1 if self.fixed else 2)
-        total = prompts + len(sides) * one
-        edge = np.argsort(total)[min(int(quantile * len(total)), len(total) - 1)]
-        parts = [(variance[edge], d) for variance, d in (*sides, (prompts, float(design.df)))]
-        return float(np.sqrt(total[edge])), float(combined_df(*parts))
 
 
 @dataclass(frozen=True)
@@ -110,7 +35,7 @@ class Asked:
         power: how often a change of the size told is claimed.
     """
 
-    lens: str
+    lens: Lens
     scope: str
     margin: float
     level: float
@@ -120,7 +45,8 @@ class Asked:
         """Smallest change that is claimed with this power; NaN where nothing can be."""
         if self.evidence(noise, design) == "insufficient":
             return float("nan")
-        se, df = noise.error(self.lens, design, quantile)
+        n = self.lens.averaged(design.prompts, design.df)
+        se, df = noise.error(n, design, quantile)
         return smallest_visible(se, df, alpha=self.level, power=self.power, margin=self.margin)
 
     def evidence(self, noise: Noise, design: Design) -> str:
@@ -128,24 +54,19 @@ class Asked:
         other = 1 if noise.fixed else design.seeds
         if self.scope == "recipe" and not enough_replicates(design.seeds, other):
             return "insufficient"
-        return evidence(self.lens, design.df)
+        return graded(self.lens.evidence, design.df)
 
 
-def noise_of(outcome: Outcome, lens: str) -> Noise:
+def noise_of(outcome: Outcome, lens: Lens) -> Noise:
     """What a diff's own standard errors say about edges that can be tested.
 
     The median of variances estimated on few degrees of freedom lies below what they
-    estimate, and is raised to it. Most effects are far smaller than the margin and so are
-    their errors: there only edges count that carry an effect of the margin or more on some
-    side, where there are enough.
+    estimate, and is raised to it. The lens says which edges are of interest.
     """
     tests, matched = outcome.tests, outcome.matched
     usable = (tests.reason == TESTABLE) & (tests.se > 0)
-    if lens == "effect":
-        size = np.maximum(np.abs(tests.weight_a), np.abs(tests.weight_b))
-        carrying = usable & (size >= (outcome.margin or tests.default_margin))
-        usable = carrying if carrying.sum() >= FEWEST else usable
-    n = max(matched.n_effective if lens == "correlation" else matched.n, 1)
+    usable = lens.carrying(tests, outcome.margin, usable)
+    n = max(lens.averaged(matched.n, matched.n_effective), 1)
     parts = tests.parts
     centred = n / median_share(float(matched.n_effective))
     if parts is None:
@@ -170,8 +91,9 @@ def noise_of(outcome: Outcome, lens: str) -> Noise:
 
 def outlook(outcome: Outcome, options: Options) -> Iterator[str]:
     """One line: what this design could see, and what more prompts or seeds would show."""
-    if options.lens == "wiring":
-        yield from _channels(outcome)
+    own = options.lens.outlook(outcome.measured, outcome.margin)
+    if own is not None:
+        yield from own if outcome.evidence != "insufficient" else ()
         return
     noise = noise_of(outcome, options.lens)
     edges = int((outcome.tests.reason == TESTABLE).sum())
@@ -186,9 +108,7 @@ def outlook(outcome: Outcome, options: Options) -> Iterator[str]:
 
 
 def _in_words(asked: Asked, noise: Noise, design: Design) -> str:
-    of_r = asked.lens == "correlation"
-    edge = "a typical edge" if of_r else "a typical edge that carries an effect"
-    change = "change of r" if of_r else "change"
+    change = asked.lens.change
     now = f"{asked.visible(noise, design):.2g}"
     if asked.scope == "recipe":
         more = design.repeated()
@@ -202,21 +122,4 @@ def _in_words(asked: Asked, noise: Noise, design: Design) -> str:
             f"{change} is {now}"
         )
         shown = f"{more.prompts} would show {asked.visible(noise, more):.2g}"
-    return f"{told}, on {edge} ({asked.power:.0%} power); {shown}"
-
-
-def _channels(outcome: Outcome) -> Iterator[str]:
-    """What a channel needs to be claimed: not prompts limit it, but how much its receiver moved."""
-    times = outcome.closer.by_edge.get("times_median")
-    if outcome.evidence == "insufficient" or times is None:
-        return
-    tests = outcome.tests
-    with np.errstate(divide="ignore", invalid="ignore"):
-        needed = PROMINENT**0.5 * tests.delta / times
-    needed = needed[(tests.reason == TESTABLE) & np.isfinite(needed) & (needed > 0)]
-    if len(needed):
-        least = max(float(np.median(needed)), outcome.margin)
-        yield (
-            f"a channel can be claimed from a change of about {least:.2g} at a typical receiver, "
-            "twice that of its median channel; more prompts alter that little"
-        )
+    return f"{told}, on {asked.lens.typical} ({asked.power:.0%} power); {shown}"

@@ -13,7 +13,10 @@ import pandas as pd
 from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import short
+from circuitgraph.lenses.base import Lens
+from circuitgraph.lenses.edge_tests import Closer
 from circuitgraph.lenses.mechanism.shapley import FACTORS, MIXED, UNKNOWN
+from circuitgraph.lenses.registry import lens_named
 from circuitgraph.runs.record import Run
 
 CLAIMS = ("rewired", "sign_flip", "gained", "lost")
@@ -40,26 +43,6 @@ COLUMNS = (
     "n_scenarios",
     "n_effective",
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Closer:
-    """What the wiring lens measured beside the columns of a diff; empty for other lenses.
-
-    Attributes:
-        by_edge: arrays [e]. ``read``, ``write`` (mean change of either side alone, 0 to 1),
-            ``times_median`` (the change as a multiple of the median change of what its
-            receiver reads). Checkpoint scope: also ``cosine`` (between A's and B's channel).
-            Recipe scope: ``times_median_a``, ``times_median_b``, groups against their base.
-        by_prompt: arrays [n × e]. Checkpoint scope: ``weight_a``, ``weight_b``, ``read``,
-            ``write``, ``delta``; recipe scope: ``weight_a``, ``weight_b`` (changes against
-            the base), ``delta``.
-        random_claims: mean number of claims that random updates of the same size make.
-    """
-
-    by_edge: Mapping[str, np.ndarray] = field(default_factory=dict)
-    by_prompt: Mapping[str, np.ndarray] = field(default_factory=dict)
-    random_claims: float | None = None
 
 
 class Refitted:
@@ -90,15 +73,15 @@ class Diff:
         name: ``A → B``.
         a, b: the sides as the user named them.
         runs_a, runs_b: the runs behind them.
-        lens, scope, alpha, margin, scale, rank, fdr, seed: how it was compared;
-            ``margin`` is the one used, in the units of ``delta``.
+        lens, own, scope, alpha, margin, fdr, seed: how it was compared; ``own`` are the lens'
+            own options, ``margin`` is the one used, in the units of ``delta``.
         table: one row per edge, columns ``COLUMNS``; texts are categorical.
         details: claims only (at most 10,000, strongest first), indexed like ``table``:
             ``low_a, high_a, low_b, high_b`` (each side's own 95% interval),
             ``cancellation`` (|mean|/rms of the change over prompts: 1 when every prompt
             changes alike, near 0 when they cancel), ``wording`` (the change left
             when the worst wording is left out, as a share; NaN without wordings),
-            wiring: the numbers of ``closer.by_edge``;
+            the numbers of ``closer.by_edge``;
             ``screen_a, screen_b`` (what a screen said of edges measured exactly since),
             ``signal, edge, downstream, gain, same`` (effects whose mechanism is measured, see
             ``diff.mechanism``),
@@ -110,8 +93,7 @@ class Diff:
             policies (how far apart decisions are), alone (each variant by itself), remarks.
         created: ISO time.
         confirmed: edges of screened runs whose numbers here are exact on both sides.
-        form, shared_basis: how the wiring lens compared; "" and False for other lenses.
-        closer: what else the wiring lens measured, edge by edge and prompt by prompt.
+        closer: what else the lens measured, edge by edge and prompt by prompt.
     """
 
     id: str
@@ -121,11 +103,10 @@ class Diff:
     runs_a: tuple[Run, ...]
     runs_b: tuple[Run, ...]
     lens: str
+    own: Mapping[str, Any]
     scope: str
     alpha: float
     margin: float
-    scale: str
-    rank: bool
     fdr: str
     seed: int
     table: pd.DataFrame
@@ -135,9 +116,12 @@ class Diff:
     summary: dict[str, Any]
     created: str
     confirmed: tuple[Edge, ...] = ()
-    form: str = ""
-    shared_basis: bool = False
     closer: Closer = field(default_factory=Closer)
+
+    @cached_property
+    def asks(self) -> Lens:
+        """The lens with its own options."""
+        return lens_named(self.lens, **self.own)
 
     @cached_property
     def extras(self) -> pd.DataFrame:
@@ -196,5 +180,5 @@ class Diff:
 
     @property
     def signed(self) -> bool:
-        """Whether a change has a sign; that of a channel between two models has none."""
-        return self.lens != "wiring" or self.scope == "recipe"
+        """Whether a change has a sign."""
+        return self.asks.signed(self.scope)

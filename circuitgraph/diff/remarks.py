@@ -5,26 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pandas as pd
-
-from circuitgraph.base.quoting import quoted, short
-from circuitgraph.diff.options import Options
-from circuitgraph.diff.outcome import Outcome, too_few_replicates, totals_told
+from circuitgraph.base.quoting import short
+from circuitgraph.diff.outcome import Outcome, too_few_replicates
 from circuitgraph.diff.outlook import outlook
-from circuitgraph.lenses.edge_tests import DEGENERATE, MISSING, TESTABLE
+from circuitgraph.lenses.base import Options
+from circuitgraph.lenses.edge_tests import DEGENERATE, MISSING
 from circuitgraph.runs.signs import exchanged_pairs
-from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS
-
-_WIRING = {
-    "weights": (
-        "compared is what receivers read of senders, weights on signals that both models share; "
-        "a claim stands out among all that its receiver reads"
-    ),
-    "functional": (
-        "compared is what receivers put out when senders write the same in both models; a claim "
-        "stands out among all that its receiver reads"
-    ),
-}
+from circuitgraph.stats.evidence import MIN_REPLICATES
 
 
 def remarks_on(
@@ -34,7 +21,7 @@ def remarks_on(
     return [
         *_scope(outcome, options, summary),
         *_evidence(outcome, options),
-        *_method(outcome, options),
+        *options.lens.remarks(outcome.measured, options, outcome.margin),
         *_edges(outcome),
         *_confirmed(summary),
         *_confidence(options, summary),
@@ -78,7 +65,7 @@ def _evidence(outcome: Outcome, options: Options) -> Iterator[str]:
     if matched.duplicates:
         yield f"{matched.duplicates} duplicate prompts left out, {matched.n} distinct ones used"
     yield from exchanged_pairs(matched.runs[0])
-    need, comfortable = THRESHOLDS[options.lens]
+    need, comfortable = options.lens.evidence
     basis = (
         f"n_effective is {matched.n_effective} ({matched.n} distinct prompts − "
         f"{matched.n_scenarios} scenarios)"
@@ -91,51 +78,6 @@ def _evidence(outcome: Outcome, options: Options) -> Iterator[str]:
         yield (
             "every prompt is its own scenario, so nothing is left to compare within them; "
             'one scenario for all prompts is how to say "no clusters"'
-        )
-
-
-def _method(outcome: Outcome, options: Options) -> Iterator[str]:
-    if options.lens == "correlation":
-        yield "compared is how components vary together across prompts of the same scenario"
-    if options.lens == "wiring":
-        yield _WIRING[options.form]
-        yield from _whole_receivers(outcome, options)
-    if options.lens == "wiring" and options.scope == "recipe":
-        yield (
-            "weights are changes against the base all come from; tested is how far each stands "
-            "out among all that its receiver reads: a claim is apart by a factor of 4 (in "
-            "squares), and surely by 2"
-        )
-    if outcome.tests.directions == "from totals":
-        signs = outcome.matched.runs[0].signs
-        whose = f"in {quoted(signs.variant)}, " if signs else ""
-        yield (
-            f"prompts have no direction: signs are those of each scenario's total {whose}the same "
-            "for all variants"
-        )
-    if options.lens == "effect":
-        yield from totals_told(outcome.matched)[0]
-    if options.scale == "logit" and options.margin is None:
-        yield (
-            f"margin {outcome.margin:.3g} in the decision's units: 1% of the mean overall "
-            "norm of the variants' effects"
-        )
-
-
-def _whole_receivers(outcome: Outcome, options: Options) -> Iterator[str]:
-    """Receivers whose input from every sender changed: no edge of theirs need stand out."""
-    if options.scope == "recipe":
-        return
-    tests = outcome.tests
-    table = pd.DataFrame({"target": tests.names[1].astype(str), "delta": tests.delta})
-    table = table[tests.reason == TESTABLE]
-    median = table.groupby("target", sort=False)["delta"].median()
-    median = median[median >= max(outcome.margin, 1e-9)].sort_values(ascending=False, kind="stable")
-    if len(median):
-        most = ", ".join(f"{name!s:.40} {value:.2f}" for name, value in median[:3].items())
-        yield (
-            f"receivers whose input from every sender changed: {len(median)}, most {most} "
-            "(median change); their edges are claimed only where they change twice as much"
         )
 
 

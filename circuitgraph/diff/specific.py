@@ -7,16 +7,14 @@ them (Gelman & Stern 2006, doi:10.1198/000313006X152649).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
 from circuitgraph.diff.record import Diff
-from circuitgraph.lenses.match import match_runs
+from circuitgraph.lenses.base import Options
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
@@ -34,9 +32,7 @@ class Held:
     others: tuple[str, ...]
 
 
-def specific_q(
-    edges: Sequence[Held], diffs: Mapping[str, Diff], options: dict[str, Any]
-) -> pd.Series:
+def specific_q(edges: Sequence[Held], diffs: Mapping[str, Diff], options: Options) -> pd.Series:
     """q of every edge's difference from all it is held against, by edge.
 
     The change from the base in one variant minus that in the other is the difference of the
@@ -64,23 +60,21 @@ def specific_q(
     index = pd.MultiIndex.from_tuples([held.edge for held in edges], names=KEY)
     if not edges:
         return pd.Series([], index=pd.MultiIndex.from_arrays([[]] * 3, names=KEY), dtype=float)
-    return pd.Series(adjusted(np.array(p, float), options.get("fdr", "bh")), index=index)
+    return pd.Series(adjusted(np.array(p, float), options.fdr), index=index)
 
 
-def _p_of(x: Diff, y: Diff, options: dict[str, Any]) -> dict[Edge, float]:
+def _p_of(x: Diff, y: Diff, options: Options) -> dict[Edge, float]:
     """p of a difference beyond the margin between two variants, by edge; NaN: not testable."""
-    if x.lens == "wiring":
+    if options.lens.needs_models:
         return _changes_apart(x, y)
-    known = {field.name for field in fields(Options)}
-    chosen = Options(**{name: value for name, value in options.items() if name in known})
-    outcome = judge(x.runs_b, y.runs_b, chosen)
+    outcome = judge(x.runs_b, y.runs_b, options)
     names = zip(*(column.astype(str) for column in outcome.tests.names), strict=True)
     return dict(zip(names, outcome.decided.p.tolist(), strict=True))
 
 
 def _changes_apart(x: Diff, y: Diff) -> dict[Edge, float]:
     """Relative changes of channels against the base, prompt by prompt, a paired t-test."""
-    matched = match_runs(x.runs_a, x.runs_b, x.lens)
+    matched = x.asks.lined_up(x.runs_a, x.runs_b)
     apart = x.closer.by_prompt["delta"] - y.closer.by_prompt["delta"]
     mean = balanced_mean(apart, matched.scenarios)
     error = np.sqrt(balanced_variance(apart, matched.scenarios))

@@ -17,9 +17,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import Outcome
-from circuitgraph.diff.refits import Refits
+from circuitgraph.lenses.base import Options
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.stats.draws import bootstrap_weights, kept_without
 from circuitgraph.stats.scenarios import recode
@@ -95,7 +94,7 @@ def resampled_claims(
 
     All edges, or only those of the diff's claims where there are very many edges.
     """
-    refits = Refits.of(outcome, options, outcome.decided.claims)
+    refits = outcome.again(outcome.decided.claims, options)
     matched = outcome.matched
     order = canonical_order(matched.prompts, (*matched.a, *matched.b))
     weights = canonical_weights(matched.prompts, order, samples, seed, balanced=refits.balanced)
@@ -120,7 +119,7 @@ def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dic
     """
     if len(rows) == 0:
         return {name: np.empty(0) for name in COLUMNS}
-    refits = outcome.again or Refits.of(outcome, options, rows)
+    refits = outcome.again(rows, options)
     matched, size = outcome.matched, len(refits.edges)
     found = inclusion(
         matched.prompts,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -55,45 +54,15 @@ def decide(tests: EdgeTests, margin: float, alpha: float, fdr: str, *, enough: b
         Whether the evidence suffices; without it every edge is ``not_testable``, its
         numbers filled all the same.
     """
-    p = treat_p(tests.delta, tests.se, tests.df, margin)
-
-    def kind(rows: np.ndarray, own: Intervals) -> np.ndarray:
-        return _kind_of_claim(own, margin or tests.default_margin)
-
-    return settle(tests, p, margin, alpha, fdr, kind, enough=enough)
-
-
-def settle(
-    tests: EdgeTests,
-    p: np.ndarray,
-    margin: float,
-    alpha: float,
-    fdr: str,
-    kind: Callable[[np.ndarray, Intervals], np.ndarray],
-    *,
-    enough: bool,
-    large: np.ndarray | bool = True,
-) -> Decided:
-    """Verdicts from p-values, by whatever test: the one way to them for every lens.
-
-    Parameters
-    ----------
-    tests, margin, alpha, fdr, enough
-        As :func:`decide` takes them.
-    p : float64 [e]
-    kind : callable
-        Codes of the claims, given their rows (int [k]) and own intervals.
-    large : bool [e]
-        Edges that may be claimed at all.
-    """
-    half = half_width(tests.se, tests.df)
-    barred = tests.reason > 0
+    half, barred, rule = half_width(tests.se, tests.df), tests.reason > 0, tests.rule
+    p = treat_p(tests.delta, tests.se, tests.df, margin) if rule is None else rule.p.copy()
     if enough:  # what cannot be tested has no p-value; without evidence numbers only describe
         p[barred] = half[barred] = np.nan
     q = adjusted(np.where(barred, np.nan, p), fdr)
-    verdict = np.where(within(tests, margin), UNCHANGED, NOT_DETECTED).astype(np.int8)
+    excluded = within(tests, margin) & tests.excludes
+    verdict = np.where(excluded, UNCHANGED, NOT_DETECTED).astype(np.int8)
     with np.errstate(invalid="ignore"):
-        claimed = np.flatnonzero((q <= alpha) & large)
+        claimed = np.flatnonzero((q <= alpha) & (True if rule is None else rule.large))
     verdict[barred] = NOT_TESTABLE
     reason = tests.reason
     if not enough:
@@ -101,14 +70,18 @@ def settle(
         reason = np.full_like(reason, INSUFFICIENT)
         claimed = claimed[:0]
     own = tests.own(claimed) if len(claimed) else (np.empty(0),) * 4
-    verdict[claimed] = kind(claimed, own)
-    return Decided(p, q, tests.delta - half, tests.delta + half, verdict, reason, own)
+    verdict[claimed] = _kinds(tests, claimed, own, margin)
+    low, high = tests.delta - half, tests.delta + half
+    if rule is not None:
+        low, high = (np.clip(end, *rule.bounds) for end in (low, high))
+    return Decided(p, q, low, high, verdict, reason, own)
 
 
-def without_unchanged(decided: Decided) -> Decided:
-    """Where effects cancel, a mean that stays the same shows nothing."""
-    verdict = np.where(decided.verdict == UNCHANGED, NOT_DETECTED, decided.verdict)
-    return replace(decided, verdict=verdict.astype(np.int8))
+def _kinds(tests: EdgeTests, rows: np.ndarray, own: Intervals, margin: float) -> np.ndarray:
+    """What the claims are claimed as, int8 [k]."""
+    if tests.rule is None:
+        return _kind_of_claim(own, margin or tests.default_margin)
+    return np.array([VERDICTS.index(name) for name in tests.rule.kinds(rows)], np.int8)
 
 
 def within(tests: EdgeTests, margin: float) -> np.ndarray:

@@ -11,12 +11,12 @@ import pandas as pd
 
 from circuitgraph.base.components import in_order
 from circuitgraph.base.errors import UsageError
-from circuitgraph.diff.units import EDGE_UNITS
 from circuitgraph.export.layout import positions
 from circuitgraph.graph.columns import endpoints, node_table
 from circuitgraph.graph.convert import edge_kinds, is_directed
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.summaries import edge_table
+from circuitgraph.runs.units import EDGE_UNITS
 
 if TYPE_CHECKING:
     from circuitgraph.diff.record import Diff

@@ -18,6 +18,7 @@ import pandas as pd
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.graph.columns import endpoints, node_table, plain_values
+from circuitgraph.lenses.registry import undirected_lenses
 
 SHARED_INPUTS = ("", "all", "in")
 
@@ -29,7 +30,7 @@ def is_directed(edges: pd.DataFrame) -> bool:
     run from the earlier component to the later, as they are stored.
     """
     column = "lens" if "lens" in edges else "kind"
-    return bool((edges[column].astype(object) != "correlation").any())
+    return not undirected_lenses().issuperset(edges[column].astype(object))
 
 
 def edge_kinds(edges: pd.DataFrame) -> list[str]:

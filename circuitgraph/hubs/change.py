@@ -27,12 +27,12 @@ from scipy.special import betaln, gammaln, logsumexp
 from circuitgraph.base.components import in_order
 from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.confirm import as_compared
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.diff.stability import resampled_claims
 from circuitgraph.graph.columns import node_table
 from circuitgraph.graph.resample import rank_intervals
+from circuitgraph.lenses.base import Options
 from circuitgraph.stats.multiplicity import adjusted
 
 DRAWS = 2_000
@@ -104,8 +104,8 @@ def hubs_of_change(
     """
     if direction not in DIRECTIONS:
         raise UsageError(f"direction: {direction!r} is unknown; choose {', '.join(DIRECTIONS)}")
-    if diff.lens == "correlation" and direction != "both":
-        raise UsageError(f"direction: correlations have none; leave {direction!r} out")
+    if not diff.asks.directed and direction != "both":
+        raise UsageError(f"direction: {diff.lens}s have none; leave {direction!r} out")
     resampled = None if diff.insufficient else _resampled(diff, samples, seed)
     table = difference_degrees(
         diff.table, margin=diff.margin, alpha=diff.alpha, direction=direction,
@@ -120,10 +120,9 @@ def hubs_of_change(
 
 def _resampled(diff: Diff, samples: int, seed: int) -> np.ndarray | None:
     """Claims of every edge in resamples of the prompts, bool [samples × rows]."""
-    if diff.lens not in ("correlation", "effect"):
+    if diff.asks.needs_models:
         return None
-    chosen = {name: getattr(diff, name) for name in ("alpha", "margin", "scale", "rank", "fdr")}
-    options = Options(diff.lens, diff.scope, **chosen)
+    options = Options(diff.asks, diff.scope, diff.alpha, diff.margin, diff.fdr)
     edges, claims = resampled_claims(judge(*as_compared(diff), options), options, samples, seed)
     found = np.zeros((samples, len(diff.table)), bool)
     found[:, edges] = claims

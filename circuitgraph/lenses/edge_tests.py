@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -53,6 +53,23 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """How edges are claimed by a lens that does not ask whether ``delta`` is beyond a margin.
+
+    Attributes:
+        p: float64 [e], of the lens' own test.
+        large: bool [e], edges that may be claimed at all.
+        kinds: names of the claims (``rewired``, ``gained`` …), given their rows (int [k]).
+        bounds: least and greatest possible ``delta``.
+    """
+
+    p: np.ndarray
+    large: np.ndarray
+    kinds: Callable[[np.ndarray], np.ndarray]
+    bounds: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class EdgeTests:
     """One test per edge; float64 [e] unless said otherwise.
 
@@ -70,6 +87,8 @@ class EdgeTests:
         gain: robust slope of B's effects on A's; None where it means nothing.
         directions: ``given``, ``from totals``, or "".
         parts: recipe scope: what ``se``² is made of.
+        excludes: whether a ``delta`` surely within the margin shows that nothing changed.
+        rule: how edges are claimed where ``delta`` and ``se`` do not decide it.
     """
 
     names: Names
@@ -85,6 +104,8 @@ class EdgeTests:
     gain: float | None = None
     directions: str = ""
     parts: Parts | None = None
+    excludes: bool = True
+    rule: Rule | None = None
 
     def __len__(self) -> int:
         """Number of edges."""
@@ -106,6 +127,43 @@ def flag_numbers(reason: np.ndarray, delta: np.ndarray, se: np.ndarray, known: b
     if known:
         flag(reason, ~np.isfinite(se), NOT_FINITE)
         flag(reason, (se == 0) & (delta != 0), NO_VARIANCE)
+
+
+@dataclass(frozen=True, eq=False)
+class Closer:
+    """What a lens measured beside the columns of a diff; empty for most lenses.
+
+    Attributes:
+        by_edge: arrays [e]. Wiring: ``read``, ``write`` (mean change of either side alone, 0 to
+            1), ``times_median`` (the change as a multiple of the median change of what its
+            receiver reads). Checkpoint scope: also ``cosine`` (between A's and B's channel).
+            Recipe scope: ``times_median_a``, ``times_median_b``, groups against their base.
+        by_prompt: arrays [n × e]. Checkpoint scope: ``weight_a``, ``weight_b``, ``read``,
+            ``write``, ``delta``; recipe scope: ``weight_a``, ``weight_b`` (changes against
+            the base), ``delta``.
+        random_claims: mean number of claims that random updates of the same size make.
+    """
+
+    by_edge: Mapping[str, np.ndarray] = field(default_factory=dict)
+    by_prompt: Mapping[str, np.ndarray] = field(default_factory=dict)
+    random_claims: float | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Why k edges changed: the change of each, split over signal, edge and what follows.
+
+    Attributes:
+        parts: of the change [3 × k].
+        change: of what was split [k].
+        gain: what the norm of all edges adds to ``delta`` [k].
+        same: which factors are equal bit for bit [3 × k].
+    """
+
+    parts: np.ndarray
+    change: np.ndarray
+    gain: np.ndarray
+    same: np.ndarray
 
 
 @dataclass(frozen=True)

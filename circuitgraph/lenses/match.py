@@ -102,8 +102,16 @@ class Matched:
         return replace(self, runs_a=runs_a, runs_b=runs_b, a=(self.a[i],), b=(self.b[j],))
 
 
-def match_runs(a: Sequence[Run], b: Sequence[Run], lens: str) -> Matched:
+def match_runs(a: Sequence[Run], b: Sequence[Run], kind: str, *, lens: str = "") -> Matched:
     """Line up the runs of two sides.
+
+    Parameters
+    ----------
+    a, b : sequences of Run
+    kind : str
+        What all of them must hold: ``correlation`` or ``effect``.
+    lens : str
+        Who asks, for the message; by default the lens of that name.
 
     Raises
     ------
@@ -114,7 +122,7 @@ def match_runs(a: Sequence[Run], b: Sequence[Run], lens: str) -> Matched:
         The same activities appear in two scenarios.
     """
     _check_sides(a, b)
-    _require_alike((*a, *b), lens)
+    _require_alike((*a, *b), kind, lens or kind)
     named = len(a), len(b)
     (a, equal_a), (b, equal_b) = _replicates(a), _replicates(b)
     runs = (*a, *b)
@@ -175,9 +183,7 @@ def _replicates(side: Sequence[Run]) -> tuple[Sequence[Run], tuple[tuple[str, ..
     return [group[0] for group in alike], tuple(name for name in names if len(name) > 1)
 
 
-def _require_alike(runs: Sequence[Run], lens: str) -> None:
-    first = runs[0]
-    kind = first.kind if lens == "wiring" else lens  # wiring asks the models, not the numbers
+def _require_alike(runs: Sequence[Run], kind: str, lens: str) -> None:
     for run in runs:
         if run.kind != kind:
             raise UsageError(

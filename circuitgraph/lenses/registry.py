@@ -1,23 +1,26 @@
-"""Lenses by name. To add one: a file or folder that defines it, and a line in ``_LENSES`` below;
-from outside the package, a call of :func:`register`."""
+"""Lenses by name. To add one: a folder that defines it, and a line in ``_LENSES`` below; from
+outside the package, a call of :func:`register`.
+
+A lens is imported when it is first asked for: its name alone costs nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import quoted
-from circuitgraph.lenses.base import Lens
-from circuitgraph.lenses.correlation.lens import Correlation
-from circuitgraph.lenses.effect.lens import Effect
-from circuitgraph.lenses.wiring.lens import Wiring
 
-_LENSES: dict[str, type[Lens]] = {
-    "correlation": Correlation,
-    "effect": Effect,
-    "wiring": Wiring,
+if TYPE_CHECKING:
+    from circuitgraph.lenses.base import Lens
+
+_LENSES: dict[str, str | type[Lens]] = {
+    "correlation": "circuitgraph.lenses.correlation.lens:Correlation",
+    "effect": "circuitgraph.lenses.effect.lens:Effect",
+    "wiring": "circuitgraph.lenses.wiring.lens:Wiring",
 }
 
 
@@ -39,6 +42,23 @@ def lens_names() -> tuple[str, ...]:
     return tuple(_LENSES)
 
 
+def lens_class(name: str) -> type[Lens]:
+    """The lens of a name, without options.
+
+    Raises
+    ------
+    UsageError
+        No such lens.
+    """
+    found = _LENSES.get(name)
+    if found is None:
+        raise UsageError(f"lens: {quoted(name)} is unknown; choose {' or '.join(_LENSES)}")
+    if isinstance(found, str):
+        module, _, name = found.partition(":")
+        found = getattr(import_module(module), name)
+    return found
+
+
 def lens_named(lens: str | Lens, **own: Any) -> Lens:
     """The lens of a name, with its own options; a lens itself is returned as it is.
 
@@ -50,29 +70,31 @@ def lens_named(lens: str | Lens, **own: Any) -> Lens:
     UsageError
         No such lens; an option, or a value, that it does not have.
     """
-    known = _LENSES.get(lens) if isinstance(lens, str) else type(lens)
-    if known is None:
-        raise UsageError(f"lens: {quoted(lens)} is unknown; choose {' or '.join(_LENSES)}")
-    mine = set(lens_options(known))
-    for name in own.keys() - mine:
+    known = lens_class(lens) if isinstance(lens, str) else type(lens)
+    mine = lens_options(known)
+    for name in sorted(own.keys() - mine.keys()):
         _require_default(name, own[name])
-    chosen = {name: value for name, value in own.items() if name in mine}
-    if not isinstance(lens, str):
-        if chosen:
-            raise UsageError(f"{min(chosen)}: the lens is {lens!r} already; give it there")
-        return lens
-    return known(**chosen)
+    if isinstance(lens, str):
+        return known(**{name: value for name, value in own.items() if name in mine})
+    for name in sorted(own.keys() & mine.keys()):
+        if own[name] not in (mine[name], getattr(lens, name)):
+            raise UsageError(f"{name}: the lens is given with its options; give it there")
+    return lens
 
 
-def lens_options(lens: str | type[Lens]) -> Mapping[str, Any]:
+def lens_options(lens: type[Lens]) -> Mapping[str, Any]:
     """Names of a lens' own options and their defaults."""
-    known = _LENSES[lens] if isinstance(lens, str) else lens
-    return {field.name: field.default for field in fields(known)}  # type: ignore[arg-type]
+    return {field.name: field.default for field in fields(lens)}  # type: ignore[arg-type]
+
+
+def undirected_lenses() -> frozenset[str]:
+    """Names of lenses for which an edge is the same both ways."""
+    return frozenset(name for name in _LENSES if not lens_class(name).directed)
 
 
 def _require_default(name: str, value: object) -> None:
     """Refuse an option of other lenses, unless it is what they take anyway."""
-    owners = [lens for lens in _LENSES.values() if name in lens_options(lens)]
+    owners = [lens for lens in map(lens_class, _LENSES) if name in lens_options(lens)]
     if not owners:
         raise UsageError(f"{name}: no lens has this option")
     if value != lens_options(owners[0])[name]:

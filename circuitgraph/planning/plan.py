@@ -4,66 +4,37 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
 from circuitgraph.base.textfiles import expanded
-from circuitgraph.diff.options import Options
 from circuitgraph.diff.outcome import judge
-from circuitgraph.diff.outlook import NOISY, TYPICAL, Asked, Design, Noise, noise_of
-from circuitgraph.lenses.correlation import checkpoint as correlation
-from circuitgraph.lenses.effect import checkpoint as effect
-from circuitgraph.lenses.wiring.channel_tests import PROMINENT
+from circuitgraph.diff.outlook import NOISY, TYPICAL, Asked, noise_of
+from circuitgraph.lenses.base import Lens, Options
+from circuitgraph.lenses.noise import Design, Noise
+from circuitgraph.lenses.registry import lens_named, lens_names
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.pairs import observed
 from circuitgraph.prompts.reader import Source
 from circuitgraph.runs.catalogue import Shelf
 from circuitgraph.runs.record import Run
-from circuitgraph.stats.evidence import MIN_REPLICATES, THRESHOLDS
+from circuitgraph.stats.evidence import MIN_REPLICATES
 from circuitgraph.stats.power import bh_level
 
 if TYPE_CHECKING:
     from circuitgraph.planning.cost import Cost
 
-LENSES = ("correlation", "effect", "wiring")
-MARGINS = {"correlation": correlation.MARGIN, "effect": effect.MARGIN}
 COLUMNS = (
     *("lens", "scope", "prompts", "scenarios", "seeds", "margin", "typical", "noisy"),
     *("evidence", "basis", "variants", "hours", "bytes"),
 )
-ASSUMED = {
-    ("effect", "checkpoint"): Noise(
-        np.array([0.0036, 0.005, 0.0051, 0.0067, 0.0082, 0.0131, 0.0195, 0.0359, 0.0598])
-    ),
-    ("effect", "recipe"): Noise(
-        np.array([0.0023, 0.0039, 0.0059, 0.0072, 0.0081, 0.0121, 0.0156, 0.0311, 0.0482]),
-        np.array([0.0038, 0.0045, 0.0067, 0.0069, 0.0083, 0.011, 0.0164, 0.029, 0.0751]),
-        2.5,
-    ),
-    ("correlation", "checkpoint"): Noise(
-        np.array([0.553, 0.812, 1.054, 1.169, 1.228, 1.301, 1.373, 1.454, 1.565])
-    ),
-    ("correlation", "recipe"): Noise(
-        np.array([0.5, 0.598, 0.696, 0.744, 0.797, 0.866, 0.91, 0.974, 1.076]),
-        np.array([0.124, 0.133, 0.141, 0.15, 0.161, 0.172, 0.182, 0.199, 0.237]),
-        3.6,
-    ),
-}
-"""Deciles over edges of deontological against utilitarian training in ``examples/ipd``: one
-seed each, and four a side (120 prompts in 5 scenarios; effects: edges that carry one)."""
-ASSUMED_CHANNELS = (0.088, 0.113)
-"""Relative change of the virtual weights into one receiver, its median: the median receiver
-and the ninth decile, in the same pair (‖ΔW‖/‖W‖ .14 from the base each)."""
-CHANNEL_FACTOR = PROMINENT**0.5
-"""A claim of the wiring lens needs twice the change of the receiver's median channel."""
 ASSUMED_EDGES = 200
 CHANGED = 0.02
 
@@ -115,11 +86,11 @@ class Question:
             raise UsageError(f"--power {self.power:g}: is not between alpha and 1")
         if not 0 < self.changed <= 1:
             raise UsageError(f"--changed {self.changed:g}: is not a share of the edges, 0 to 1")
-        if self.lens not in (None, *LENSES):
-            raise UsageError(f"--lens {self.lens!r}: choose {', '.join(LENSES)}")
+        if self.lens not in (None, *lens_names()):
+            raise UsageError(f"--lens {self.lens!r}: choose {', '.join(lens_names())}")
         if self.margin is not None and not (isfinite(self.margin) and self.margin >= 0):
             raise UsageError(f"--margin {self.margin:g}: is not a number of at least 0")
-        if self.margin is not None and self.lens not in MARGINS:
+        if self.margin is not None and not (self.lens and lens_named(self.lens).assumed):
             raise UsageError("--margin has the units of one lens: say --lens effect or correlation")
 
 
@@ -164,10 +135,11 @@ def plan(question: Question, shelf: Shelf, reporter: Reporter) -> Plan:
 
         inputs = "split" if question.split_inputs else "joint"
         costs = costs_of(question.model, prompts, design.prompts, question.tokens, inputs)
-    lenses = LENSES if question.lens is None else (question.lens,)
+    names = lens_names() if question.lens is None else (question.lens,)
+    lenses = [lens_named(name) for name in names]
     rows = [row for lens in lenses for row in _rows(lens, question, design, pilot, costs)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return Plan(table, tuple(_remarks(table, question, design, pilot, costs)))
+    return Plan(table, tuple(_remarks(table, lenses, question, design, costs)))
 
 
 def _file(prompts: Source | int | None) -> PromptSet | None:
@@ -204,23 +176,24 @@ def _read_pilot(question: Question, shelf: Shelf, reporter: Reporter) -> _Pilot:
     noise: dict[tuple[str, str], Noise] = {}
     edges: dict[str, int] = {}
     design, refused, pair = None, None, None
-    for lens in MARGINS:
+    lenses = [lens for lens in map(lens_named, lens_names()) if not lens.needs_models]
+    for lens in lenses:
         try:
-            runs_a, runs_b, _ = shelf.matched(names_a, names_b, lens)
+            runs_a, runs_b, _ = shelf.matched(names_a, names_b, lens.run_kind)
         except UsageError as error:
             refused = error
             continue
         pair = (runs_a[0], runs_b[0])
         outcome = judge(runs_a[:1], runs_b[:1], _options(lens, "checkpoint", question))
-        noise[lens, "checkpoint"] = noise_of(outcome, lens)
-        edges[lens] = int((outcome.tests.reason == 0).sum())
+        noise[lens.name, "checkpoint"] = noise_of(outcome, lens)
+        edges[lens.name] = int((outcome.tests.reason == 0).sum())
         design = Design(outcome.matched.n, outcome.matched.n_scenarios)
         if len(runs_a) > 1 or len(runs_b) > 1:
             grouped = judge(runs_a, runs_b, _options(lens, "recipe", question))
-            noise[lens, "recipe"] = noise_of(grouped, lens)
+            noise[lens.name, "recipe"] = noise_of(grouped, lens)
     if pair is None and refused is not None:
         raise refused
-    wanted = pair if question.lens in (None, "wiring") else None
+    wanted = pair if question.lens is None or lens_named(question.lens).needs_models else None
     return _Pilot(noise, edges, _channels(wanted, reporter), design)
 
 
@@ -235,8 +208,8 @@ def _pilot_sides(text: str, shelf: Shelf) -> tuple[list[str], list[str]]:
     return shelf.side(a, "recipe"), shelf.side(b, "recipe")
 
 
-def _options(lens: str, scope: str, question: Question) -> Options:
-    margin = question.margin if question.lens == lens else None
+def _options(lens: Lens, scope: str, question: Question) -> Options:
+    margin = question.margin if question.lens == lens.name else None
     return Options(lens, scope, question.alpha, margin)
 
 
@@ -260,16 +233,16 @@ def _channels(pair: tuple[Run, Run] | None, reporter: Reporter) -> tuple[float, 
 
 
 def _rows(
-    lens: str, question: Question, design: Design, pilot: _Pilot, costs: Mapping[str, Cost]
+    lens: Lens, question: Question, design: Design, pilot: _Pilot, costs: Mapping[str, Cost]
 ) -> Iterator[dict[str, Any]]:
-    if lens == "wiring":
-        yield _wiring(design, pilot)
-        return
-    edges = question.edges or pilot.edges.get(lens) or _edges_of(lens, costs)
+    yield from _unlimited(lens, design, pilot)
+    edges = question.edges or pilot.edges.get(lens.name) or _edges_of(lens, costs)
     level = bh_level(question.alpha, edges, question.changed, question.power)
-    margin = MARGINS[lens] if question.margin is None else question.margin
+    margin = lens.margin if question.margin is None else question.margin
     for scope, others in (("checkpoint", design.grown()), ("recipe", design.repeated())):
         noise, basis = _noise(lens, scope, pilot)
+        if noise is None:
+            continue
         asked = Asked(lens, scope, margin, level, question.power)
         for one in (design, others):
             own = one if scope == "recipe" else replace(one, seeds=1)
@@ -280,21 +253,21 @@ def _rows(
                 "noisy": asked.visible(noise, own, NOISY),
                 "evidence": asked.evidence(noise, own),
                 "basis": basis,
-                **_cost(costs.get(lens), own, 1 if noise.fixed else own.seeds),
+                **_cost(costs.get(lens.run_kind), own, 1 if noise.fixed else own.seeds),
             }
 
 
-def _noise(lens: str, scope: str, pilot: _Pilot) -> tuple[Noise, str]:
-    """The pilot's noise where it shows any of this scope, else what is assumed."""
-    found = pilot.noise.get((lens, scope))
+def _noise(lens: Lens, scope: str, pilot: _Pilot) -> tuple[Noise | None, str]:
+    """The pilot's noise where it shows any of this scope, else what is assumed, if anything."""
+    found = pilot.noise.get((lens.name, scope))
     if found is None or not len(found.prompt) or (scope == "recipe" and found.spread is None):
-        return ASSUMED[lens, scope], "assumed"
+        return lens.assumed.get(scope), "assumed"
     return found, "pilot"
 
 
-def _said(lens: str, scope: str, design: Design) -> dict[str, Any]:
+def _said(lens: Lens, scope: str, design: Design) -> dict[str, Any]:
     numbers = {"prompts": design.prompts, "scenarios": design.scenarios, "seeds": design.seeds}
-    return {"lens": lens, "scope": scope, **numbers}
+    return {"lens": lens.name, "scope": scope, **numbers}
 
 
 def _cost(cost: Cost | None, design: Design, other: int) -> dict[str, Any]:
@@ -305,21 +278,24 @@ def _cost(cost: Cost | None, design: Design, other: int) -> dict[str, Any]:
     return {"variants": variants, "hours": each * cost.seconds / 3600, "bytes": each * cost.size}
 
 
-def _edges_of(lens: str, costs: Mapping[str, Cost]) -> int:
-    """Edges of the model; of a correlation graph its pairs."""
-    cost = costs.get(lens)
+def _edges_of(lens: Lens, costs: Mapping[str, Cost]) -> int:
+    """Edges of the model; of an undirected graph the pairs of its components."""
+    cost = costs.get(lens.run_kind)
     if cost is None:
         return ASSUMED_EDGES
-    return cost.columns * (cost.columns - 1) // 2 if lens == "correlation" else cost.columns
+    return cost.columns if lens.directed else cost.columns * (cost.columns - 1) // 2
 
 
-def _wiring(design: Design, pilot: _Pilot) -> dict[str, Any]:
-    typical, noisy = pilot.channels or ASSUMED_CHANNELS
-    return {
-        **_said("wiring", "checkpoint", replace(design, seeds=1)),
+def _unlimited(lens: Lens, design: Design, pilot: _Pilot) -> Iterator[dict[str, Any]]:
+    """The row of a lens whose smallest visible change no number of prompts decides."""
+    found = lens.smallest(pilot.channels)
+    if found is None:
+        return
+    yield {
+        **_said(lens, "checkpoint", replace(design, seeds=1)),
         "margin": nan,
-        "typical": CHANNEL_FACTOR * typical,
-        "noisy": CHANNEL_FACTOR * noisy,
+        "typical": found[0],
+        "noisy": found[1],
         "evidence": "ok",
         "basis": "pilot" if pilot.channels else "assumed",
         **_cost(None, replace(design, seeds=1), 1),
@@ -328,9 +304,9 @@ def _wiring(design: Design, pilot: _Pilot) -> dict[str, Any]:
 
 def _remarks(
     table: pd.DataFrame,
+    lenses: Sequence[Lens],
     question: Question,
     design: Design,
-    pilot: _Pilot,
     costs: Mapping[str, Cost],
 ) -> Iterator[str]:
     yield (
@@ -343,17 +319,13 @@ def _remarks(
             "assumed: as noisy as deontological against utilitarian training of the small models "
             "in examples/ipd; yours will differ, and --pilot A:B measures it"
         )
-    if set(table["lens"]) & set(MARGINS):
+    if any(lens.assumed for lens in lenses):
         yield (
             f"false discoveries are controlled at {question.alpha:g} as if {question.changed:.0%} "
             "of the edges changed (--changed); the fewer, the larger a change must be"
         )
-    yield from _insufficient(table, design)
-    if "wiring" in set(table["lens"]):
-        yield (
-            "wiring: relative change of a channel (0 to 1); it must be twice that of the "
-            "receiver's median channel, by weights alone here; more prompts change little"
-        )
+    yield from _insufficient(table, lenses, design)
+    yield from (lens.planned for lens in lenses if lens.planned)
     if costs:
         yield (
             f"hours on this machine as it is now, and bytes of runs on disk, for all variants; "
@@ -361,12 +333,13 @@ def _remarks(
         )
 
 
-def _insufficient(table: pd.DataFrame, design: Design) -> Iterator[str]:
-    for lens, (need, _) in THRESHOLDS.items():
-        if lens in set(table["lens"]) and design.df < need:
+def _insufficient(table: pd.DataFrame, lenses: Sequence[Lens], design: Design) -> Iterator[str]:
+    for lens in lenses:
+        need, _ = lens.evidence
+        if design.df < need:
             yield (
-                f"{lens}: insufficient, {design.prompts} prompts − {design.scenarios} scenarios "
-                f"leave {design.df}, {need} are needed"
+                f"{lens.name}: insufficient, {design.prompts} prompts − {design.scenarios} "
+                f"scenarios leave {design.df}, {need} are needed"
             )
     if design.seeds < MIN_REPLICATES and "recipe" in set(table["scope"]):
         yield (

@@ -182,16 +182,16 @@ def _quantiles(df: int, margin: float) -> float:
     return float(stdtrit(df, tail) + stdtrit(df, 0.8))
 
 
-def _lens(prompts: PromptSet, lens: Kind) -> LensReport:
-    kept, duplicates = prompts.distinct(lens)
-    if lens == "effect":
+def _lens(prompts: PromptSet, kind: Kind) -> LensReport:
+    kept, duplicates = prompts.distinct(kind)
+    if kind == "effect":
         kept = observed(kept)
     scenarios = len(kept.scenarios)
     effective = len(kept) - scenarios
-    grade = evidence(lens, effective)
-    measure = detectable_correlation if lens == "correlation" else detectable_effect
+    grade = evidence(kind, effective)
+    measure = detectable_correlation if kind == "correlation" else detectable_effect
     return LensReport(
-        lens=lens,
+        lens=kind,
         n=len(kept),
         n_scenarios=scenarios,
         n_effective=effective,

@@ -15,7 +15,6 @@ from circuitgraph.base.atomic import write_atomic
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import Diff
-from circuitgraph.diff.units import heads
 from circuitgraph.export.colours import VERDICTS, as_hex
 from circuitgraph.report.drawing import draw
 from circuitgraph.report.words import headline, summary_lines, title
@@ -58,7 +57,7 @@ class Section:
             "scenarios": _scenario_names(self.diff),
             "by_scenario": _by_scenario(self.diff, claims.loc[order]),
             "drawing": draw(self.diff),
-            "heads": heads(self.diff.lens, self.diff.scope, self.diff.scale),
+            "heads": self.diff.asks.heads(self.diff.scope),
             "units": self.diff.summary["units"],
             "colours": {verdict: as_hex(colour) for verdict, colour in VERDICTS.items()},
             "behaviour": self.diff.summary["behaviour"],

@@ -100,26 +100,7 @@ def _yardstick(diff: Diff) -> Iterator[str]:
     yardstick = diff.summary["yardstick"]
     if not yardstick:
         return
-    first = next(iter(yardstick["observed"]))
-    if diff.lens == "wiring":
-        yield _random_updates(diff, yardstick)
-        return
-    size = f"|Δr| of at least {first}" if diff.lens == "correlation" else "a change beyond margin"
-    yield (
-        f"yardstick: {yardstick['observed'][first]} edges show {size}; {short(diff.a)} against "
-        f"itself, on two bootstrap samples of its prompts, {yardstick['self'][first]:.0f}"
-    )
-
-
-def _random_updates(diff: Diff, yardstick: dict[str, Any]) -> str:
-    changed = f"yardstick: {yardstick['observed']['margin']} channels change beyond the margin"
-    itself = f"{short(diff.a)} against itself is 0 by construction"
-    if yardstick["expected"] is None:
-        return f"{changed}; {itself}"
-    return (
-        f"{changed}; {itself}, and random updates of the same size would make "
-        f"{yardstick['expected']:.2g} claims a pair"
-    )
+    yield diff.asks.yardstick_in_words(yardstick, diff.a)
 
 
 def _decoys(diff: Diff) -> Iterator[str]:

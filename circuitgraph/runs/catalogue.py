@@ -120,42 +120,10 @@ class Shelf:
         what = "recipe or variant" if scope == "recipe" else "variant"
         raise UsageError(f"no {what} {quoted(text)}; {self._known()}")
 
-    def lens_for(self, names: Iterable[str]) -> str:
+    def kind_of(self, names: Iterable[str]) -> str:
         """``effect`` where all these variants have such runs, else ``correlation``."""
         kinds = [{run.kind for run in self.of(name)} for name in names]
-        return "effect" if all("effect" in k for k in kinds) else "correlation"
-
-    def kind_for(self, lens: str, names: Iterable[str]) -> str:
-        """The kind of runs a lens compares; wiring takes either, effects first."""
-        return self.lens_for(names) if lens == "wiring" else lens
-
-    def base_of(self, a: Sequence[Run], b: Sequence[Run]) -> Run:
-        """The run of the model both sides were trained from, measured like them.
-
-        The base of their adapters. Full models do not say what they were trained from, so
-        one that is alone on its side, a fixed reference, is taken for it.
-
-        Raises:
-            UsageError: the variants have no base in common, or it was never ingested.
-        """
-        tuned = [run for run in (*a, *b) if run.variant.adapter]
-        if not tuned:
-            return _reference(a, b)
-        bases = {run.variant.fingerprints.get("weights"): run.variant.base for run in tuned}
-        if len(bases) > 1:
-            raise UsageError(
-                f"the adapters compared belong to different bases ({', '.join(bases.values())}); "
-                "the wiring of recipes is compared by what each changed in one base"
-            )
-        for run in (*a, *b, *reversed(self.runs)):  # the base as it was named, before its doubles
-            same = run.variant.fingerprints.get("weights") in bases and not run.variant.adapter
-            if same and comparison_key(run) == comparison_key(tuned[0]):
-                return run
-        raise UsageError(
-            "the wiring of recipes is compared by what each changed in the base, "
-            f"{tuned[0].variant.base}: ingest that without an adapter, on the same prompts with "
-            "the same options"
-        )
+        return "effect" if all("effect" in kind for kind in kinds) else "correlation"
 
     def matched(
         self, a: Sequence[str], b: Sequence[str], kind: str
@@ -236,15 +204,6 @@ class Shelf:
             if x.variant.name < y.variant.name and differing_keys(x, y)
         ]
         require_comparable(min(pairs, key=lambda pair: len(differing_keys(pair[0], pair[1]))))
-
-
-def _reference(a: Sequence[Run], b: Sequence[Run]) -> Run:
-    if min(len(a), len(b)) == 1:
-        return a[0] if len(a) == 1 else b[0]
-    raise UsageError(
-        "the wiring of recipes is compared by what each changed in their base, and full models "
-        "do not say which that is: compare each group with the base as the other side"
-    )
 
 
 def require_name(name: str) -> None:

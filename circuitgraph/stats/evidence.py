@@ -6,8 +6,8 @@ import numpy as np
 
 from circuitgraph.stats.scenarios import centre
 
-THRESHOLDS = {"correlation": (20, 50), "effect": (5, 20), "wiring": (5, 20)}
-"""n_effective below which evidence is insufficient, and below which it is low."""
+THRESHOLDS = {"correlation": (20, 50), "effect": (5, 20)}
+"""By kind of run, n_effective below which evidence is insufficient, and below which it is low."""
 CORRELATION_MARGIN = 0.1
 """Change of a correlation that counts as none, unless another is asked for."""
 MOVES = 0.1
@@ -20,9 +20,14 @@ MIN_DISTINCT = 8
 MIN_STEPS = 4
 
 
-def evidence(lens: str, n_effective: int) -> str:
+def evidence(kind: str, n_effective: int) -> str:
+    """What the numbers of runs of a kind allow to say; see :func:`graded`."""
+    return graded(THRESHOLDS[kind], n_effective)
+
+
+def graded(thresholds: tuple[int, int], n_effective: int) -> str:
     """``insufficient`` (cannot tell), ``low`` or ``ok``, by prompts beyond scenarios."""
-    insufficient, low = THRESHOLDS[lens]
+    insufficient, low = thresholds
     return "insufficient" if n_effective < insufficient else "low" if n_effective < low else "ok"
 
 

@@ -25,6 +25,7 @@ from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.interventions.patching.corruption import Recorrupt
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.lenses.effect.checkpoint import Shares
+from circuitgraph.lenses.effect.lens import Effect
 from circuitgraph.lenses.match import match_runs
 from circuitgraph.runs.aligned import directions
 from circuitgraph.runs.record import Run
@@ -86,7 +87,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
         UsageError: another lens or scope, or so many claims that no blocks were formed.
         InputError: files of a variant are gone or changed, or pairs of unequal lengths.
     """
-    if diff.lens != "effect" or diff.scope != "checkpoint":
+    if not isinstance(diff.asks, Effect) or diff.scope != "checkpoint":
         raise UsageError("blocks are tested for the effect lens between two variants")
     numbers = diff.details["block"].to_numpy(int)
     if (numbers < 0).any():
@@ -165,7 +166,7 @@ class _Work:
         runs = recorrupt(self.a), recorrupt(self.b)
         for model in self._asked(runs):  # refused before the long work, not behind it
             require_pairs(model)
-        shares = Shares.of(match_runs([self.a], [self.b], "effect"), self.diff.scale)
+        shares = Shares.of(match_runs([self.a], [self.b], "effect"), self.diff.own["scale"])
         first = self._changed(shares, self._effects((self.a, self.b)))
         effects = self._effects(runs)
         second = self._changed(self._realigned(shares, runs, effects), effects)

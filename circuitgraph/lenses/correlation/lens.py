@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
-from circuitgraph.lenses.base import Lens
-from circuitgraph.stats.evidence import CORRELATION_MARGIN, THRESHOLDS
+import numpy as np
+import pandas as pd
+
+from circuitgraph.lenses.base import Lens, Measured, Options
+from circuitgraph.lenses.correlation import checkpoint, recipe
+from circuitgraph.lenses.correlation.refits import CorrelationRefits
+from circuitgraph.lenses.correlation.yardstick import correlation_yardstick, cuts
+from circuitgraph.lenses.edge_tests import Closer, EdgeTests
+from circuitgraph.lenses.match import Matched
+from circuitgraph.lenses.noise import Noise
+from circuitgraph.lenses.refits import Again, Claims
+from circuitgraph.runs.units import CORRELATION
+from circuitgraph.stats.evidence import THRESHOLDS
+from circuitgraph.stats.paired import change_per_prompt
+from circuitgraph.stats.scores import standardise
 
 
 @dataclass(frozen=True)
@@ -23,7 +38,22 @@ class Correlation(Lens):
     run_kind: ClassVar[str] = "correlation"
     directed: ClassVar[bool] = False
     evidence: ClassVar[tuple[int, int]] = THRESHOLDS["correlation"]
-    margin: ClassVar[float] = CORRELATION_MARGIN
+    margin: ClassVar[float] = checkpoint.MARGIN
+    change: ClassVar[str] = "change of r"
+    # Deciles over edges of deontological against utilitarian training in ``examples/ipd``: one
+    # seed each, and four a side (120 prompts in 5 scenarios).
+    assumed: ClassVar[Mapping[str, Noise]] = MappingProxyType(
+        {
+            "checkpoint": Noise(
+                np.array([0.553, 0.812, 1.054, 1.169, 1.228, 1.301, 1.373, 1.454, 1.565])
+            ),
+            "recipe": Noise(
+                np.array([0.5, 0.598, 0.696, 0.744, 0.797, 0.866, 0.91, 0.974, 1.076]),
+                np.array([0.124, 0.133, 0.141, 0.15, 0.161, 0.172, 0.182, 0.199, 0.237]),
+                3.6,
+            ),
+        }
+    )
 
     rank: bool = False
 
@@ -31,3 +61,86 @@ class Correlation(Lens):
     def key(self) -> tuple[Any, ...]:
         """Its options as they enter the id of a diff, in the order ids were first made of."""
         return ("share", self.rank)
+
+    @property
+    def quantity(self) -> str:
+        """For a sentence."""
+        return "Correlation within scenarios"
+
+    @property
+    def unit(self) -> str:
+        """For the head of a table."""
+        return CORRELATION + (" of normal scores" if self.rank else "")
+
+    def heads(self, scope: str) -> dict[str, str]:
+        """What people read above the columns."""
+        return {"weight_a": "r_a", "weight_b": "r_b", "delta": "change"}
+
+    def tests(self, matched: Matched, scope: str) -> EdgeTests:
+        """The test of every pair of components."""
+        measure = recipe.measure if scope == "recipe" else checkpoint.measure
+        return measure(matched, rank=self.rank)
+
+    def refits(self, matched: Matched, tests: EdgeTests, claims: Claims) -> Again:
+        """The test of some claims, ready to be made again."""
+        return CorrelationRefits(
+            matched, tests, claims, lambda some: self.tests(some, claims.scope), self.rank
+        )
+
+    def across(self, matched: Matched) -> Matched | None:
+        """Scenario means, where there are 20 scenarios or more."""
+        if matched.n_scenarios < checkpoint.MIN_ACROSS:
+            return None
+        return checkpoint.across_scenarios(matched)
+
+    def yardstick(self, measured: Measured, margin: float, seed: int) -> dict[str, Any]:
+        """Plain changes of r, beside those of A against itself."""
+        return correlation_yardstick(measured.matched, seed)
+
+    def naive(self, yardstick: Mapping[str, Any]) -> dict[str, int]:
+        """What thresholding |Δr| would report."""
+        return {cut: yardstick["observed"][cut] for cut in cuts()}
+
+    def size_in_words(self, counted: str) -> str:
+        """What the first count of the yardstick counts."""
+        return f"|Δr| of at least {counted}"
+
+    def same_in_words(self) -> str:
+        """What is said where both sides hold the same numbers."""
+        return "all activities are identical"
+
+    def averaged(self, n: int, n_effective: int) -> int:
+        """Correlations spend a degree of freedom a scenario."""
+        return n_effective
+
+    def remarks(self, measured: Measured, options: Options, margin: float) -> Iterator[str]:
+        """What is compared."""
+        yield "compared is how components vary together across prompts of the same scenario"
+
+    def by_prompt(
+        self, matched: Matched, rows: pd.DataFrame, closer: Closer
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Activities of both components in the first variant of each side, and each prompt's
+        part in the change of r."""
+        for row in rows.to_dict("records"):
+            place = [matched.components.index(row[end]) for end in ("source", "target")]
+            a, b = (np.asarray(x[0][:, place], float) for x in (matched.a, matched.b))
+            left, right = (standardise(x, matched.scenarios, rank=self.rank) for x in (a, b))
+            yield {
+                "source_a": a[:, 0],
+                "target_a": a[:, 1],
+                "source_b": b[:, 0],
+                "target_b": b[:, 1],
+                "change": change_per_prompt(left, right, np.array([0]), np.array([1]))[:, 0],
+            }
+
+    def by_scenario(self, rows: pd.DataFrame) -> dict[str, float]:
+        """r of both sides within one scenario."""
+        return {f"r_{side}": _r_within(rows, side) for side in "ab"}
+
+
+def _r_within(rows: pd.DataFrame, side: str) -> float:
+    x, y = rows[f"source_{side}"].to_numpy(), rows[f"target_{side}"].to_numpy()
+    x, y = x - x.mean(), y - y.mean()
+    size = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / size) if size > 0 else float("nan")

@@ -2,31 +2,31 @@
 
 Both models are asked with signals they share, so that a change upstream or downstream of
 an edge is no change of the edge. A claim stands out among all that its receiver reads
-(``stats.channels``): any update moves every channel a little, and moves some receivers
+(``channel_tests``): any update moves every channel a little, and moves some receivers
 more than others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from circuitgraph.diff.options import Options
-from circuitgraph.diff.outcome import Outcome, evidence_of
-from circuitgraph.diff.record import Closer
-from circuitgraph.diff.verdicts import GAINED, LOST, REWIRED, SIGN_FLIP, Decided, settle
+from circuitgraph.lenses.base import Measured, Options
 from circuitgraph.lenses.edge_tests import (
     NO_SIGNAL,
     NOT_FINITE,
+    Closer,
     EdgeTests,
     Intervals,
+    Rule,
     flag,
 )
 from circuitgraph.lenses.effect.checkpoint import edge_names
-from circuitgraph.lenses.match import Matched, match_runs
+from circuitgraph.lenses.match import Matched
+from circuitgraph.lenses.refits import Again, Claims
 from circuitgraph.lenses.wiring.channel_tests import ChannelTests, channel_tests
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.lenses.wiring.refits import PairRefits
@@ -49,30 +49,29 @@ Between = Callable[[Run, Run], Channels]
 """Changes of all channels between the models of two runs."""
 
 
-def judge(a: Sequence[Run], b: Sequence[Run], options: Options, between: Between) -> Outcome:
-    """Judge the wiring of one model against another's.
+def measure(matched: Matched, channels: Channels, options: Options) -> Measured:
+    """Test the wiring of one model against another's.
 
     Parameters
     ----------
-    a, b : one run each
+    matched : Matched
+        One run a side.
+    channels : Channels
+        Between their models.
     options : Options
-    between : callable
-        Measures the channels.
     """
-    matched = match_runs(a, b, options.lens)
-    channels = once_a_pair(matched, between(a[0], b[0]))
+    channels = once_a_pair(matched, channels)
     matched = as_channels(matched, channels, (channels.norm_a,), (channels.norm_b,))
     margin = MARGIN if options.margin is None else float(options.margin)
-    tests, found = measure(matched, channels), channel_tests(channels, matched.scenarios, margin)
-    evidence = evidence_of(matched, options)
+    tests, found = edge_tests(matched, channels), channel_tests(channels, matched.scenarios, margin)
     random = random_claims(channels, matched.scenarios, tests.reason > 0, margin, options)
     closer = _closer(matched, channels, found, random)
-    decided = decide(tests, found, closer, channels.floor, margin, options, evidence)
-    outcome, edges = Outcome(matched, tests, decided, margin, evidence, closer), decided.claims
-    if not len(edges):
-        return outcome
-    cutoff = float(decided.p[edges].max())
-    return replace(outcome, again=PairRefits(matched.scenarios, edges, margin, cutoff, channels))
+    rule = _rule(tests, found, closer, channels.floor, margin)
+
+    def again(claims: Claims) -> Again:
+        return PairRefits(matched.scenarios, claims.rows, claims.margin, claims.cutoff, channels)
+
+    return Measured(matched, replace(tests, rule=rule), again, closer)
 
 
 def once_a_pair(matched: Matched, channels: Channels) -> Channels:
@@ -95,7 +94,7 @@ def as_channels(
     return replace(matched, a=a, b=b, components=(), edges=channels.edges, missing=missing)
 
 
-def measure(matched: Matched, channels: Channels) -> EdgeTests:
+def edge_tests(matched: Matched, channels: Channels) -> EdgeTests:
     """Relative change of every channel, its spread over prompts, and why none can be told."""
     codes, df = matched.scenarios, matched.n_effective
     norms = (channels.norm_a, channels.norm_b)
@@ -158,58 +157,38 @@ def cosine(channels: Channels) -> np.ndarray:
         return np.clip(product / np.sqrt(np.sum(a * a, axis=0) * np.sum(b * b, axis=0)), -1, 1)
 
 
-def decide(
-    tests: EdgeTests,
-    found: ChannelTests,
-    closer: Closer,
-    floor: np.ndarray,
-    margin: float,
-    options: Options,
-    evidence: str,
-) -> Decided:
-    """Give every edge its verdict.
-
-    A claim has q ≤ alpha, T ≥ 4 (``stats.channels``), and a change of at least the margin
-    that is more than rounding of the stored weights.
-    """
-    p = np.where(tests.delta <= floor, 1.0, found.p)
+def _rule(
+    tests: EdgeTests, found: ChannelTests, closer: Closer, floor: np.ndarray, margin: float
+) -> Rule:
+    """A claim has q ≤ alpha, T ≥ 4 (``channel_tests``), and a change of at least the margin
+    that is more than rounding of the stored weights."""
     with np.errstate(invalid="ignore"):
         large = found.prominent & (tests.delta >= margin) & (tests.delta > floor)
-
-    def kind(rows: np.ndarray, _: Intervals) -> np.ndarray:
-        return _kind_of_claim(tests, closer.by_edge["cosine"], rows)
-
-    decided = settle(
-        tests,
-        p,
-        margin,
-        options.alpha,
-        options.fdr,
-        kind,
-        enough=evidence != "insufficient",
+    return Rule(
+        p=np.where(tests.delta <= floor, 1.0, found.p),
         large=large,
+        kinds=lambda rows: _kinds_of_claim(tests, closer.by_edge["cosine"], rows),
+        bounds=(0.0, 1.0),
     )
-    low, high = (np.clip(end, 0.0, 1.0) for end in (decided.low, decided.high))
-    return replace(decided, low=low, high=high)
 
 
-def _kind_of_claim(tests: EdgeTests, turned: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _kinds_of_claim(tests: EdgeTests, turned: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """``gained`` or ``lost`` before ``sign_flip``: what is not there has no direction."""
     a, b = tests.weight_a[rows], tests.weight_b[rows]
     kinds = [a <= ABSENT * b, b <= ABSENT * a, turned[rows] <= REVERSED]
-    return np.select(kinds, [GAINED, LOST, SIGN_FLIP], REWIRED).astype(np.int8)
+    return np.select(kinds, ["gained", "lost", "sign_flip"], "rewired")
 
 
-def wiring_yardstick(outcome: Outcome) -> dict[str, Any]:
+def wiring_yardstick(measured: Measured, margin: float) -> dict[str, Any]:
     """Channels that change beyond the margin, beside what random updates would make.
 
     ``self``, A against itself, is 0 by construction; ``expected`` is the mean number of
     claims under random updates, None where there is no such null.
     """
     with np.errstate(invalid="ignore"):
-        observed = int(np.count_nonzero(np.abs(outcome.tests.delta) > outcome.margin))
+        observed = int(np.count_nonzero(np.abs(measured.tests.delta) > margin))
     return {
         "self": {"margin": 0.0},
         "observed": {"margin": observed},
-        "expected": outcome.closer.random_claims,
+        "expected": measured.closer.random_claims,
     }

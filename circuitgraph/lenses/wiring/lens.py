@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+import pandas as pd
+
 from circuitgraph.base.errors import UsageError
-from circuitgraph.lenses.base import Lens, require_choice
-from circuitgraph.stats.evidence import THRESHOLDS
+from circuitgraph.lenses.base import EdgeRow, Lens, Measured, Models, Options, require_choice
+from circuitgraph.lenses.edge_tests import TESTABLE, Closer, EdgeTests
+from circuitgraph.lenses.match import Matched
+from circuitgraph.lenses.wiring import checkpoint, recipe, words
+from circuitgraph.lenses.wiring.base import base_of
+from circuitgraph.lenses.wiring.channel_tests import PROMINENT
+from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.runs.record import Run
 
 FORMS = ("weights", "functional")
+SIZE, RELATIVE = "size of the channel", "relative change of the channel, 0 to 1"
+AGAINST_BASE = "relative change of the channel against the base"
+DRAWS = 1000
+"""Random updates that two models are held against; replicates are the null of a recipe."""
+FACTOR = PROMINENT**0.5
+"""A claim needs twice the change of the receiver's median channel."""
+ASSUMED = (0.088, 0.113)
+"""Relative change of the virtual weights into one receiver, its median: the median receiver
+and the ninth decile, of the deontological against the utilitarian training in ``examples/ipd``
+(‖ΔW‖/‖W‖ .14 from the base each)."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +47,13 @@ class Wiring(Lens):
 
     name: ClassVar[str] = "wiring"
     needs_models: ClassVar[bool] = True
-    evidence: ClassVar[tuple[int, int]] = THRESHOLDS["wiring"]
-    margin: ClassVar[float] = 0.02
+    margin: ClassVar[float] = checkpoint.MARGIN
     max_margin: ClassVar[float] = 1.0
+    edge: ClassVar[str] = "a channel"
+    planned: ClassVar[str] = (
+        "wiring: relative change of a channel (0 to 1); it must be twice that of the "
+        "receiver's median channel, by weights alone here; more prompts change little"
+    )
 
     form: str = "weights"
     shared_basis: bool = False
@@ -44,6 +68,114 @@ class Wiring(Lens):
         """Its options as they enter the id of a diff, in the order ids were first made of."""
         return ("share", self.form, self.shared_basis, False)
 
+    @property
+    def quantity(self) -> str:
+        """For a sentence."""
+        return "Size of the channel"
+
+    @property
+    def unit(self) -> str:
+        """Of a channel's change."""
+        return RELATIVE
+
     def signed(self, scope: str) -> bool:
         """Two models' channels have no sign between them; groups differ by more or by less."""
         return scope == "recipe"
+
+    def units(self, scope: str) -> dict[str, str]:
+        """Units of the columns."""
+        if scope == "recipe":
+            groups = dict.fromkeys(("weight_a", "weight_b"), AGAINST_BASE)
+            return {**groups, "delta": f"difference of the {AGAINST_BASE}"}
+        return {"weight_a": SIZE, "weight_b": SIZE, "delta": RELATIVE}
+
+    def heads(self, scope: str) -> dict[str, str]:
+        """What people read above the columns."""
+        name, change = ("change", "apart") if scope == "recipe" else ("size", "change")
+        return {"weight_a": f"{name}_a", "weight_b": f"{name}_b", "delta": change}
+
+    def require(self, runs: Sequence[Run]) -> None:
+        """All models must be there before the first is loaded."""
+        from circuitgraph.models.sources import require_sources
+
+        require_sources(runs)
+
+    def measure(
+        self, a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None
+    ) -> Measured:
+        """Load the models of two sides and test every channel."""
+        if options.scope == "recipe":
+            base = self.base_of(a, b, models)
+
+            def between(first: Run, second: Run) -> Channels:
+                return self.channels(first, second, models, draws=0, seed=options.seed)
+
+            return recipe.measure(self.lined_up(a, b), base, between, options)
+        matched = self.lined_up(a, b)
+        channels = self.channels(a[0], b[0], models, draws=DRAWS, seed=options.seed)
+        return checkpoint.measure(matched, channels, options)
+
+    def channels(self, a: Run, b: Run, models: Models | None, *, draws: int, seed: int) -> Channels:
+        """Changes of all channels between the models of two runs; see ``wiring.measure``."""
+        from circuitgraph.lenses.wiring.measure import channels_of
+
+        reporter = _required(models).reporter
+        chosen: dict[str, Any] = {"form": self.form, "shared_basis": self.shared_basis}
+        return channels_of(a, b, **chosen, draws=draws, seed=seed, reporter=reporter)
+
+    def base_of(self, a: Sequence[Run], b: Sequence[Run], models: Models | None) -> Run:
+        """The run of the model that the variants of both sides come from."""
+        return base_of(a, b, _required(models).runs)
+
+    def alike(self, matched: Matched, tests: EdgeTests, share: float) -> bool:
+        """Norms of a channel can agree while it turned round: its change is what counts."""
+        delta = tests.delta[tests.reason == TESTABLE]
+        return bool(len(delta)) and not delta.any()
+
+    def same_in_words(self) -> str:
+        """What is said where both sides hold the same numbers."""
+        return "all channels are identical"
+
+    def yardstick(self, measured: Measured, margin: float, seed: int) -> dict[str, Any]:
+        """Channels that change, beside what random updates would make."""
+        return checkpoint.wiring_yardstick(measured, margin)
+
+    def yardstick_in_words(self, yardstick: Mapping[str, Any], name: str) -> str:
+        """The same, in a line."""
+        return words.random_updates(yardstick, name)
+
+    def smallest(self, moved: tuple[float, float] | None) -> tuple[float, float]:
+        """Twice the change of the median channel into a typical and a noisy receiver."""
+        typical, noisy = moved or ASSUMED
+        return FACTOR * typical, FACTOR * noisy
+
+    def outlook(self, measured: Measured, margin: float) -> Iterator[str]:
+        """What a channel needs to be claimed."""
+        return words.needed(measured, margin)
+
+    def remarks(self, measured: Measured, options: Options, margin: float) -> Iterator[str]:
+        """What is compared, and which receivers changed as a whole."""
+        yield words.COMPARED[self.form]
+        if options.scope == "recipe":
+            yield words.OF_RECIPES
+        else:
+            yield from words.whole_receivers(measured.tests, margin)
+
+    def by_prompt(
+        self, matched: Matched, rows: pd.DataFrame, closer: Closer
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """What was measured prompt by prompt."""
+        for edge in rows.index:
+            yield {name: values[:, edge] for name, values in closer.by_prompt.items()}
+
+    def in_words(self, edge: EdgeRow) -> list[str]:
+        """The numbers of one channel."""
+        return words.channel(edge)
+
+
+def _required(models: Models | None) -> Models:
+    if models is None:
+        raise UsageError(
+            "wiring compares the models themselves: use Workspace.diff, which loads them"
+        )
+    return models

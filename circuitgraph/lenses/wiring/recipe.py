@@ -14,24 +14,23 @@ from math import log
 
 import numpy as np
 
-from circuitgraph.diff.options import Options
-from circuitgraph.diff.outcome import Outcome, evidence_of
-from circuitgraph.diff.record import Closer
-from circuitgraph.diff.verdicts import REWIRED, Decided, settle
+from circuitgraph.lenses.base import Measured, Options
 from circuitgraph.lenses.correlation.checkpoint import variance_of
 from circuitgraph.lenses.edge_tests import (
     NO_SIGNAL,
     NOT_FINITE,
     TESTABLE,
+    Closer,
     EdgeTests,
     Groups,
-    Intervals,
+    Rule,
     flag,
     flag_numbers,
 )
 from circuitgraph.lenses.effect.checkpoint import edge_names
-from circuitgraph.lenses.match import Matched, match_runs
+from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.recipe import Combined, combine, own_intervals
+from circuitgraph.lenses.refits import Again, Claims
 from circuitgraph.lenses.wiring.against_base import SURELY, Against
 from circuitgraph.lenses.wiring.channel_tests import PROMINENT
 from circuitgraph.lenses.wiring.checkpoint import MARGIN, Between, as_channels, once_a_pair
@@ -42,39 +41,34 @@ from circuitgraph.stats.replicates import moderate
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, centre
 
 
-def judge(
-    a: Sequence[Run], b: Sequence[Run], options: Options, between: Between, base: Run
-) -> Outcome:
-    """Judge what two groups of variants changed in their common base.
+def measure(matched: Matched, base: Run, between: Between, options: Options) -> Measured:
+    """Test what two groups of variants changed in their common base.
 
     Parameters
     ----------
-    a, b : replicates, or one fixed reference
-    options : Options
-    between : callable
-        Measures the channels of two runs' models.
+    matched : Matched
+        Replicates, or one fixed reference, a side.
     base : Run
         Of the model all variants come from.
+    between : callable
+        Measures the channels of two runs' models.
+    options : Options
     """
-    matched = match_runs(a, b, options.lens)
     sides = _against(matched, base, between)
     changes = [tuple(found.channels.delta for found in side) for side in sides]
     matched = as_channels(matched, sides[0][0].channels, *changes)
-    evidence = evidence_of(matched, options)
     margin = MARGIN if options.margin is None else float(options.margin)
     reason = _reasons(sides)
     standing = _standing(matched, sides, base, reason == TESTABLE)
     tests = _tests(matched, reason)
     flag_numbers(reason, standing.mean_b - standing.mean_a, standing.se, matched.n_effective > 0)
-    decided = _decide(tests, standing, margin, options, evidence)
-    closer, edges = _closer(matched, sides, standing), decided.claims
-    outcome = Outcome(matched, tests, decided, margin, evidence, closer)
-    if not len(edges):
-        return outcome
-    cutoff = float(decided.p[edges].max())
-    return replace(
-        outcome, again=GroupRefits(matched.scenarios, edges, margin, cutoff, sides, standing)
-    )
+
+    def again(claims: Claims) -> Again:
+        found = matched.scenarios, claims.rows, claims.margin, claims.cutoff
+        return GroupRefits(*found, sides, standing)
+
+    tests = replace(tests, rule=_rule(tests, standing, margin))
+    return Measured(matched, tests, again, _closer(matched, sides, standing))
 
 
 def _against(matched: Matched, base: Run, between: Between) -> list[list[Against]]:
@@ -145,30 +139,17 @@ def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:
     )
 
 
-def _decide(
-    tests: EdgeTests, standing: Combined, margin: float, options: Options, evidence: str
-) -> Decided:
+def _rule(tests: EdgeTests, standing: Combined, margin: float) -> Rule:
     """A claim: log T of the groups differs by log 4, surely by log 2, and changes by the margin."""
     apart = standing.mean_b - standing.mean_a
-    p = treat_p(apart, standing.se, standing.df, SURELY)
     with np.errstate(invalid="ignore"):
         large = (np.abs(apart) >= log(PROMINENT)) & (np.abs(tests.delta) >= margin)
-
-    def kind(rows: np.ndarray, _: Intervals) -> np.ndarray:
-        return np.full(len(rows), REWIRED, np.int8)
-
-    decided = settle(
-        tests,
-        p,
-        margin,
-        options.alpha,
-        options.fdr,
-        kind,
-        enough=evidence != "insufficient",
+    return Rule(
+        p=treat_p(apart, standing.se, standing.df, SURELY),
         large=large,
+        kinds=lambda rows: np.full(len(rows), "rewired"),
+        bounds=(-1.0, 1.0),
     )
-    low, high = (np.clip(end, -1.0, 1.0) for end in (decided.low, decided.high))
-    return replace(decided, low=low, high=high)
 
 
 def _closer(matched: Matched, sides: Sequence[Sequence[Against]], standing: Combined) -> Closer:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.diff.options import Options
+from circuitgraph.lenses.base import Options
 from circuitgraph.lenses.wiring.channel_tests import channel_tests, prompt_weights
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.stats.multiplicity import adjusted

@@ -2,30 +2,26 @@
 
 A claim of the effect lens says that patching an edge moves the decision otherwise than it did.
 Each of three factors is taken from either variant, and the change of the raw aligned effect is
-split over them (``stats.shapley``); what the change of their norm adds to a share
+split over them (``lenses.mechanism``); what the change of their norm adds to a share
 (gain) stands apart, for it belongs to no edge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.components import natural_key
 from circuitgraph.base.errors import CircuitGraphError
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import MECHANISMS, Diff
-from circuitgraph.lenses.effect.checkpoint import Shares
-from circuitgraph.lenses.match import match_runs
-from circuitgraph.lenses.mechanism.shapley import UNKNOWN, labels, of_norm, shares
-from circuitgraph.runs.record import Run
+from circuitgraph.lenses.base import Models
+from circuitgraph.lenses.edge_tests import Split
+from circuitgraph.lenses.mechanism.shapley import UNKNOWN, labels
 from circuitgraph.stats.columns import coded
-from circuitgraph.stats.scenarios import balanced_mean
 
 MOST = 500
 """Claims whose mechanism is measured, the strongest first; a claim takes about a second."""
@@ -34,32 +30,7 @@ NAMES = ("signal", "edge", "downstream")
 """What the three shares are called in every table."""
 
 
-class Swapped(Protocol):
-    """Raw values [2 × 2 × 2 × n × k] and which factors are the same, bool [3 × k]."""
-
-    @property
-    def values(self) -> np.ndarray: ...
-
-    @property
-    def same(self) -> np.ndarray: ...
-
-
-Measure = Callable[[Run, Run, Sequence[int]], Swapped]
-"""Measures some edges of two runs, given by their columns; see ``measure.mechanisms_of``."""
-
-
-@dataclass(frozen=True)
-class _Split:
-    """Of k claims: ``parts`` [3 × k] and ``change`` [k] of the raw aligned effect, what the norm
-    adds to ``delta`` [k], and which factors are equal bit for bit [3 × k]."""
-
-    parts: np.ndarray
-    change: np.ndarray
-    gain: np.ndarray
-    same: np.ndarray
-
-
-def with_mechanism(diff: Diff, measure: Measure, most: int = MOST) -> Diff:
+def with_mechanism(diff: Diff, models: Models, most: int = MOST) -> Diff:
     """The same diff, with the mechanism of its claims measured.
 
     Fills the column ``mechanism`` of the table and, in ``details``, ``signal``, ``edge`` and
@@ -71,8 +42,8 @@ def with_mechanism(diff: Diff, measure: Measure, most: int = MOST) -> Diff:
     Parameters
     ----------
     diff : Diff
-    measure
-        Measures some edges of two runs.
+    models : Models
+        By which the lens measures them.
     most : int
         How many claims to measure at most.
     """
@@ -80,7 +51,7 @@ def with_mechanism(diff: Diff, measure: Measure, most: int = MOST) -> Diff:
     if not len(rows):
         return diff
     try:
-        found = _measured(diff, rows, measure)
+        found = diff.asks.mechanism(as_compared(diff), (diff.runs_a, diff.runs_b), rows, models)
     except CircuitGraphError as error:
         return _remarked(diff, f"mechanism unknown: {error}")
     return _told(diff, rows, found)
@@ -88,13 +59,13 @@ def with_mechanism(diff: Diff, measure: Measure, most: int = MOST) -> Diff:
 
 def _asked(diff: Diff, most: int = MOST) -> np.ndarray:
     """Rows of the claims whose mechanism is measured, int."""
-    if diff.lens != "effect" or diff.details.empty:
+    if not diff.asks.has_mechanism or diff.details.empty:
         return np.empty(0, int)
     size = diff.table["delta"].abs().loc[diff.details.index]
     return np.sort(size.sort_values(ascending=False, kind="stable").index[:most].to_numpy(int))
 
 
-def _told(diff: Diff, rows: np.ndarray, found: _Split) -> Diff:
+def _told(diff: Diff, rows: np.ndarray, found: Split) -> Diff:
     result = _filled(diff, rows, found)
     left = len(diff.claims) - len(rows)
     if left:
@@ -125,7 +96,7 @@ def with_kept_mechanism(diff: Diff, record: Mapping[str, Any] | None) -> Diff:
     if record is None or not len(rows) or rows.tolist() != record["rows"]:
         return diff
     parts, gain, same = (np.array(record[name]) for name in ("parts", "gain", "same"))
-    told = _told(diff, rows, _Split(parts, parts.sum(0), gain, same))
+    told = _told(diff, rows, Split(parts, parts.sum(0), gain, same))
     told.summary["mechanism"]["apart"] = record["apart"]
     return told
 
@@ -135,48 +106,7 @@ def _remarked(diff: Diff, remark: str) -> Diff:
     return replace(diff, summary={**diff.summary, "remarks": remarks})
 
 
-def pairs(a: Sequence[Run], b: Sequence[Run]) -> list[tuple[int, int]]:
-    """Which variants lend each other their factors: one by one in order of their names where
-    the groups are of one size, else each with each; every variant counts alike."""
-    if len(a) != len(b):
-        return list(product(range(len(a)), range(len(b))))
-    orders = (
-        sorted(range(len(side)), key=lambda i: natural_key(side[i].variant.name)) for side in (a, b)
-    )
-    return list(zip(*orders, strict=True))
-
-
-def _measured(diff: Diff, rows: np.ndarray, measure: Measure) -> _Split:
-    """Means over pairs of variants, so that the parts add up to the change of the groups' means."""
-    compared = as_compared(diff)
-    matched = match_runs(*compared, diff.lens)
-    scale = Shares.of(matched, diff.scale)
-    names = [matched.edges[i] for i in rows]
-    found = []
-    for i, j in pairs(diff.runs_a, diff.runs_b):
-        run_a, run_b = diff.runs_a[i], diff.runs_b[j]
-        columns = [run_a.edges.index(name) for name in names]
-        found.append(_pair(scale, measure(run_a, run_b, columns), (i, j)))
-    return _Split(
-        parts=np.mean([one.parts for one in found], 0),
-        change=np.mean([one.change for one in found], 0),
-        gain=np.mean([one.gain for one in found], 0),
-        same=np.all([one.same for one in found], 0),
-    )
-
-
-def _pair(scale: Shares, swapped: Swapped, which: tuple[int, int]) -> _Split:
-    seen, codes = scale.matched.observations, scale.matched.scenarios
-    values = seen.mean(swapped.values * seen.signs[:, None], axis=-2)
-    parts = np.stack([balanced_mean(part, codes) for part in shares(values)])
-    before, after = (balanced_mean(values[i, i, i], codes) for i in (0, 1))
-    gain = np.zeros_like(before)
-    if scale.scale == "share":
-        gain, _ = of_norm(before, after, scale.norms_a[which[0]], scale.norms_b[which[1]])
-    return _Split(parts, after - before, gain, swapped.same)
-
-
-def _filled(diff: Diff, rows: np.ndarray, found: _Split) -> Diff:
+def _filled(diff: Diff, rows: np.ndarray, found: Split) -> Diff:
     named = labels(found.parts)
     codes = np.zeros(len(diff.table), np.int8)
     codes[diff.claims.index.to_numpy(int)] = MECHANISMS.index(UNKNOWN)
@@ -189,7 +119,7 @@ def _filled(diff: Diff, rows: np.ndarray, found: _Split) -> Diff:
     return replace(diff, table=table, details=details, summary=summary)
 
 
-def _summary(table: pd.DataFrame, found: _Split, rows: np.ndarray) -> dict[str, Any]:
+def _summary(table: pd.DataFrame, found: Split, rows: np.ndarray) -> dict[str, Any]:
     """Claims by mechanism; those that are mostly gain; and how far the parts of all are from
     adding up (of the largest change)."""
     left = table["delta"].to_numpy()[rows] - found.gain

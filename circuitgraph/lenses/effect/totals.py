@@ -1,0 +1,17 @@
+"""The totals that signs of effects rest on, where prompts have no direction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from circuitgraph.lenses.match import Matched
+from circuitgraph.runs.signs import Rows, asked, notes
+
+
+def totals_told(matched: Matched) -> tuple[list[str], bool]:
+    """What must be said of the totals the signs rest on, and whether effects cancel there."""
+    run = next((r for r in matched.runs if not r.variant.adapter), matched.runs[0])
+    totals = run.totals if run.signs is None else np.array(run.signs.totals)
+    rows = Rows.of_run(run)
+    others = [rows.turned(other.totals) for other in matched.runs]
+    return notes(*asked(run), rows.turned(totals), others)

@@ -1,0 +1,38 @@
+"""How much effects of A seem to differ from themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from circuitgraph.lenses.effect.checkpoint import Shares
+from circuitgraph.lenses.yardstick import DRAWS, bootstrap_rows, yardstick_record
+from circuitgraph.stats.scenarios import balanced_mean, chunks
+
+
+def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]:
+    """Edges whose aligned effect changes by more than the margin, and those that flip sign."""
+    codes, n = shares.matched.scenarios, shares.matched.n
+    rng = np.random.default_rng(seed)
+    samples = [bootstrap_rows(codes, rng) for _ in range(2 * DRAWS)]
+    # A bootstrap mean is the plain mean under integer weights, so all draws are one product.
+    weight = np.array([np.bincount(rows, minlength=n) for rows in samples], np.float64)
+    again, observed = np.zeros((DRAWS, 2), int), np.zeros(2, int)
+    size = np.bincount(codes)
+    balance = 1 / (size[codes] * len(size))
+    for part in chunks(len(shares.matched.edges)):
+        a, b = (np.mean(shares.side(which, part), axis=0) for which in "ab")
+        drawn = (weight * balance) @ a
+        again += _beyond(drawn[::2], drawn[1::2], margin)
+        observed += _beyond(balanced_mean(a, codes)[None], balanced_mean(b, codes)[None], margin)[0]
+    return yardstick_record(["margin", "sign_flips"], again.tolist(), observed.tolist(), seed)
+
+
+def _beyond(left: np.ndarray, right: np.ndarray, margin: float) -> np.ndarray:
+    """Per row, how many edges change beyond the margin, and how many from beyond it on one
+    side to beyond it on the other."""
+    with np.errstate(invalid="ignore"):
+        changed = np.abs(right - left) > margin
+        flipped = ((left > margin) & (right < -margin)) | ((left < -margin) & (right > margin))
+    return np.stack([changed.sum(1), flipped.sum(1)], axis=1)

@@ -1,0 +1,101 @@
+"""The wiring lens in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.base.quoting import short
+from circuitgraph.lenses.base import EdgeRow, Measured
+from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests
+from circuitgraph.lenses.wiring.channel_tests import PROMINENT
+
+COMPARED = {
+    "weights": (
+        "compared is what receivers read of senders, weights on signals that both models share; "
+        "a claim stands out among all that its receiver reads"
+    ),
+    "functional": (
+        "compared is what receivers put out when senders write the same in both models; a claim "
+        "stands out among all that its receiver reads"
+    ),
+}
+
+OF_RECIPES = (
+    "weights are changes against the base all come from; tested is how far each stands "
+    "out among all that its receiver reads: a claim is apart by a factor of 4 (in "
+    "squares), and surely by 2"
+)
+
+
+def whole_receivers(tests: EdgeTests, margin: float) -> Iterator[str]:
+    """Receivers whose input from every sender changed: no edge of theirs need stand out."""
+    table = pd.DataFrame({"target": tests.names[1].astype(str), "delta": tests.delta})
+    table = table[tests.reason == TESTABLE]
+    median = table.groupby("target", sort=False)["delta"].median()
+    median = median[median >= max(margin, 1e-9)].sort_values(ascending=False, kind="stable")
+    if len(median):
+        most = ", ".join(f"{name!s:.40} {value:.2f}" for name, value in median[:3].items())
+        yield (
+            f"receivers whose input from every sender changed: {len(median)}, most {most} "
+            "(median change); their edges are claimed only where they change twice as much"
+        )
+
+
+def needed(measured: Measured, margin: float) -> Iterator[str]:
+    """What a channel needs to be claimed: not prompts limit it, but how much its receiver moved."""
+    times = measured.closer.by_edge.get("times_median")
+    if times is None:
+        return
+    tests = measured.tests
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = PROMINENT**0.5 * tests.delta / times
+    change = change[(tests.reason == TESTABLE) & np.isfinite(change) & (change > 0)]
+    if len(change):
+        least = max(float(np.median(change)), margin)
+        yield (
+            f"a channel can be claimed from a change of about {least:.2g} at a typical receiver, "
+            "twice that of its median channel; more prompts alter that little"
+        )
+
+
+def channel(edge: EdgeRow) -> list[str]:
+    """What the receiver reads of the sender, and how much of that changed."""
+    row, more, a, b = edge.row, edge.closer, short(edge.a), short(edge.b)
+    target = short(row["target"])
+    tested = f"p {row['p']:.2g}, q {row['q']:.2g}."
+    change = f"(95% from {row['low']:.3f} to {row['high']:.3f})"
+    if edge.scope == "recipe":
+        return [
+            f"Change of the channel against the base: {row['weight_a']:.3f} in {a}, "
+            f"{row['weight_b']:.3f} in {b}; apart by {row['delta']:+.3f} {change}.",
+            f"That is {more['times_median_a']:.1f} and {more['times_median_b']:.1f} times the "
+            f"median change of what {target} reads; {tested}",
+        ]
+    stands = (
+        f"Too few channels into {target} could change to hold it against them"
+        if pd.isna(more["times_median"])
+        else f"That is {more['times_median']:.1f} times the median change of what {target} reads"
+    )
+    return [
+        f"Size of the channel: {row['weight_a']:.3g} in {a}, "
+        f"{row['weight_b']:.3g} in {b}, cosine {more['cosine']:.2f}; relative change "
+        f"{row['delta']:.3f} {change}; the receiver's reading alone {more['read']:.3f}, the "
+        f"sender's writing alone {more['write']:.3f}.",
+        f"{stands}; {tested}",
+    ]
+
+
+def random_updates(yardstick: Mapping[str, Any], name: str) -> str:
+    """The yardstick: channels that change, beside what random updates would make."""
+    changed = f"yardstick: {yardstick['observed']['margin']} channels change beyond the margin"
+    itself = f"{short(name)} against itself is 0 by construction"
+    if yardstick["expected"] is None:
+        return f"{changed}; {itself}"
+    return (
+        f"{changed}; {itself}, and random updates of the same size would make "
+        f"{yardstick['expected']:.2g} claims a pair"
+    )

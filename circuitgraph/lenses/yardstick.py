@@ -1,0 +1,37 @@
+"""The noise yardstick: how much would A seem to differ from itself?
+
+A is compared with A: two bootstrap samples of its prompts, drawn within scenarios. Any
+count of "changes" that a diff of A and B does not clearly exceed is prompt sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+DRAWS = 20
+
+
+def bootstrap_rows(scenarios: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As many prompts as there are, drawn with replacement within each scenario; int [n]."""
+    rows = np.arange(len(scenarios))
+    for code in np.unique(scenarios):
+        own = np.flatnonzero(scenarios == code)
+        rows[own] = rng.choice(own, len(own))
+    return rows
+
+
+def yardstick_record(
+    names: Sequence[str], again: Sequence[Sequence[int]], observed: Sequence[int], seed: int
+) -> dict[str, Any]:
+    """What is told of a yardstick: counts of A against itself (the median over the draws), and of
+    A against B."""
+    median = np.median(np.array(again), axis=0)
+    return {
+        "seed": seed,
+        "draws": len(again),
+        "self": {name: float(m) for name, m in zip(names, median, strict=True)},
+        "observed": {name: int(count) for name, count in zip(names, observed, strict=True)},
+    }

@@ -1,0 +1,15 @@
+"""In which units the edges of one run are, by the kind of run, and what they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+LOG_ODDS = "log-odds"
+"""The decision's units: log p(answer) − log p(wrong answer)."""
+CORRELATION = "correlation within scenarios (r)"
+
+EDGE_UNITS: Mapping[str, str] = MappingProxyType({"correlation": CORRELATION, "effect": LOG_ODDS})
+"""Of the weights of one variant's edges, by kind."""
+
+EDGE_HEADS: Mapping[str, str] = MappingProxyType({"correlation": "r", "effect": "effect"})
