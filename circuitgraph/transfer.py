@@ -13,6 +13,8 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import short
 from circuitgraph.composition.kept import lacking_composition, with_composition
+from circuitgraph.diff.kept import FOLDER as DIFFS
+from circuitgraph.diff.kept import DiffFolder
 from circuitgraph.diff.record import Diff
 from circuitgraph.export import ExportGraph, export_graph, write_neo4j_admin
 from circuitgraph.export.targets import targets
@@ -29,9 +31,11 @@ from circuitgraph.store import (
     Store,
     copy_graph,
     diff_tables,
+    graph_file,
     kept_tables,
     merge_tables,
     open_store,
+    read_tables,
     run_tables,
     salvaged,
 )
@@ -84,7 +88,28 @@ def load_graph(store: Store, folder: Path, runs: Iterable[Run]) -> int:
     loaded = load_runs(store, runs)
     refresh_runs(store, runs)
     load_transfers(store, folder / TRANSFERS)  # also those that a refresh took away
+    if isinstance(store, EmbeddedStore):
+        load_diffs(store, folder)
     return loaded
+
+
+def load_diffs(store: Store, folder: Path) -> None:
+    """Put kept diffs into a store that lacks them, or holds what was measured before; and the
+    time at which each was last asked for, which makes one the newest."""
+    dates = "MATCH (d:Diff) RETURN d.id AS id, d.created AS created"
+    there = dict(store.query(dates).itertuples(index=False, name=None))
+    for record in DiffFolder(folder / DIFFS).measured():
+        diff, created, measured = record["id"], record["created"], record["measured"]
+        if there.get(diff) == created:
+            continue
+        if there.get(diff, "") < measured:
+            tables = read_tables(graph_file(folder, diff))
+            if tables is None or not {*record["runs_a"], *record["runs_b"]} <= {*store.run_ids()}:
+                continue
+            store.write_diff(tables)
+        if created != measured:
+            asked = "MATCH (d:Diff) WHERE d.id = $id SET d.created = $created"
+            store.query(asked, {"id": diff, "created": created}, read_only=False)
 
 
 def rebuild(folder: Path, runs: Sequence[Run]) -> tuple[Copied, bool]:
@@ -107,6 +132,7 @@ def rebuild(folder: Path, runs: Sequence[Run]) -> tuple[Copied, bool]:
     older, whole = salvaged(store.path, known)
     parts += diffs + older
     store.write_anew(parts)
+    load_diffs(store, folder)
     patches = load_transfers(store, folder / TRANSFERS)
     edges = sum(len(rows) for part in parts for rows in part.rels.values())
     n_runs, n_diffs = (sum(len(part.ids(label)) for part in parts) for label in ("Run", "Diff"))

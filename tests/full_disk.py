@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from forked_ingests import end
 
-import circuitgraph.comparison
+import circuitgraph.diff.compare
 import circuitgraph.ingest.models
 import circuitgraph.models.variants  # noqa: F401  (imported before the forks, for speed)
 from circuitgraph.cli import run

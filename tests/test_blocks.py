@@ -265,7 +265,7 @@ def test_a_page_shows_blocks_where_they_were_tested(
         assert f"{row['change']:+.3f}</td><td>{row['q']:.1e}</td>" in page
         assert f"<td>{100 * row['moved_into_a']:.0f}%</td>" in page
     kept.write_bytes(b"no parquet")
-    assert "remove it and test again" in cli(*words, "-o", tmp_path / "x.html").complaint
+    assert "remove the file and test again" in cli(*words, "-o", tmp_path / "x.html").complaint
     kept.unlink()
     done(*words, "-o", tmp_path / "without.html")
     assert "tested as circuits" not in (tmp_path / "without.html").read_text("utf-8")

@@ -7,7 +7,7 @@ import pytest
 from measured import effect_run, table_run
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.diff import compare_many, compare_runs, explain, explain_edge
+from circuitgraph.diff import compare_many, compare_runs, explain_edge
 
 SCENARIOS = np.arange(40) % 5
 EDGES = 60
@@ -198,7 +198,8 @@ def test_one_effect_explained():
     y = x + 0.001 * rng.normal(size=x.shape)
     y[:, 55] *= -1
     a, b = effect_run(x, SCENARIOS, "De"), effect_run(y, SCENARIOS, "Ut")
-    found = explain([a], [b], "L0H55", "L1H0", lens="effect")
+    diff = compare_runs([a], [b], name_a="De", name_b="Ut", lens="effect")
+    found = explain_edge(diff, "L0H55", "L1H0")
     assert found.rows["verdict"].tolist() == ["sign_flip"]
     assert len(found.per_prompt) == 40
     assert np.allclose(found.per_prompt["raw_a"], np.float32(x[:, 55]))
@@ -208,11 +209,11 @@ def test_one_effect_explained():
     assert "changed its sign" in str(found)
     assert "Mechanism: unknown" in found.text
     with pytest.raises(UsageError, match="did you mean"):
-        explain([a], [b], "L0H555", "L1H0", lens="effect")
+        explain_edge(diff, "L0H555", "L1H0")
     with pytest.raises(UsageError, match="did you mean L0H55\\?$"):
-        explain([a], [b], "l0h55", "L1H0", lens="effect")
+        explain_edge(diff, "l0h55", "L1H0")
     with pytest.raises(UsageError, match="earlier component"):
-        explain([a], [b], "L1H0", "L0H55", lens="effect")
+        explain_edge(diff, "L1H0", "L0H55")
 
 
 def test_one_correlation_explained_in_either_order():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from functools import reduce
-from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +12,14 @@ from shell import IPD
 
 from circuitgraph import Workspace
 from circuitgraph.base.errors import UsageError
-from circuitgraph.base.keywords import TARGETS, listed, pairs
+from circuitgraph.base.keywords import listed, pairs
 from circuitgraph.ingest.check import check_prompts
+from circuitgraph.ingest.jobs import Request
+from circuitgraph.interventions.circuits.faithfulness import faithfulness
+from circuitgraph.interventions.patching.measure import Options
+from circuitgraph.planning.plan import Question
+from circuitgraph.workspace.kept_diff import KeptDiff
+from circuitgraph.workspace.variants import VariantRuns
 
 VARIANT = IPD / "variants" / "null-random-reward-seed1"
 
@@ -89,13 +93,26 @@ def test_an_unknown_keyword_is_named_with_the_nearest_known_one(
         Workspace("w", strore=None)
 
 
-def test_every_method_with_options_says_where_they_go() -> None:
-    for name, method in inspect.getmembers(Workspace, inspect.isfunction):
-        parameters = inspect.signature(method).parameters
-        assert ("options" in parameters) == (name in TARGETS), name
-    for target in (target for targets in TARGETS.values() for target in targets):
-        module, _, path = target.partition(":")
-        assert callable(reduce(getattr, path.split("."), import_module(f"circuitgraph.{module}")))
+@pytest.mark.parametrize("cls", [Workspace, KeptDiff, VariantRuns])
+def test_every_keyword_of_a_public_method_is_named_and_typed(cls: type) -> None:
+    for name, method in inspect.getmembers(cls, inspect.isfunction):
+        if name.startswith("_"):
+            continue
+        for parameter in inspect.signature(method).parameters.values():
+            free = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+            assert not free or (name, parameter.name) == ("query", "parameters"), (name, parameter)
+            assert parameter.name == "self" or parameter.annotation is not parameter.empty
+
+
+def test_defaults_of_methods_are_those_of_what_they_ask() -> None:
+    asked = {"ingest": Request, "plan": Question, "patch": Options, "faithfulness": faithfulness}
+    for name, target in asked.items():
+        own = inspect.signature(getattr(Workspace, name)).parameters
+        theirs = inspect.signature(target).parameters
+        shared = own.keys() & theirs.keys() - {"sizes", "reporter", "model", "prompts"}
+        assert len(shared) > 2
+        for key in shared:
+            assert own[key].default == theirs[key].default, (name, key)
 
 
 def test_one_value_is_a_list_of_one() -> None:

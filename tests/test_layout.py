@@ -18,7 +18,7 @@ PACKAGE = ROOT / "circuitgraph"
 ORDER = (
     *("base", "stats", "prompts", "runs", "engine", "models", "ingest", "lenses"),
     *("graph", "diff", "store", "queries", "hubs", "composition", "interventions", "planning"),
-    *("export", "report", "plant", "transfer", "intake", "comparison"),
+    *("export", "report", "plant", "transfer"),
     *("workspace", "demo", "commands", "cli", "__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -26,6 +26,9 @@ from circuitgraph.commands.views import (
 from circuitgraph.diff.record import Diff
 from circuitgraph.lenses.registry import lens_names
 from circuitgraph.report.words import headline, summary_lines
+
+if TYPE_CHECKING:
+    from circuitgraph.workspace.diffs import Of
 
 F = TypeVar("F", bound=Callable[..., Any])
 INSUFFICIENT = 3
@@ -246,7 +249,7 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
 )
 @output_options
 @global_options
-def hubs(name: str, other: str | None, output: Output, of: str, **options: Any) -> int:
+def hubs(name: str, other: str | None, output: Output, of: Of, **options: Any) -> int:
     """Components by signed strength, with the ranks that resampling allows.
 
     With OTHER, both variants side by side: a hub changed where the rank intervals do not

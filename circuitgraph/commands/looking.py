@@ -16,6 +16,7 @@ from circuitgraph.commands.options import (
 
 if TYPE_CHECKING:
     from circuitgraph.base.frames import Rows
+    from circuitgraph.workspace.contents import Kind
 
 
 @click.command()
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 )
 @output_options
 @global_options
-def edges(name: str, kind: str | None, output: Output) -> None:
+def edges(name: str, kind: Kind | None, output: Output) -> None:
     """The edges of a variant with weights, intervals and tests against 0.
 
     \b

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from circuitgraph.base.frames import to_text
 from circuitgraph.base.quoting import short
-from circuitgraph.diff.explain import Explanation
-from circuitgraph.diff.many import ManyDiff
-from circuitgraph.diff.record import CLAIMS, VERDICTS, Diff
-from circuitgraph.diff.specific import KEY
+from circuitgraph.diff.record import CLAIMS, KEY, VERDICTS, Diff
 from circuitgraph.runs.units import EDGE_HEADS, EDGE_UNITS
+
+if TYPE_CHECKING:
+    from circuitgraph.diff.explain import Explanation
+    from circuitgraph.diff.many import ManyDiff
 
 MOST_CLAIMS = 30
 LEAST_ROWS = 10

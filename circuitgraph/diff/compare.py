@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.components import digest
 from circuitgraph.diff.alone import alone, alone_in_words
 from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings, policies
 from circuitgraph.diff.confirm import confirmation_summary, judge_exactly, screened_weights
-from circuitgraph.diff.decoys import NullPair, decoy_counts, warned
+from circuitgraph.diff.decoys import NullPair, decoy_counts, with_decoys
 from circuitgraph.diff.details import claim_details, typical_block
 from circuitgraph.diff.outcome import Outcome, judge_across, table_of
+from circuitgraph.diff.question import diff_id
 from circuitgraph.diff.record import VERDICTS, Diff, Refitted
 from circuitgraph.diff.remarks import remarks_on
 from circuitgraph.diff.sameness import identical, same_weights
 from circuitgraph.diff.stability import claim_stability
 from circuitgraph.lenses.base import Lens, Models, Options
 from circuitgraph.lenses.edge_tests import REASONS
-from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.refits import large
 from circuitgraph.lenses.registry import lens_named
 from circuitgraph.runs.record import Run, now
@@ -88,16 +87,15 @@ def compare_runs(
     across = judge_across(outcome, options)
     details = claim_details(outcome)
     rows = details.index.to_numpy(int)
-    decoys = decoy_counts(nulls, options, outcome.margin, models)
-    summary = _summary(outcome, options, details, decoys)
+    summary = _summary(outcome, options, details)
     if confirmation is not None:
         details = details.assign(**screened_weights(confirmation, details.index))
         summary["confirmation"] = confirmation_summary(confirmation)
     remarks = remarks_on(outcome, options, summary, across)
     remarks += alone_in_words(summary["alone"]) + behaviour_warnings(summary["policies"], (*a, *b))
-    summary["remarks"] = warned(remarks, summary)
-    return Diff(
-        id=_diff_id(outcome.matched, options, outcome.margin),
+    summary["remarks"] = remarks
+    diff = Diff(
+        id=diff_id(outcome.matched.runs_a, outcome.matched.runs_b, options, outcome.margin),
         name=f"{name_a} → {name_b}",
         a=name_a,
         b=name_b,
@@ -119,6 +117,7 @@ def compare_runs(
         confirmed=() if confirmation is None else confirmation.names,
         closer=outcome.closer,
     )
+    return with_decoys(diff, decoy_counts(nulls, options, outcome.margin, models))
 
 
 def _refitted(outcome: Outcome, options: Options, rows: np.ndarray) -> Refitted:
@@ -129,23 +128,7 @@ def _refitted(outcome: Outcome, options: Options, rows: np.ndarray) -> Refitted:
     return refitted
 
 
-def _diff_id(matched: Matched, options: Options, margin: float) -> str:
-    """Hash of the question: what is compared, and how its claims are chosen.
-
-    The order within a side decides nothing. Null pairs, mechanisms and blocks are looked at
-    beside the claims and change none, so they make no other diff.
-    """
-    sides = [sorted(run.id for run in side) for side in (matched.runs_a, matched.runs_b)]
-    signs = matched.runs[0].signs  # where prompts have no direction, they are the workspace's own
-    if signs is not None and not all(prompt.direction for prompt in matched.runs[0].prompts):
-        sides.append([f"{name} {sign}" for name, sign in sorted(signs.by_scenario.items())])
-    chosen = [options.lens.name, options.scope, options.alpha, margin, *options.lens.key]
-    return digest("diff", *sides, *chosen, options.fdr, options.seed)
-
-
-def _summary(
-    outcome: Outcome, options: Options, details: pd.DataFrame, decoys: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _summary(outcome: Outcome, options: Options, details: pd.DataFrame) -> dict[str, Any]:
     """Counts and context in plain JSON types."""
     matched, decided = outcome.matched, outcome.decided
     enough = outcome.evidence != "insufficient"
@@ -164,7 +147,7 @@ def _summary(
         "gain": outcome.tests.gain,
         "directions": outcome.tests.directions,
         "yardstick": options.lens.yardstick(outcome.measured, outcome.margin, options.seed),
-        "decoys": decoys,
+        "decoys": [],
         "same_weights": same_weights(matched),
         "identical": identical(outcome, options.lens),
         "behaviour": behaviour_panel({"a": matched.runs_a, "b": matched.runs_b}),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from circuitgraph.base.quoting import short
-from circuitgraph.diff.confirm import judge_exactly
 from circuitgraph.diff.record import Diff
-from circuitgraph.lenses.base import Models, Options
 from circuitgraph.runs.record import Run
+
+if TYPE_CHECKING:
+    from circuitgraph.lenses.base import Models, Options
 
 BAD = 0.5
 """Share of the pair's own claims from which a null pair is no null for it. Of claims that are
@@ -45,6 +46,8 @@ def decoy_counts(
     list of dict
         ``a, b, runs_a, runs_b`` (ids), ``n_claims, n_testable, evidence, drift``.
     """
+    from circuitgraph.diff.confirm import judge_exactly  # of no use where all pairs are known
+
     rows = []
     for name_a, runs_a, name_b, runs_b, drift in nulls:
         choices = replace(options, margin=margin)
@@ -65,15 +68,27 @@ def decoy_counts(
     return rows
 
 
-def warned(remarks: Sequence[str], summary: Mapping[str, Any]) -> list[str]:
-    """The remarks of a diff, first of them those on null pairs, asked for now, that are none."""
-    return [*_bad_nulls(summary), *remarks]
+def with_decoys(
+    diff: Diff, asked: Sequence[Mapping[str, Any]], kept: Sequence[Mapping[str, Any]] = ()
+) -> Diff:
+    """The same diff beside other null pairs, each pair once.
+
+    Those kept from before are shown too; only pairs asked for now are warned of.
+    """
+    known = {pair_of(decoy) for decoy in asked}
+    decoys = [*asked, *(dict(decoy) for decoy in kept if pair_of(decoy) not in known)]
+    before = {*_bad_nulls(diff.summary, diff.summary["decoys"])}
+    remarks = [line for line in diff.summary["remarks"] if line not in before]
+    summary = {**diff.summary, "decoys": decoys}
+    summary["remarks"] = [*_bad_nulls(summary, asked), *remarks]
+    return replace(diff, summary=summary)
 
 
-def _bad_nulls(summary: Mapping[str, Any]) -> Iterator[str]:
+def _bad_nulls(summary: Mapping[str, Any], decoys: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Warnings of null pairs that are none."""
     if summary["evidence"] == "insufficient":
         return
-    for decoy in summary["decoys"]:
+    for decoy in decoys:
         found, own = decoy["n_claims"], summary["n_claims"]
         if found and found >= BAD * own:
             yield (
@@ -84,16 +99,6 @@ def _bad_nulls(summary: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def with_decoys(diff: Diff, kept: Sequence[Mapping[str, Any]]) -> Diff:
-    """The same diff with null pairs that were counted for it before, each pair once.
-
-    They are shown; only pairs asked for now are warned of.
-    """
-    own = diff.summary["decoys"]
-    known = {_pair(decoy) for decoy in own}
-    more = [dict(decoy) for decoy in kept if _pair(decoy) not in known]
-    return replace(diff, summary={**diff.summary, "decoys": own + more}) if more else diff
-
-
-def _pair(decoy: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def pair_of(decoy: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The runs a null pair was counted on."""
     return tuple(decoy["runs_a"]), tuple(decoy["runs_b"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,12 @@ import pandas as pd
 
 from circuitgraph.base.components import parse
 from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
-from circuitgraph.diff.compare import compare_runs
+from circuitgraph.base.quoting import quoted, short
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.words import edge_in_words
 from circuitgraph.lenses.base import Lens
 from circuitgraph.lenses.match import Matched
-from circuitgraph.runs.record import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,22 +49,9 @@ class Explanation:
     def __str__(self) -> str:
         return self.text
 
-
-def explain(
-    a: Sequence[Run], b: Sequence[Run], source: str, target: str, **options: Any
-) -> Explanation:
-    """Compare two sides and explain one edge.
-
-    Parameters
-    ----------
-    a, b : sequences of runs
-    source, target : str
-        Components; correlations take them in either order.
-    options
-        Those of :func:`circuitgraph.diff.compare_runs`; names default to the variants'.
-    """
-    names = {"name_a": a[0].variant.name, "name_b": b[0].variant.name} if a and b else {}
-    return explain_edge(compare_runs(a, b, **{**names, **options}), source, target)
+    def __repr__(self) -> str:
+        verdict = ", ".join(self.rows["verdict"].astype(str))
+        return f"Explanation({short(self.source)} → {short(self.target)}: {verdict})"
 
 
 def explain_edge(diff: Diff, source: str, target: str) -> Explanation:

@@ -11,8 +11,8 @@ import pandas as pd
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import short
 from circuitgraph.diff.compare import compare_runs
-from circuitgraph.diff.record import CLAIMS, Diff
-from circuitgraph.diff.specific import KEY, Held, specific_q
+from circuitgraph.diff.record import CLAIMS, KEY, Diff
+from circuitgraph.diff.specific import Held, specific_q
 from circuitgraph.lenses.base import Lens, Models, Options
 from circuitgraph.lenses.registry import lens_named
 from circuitgraph.runs.record import Run

@@ -8,7 +8,6 @@ split over them (``lenses.mechanism``); what the change of their norm adds to a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ import pandas as pd
 
 from circuitgraph.base.errors import CircuitGraphError
 from circuitgraph.diff.confirm import as_compared
-from circuitgraph.diff.record import MECHANISMS, Diff
+from circuitgraph.diff.record import MECHANISMS, NO_MECHANISM, Diff
 from circuitgraph.lenses.base import Models
 from circuitgraph.lenses.edge_tests import Split
 from circuitgraph.lenses.mechanism.shapley import UNKNOWN, labels
@@ -53,52 +52,20 @@ def with_mechanism(diff: Diff, models: Models, most: int = MOST) -> Diff:
     try:
         found = diff.asks.mechanism(as_compared(diff), (diff.runs_a, diff.runs_b), rows, models)
     except CircuitGraphError as error:
-        return _remarked(diff, f"mechanism unknown: {error}")
-    return _told(diff, rows, found)
-
-
-def _asked(diff: Diff, most: int = MOST) -> np.ndarray:
-    """Rows of the claims whose mechanism is measured, int."""
-    if not diff.asks.has_mechanism or diff.details.empty:
-        return np.empty(0, int)
-    size = diff.table["delta"].abs().loc[diff.details.index]
-    return np.sort(size.sort_values(ascending=False, kind="stable").index[:most].to_numpy(int))
-
-
-def _told(diff: Diff, rows: np.ndarray, found: Split) -> Diff:
-    result = _filled(diff, rows, found)
-    left = len(diff.claims) - len(rows)
+        return _remarked(diff, f"{NO_MECHANISM}{error}")
+    result, left = _filled(diff, rows, found), len(diff.claims) - len(rows)
     if left:
         told = f"the mechanism of {left} claims is unknown: the {len(rows)} strongest were measured"
         result = _remarked(result, told)
     return result
 
 
-def mechanism_record(diff: Diff) -> dict[str, Any] | None:
-    """What was measured of a diff's mechanisms, in plain JSON types; None where nothing was."""
-    if "same" not in diff.details:
-        return None
-    measured = diff.details[diff.details["same"].notna()]
-    same = [[name in told.split(", ") for told in measured["same"]] for name in NAMES]
-    return {
-        "rows": measured.index.tolist(),
-        "parts": [measured[name].tolist() for name in NAMES],
-        "gain": measured["gain"].tolist(),
-        "same": same,
-        "apart": diff.summary["mechanism"]["apart"],
-    }
-
-
-def with_kept_mechanism(diff: Diff, record: Mapping[str, Any] | None) -> Diff:
-    """The same diff with mechanisms as they were measured before; as it is where they are of
-    other claims."""
-    rows = _asked(diff)
-    if record is None or not len(rows) or rows.tolist() != record["rows"]:
-        return diff
-    parts, gain, same = (np.array(record[name]) for name in ("parts", "gain", "same"))
-    told = _told(diff, rows, Split(parts, parts.sum(0), gain, same))
-    told.summary["mechanism"]["apart"] = record["apart"]
-    return told
+def _asked(diff: Diff, most: int) -> np.ndarray:
+    """Rows of the claims whose mechanism is measured, int."""
+    if not diff.asks.has_mechanism or diff.details.empty:
+        return np.empty(0, int)
+    size = diff.table["delta"].abs().loc[diff.details.index]
+    return np.sort(size.sort_values(ascending=False, kind="stable").index[:most].to_numpy(int))
 
 
 def _remarked(diff: Diff, remark: str) -> Diff:

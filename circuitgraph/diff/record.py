@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,9 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.components import Edge
+from circuitgraph.base.components import Edge, in_order, order_key
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import write_frame
 from circuitgraph.base.quoting import short
+from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
 from circuitgraph.lenses.edge_tests import Closer
 from circuitgraph.lenses.mechanism.shapley import FACTORS, MIXED, UNKNOWN
@@ -22,6 +25,14 @@ from circuitgraph.runs.record import Run
 CLAIMS = ("rewired", "sign_flip", "gained", "lost")
 VERDICTS = (*CLAIMS, "unchanged", "not_detected", "not_testable")
 MECHANISMS = ("", UNKNOWN, *FACTORS, MIXED)
+
+NO_MECHANISM = "mechanism unknown: "
+"""Begins the remark on a diff whose mechanism could not be measured."""
+REFITTED = ("stability", "scenarios_left", "wordings_left", "seeds_left")
+"""Columns of ``Diff.extras`` that take hundreds of refits; see ``diff.stability``."""
+
+KEY = ["source", "target", "input"]
+"""Columns that name an edge."""
 
 COLUMNS = (
     "source",
@@ -43,6 +54,10 @@ COLUMNS = (
     "n_scenarios",
     "n_effective",
 )
+
+
+SHARED_INPUTS = ("", "all", "in")
+"""Inputs of receivers that read all they read together."""
 
 
 class Refitted:
@@ -161,17 +176,44 @@ class Diff:
         Raises:
             UsageError: another library or choice of rows.
         """
-        # The one import to the right: a diff should answer in the user's own library.
         from circuitgraph.graph.columns import endpoints
-        from circuitgraph.graph.convert import to_igraph, to_networkx
+        from circuitgraph.graph.convert import graph_of
 
-        makers = {"igraph": to_igraph, "networkx": to_networkx}
         tables = {"claims": self.claims, "all": self.table}
-        if library not in makers or rows not in tables:
-            raise UsageError(
-                f"graph({library!r}, {rows!r}): choose igraph or networkx, and claims or all"
-            )
-        return makers[library](tables[rows], endpoints(self.table))
+        if rows not in tables:
+            raise UsageError(f"rows: {rows!r:.40} is unknown; choose claims or all")
+        return graph_of(tables[rows], library, endpoints(self.table))
+
+    def matrix(self, column: str = "delta") -> pd.DataFrame:
+        """One number of every edge, senders as rows and receivers as columns; NaN where none is.
+
+        Parameters
+        ----------
+        column : str
+            A column of numbers of the table. Receivers of split inputs are told apart, such
+            as ``L1H0.q``; correlations, which have no direction, stand both ways.
+        """
+        edges = self.table[["source", "target", "input", column]].astype({"source": str})
+        if not self.asks.directed:
+            other_way = {"source": "target", "target": "source"}
+            edges = pd.concat([edges, edges.rename(columns=other_way)])
+        ends = zip(edges["target"].astype(str), edges["input"].astype(str), strict=True)
+        named = [(t if i in SHARED_INPUTS else f"{t}.{i}", t) for t, i in ends]
+        edges["target"] = [name for name, _ in named]
+        found = edges.pivot(index="source", columns="target", values=column)
+        receivers = dict(named)
+        order = sorted(receivers, key=lambda name: (order_key(receivers[name]), name))
+        return found.reindex(index=in_order(found.index), columns=order)
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the table as CSV, in one step; numbers in full.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        write_frame(self.table, "csv", expanded(path))
 
     @property
     def insufficient(self) -> bool:

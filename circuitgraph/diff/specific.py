@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.diff.outcome import judge
-from circuitgraph.diff.record import Diff
+from circuitgraph.diff.record import KEY, Diff
 from circuitgraph.lenses.base import Options
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.multiplicity import adjusted
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
 
-KEY = ["source", "target", "input"]
 Edge = tuple[str, str, str]
 
 

@@ -18,14 +18,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from circuitgraph.diff.outcome import Outcome
+from circuitgraph.diff.record import REFITTED
 from circuitgraph.lenses.base import Options
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.stats.draws import bootstrap_weights, kept_without
 from circuitgraph.stats.scenarios import recode
 
 SAMPLES = 200
-
-COLUMNS = ("stability", "scenarios_left", "wordings_left", "seeds_left")
 
 
 def inclusion(
@@ -114,11 +113,11 @@ def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dic
     Returns
     -------
     dict
-        ``COLUMNS``, float64 [k] each: those of :func:`inclusion`, and ``seeds_left``, the
+        ``REFITTED``, float64 [k] each: those of :func:`inclusion`, and ``seeds_left``, the
         share of fits without one replicate that claim the edge (recipe scope; NaN else).
     """
     if len(rows) == 0:
-        return {name: np.empty(0) for name in COLUMNS}
+        return {name: np.empty(0) for name in REFITTED}
     refits = outcome.again(rows, options)
     matched, size = outcome.matched, len(refits.edges)
     found = inclusion(
@@ -131,7 +130,7 @@ def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dic
     )
     found["seeds_left"] = _share(refits.without_replicates(), size)
     place = np.searchsorted(refits.edges, rows)
-    return {name: found[name][place] for name in COLUMNS}
+    return {name: found[name][place] for name in REFITTED}
 
 
 def _share(claims: Sequence[np.ndarray] | np.ndarray, size: int) -> np.ndarray:

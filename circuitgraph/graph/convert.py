@@ -10,17 +10,35 @@ and networkx's Louvain take negative weights without a word and return nonsense.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import igraph as ig
 import networkx as nx
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import InputError
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.graph.columns import endpoints, node_table, plain_values
 from circuitgraph.lenses.registry import undirected_lenses
 
 SHARED_INPUTS = ("", "all", "in")
+
+
+LIBRARIES = ("networkx", "igraph")
+
+
+def graph_of(edges: pd.DataFrame, library: str, nodes: Iterable[str] | None = None) -> Any:
+    """A table of edges as a graph of either library.
+
+    Raises
+    ------
+    UsageError
+        Another library.
+    """
+    if library not in LIBRARIES:
+        raise UsageError(f"library: {library!r:.40} is unknown; choose {' or '.join(LIBRARIES)}")
+    maker = to_networkx if library == "networkx" else to_igraph
+    return maker(edges, nodes)
 
 
 def is_directed(edges: pd.DataFrame) -> bool:

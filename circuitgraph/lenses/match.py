@@ -124,7 +124,7 @@ def match_runs(a: Sequence[Run], b: Sequence[Run], kind: str, *, lens: str = "")
     _check_sides(a, b)
     _require_alike((*a, *b), kind, lens or kind)
     named = len(a), len(b)
-    (a, equal_a), (b, equal_b) = _replicates(a), _replicates(b)
+    (a, equal_a), (b, equal_b) = replicates(a), replicates(b)
     runs = (*a, *b)
     rows = [_rows_like(runs[0], run) for run in runs]
     arrays, components, edges, missing = _columns(runs)
@@ -169,7 +169,7 @@ def _check_sides(a: Sequence[Run], b: Sequence[Run]) -> None:
         raise UsageError(f"{quoted(shared)} is on both sides of the diff; name it on one")
 
 
-def _replicates(side: Sequence[Run]) -> tuple[Sequence[Run], tuple[tuple[str, ...], ...]]:
+def replicates(side: Sequence[Run]) -> tuple[Sequence[Run], tuple[tuple[str, ...], ...]]:
     """One run for each set of weights (in tables: of values), and the names of equal ones."""
     groups: dict[str, list[Run]] = {}
     for run in side:

@@ -58,6 +58,9 @@ class LoadedVariant:
     change: float | None = None
     kept: float = 1.0
 
+    def __repr__(self) -> str:
+        return f"LoadedVariant({self.variant!r})"
+
     @property
     def has_adapter(self) -> bool:
         """Whether an adapter was given."""

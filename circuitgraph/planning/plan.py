@@ -106,6 +106,9 @@ class Plan:
     table: pd.DataFrame
     remarks: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Plan({len(self.table)} designs: {', '.join(self.table['lens'].unique())})"
+
 
 @dataclass(frozen=True)
 class _Pilot:

@@ -81,6 +81,9 @@ class PromptSet:
     source: str
     unread: tuple[tuple[str, str], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"PromptSet({len(self)} prompts of {self.source!r:.200})"
+
     def __len__(self) -> int:
         return len(self.prompts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,14 @@ class Shelf:
     """
 
     runs: tuple[Run, ...]
+
+    def __repr__(self) -> str:
+        return f"Shelf({len(self.runs)} runs of {len(self.variants())} variants)"
+
+    @cached_property
+    def by_id(self) -> dict[str, Run]:
+        """The runs by id."""
+        return {run.id: run for run in self.runs}
 
     def variants(self) -> dict[str, Variant]:
         """The variants by name, the latest ingested first."""

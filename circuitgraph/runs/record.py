@@ -70,6 +70,11 @@ class Variant:
     fingerprint: str
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        made = f"{self.model_type}, {self.layers} layers" if self.base else "table"
+        of = f", recipe {self.recipe!r:.60}" if self.recipe else ""
+        return f"Variant({self.name!r:.60}, {made}{of})"
+
     @property
     def id(self) -> str:
         """Key of the variant in every graph."""
@@ -159,6 +164,12 @@ class Run:
     rendered: Mapping[str, str] = field(default_factory=dict)
     signs: Signs | None = None
     _arrays: Mapping[str, np.ndarray] | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        size = f"{len(self.edges)} edges" if self.edges else f"{len(self.components)} components"
+        return (
+            f"Run({self.id[:12]}, {self.variant.name!r:.60}, {self.kind}, {self.n} prompts, {size})"
+        )
 
     @property
     def kind(self) -> str:

@@ -2,7 +2,7 @@
 
 from circuitgraph.store.copying import Copied, copy_graph
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
-from circuitgraph.store.kept import keep_tables, kept_tables, tables_of
+from circuitgraph.store.kept import graph_file, keep_tables, kept_tables, read_tables, tables_of
 from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.opening import open_store
 from circuitgraph.store.protocol import Store
@@ -19,10 +19,12 @@ __all__ = [
     "Store",
     "copy_graph",
     "diff_tables",
+    "graph_file",
     "keep_tables",
     "kept_tables",
     "merge_tables",
     "open_store",
+    "read_tables",
     "run_tables",
     "salvaged",
     "tables_of",

@@ -12,18 +12,23 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.runs.artefacts import put, records
+from circuitgraph.runs.artefacts import get, put, records
 from circuitgraph.store.tables import GraphTables, node_table, rel_table
 
 FOLDER = Path("diffs") / "graph"
 
 
+def graph_file(workspace: Path, diff: str) -> Path:
+    """Where the graph of a diff lies."""
+    return workspace / FOLDER / f"{diff}.json"
+
+
 def keep_tables(tables: GraphTables, workspace: Path, name: str) -> None:
     """Write the graph of one diff, one JSON file a diff."""
-    folder = workspace / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    file = graph_file(workspace, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
     record = {"nodes": _columns(tables.nodes), "rels": _columns(tables.rels)}
-    put(folder / f"{name}.json", record, indent=None)
+    put(file, record, indent=None)
 
 
 def _columns(frames: Any) -> dict[str, dict[str, list[Any]]]:
@@ -43,6 +48,11 @@ def kept_tables(workspace: Path) -> Iterator[tuple[Path, GraphTables]]:
         A file is damaged.
     """
     return records(workspace / FOLDER, _tables, "diff again")
+
+
+def read_tables(file: Path) -> GraphTables | None:
+    """The graph in one file; None where there is none, ``InputError`` where it is damaged."""
+    return get(file, _tables, "diff again")
 
 
 def _tables(record: dict[str, Any]) -> GraphTables:

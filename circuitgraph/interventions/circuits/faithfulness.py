@@ -66,6 +66,10 @@ class Faithfulness:
     table: pd.DataFrame
     summary: dict[str, Any]
 
+    def __repr__(self) -> str:
+        sizes = f"{len(self.table)} circuits of up to {self.table['edges'].max()} edges"
+        return f"Faithfulness({quoted(self.run.variant.name)}: {sizes})"
+
 
 @dataclass(frozen=True)
 class _Decided:

@@ -20,6 +20,7 @@ import pandas as pd
 from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import short
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.interventions.patching.corruption import Recorrupt
@@ -73,6 +74,13 @@ class BlockTests:
     diff: Diff
     table: pd.DataFrame
     summary: dict[str, Any]
+
+    def __repr__(self) -> str:
+        told = self.summary
+        return (
+            f"BlockTests({short(self.diff.name)}: {told['confirmed']} of {told['blocks']} blocks "
+            "confirmed)"
+        )
 
 
 def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> BlockTests:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from circuitgraph.base.quoting import short
+
 DIRECTION = ("source_variant", "variant")
 """Whose components are put into whose run."""
 
@@ -67,3 +69,7 @@ class CrossPatch:
     edges: pd.DataFrame = field(default_factory=lambda: _empty("edges"))
     sets: pd.DataFrame = field(default_factory=lambda: _empty("sets"))
     routes: pd.DataFrame = field(default_factory=lambda: _empty("routes"))
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(getattr(self, part))} {part}" for part in PARTS)
+        return f"CrossPatch({short(self.name)}: {sizes})"

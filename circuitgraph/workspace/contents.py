@@ -1,0 +1,264 @@
+"""What lies in a workspace: runs, variants and their graph; how they come in and go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from circuitgraph.base.progress import Reporter
+from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
+from circuitgraph.diff.kept import FOLDER, DiffFolder
+from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.conventions import forget_unused, list_settled
+from circuitgraph.runs.record import Run, discard_run
+from circuitgraph.workspace.variants import VariantRuns
+
+if TYPE_CHECKING:
+    from circuitgraph.base.components import Granularity
+    from circuitgraph.ingest.jobs import Ablation, Activity, Dtype, Wanted
+    from circuitgraph.prompts.reader import Source
+    from circuitgraph.store import Copied, Store
+
+Kind = Literal["correlation", "effect"]
+
+
+class Contents:
+    """Runs in a folder, and the graph made of them."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = DEFAULT_FOLDER,
+        store: str | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.path = expanded(path)
+        self.store_uri = store
+        self.reporter = reporter or Reporter()
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.path)!r}, {len(self)} variants)"
+
+    def __len__(self) -> int:
+        return len(self.shelf().variants())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(reversed(self.shelf().variants()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.shelf().variants()
+
+    def __getitem__(self, name: str) -> VariantRuns:
+        return VariantRuns.of(self.shelf(), name)
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where runs lie."""
+        return self.path / "runs"
+
+    @property
+    def diffs_folder(self) -> Path:
+        """Where the full tables of diffs lie."""
+        return self.path / FOLDER
+
+    @property
+    def transfers_folder(self) -> Path:
+        """Where the tables of cross-model patches lie."""
+        return self.path / "transfers"
+
+    @property
+    def _diffs(self) -> DiffFolder:
+        return DiffFolder(self.diffs_folder)
+
+    def shelf(self) -> Shelf:
+        """All runs, for looking up names."""
+        return Shelf(tuple(list_settled(self.runs_folder)))
+
+    # Ingest
+
+    def ingest(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        name: str,
+        prompts: Source,
+        adapter: str | os.PathLike[str] | None = None,
+        recipe: str = "",
+        edges: str | Sequence[str] | None = None,
+        estimator: Wanted = "auto",
+        steps: int = 5,
+        split_inputs: bool = False,
+        granularity: Granularity = "head",
+        activity: Activity = "norm",
+        ablation: Ablation = "corrupt",
+        chat_template: bool = False,
+        template_date: str | None = None,
+        batch_size: int = 16,
+        memory: float | None = None,
+        device: str = "cpu",
+        dtype: Dtype = "float32",
+        tf32: bool = False,
+        ray: str | None = None,
+        load: bool = True,
+    ) -> list[Run]:
+        """Measure one variant on a prompt set and put its graph into the store.
+
+        Parameters
+        ----------
+        model : path
+            A Hugging Face folder (or hub name).
+        name : str
+            Of the variant.
+        prompts : path, DataFrame, dictionaries or PromptSet
+            A file, a table, or prompts already read.
+        adapter : path, optional
+            A LoRA folder.
+        recipe : str
+            Shared by variants trained alike with other seeds.
+        edges : str or sequence of str, optional
+            ``correlation``, ``effect`` or both; None takes what the file allows.
+        estimator, steps, granularity, activity, ablation, chat_template, template_date
+            How edges are measured; see ``ingest.jobs.Request``.
+        split_inputs : bool
+            Effects of q, k and v one by one.
+        batch_size, memory, device, dtype, tf32, ray
+            Where and how fast; see there.
+        load : bool
+            Put the graph into the store now; else the next query or diff does.
+
+        Returns
+        -------
+        list of Run
+            One run an edge kind; the same ingest again finds the same runs.
+
+        Raises
+        ------
+        InputError, UsageError
+            Before any long work.
+        ClusterError
+            With ``ray``: also later.
+        """
+        from circuitgraph.ingest.entry import as_kinds, take_model
+
+        options = {
+            "kinds": as_kinds(edges), "estimator": estimator, "steps": steps,
+            "inputs": "split" if split_inputs else "joint", "granularity": granularity,
+            "activity": activity, "ablation": ablation, "chat_template": chat_template,
+            "template_date": template_date, "batch_size": batch_size, "memory": memory,
+            "device": device, "dtype": dtype, "tf32": tf32, "ray": ray,
+        }  # fmt: skip
+        known = self.shelf()
+        folder = None if adapter is None else os.fspath(adapter)
+        runs = take_model(
+            os.fspath(model), folder, name, recipe, prompts, options, known, self.runs_folder,
+            self.reporter,
+        )  # fmt: skip
+        if load:
+            self._load([*known.runs, *runs])
+        return runs
+
+    def ingest_table(self, path: str | os.PathLike[str], *, name: str, recipe: str = "") -> Run:
+        """Take an activation table of somebody else's as one variant's correlation run."""
+        from circuitgraph.ingest.entry import take_table
+
+        known = self.shelf()
+        run = take_table(expanded(path), name, recipe, known, self.runs_folder)
+        self._load([*known.runs, run])
+        return run
+
+    # The graph store
+
+    def open_store(self) -> Store:
+        """The graph store; use it in a ``with`` statement."""
+        from circuitgraph.store import open_store
+
+        return open_store(self.store_uri, self.path)
+
+    def sync(self) -> int:
+        """Load runs the graph does not hold yet; returns how many."""
+        return self._load(self.shelf().runs)
+
+    def _load(self, runs: Sequence[Run]) -> int:
+        from circuitgraph.transfer import load_graph
+
+        if not runs:
+            return 0
+        with self.open_store() as store:
+            return load_graph(store, self.path, {run.id: run for run in runs}.values())
+
+    def push(self) -> Copied:
+        """Copy the workspace's graph into the server that is its ``store``."""
+        from circuitgraph.transfer import push
+
+        return push(self.path, self.shelf().runs, self.store_uri, self.reporter)
+
+    def pull(self) -> Copied:
+        """Copy the graph of the server that is its ``store`` into the workspace's file."""
+        from circuitgraph.transfer import pull
+
+        return pull(self.path, self.store_uri, self.reporter)
+
+    def rebuild(self) -> tuple[Copied, bool]:
+        """Make the embedded graph again from the files beside it; see ``transfer.rebuild``."""
+        from circuitgraph.transfer import rebuild
+
+        return rebuild(self.path, self.shelf().runs)
+
+    def query(self, name: str, **parameters: Any) -> pd.DataFrame:
+        """Answer of a named query; see ``queries.list_queries``."""
+        from circuitgraph.queries import run_query
+
+        self.sync()
+        with self.open_store() as store:
+            return run_query(store, name, parameters)
+
+    def cypher(self, text: str, parameters: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Answer of a Cypher statement that reads; values travel as parameters."""
+        self.sync()
+        with self.open_store() as store:
+            return store.query(text, dict(parameters or {}))
+
+    # What is there
+
+    def variants(self) -> pd.DataFrame:
+        """One row a variant."""
+        return self.shelf().variant_table()
+
+    def runs(self) -> pd.DataFrame:
+        """One row a run, oldest first."""
+        return self.shelf().run_table()
+
+    def remove(self, name: str) -> int:
+        """Remove a variant, its runs and their diffs; returns the number of runs."""
+        from circuitgraph.interventions import patching
+        from circuitgraph.store import tables_of
+
+        shelf = self.shelf()
+        runs = shelf.of(name)
+        gone = {run.id for run in runs}
+        kept = [*self._diffs.files_of(gone), *tables_of(self.path, gone)]
+        kept += patching.kept_of(self.transfers_folder, gone)
+        with self.open_store() as store:
+            store.remove_variant(name)
+        for file in kept:
+            file.unlink(missing_ok=True)
+        for run in runs:
+            discard_run(run)
+        forget_unused(self.runs_folder, runs, [r for r in shelf.runs if r.id not in gone])
+        return len(runs)
+
+    def edges(self, name: str, kind: Kind | None = None) -> pd.DataFrame:
+        """The edges of a variant's newest run of one kind (both kinds where None)."""
+        return self[name].edges(kind)
+
+    def graph(
+        self,
+        name: str,
+        kind: Kind | None = None,
+        library: Literal["networkx", "igraph"] = "networkx",
+    ) -> Any:
+        """The same edges as a graph, weights signed."""
+        return self[name].graph(kind, library)

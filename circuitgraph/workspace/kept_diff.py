@@ -1,0 +1,109 @@
+"""A diff one can go on with: explained, drawn, tested further."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pandas as pd
+
+from circuitgraph.base.progress import Reporter
+from circuitgraph.base.textfiles import expanded
+from circuitgraph.diff.kept import DiffFolder
+from circuitgraph.diff.record import Diff
+
+if TYPE_CHECKING:
+    from circuitgraph.diff.explain import Explanation
+    from circuitgraph.interventions.patching import BlockTests
+    from circuitgraph.prompts.reader import Source
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KeptDiff(Diff):
+    """A diff that is kept in a workspace, and what else can be asked of it.
+
+    Attributes
+    ----------
+    folder : DiffFolder
+        Where it is kept.
+    reporter : Reporter
+        Where progress goes.
+    """
+
+    folder: DiffFolder = field(kw_only=True)
+    reporter: Reporter = field(kw_only=True)
+
+    @classmethod
+    def of(cls, diff: Diff, folder: DiffFolder, reporter: Reporter) -> KeptDiff:
+        """The same diff, which knows where it is kept."""
+        known = {one.name: getattr(diff, one.name) for one in fields(Diff)}
+        return cls(**known, folder=folder, reporter=reporter)
+
+    def explain(self, source: str, target: str) -> Explanation:
+        """One edge: per prompt, per scenario, and in words.
+
+        Raises
+        ------
+        UsageError
+            The diff has no such edge.
+        """
+        from circuitgraph.diff.explain import explain_edge
+
+        return explain_edge(self, source, target)
+
+    def hubs(
+        self,
+        *,
+        direction: Literal["both", "out", "in"] = "both",
+        seed: int = 0,
+        samples: int = 200,
+    ) -> pd.DataFrame:
+        """Components at which more edges differ than chance puts there; see ``hubs.change``.
+
+        Parameters
+        ----------
+        direction : {"both", "out", "in"}
+            Count edges out of a component, into it, or both; correlations have none.
+        seed, samples : int
+            Of the null networks and of the resamples of prompts; number of the latter.
+        """
+        from circuitgraph.hubs.change import hubs_of_change
+
+        return hubs_of_change(self, direction=direction, seed=seed, samples=samples)
+
+    def blocks(
+        self, *, second: Literal["mean", "zero"] | None = None, corrupt: Source | None = None
+    ) -> BlockTests:
+        """Its blocks of correlated claims, tested as circuits; measured when first asked for.
+
+        Parameters
+        ----------
+        second : {"mean", "zero"}, optional
+            The second corruption; mean where None, or zero where the runs have mean.
+        corrupt : prompts, optional
+            The same prompts with other corrupt texts, in place of ``second``.
+
+        Raises
+        ------
+        UsageError, InputError
+            Another lens or scope, both corruptions given, or models that are gone.
+        """
+        from circuitgraph.interventions.patching.blocks_kept import blocks_of
+
+        return blocks_of(self, self.folder, second, corrupt, self.reporter)
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write a self-contained HTML page, with its blocks where these were tested.
+
+        Raises
+        ------
+        UsageError, InputError
+            No page can be written there.
+        """
+        from circuitgraph.interventions.patching.blocks_kept import tested_blocks
+        from circuitgraph.report.page import require_page, write_report
+
+        require_page(page := expanded(path))
+        return write_report(self, page, tested_blocks(self.folder, self.id))

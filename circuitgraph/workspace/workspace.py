@@ -1,0 +1,168 @@
+"""A workspace: the folder that holds runs and their graph, and all one can do with it.
+
+The command line says the same as this class. Runs on disk are the truth; the graph
+database holds their summaries, and what is missing there is loaded when next asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from circuitgraph.base.keywords import listed, named_keywords
+from circuitgraph.base.textfiles import expanded
+from circuitgraph.lenses.base import Lens
+from circuitgraph.workspace.diffs import Diffs
+from circuitgraph.workspace.kept_diff import KeptDiff
+
+if TYPE_CHECKING:
+    from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking
+    from circuitgraph.planning.plan import Plan
+    from circuitgraph.prompts.reader import Source
+
+
+@named_keywords
+class Workspace(Diffs):
+    """A folder of runs and the graph made of them.
+
+    ``len`` counts its variants, iteration gives their names, ``workspace["name"]`` one of them.
+
+    Parameters
+    ----------
+    path : path
+        The folder; made when first written to.
+    store : str, optional
+        Where the graph lives; None for the embedded file in the folder.
+    reporter : Reporter, optional
+        Where remarks and progress go; silent by default.
+    """
+
+    def faithfulness(
+        self,
+        name: str,
+        *,
+        sizes: float | Sequence[float] | None = None,
+        random: int = 10,
+        seed: int = 0,
+        rank: Ranking = "magnitude",
+        run: str | None = None,
+    ) -> Faithfulness:
+        """What a variant's strongest edges alone recover of its decision, over their number.
+
+        Parameters
+        ----------
+        name : str
+            A variant with an effect run.
+        sizes : sequence of float, optional
+            Shares of all edges.
+        random, seed : int
+            Rankings drawn at random to compare with, and their seed.
+        rank : {"magnitude", "signed"}
+            Largest |effect| first, or what counts most for the clean decision.
+        run : str, optional
+            The beginning of a run's id, where the newest is not meant.
+        """
+        from circuitgraph.interventions.circuits.faithfulness import faithfulness
+        from circuitgraph.interventions.circuits.ranking import SIZES
+
+        return faithfulness(
+            self.shelf(), name, sizes=SIZES if sizes is None else listed(sizes), random=random,
+            seed=seed, rank=rank, run=run, reporter=self.reporter,
+        )  # fmt: skip
+
+    def plan(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        prompts: Source | int | None = None,
+        scenarios: int | None = None,
+        seeds: int = 3,
+        edges: int | None = None,
+        lens: str | None = None,
+        pilot: str | None = None,
+        alpha: float = 0.05,
+        power: float = 0.8,
+        margin: float | None = None,
+        changed: float = 0.02,
+        tokens: int = 100,
+        split_inputs: bool = False,
+    ) -> Plan:
+        """What a design can show: the smallest visible change, with hours and bytes.
+
+        Parameters
+        ----------
+        model : path, optional
+            A model folder, for hours and bytes.
+        prompts, scenarios, seeds, edges, lens, pilot, alpha, power, margin, changed, tokens
+            The design; see ``planning.plan.Question``.
+        split_inputs : bool
+            Effects of q, k and v one by one.
+
+        Raises
+        ------
+        UsageError, InputError
+            Numbers, names or files that cannot be.
+        """
+        from circuitgraph.planning import plan as planning
+
+        question = planning.Question(
+            prompts=prompts, scenarios=scenarios, seeds=seeds, edges=edges, lens=lens, pilot=pilot,
+            alpha=alpha, power=power, margin=margin, changed=changed, tokens=tokens,
+            model=None if model is None else os.fspath(model), split_inputs=split_inputs,
+        )  # fmt: skip
+        return planning.plan(question, self.shelf(), self.reporter)
+
+    def compose(
+        self, name: str, other: str | None = None, *, shared_basis: bool = False
+    ) -> pd.DataFrame:
+        """Composition scores of a variant from its weights alone, kept as ``COMPOSES``.
+
+        Parameters
+        ----------
+        name : str
+            An ingested variant with heads.
+        other : str, optional
+            Another of the same build; then ``delta`` is the relative change of every virtual
+            weight, 0 to 1.
+        shared_basis : bool
+            The caller's word that both share a basis.
+
+        Raises
+        ------
+        UsageError, InputError
+            Before any long work.
+        """
+        from circuitgraph.composition.scores import composition
+
+        shelf = self.shelf()
+        table = composition(shelf, name, other, shared_basis=shared_basis, reporter=self.reporter)
+        self._load(shelf.runs)
+        return table
+
+    def export(
+        self,
+        names: str | Sequence[str],
+        format: str,
+        path: str | os.PathLike[str],
+        *,
+        lens: str | Lens | None = None,
+    ) -> list[Path]:
+        """Write variants, or the diff of two (``A:B``), for other programs.
+
+        One name writes ``path`` (for csv a folder); several names write one file each into
+        the folder ``path``. ``neo4j-admin`` writes all of them into one folder, and the
+        whole graph where there are no names. ``lens`` is that of the diffs.
+        """
+        from circuitgraph.transfer import write_bulk, write_files
+
+        def compare(a: str, b: str) -> KeptDiff:
+            return self.diff(a, b, lens=lens)
+
+        names, path = listed(names), expanded(path)
+        if format == "neo4j-admin":
+            return write_bulk(self.shelf(), compare, names, path, self.path)
+        return write_files(self.shelf(), compare, names, format, path, self.reporter)
