@@ -22,14 +22,13 @@ from torch import Tensor
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.decision import decide
-from circuitgraph.engine.forward import mlp, post, project
+from circuitgraph.engine.forward import mlp, run_block
 from circuitgraph.engine.patch import (
     Patch,
+    Window,
     attention_change,
     logit_effects,
     mlp_change,
-    queries,
-    window_attention,
 )
 from circuitgraph.engine.receivers import Readers, Receiver, readers
 from circuitgraph.engine.shortcut import Shortcut, make_shortcut
@@ -107,15 +106,6 @@ def resume(patch: Patch, layer: int, x: Tensor) -> Tensor:
     """Effects [N, n] of a residual [N, R, W, d] entering block ``layer``."""
     model = patch.model
     for current in range(layer, model.layers):
-        x = _run_block(patch, current, x)
+        trace = run_block(model, model.blocks[current], x, Window.of(patch, current))
+        x = trace.mid + trace.mlp
     return decide(model, x, patch.batch) - patch.base
-
-
-def _run_block(patch: Patch, layer: int, x: Tensor) -> Tensor:
-    model, block = patch.model, patch.model.blocks[layer]
-    attention = block.attention
-    normed = attention.norm(x)
-    k, v = (project(model, attention, name, normed, patch.batch.index) for name in "kv")
-    z = window_attention(patch, layer, queries(patch, layer, normed), k, v)
-    mid = patch.judged(x, layer) + post(attention.out(z.flatten(-2)), attention.post)
-    return mid + mlp(model, block, mid)

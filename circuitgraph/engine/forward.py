@@ -1,5 +1,9 @@
 """The forward pass with everything a patch needs left in sight.
 
+``run_block`` is the one place that says how a block computes. Whatever runs a block otherwise
+(with a receiver's input replaced, with components patched, on a window of the positions, for
+gradients) passes it what differs.
+
 Shapes: R rows (sequences), T positions, d width, H heads, G key/value groups, e head
 size. Rows are padded on the right: attention is causal, so padding after the end of a
 row changes none of its numbers, and no mask of ours can go wrong.
@@ -7,6 +11,7 @@ row changes none of its numbers, and no mask of ours can go wrong.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,16 +23,24 @@ from circuitgraph.engine.model import Attention, Block, Linear, Model, Norm, Rot
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What one block computed in a clean or corrupt run.
+    """What one block computed.
 
-    Attributes:
-        pre: residual stream entering the block [R, T, d].
-        mid: after attention [R, T, d].
-        q: rotated queries [R, T, H, e].
-        k, v: rotated keys, and values [R, T, G, e].
-        z: attention output before the output matrix [R, T, H, e].
-        raw: output of attention before its post-norm, bias included [R, T, d].
-        mlp: what the MLP adds, post-norm included [R, T, d].
+    Attributes
+    ----------
+    pre : [R, T, d]
+        Residual stream entering the block.
+    mid : [R, T, d]
+        After attention.
+    q : [R, T, H, e]
+        Rotated queries.
+    k, v : [R, T, G, e]
+        Rotated keys, and values.
+    z : [R, T, H, e]
+        Attention output before the output matrix.
+    raw : [R, T, d]
+        Output of attention before its post-norm, bias included.
+    mlp : [R, T, d]
+        What the MLP adds, post-norm included.
     """
 
     pre: Tensor
@@ -49,6 +62,43 @@ class Trace:
     final: Tensor
 
 
+Read = Callable[[str, Tensor], Tensor]
+"""A receiver's input by its name: for ``q``, ``k`` and ``v`` the projections before head norms and
+rotation, for ``mlp`` the stream that it reads. Given the stream that stands there."""
+Write = Callable[[Tensor, Tensor], Tensor]
+"""The stream after attention, from z and from the output before the post-norm."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The positions that a block computes: whole rows, unless a subclass says otherwise.
+
+    Attributes
+    ----------
+    keys : int [R, W]
+        Of the stream that enters.
+    queries : int [R, Q]
+        Of the stream that leaves.
+    """
+
+    keys: Tensor
+    queries: Tensor
+
+    @classmethod
+    def whole(cls, tokens: Tensor) -> Span:
+        """All positions of rows of token ids [R, T]."""
+        steps = torch.arange(tokens.shape[1], device=tokens.device).expand(*tokens.shape)
+        return cls(steps, steps)
+
+    def at_queries(self, x: Tensor) -> Tensor:
+        """x [..., R, W, d] at the positions of the queries [..., R, Q, d]."""
+        return x
+
+    def attend(self, model: Model, attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """z of the queries [..., R, Q, H, e]."""
+        return attend(model, attention, q, k, v, visible(self.queries, self.keys, attention.window))
+
+
 def embed(model: Model, tokens: Tensor) -> Tensor:
     """Token (and learnt position) embedding: the contribution of ``EMBED`` [R, T, d]."""
     x = model.embed[tokens] * model.embed_scale
@@ -56,39 +106,86 @@ def embed(model: Model, tokens: Tensor) -> Tensor:
 
 
 def forward(model: Model, tokens: Tensor, ends: Tensor | None = None) -> Trace:
-    """Run all blocks on right-padded token ids [R, T].
+    """Run all blocks.
 
-    Args:
-        ends: number of tokens of each row without its padding [R]; None where none is padded.
+    Parameters
+    ----------
+    model : Model
+    tokens : int [R, T]
+        Token ids, padded on the right.
+    ends : int [R], optional
+        Number of tokens of each row without its padding; None where none is padded.
     """
     rows, length = tokens.shape
     model = for_rows(model, tokens.new_full((rows,), length) if ends is None else ends)
-    positions = torch.arange(length, device=tokens.device).expand(rows, length)
+    span = Span.whole(tokens)
     x = start = embed(model, tokens)
     layers = []
     for block in model.blocks:
-        layers.append(run_block(model, block, x, positions))
+        layers.append(run_block(model, block, x, span))
         x = layers[-1].mid + layers[-1].mlp
     return Trace(start, tuple(layers), x)
 
 
-def run_block(model: Model, block: Block, x: Tensor, positions: Tensor) -> LayerTrace:
-    """One block on a residual [R, T, d] at positions [R, T]."""
+def run_block(
+    model: Model,
+    block: Block,
+    x: Tensor,
+    span: Span,
+    *,
+    read: Read | None = None,
+    write: Write | None = None,
+) -> LayerTrace:
+    """Run one block: attention, then the MLP.
+
+    Parameters
+    ----------
+    model, block : Model, Block
+    x : [..., R, W, d]
+        The residual stream at ``span.keys``.
+    span : Span
+        Which positions there are, and which of them go on.
+    read : Read, optional
+        What each receiver reads instead of the stream.
+    write : Write, optional
+        What leaves attention instead of the stream plus its output.
+
+    Returns
+    -------
+    LayerTrace
+        ``q``, ``z``, ``raw``, ``mid`` and ``mlp`` at ``span.queries``.
+    """
     attention = block.attention
-    normed = attention.norm(x)
-    q, k, v = (project(model, attention, name, normed, positions) for name in "qkv")
-    seen = visible(positions, positions, attention.window)
-    z = attend(model, attention, q, k, v, seen)
+    read = stream_reader(model, attention, x, span) if read is None else read
+    q, k, v = (
+        norm_and_rotate(model, attention, name, read(name, x), positions)
+        for name, positions in (("q", span.queries), ("k", span.keys), ("v", span.keys))
+    )
+    z = span.attend(model, attention, q, k, v)
     raw = attention.out(z.flatten(-2))
-    mid = x + post(raw, attention.post)
-    return LayerTrace(x, mid, q, k, v, z, raw, mlp(model, block, mid))
+    mid = write(z, raw) if write else span.at_queries(x) + post(raw, attention.post)
+    return LayerTrace(x, mid, q, k, v, z, raw, mlp(model, block, read("mlp", mid)))
+
+
+def stream_reader(model: Model, attention: Attention, x: Tensor, span: Span) -> Read:
+    """What every receiver of a block reads of the stream itself, normed once for q, k and v."""
+    normed = attention.norm(x)
+
+    def read(name: str, stream: Tensor) -> Tensor:
+        if name == "mlp":
+            return stream
+        there = span.at_queries(normed) if name == "q" else normed
+        return heads_of(model, attention, name, there)
+
+    return read
 
 
 def project(
     model: Model, attention: Attention, name: str, normed: Tensor, positions: Tensor
 ) -> Tensor:
     """q, k or v of normed inputs [..., T, d] at given positions -> [..., T, H or G, e]."""
-    return placed(model, attention, name, heads_of(model, attention, name, normed), positions)
+    heads = heads_of(model, attention, name, normed)
+    return norm_and_rotate(model, attention, name, heads, positions)
 
 
 def heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> Tensor:
@@ -97,7 +194,9 @@ def heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> T
     return weights(normed).unflatten(-1, (-1, model.head_size))
 
 
-def placed(model: Model, attention: Attention, name: str, y: Tensor, positions: Tensor) -> Tensor:
+def norm_and_rotate(
+    model: Model, attention: Attention, name: str, y: Tensor, positions: Tensor
+) -> Tensor:
     """Head norms and rotation of q or k [..., T, heads, e]; v is left as it is."""
     head_norm: Norm | None = {"q": attention.q_norm, "k": attention.k_norm, "v": None}[name]
     if head_norm is not None:

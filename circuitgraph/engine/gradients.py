@@ -1,4 +1,4 @@
-"""How the decision leans on everything a receiver can read, from one backward pass."""
+"""Gradient of the decision with respect to every receiver's input, from one backward pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.decision import decide
-from circuitgraph.engine.forward import attend, heads_of, mlp, placed, post, visible
+from circuitgraph.engine.forward import Span, run_block, stream_reader
 from circuitgraph.engine.model import Block, Model
 
 
@@ -17,13 +17,18 @@ from circuitgraph.engine.model import Block, Model
 class LayerGradients:
     """Gradients of every prompt's own decision in one block.
 
-    Attributes:
-        pre: the residual stream entering the block in this run [R, T, d], no gradient.
-        q, k, v: before head norms and rotation, k and v as each query head sees them
-            [R, T, H, e].
-        z: of what each head reads out [R, T, H, e].
-        read: of what the MLP reads [R, T, d].
-        after: of the residual stream leaving the block [R, T, d].
+    Attributes
+    ----------
+    pre : [R, T, d]
+        The residual stream entering the block in this run; no gradient.
+    q, k, v : [R, T, H, e]
+        By the projections before head norms and rotation, k and v once a query head.
+    z : [R, T, H, e]
+        By each head's output before the output matrix.
+    read : [R, T, d]
+        By the MLP's input.
+    after : [R, T, d]
+        By the residual stream leaving the block.
     """
 
     pre: Tensor
@@ -36,16 +41,25 @@ class LayerGradients:
 
 
 def gradients(model: Model, batch: Batch, start: Tensor) -> tuple[LayerGradients, ...]:
-    """Gradients of the decision in a run over the clean tokens from an embedding [R, T, d].
+    """Gradients of the decision in a run over the clean tokens.
 
+    Parameters
+    ----------
+    model : Model
+    batch : Batch
+    start : [R, T, d]
+        The embedding from which it runs.
+
+    Notes
+    -----
     Every row belongs to one prompt, so the gradient of the sum of all decisions is, row
     by row, that of the prompt's own.
     """
     with torch.enable_grad():
-        x = start.detach().requires_grad_(True)
+        x, span = start.detach().requires_grad_(True), Span.whole(batch.clean)
         streams, nodes = [x], []
         for block in model.blocks:
-            mine, x = _block(model, block, x)
+            mine, x = _run_block(model, block, x, span)
             nodes.append(mine)
             streams.append(x)
         decision = decide(model, gather(x, batch.read), batch).sum()
@@ -58,19 +72,19 @@ def gradients(model: Model, batch: Batch, start: Tensor) -> tuple[LayerGradients
     return tuple(found)
 
 
-def _block(model: Model, block: Block, x: Tensor) -> tuple[list[Tensor], Tensor]:
+def _run_block(model: Model, block: Block, x: Tensor, span: Span) -> tuple[list[Tensor], Tensor]:
     """Nodes q, k, v, z, read of one block, and the stream that leaves it."""
-    attention = block.attention
-    rows, length = x.shape[:2]
-    positions = torch.arange(length, device=x.device).expand(rows, length)
-    normed = attention.norm(x)
-    q, k, v = (heads_of(model, attention, name, normed) for name in "qkv")
-    k, v = (t.repeat_interleave(model.group, -2) for t in (k, v))
-    seen = visible(positions, positions, attention.window)
-    asking, asked = (
-        placed(model, attention, name, t, positions) for name, t in (("q", q), ("k", k))
-    )
-    z = attend(model, attention, asking, asked, v, seen)
-    mid = x + post(attention.out(z.flatten(-2)), attention.post)
-    read = mid.view_as(mid)  # a node of its own: what the MLP reads, not what passes it by
-    return [q, k, v, z, read], mid + mlp(model, block, read)
+    stream_read = stream_reader(model, block.attention, x, span)
+    nodes: dict[str, Tensor] = {}
+
+    def read(name: str, stream: Tensor) -> Tensor:
+        y = stream_read(name, stream)
+        if name in ("k", "v"):
+            y = y.repeat_interleave(model.group, -2)
+        elif name == "mlp":  # a node of its own: what the MLP reads, not what passes it by
+            y = y.view_as(y)
+        nodes[name] = y
+        return y
+
+    trace = run_block(model, block, x, span, read=read)
+    return [nodes["q"], nodes["k"], nodes["v"], trace.z, nodes["mlp"]], trace.mid + trace.mlp

@@ -18,8 +18,19 @@ from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.decision import decide
-from circuitgraph.engine.forward import Trace, attend, embed, forward, mlp, post, project, visible
-from circuitgraph.engine.model import Attention, Model, for_rows
+from circuitgraph.engine.forward import (
+    Span,
+    Trace,
+    attend,
+    embed,
+    forward,
+    mlp,
+    post,
+    project,
+    run_block,
+    visible,
+)
+from circuitgraph.engine.model import Attention, Block, Model, for_rows
 from circuitgraph.engine.receivers import attention_components
 
 CHUNK_ROWS = 1024
@@ -88,6 +99,27 @@ class Patch:
         return iter(senders.split(size) if len(senders) else ())
 
 
+@dataclass(frozen=True)
+class Window(Span):
+    """The positions that one block must compute again, behind a clean prefix."""
+
+    patch: Patch
+    layer: int
+
+    @classmethod
+    def of(cls, patch: Patch, layer: int) -> Window:
+        """Of block ``layer``: in the last one only the scored positions go on."""
+        return cls(patch.batch.index, patch.queries(layer), patch, layer)
+
+    def at_queries(self, x: Tensor) -> Tensor:
+        """x [N, R, W, d] at the positions that go on."""
+        return self.patch.judged(x, self.layer)
+
+    def attend(self, model: Model, attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """z [N, R, Q, H, e] over the clean prefix and the window."""
+        return window_attention(self.patch, self.layer, q, k, v)
+
+
 def chunk_size(batch: Batch, chunk_rows: int = CHUNK_ROWS) -> int:
     """Senders recomputed at once."""
     return max(1, chunk_rows // batch.index.numel())
@@ -111,11 +143,11 @@ def make_patch(
             the corrupt run's.
         chunk_rows: positions recomputed at once; memory and speed, never results.
     """
-    whole, model = model, for_rows(model, batch.ends)
+    any_rows, model = model, for_rows(model, batch.ends)
     clean = forward(model, batch.clean)
     senders = contributions(model, clean, batch.index, granularity)
     if ablated is None:
-        corrupt = forward(whole, batch.corrupt, batch.corrupt_ends)
+        corrupt = forward(any_rows, batch.corrupt, batch.corrupt_ends)
         deltas = contributions(model, corrupt, batch.corrupt_index, granularity).sub_(senders)
         start, final = _at_partners(batch, corrupt.embed, clean.embed), corrupt.final
     else:
@@ -231,25 +263,32 @@ def _ablated_run(
 
     The positions of the answers recompute and read what the patched ones left.
     """
-    rows, length = batch.clean.shape
-    positions = torch.arange(length, device=batch.clean.device).expand(rows, length)
-    inside = (positions < batch.prompt_end[:, None])[..., None]
+    span = Span.whole(batch.clean)
+    inside = (span.keys < batch.prompt_end[:, None])[..., None]
     stream = ablated[0]
     start = x = torch.where(inside, stream, embed(model, batch.clean))
-    after_attention = ablated[1:].split(attention_components(model, granularity) + 1)
-    for block, parts in zip(model.blocks, after_attention, strict=True):
-        attention = block.attention
-        raw = attention.out(_self_attention(model, attention, x, positions).flatten(-2))
-        stream = stream + parts[:-1].sum(0)
-        if granularity == "head" and attention.out.bias is not None:
-            stream = stream + attention.out.bias
-        x = torch.where(inside, stream, x + post(raw, attention.post))
-        stream = stream + parts[-1]
-        x = torch.where(inside, stream, x + mlp(model, block, x))
+    by_block = ablated[1:].split(attention_components(model, granularity) + 1)
+    for block, parts in zip(model.blocks, by_block, strict=True):
+        middle = stream + parts[:-1].sum(0)
+        if granularity == "head" and block.attention.out.bias is not None:
+            middle = middle + block.attention.out.bias
+        stream = middle + parts[-1]
+        x = _ablated_block(model, block, x, span, inside, (middle, stream))
     return start, x
 
 
-def _self_attention(model: Model, attention: Attention, x: Tensor, positions: Tensor) -> Tensor:
-    normed = attention.norm(x)
-    q, k, v = (project(model, attention, name, normed, positions) for name in "qkv")
-    return attend(model, attention, q, k, v, visible(positions, positions, attention.window))
+def _ablated_block(
+    model: Model,
+    block: Block,
+    x: Tensor,
+    span: Span,
+    inside: Tensor,
+    ablated: tuple[Tensor, Tensor],
+) -> Tensor:
+    """One block whose stream is put in place, after attention and after the MLP."""
+
+    def write(z: Tensor, raw: Tensor) -> Tensor:
+        return torch.where(inside, ablated[0], x + post(raw, block.attention.post))
+
+    trace = run_block(model, block, x, span, write=write)
+    return torch.where(inside, ablated[1], trace.mid + trace.mlp)

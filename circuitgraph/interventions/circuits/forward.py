@@ -20,9 +20,9 @@ from torch import Tensor
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.contributions import attention_parts, contributions
 from circuitgraph.engine.decision import decide
-from circuitgraph.engine.forward import heads_of, mlp, placed, post
+from circuitgraph.engine.forward import heads_of, post, run_block
 from circuitgraph.engine.model import Attention, Linear, Model
-from circuitgraph.engine.patch import Patch, window_attention
+from circuitgraph.engine.patch import Patch, Window
 from circuitgraph.engine.receivers import attention_components, readers
 
 Circuits = Mapping[tuple[int, str], Tensor]
@@ -124,22 +124,38 @@ def _decisions(
     model = patch.model
     end = circuits[model.layers, "in"]
     now = _beginning(patch, corrupt, len(end))
-    own = attention_components(model, granularity)
-    for layer, block in enumerate(model.blocks):
-        attention, first = block.attention, 1 + layer * (own + 1)
-        z = _attend(patch, layer, now, circuits)
-        now = now.judged(patch, layer)
-        raw = attention.out(z.flatten(-2))
-        parts = attention_parts(attention, z, raw, granularity)
-        bias = attention.out.bias if granularity == "head" else None
-        now = now.write(first, parts, post(raw, attention.post), bias)
-        out = mlp(model, block, now.read(circuits[layer, "in"])[:, 0])
-        now = now.write(first + own, out[None], out, None)
+    for layer in range(model.layers):
+        now = _run_block(patch, layer, now, circuits, granularity)
     return decide(model, now.read(end)[:, 0], patch.batch)
 
 
+def _run_block(
+    patch: Patch, layer: int, now: _Residual, circuits: Circuits, granularity: Granularity
+) -> _Residual:
+    """One block whose receivers read through the circuits' edges only."""
+    model, block = patch.model, patch.model.blocks[layer]
+    own = attention_components(model, granularity)
+    first = 1 + layer * (own + 1)
+    heads = _heads(patch, layer, now, circuits)
+
+    def write(z: Tensor, raw: Tensor) -> Tensor:
+        nonlocal now
+        parts = attention_parts(block.attention, z, raw, granularity)
+        bias = block.attention.out.bias if granularity == "head" else None
+        total = post(raw, block.attention.post)
+        now = now.judged(patch, layer).write(first, parts, total, bias)
+        return now.alone
+
+    def read(name: str, stream: Tensor) -> Tensor:
+        return now.read(circuits[layer, "in"])[:, 0] if name == "mlp" else heads[name]
+
+    window = Window.of(patch, layer)
+    out = run_block(model, block, now.alone, window, read=read, write=write).mlp
+    return now.write(first + own, out[None], out, None)
+
+
 def _beginning(patch: Patch, corrupt: Tensor, count: int) -> _Residual:
-    """Only ``EMBED`` has spoken, and it says what it says in the clean run."""
+    """The initial state: only ``EMBED``'s contribution is known, and it is the clean run's."""
     patched = patch.batch.patched
     said = corrupt.new_empty(count, *corrupt.shape)
     said[:, 0] = -patch.deltas[0]
@@ -147,17 +163,15 @@ def _beginning(patch: Patch, corrupt: Tensor, count: int) -> _Residual:
     return _Residual(alone.expand(count, *alone.shape), said, corrupt, patched[None])
 
 
-def _attend(patch: Patch, layer: int, now: _Residual, circuits: Circuits) -> Tensor:
-    """z of every head where block ``layer`` still asks [C, R, Q, H, e]."""
+def _heads(patch: Patch, layer: int, now: _Residual, circuits: Circuits) -> dict[str, Tensor]:
+    """q where block ``layer`` still computes, k and v: [C, R, Q or W, heads, e]."""
     model, attention = patch.model, patch.model.blocks[layer].attention
     found: dict[str, Tensor] = {}
     for letters in ("qkv", "q", "k", "v"):
         if (layer, letters) in circuits:
             normed = attention.norm(now.read(circuits[layer, letters]))
             found |= {name: _heads_of(model, attention, name, normed) for name in letters}
-    q = placed(model, attention, "q", patch.judged(found["q"], layer), patch.queries(layer))
-    k = placed(model, attention, "k", found["k"], patch.batch.index)
-    return window_attention(patch, layer, q, k, found["v"])
+    return found | {"q": patch.judged(found["q"], layer)}
 
 
 def _heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> Tensor:

@@ -16,9 +16,9 @@ from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.decision import decide
-from circuitgraph.engine.forward import forward, mlp, post, project
-from circuitgraph.engine.model import Model
-from circuitgraph.engine.patch import Patch, queries, window_attention
+from circuitgraph.engine.forward import forward, post, run_block
+from circuitgraph.engine.model import Attention, Model
+from circuitgraph.engine.patch import Patch, Window
 from circuitgraph.engine.receivers import attention_components
 
 
@@ -76,39 +76,45 @@ def _run(patch: Patch, given: Tensor, sets: Tensor, granularity: Granularity, fi
     own = attention_components(model, granularity) + 1
     for layer in range(first, model.layers):
         part = slice(1 + layer * own, 1 + (layer + 1) * own)
-        x = _block(patch, layer, x, given[part], sets[:, part], granularity)
+        x = _run_block(patch, layer, x, given[part], sets[:, part], granularity)
     return x
 
 
-def _block(
+def _run_block(
     patch: Patch, layer: int, x: Tensor, given: Tensor, sets: Tensor, granularity: Granularity
 ) -> Tensor:
     """One block with some of its components patched: [N, R, W, d] -> [N, R, Q, d].
 
-    Args:
-        given: of the block's own components, the MLP last [C, R, W, d].
-        sets: the same columns [N, C].
+    Parameters
+    ----------
+    given : [C, R, W, d]
+        Of the block's own components, the MLP last.
+    sets : bool [N, C]
+        The same columns.
     """
     model, block = patch.model, patch.model.blocks[layer]
-    attention = block.attention
-    normed = attention.norm(x)
-    k, v = (project(model, attention, name, normed, patch.batch.index) for name in "kv")
-    z = window_attention(patch, layer, queries(patch, layer, normed), k, v)
-    raw = attention.out(z.flatten(-2))
-    added, given = post(raw, attention.post), patch.judged(given, layer)
+    given = patch.judged(given, layer)
     inside = patch.judged(patch.batch.patched[None], layer)[0]
-    if granularity == "layer":
-        added = _replaced(added, given[:-1], sets[:, :-1], inside)
-    elif bool(sets[:, :-1].any()):
-        # Head by head: what the patched ones add here goes, what they added there comes.
-        mask = sets[:, :-1].to(x.dtype)
-        gone = (z * mask[:, None, None, :, None]).flatten(-2) @ attention.out.weight
-        if attention.post is not None:
-            gone = attention.post.linear(gone, attention.post.scale(raw))
-        come = torch.einsum("nh,hrqd->nrqd", mask, given[:-1])
-        added = added + (come - gone) * inside
-    mid = patch.judged(x, layer) + added
-    return mid + _replaced(mlp(model, block, mid), given[-1:], sets[:, -1:], inside)
+
+    def write(z: Tensor, raw: Tensor) -> Tensor:
+        added = post(raw, block.attention.post)
+        if granularity == "layer":
+            added = _replaced(added, given[:-1], sets[:, :-1], inside)
+        elif bool(sets[:, :-1].any()):
+            added = added + _exchanged(block.attention, z, raw, given[:-1], sets[:, :-1]) * inside
+        return patch.judged(x, layer) + added
+
+    trace = run_block(model, block, x, Window.of(patch, layer), write=write)
+    return trace.mid + _replaced(trace.mlp, given[-1:], sets[:, -1:], inside)
+
+
+def _exchanged(attention: Attention, z: Tensor, raw: Tensor, given: Tensor, sets: Tensor) -> Tensor:
+    """What the heads of a set added in the other run, minus what they add in this one."""
+    mask = sets.to(z.dtype)
+    here = (z * mask[:, None, None, :, None]).flatten(-2) @ attention.out.weight
+    if attention.post is not None:
+        here = attention.post.linear(here, attention.post.scale(raw))
+    return torch.einsum("nh,hrqd->nrqd", mask, given) - here
 
 
 def _replaced(x: Tensor, given: Tensor, held: Tensor, inside: Tensor) -> Tensor:

@@ -27,11 +27,12 @@ from circuitgraph.engine.decision import mixed_decision
 from circuitgraph.engine.exact import resume
 from circuitgraph.engine.forward import (
     LayerTrace,
+    Span,
     Trace,
     embed,
     forward,
     hidden,
-    placed,
+    norm_and_rotate,
     post,
     run_block,
 )
@@ -196,7 +197,7 @@ def stage(swap: Swap, layer: int, signal: int, after: int) -> LayerTrace:
     if signal == after:
         return x
     model = swap.sides[after].model
-    return run_block(model, model.blocks[layer], x.pre, swap.batch.positions)
+    return run_block(model, model.blocks[layer], x.pre, Span.whole(swap.batch.clean))
 
 
 def value(
@@ -275,7 +276,7 @@ def _letter(
     size = patch.model.head_size
     columns = slice(heads.start * size, heads.stop * size)
     y = read((edge.norm, own.norm), (getattr(edge, name), getattr(own, name)), at, columns)
-    return placed(patch.model, own, name, y.unflatten(-1, (-1, size)), index)
+    return norm_and_rotate(patch.model, own, name, y.unflatten(-1, (-1, size)), index)
 
 
 def parts_of(model: Model, receiver: Receiver, name: str) -> slice:

@@ -10,7 +10,7 @@ the logits. In float64: channels are differences of nearly equal numbers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,12 +21,11 @@ from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.forward import (
     LayerTrace,
+    Span,
     Trace,
-    attend,
     logits,
-    mlp,
-    project,
-    visible,
+    run_block,
+    stream_reader,
 )
 from circuitgraph.engine.model import Block, Model, for_rows
 from circuitgraph.engine.patch import Patch, attention_change, mlp_change
@@ -101,10 +100,9 @@ def _common(clean: tuple[Trace, Trace]) -> Trace:
 def _patch(model: Model, batch: Batch, common: Trace, deltas: Tensor) -> Patch:
     """One model's blocks on the common stream, each alone."""
     model = for_rows(model, batch.ends)
-    rows, length = batch.clean.shape
-    positions = torch.arange(length).expand(rows, length)
+    span = Span.whole(batch.clean)
     layers = tuple(
-        _block(model, block, layer, positions)
+        _run_apart(model, block, layer, span)
         for block, layer in zip(model.blocks, common.layers, strict=True)
     )
     none = deltas.new_zeros(batch.n)
@@ -114,13 +112,14 @@ def _patch(model: Model, batch: Batch, common: Trace, deltas: Tensor) -> Patch:
     )
 
 
-def _block(model: Model, block: Block, at: LayerTrace, positions: Tensor) -> LayerTrace:
-    attention = block.attention
-    normed = attention.norm(at.pre)
-    q, k, v = (project(model, attention, name, normed, positions) for name in "qkv")
-    z = attend(model, attention, q, k, v, visible(positions, positions, attention.window))
-    raw = attention.out(z.flatten(-2))
-    return LayerTrace(at.pre, at.mid, q, k, v, z, raw, mlp(model, block, at.mid))
+def _run_apart(model: Model, block: Block, at: LayerTrace, span: Span) -> LayerTrace:
+    """Attention and MLP of a block, each on the stream that is given for it."""
+    stream_read = stream_reader(model, block.attention, at.pre, span)
+
+    def read(name: str, stream: Tensor) -> Tensor:
+        return at.mid if name == "mlp" else stream_read(name, stream)
+
+    return replace(run_block(model, block, at.pre, span, read=read), mid=at.mid)
 
 
 def _together(place: Place) -> Iterator[tuple[Receiver, ...]]:
