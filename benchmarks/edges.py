@@ -38,8 +38,8 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GPT2Config
 
 from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import ESTIMATORS, edge_effects
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import ESTIMATORS, EffectSpec
 from circuitgraph.models.variants import load_tokenizer, load_variant
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.tokens import Encoded, encode
@@ -98,7 +98,7 @@ def exact() -> dict[str, Any]:
     hf, prompts = make_gpt2(6, 8, 256, 1000), make_prompts(8, 16, 1000)
     edges = effect_edges(6, 8, 8, "head", "split")
     model, batch = from_hf(hf), make_batch(prompts)
-    engine, ours = timed(lambda: edge_effects(model, batch, "head", "split").effects)
+    engine, ours = timed(lambda: model.edge_effects(batch, EffectSpec("head", "split")).effects)
     picked = torch.randperm(len(edges), generator=torch.Generator().manual_seed(1))[:60]
     with tempfile.TemporaryDirectory() as folder:
         bridge = make_bridge_of(hf, Path(folder))
@@ -182,9 +182,11 @@ def gpt2_small() -> dict[str, Any]:
     names = ["EMBED", *(f"L{layer}H{generator.integers(12)}" for layer in range(11))]
     picked = [i for i, edge in enumerate(edges) if edge.source in names]
     model, batch = from_hf(hf), make_batch(prompts)
-    seconds, ours = timed(lambda: edge_effects(model, batch, "head", "split", edges=picked).effects)
+    seconds, ours = timed(
+        lambda: model.edge_effects(batch, EffectSpec("head", "split", edges=picked)).effects
+    )
     with FlopCounterMode(display=False) as counter:
-        edge_effects(model, batch, "head", "split", edges=picked)
+        model.edge_effects(batch, EffectSpec("head", "split", edges=picked))
     useful = counter.get_total_flops()
     few = [picked[i] for i in generator.choice(len(picked), 8, replace=False)]
     with tempfile.TemporaryDirectory() as folder:
@@ -215,9 +217,12 @@ def eap() -> dict[str, Any]:
     hf, prompts = make_gpt2(6, 8, 256, 1000), make_prompts(8, 16, 1000)
     edges = effect_edges(6, 8, 8, "head", "split")
     model, batch = from_hf(hf), make_batch(prompts)
-    found = edge_effects(model, batch, "head", "split", estimator="eap")  # and warm
+    found = model.edge_effects(batch, EffectSpec("head", "split", estimator="eap"))  # and warm
     ours, _ = timed(
-        lambda: [edge_effects(model, batch, "head", "split", estimator="eap") for _ in range(5)]
+        lambda: [
+            model.edge_effects(batch, EffectSpec("head", "split", estimator="eap"))
+            for _ in range(5)
+        ]
     )
     with tempfile.TemporaryDirectory() as folder:
         bridge = make_bridge_of(hf, Path(folder))
@@ -252,7 +257,10 @@ def ranks() -> dict[str, Any]:
 
 def _whole(model: Any, rows: list[Encoded], inputs: Any, estimator: Any) -> np.ndarray:
     batches = (make_batch(rows[i : i + 16]) for i in range(0, len(rows), 16))
-    parts = [edge_effects(model, b, "head", inputs, estimator=estimator).effects for b in batches]
+    parts = [
+        model.edge_effects(b, EffectSpec("head", inputs, estimator=estimator)).effects
+        for b in batches
+    ]
     return torch.cat(parts).double().numpy()
 
 
@@ -323,7 +331,9 @@ def gemma() -> dict[str, Any]:
     )
     hf = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     model, batch = from_hf(hf), make_batch(make_prompts(2, 64, 1000))
-    seconds, found = timed(lambda: edge_effects(model, batch, "head", "split", estimator="eap"))
+    seconds, found = timed(
+        lambda: model.edge_effects(batch, EffectSpec("head", "split", estimator="eap"))
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     finite = bool(found.effects.isfinite().all())
     edges = found.effects.shape[1]

@@ -19,7 +19,6 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.forwards import decisions
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.tokens import encode, require_equal_pairs
 
@@ -136,7 +135,7 @@ ROWS = {
 @pytest.mark.parametrize("chat", [False, True], ids=["plain", "chat"])
 def test_decisions_are_those_of_the_whole_text(hf, tokenizer, row: Prompt, chat: bool) -> None:
     found = encode(PromptSet((row,), "f"), tokenizer, chat_template=chat).prompts[0]
-    clean, _, _ = decisions(from_hf(hf), make_batch([found], whole=True))
+    clean, _, _ = from_hf(hf).decisions(make_batch([found], whole=True))
     text = row.prompt
     if chat:
         turn = [{"role": "user", "content": text}]

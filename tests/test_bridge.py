@@ -19,17 +19,8 @@ from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.bridge.boot import boot
 from circuitgraph.engine.bridge.checks import worst
-from circuitgraph.engine.bridge.effects import bridge_effects
-from circuitgraph.engine.estimators import edge_effects as engine_effects
-from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.forwards import (
-    check_parts,
-    decisions,
-    edge_effects,
-    model_logits,
-    parts_at,
-    read_model,
-)
+from circuitgraph.engine.families import from_hf, read_model
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
@@ -80,7 +71,7 @@ def test_effects_are_those_of_plain_hooks_on_the_library_s_modules(
 ):
     hf, edges = load_variant(folders[family]).hf, edges_of(bridges[family], granularity, inputs)
     naive = torch.stack([naive_hooks.effects(hf, prompt, edges) for prompt in PROMPTS])
-    ours = edge_effects(bridges[family], make_batch(PROMPTS), granularity, inputs)
+    ours = bridges[family].edge_effects(make_batch(PROMPTS), EffectSpec(granularity, inputs))
     assert close(ours.effects, naive)
 
 
@@ -97,7 +88,9 @@ def test_effects_with_lora_are_those_of_the_library_s_finer_hooks(
     edges = edges_of(model, granularity, inputs)
     bridge = oracle.make_bridge(other.merged(), folders[family], other.tokenizer)
     naive = torch.stack([oracle.effects(bridge, prompt, edges) for prompt in PROMPTS])
-    assert close(edge_effects(model, make_batch(PROMPTS), granularity, inputs).effects, naive)
+    assert close(
+        model.edge_effects(make_batch(PROMPTS), EffectSpec(granularity, inputs)).effects, naive
+    )
 
 
 @pytest.mark.pairwise
@@ -110,8 +103,8 @@ def test_a_family_with_a_reader_has_the_engine_s_numbers(
     model, bridge = from_hf(load_variant(folders[family]).hf), bridges[family]
     ablated = [ablated_contributions(m, PROMPTS, granularity, ablation) for m in (model, bridge)]
     batch = make_batch(PROMPTS, whole=ablation != "corrupt")
-    want = engine_effects(model, batch, granularity, inputs, ablated=ablated[0])
-    ours = edge_effects(bridge, batch, granularity, inputs, ablated=ablated[1])
+    want = model.edge_effects(batch, EffectSpec(granularity, inputs, ablated=ablated[0]))
+    ours = bridge.edge_effects(batch, EffectSpec(granularity, inputs, ablated=ablated[1]))
     assert close(ours.effects, want.effects)
     for name in ("totals", "decisions"):
         assert (getattr(ours, name) - getattr(want, name)).abs().max() <= 1e-4
@@ -134,11 +127,11 @@ def test_activity_of_a_family_with_a_reader_is_the_engine_s(
 @pytest.mark.parametrize("family", WITHOUT_READER)
 def test_logits_decisions_and_mass_are_the_library_s_whatever_the_padding(folders, bridges, family):
     hf, bridge = load_variant(folders[family]).hf, bridges[family]
-    clean, corrupt, mass = decisions(bridge, make_batch(PROMPTS))
+    clean, corrupt, mass = bridge.decisions(make_batch(PROMPTS))
     for i, p in enumerate(PROMPTS):
         alone = torch.tensor([p.prompt])
         theirs = hf(alone).logits
-        assert (model_logits(bridge, alone) - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+        assert (bridge.logits(alone) - theirs).abs().max() <= 1e-5 * theirs.abs().max()
         sides = []
         for tokens in (p.prompt, p.corrupt):
             answers = (p.answer, p.wrong_answer)
@@ -159,7 +152,7 @@ def test_contributions_and_biases_sum_to_what_the_final_norm_reads(folders, brid
     hf(PROBE)
     index = torch.arange(PROBE.shape[1])[None]
     for granularity in ("head", "layer"):
-        parts, final = parts_at(bridge, PROBE, index, granularity)
+        parts, final = bridge.contributions(PROBE, index, granularity)
         assert len(parts) == 1 + len(writers(bridge.layers, bridge.heads, granularity))
         whole = parts.sum(0)
         if granularity == "head":
@@ -184,7 +177,7 @@ def test_projections_of_all_parts_sum_to_the_logit_difference(folders, bridges):
     prompt = PROMPTS[0]
     scores = load_variant(folders["granite"]).hf(PROBE).logits[0, -1].detach()
     want = float(scores[prompt.answer[0]] - scores[prompt.wrong_answer[0]])
-    parts, final = parts_at(bridge, PROBE, torch.tensor([[PROBE.shape[1] - 1]]), "head")
+    parts, final = bridge.contributions(PROBE, torch.tensor([[PROBE.shape[1] - 1]]), "head")
     norm, out = bridge.read_out.norm, bridge.read_out.unembed * bridge.read_out.factor
     direction = out[prompt.answer[0]] - out[prompt.wrong_answer[0]]
     embed = float((norm.linear(parts[0], norm.scale(final)) @ direction).squeeze())
@@ -221,10 +214,10 @@ def test_blocks_in_sequence_have_every_edge(bridges, family):
 @pytest.mark.parametrize("family", ["gpt_neox", "opt"])
 def test_neither_batches_nor_chunks_nor_a_choice_of_edges_change_effects(bridges, family):
     bridge, batch = bridges[family], make_batch(PROMPTS)
-    whole = bridge_effects(bridge, batch).effects
-    alone = torch.cat([bridge_effects(bridge, make_batch([p])).effects for p in PROMPTS])
-    small = bridge_effects(bridge, batch, chunk_rows=60).effects
-    some = bridge_effects(bridge, batch, edges=[0, 3, 17, 40]).effects
+    whole = bridge.edge_effects(batch).effects
+    alone = torch.cat([bridge.edge_effects(make_batch([p])).effects for p in PROMPTS])
+    small = bridge.edge_effects(batch, EffectSpec(chunk_rows=60)).effects
+    some = bridge.edge_effects(batch, EffectSpec(edges=[0, 3, 17, 40])).effects
     assert close(alone, whole, 1e-5)
     assert close(small, whole, 1e-5)
     assert close(some, whole[:, [0, 3, 17, 40]], 1e-5)
@@ -232,7 +225,7 @@ def test_neither_batches_nor_chunks_nor_a_choice_of_edges_change_effects(bridges
 
 def test_a_pair_that_does_not_differ_has_no_effects(bridges):
     same = [dataclasses.replace(p, corrupt=p.prompt) for p in PROMPTS]
-    effects = edge_effects(bridges["opt"], make_batch([*same, PROMPTS[0]])).effects
+    effects = bridges["opt"].edge_effects(make_batch([*same, PROMPTS[0]])).effects
     assert (effects[:-1] == 0).all()
     assert effects[-1].abs().max() > 0.01
 
@@ -248,7 +241,7 @@ def test_a_pair_that_does_not_differ_has_no_effects(bridges):
 )
 def test_the_checks_find_a_model_taken_for_what_it_is_not(bridges, family, wrong, meaning):
     right = bridges[family]
-    assert check_parts(right, "folder", [PROBE]) <= 1e-5
+    assert right.check_parts("folder", [PROBE]) <= 1e-5
     apart, said = worst(dataclasses.replace(right, **wrong), [PROBE])
     assert apart > 0.01
     assert meaning in said
@@ -273,7 +266,7 @@ def test_the_checks_find_a_head_or_a_bias_that_is_left_out(bridges, family):
 @pytest.mark.parametrize("estimator", ["receiver-exact", "eap", "eap-ig"])
 def test_hooks_estimate_nothing_but_exact_effects(bridges, estimator):
     with pytest.raises(UsageError, match=r"'opt' has no reader.*use --estimator exact"):
-        edge_effects(bridges["opt"], make_batch(PROMPTS), estimator=estimator)
+        bridges["opt"].edge_effects(make_batch(PROMPTS), EffectSpec(estimator=estimator))
 
 
 def test_the_library_s_bridge_is_not_imported_where_it_is_not_needed():

@@ -26,8 +26,8 @@ from circuitgraph.base.components import effect_edges, parse
 from circuitgraph.base.errors import ClusterError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.ingest.cluster import opening as cluster
 from circuitgraph.ingest.cluster import team as cluster_team
 from circuitgraph.ingest.cluster.address import connect
@@ -253,13 +253,15 @@ class TestRay:
 @pytest.mark.parametrize("chunk_rows", [20, 100, 8192])
 def test_slices_together_are_the_batch_bit_by_bit(base, granularity, inputs, chunk_rows):
     model, batch = from_hf(load_variant(base).merged()), make_batch(PAIRS)
-    whole = edge_effects(model, batch, granularity, inputs, chunk_rows=chunk_rows)
+    whole = model.edge_effects(batch, EffectSpec(granularity, inputs, chunk_rows=chunk_rows))
     edges = effect_edges(3, 4, 2, granularity, inputs)
     slices = edge_slices(model, batch, granularity, inputs, 3, chunk_rows)
     assert sorted(e for piece in slices for e in piece) == list(range(len(edges)))
     assert len(slices) == 3
     for piece in slices:
-        some = edge_effects(model, batch, granularity, inputs, edges=piece, chunk_rows=chunk_rows)
+        some = model.edge_effects(
+            batch, EffectSpec(granularity, inputs, edges=piece, chunk_rows=chunk_rows)
+        )
         assert torch.equal(some.effects, whole.effects[:, list(piece)])
         assert torch.equal(some.totals, whole.totals)
 

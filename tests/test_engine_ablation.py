@@ -10,8 +10,8 @@ from oracle import make_bridge, receive, sent
 from circuitgraph.base.components import effect_edges, writers
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 
@@ -49,7 +49,9 @@ def test_effects_of_an_ablation_are_those_of_hooks(sides, ablation, granularity)
     ablated = ablated_contributions(model, PROMPTS, granularity, ablation)
     assert (ablated - stand_in).abs().max() <= 1e-5
     edges = effect_edges(model.layers, model.heads, model.kv_heads, granularity, "joint")[::3]
-    ours = edge_effects(model, make_batch(PROMPTS, whole=True), granularity, ablated=ablated)
+    ours = model.edge_effects(
+        make_batch(PROMPTS, whole=True), EffectSpec(granularity, ablated=ablated)
+    )
     naive = torch.stack([_naive(bridge, p, edges, names, stand_in) for p in PROMPTS])
     assert naive.abs().max() > 0.05
     assert (ours.effects[:, ::3] - naive).abs().max() <= 1e-4 * naive.abs().max()

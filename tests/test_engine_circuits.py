@@ -11,8 +11,8 @@ from oracle import make_bridge
 from circuitgraph.base.components import effect_edges, writers
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.interventions.circuits.forward import circuit_decisions
 from circuitgraph.models.variants import load_variant
@@ -83,7 +83,7 @@ def test_all_edges_but_one_give_that_edges_exact_effect(sides, granularity, inpu
     patch = make_patch(model, batch, granularity)
     circuits = ~torch.eye(count).bool()
     changes = circuit_decisions(patch, circuits, granularity, inputs) - patch.base
-    effects = edge_effects(model, batch, granularity, inputs).effects
+    effects = model.edge_effects(batch, EffectSpec(granularity, inputs)).effects
     assert (changes.T - effects).abs().max() <= 1e-4 * effects.abs().max()
 
 

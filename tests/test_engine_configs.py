@@ -8,7 +8,6 @@ from models import CONFIGS, MORE_READERS
 from transformers import AutoModelForCausalLM
 
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forward import forward, logits
 from circuitgraph.prompts.tokens import Encoded
@@ -61,4 +60,4 @@ def test_the_forward_follows_the_configuration(family, options):
         ours = logits(model, forward(model, tokens).final)
     assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
     pair = Encoded((1, 5, 9, 22, 7, 30), (1, 5, 9, 41, 7, 30), (8,), (19, 6), None)
-    assert edge_effects(model, make_batch([pair])).effects.abs().max() > 1e-3
+    assert model.edge_effects(make_batch([pair])).effects.abs().max() > 1e-3

@@ -14,8 +14,8 @@ from test_engine_circuits import KINDS, PROMPTS, drawn, edges_of
 from torch import Tensor
 
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.interventions.circuits.edge_sets import edge_set_changes
@@ -87,7 +87,7 @@ def test_one_edge_has_its_exact_effect_and_all_have_the_total(
     count = len(edges_of(model, granularity, inputs))
     sets = torch.cat([torch.eye(count), torch.ones(1, count), torch.zeros(1, count)]).bool()
     ours = patched(model, sets, granularity, inputs)
-    single = edge_effects(model, make_batch(PROMPTS), granularity, inputs)
+    single = model.edge_effects(make_batch(PROMPTS), EffectSpec(granularity, inputs))
     size = single.effects.abs().max()
     assert (ours[:count].T - single.effects).abs().max() <= 1e-4 * size
     assert (ours[count] - single.totals).abs().max() <= 1e-4 * single.totals.abs().max()

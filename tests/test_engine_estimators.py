@@ -12,9 +12,9 @@ from oracle import library_eap, make_bridge
 from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import ESTIMATORS, edge_effects
 from circuitgraph.engine.exact import exact_columns
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import ESTIMATORS, EffectSpec
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.models.variants import load_variant
@@ -65,7 +65,9 @@ def test_eap_is_the_derivative_of_the_exact_effect(hf, granularity, inputs):
     hf.float()
     assert scores.abs().max() > 0.01
     assert (scores - slope).abs().max() <= 1e-6 * slope.abs().max()
-    single = edge_effects(from_hf(hf), make_batch(PROMPTS), granularity, inputs, estimator="eap")
+    single = from_hf(hf).edge_effects(
+        make_batch(PROMPTS), EffectSpec(granularity, inputs, estimator="eap")
+    )
     assert (single.effects - scores).abs().max() <= 1e-5 * scores.abs().max()
 
 
@@ -99,10 +101,10 @@ def test_eap_ig_averages_eap_between_corrupt_and_clean(hf):
         table(eap_columns(dataclasses.replace(patch, clean=_moved_start(patch, share))))
         for share in (0.125, 0.375, 0.625, 0.875, 0.5)
     ]
-    ours = edge_effects(model, batch, estimator="eap-ig", steps=4).effects
+    ours = model.edge_effects(batch, EffectSpec(estimator="eap-ig", steps=4)).effects
     want = torch.stack(ends[:4]).mean(0) * patch.moved.amax(0)[:, None]
     assert (ours - want).abs().max() <= 1e-5 * want.abs().max()
-    one = edge_effects(model, batch, estimator="eap-ig", steps=1).effects
+    one = model.edge_effects(batch, EffectSpec(estimator="eap-ig", steps=1)).effects
     assert (one - ends[4]).abs().max() <= 1e-5 * ends[4].abs().max()
 
 
@@ -116,11 +118,11 @@ def _moved_start(patch, share):
 @pytest.mark.parametrize("inputs", ["joint", "split"])
 def test_a_batch_of_any_size_gives_the_same_effects(hf, estimator, inputs):
     model = from_hf(hf)
-    whole = edge_effects(model, make_batch(PROMPTS), "head", inputs, estimator=estimator)
+    whole = model.edge_effects(make_batch(PROMPTS), EffectSpec("head", inputs, estimator=estimator))
     for size in (1, 4):
         parts = [
-            edge_effects(
-                model, make_batch(PROMPTS[k : k + size]), "head", inputs, estimator=estimator
+            model.edge_effects(
+                make_batch(PROMPTS[k : k + size]), EffectSpec("head", inputs, estimator=estimator)
             )
             for k in range(0, len(PROMPTS), size)
         ]
@@ -134,7 +136,7 @@ def test_a_batch_of_any_size_gives_the_same_effects(hf, estimator, inputs):
 def test_a_pair_that_does_not_differ_has_no_effects(hf, estimator):
     same = [dataclasses.replace(p, corrupt=p.prompt) for p in PROMPTS]
     batch = make_batch([*same, PROMPTS[0]])
-    effects = edge_effects(from_hf(hf), batch, estimator=estimator).effects
+    effects = from_hf(hf).edge_effects(batch, EffectSpec(estimator=estimator)).effects
     assert (effects[:-1] == 0).all()
     assert effects[-1].abs().max() > 0.01
 
@@ -144,8 +146,8 @@ def test_a_pair_that_does_not_differ_has_no_effects(hf, estimator):
 @pytest.mark.parametrize("estimator", ["exact", "receiver-exact"])
 def test_chunks_of_any_size_give_the_same_effects(hf, estimator, rows):
     model, batch = from_hf(hf), make_batch(PROMPTS)
-    whole = edge_effects(model, batch, estimator=estimator).effects
-    parts = edge_effects(model, batch, estimator=estimator, chunk_rows=rows).effects
+    whole = model.edge_effects(batch, EffectSpec(estimator=estimator)).effects
+    parts = model.edge_effects(batch, EffectSpec(estimator=estimator, chunk_rows=rows)).effects
     assert (whole - parts).abs().max() <= 1e-5 * whole.abs().max()
 
 
@@ -153,10 +155,10 @@ def test_chunks_of_any_size_give_the_same_effects(hf, estimator, rows):
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 def test_some_edges_alone_are_what_they_are_among_all(hf, granularity, inputs):
     model, batch = from_hf(hf), make_batch(PROMPTS)
-    whole = edge_effects(model, batch, granularity, inputs).effects
+    whole = model.edge_effects(batch, EffectSpec(granularity, inputs)).effects
     count = whole.shape[1]
     for edges in ([0], [count - 1], list(range(0, count, 7)), [3, 5, count // 2]):
-        some = edge_effects(model, batch, granularity, inputs, edges=edges).effects
+        some = model.edge_effects(batch, EffectSpec(granularity, inputs, edges=edges)).effects
         assert some.shape == (len(PROMPTS), len(edges))
         assert (some - whole[:, edges]).abs().max() <= 1e-5 * whole.abs().max()
 
@@ -184,7 +186,7 @@ def test_eap_is_the_library_s_own_edge_attribution(tmp_path):
     model, prompts = from_hf(merged), PROMPTS[:3]
     edges = effect_edges(model.layers, model.heads, model.kv_heads, "head", "split")
     theirs = library_eap(make_bridge(merged, folder, loaded.tokenizer), prompts)
-    ours = edge_effects(model, make_batch(prompts), "head", "split", estimator="eap")
+    ours = model.edge_effects(make_batch(prompts), EffectSpec("head", "split", estimator="eap"))
     means = ours.effects.mean(0)
     want = torch.tensor([theirs[edge] for edge in edges])
     assert set(theirs) == set(edges)

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, BitNetConfig, Olmo2Config, Olmo3C
 from circuitgraph.base.components import effect_edges
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.forwards import check_parts, edge_effects, read_model
+from circuitgraph.engine.families import read_model
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 
@@ -123,7 +124,7 @@ def naive(hf, edge):
 def test_only_the_receiver_s_own_slice_is_changed(pair, inputs):
     hf, model = pair
     edges = effect_edges(2, 4, 2, "head", inputs)
-    found = edge_effects(model, make_batch([PROMPT]), "head", inputs).effects[0].double()
+    found = model.edge_effects(make_batch([PROMPT]), EffectSpec("head", inputs)).effects[0].double()
     wanted = [i for i, e in enumerate(edges) if e.target.startswith(("L1H", "L1K", "L0H", "L0K"))]
     right = torch.tensor([naive(hf, edges[i]) for i in wanted], dtype=torch.float64)
     assert right.abs().max() > 0.05
@@ -134,4 +135,4 @@ def test_a_norm_between_heads_and_their_output_matrix_is_named(tmp_path):
     loaded = load_variant(make(BitNetConfig(**SIZES), tmp_path / "bitnet"))
     probe = torch.tensor([PROMPT.prompt])
     with pytest.raises(InputError, match="a norm over all heads stands before their output"):
-        check_parts(read_model(loaded.hf, loaded.tokenizer, "f", probe), "f", [probe])
+        read_model(loaded.hf, loaded.tokenizer, "f", probe).check_parts("f", [probe])

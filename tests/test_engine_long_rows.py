@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Phi3Config
 
 from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.forwards import decisions, edge_effects, model_logits, read_model
+from circuitgraph.engine.families import read_model
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.ingest.activity import norm_activity
 from circuitgraph.interventions.circuits.forward import circuit_decisions
@@ -77,7 +78,7 @@ def test_a_row_among_others_has_the_logits_it_has_alone(pair):
     rows = [SHORT.prompt, BEYOND.prompt, LONG[:BORDER], LONG[: BORDER + 1]]
     ends = torch.tensor([len(row) for row in rows])
     tokens = torch.tensor([[*row, *[0] * (int(ends.max()) - len(row))] for row in rows])
-    found = model_logits(model, tokens, ends)
+    found = model.logits(tokens, ends)
     with torch.no_grad():
         alone = [hf(torch.tensor([row])).logits[0] for row in rows]
         together = hf(tokens).logits
@@ -89,12 +90,12 @@ def test_a_row_among_others_has_the_logits_it_has_alone(pair):
 def test_effects_in_a_batch_are_those_of_plain_hooks_row_by_row(pair):
     hf, model = pair
     edges = effect_edges(2, 4, 2, "head", "joint")
-    found = edge_effects(model, make_batch(PROMPTS, border=model.border))
+    found = model.edge_effects(make_batch(PROMPTS, border=model.border))
     naive = torch.stack([naive_hooks.effects(hf, prompt, edges) for prompt in PROMPTS])
     for ours, theirs in zip(found.effects, naive, strict=True):
         assert apart(ours, theirs) <= 1e-4
     for number, prompt in enumerate(PROMPTS):
-        alone = edge_effects(model, make_batch([prompt], border=model.border))
+        alone = model.edge_effects(make_batch([prompt], border=model.border))
         assert torch.allclose(found.effects[number], alone.effects[0], atol=1e-5)
         assert torch.allclose(found.totals[number], alone.totals[0], atol=1e-5)
         assert torch.allclose(found.mass[number], alone.mass[0], atol=1e-6)
@@ -111,8 +112,8 @@ def decided(hf, prompt, text):
 def test_clean_and_corrupt_rows_choose_apart(pair):
     hf, model = pair
     batch = make_batch([*PROMPTS, UNEQUAL], border=model.border)
-    clean, corrupt, _ = decisions(model, batch)
-    effects = edge_effects(model, batch)
+    clean, corrupt, _ = model.decisions(batch)
+    effects = model.edge_effects(batch)
     for number, prompt in enumerate((*PROMPTS, UNEQUAL)):
         right = [decided(hf, prompt, text) for text in (prompt.prompt, prompt.corrupt)]
         assert float(clean[number]) == pytest.approx(right[0], abs=1e-4)
@@ -133,7 +134,7 @@ def test_circuits_and_mechanisms_place_rows_alike(pair):
         pytest.skip("hooks serve ingest and diff only")
     batch = make_batch(PROMPTS, border=model.border)
     edges = effect_edges(2, 4, 2, "head", "joint")
-    patch, effects = make_patch(model, batch), edge_effects(model, batch)
+    patch, effects = make_patch(model, batch), model.edge_effects(batch)
     all_but_one = ~torch.eye(len(edges), dtype=torch.bool)
     found = circuit_decisions(patch, all_but_one) - patch.base
     assert apart(found.T, effects.effects) <= 1e-4
@@ -141,5 +142,5 @@ def test_circuits_and_mechanisms_place_rows_alike(pair):
     weights = same_weights((model, model), wanted)
     mixed = mixed_effects((model, model), batch, wanted, torch.zeros_like(weights))
     assert apart(mixed.values[0, 0, 0], effects.effects.double()) <= 1e-4
-    by_receiver = edge_effects(model, batch, estimator="receiver-exact").effects
+    by_receiver = model.edge_effects(batch, EffectSpec(estimator="receiver-exact")).effects
     assert apart(by_receiver[:, -11:], effects.effects[:, -11:]) <= 1e-4  # into LOGITS

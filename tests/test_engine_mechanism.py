@@ -14,8 +14,8 @@ from torch import Tensor
 from circuitgraph.base.components import Edge, effect_edges
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Model
 from circuitgraph.lenses.mechanism.shapley import shares
 from circuitgraph.lenses.mechanism.values import (
@@ -94,7 +94,9 @@ def test_every_value_is_that_of_naive_hooks(
     edges = edges_of(models[0], granularity, inputs)
     chosen = [*range(3, len(edges), len(edges) // 5), len(edges) - 1]
     found = swapped(models, PROMPTS, chosen, granularity, inputs)
-    exact = [edge_effects(m, make_batch(PROMPTS), granularity, inputs).effects for m in models]
+    exact = [
+        m.edge_effects(make_batch(PROMPTS), EffectSpec(granularity, inputs)).effects for m in models
+    ]
     largest = max(float(effects.abs().max()) for effects in exact)
     for side in (0, 1):
         apart = found.values[side, side, side] - exact[side][:, chosen]
@@ -147,7 +149,10 @@ def test_what_is_the_same_bit_for_bit_has_a_share_of_exactly_nothing(pair: Any) 
 def test_the_parts_add_up_to_the_change(pair: Any) -> None:
     hfs = pair("qwen3")
     _, found = all_of(hfs)
-    exact = [edge_effects(from_hf(hf), make_batch(PROMPTS), "head", "joint").effects for hf in hfs]
+    exact = [
+        from_hf(hf).edge_effects(make_batch(PROMPTS), EffectSpec("head", "joint")).effects
+        for hf in hfs
+    ]
     change = (exact[1] - exact[0]).numpy()
     apart = abs(shares(found.values.numpy()).sum(0) - change).max()
     assert apart <= 1e-5 * abs(change).max()
@@ -196,6 +201,6 @@ def test_ablated_corners_are_the_effects(pair: Any, ablation: str) -> None:
     found = mixed_effects(models, batch, edges, weights, None, instead)
     for side, model in enumerate(models):
         ablated = ablated_contributions(model, PROMPTS, "head", ablation)
-        exact = edge_effects(model, batch, "head", "joint", ablated=ablated).effects
+        exact = model.edge_effects(batch, EffectSpec("head", "joint", ablated=ablated)).effects
         apart = (found.values[side, side, side] - exact).abs().max()
         assert float(apart) <= 1e-5 * float(exact.abs().max())

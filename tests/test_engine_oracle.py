@@ -9,8 +9,8 @@ from oracle import effects, make_bridge
 
 from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 
@@ -51,7 +51,7 @@ def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
     hf = loaded.merged()
     model = from_hf(hf)
     edges = effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
-    ours = edge_effects(model, make_batch(PROMPTS), granularity, inputs).effects
+    ours = model.edge_effects(make_batch(PROMPTS), EffectSpec(granularity, inputs)).effects
     bridge = make_bridge(hf, folders[family], loaded.tokenizer)
     naive = torch.stack([effects(bridge, prompt, edges) for prompt in PROMPTS])
     assert ours.shape == (len(PROMPTS), len(edges))

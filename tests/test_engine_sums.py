@@ -13,9 +13,9 @@ from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import gather, make_batch
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.decision import decide
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.forward import forward, logits
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 
@@ -66,7 +66,7 @@ def test_logits_are_the_library_s_whatever_the_padding(family):
 
 def test_decisions_totals_and_mass_are_those_of_the_library_s_logits(family):
     hf, model = family
-    result = edge_effects(model, make_batch(PROMPTS), "layer")
+    result = model.edge_effects(make_batch(PROMPTS), EffectSpec("layer"))
 
     def log_p(prompt, answer):
         with torch.no_grad():
@@ -99,7 +99,7 @@ def test_swapping_every_sender_at_the_logits_gives_the_corrupt_decision(family, 
 def test_a_pair_that_does_not_differ_has_no_effects(family, inputs):
     _, model = family
     same = [dataclasses.replace(p, corrupt=p.prompt) for p in PROMPTS]
-    result = edge_effects(model, make_batch([*same, PAIR]), "head", inputs)
+    result = model.edge_effects(make_batch([*same, PAIR]), EffectSpec("head", inputs))
     assert (result.effects[:-1] == 0).all()
     assert (result.totals[:-1] == 0).all()
     assert result.effects[-1].abs().max() > 0.01
@@ -109,7 +109,7 @@ def test_a_sender_whose_value_does_not_change_has_no_effect(family):
     """Before the difference nothing moves: the first token's embedding is no sender at the end."""
     _, model = family
     edges = effect_edges(model.layers, model.heads, model.kv_heads, "head", "joint")
-    effects = edge_effects(model, make_batch([PAIR])).effects[0]
+    effects = model.edge_effects(make_batch([PAIR])).effects[0]
     into_logits = [i for i, e in enumerate(edges) if (e.source, e.target) == ("EMBED", "LOGITS")]
     assert abs(float(effects[into_logits[0]])) <= 1e-6  # PAIR's last token is the same
 
@@ -120,18 +120,20 @@ def test_putting_back_what_a_one_token_prompt_sends_anyway_changes_nothing(famil
     prompt = Encoded((9,), None, (8,), (19, 5), None)
     for granularity in ("head", "layer"):
         mean = ablated_contributions(model, [prompt], granularity, "mean")
-        result = edge_effects(model, make_batch([prompt], whole=True), granularity, ablated=mean)
+        result = model.edge_effects(
+            make_batch([prompt], whole=True), EffectSpec(granularity, ablated=mean)
+        )
         assert result.effects.abs().max() <= 1e-5
         assert result.totals.abs().max() <= 1e-5
 
 
 def test_a_batch_of_any_size_gives_the_same_effects(family):
     _, model = family
-    whole = edge_effects(model, make_batch(PROMPTS))
+    whole = model.edge_effects(make_batch(PROMPTS))
     scale = whole.effects.abs().max()
     for size in (1, 4):
         parts = [
-            edge_effects(model, make_batch(PROMPTS[k : k + size]))
+            model.edge_effects(make_batch(PROMPTS[k : k + size]))
             for k in range(0, len(PROMPTS), size)
         ]
         for name in ("effects", "totals", "decisions", "mass"):
@@ -141,6 +143,6 @@ def test_a_batch_of_any_size_gives_the_same_effects(family):
 
 def test_the_order_of_prompts_changes_only_the_order_of_rows(family):
     _, model = family
-    there = edge_effects(model, make_batch(PROMPTS)).effects
-    back = edge_effects(model, make_batch(PROMPTS[::-1])).effects.flip(0)
+    there = model.edge_effects(make_batch(PROMPTS)).effects
+    back = model.edge_effects(make_batch(PROMPTS[::-1])).effects.flip(0)
     assert (there - back).abs().max() <= 1e-5 * there.abs().max()

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from circuitgraph.base.components import EMBED, effect_edges, parse, writers
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.interventions.patching.transplant import given_by, set_changes
@@ -147,7 +147,7 @@ def test_an_edge_is_one_hooked_forward(sides, bridges, inputs, every) -> None:
     source, into = (each.model for each in sides)
     edges = effect_edges(into.layers, into.heads, into.kv_heads, "head", inputs)[::every]
     batch = make_batch(PROMPTS, whole=True)
-    whole = edge_effects(into, batch, "head", inputs, ablated=given_by(source, batch))
+    whole = into.edge_effects(batch, EffectSpec("head", inputs, ablated=given_by(source, batch)))
     ours = whole.effects[:, ::every]
     naive = torch.stack([receive(bridges[1], p, edges, from_source(bridges, p)) for p in PROMPTS])
     assert naive.abs().max() > 0.1
@@ -172,7 +172,7 @@ def from_source(bridges: list[Any], prompt: Encoded) -> Any:
 def test_the_last_mlp_has_one_reader_so_its_node_is_its_edge(sides) -> None:
     source, into = (each.model for each in sides)
     batch = make_batch(PROMPTS, whole=True)
-    edges = edge_effects(into, batch, ablated=given_by(source, batch)).effects
+    edges = into.edge_effects(batch, EffectSpec(ablated=given_by(source, batch))).effects
     nodes = changes(source, into, PROMPTS, single(len(names_of(into, "head"))))
     assert (edges[:, -1] - nodes[-1]).abs().max() <= 1e-5 * nodes.abs().max()
 
@@ -215,7 +215,9 @@ def test_between_equal_models_nothing_changes_at_all(sides, granularity) -> None
     sets = torch.cat([single(count), torch.ones(1, count, dtype=torch.bool)])
     assert (changes(model, model, PROMPTS, sets, granularity) == 0).all()
     batch = make_batch(PROMPTS, whole=True)
-    found = edge_effects(model, batch, granularity, ablated=given_by(model, batch, granularity))
+    found = model.edge_effects(
+        batch, EffectSpec(granularity, ablated=given_by(model, batch, granularity))
+    )
     assert (found.effects == 0).all()
 
 

@@ -13,9 +13,9 @@ from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import make_batch, window
-from circuitgraph.engine.estimators import ESTIMATORS, edge_effects
 from circuitgraph.engine.exact import exact_columns
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.interface import ESTIMATORS, EffectSpec
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.models.variants import load_variant
@@ -96,7 +96,7 @@ def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
     hf = loaded.merged()
     model = from_hf(hf)
     edges = effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
-    ours = edge_effects(model, make_batch(PROMPTS), granularity, inputs).effects
+    ours = model.edge_effects(make_batch(PROMPTS), EffectSpec(granularity, inputs)).effects
     bridge = make_bridge(hf, folders[family], loaded.tokenizer)
     naive = torch.stack([naive_effects(bridge, prompt, edges) for prompt in PROMPTS])
     assert (naive.abs().amax(1) > 0.01).all()
@@ -109,9 +109,9 @@ def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
 @pytest.mark.parametrize("inputs", INPUTS)
 def test_a_mixed_batch_gives_what_each_prompt_gives_alone(hf, estimator, inputs):
     model = from_hf(hf.double())  # what is left of a difference is then no rounding
-    whole = edge_effects(model, make_batch(PROMPTS), "head", inputs, estimator=estimator)
+    whole = model.edge_effects(make_batch(PROMPTS), EffectSpec("head", inputs, estimator=estimator))
     alone = [
-        edge_effects(model, make_batch([prompt]), "head", inputs, estimator=estimator)
+        model.edge_effects(make_batch([prompt]), EffectSpec("head", inputs, estimator=estimator))
         for prompt in PROMPTS
     ]
     hf.float()
@@ -154,7 +154,7 @@ def test_decisions_and_totals_are_the_library_s_alone_and_padded_on_the_left(hf,
             for answer, s in zip((p.answer, p.wrong_answer), scores, strict=False)
         ]
         decisions.append(sums[0] - sums[1])
-    result = edge_effects(from_hf(hf), make_batch(PROMPTS), "layer")
+    result = from_hf(hf).edge_effects(make_batch(PROMPTS), EffectSpec("layer"))
     for i in range(len(PROMPTS)):
         clean, corrupt = decisions[2 * i : 2 * i + 2]
         assert float(result.decisions[i]) == pytest.approx(clean, abs=4e-5)
@@ -197,7 +197,7 @@ def test_eap_ig_starts_from_the_corrupt_embedding_at_the_partners(hf):
         runs = [torch.lerp(start, patch.clean.embed, share) for share in (0.25, 0.75)]
         traces = [dataclasses.replace(patch.clean, embed=run) for run in runs]
         want = sum(table(eap_columns(dataclasses.replace(patch, clean=t))) for t in traces) / 2
-        ours = edge_effects(model, batch, estimator="eap-ig", steps=2).effects
+        ours = model.edge_effects(batch, EffectSpec(estimator="eap-ig", steps=2)).effects
         assert (ours - want * patch.moved.amax(0)).abs().max() <= 1e-5 * want.abs().max()
 
 
@@ -237,7 +237,7 @@ def test_ablations_look_at_no_corrupt_prompt_of_any_length(hf, ablation):
     longer = [dataclasses.replace(p, partners=None) for p in PROMPTS]
     ablated = ablated_contributions(model, bare, "head", ablation)
     results = [
-        edge_effects(model, make_batch(rows, whole=True), ablated=ablated)
+        model.edge_effects(make_batch(rows, whole=True), EffectSpec(ablated=ablated))
         for rows in (bare, longer, PROMPTS)
     ]
     for other in results[1:]:

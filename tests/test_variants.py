@@ -17,7 +17,6 @@ from transformers import AutoModelForCausalLM
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.families import from_hf
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.models.variants import load_variant
@@ -182,7 +181,7 @@ def test_an_adapter_whose_b_is_zero_is_silent_and_changes_no_number(bases, tmp_p
     plain, _ = checked_model(load_variant(bases[family]), PROMPTS)
     tuned, check = checked_model(load_variant(bases[family], folder), PROMPTS)
     assert check.adapter_is_silent
-    effects = [edge_effects(model, make_batch(PROMPTS)).effects for model in (plain, tuned)]
+    effects = [model.edge_effects(make_batch(PROMPTS)).effects for model in (plain, tuned)]
     apart = (effects[1] - effects[0]).abs().max()
     assert apart == 0 if not dora else apart <= 1e-5  # dora divides by a norm and multiplies again
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import Ablation, Granularity, writers
-from circuitgraph.engine.forwards import AnyModel, parts_at
+from circuitgraph.engine.interface import Engine
 from circuitgraph.prompts.tokens import Encoded
 
 
 @torch.no_grad()
 def ablated_contributions(
-    model: AnyModel, prompts: Sequence[Encoded], granularity: Granularity, ablation: Ablation
+    model: Engine, prompts: Sequence[Encoded], granularity: Granularity, ablation: Ablation
 ) -> Tensor | None:
     """What stands in for every sender's contribution, [1 + components, d].
 
@@ -30,6 +30,6 @@ def ablated_contributions(
     for prompt in prompts:
         tokens = torch.tensor([prompt.prompt], device=model.device)
         index = torch.arange(tokens.shape[1], device=model.device)[None]
-        parts, _ = parts_at(model, tokens, index, granularity)
+        parts, _ = model.contributions(tokens, index, granularity)
         total = total + parts.cpu().double().mean(2)[:, 0]
     return (total / len(prompts)).to(model.device, model.dtype)

@@ -50,21 +50,19 @@ def _columns(
     for group in readers(model, granularity, inputs):
         first = group.receivers[0]
         if first.heads is not None:
-            leaning = _attention_inputs(model, group, layers[first.layer], patch)
+            gradient = _attention_inputs(model, group, layers[first.layer], patch)
         elif first.layer < model.layers:
-            leaning = patch.at_window(layers[first.layer].read)[None]
+            gradient = patch.at_window(layers[first.layer].read)[None]
         else:
-            leaning = patch.at_window(layers[-1].after)[None]
-        yield from _scores(patch, leaning, first.senders)
+            gradient = patch.at_window(layers[-1].after)[None]
+        yield from _scores(patch, gradient, first.senders)
 
 
-def _scores(patch: Patch, leaning: Tensor, senders: int) -> Tensor:
+def _scores(patch: Patch, gradient: Tensor, senders: int) -> Tensor:
     """⟨delta, gradient⟩ of each sender and receiver: [receivers, senders, n]."""
     deltas = patch.deltas[:senders].transpose(0, 1).flatten(2)
-    by_row = torch.bmm(leaning.transpose(0, 1).flatten(2), deltas.transpose(1, 2))
-    scores = by_row.permute(1, 2, 0)
-    total = scores.new_zeros(*scores.shape[:2], patch.batch.n)
-    return total.index_add(2, patch.batch.owner, scores)
+    by_row = torch.bmm(gradient.transpose(0, 1).flatten(2), deltas.transpose(1, 2))
+    return patch.batch.by_prompt(by_row.permute(1, 2, 0))
 
 
 def _attention_inputs(model: Model, group: Readers, layer: LayerGradients, patch: Patch) -> Tensor:

@@ -85,6 +85,11 @@ class Batch:
         inside = self.positions < self.prompt_end[:, None]
         return (inside & (gather(self.partners, self.index) >= 0)).float()[..., None]
 
+    def by_prompt(self, by_row: Tensor) -> Tensor:
+        """Sums over the rows of each prompt: [..., R] -> [..., n]."""
+        total = by_row.new_zeros(*by_row.shape[:-1], self.n)
+        return total.index_add(-1, self.owner, by_row)
+
 
 @dataclass(frozen=True)
 class _Row:

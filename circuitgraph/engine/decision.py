@@ -24,13 +24,7 @@ def decide(model: Model, residual: Tensor, batch: Batch) -> Tensor:
     Returns:
         [..., n], in nats, summed over the answers' tokens (teacher-forced).
     """
-    return _by_prompt(_log_scores(model, residual, batch), batch)
-
-
-def _by_prompt(scores: Tensor, batch: Batch) -> Tensor:
-    by_row = (scores * batch.signs).sum((-1, -2))
-    total = by_row.new_zeros(*by_row.shape[:-1], batch.n)
-    return total.index_add(-1, batch.owner, by_row)
+    return batch.by_prompt((_log_scores(model, residual, batch) * batch.signs).sum((-1, -2)))
 
 
 def mixed_decision(edge: Model, own: Model, others: Tensor, sender: Tensor, batch: Batch) -> Tensor:
@@ -54,7 +48,7 @@ def mixed_decision(edge: Model, own: Model, others: Tensor, sender: Tensor, batc
         few = tuple(part[..., alone, :] for part in parts)
         whole = _heard(few, (own, edge), scale[..., alone, :], lambda x, m: x @ m.unembed.T)
         plain[..., alone, :] -= whole.logsumexp(-1, keepdim=True)
-    return _by_prompt(plain, batch)
+    return batch.by_prompt((plain * batch.signs).sum((-1, -2)))
 
 
 def _answers(x: Tensor, model: Model, batch: Batch) -> Tensor:
@@ -107,6 +101,5 @@ def answer_mass(model: Model, final: Tensor, batch: Batch) -> Tensor:
     chosen = log_probs.gather(-1, batch.targets)
     mass = final.new_zeros(batch.n)
     for sign in (1.0, -1.0):
-        by_row = (chosen * (batch.signs == sign)).sum((-1, -2))
-        mass += final.new_zeros(batch.n).index_add(0, batch.owner, by_row).exp()
+        mass += batch.by_prompt((chosen * (batch.signs == sign)).sum((-1, -2))).exp()
     return mass

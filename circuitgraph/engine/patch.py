@@ -46,7 +46,7 @@ class Patch:
         deltas: what patching adds to each sender [S, R, W, d]; 0 off the prompt.
         base: clean decision [n].
         total: decision of the run with every sender patched for every reader [n].
-        moved: 1 where a sender says something else to a prompt, else 0 [S, n].
+        changed: 1 where a sender's contribution to a prompt differs, else 0 [S, n].
         start: the patched run's embedding at all clean positions [R, T, d].
         prefix: number of clean positions in front of the windows.
         chunk_rows: positions recomputed at once.
@@ -58,7 +58,7 @@ class Patch:
     deltas: Tensor
     base: Tensor
     total: Tensor
-    moved: Tensor
+    changed: Tensor
     start: Tensor
     prefix: int
     chunk_rows: int = field(default=CHUNK_ROWS)
@@ -162,7 +162,7 @@ def make_patch(
         deltas=deltas,
         base=decide(model, gather(clean.final, batch.read), batch),
         total=decide(model, gather(final, batch.corrupt_read), batch),
-        moved=_moved(deltas, batch),
+        changed=changed(deltas, batch),
         start=start,
         prefix=int(batch.start.max()),
         chunk_rows=chunk_rows,
@@ -175,9 +175,9 @@ def _at_partners(batch: Batch, corrupt: Tensor, clean: Tensor) -> Tensor:
     return torch.where((batch.partners >= 0)[..., None], there, clean)
 
 
-def _moved(deltas: Tensor, batch: Batch) -> Tensor:
-    by_row = (deltas != 0).any(-1).any(-1).float()
-    return by_row.new_zeros(len(deltas), batch.n).index_add(1, batch.owner, by_row).clamp_max(1)
+def changed(deltas: Tensor, batch: Batch) -> Tensor:
+    """1 where a sender's contribution to a prompt differs, else 0 [S, n]."""
+    return batch.by_prompt((deltas != 0).any(-1).any(-1).float()).clamp_max(1)
 
 
 def attention_change(patch: Patch, layer: int, deltas: Tensor, letters: str) -> Tensor:

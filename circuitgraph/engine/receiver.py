@@ -15,12 +15,7 @@ from torch import Tensor
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.gradients import LayerGradients, gradients
-from circuitgraph.engine.patch import (
-    Patch,
-    attention_change,
-    logit_effects,
-    mlp_change,
-)
+from circuitgraph.engine.patch import Patch, attention_change, logit_effects, mlp_change
 from circuitgraph.engine.receivers import Readers, readers
 
 
@@ -42,30 +37,24 @@ def receiver_exact_columns(
 
 def _attention(patch: Patch, group: Readers, layer: LayerGradients) -> list[Tensor]:
     first = group.receivers[0]
-    leaning = gather(layer.z, patch.queries(first.layer))
-    leaning = leaning * patch.counted(first.layer)[..., None, None]
+    gradient = gather(layer.z, patch.queries(first.layer))
+    gradient = gradient * patch.counted(first.layer)[..., None, None]
     parts = []
     for senders in patch.chunks(group.senders[0]):
         change = attention_change(patch, first.layer, patch.deltas[senders], first.letters)
-        by_head = torch.einsum("nrqhe,rqhe->hnr", change, leaning)
+        by_head = torch.einsum("nrqhe,rqhe->hnr", change, gradient)
         parts.append(by_head.unflatten(0, (len(group.receivers), -1)).sum(1))
-    return list(_by_prompt(patch, torch.cat(parts, 1)))
+    return list(patch.batch.by_prompt(torch.cat(parts, 1)))
 
 
 def _mlp(patch: Patch, number: int, senders: Tensor, layer: LayerGradients) -> Tensor:
     index = patch.queries(number)
-    leaning = gather(layer.after, index) * patch.counted(number)[..., None]
+    gradient = gather(layer.after, index) * patch.counted(number)[..., None]
     clean = gather(patch.clean.layers[number].mlp, index)
     parts = [
         torch.einsum(
-            "nrqd,rqd->nr", mlp_change(patch, number, patch.deltas[chunk]) - clean, leaning
+            "nrqd,rqd->nr", mlp_change(patch, number, patch.deltas[chunk]) - clean, gradient
         )
         for chunk in patch.chunks(senders)
     ]
-    return _by_prompt(patch, torch.cat(parts))
-
-
-def _by_prompt(patch: Patch, by_row: Tensor) -> Tensor:
-    """Sums over the rows of each prompt: [..., R] -> [..., n]."""
-    total = by_row.new_zeros(*by_row.shape[:-1], patch.batch.n)
-    return total.index_add(-1, patch.batch.owner, by_row)
+    return patch.batch.by_prompt(torch.cat(parts))

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity
 from circuitgraph.base.errors import InputError
-from circuitgraph.engine.forwards import AnyModel, parts_at, read_out
+from circuitgraph.engine.interface import Engine
 from circuitgraph.prompts.tokens import Encoded
 
 
 @torch.no_grad()
-def norm_activity(model: AnyModel, prompts: Sequence[Encoded], granularity: Granularity) -> Tensor:
+def norm_activity(model: Engine, prompts: Sequence[Encoded], granularity: Granularity) -> Tensor:
     """L2 norm of every component's contribution to the residual stream.
 
     Returns:
@@ -27,7 +27,7 @@ def norm_activity(model: AnyModel, prompts: Sequence[Encoded], granularity: Gran
 
 @torch.no_grad()
 def projection_activity(
-    model: AnyModel, prompts: Sequence[Encoded], granularity: Granularity
+    model: Engine, prompts: Sequence[Encoded], granularity: Granularity
 ) -> Tensor:
     """Signed contribution to logit(answer) − logit(wrong answer).
 
@@ -40,7 +40,7 @@ def projection_activity(
     shared = [shared_prefix(p) for p in prompts]
     rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]
     tokens, last = _padded(rows, model)
-    norm, unembed = read_out(model)
+    norm, unembed = model.unembedding()
     parts, final = _contributions(model, tokens, last, granularity)
     scaled = norm.linear(parts, norm.scale(final))
     answer = torch.tensor([p.answer[k] for p, k in zip(prompts, shared, strict=True)])
@@ -65,14 +65,14 @@ def shared_prefix(prompt: Encoded) -> int:
 
 
 def _contributions(
-    model: AnyModel, tokens: Tensor, last: Tensor, granularity: Granularity
+    model: Engine, tokens: Tensor, last: Tensor, granularity: Granularity
 ) -> tuple[Tensor, Tensor]:
     """[components, prompts, d] without ``EMBED``, and final stream, at one position a row."""
-    parts, final = parts_at(model, tokens, last[:, None], granularity, last + 1)
+    parts, final = model.contributions(tokens, last[:, None], granularity, last + 1)
     return parts[1:, :, 0], final[:, 0]
 
 
-def _padded(rows: Sequence[tuple[int, ...]], model: AnyModel) -> tuple[Tensor, Tensor]:
+def _padded(rows: Sequence[tuple[int, ...]], model: Engine) -> tuple[Tensor, Tensor]:
     length = max(map(len, rows))
     tokens = torch.tensor([list(r) + [r[-1]] * (length - len(r)) for r in rows])
     return tokens.to(model.device), torch.tensor([len(r) - 1 for r in rows]).to(model.device)

@@ -14,7 +14,7 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families.common import embedded, longest
-from circuitgraph.engine.forwards import AnyModel, decisions
+from circuitgraph.engine.interface import Engine
 from circuitgraph.ingest.reading import Reading, readings, respelt, text_notes, token_notes
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.models.variants import load_variant
@@ -176,7 +176,7 @@ def check_prompts(
 
 
 def _spelling(
-    model: AnyModel, rows: Sequence[Encoded], source: str, read: Callable[[PromptSet], EncodedSet]
+    model: Engine, rows: Sequence[Encoded], source: str, read: Callable[[PromptSet], EncodedSet]
 ) -> Spelling | None:
     """Probability of some answers as written and with the other leading blank."""
     pairs = [(row, other) for row in rows if row.answer and (other := respelt(row.source))][:TRIED]
@@ -204,9 +204,7 @@ def _problems(encoded: EncodedSet, prompts: PromptSet) -> tuple[str, ...]:
     return ()
 
 
-def _model_report(
-    name: str, model: AnyModel, encoded: EncodedSet, prompts: PromptSet
-) -> ModelReport:
+def _model_report(name: str, model: Engine, encoded: EncodedSet, prompts: PromptSet) -> ModelReport:
     rows = encoded.prompts
     lengths = [len(row.prompt) for row in rows]
     uneven = {id(row) for row in unequal_pairs(rows)}
@@ -248,13 +246,13 @@ def _told(name: str, rows: Sequence[Encoded], totals: Sequence[float], file: str
     return [*undirected(*asked, found), *against_direction(name, *asked, found)]
 
 
-def _decisions(model: AnyModel, rows: Sequence[Encoded]) -> tuple[list[float], list[float]]:
+def _decisions(model: Engine, rows: Sequence[Encoded]) -> tuple[list[float], list[float]]:
     """Change of the decision under corruption, and answer mass, of every prompt."""
     totals: list[float] = []
     mass: list[float] = []
     for start in range(0, len(rows), 16):
         batch = make_batch(rows[start : start + 16], border=model.border)
-        clean, corrupt, likely = decisions(model, batch)
+        clean, corrupt, likely = model.decisions(batch)
         totals += (corrupt - clean).tolist()
         mass += likely.tolist()
     return totals, mass

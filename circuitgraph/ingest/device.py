@@ -9,7 +9,8 @@ import torch
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.ablation import ablated_contributions
-from circuitgraph.engine.forwards import AnyModel, has_reader
+from circuitgraph.engine.families import has_reader
+from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.model import moved
 from circuitgraph.ingest.effects import batch_effects
 from circuitgraph.ingest.jobs import Job, Request
@@ -50,7 +51,7 @@ def _index(device: str) -> int:
     return int(number) if number.isdecimal() else 1 << 30
 
 
-def placed(model: AnyModel, request: Request) -> AnyModel:
+def placed(model: Engine, request: Request) -> Engine:
     """The model where, and in the numbers, it is to be computed."""
     torch.backends.cuda.matmul.allow_tf32 = request.tf32
     dtype = torch.bfloat16 if request.dtype == "bfloat16" else None
@@ -59,7 +60,7 @@ def placed(model: AnyModel, request: Request) -> AnyModel:
     return moved(model, request.device, dtype)
 
 
-def apart_from_double(model: AnyModel, job: Job, edges: int) -> float:
+def apart_from_double(model: Engine, job: Job, edges: int) -> float:
     """Largest difference from float64 on the CPU, relative to the largest effect of the sample.
 
     Exact effects of 16 random edges on the two shortest prompts.
@@ -75,7 +76,7 @@ def apart_from_double(model: AnyModel, job: Job, edges: int) -> float:
 
 
 def _effects(
-    model: AnyModel, prompts: Sequence[Encoded], method: Method, sample: list[int]
+    model: Engine, prompts: Sequence[Encoded], method: Method, sample: list[int]
 ) -> np.ndarray:
     ablated = ablated_contributions(model, prompts, method.spec.granularity, method.spec.ablation)
     return batch_effects(model, prompts, method, ablated, edges=sample)["effects"]

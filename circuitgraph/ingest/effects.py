@@ -8,8 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.estimators import as_estimator
-from circuitgraph.engine.forwards import AnyModel, edge_effects
+from circuitgraph.engine.interface import EffectSpec, Engine, as_estimator
 from circuitgraph.engine.model import moved
 from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.prompts.tokens import Encoded
@@ -17,7 +16,7 @@ from circuitgraph.runs.record import Method
 
 
 def batch_effects(
-    model: AnyModel,
+    model: Engine,
     prompts: Sequence[Encoded],
     method: Method,
     ablated: Tensor | None = None,
@@ -31,15 +30,15 @@ def batch_effects(
         edges: indices of the edges wanted, ascending; measured exactly whatever the
             method's estimator. None for all, as the method says.
     """
-    result = edge_effects(
-        model,
-        moved(make_batch(prompts, whole=ablated is not None, border=model.border), model.device),
+    batch = make_batch(prompts, whole=ablated is not None, border=model.border)
+    spec = EffectSpec(
         method.spec.granularity,
         method.spec.inputs,
-        estimator=as_estimator(method.estimator if edges is None else "exact"),
-        steps=method.steps,
-        ablated=ablated,
-        edges=edges,
-        chunk_rows=chunk_rows,
+        as_estimator(method.estimator if edges is None else "exact"),
+        method.steps,
+        ablated,
+        edges,
+        chunk_rows,
     )
+    result = model.edge_effects(moved(batch, model.device), spec)
     return {name: value.float().cpu().numpy() for name, value in vars(result).items()}

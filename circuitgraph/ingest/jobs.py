@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 from circuitgraph.base.components import Ablation, Granularity, Inputs
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.engine.estimators import ESTIMATORS, STEPS
 from circuitgraph.engine.families.common import embedded, longest
+from circuitgraph.engine.interface import ESTIMATORS, STEPS
 from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import AFFORDABLE, edges_of, operations
 from circuitgraph.ingest.screen import sample_of

@@ -15,7 +15,8 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter, human_bytes
 from circuitgraph.base.quoting import short
 from circuitgraph.engine.batches import in_batches
-from circuitgraph.engine.forwards import AnyModel, has_reader, require_estimator
+from circuitgraph.engine.families import has_reader, require_estimator
+from circuitgraph.engine.interface import Engine
 from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
 from circuitgraph.ingest.compute import compute, library_versions
 from circuitgraph.ingest.day import planned, settle, tells_a_date
@@ -114,7 +115,7 @@ class Work:
 
     variant: Variant
     shape: Shape
-    model: AnyModel
+    model: Engine
     check: SelfCheck
     request: Request
     runs_folder: Path

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import first_line
-from circuitgraph.engine.bridge.wrapped import Bridge
+from circuitgraph.engine.families import read_model
 from circuitgraph.engine.families.common import border_of
-from circuitgraph.engine.forwards import AnyModel, check_parts, model_logits, read_model
+from circuitgraph.engine.interface import Engine
 from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.prompts.tokens import Encoded
 
@@ -51,7 +51,7 @@ class SelfCheck:
 
 
 @torch.no_grad()
-def checked_model(loaded: LoadedVariant, prompts: Sequence[Encoded]) -> tuple[AnyModel, SelfCheck]:
+def checked_model(loaded: LoadedVariant, prompts: Sequence[Encoded]) -> tuple[Engine, SelfCheck]:
     """Merge the adapter, read the weights, and compare logits on a few of the prompts.
 
     Raises:
@@ -64,17 +64,16 @@ def checked_model(loaded: LoadedVariant, prompts: Sequence[Encoded]) -> tuple[An
         raise InputError(f"variant {loaded.variant.name!r}: its logits are not finite")
     adapter = _adapter_change(loaded, probes, reference)
     model = read_model(loaded.merged(), loaded.tokenizer, loaded.variant.base, probes[0])
-    kind = "bridge" if isinstance(model, Bridge) else "engine"
     ours = _ours(model, probes)
     difference = _relative(ours, reference)
     if not difference <= TOLERANCE:
         raise InputError(
             f"variant {loaded.variant.name!r}: our forward differs from the library's by "
             f"{difference:.1e} of its largest logit (limit {TOLERANCE:g}); this model uses "
-            f"something the {kind} does not know, please report its config.json"
+            f"something the {model.kind} does not know, please report its config.json"
         )
-    parts = check_parts(model, loaded.variant.base, probes)
-    return model, SelfCheck(difference, adapter, len(probes), kind, parts)
+    parts = model.check_parts(loaded.variant.base, probes)
+    return model, SelfCheck(difference, adapter, len(probes), model.kind, parts)
 
 
 def _reference(loaded: LoadedVariant, probes: Sequence[Tensor]) -> list[Tensor]:
@@ -87,12 +86,12 @@ def _reference(loaded: LoadedVariant, probes: Sequence[Tensor]) -> list[Tensor]:
         ) from error
 
 
-def _ours(model: AnyModel, probes: Sequence[Tensor]) -> list[Tensor]:
+def _ours(model: Engine, probes: Sequence[Tensor]) -> list[Tensor]:
     """Our logits of all probes side by side: what a row gives must not hang on its neighbours."""
     ends = torch.tensor([tokens.shape[1] for tokens in probes])
     width = int(ends.max())
     rows = [torch.cat([t, t[:, -1:].expand(1, width - t.shape[1])], 1) for t in probes]
-    found = model_logits(model, torch.cat(rows), ends)
+    found = model.logits(torch.cat(rows), ends)
     return [logits[:end] for logits, end in zip(found, ends.tolist(), strict=True)]
 
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from circuitgraph.engine.forwards import has_reader
+from circuitgraph.engine.families import has_reader
 from circuitgraph.models.architectures import sizes_of
 
 _BLOCK = re.compile(r"\.(\d+)\.")

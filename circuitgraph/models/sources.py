@@ -7,7 +7,7 @@ from pathlib import Path
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
-from circuitgraph.engine.forwards import require_reader
+from circuitgraph.engine.families import require_reader
 from circuitgraph.models.variants import fingerprints, model_folder
 from circuitgraph.runs.comparable import require_model
 from circuitgraph.runs.record import Run, Variant

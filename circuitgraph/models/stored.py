@@ -17,6 +17,7 @@ from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import Model
+from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import Patch, make_patch
 from circuitgraph.models.sources import require_readable
 from circuitgraph.models.variants import load_variant
@@ -54,7 +55,7 @@ class StoredModel:
     """
 
     run: Run
-    engine: Model
+    engine: NativeModel
     tokenizer: Any
 
     @classmethod
@@ -156,7 +157,7 @@ class ModelPair:
         return pair
 
     @property
-    def engines(self) -> tuple[Model, Model]:
+    def engines(self) -> tuple[NativeModel, NativeModel]:
         """Both models."""
         return self.a.engine, self.b.engine
 

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import first_line
-from circuitgraph.engine.bridge.checks import mixes_heads
+from circuitgraph.engine.bridge.checks import TOLERANCE, apart, mixes_heads, refusal
+from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.bridge.norms import read_norm
 from circuitgraph.engine.bridge.positions import by_row
 from circuitgraph.engine.bridge.wrapped import (
     NAMES,
     BlockTrace,
-    Bridge,
     BridgeTrace,
     Reading,
     ReadOut,
@@ -28,12 +28,11 @@ from circuitgraph.engine.bridge.wrapped import (
     trace_of,
 )
 
-TOLERANCE = 1e-3
 EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
 @torch.no_grad()
-def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> Bridge:
+def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> HookedModel:
     """The library's bridge over a merged model, and how its blocks hang on the stream.
 
     Args:
@@ -66,7 +65,7 @@ def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> Bridge:
     parallel = {readings[2] for readings in read}
     if len(parallel) > 1:
         raise refusal(folder, hf.config.model_type, "only some of its blocks are parallel")
-    bridge = Bridge(
+    model = HookedModel(
         family=hf.config.model_type,
         width=trace.final.shape[-1],
         heads=int(hooked.cfg.n_heads),
@@ -79,16 +78,7 @@ def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> Bridge:
         hooked=hooked,
         rotary=rotary,
     )
-    return replace(bridge, mixed=mixes_heads(bridge, tokens, trace))
-
-
-def refusal(folder: str, family: str, why: str) -> InputError:
-    """The one line that says why a family without a reader is not measured."""
-    return InputError(
-        f"{folder}: model type {family!r} has no reader, and hooks on the library's "
-        f"TransformerBridge do not do: {why}; only decoders whose blocks add attention heads "
-        "and one MLP to a residual stream can be measured"
-    )
+    return replace(model, mixed=mixes_heads(model, tokens, trace))
 
 
 def _require_one_mlp(config: Any, folder: str) -> None:
@@ -140,7 +130,7 @@ def _matching(
 ) -> Iterator[tuple[Reading, int]]:
     found = [norm for norm in norms if norm is not None]
     for (which, stream), norm in product(enumerate(streams), [*found, _as_it_is]):
-        if _apart(norm(stream), read) <= TOLERANCE:
+        if apart(norm(stream), read) <= TOLERANCE:
             yield norm, which
     raise ValueError(f"no {what} that we know")
 
@@ -181,13 +171,7 @@ def _read_out(hooked: Any, ends: Any, trace: BridgeTrace, config: Any) -> ReadOu
 
 
 def _same(logits: Tensor, trace: BridgeTrace) -> bool:
-    return _apart(logits, trace.logits) <= TOLERANCE
-
-
-def _apart(ours: Tensor, theirs: Tensor) -> float:
-    if ours.shape != theirs.shape:
-        return float("inf")
-    return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
+    return apart(logits, trace.logits) <= TOLERANCE
 
 
 def _why(config: Any, error: BaseException) -> str:

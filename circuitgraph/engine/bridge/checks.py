@@ -1,8 +1,8 @@
-"""Are the parts a bridge shows all there is? Asked of every model before it is measured.
+"""Checks of every hooked model before it is measured.
 
-Nobody can read a hundred families' code. These checks stand for it: if contributions sum to the
-stream, if everything that reads a change through our hooks answers as if the stream itself
-had changed, and if what is put back is as it was, then an edge's effect is what it says.
+Contributions sum to the residual stream; patching a receiver's input through hooks equals
+patching the stream itself; and what hooks put back restores the run. Families without a reader
+are too many to read their code: these checks stand for it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from circuitgraph.base.errors import InputError
 from circuitgraph.engine.bridge.parts import bridge_contributions
 from circuitgraph.engine.bridge.reading import (
     attention_hears,
@@ -29,6 +30,8 @@ from circuitgraph.engine.bridge.wrapped import (
     logits_of,
     trace_of,
 )
+
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ def _sums(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
     index = torch.arange(tokens.shape[1])[None]
     whole = bridge_contributions(bridge, trace, index, "head").sum(0)
     whole = whole + sum(wiring.bias for wiring in bridge.wiring)
-    inside = [_apart(b.pre + b.attention + b.mlp, b.post) for b in trace.blocks]
-    return max(_apart(whole, trace.final), *inside)
+    inside = [apart(b.pre + b.attention + b.mlp, b.post) for b in trace.blocks]
+    return max(apart(whole, trace.final), *inside)
 
 
 def _outputs(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
@@ -74,7 +77,7 @@ def _outputs(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
         others = slice(bridge.group, None)
         now, before = (x[:, :, others].flatten(2) for x in (z, block.z))
         factor = (now * before).sum(-1, keepdim=True) / before.pow(2).sum(-1, keepdim=True)
-        if _apart(now, before) > TOLERANCE and _apart(now, factor * before) <= TOLERANCE:
+        if apart(now, before) > TOLERANCE and apart(now, factor * before) <= TOLERANCE:
             return 1.0
     return 0.0
 
@@ -85,7 +88,7 @@ def _causal(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
         return 0.0
     other = tokens.clone()
     other[:, -1] = (tokens[:, -1] + 1) % bridge.vocabulary
-    return _apart(logits_of(bridge.hooked, other)[:, :-1], trace.logits[:, :-1])
+    return apart(logits_of(bridge.hooked, other)[:, :-1], trace.logits[:, :-1])
 
 
 def _hearing(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
@@ -96,7 +99,7 @@ def _hearing(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
         hooks += attention_hears(bridge, layer, delta) + mlp_hears(bridge, layer, delta)
     heard = logits_of(bridge.hooked, tokens, [*hooks, *logits_hear(bridge, delta)])
     start: Hook = (hook_name(0, "pre"), lambda x, hook: x + delta)
-    return _apart(heard, logits_of(bridge.hooked, tokens, [start]))
+    return apart(heard, logits_of(bridge.hooked, tokens, [start]))
 
 
 def _letters(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
@@ -105,7 +108,7 @@ def _letters(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
     for layer, block in enumerate(trace.blocks):
         back = [put(layer, letter, getattr(block, letter)) for letter in LETTERS]
         hooks = [*attention_hears(bridge, layer, delta), *back]
-        off.append(_apart(_place(bridge, tokens, hooks, layer, "z"), block.z))
+        off.append(apart(_place(bridge, tokens, hooks, layer, "z"), block.z))
     return max(off)
 
 
@@ -114,7 +117,7 @@ def _heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
     delta, off = _noise(trace), []
     for layer, block in enumerate(trace.blocks):
         hooks = [*attention_hears(bridge, layer, delta), put(layer, "z", block.z)]
-        off.append(_apart(logits_of(bridge.hooked, tokens, hooks), trace.logits))
+        off.append(apart(logits_of(bridge.hooked, tokens, hooks), trace.logits))
     return max(off)
 
 
@@ -129,10 +132,26 @@ def _groups(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
         v[groups, :, groups] += block.v.abs().max()
         hooks = [put(layer, "v", v.view(len(groups), *block.v.shape[1:]))]
         z = _place(bridge, tokens.expand(len(groups), -1), hooks, layer, "z")
-        apart = (z - block.z).abs().amax((1, 3)) / block.z.abs().max()
-        silent = bool((apart[mine] <= TOLERANCE).any())
-        off.append(1.0 if silent else float(apart[~mine].max()) if len(groups) > 1 else 0.0)
+        off_by = (z - block.z).abs().amax((1, 3)) / block.z.abs().max()
+        silent = bool((off_by[mine] <= TOLERANCE).any())
+        off.append(1.0 if silent else float(off_by[~mine].max()) if len(groups) > 1 else 0.0)
     return max(off)
+
+
+def refusal(folder: str, family: str, why: str) -> InputError:
+    """The one line that says why a family without a reader is not measured."""
+    return InputError(
+        f"{folder}: model type {family!r} has no reader, and hooks on the library's "
+        f"TransformerBridge do not do: {why}; only decoders whose blocks add attention heads "
+        "and one MLP to a residual stream can be measured"
+    )
+
+
+def apart(ours: Tensor, theirs: Tensor) -> float:
+    """Largest difference relative to the largest value; infinite between other shapes."""
+    if ours.shape != theirs.shape:
+        return float("inf")
+    return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
 
 
 def mixes_heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> bool:
@@ -146,12 +165,10 @@ def mixes_heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> bool:
             changed[:, :, 0] *= 3
             z = _place(bridge, tokens, [put(layer, letter, changed.view_as(clean))], layer, "z")
             others = slice(bridge.heads // parts, None)
-            if _apart(z[:, :, others], block.z[:, :, others]) > TOLERANCE:
+            if apart(z[:, :, others], block.z[:, :, others]) > TOLERANCE:
                 return True
     return False
 
-
-TOLERANCE = 1e-3
 
 QUESTIONS = (
     Question("its heads, MLPs and biases do not sum to the residual stream", _sums),
@@ -177,7 +194,3 @@ def _noise(trace: BridgeTrace) -> Tensor:
     start = trace.blocks[0].pre
     seed = torch.Generator().manual_seed(0)
     return torch.randn(start.shape, generator=seed) * start.pow(2).mean().sqrt()
-
-
-def _apart(ours: Tensor, theirs: Tensor) -> float:
-    return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))

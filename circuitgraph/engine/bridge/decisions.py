@@ -17,13 +17,13 @@ def decide_logits(logits: Tensor, batch: Batch) -> Tensor:
     alone = batch.signs.sum(-1) != 0
     if bool(alone.any()):
         scores[:, alone] -= judged[:, alone].logsumexp(-1, keepdim=True)
-    return _by_prompt((scores * batch.signs).sum((-1, -2)), batch)
+    return batch.by_prompt((scores * batch.signs).sum((-1, -2)))
 
 
 def mass_of(logits: Tensor, batch: Batch) -> Tensor:
     """Probability of the answer plus that of the wrong answer [n], from logits [R, T, V]."""
     chosen = _judged(logits, batch).log_softmax(-1).gather(-1, batch.targets[None])
-    sides = [_by_prompt((chosen * (batch.signs == s)).sum((-1, -2)), batch) for s in (1.0, -1.0)]
+    sides = [batch.by_prompt((chosen * (batch.signs == s)).sum((-1, -2))) for s in (1.0, -1.0)]
     return (sides[0].exp() + sides[1].exp())[0]
 
 
@@ -31,8 +31,3 @@ def _judged(logits: Tensor, batch: Batch) -> Tensor:
     """Logits at the judged positions [N, R, K, V]."""
     rows = torch.arange(len(batch.read))[:, None]
     return logits.unflatten(0, (-1, len(batch.read)))[:, rows, batch.read]
-
-
-def _by_prompt(by_row: Tensor, batch: Batch) -> Tensor:
-    total = by_row.new_zeros(*by_row.shape[:-1], batch.n)
-    return total.index_add(-1, batch.owner, by_row)

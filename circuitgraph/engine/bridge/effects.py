@@ -7,13 +7,12 @@ own. Heads of one layer read nothing of each other, so this is the receiver alon
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Granularity, Inputs
+from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.bridge.decisions import decide_logits, mass_of
 from circuitgraph.engine.bridge.parts import bridge_contributions
@@ -32,8 +31,8 @@ from circuitgraph.engine.bridge.wrapped import (
     logits_of,
     trace_of,
 )
-from circuitgraph.engine.estimators import Effects
-from circuitgraph.engine.patch import CHUNK_ROWS
+from circuitgraph.engine.interface import Effects, EffectSpec
+from circuitgraph.engine.patch import changed
 from circuitgraph.engine.receivers import Readers, Receiver, attention_components, readers
 
 CHUNK_LOGITS = 1 << 26
@@ -54,20 +53,11 @@ class _Patch:
 
 
 @torch.no_grad()
-def bridge_effects(
-    bridge: Bridge,
-    batch: Batch,
-    granularity: Granularity = "head",
-    inputs: Inputs = "joint",
-    *,
-    ablated: Tensor | None = None,
-    edges: Sequence[int] | None = None,
-    chunk_rows: int = CHUNK_ROWS,
-) -> Effects:
-    """Effect of every edge for every prompt of a batch; see ``estimators.edge_effects``."""
-    patch = _make_patch(bridge, batch, granularity, ablated, chunk_rows)
+def bridge_effects(bridge: Bridge, batch: Batch, spec: EffectSpec) -> Effects:
+    """Effect of every edge for every prompt of a batch."""
+    patch = _make_patch(bridge, batch, spec)
     with bridge.rows(batch.ends):
-        groups = readers(bridge, granularity, inputs, edges)
+        groups = readers(bridge, spec.granularity, spec.inputs, spec.edges)
         columns = [_columns(patch, group) for group in groups]
     return Effects(
         effects=torch.cat(columns).T.contiguous(),
@@ -91,13 +81,8 @@ def _corrupt_decision(logits: Tensor, batch: Batch) -> Tensor:
     return decide_logits(logits, replace(batch, read=batch.corrupt_read))[0]
 
 
-def _make_patch(
-    bridge: Bridge,
-    batch: Batch,
-    granularity: Granularity,
-    ablated: Tensor | None,
-    chunk_rows: int,
-) -> _Patch:
+def _make_patch(bridge: Bridge, batch: Batch, spec: EffectSpec) -> _Patch:
+    granularity, ablated = spec.granularity, spec.ablated
     rows, length = batch.clean.shape
     steps = torch.arange(length).expand(rows, -1)
     with bridge.rows(batch.ends):
@@ -116,7 +101,7 @@ def _make_patch(
             total = decide_logits(logits_of(bridge.hooked, batch.clean, hooks), batch)[0]
     within = (steps >= batch.start[:, None]) & (steps < batch.prompt_end[:, None])
     within &= batch.partners >= 0
-    positions = min(chunk_rows, CHUNK_LOGITS // bridge.vocabulary)
+    positions = min(spec.chunk_rows, CHUNK_LOGITS // bridge.vocabulary)
     return _Patch(
         bridge=bridge,
         batch=batch,
@@ -155,8 +140,8 @@ def _columns(patch: _Patch, group: Readers) -> Tensor:
         hooks = _hooks(patch, [group.receivers[receiver[i]] for i in chunk.tolist()], deltas)
         rows = patch.batch.clean.repeat(len(chunk), 1)
         decided = decide_logits(logits_of(patch.bridge.hooked, rows, hooks), patch.batch)
-        # Where a sender says nothing new, no rounding is left behind either.
-        found.append((decided - patch.base) * _moved(deltas, patch.batch))
+        # Where a sender's contribution is unchanged, no rounding is left behind either.
+        found.append((decided - patch.base) * changed(deltas, patch.batch))
     return torch.cat(found)
 
 
@@ -198,9 +183,3 @@ def _apart(bridge: Bridge, layer: int, letter: str, clean: Tensor, still: Tensor
 
 def _copies(x: Tensor, count: int) -> Tensor:
     return x.repeat(count, *[1] * (x.dim() - 1))
-
-
-def _moved(deltas: Tensor, batch: Batch) -> Tensor:
-    """1 where a sender says something else to a prompt, else 0 [copies, n]."""
-    by_row = (deltas != 0).any(-1).any(-1).float()
-    return by_row.new_zeros(len(deltas), batch.n).index_add(1, batch.owner, by_row).clamp_max(1)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuitgraph.base.errors import InputError
+from torch import Tensor
+
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.engine.bridge.boot import boot
+from circuitgraph.engine.bridge.engine import require_exact
 from circuitgraph.engine.families import gemma, gemma2, gpt2, llama, mistral, qwen2, qwen3, seed_oss
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.interface import Engine
+from circuitgraph.engine.native import NativeModel
 
 FAMILIES = {
     "gpt2": gpt2.read,
@@ -20,14 +25,75 @@ FAMILIES = {
 }
 
 
-def from_hf(hf: Any) -> Model:
+def has_reader(family: str) -> bool:
+    """Whether the engine itself reads models of this ``model_type``."""
+    return family in FAMILIES
+
+
+def require_estimator(family: str, estimator: str) -> None:
+    """Refuse, for a family without a reader, what hooks cannot estimate.
+
+    Raises
+    ------
+    UsageError
+        See ``require_exact``.
+    """
+    if not has_reader(family):
+        require_exact(family, estimator)
+
+
+def require_reader(family: str, command: str) -> None:
+    """Refuse, before anything is loaded, what hooks do not do.
+
+    Raises
+    ------
+    UsageError
+        A family without a reader.
+    """
+    if not has_reader(family):
+        known = ", ".join(sorted(FAMILIES))
+        raise UsageError(
+            f"{command}: model type {family!r} has no reader of ours, and hooks on "
+            f"TransformerBridge serve ingest and diff only; {command} takes {known}"
+        )
+
+
+def read_model(hf: Any, tokenizer: Any, folder: str, probe: Tensor) -> Engine:
+    """Our own model where the family has a reader, else the library's under hooks.
+
+    Parameters
+    ----------
+    hf
+        The library's model, float32, adapters merged.
+    tokenizer
+        Its tokenizer.
+    folder : str
+        Where it was loaded from.
+    probe : int [1, T]
+        A prompt, to see how blocks are wired.
+
+    Raises
+    ------
+    InputError
+        A family that neither can measure.
+    """
+    if has_reader(hf.config.model_type):
+        return from_hf(hf)
+    return boot(hf, tokenizer, folder, probe)
+
+
+def from_hf(hf: Any) -> NativeModel:
     """Our records over the weights of a Hugging Face causal language model.
 
-    Args:
-        hf: the model, float32, adapters merged.
+    Parameters
+    ----------
+    hf
+        The model, float32, adapters merged.
 
-    Raises:
-        InputError: a family without a reader.
+    Raises
+    ------
+    InputError
+        A family without a reader.
     """
     family = hf.config.model_type
     if family not in FAMILIES:
@@ -35,4 +101,4 @@ def from_hf(hf: Any) -> Model:
         raise InputError(
             f"{hf.name_or_path}: model type {family!r} is not supported; known families: {known}"
         )
-    return FAMILIES[family](hf)
+    return NativeModel(**vars(FAMILIES[family](hf)))

@@ -21,7 +21,7 @@ import numpy as np
 from circuitgraph.base.errors import ClusterError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.forwards import AnyModel
+from circuitgraph.engine.interface import Engine
 from circuitgraph.ingest.cluster.address import connect, import_ray
 from circuitgraph.ingest.cluster.team import Piece, Team
 from circuitgraph.ingest.cluster.worker import plain_job, plain_variant
@@ -37,7 +37,7 @@ class Cluster:
     """Workers at hand, and the model they hold, for its sizes."""
 
     team: Team
-    model: AnyModel
+    model: Engine
 
     def in_parts(
         self,
@@ -74,7 +74,7 @@ class Cluster:
 
 @contextmanager
 def open_cluster(
-    request: Request, variant: Variant, model: AnyModel, reporter: Reporter
+    request: Request, variant: Variant, model: Engine, reporter: Reporter
 ) -> Iterator[Cluster | None]:
     """Workers for one variant, let go at the end; None where nobody asked for Ray.
 

@@ -43,5 +43,5 @@ def edge_set_changes(
     """
     changes = circuit_decisions(patch, ~sets, granularity, inputs) - patch.base
     heard = [torch.arange(r.senders) for r in receivers(patch.model, granularity, inputs)]
-    moved = patch.moved[torch.cat(heard)]
+    moved = patch.changed[torch.cat(heard)]
     return changes * (sets.to(moved.dtype) @ moved).clamp_max(1)

@@ -12,9 +12,9 @@ from torch import Tensor
 from circuitgraph.base.components import EdgeSpec, Granularity
 from circuitgraph.engine.batches import Batch, gather, in_batches, make_batch
 from circuitgraph.engine.decision import decide
-from circuitgraph.engine.estimators import edge_effects
 from circuitgraph.engine.forward import forward
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.interface import EffectSpec
+from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.interventions.patching.transplant import given_by, set_changes
 from circuitgraph.models.stored import BATCH, ModelPair
@@ -42,7 +42,7 @@ class Pair:
     prompts: tuple[Encoded, ...]
 
     @property
-    def engines(self) -> tuple[Model, Model]:
+    def engines(self) -> tuple[NativeModel, NativeModel]:
         """The first model and the second."""
         return self.stored.engines
 
@@ -110,9 +110,8 @@ class Pair:
         spec, columns, order = self.spec, list[Tensor](), list[int]()
         for rows, batch in self.batches(into):
             given = self.given(into, batch, spec.granularity)
-            result = edge_effects(
-                self.engines[into], batch, spec.granularity, spec.inputs, ablated=given
-            )
+            asked = EffectSpec(spec.granularity, spec.inputs, ablated=given)
+            result = self.engines[into].edge_effects(batch, asked)
             columns.append(result.effects)
             order += rows
             advance(len(rows))

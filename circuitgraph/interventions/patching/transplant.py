@@ -54,7 +54,7 @@ def set_changes(
     for some in patch.chunks(order):
         final = _run(patch, given, sets[some], granularity, int(blocks[some[0]]))
         changes[some] = decide(patch.model, final, patch.batch) - patch.base
-    return changes * (sets.to(patch.moved.dtype) @ patch.moved).clamp_max(1)
+    return changes * (sets.to(patch.changed.dtype) @ patch.changed).clamp_max(1)
 
 
 def _first_blocks(sets: Tensor, own: int, layers: int) -> Tensor:

@@ -105,7 +105,7 @@ def _whole(side: Side, batch: Batch) -> Patch:
         deltas=side.clean.final.new_empty(0),
         base=nothing,
         total=nothing,
-        moved=nothing,
+        changed=nothing,
         start=side.clean.embed,
         prefix=0,
     )

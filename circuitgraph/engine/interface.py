@@ -1,0 +1,162 @@
+"""What is asked of a model, whether our own forward runs it or the library's under hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, get_args
+
+import torch
+from torch import Tensor
+
+from circuitgraph.base.components import Granularity, Inputs
+from circuitgraph.engine.batches import Batch
+from circuitgraph.engine.model import Norm
+from circuitgraph.engine.patch import CHUNK_ROWS
+
+Estimator = Literal["exact", "receiver-exact", "eap", "eap-ig"]
+ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
+STEPS = 5
+"""Backward passes of ``eap-ig``."""
+
+
+def as_estimator(text: str) -> Estimator:
+    """The method key ``estimator`` as one of its values.
+
+    Raises
+    ------
+    ValueError
+        It is none of them.
+    """
+    return ESTIMATORS[ESTIMATORS.index(text)]
+
+
+@dataclass(frozen=True)
+class EffectSpec:
+    """Which effects to measure, and how.
+
+    Attributes
+    ----------
+    granularity
+        Of senders and attention receivers.
+    inputs
+        Replace q, k and v of a head together, or one at a time.
+    estimator
+        ``exact`` reruns all that is downstream; ``receiver-exact`` reruns the receiver and
+        linearises what follows; ``eap`` linearises both; ``eap-ig`` averages ``eap``'s gradients
+        between corrupt and clean embedding.
+    steps
+        Of ``eap-ig``.
+    ablated
+        Contribution to put in place of each sender's; see ``patch.make_patch``. None takes the
+        corrupt run's. The batch is then made with ``whole=True``.
+    edges
+        Indices of the edges wanted, ascending (``exact`` only); None for all.
+    chunk_rows
+        Positions recomputed at once; memory and speed, never results.
+    """
+
+    granularity: Granularity = "head"
+    inputs: Inputs = "joint"
+    estimator: Estimator = "exact"
+    steps: int = STEPS
+    ablated: Tensor | None = None
+    edges: Sequence[int] | None = None
+    chunk_rows: int = CHUNK_ROWS
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Per-prompt results for one batch of n prompts.
+
+    Attributes
+    ----------
+    effects : [n, edges]
+        Edges in the order of ``components.effect_edges``.
+    totals : [n]
+        decision(every sender patched for every receiver) − decision(clean).
+    decisions : [n]
+        Clean decision.
+    mass : [n]
+        Probability of the two answers in the clean run.
+    """
+
+    effects: Tensor
+    totals: Tensor
+    decisions: Tensor
+    mass: Tensor
+
+
+class Engine(Protocol):
+    """A model whose components and edges can be measured: ``NativeModel`` or ``HookedModel``."""
+
+    kind: ClassVar[str]
+    """``engine`` or ``bridge``, as the self-check of a run says."""
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def layers(self) -> int: ...
+
+    @property
+    def heads(self) -> int: ...
+
+    @property
+    def kv_heads(self) -> int: ...
+
+    @property
+    def group(self) -> int: ...
+
+    @property
+    def parallel(self) -> bool: ...
+
+    @property
+    def border(self) -> int | None: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    def logits(self, tokens: Tensor, ends: Tensor | None = None) -> Tensor:
+        """Logits [R, T, V] of right-padded token ids [R, T]; see ``forward`` for ``ends``."""
+
+    def contributions(
+        self, tokens: Tensor, index: Tensor, granularity: Granularity, ends: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Contributions [1 + components, R, W, d] and final stream [R, W, d] at an index [R, W]."""
+
+    def decisions(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean and corrupt decision, and answer mass in the clean run, of every prompt [n]."""
+
+    def edge_effects(self, batch: Batch, spec: EffectSpec = ...) -> Effects:
+        """Effect of every edge for every prompt of a batch.
+
+        Raises
+        ------
+        UsageError
+            An estimator that this kind of model cannot do.
+        """
+
+    def unembedding(self) -> tuple[Norm, Tensor]:
+        """Final norm and unembedding [vocabulary × width] that make logits of a stream.
+
+        Raises
+        ------
+        InputError
+            A family whose logits are made in another way.
+        """
+
+    def check_parts(self, folder: str, probes: Sequence[Tensor]) -> float | None:
+        """How far the parts are from being all there is (relative); None where that is known.
+
+        Raises
+        ------
+        InputError
+            A family whose effects would be wrong numbers.
+        """
