@@ -12,12 +12,12 @@ from circuitgraph.lenses.wiring.channel_tests import (
     by_receiver,
     channel_tests,
     prominences,
-    prompt_weights,
     sample_p,
     tail_p,
 )
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.scenarios import balanced_weights
 
 
 def edges_of(*counts: int) -> tuple[Edge, ...]:
@@ -82,7 +82,7 @@ def test_p_values_are_uniform_when_values_are_draws():
 
 
 def test_scenarios_count_alike_and_weights_choose_prompts():
-    weights = prompt_weights(np.array([7, 7, 7, 2]))
+    weights = balanced_weights(np.array([7, 7, 7, 2]))
     assert_allclose(weights, [1 / 6, 1 / 6, 1 / 6, 1 / 2])
     square = np.array([[1.0, 1, 1, 9], [1, 1, 9, 1]])
     channels = record(edges_of(4), square, np.ones((2, 4)), np.ones((10, 4)))

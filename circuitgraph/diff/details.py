@@ -81,6 +81,8 @@ def blocks(outcome: Outcome, rows: np.ndarray) -> np.ndarray:
     hangs together. When one claim of a block is wrong the others probably are too.
     Beyond 2,000 claims no blocks are formed and all are −1.
     """
+    from scipy.sparse.csgraph import connected_components  # not needed to read a diff
+
     if len(rows) > MOST_IN_BLOCKS:
         return np.full(len(rows), -1)
     if len(rows) == 0:
@@ -90,18 +92,7 @@ def blocks(outcome: Outcome, rows: np.ndarray) -> np.ndarray:
     size = np.sqrt(np.einsum("ij,ij->j", change, change))
     unit = change / np.where(size > 0, size, 1.0)
     linked = np.abs(unit.T @ unit) >= TOGETHER
-    np.fill_diagonal(linked, True)
-    return recode(_connected(linked))
-
-
-def _connected(linked: np.ndarray) -> np.ndarray:
-    """Smallest index reachable from each node: one label per connected part."""
-    labels = np.arange(len(linked))
-    while True:
-        smallest = np.where(linked, labels[None, :], len(linked)).min(1)
-        if (smallest == labels).all():
-            return labels
-        labels = smallest
+    return np.asarray(connected_components(linked, directed=False)[1])
 
 
 def typical_block(block: np.ndarray) -> int | None:

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array
 
-from circuitgraph.stats.scenarios import chunks, counts
+from circuitgraph.stats.scenarios import chunks
 
 LEVEL = 0.95
 
@@ -94,54 +94,6 @@ def weighted_sums(effects: np.ndarray, prompt_weights: np.ndarray) -> np.ndarray
     """Σᵢ weight × effect, float64 [samples × e]; 0 for an edge not finite everywhere."""
     values = np.asarray(effects, np.float64)
     return prompt_weights @ np.where(np.isfinite(values).all(0), values, 0.0)
-
-
-def balanced_weights(scenarios: np.ndarray) -> np.ndarray:
-    """Weights of prompts whose sums of effects are means over scenarios, float64 [1 × n]."""
-    size = counts(scenarios)
-    return (1 / (size[scenarios] * len(size)))[None, :]
-
-
-def balanced_draws(scenarios: np.ndarray, samples: int, seed: int) -> np.ndarray:
-    """Weights of prompts whose sums of effects are resampled means over scenarios.
-
-    Each scenario of n_s prompts is drawn from n_s − 1 times and counts 1/S. A scenario
-    of one prompt borrows a deviation from the other scenarios, as its variance does in
-    :func:`circuitgraph.stats.scenarios.balanced_variance`.
-
-    Parameters
-    ----------
-    scenarios
-        Codes 0 … S−1, int [n].
-    samples, seed
-        Number of resamples; seed of the generator.
-
-    Returns
-    -------
-    ndarray
-        float64 [samples × n], rows with sum 1.
-    """
-    rng = np.random.default_rng(seed)
-    size = counts(scenarios)
-    weights = np.zeros((samples, len(scenarios)))
-    for code, many in enumerate(size):
-        members = np.flatnonzero(scenarios == code)
-        draws = max(many - 1, 1)
-        drawn = rng.multinomial(draws, np.full(many, 1 / many), size=samples)
-        weights[:, members] = drawn / (draws * len(size))
-    lent = np.flatnonzero(size[scenarios] > 1)
-    for _ in range(int((size == 1).sum()) if len(lent) else 0):
-        weights += _deviation(scenarios, lent, rng.choice(lent, samples)) / len(size)
-    return weights
-
-
-def _deviation(scenarios: np.ndarray, lent: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Weights that give a chosen prompt's deviation from its scenario, for each resample."""
-    members = (scenarios[None, :] == scenarios[chosen][:, None]).astype(float)
-    deviation = -members / members.sum(1, keepdims=True)
-    deviation[np.arange(len(chosen)), chosen] += 1.0
-    n, s = len(lent), len(np.unique(scenarios[lent]))
-    return deviation * np.sqrt(n / (n - s))
 
 
 def rank_intervals(

@@ -28,8 +28,6 @@ from circuitgraph.graph.columns import node_table
 from circuitgraph.graph.communities import leiden
 from circuitgraph.graph.resample import (
     LEVEL,
-    balanced_draws,
-    balanced_weights,
     correlation_strengths,
     effect_strengths,
     rank_intervals,
@@ -40,7 +38,9 @@ from circuitgraph.lenses.edge_tests import DEGENERATE, INSUFFICIENT, MISSING, RE
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.runs.record import Run
 from circuitgraph.stats import triangle
+from circuitgraph.stats.draws import lent_weights
 from circuitgraph.stats.evidence import degenerate, distinct_rows, evidence
+from circuitgraph.stats.scenarios import balanced_weights
 from circuitgraph.stats.scores import standardise
 
 BETWEENNESS_LIMIT = 200_000_000
@@ -255,8 +255,8 @@ def _effects(matched: Matched, effects: np.ndarray, samples: int, seed: int) -> 
     ends = np.array([[place[edge[i]] for edge in matched.edges] for i in (0, 1)], dtype=int)
     seen = matched.observations
     signs = seen.signs[seen.first]
-    weight = weighted_sums(effects, balanced_weights(matched.scenarios) * signs)[0]
-    draws = balanced_draws(matched.scenarios, samples, seed) * signs
+    weight = weighted_sums(effects, (balanced_weights(matched.scenarios) * signs)[None])[0]
+    draws = lent_weights(matched.scenarios, samples, seed) * signs
     resampled = effect_strengths(effects, draws, ends, len(names))
     graph = SignedGraph(tuple(names), ends[0], ends[1], weight, directed=True)
     return _Side(graph, resampled, np.full(len(names), "", dtype=object))

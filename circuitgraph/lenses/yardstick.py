@@ -14,15 +14,6 @@ import numpy as np
 DRAWS = 20
 
 
-def bootstrap_rows(scenarios: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """As many prompts as there are, drawn with replacement within each scenario; int [n]."""
-    rows = np.arange(len(scenarios))
-    for code in np.unique(scenarios):
-        own = np.flatnonzero(scenarios == code)
-        rows[own] = rng.choice(own, len(own))
-    return rows
-
-
 def yardstick_record(
     names: Sequence[str], again: Sequence[Sequence[int]], observed: Sequence[int], seed: int
 ) -> dict[str, Any]:

@@ -34,15 +34,70 @@ def bootstrap_weights(
     ----------
     Rao & Wu (1988), Resampling inference with complex survey data, JASA 83.
     """
-    rng = np.random.default_rng(seed)
+    drawn, draws = _drawn(scenarios, samples, np.random.default_rng(seed))
     size, n = counts(scenarios), len(scenarios)
-    weights = np.zeros((samples, n))
-    for code, many in enumerate(size):
-        draws = max(many - 1, 1)
-        drawn = rng.multinomial(draws, np.full(many, 1 / many), size=samples)
-        share = 1 / len(size) if balanced else many / n
-        weights[:, scenarios == code] = drawn * (share / draws)
+    share = 1 / len(size) if balanced else size[scenarios] / n
+    return drawn * (share / draws)
+
+
+def lent_weights(scenarios: np.ndarray, samples: int, seed: int) -> np.ndarray:
+    """As :func:`bootstrap_weights`, balanced, but scenarios of one prompt vary too.
+
+    Such a scenario borrows a deviation from the others, as its variance does in
+    :func:`circuitgraph.stats.scenarios.balanced_variance`.
+
+    Parameters
+    ----------
+    scenarios : int [n]
+        Codes 0 … S−1 without gaps.
+    samples, seed
+        Number of resamples; seed of the generator.
+
+    Returns
+    -------
+    float64 [samples × n]
+    """
+    rng = np.random.default_rng(seed)
+    size = counts(scenarios)
+    drawn, draws = _drawn(scenarios, samples, rng)
+    weights = drawn / (draws * len(size))
+    lent = np.flatnonzero(size[scenarios] > 1)
+    for _ in range(int((size == 1).sum()) if len(lent) else 0):
+        weights += _deviation(scenarios, lent, rng.choice(lent, samples)) / len(size)
     return weights
+
+
+def _drawn(
+    scenarios: np.ndarray, samples: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """How often each prompt is drawn [samples × n], and the draws of its scenario [n]."""
+    size = counts(scenarios)
+    drawn, draws = np.zeros((samples, len(scenarios))), np.maximum(size - 1, 1)
+    for code, many in enumerate(size):
+        times = rng.multinomial(draws[code], np.full(many, 1 / many), size=samples)
+        drawn[:, scenarios == code] = times
+    return drawn, draws[scenarios]
+
+
+def _deviation(scenarios: np.ndarray, lent: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Weights that give a chosen prompt's deviation from its scenario, for each resample."""
+    members = (scenarios[None, :] == scenarios[chosen][:, None]).astype(float)
+    deviation = -members / members.sum(1, keepdims=True)
+    deviation[np.arange(len(chosen)), chosen] += 1.0
+    n, s = len(lent), len(np.unique(scenarios[lent]))
+    return deviation * np.sqrt(n / (n - s))
+
+
+def bootstrap_rows(scenarios: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Prompts drawn with replacement within each scenario, int [n].
+
+    As many as there are (n_s, not n_s − 1): what another sample of this size would hold.
+    """
+    rows = np.arange(len(scenarios))
+    for code in np.unique(scenarios):
+        own = np.flatnonzero(scenarios == code)
+        rows[own] = rng.choice(own, len(own))
+    return rows
 
 
 def kept_without(labels: Sequence[object]) -> list[np.ndarray]:

@@ -53,6 +53,26 @@ def centre(values: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
     return values - means(values, scenarios)[scenarios]
 
 
+def balanced_weights(
+    scenarios: np.ndarray, rows: np.ndarray | None = None, total: float = 1.0
+) -> np.ndarray:
+    """Weights under which every scenario counts alike, float64 [n] or [m].
+
+    Parameters
+    ----------
+    scenarios : int [n]
+        Of every observation.
+    rows : int [m], optional
+        The observation that each row is of, where several rows share one and its weight.
+    total : float
+        Sum of the weights.
+    """
+    codes = recode(scenarios)
+    size = counts(codes)
+    share = len(size) * size[codes]
+    return total / (share if rows is None else share[rows] * np.bincount(rows)[rows])
+
+
 def balanced_mean(values: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
     """Mean over scenarios of the scenario means, float64 [k]: every scenario counts alike."""
     return means(values, scenarios).mean(0)

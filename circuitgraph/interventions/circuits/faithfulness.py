@@ -13,7 +13,6 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
-from circuitgraph.graph.resample import balanced_draws, balanced_weights
 from circuitgraph.interventions.circuits.ranking import (
     SIZES,
     areas,
@@ -28,8 +27,9 @@ from circuitgraph.runs.aligned import Observations
 from circuitgraph.runs.catalogue import Shelf
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.summaries import edge_table
+from circuitgraph.stats.draws import lent_weights
 from circuitgraph.stats.evidence import evidence
-from circuitgraph.stats.scenarios import recode
+from circuitgraph.stats.scenarios import balanced_weights, recode
 
 Ranking = Literal["magnitude", "signed"]
 RANKINGS: tuple[Ranking, ...] = get_args(Ranking)
@@ -157,7 +157,7 @@ def _checked(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...
 
 
 def _require_something(run: Run, seen: Observations) -> None:
-    weights = balanced_weights(recode(run.scenarios[seen.first]))
+    weights = balanced_weights(run.scenarios[seen.first])[None]
     totals = (weights @ seen.mean(seen.signs * run.totals))[0]
     if not abs(totals) > NOTHING * np.abs(run.arrays["decisions"]).max():
         raise InputError(
@@ -186,8 +186,8 @@ def _decide(
         inside=found[2:].reshape(*circuits.shape[:-1], run.n),
         clean=found[0],
         empty=found[1],
-        weights=balanced_weights(scenarios)[:, seen.of] * share,
-        samples=balanced_draws(scenarios, count, seed)[:, seen.of] * share,
+        weights=balanced_weights(scenarios)[None, seen.of] * share,
+        samples=lent_weights(scenarios, count, seed)[:, seen.of] * share,
     )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from circuitgraph.lenses.match import Matched
-from circuitgraph.lenses.yardstick import DRAWS, bootstrap_rows, yardstick_record
+from circuitgraph.lenses.yardstick import DRAWS, yardstick_record
 from circuitgraph.stats import triangle
 from circuitgraph.stats.correlations import ZERO, unit_columns
+from circuitgraph.stats.draws import bootstrap_rows
 
 THRESHOLDS = (0.3, 0.5, 0.7)
 _WORK = 1_000_000

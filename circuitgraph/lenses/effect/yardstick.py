@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from circuitgraph.lenses.effect.checkpoint import Shares
-from circuitgraph.lenses.yardstick import DRAWS, bootstrap_rows, yardstick_record
-from circuitgraph.stats.scenarios import balanced_mean, chunks
+from circuitgraph.lenses.yardstick import DRAWS, yardstick_record
+from circuitgraph.stats.draws import bootstrap_rows
+from circuitgraph.stats.scenarios import balanced_mean, balanced_weights, chunks
 
 
 def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]:
@@ -19,8 +20,7 @@ def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]
     # A bootstrap mean is the plain mean under integer weights, so all draws are one product.
     weight = np.array([np.bincount(rows, minlength=n) for rows in samples], np.float64)
     again, observed = np.zeros((DRAWS, 2), int), np.zeros(2, int)
-    size = np.bincount(codes)
-    balance = 1 / (size[codes] * len(size))
+    balance = balanced_weights(codes)
     for part in chunks(len(shares.matched.edges)):
         a, b = (np.mean(shares.side(which, part), axis=0) for which in "ab")
         drawn = (weight * balance) @ a

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.lenses.wiring.channel_tests import PROMINENT, prominences, prompt_weights
+from circuitgraph.lenses.wiring.channel_tests import PROMINENT, prominences
 from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.stats.scenarios import balanced_weights
 
 MOST = log(1e4)
 """log T is cut here: among channels that did not change at all the least change is endless."""
@@ -35,7 +36,7 @@ class Against:
     @classmethod
     def of(cls, channels: Channels, scenarios: np.ndarray) -> Against:
         """What one pair's channels say."""
-        [whole] = log_times(channels, prompt_weights(scenarios)[None])
+        [whole] = log_times(channels(scenarios)[None])
         return cls(channels, whole, influence(channels, scenarios))
 
     def unchanged(self) -> Against:
@@ -78,7 +79,7 @@ def _ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
 
 def influence(channels: Channels, scenarios: np.ndarray) -> np.ndarray:
     """What each prompt adds to log T, by leaving it out (jackknife); float64 [n × e]."""
-    whole = prompt_weights(scenarios)
+    whole = balanced_weights(scenarios)
     n = len(whole)
     if n == 1:  # nothing is left without it
         return np.full(channels.square.shape, np.nan)

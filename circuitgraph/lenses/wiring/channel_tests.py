@@ -16,7 +16,7 @@ import numpy as np
 
 from circuitgraph.base.components import Edge
 from circuitgraph.lenses.wiring.record import Channels
-from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, counts, recode
+from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, balanced_weights, recode
 from circuitgraph.stats.tails import t_tail
 
 PROMINENT = 4.0
@@ -47,13 +47,6 @@ class ChannelTests:
     prominent: np.ndarray
 
 
-def prompt_weights(scenarios: np.ndarray) -> np.ndarray:
-    """Weights under which every scenario counts alike, sum 1, float64 [n]."""
-    codes = recode(scenarios)
-    size = counts(codes)
-    return 1.0 / (len(size) * size[codes])
-
-
 def channel_tests(
     channels: Channels, scenarios: np.ndarray, margin: float | None = None
 ) -> ChannelTests:
@@ -69,7 +62,7 @@ def channel_tests(
     """
     if channels.form == "functional":
         return _functional(channels, recode(scenarios), 0.01 if margin is None else margin)
-    return _by_weights(channels, prompt_weights(scenarios))
+    return _by_weights(channels, balanced_weights(scenarios))
 
 
 def prominences(channels: Channels, weights: np.ndarray) -> np.ndarray:
@@ -122,7 +115,7 @@ def claimed_under(
         T ≥ 4, or without T a change of at least the median one; and at least the margin,
         and more than rounding.
     """
-    equal = prompt_weights(scenarios)
+    equal = balanced_weights(scenarios)
     heard = (channels.norm_a + channels.norm_b > 0).any(0)
     delta = _mean_of_known(weights, channels.delta)
     times = prominences(channels, weights)[:, rows]
@@ -310,7 +303,7 @@ def _functional(channels: Channels, scenarios: np.ndarray, margin: float) -> Cha
     p = _beyond(mean, delta, scenarios, np.maximum(margin, channels.floor))
     p = np.where(mean <= channels.floor, 1.0, p)
     p[~known | ~(channels.norm_a + channels.norm_b > 0).any(0)] = np.nan
-    prominence = prominences(channels, prompt_weights(scenarios))
+    prominence = prominences(channels, balanced_weights(scenarios))
     p = _with_drift(p, prominence, channels)
     large = _large(mean, known)
     prominent = np.where(np.isnan(prominence), large, prominence >= PROMINENT)

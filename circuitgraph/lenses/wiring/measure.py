@@ -32,6 +32,7 @@ from circuitgraph.models.stored import BATCH, ModelPair
 from circuitgraph.prompts.tokens import Encoded, unequal_pairs
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.signs import Rows
+from circuitgraph.stats.scenarios import balanced_weights
 
 DRIFTS, ASKED = 8, 16
 """Random drifts of the whole model that ``functional`` is held against, each asked so many
@@ -146,9 +147,7 @@ def _weights(run: Run) -> np.ndarray:
     Such a pair is of its first prompt's scenario, as in every test.
     """
     rows = Rows.of_run(run)
-    own = run.scenarios[rows.first]
-    scenarios, size = np.unique(own, return_inverse=True, return_counts=True)[1:]
-    return run.n / (len(size) * size[scenarios][rows.of] * np.bincount(rows.of)[rows.of])
+    return balanced_weights(run.scenarios[rows.first], rows.of, run.n)
 
 
 def _edges(spec: EdgeSpec, model: Model) -> tuple[Edge, ...]:

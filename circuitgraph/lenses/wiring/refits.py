@@ -17,9 +17,10 @@ import numpy as np
 
 from circuitgraph.lenses.recipe import Combined
 from circuitgraph.lenses.wiring.against_base import SURELY, Against, log_times
-from circuitgraph.lenses.wiring.channel_tests import PROMINENT, claimed_under, prompt_weights
+from circuitgraph.lenses.wiring.channel_tests import PROMINENT, claimed_under
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.stats.margins import treat_p
+from circuitgraph.stats.scenarios import balanced_weights
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class _Refits(ABC):
     def without(self, kept: np.ndarray) -> np.ndarray:
         """Claims on the prompts kept (bool [n]) alone; bool [k]."""
         weights = np.zeros((1, len(self.scenarios)))
-        weights[0, kept] = prompt_weights(self.scenarios[kept])
+        weights[0, kept] = balanced_weights(self.scenarios[kept])
         return self.resampled(weights)[0]
 
 
@@ -92,7 +93,7 @@ class GroupRefits(_Refits):
 
     def without_replicates(self) -> np.ndarray:
         """Claims with each replicate left out of a group of more than two; bool [fits × k]."""
-        whole, found = prompt_weights(self.scenarios)[None], []
+        whole, found = balanced_weights(self.scenarios)[None], []
         for number, side in enumerate(self.sides):
             for i in range(len(side) if len(side) > 2 else 0):
                 fewer = [list(members) for members in self.sides]

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from circuitgraph.lenses.base import Options
-from circuitgraph.lenses.wiring.channel_tests import channel_tests, prompt_weights
+from circuitgraph.lenses.wiring.channel_tests import channel_tests
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.scenarios import balanced_weights
 
 DRAWS = 20
 _WORK = 20_000_000
@@ -36,7 +37,7 @@ def random_claims(
     """
     if channels.form == "functional" or not channels.draws.size:
         return None
-    weights = prompt_weights(scenarios)
+    weights = balanced_weights(scenarios)
     one = {
         name: (weights @ np.nan_to_num(getattr(channels, name)))[None]
         for name in ("norm_a", "norm_b", "delta", "square", "expected")
