@@ -18,7 +18,13 @@ from circuitgraph.diff.outlook import Asked, noise_of
 from circuitgraph.lenses.base import Options
 from circuitgraph.lenses.effect.lens import Effect
 from circuitgraph.lenses.noise import Design, Noise
-from circuitgraph.stats.power import bh_level, critical, power_at, smallest_visible
+from circuitgraph.stats.power import (
+    bh_level,
+    critical,
+    power_at,
+    smallest_visible,
+    visible_on_typical_edge,
+)
 
 EDGES, CHANGED = 200, 8
 SHARE = CHANGED / EDGES
@@ -172,6 +178,30 @@ def test_plan_without_anything_assumes_and_says_so(tmp_path: Path) -> None:
     for words in (("--power", ".95"), ("--alpha", ".001"), ("--changed", ".001")):
         harder = [row["typical"] for row in rows("plan", "--lens", "effect", *words, *on)]
         assert all(np.array(harder) > np.array(typical))
+
+
+def test_plan_and_prompts_check_give_one_answer(tmp_path: Path) -> None:
+    lines = [
+        {
+            "prompt": f"p{i}",
+            "corrupt": f"c{i}",
+            "answer": "a",
+            "wrong_answer": "b",
+            "scenario": f"s{i % 4}",
+            "direction": 1,
+        }
+        for i in range(64)
+    ]
+    file = tmp_path / "prompts.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    checked = json.loads(done("prompts", "check", file, "--json").out)
+    table = rows("plan", "--prompts", file, "-w", tmp_path / "w")
+    for report in checked["lenses"]:
+        planned = next(row for row in table if row["lens"] == report["lens"])
+        assert (planned["scope"], planned["prompts"]) == ("checkpoint", 64)
+        assert report["detectable"] == pytest.approx(planned["typical"], abs=1e-4)
+        found = visible_on_typical_edge(report["lens"], 64, 4)
+        assert found == pytest.approx(planned["typical"], rel=1e-3)
 
 
 def test_plan_says_what_no_design_of_that_size_can_tell(tmp_path: Path) -> None:

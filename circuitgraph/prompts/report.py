@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy.special import stdtrit
-
 from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts.pairs import exchanged_in_words, observed
 from circuitgraph.prompts.record import Kind, Prompt, PromptSet
-from circuitgraph.stats.evidence import CORRELATION_MARGIN, THRESHOLDS, evidence
+from circuitgraph.stats.evidence import THRESHOLDS, evidence
+from circuitgraph.stats.power import visible_on_typical_edge
 
 SIGN_FLIP_PROMPTS = 100
 ACROSS_SCENARIOS = 20
@@ -37,9 +35,9 @@ class LensReport:
     evidence
         ``ok``, ``low`` or ``insufficient`` (no claim is possible).
     detectable
-        Smallest change found four times in five: of r for correlations, in standard
-        deviations of the change from prompt to prompt for effects; None where no claim is
-        possible.
+        Smallest change between two models that is claimed four times in five on a typical
+        edge (see :func:`circuitgraph.stats.power.visible_on_typical_edge`): of r, or of the
+        share of the norm of all edge effects; None where no claim is possible.
     sign_floor
         Smallest p a sign test over scenarios can reach.
     """
@@ -65,12 +63,11 @@ class LensReport:
         insufficient, low = THRESHOLDS[self.lens]
         if self.evidence == "insufficient":
             return f"insufficient: no claim is possible below {insufficient}; add prompts"
-        size = f"{self.detectable:.2f}"
-        found = {
-            "correlation": f"a change of r by {size} is found 4 times in 5",
-            "effect": f"a mean change {size} times its own standard deviation from prompt to "
-            "prompt, beyond the margin, is found 4 times in 5",
+        change = {
+            "correlation": f"a change of r by {self.detectable:.2f}",
+            "effect": f"a change by {self.detectable:.3f} of the norm of all edge effects",
         }[self.lens]
+        found = f"{change} is claimed 4 times in 5 on an edge as noisy as plan assumes"
         return f"low ({low} advised): {found}" if self.evidence == "low" else found
 
     @property
@@ -158,30 +155,6 @@ def check_text(prompts: PromptSet) -> PromptReport:
     )
 
 
-def detectable_correlation(n_effective: int, margin: float = CORRELATION_MARGIN) -> float:
-    """Smallest change of r that one test at 5% finds four times in five.
-
-    margin + (t₁₋ₐ + t₀.₈) √(2/n) with n = n_effective degrees of freedom and a = .05 (with
-    margin 0: .025, both sides). √(2/n) is the standard error of a difference of two
-    independent correlations near 0. It is the worst case: pairing the prompts and larger
-    correlations (whose error shrinks by 1 − r²) make it smaller, as the correction for many edges
-    makes it larger.
-    """
-    return margin + _quantiles(n_effective, margin) * math.sqrt(2 / n_effective)
-
-
-def detectable_effect(n_effective: int) -> float:
-    """Smallest mean change of an effect, beyond the margin, that one test at 5% finds four
-    times in five, in standard deviations of the change from prompt to prompt:
-    (t₀.₉₅ + t₀.₈)/√n with n = n_effective, for scenarios of about equal size."""
-    return _quantiles(n_effective, margin=1.0) / math.sqrt(n_effective)
-
-
-def _quantiles(df: int, margin: float) -> float:
-    tail = 0.95 if margin > 0 else 0.975
-    return float(stdtrit(df, tail) + stdtrit(df, 0.8))
-
-
 def _lens(prompts: PromptSet, kind: Kind) -> LensReport:
     kept, duplicates = prompts.distinct(kind)
     if kind == "effect":
@@ -189,7 +162,7 @@ def _lens(prompts: PromptSet, kind: Kind) -> LensReport:
     scenarios = len(kept.scenarios)
     effective = len(kept) - scenarios
     grade = evidence(kind, effective)
-    measure = detectable_correlation if kind == "correlation" else detectable_effect
+    visible = visible_on_typical_edge(kind, len(kept), scenarios)
     return LensReport(
         lens=kind,
         n=len(kept),
@@ -197,7 +170,7 @@ def _lens(prompts: PromptSet, kind: Kind) -> LensReport:
         n_effective=effective,
         duplicates=duplicates,
         evidence=grade,
-        detectable=None if grade == "insufficient" else round(measure(effective), 3),
+        detectable=None if grade == "insufficient" else round(visible, 4),
         sign_floor=min(1.0, 2.0 ** (1 - scenarios)),
     )
 

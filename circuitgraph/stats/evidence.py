@@ -10,6 +10,8 @@ THRESHOLDS = {"correlation": (20, 50), "effect": (5, 20)}
 """By kind of run, n_effective below which evidence is insufficient, and below which it is low."""
 CORRELATION_MARGIN = 0.1
 """Change of a correlation that counts as none, unless another is asked for."""
+EFFECT_MARGIN = 0.01
+"""The same of an effect, as a share of the norm of all edge effects."""
 MOVES = 0.1
 """Change of the decision, in nats, below which corruption does nothing worth patching."""
 LITTLE_MASS = 0.5

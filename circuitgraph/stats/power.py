@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaincinv, ndtr
 
+from circuitgraph.stats.evidence import CORRELATION_MARGIN, EFFECT_MARGIN
 from circuitgraph.stats.tails import t_tail
+
+ALPHA, POWER, EDGES, CHANGED = 0.05, 0.8, 200, 0.02
+"""What is assumed where nobody says otherwise: false discovery rate, power, number of edges
+tested together, and the share of them that changed."""
+TYPICAL = {"correlation": (1.228, CORRELATION_MARGIN), "effect": (0.0082, EFFECT_MARGIN)}
+"""By lens the standard deviation of one prompt's change on the median edge (see ``planning``: the
+models of ``examples/ipd``), and the margin."""
 
 GRID = 4000
 """Quantiles of the chi distribution that stand for all errors a standard error can make."""
@@ -118,3 +126,26 @@ def smallest_visible(
         if high > LARGEST:
             return float("nan")
     return margin + _root(lacking, high) * se
+
+
+def visible_on_typical_edge(lens: str, prompts: int, scenarios: int) -> float:
+    """:func:`smallest_visible` between two models under all that is assumed.
+
+    What ``plan`` says without a pilot, a model or other options, and ``prompts check`` of a file.
+
+    Parameters
+    ----------
+    lens : {"correlation", "effect"}
+    prompts, scenarios : int
+        Distinct prompts, and the scenarios they are of.
+
+    Returns
+    -------
+    float
+        Of r, or of the share of the norm of all edge effects.
+    """
+    noise, margin = TYPICAL[lens]
+    df = prompts - scenarios
+    se = noise / max(df if lens == "correlation" else prompts, 1) ** 0.5
+    level = bh_level(ALPHA, EDGES, CHANGED, POWER)
+    return smallest_visible(se, df, alpha=level, power=POWER, margin=margin)

@@ -26,6 +26,7 @@ from circuitgraph.lenses.edge_tests import (
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs import aligned
 from circuitgraph.stats.columns import texts
+from circuitgraph.stats.evidence import EFFECT_MARGIN
 from circuitgraph.stats.margins import half_width
 from circuitgraph.stats.scenarios import (
     FLOAT32_NOISE,
@@ -34,7 +35,7 @@ from circuitgraph.stats.scenarios import (
     chunks,
 )
 
-MARGIN = 0.01
+MARGIN = EFFECT_MARGIN
 SMALLEST = 1e-5
 """An edge whose effects are all below this share of the variant's largest is not tested."""
 
