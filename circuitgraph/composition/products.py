@@ -190,7 +190,7 @@ class _Heads:
     @classmethod
     def of(cls, model: Model, attention: Attention) -> _Heads:
         def parts(weight: Tensor, count: int, norm: Norm | None) -> Tensor:
-            read = folded(attention.norm, weight)
+            read = attention.norm.fold(weight)
             split = read.view(len(read), count, -1).transpose(0, 1)
             return split if norm is None else split * norm.weight.double()
 
@@ -207,12 +207,6 @@ class _Heads:
     def grouped(self, weights: Tensor) -> Tensor:
         """Weights of query heads by their key/value group [groups × heads a group × …]."""
         return weights.view(len(self.k), -1, *weights.shape[1:])
-
-
-def folded(norm: Norm, weight: Tensor) -> Tensor:
-    """Weights [width × …] that read a norm's output, as they read the stream; float64."""
-    read = norm.weight.double()[:, None] * weight.double()
-    return read - read.mean(0) if norm.centre else read
 
 
 def _attention_readers(a: _Heads, b: _Heads) -> list[_Reader]:
@@ -235,7 +229,7 @@ def _read_by_mlp(block: Block) -> Tensor:
     """Gate and up side by side [width × …]."""
     mlp = block.mlp
     both = [linear.weight for linear in (mlp.gate, mlp.up) if linear is not None]
-    return folded(mlp.norm, torch.cat(both, 1))
+    return mlp.norm.fold(torch.cat(both, 1))
 
 
 def _written_by_mlp(block: Block) -> Tensor:

@@ -7,34 +7,51 @@ of one run, plus the output bias where there is one, sum to its residual stream.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Granularity, writers
+from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.forward import LayerTrace, Trace, post
 from circuitgraph.engine.model import Attention, Model
+from circuitgraph.engine.receivers import attention_components
 
 
 def contributions(model: Model, trace: Trace, index: Tensor, granularity: Granularity) -> Tensor:
     """Contributions of ``EMBED`` and all components in order of computation.
 
-    Args:
-        trace: of a run over R rows.
-        index: positions wanted [R, W].
-        granularity: heads one by one, or whole attention layers (output bias included).
+    Parameters
+    ----------
+    model : Model
+    trace : Trace
+        Of a run over R rows.
+    index : int [R, W]
+        Positions wanted.
+    granularity : Granularity
+        Heads one by one, or whole attention layers (output bias included).
 
-    Returns:
-        [1 + components, R, W, d].
+    Returns
+    -------
+    [1 + components, R, W, d]
     """
-    count = 1 + len(writers(model.layers, model.heads, granularity))
-    whole = trace.embed.new_empty(count, *index.shape, model.width)  # the largest array of all
-    whole[0] = gather(trace.embed, index)
-    own = count // model.layers
-    for number, (block, layer) in enumerate(zip(model.blocks, trace.layers, strict=True)):
-        part = whole[1 + number * own : 1 + (number + 1) * own]
-        part[:-1] = _attention(block.attention, layer, index, granularity)
-        part[-1] = gather(layer.mlp, index)
+    own = attention_components(model, granularity) + 1
+    parts = (
+        (_attention(block.attention, layer, index, granularity), gather(layer.mlp, index))
+        for block, layer in zip(model.blocks, trace.layers, strict=True)
+    )
+    return stacked(gather(trace.embed, index), model.layers * own, parts)
+
+
+def stacked(embed: Tensor, components: int, parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """``EMBED`` [R, W, d], then every layer's attention components and its MLP."""
+    whole = embed.new_empty(1 + components, *embed.shape)  # the largest array of all
+    whole[0], start = embed, 1
+    for attention, mlp in parts:
+        stop = start + len(attention)
+        whole[start:stop], whole[stop] = attention, mlp
+        start = stop + 1
     return whole
 
 

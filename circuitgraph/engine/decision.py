@@ -40,8 +40,7 @@ def mixed_decision(edge: Model, own: Model, others: Tensor, sender: Tensor, batc
         [..., n].
     """
     scale = own.norm.scale(others + sender)
-    one = scale.new_ones(())
-    parts = own.norm.linear(others, one), edge.norm.linear(sender, one)
+    parts = own.norm.linear(others), edge.norm.linear(sender)
     plain = _heard(parts, (own, edge), scale, lambda x, m: _answers(x, m, batch))
     alone = batch.signs.sum(-1) != 0
     if bool(alone.any()):

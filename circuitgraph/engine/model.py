@@ -60,11 +60,16 @@ class Norm:
             return torch.nn.functional.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
         return torch.nn.functional.rms_norm(x, x.shape[-1:], self.weight, self.eps)
 
-    def linear(self, x: Tensor, scale: Tensor) -> Tensor:
-        """The norm with its scale frozen: linear in x, without the bias."""
+    def linear(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        """The norm with its scale frozen (or left out): linear in x, without the bias."""
         if self.centre:
             x = x - x.mean(-1, keepdim=True)
-        return x * scale * self.weight
+        return (x if scale is None else x * scale) * self.weight
+
+    def fold(self, weight: Tensor) -> Tensor:
+        """Weights [d × columns] that read the norm's output, as they read the stream; float64."""
+        read = self.weight.double()[:, None] * weight.double()
+        return read - read.mean(0, keepdim=True) if self.centre else read
 
     def pull(self, x: Tensor, gradient: Tensor) -> Tensor:
         """Gradient by the input x, from that by the output: the norm's vector-Jacobian product."""
@@ -203,6 +208,18 @@ class Model:
     def group(self) -> int:
         """Query heads a key/value group."""
         return self.heads // self.kv_heads
+
+    def parts(self, name: str, heads: slice) -> slice:
+        """Some query heads (``q``), or the key/value groups that they use (``k``, ``v``)."""
+        if name == "q":
+            return heads
+        return slice(heads.start // self.group, (heads.stop - 1) // self.group + 1)
+
+    def read_weights(self, layer: int, name: str, heads: slice) -> Tensor:
+        """The columns of q, k or v that some query heads read through [d × columns]."""
+        linear: Linear = getattr(self.blocks[layer].attention, name)
+        parts = self.parts(name, heads)
+        return linear.weight[:, parts.start * self.head_size : parts.stop * self.head_size]
 
     @property
     def layers(self) -> int:

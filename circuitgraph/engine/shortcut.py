@@ -81,7 +81,7 @@ def make_shortcut(patch: Patch, layer: int, heads: slice) -> Shortcut | None:
         return None
     mid = gather(patch.clean.layers[layer].mid, patch.queries(layer))
     sides = (mid, block.attention.out.weight)
-    clean, out = (_gained(block.mlp.norm, x) for x in sides)
+    clean, out = map(block.mlp.norm.linear, sides)
     gate = block.mlp.gate
     return Shortcut(
         model=model,
@@ -89,10 +89,6 @@ def make_shortcut(patch: Patch, layer: int, heads: slice) -> Shortcut | None:
         gate=None if gate is None else _first(block.mlp.norm, gate, clean, out),
         up=_first(block.mlp.norm, block.mlp.up, clean, out),
     )
-
-
-def _gained(norm: Norm, x: Tensor) -> Tensor:
-    return (x - x.mean(-1, keepdim=True) if norm.centre else x) * norm.weight
 
 
 def _first(norm: Norm, linear: Linear, clean: Tensor, out: Tensor) -> First:

@@ -5,33 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Granularity, writers
+from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.bridge.wrapped import BlockTrace, Bridge, BridgeTrace, Wiring
+from circuitgraph.engine.contributions import stacked
+from circuitgraph.engine.receivers import attention_components
 
 
 def bridge_contributions(
     bridge: Bridge, trace: BridgeTrace, index: Tensor, granularity: Granularity
 ) -> Tensor:
-    """Contributions of ``EMBED`` and all components in order of computation.
-
-    Args:
-        trace: of a run over R rows.
-        index: positions wanted [R, W].
-        granularity: heads one by one, or whole attention layers (output bias included).
-
-    Returns:
-        [1 + components, R, W, d].
-    """
-    count = 1 + len(writers(bridge.layers, bridge.heads, granularity))
-    whole = trace.final.new_empty(count, *index.shape, bridge.width)
-    whole[0] = gather(trace.blocks[0].pre, index)
-    own = count // bridge.layers
-    for number, (wiring, block) in enumerate(zip(bridge.wiring, trace.blocks, strict=True)):
-        part = whole[1 + number * own : 1 + (number + 1) * own]
-        part[:-1] = _attention(wiring, block, index, granularity)
-        part[-1] = gather(block.mlp, index)
-    return whole
+    """As ``engine.contributions``, of a bridge's run [1 + components, R, W, d]."""
+    own = attention_components(bridge, granularity) + 1
+    parts = (
+        (_attention(wiring, block, index, granularity), gather(block.mlp, index))
+        for wiring, block in zip(bridge.wiring, trace.blocks, strict=True)
+    )
+    return stacked(gather(trace.blocks[0].pre, index), bridge.layers * own, parts)
 
 
 def _attention(

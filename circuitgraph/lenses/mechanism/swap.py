@@ -265,7 +265,8 @@ def _letter(
     name: str,
 ) -> Tensor:
     """q, k or v of the receiver's heads [2, R, Q or T, heads, e]."""
-    layer, heads = receiver.layer, parts_of(patch.model, receiver, name)
+    assert receiver.heads is not None
+    layer, heads = receiver.layer, patch.model.parts(name, receiver.heads)
     if name not in receiver.letters:
         plain = getattr(on, name)[..., heads, :]
         plain = plain.expand(2, *plain.shape)
@@ -277,15 +278,6 @@ def _letter(
     columns = slice(heads.start * size, heads.stop * size)
     y = read((edge.norm, own.norm), (getattr(edge, name), getattr(own, name)), at, columns)
     return norm_and_rotate(patch.model, own, name, y.unflatten(-1, (-1, size)), index)
-
-
-def parts_of(model: Model, receiver: Receiver, name: str) -> slice:
-    """Which heads of q, or groups of k and v, a receiver reads through."""
-    heads = receiver.heads
-    assert heads is not None
-    if name == "q":
-        return heads
-    return slice(heads.start // model.group, (heads.stop - 1) // model.group + 1)
 
 
 def read(
@@ -300,10 +292,9 @@ def read(
         norms, linears: of the edge, and of what follows.
     """
     (edge, own), (by_edge, by_own) = norms, linears
-    one = heard.others.new_ones(())
     scale = own.scale(heard.others + heard.sender)
-    others = own.linear(heard.others, one) @ by_own.weight[:, columns]
-    y = (others + edge.linear(heard.sender, one) @ by_edge.weight[:, columns]) * scale
+    others = own.linear(heard.others) @ by_own.weight[:, columns]
+    y = (others + edge.linear(heard.sender) @ by_edge.weight[:, columns]) * scale
     if own.bias is not None:
         y = y + own.bias @ by_own.weight[:, columns]
     return y if by_own.bias is None else y + by_own.bias[columns]

@@ -25,7 +25,7 @@ from circuitgraph.base.components import (
 )
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.forward import forward
-from circuitgraph.engine.model import Attention, Linear, Model, Norm
+from circuitgraph.engine.model import Model, Norm
 from circuitgraph.engine.receivers import Receiver, receivers
 from circuitgraph.lenses.mechanism.swap import (
     Heard,
@@ -35,7 +35,6 @@ from circuitgraph.lenses.mechanism.swap import (
     held,
     inner,
     make_swap,
-    parts_of,
     said,
     stage,
     value,
@@ -242,18 +241,12 @@ def _reading(model: Model, receiver: Receiver) -> tuple:
     if receiver.heads is None:
         gate = block.mlp.gate
         return _gain(block.mlp.norm), block.mlp.up.weight, None if gate is None else gate.weight
-    read = [_columns(model, block.attention, receiver, name) for name in receiver.letters]
+    read = [model.read_weights(receiver.layer, n, receiver.heads) for n in receiver.letters]
     return (_gain(block.attention.norm), *read)
 
 
 def _gain(norm: Norm) -> tuple:
     return norm.weight, norm.centre
-
-
-def _columns(model: Model, attention: Attention, receiver: Receiver, name: str) -> Tensor:
-    heads, size = parts_of(model, receiver, name), model.head_size
-    linear: Linear = getattr(attention, name)
-    return linear.weight[:, heads.start * size : heads.stop * size]
 
 
 def equal(a: Any, b: Any) -> bool:

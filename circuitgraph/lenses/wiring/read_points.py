@@ -14,7 +14,7 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.forward import Trace
-from circuitgraph.engine.model import Linear, Model, Norm
+from circuitgraph.engine.model import Model, Norm
 from circuitgraph.engine.receivers import Receiver, Sizes, receivers
 
 WIDE = 4
@@ -105,14 +105,8 @@ def read_weights(model_a: Model, model_b: Model, place: Place, receiver: Receive
 
 
 def _pair(place: Place, model_a: Model, model_b: Model, a: Tensor, b: Tensor) -> Reads:
-    left, right = (_normed(place.norm(m), w) for m, w in ((model_a, a), (model_b, b)))
+    left, right = (place.norm(m).fold(w) for m, w in ((model_a, a), (model_b, b)))
     return Reads((left + right) / 2, right - left)
-
-
-def _normed(norm: Norm, weight: Tensor) -> Tensor:
-    """Gain times weights, centred where the norm centres: [d × columns], float64."""
-    read = norm.weight.double()[:, None] * weight.double()
-    return read - read.mean(0, keepdim=True) if norm.centre else read
 
 
 def _pieces(model: Model, place: Place, receiver: Receiver) -> list[Tensor]:
@@ -122,16 +116,7 @@ def _pieces(model: Model, place: Place, receiver: Receiver) -> list[Tensor]:
     block = model.blocks[place.layer]
     if receiver.heads is None:
         return [w.weight for w in (block.mlp.gate, block.mlp.up) if w is not None]
-    return [_heads(model, place.layer, letter, receiver.heads) for letter in receiver.letters]
-
-
-def _heads(model: Model, layer: int, letter: str, heads: slice) -> Tensor:
-    """q of some query heads, or k or v of the groups they use: [d × columns]."""
-    weights: Linear = getattr(model.blocks[layer].attention, letter)
-    start, stop = heads.start, heads.stop
-    if letter != "q":
-        start, stop = start // model.group, (stop - 1) // model.group + 1
-    return weights.weight[:, start * model.head_size : stop * model.head_size]
+    return [model.read_weights(place.layer, name, receiver.heads) for name in receiver.letters]
 
 
 def _factor(pieces: list[Reads]) -> Reads:

@@ -100,8 +100,7 @@ def write_weights(model: Model, group: tuple[str, int], granularity: Granularity
     branch = block.mlp if kind == "mlp" else block.attention
     weight = (block.mlp.down if kind == "mlp" else block.attention.out).weight.double()
     if branch.post is not None:
-        post = branch.post
-        weight = post.linear(weight, torch.ones((), dtype=torch.float64))
+        weight = branch.post.linear(weight)
     if kind == "attention" and granularity == "head":
         weight = weight.unflatten(0, (model.heads, model.head_size))
         return seen(model, weight)
