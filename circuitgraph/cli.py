@@ -20,6 +20,7 @@ import click
 from circuitgraph.base.errors import CircuitGraphError
 from circuitgraph.base.quoting import short
 from circuitgraph.commands import SECTIONS
+from circuitgraph.commands.flags import in_flags
 from circuitgraph.commands.options import Settings, global_options
 
 # More threads than cores free make OpenMP spin; waiting threads should sleep instead.
@@ -119,7 +120,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _told(error: Exception) -> tuple[str, int]:
     """What an error says, and the exit code it means."""
     if isinstance(error, CircuitGraphError):
-        return str(error), error.exit_code
+        return in_flags(str(error)), error.exit_code
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "circuitgraph"
         return f"{error.format_message().rstrip('.')}; {path} --help shows how", error.exit_code

@@ -80,7 +80,7 @@ def test_nothing_flags_ids_and_times_are_brief() -> None:
 def test_only_the_first_rows_are_shown_and_the_rest_is_told() -> None:
     lines = table(pd.DataFrame({"x": range(100)}))
     assert len(lines) == 42
-    assert lines[-1] == "… and 60 of 100 rows: --format csv or -o FILE shows all"
+    assert lines[-1] == "… and 60 of 100 rows: CSV, JSON and files hold all"
     assert len(to_text(pd.DataFrame({"x": range(100)}), "table", whole=True).splitlines()) == 101
 
 

@@ -135,7 +135,7 @@ def test_a_sample_of_effects_is_held_against_float64(base):
 
 
 def test_a_budget_that_loading_has_spent_already_is_refused(base, tmp_path):
-    with pytest.raises(UsageError, match="--memory: "):
+    with pytest.raises(UsageError, match="`memory`: "):
         ingest(base, tmp_path, memory=1e7)
     assert not list((tmp_path / "runs").glob("[!.]*"))
 

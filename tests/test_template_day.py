@@ -102,7 +102,7 @@ def test_a_refused_ingest_settles_no_day_and_one_that_goes_on_does(loaded, folde
     long = replace(PROMPTS, prompts=(*PROMPTS, Prompt("w5 " * 70, "s", line=4)))
     with pytest.raises(InputError, match="the model can take 64"):
         ingest_model(clock, long, request, folder, Reporter())
-    with pytest.raises(UsageError, match="--memory"):
+    with pytest.raises(UsageError, match="`memory`"):
         ingest_model(clock, PROMPTS, replace(request, memory=1.0), folder, Reporter())
     assert not list(folder.parent.rglob("*.json"))
     [run] = ingest_model(clock, PROMPTS, request, folder, Reporter())
@@ -114,7 +114,7 @@ def test_a_refused_ingest_settles_no_day_and_one_that_goes_on_does(loaded, folde
 def test_a_day_that_no_template_tells_is_said_to_be_lost(loaded, folder, capsys):
     request = Request(chat_template=True, template_date=NAME_OF_DAY)
     ingest_model(with_template(loaded, FIXED), PROMPTS, request, folder, Reporter())
-    assert "--template-date: this chat template tells no date" in capsys.readouterr().err
+    assert "`template_date`: this chat template tells no date" in capsys.readouterr().err
 
 
 def test_of_two_ingests_at_once_the_later_is_told_to_run_again(loaded, folder):

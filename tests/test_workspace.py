@@ -85,7 +85,7 @@ def test_recipes_by_name_by_list_and_against_one_reference(tables: Workspace) ->
     pd.testing.assert_frame_equal(named.table, listed.table)
     assert [(row.source, row.target) for row in named.claims.itertuples()] == [("unit0", "unit1")]
     assert not tables.diff("a0", "B", scope="recipe").insufficient
-    with pytest.raises(UsageError, match="'A' is a recipe, not a variant; --scope recipe"):
+    with pytest.raises(UsageError, match="'A' is a recipe, not a variant; `scope=\"recipe\"`"):
         tables.diff("A", "B")
 
 

@@ -165,7 +165,7 @@ def _for_reading(frame: pd.DataFrame | Rows, width: int | None, must: int) -> st
     rest = [f"{len(frame) - SHOWN} of {len(frame)} rows"] if len(frame) > SHOWN else []
     if hidden:
         rest.append(f"the columns {', '.join(hidden)}")
-    note = f"… and {', and '.join(rest)}: --format csv or -o FILE shows all\n" if rest else ""
+    note = f"… and {', and '.join(rest)}: CSV, JSON and files hold all\n" if rest else ""
     return _joined(fitting) + note
 
 

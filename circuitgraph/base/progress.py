@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,18 +27,20 @@ class Reporter:
 
     Attributes:
         quiet: say nothing but warnings.
+        words: how a line is put for whom it is; as it is, by default.
     """
 
     quiet: bool = True
+    words: Callable[[str], str] = str
 
     def remark(self, text: str) -> None:
         """One line that the user may like to know."""
         if not self.quiet:
-            _above_bars(text)
+            _above_bars(self.words(text))
 
     def warn(self, text: str) -> None:
         """One line that the user must know, also when quiet."""
-        _above_bars(f"warning: {text}")
+        _above_bars(f"warning: {self.words(text)}")
 
     @contextmanager
     def progress(self, total: int, label: str, unit: str = "prompt") -> Iterator[Progress]:

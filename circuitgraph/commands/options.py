@@ -19,6 +19,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.frames import FORMATS, Format, as_frame, copy_whole, to_text, write_frame
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
+from circuitgraph.commands.flags import in_flags
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +80,7 @@ class Settings:
     @property
     def reporter(self) -> Reporter:
         """Where remarks go."""
-        return Reporter(self.quiet)
+        return Reporter(self.quiet, in_flags)
 
 
 def settings() -> Settings:
@@ -187,7 +188,7 @@ def prose(lines: Iterable[str]) -> None:
     width = min(terminal_width(), READABLE) if sys.stdout.isatty() else sys.maxsize
     options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
     for line in lines:
-        click.echo(textwrap.fill(line, width, subsequent_indent="  ", **options))
+        click.echo(textwrap.fill(in_flags(line), width, subsequent_indent="  ", **options))
 
 
 def output_options(command: F) -> F:

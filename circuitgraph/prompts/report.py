@@ -211,7 +211,9 @@ def _pair_findings(prompts: PromptSet) -> list[str]:
     if not prompts.has_answers:
         found.append(f"no {prompts.lacking}: effects cannot be measured")
     if prompts.has_answers and not prompts.has_pairs:
-        found.append("no corrupt: effects can only be measured with --ablation mean or zero")
+        found.append(
+            'no corrupt: effects can only be measured with `ablation="mean"` or `ablation="zero"`'
+        )
     blank = [p for p in prompts if p.answer is not None and p.prompt[-1] in " \t"]
     if blank:
         found.append(
