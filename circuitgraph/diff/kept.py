@@ -86,7 +86,7 @@ class DiffFolder:
 
     def _write(self, diff: Diff, asked: Asked, measured: str, blocks: Any) -> None:
         extras = diff.extras
-        texts = {name: extras[name].tolist() for name in extras if extras[name].dtype == object}
+        texts = {name: extras[name].tolist() for name in extras if _is_text(extras[name])}
         record = {name: getattr(diff, name) for name in _PLAIN} | {
             "method": METHOD,
             "asked": asked,
@@ -172,6 +172,10 @@ class DiffFolder:
         return resting_on(runs, self.path, lambda r: [*r["runs_a"], *r["runs_b"]], AGAIN)
 
 
+def _is_text(column: pd.Series) -> bool:
+    return column.dtype.kind not in "biuf"  # pandas has several types of text
+
+
 def _arrays_of(diff: Diff) -> dict[str, np.ndarray]:
     """Numbers of claims, and of the wiring lens those of edges and prompts."""
     extras = diff.extras
@@ -179,7 +183,7 @@ def _arrays_of(diff: Diff) -> dict[str, np.ndarray]:
     arrays |= {
         f"claim:{i}": extras[name].to_numpy()
         for i, name in enumerate(extras)  # scenarios have names that no file need take
-        if extras[name].dtype != object
+        if not _is_text(extras[name])
     }
     arrays |= {f"edge:{name}": values for name, values in diff.closer.by_edge.items()}
     return arrays | {f"prompt:{name}": values for name, values in diff.closer.by_prompt.items()}

@@ -223,11 +223,9 @@ class Comparison:
     def _measured(self, question: Question) -> Diff:
         from circuitgraph.diff.compare import compare_runs
 
-        names = {"name_a": question.a, "name_b": question.b}
-        options = {each.name: getattr(question.options, each.name) for each in fields(Options)}
-        return compare_runs(
-            question.runs_a, question.runs_b, **names, **options, models=self._models
-        )
+        chosen = {each.name: getattr(question.options, each.name) for each in fields(Options)}
+        options: dict[str, Any] = {"name_a": question.a, "name_b": question.b, **chosen}
+        return compare_runs(question.runs_a, question.runs_b, **options, models=self._models)
 
     def _decoys(self, record: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Null pairs counted before, of runs that are still there."""

@@ -36,7 +36,7 @@ class Against:
     @classmethod
     def of(cls, channels: Channels, scenarios: np.ndarray) -> Against:
         """What one pair's channels say."""
-        [whole] = log_times(channels(scenarios)[None])
+        [whole] = log_times(channels, balanced_weights(scenarios)[None])
         return cls(channels, whole, influence(channels, scenarios))
 
     def unchanged(self) -> Against:
