@@ -128,14 +128,15 @@ def smallest_visible(
     return margin + _root(lacking, high) * se
 
 
-def visible_on_typical_edge(lens: str, prompts: int, scenarios: int) -> float:
+def visible_on_typical_edge(kind: str, prompts: int, scenarios: int) -> float:
     """:func:`smallest_visible` between two models under all that is assumed.
 
     What ``plan`` says without a pilot, a model or other options, and ``prompts check`` of a file.
 
     Parameters
     ----------
-    lens : {"correlation", "effect"}
+    kind : {"correlation", "effect"}
+        Of the runs.
     prompts, scenarios : int
         Distinct prompts, and the scenarios they are of.
 
@@ -144,8 +145,8 @@ def visible_on_typical_edge(lens: str, prompts: int, scenarios: int) -> float:
     float
         Of r, or of the share of the norm of all edge effects.
     """
-    noise, margin = TYPICAL[lens]
+    noise, margin = TYPICAL[kind]
     df = prompts - scenarios
-    se = noise / max(df if lens == "correlation" else prompts, 1) ** 0.5
+    se = noise / max(df if kind == "correlation" else prompts, 1) ** 0.5
     level = bh_level(ALPHA, EDGES, CHANGED, POWER)
     return smallest_visible(se, df, alpha=level, power=POWER, margin=margin)
