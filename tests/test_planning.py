@@ -196,7 +196,7 @@ def test_plan_and_prompts_check_give_one_answer(tmp_path: Path) -> None:
     file.write_text("\n".join(map(json.dumps, lines)))
     checked = json.loads(done("prompts", "check", file, "--json").out)
     table = rows("plan", "--prompts", file, "-w", tmp_path / "w")
-    for report in checked["lenses"]:
+    for report in checked["text"]["lenses"]:
         planned = next(row for row in table if row["lens"] == report["lens"])
         assert (planned["scope"], planned["prompts"]) == ("checkpoint", 64)
         assert report["detectable"] == pytest.approx(planned["typical"], abs=1e-4)
