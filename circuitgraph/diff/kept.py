@@ -194,7 +194,7 @@ def _extras_of(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> p
     if len(claims) + len(texts) != len(record["columns"]):
         raise LookupError("arrays and record are not of one measurement")
     columns = {
-        name: np.array(texts[name], object) if name in texts else claims[str(i)]
+        name: texts[name] if name in texts else claims[str(i)]
         for i, name in enumerate(record["columns"])
     }
     return pd.DataFrame(columns, index=pd.Index(arrays["rows"]))
