@@ -17,6 +17,7 @@ import pandas as pd
 
 from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.diff.record import NO_MECHANISM, REFITTED, Closer, Diff, Refitted
 from circuitgraph.runs.artefacts import get, put, resting_on
 from circuitgraph.runs.record import Run
@@ -156,7 +157,8 @@ class DiffFolder:
         if len(found) != 1:
             what = "no diff" if not found else f"{len(found)} diffs"
             raise UsageError(
-                f"{what} whose id begins with {beginning!r:.70} is kept; query('diffs') lists them"
+                f"{what} whose id begins with {quoted(beginning, 70)} is kept; "
+                "query('diffs') lists them"
             )
         return found[0]
 

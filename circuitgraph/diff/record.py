@@ -14,7 +14,7 @@ import pandas as pd
 from circuitgraph.base.components import Edge, in_order, order_key
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.frames import write_frame
-from circuitgraph.base.quoting import short
+from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
 from circuitgraph.lenses.edge_tests import Closer
@@ -181,7 +181,7 @@ class Diff:
 
         tables = {"claims": self.claims, "all": self.table}
         if rows not in tables:
-            raise UsageError(f"rows: {rows!r:.40} is unknown; choose claims or all")
+            raise UsageError(f"rows: {quoted(rows, 40)} is unknown; choose claims or all")
         return graph_of(tables[rows], library, endpoints(self.table))
 
     def matrix(self, column: str = "delta") -> pd.DataFrame:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.graph.columns import endpoints, node_table, plain_values
 from circuitgraph.lenses.registry import undirected_lenses
 
@@ -36,7 +37,9 @@ def graph_of(edges: pd.DataFrame, library: str, nodes: Iterable[str] | None = No
         Another library.
     """
     if library not in LIBRARIES:
-        raise UsageError(f"library: {library!r:.40} is unknown; choose {' or '.join(LIBRARIES)}")
+        raise UsageError(
+            f"library: {quoted(library, 40)} is unknown; choose {' or '.join(LIBRARIES)}"
+        )
     maker = to_networkx if library == "networkx" else to_igraph
     return maker(edges, nodes)
 

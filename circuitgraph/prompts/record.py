@@ -82,7 +82,7 @@ class PromptSet:
     unread: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
-        return f"PromptSet({len(self)} prompts of {self.source!r:.200})"
+        return f"PromptSet({len(self)} prompts of {quoted(self.source, 200)})"
 
     def __len__(self) -> int:
         return len(self.prompts)

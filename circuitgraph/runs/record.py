@@ -25,6 +25,7 @@ from safetensors.numpy import load_file
 from circuitgraph.base.atomic import sync, write_atomic
 from circuitgraph.base.components import Edge, EdgeSpec, digest
 from circuitgraph.base.errors import InputError
+from circuitgraph.base.quoting import quoted
 from circuitgraph.base.wellformed import known, save_arrays, shaped, texts, typed
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.artefacts import keep_by_edge, read_by_edge
@@ -72,8 +73,8 @@ class Variant:
 
     def __repr__(self) -> str:
         made = f"{self.model_type}, {self.layers} layers" if self.base else "table"
-        of = f", recipe {self.recipe!r:.60}" if self.recipe else ""
-        return f"Variant({self.name!r:.60}, {made}{of})"
+        of = f", recipe {quoted(self.recipe)}" if self.recipe else ""
+        return f"Variant({quoted(self.name)}, {made}{of})"
 
     @property
     def id(self) -> str:
@@ -167,9 +168,8 @@ class Run:
 
     def __repr__(self) -> str:
         size = f"{len(self.edges)} edges" if self.edges else f"{len(self.components)} components"
-        return (
-            f"Run({self.id[:12]}, {self.variant.name!r:.60}, {self.kind}, {self.n} prompts, {size})"
-        )
+        name = quoted(self.variant.name)
+        return f"Run({self.id[:12]}, {name}, {self.kind}, {self.n} prompts, {size})"
 
     @property
     def kind(self) -> str:
