@@ -10,14 +10,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformer_lens.model_bridge import TransformerBridge
 
 from circuitgraph.base.components import EMBED, LOGITS, Edge, parse
 from circuitgraph.prompts.tokens import Encoded
+
+if TYPE_CHECKING:  # importing it takes seconds
+    from transformer_lens.model_bridge import TransformerBridge
 
 Change = Callable[[Tensor], Tensor]
 Hook = tuple[str, Change]
@@ -25,6 +27,8 @@ Hook = tuple[str, Change]
 
 def make_bridge(hf: Any, folder: Path, tokenizer: Any) -> TransformerBridge:
     """The library's bridge over a merged model, with every input and head in sight."""
+    from transformer_lens.model_bridge import TransformerBridge
+
     bridge = TransformerBridge.boot_transformers(
         str(folder), device="cpu", hf_model=hf, tokenizer=tokenizer
     )

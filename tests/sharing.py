@@ -22,28 +22,31 @@ WORKER = "PYTEST_XDIST_WORKER"
 """In the environment of each process, where there are several."""
 
 FIRST = (
-    *("neo4j", "test_bridge", "test_cluster", "test_blocks", "test_cli_verdicts", "test_demo"),
+    *("neo4j", "bridge", "test_blocks", "test_cluster", "test_cli_verdicts", "test_demo"),
     *("test_diff_recipe", "test_diff_wiring", "test_planning", "test_diff_correlation"),
 )
 """What takes longest, begun first, so that no process ends long before the other."""
 
 
+NEO4J = re.compile(r"[\[-]neo4j[\]-]")
+BRIDGED = r"(from|import) oracle\b|WITHOUT_READER|gpt_neox"
+
+
 def group(test: str) -> str:
-    """Tests of one group run in one process: those of the server, or of a file.
+    """Tests of one group run in one process: of the server, of the library's bridge, or of a file.
 
     A file of many such tests is there whole, of others what ``any_store`` asks on the server;
-    should one escape, its process starts a server too.
+    should one escape, its process starts a server too, or imports the bridge, which takes seconds.
     """
     file, _, case = test.partition("::")
-    if _needs_server(Path(file).name) or re.search(r"[\[-]neo4j[\]-]", case):
+    if _has(Path(file).name, r"mark\.neo4j|neo4j_(server|store):") or NEO4J.search(case):
         return "neo4j"
-    return Path(file).stem
+    return "bridge" if _has(Path(file).name, BRIDGED) else Path(file).stem
 
 
 @cache
-def _needs_server(name: str) -> bool:
-    text = (TESTS / name).read_text("utf-8")
-    return bool(re.search(r"mark\.neo4j|neo4j_(server|store):", text))
+def _has(name: str, pattern: str) -> bool:
+    return bool(re.search(pattern, (TESTS / name).read_text("utf-8")))
 
 
 def longest_first(items: list[pytest.Item]) -> None:

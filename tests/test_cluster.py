@@ -41,6 +41,7 @@ from circuitgraph.prompts import PromptSet
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
 
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would wait for all other tests
 needs_ray = [
     pytest.mark.ray,
     pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: circuitgraph[ray]"),
@@ -153,6 +154,16 @@ def divided(monkeypatch):
     return counts
 
 
+@pytest.fixture(scope="module")
+def small_ray():
+    """A local Ray for two workers, for all tests that need none of their own; those come before."""
+    import ray
+
+    connect(ray, "local:2")
+    yield ray
+    ray.shutdown()
+
+
 class TestRay:
     pytestmark = needs_ray
 
@@ -223,15 +234,6 @@ class TestRay:
         team = started(Worker, Watch(), variant | {"base": "/nowhere/at/all"})
         with pytest.raises(ClusterError, match=r"^process \d+ on .*: '/nowhere/at/all': no such"):
             list(team.run({"tokens": []}, [Piece(0, (0,))]))
-
-    @pytest.fixture(scope="class")
-    def small_ray(self):
-        """A local Ray for two workers, one for all tests that need no other."""
-        import ray
-
-        connect(ray, "local:2")
-        yield ray
-        ray.shutdown()
 
     @pytest.fixture
     def started(self, small_ray, monkeypatch):

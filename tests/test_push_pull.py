@@ -144,7 +144,6 @@ def kills(server: Server, source: EmbeddedStore, times: int, seconds: float) -> 
         copy_graph(source, store)
         assert same(store.read_all(), whole)
         assert store.query("MATCH (n:UnfinishedRun|UnfinishedDiff|Writer) RETURN n").empty
-        clear(store)
 
 
 @pytest.mark.neo4j
