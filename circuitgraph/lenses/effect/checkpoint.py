@@ -8,7 +8,7 @@ that a variant in which everything merely grew shows no change).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -66,11 +66,6 @@ class Shares:
         norms_a = tuple(aligned.overall_norm(x) for x in matched.a)
         norms_b = tuple(aligned.overall_norm(x) for x in matched.b)
         return cls(matched, seen.signs[seen.first], seen.origin, norms_a, norms_b, scale)
-
-    def single(self, i: int, j: int) -> Shares:
-        """Variant ``i`` of side A against variant ``j`` of side B, with the signs of all."""
-        norms_a, norms_b = (self.norms_a[i],), (self.norms_b[j],)
-        return replace(self, matched=self.matched.single(i, j), norms_a=norms_a, norms_b=norms_b)
 
     @property
     def default_margin(self) -> float:
