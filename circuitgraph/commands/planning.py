@@ -17,7 +17,7 @@ from circuitgraph.commands.options import (
     terminal_width,
 )
 from circuitgraph.lenses.registry import lens_names
-from circuitgraph.planning.plan import CHANGED
+from circuitgraph.stats.power import CHANGED
 
 
 @click.command()

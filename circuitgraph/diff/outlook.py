@@ -17,9 +17,8 @@ from circuitgraph.lenses.base import Lens, Options
 from circuitgraph.lenses.edge_tests import TESTABLE
 from circuitgraph.lenses.noise import Design, Noise
 from circuitgraph.stats.evidence import enough_replicates, graded
-from circuitgraph.stats.power import median_share, smallest_visible
+from circuitgraph.stats.power import POWER, median_share, smallest_visible
 
-POWER = 0.8
 TYPICAL, NOISY = 0.5, 0.9
 """Quantiles of the standard error over edges."""
 

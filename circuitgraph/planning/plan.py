@@ -26,7 +26,7 @@ from circuitgraph.prompts.reader import Source
 from circuitgraph.runs.catalogue import Shelf
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.evidence import MIN_REPLICATES
-from circuitgraph.stats.power import bh_level
+from circuitgraph.stats.power import ALPHA, CHANGED, EDGES, POWER, bh_level
 
 if TYPE_CHECKING:
     from circuitgraph.planning.cost import Cost
@@ -35,8 +35,6 @@ COLUMNS = (
     *("lens", "scope", "prompts", "scenarios", "seeds", "margin", "typical", "noisy"),
     *("evidence", "basis", "variants", "hours", "bytes"),
 )
-ASSUMED_EDGES = 200
-CHANGED = 0.02
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ class Question:
     edges: int | None = None
     lens: str | None = None
     pilot: str | None = None
-    alpha: float = 0.05
-    power: float = 0.8
+    alpha: float = ALPHA
+    power: float = POWER
     margin: float | None = None
     changed: float = CHANGED
     model: str | None = None
@@ -287,7 +285,7 @@ def _edges_of(lens: Lens, costs: Mapping[str, Cost]) -> int:
     """Edges of the model; of an undirected graph the pairs of its components."""
     cost = costs.get(lens.run_kind)
     if cost is None:
-        return ASSUMED_EDGES
+        return EDGES
     return cost.columns if lens.directed else cost.columns * (cost.columns - 1) // 2
 
 
