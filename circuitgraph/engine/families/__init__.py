@@ -7,8 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.engine.bridge.boot import boot
-from circuitgraph.engine.bridge.engine import require_exact
 from circuitgraph.engine.families import gemma, gemma2, gpt2, llama, mistral, qwen2, qwen3, seed_oss
 from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.native import NativeModel
@@ -38,6 +36,8 @@ def require_estimator(family: str, estimator: str) -> None:
     UsageError
         See ``require_exact``.
     """
+    from circuitgraph.engine.bridge.engine import require_exact  # which reads families.common
+
     if not has_reader(family):
         require_exact(family, estimator)
 
@@ -77,6 +77,8 @@ def read_model(hf: Any, tokenizer: Any, folder: str, probe: Tensor) -> Engine:
     InputError
         A family that neither can measure.
     """
+    from circuitgraph.engine.bridge.boot import boot  # which reads families.common
+
     if has_reader(hf.config.model_type):
         return from_hf(hf)
     return boot(hf, tokenizer, folder, probe)
