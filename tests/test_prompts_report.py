@@ -65,7 +65,7 @@ def test_without_pairs_there_is_one_lens() -> None:
 
 def test_answers_without_corrupt_twins() -> None:
     answers = [replace(p, answer="x", wrong_answer="y") for p in prompts(12, 5, pairs=False)]
-    assert "--ablation mean" in check_text(PromptSet(tuple(answers), "file")).lines()[-1]
+    assert 'ablation="mean"' in check_text(PromptSet(tuple(answers), "file")).lines()[-1]
 
 
 def test_twenty_scenarios_reach_beyond_themselves() -> None:
