@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -20,6 +21,13 @@ from circuitgraph import Workspace
 from circuitgraph.base.errors import UsageError
 from circuitgraph.runs.record import list_runs
 from circuitgraph.store import FILE_NAME, EmbeddedStore, Neo4jStore, Store, copy_graph
+from circuitgraph.store.tables import GraphTables
+
+IN_TURN = """
+import json, sys
+from circuitgraph.cli import run
+sys.exit(max(run(words) for words in json.loads(sys.argv[1])))
+"""
 
 
 def a_graph(path: Path, size: int) -> EmbeddedStore:
@@ -200,11 +208,80 @@ def test_eight_processes_write_at_once(
     assert same(neo4j_store.read_all(), EmbeddedStore(alone.path / FILE_NAME).read_all())
 
 
-def write_table(path: Path, seed: int) -> None:
-    chance = random.Random(seed)
-    names = [f"c{i}" for i in range(40)]
-    rows = [
-        ",".join([str(i), f"s{i % 3}", *(f"{chance.gauss(0, 1):.6f}" for _ in names)])
-        for i in range(12)
+def test_eight_processes_write_and_compare_at_once(tmp_path: Path) -> None:
+    """Each a table of its own, its diff against the base, and the one diff that all make."""
+    work = writers(tmp_path)
+    alone, together = (["-w", str(tmp_path / place), "-q"] for place in ("alone", "together"))
+    before(tmp_path, *alone)
+    before(tmp_path, *together)
+    for words in (words for steps in work for words in steps):
+        done(*words, *alone)
+    at_once(work, together)
+    expected, found = (
+        timeless(EmbeddedStore(tmp_path / place / FILE_NAME).read_all())
+        for place in ("alone", "together")
+    )
+    assert [len(expected.nodes[label]) for label in ("Run", "Diff")] == [10, 9]
+    assert len(expected.rels["REWIRED"]) > 9
+    assert same(found, expected)
+    assert measured(tmp_path / "together") == measured(tmp_path / "alone")
+
+
+def at_once(work: list[list[list[str]]], where: list[str]) -> None:
+    """A process for each list of commands, all at the same time."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", IN_TURN, json.dumps([[*words, *where] for words in steps])],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for steps in work
     ]
-    path.write_text("\n".join([",".join(["prompt_id", "scenario", *names]), *rows]) + "\n")
+    told = [process.communicate(timeout=600)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, told
+
+
+def writers(folder: Path) -> list[list[list[str]]]:
+    """What eight processes do, each in turn; the first table is written too."""
+    work = []
+    for i, name in enumerate(["base", *(f"v{i}" for i in range(8))]):
+        write_table(folder / f"{name}.csv", i, rows=60, scenarios=5, turned=i)
+        take = ["ingest-table", str(folder / f"{name}.csv"), "--name", name]
+        work.append([take, ["diff", "base", name], ["diff", "base", "other"]])
+    return work[1:]
+
+
+def before(folder: Path, *where: object) -> None:
+    """The two tables whose diff everybody makes."""
+    done("ingest-table", folder / "base.csv", "--name", "base", *where)
+    done("ingest-table", folder / "v3.csv", "--name", "other", *where)
+
+
+def timeless(graph: GraphTables) -> GraphTables:
+    """A graph without the times of its making."""
+    nodes = {k: frame.drop(columns="created", errors="ignore") for k, frame in graph.nodes.items()}
+    return GraphTables(nodes, graph.rels)
+
+
+def measured(workspace: Path) -> dict[str, bytes]:
+    """What was measured and concluded, byte for byte, and every other file's name."""
+    plain = (".safetensors", ".jsonl", ".parquet")
+    files = [p for p in workspace.rglob("*") if p.is_file() and not p.name.startswith(FILE_NAME)]
+    return {
+        str(p.relative_to(workspace)): p.read_bytes() if p.suffix in plain else b"" for p in files
+    }
+
+
+def write_table(
+    path: Path, seed: int, rows: int = 12, scenarios: int = 3, turned: int | None = None
+) -> None:
+    """Columns of chance; or of one factor with another sign in so many of them."""
+    chance = random.Random(seed)
+    names = [f"c{i}" for i in range(40 if turned is None else 12)]
+    lines = [",".join(["prompt_id", "scenario", *names])]
+    for i in range(rows):
+        factor = 0 if turned is None else chance.gauss(0, 2)
+        signs = [-1 if j < (turned or 0) else 1 for j in range(len(names))]
+        values = [f"{sign * factor + chance.gauss(0, 1):.6f}" for sign in signs]
+        lines.append(",".join([str(i), f"s{i % scenarios}", *values]))
+    path.write_text("\n".join(lines) + "\n")
