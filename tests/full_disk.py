@@ -4,8 +4,9 @@ Run as a script, so that no thread of a test runner is forked along:
 
     python tests/full_disk.py DISK STARTED FINE COARSE WORDS…
 
-DISK is a small file system; STARTED a workspace that lies there as ``w`` each time. In WORDS
-``@`` stands for DISK. Room grows by FINE pages to 20, then by COARSE, until the command succeeds.
+DISK is a small file system; STARTED a workspace, if there is one, that lies there as ``w`` each
+time. In WORDS ``@`` stands for DISK. Room grows by FINE pages to 20, then by COARSE, until the
+command succeeds.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def afresh(disk: Path, started: Path) -> None:
     """The disk with nothing but the workspace to begin with."""
     for path in disk.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    shutil.copytree(started, disk / "w", dirs_exist_ok=True)
+    if started.exists():
+        shutil.copytree(started, disk / "w", dirs_exist_ok=True)
 
 
 def attempts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import IPD, done
+from full_disk import fill, outcome
+from neo4j_server import Server
+from shell import IPD, cli, done
+from store_graphs import same, sizes
 from test_push_pull import write_table
 
-from circuitgraph.store import EmbeddedStore
+from circuitgraph.runs.record import list_runs
+from circuitgraph.store import FILE_NAME, EmbeddedStore, Neo4jStore
 
 LIMITED = """
 import resource, signal, sys
@@ -100,6 +105,86 @@ def two(five: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of two tables with claims between them, and a third table beside it."""
+    folder = tmp_path_factory.mktemp("tables")
+    for i, name in enumerate("abc"):
+        write_table(folder / f"{name}.csv", i, rows=60, scenarios=5, turned=4 * i)
+    for name in "ab":
+        done("ingest-table", folder / f"{name}.csv", "--name", name, "-w", folder / "w", "-q")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ingest-table", "@/c.csv", "--name", "c"),
+        ("diff", "a", "b"),
+        ("report", "a", "b", "-o", "@/w/page.html"),
+        ("export", "a", "--format", "graphml", "-o", "@/w/a.graphml"),
+        ("rebuild",),
+        ("remove", "a"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_room_at_all(words: tuple[str, ...], disk: Path, tables: Path, tmp_path: Path) -> None:
+    """In this process; the tests below have room for some of the writes."""
+    places = (disk, tmp_path / "undisturbed")
+    for place in places:
+        shutil.copytree(tables, place, dirs_exist_ok=True)
+    begun = outcome(disk)
+    fill(disk, 0)
+    here, there = ([w.replace("@", str(p)) for w in (*words, "-w", "@/w", "-q")] for p in places)
+    line = cli(*here).complaint
+    assert line.startswith(f"error: {disk}/"), line
+    assert "no space" in line.lower(), line
+    (disk / "ballast").unlink()
+    assert outcome(disk) == begun
+    done(*here)
+    done(*there)
+    assert outcome(disk) == outcome(places[1])
+
+
+def test_no_room_for_a_model(disk: Path, five: Path) -> None:
+    fill(disk, 0)
+    line = cli(*ingest("base", five, disk / "w")).complaint
+    assert line.startswith(f"error: {disk}/w"), line
+    assert "no space" in line.lower(), line
+    (disk / "ballast").unlink()
+    assert outcome(disk)["files"] == []
+    done(*ingest("base", five, disk / "w"))
+    assert len(EmbeddedStore(disk / "w" / FILE_NAME).run_ids()) == 2
+
+
+@pytest.mark.neo4j
+def test_a_push_from_a_full_disk_and_a_pull_onto_it(
+    disk: Path,
+    tables: Path,
+    neo4j_store: Neo4jStore,
+    neo4j_server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A push first puts into the workspace's own graph what it lacks, here everything."""
+    for name, value in neo4j_server.environment.items():
+        monkeypatch.setenv(name, value)
+    shutil.copytree(tables / "w", disk / "w")
+    (disk / "w" / FILE_NAME).unlink()
+    for act, place in (("push", disk / "w"), ("pull", disk / "other")):
+        words = ("--store", "neo4j", act, "-w", place, "-q")
+        before = (outcome(disk), sizes(neo4j_store))
+        for room in (0, 8, 800):
+            fill(disk, room)
+            line = cli(*words).complaint
+            assert line.startswith(f"error: {place}"), line
+            assert "no space" in line.lower(), line
+            (disk / "ballast").unlink()
+            assert (outcome(disk), sizes(neo4j_store)) == before
+        done(*words)
+        assert same(neo4j_store.read_all(), EmbeddedStore(place / FILE_NAME).read_all())
+        assert neo4j_store.run_ids() == sorted(run.id for run in list_runs(disk / "w" / "runs"))
+
+
 def swept(disk: Path, started: Path, fine: int, coarse: int, *words: object) -> dict[str, Any]:
     """The command with less and less room, checked each time; what was tried."""
     command = [sys.executable, SCRIPT, disk, started, fine, coarse, *words]
@@ -161,6 +246,14 @@ def test_a_command_at_every_write(
 ) -> None:
     told = failed(swept(disk, two, 4, 1500, *words, "-w", "@/w", "-q"))
     for file in files:
+        assert any(file in line for line in told), file
+
+
+@pytest.mark.slow
+def test_a_model_at_every_write(disk: Path, five: Path, tmp_path: Path) -> None:
+    """Into an empty workspace: records of the prompts and their signs are written too."""
+    told = failed(swept(disk, tmp_path / "nothing", 1, 1500, *ingest("base", five, "@/w")))
+    for file in ("/prompts/", "arrays.safetensors", "graph.lbug"):
         assert any(file in line for line in told), file
 
 
