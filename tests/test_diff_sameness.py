@@ -140,9 +140,9 @@ def test_null_pairs_counted_before_stay_with_the_diff_once() -> None:
     a, b = bad.runs_a[0], bad.runs_b[0]
     plain = compare([a], [b], "checkpoint")
     assert plain.id == bad.id  # null pairs are no part of the question
-    again = with_decoys(plain, bad.summary["decoys"])
+    again = with_decoys(plain, (), bad.summary["decoys"])
     assert again.summary["decoys"] == bad.summary["decoys"]
     # a pair that was given by mistake is not what every later diff begins with
     assert again.summary["remarks"] == bad.summary["remarks"][1:] == plain.summary["remarks"]
     assert "null pair A : N: the same test claims 4 of 4 edges" in "\n".join(summary_lines(again))
-    assert with_decoys(again, bad.summary["decoys"]).summary == again.summary
+    assert with_decoys(again, (), bad.summary["decoys"]).summary == again.summary

@@ -102,7 +102,7 @@ def test_eap_ig_averages_eap_between_corrupt_and_clean(hf):
         for share in (0.125, 0.375, 0.625, 0.875, 0.5)
     ]
     ours = model.edge_effects(batch, EffectSpec(estimator="eap-ig", steps=4)).effects
-    want = torch.stack(ends[:4]).mean(0) * patch.moved.amax(0)[:, None]
+    want = torch.stack(ends[:4]).mean(0) * patch.changed.amax(0)[:, None]
     assert (ours - want).abs().max() <= 1e-5 * want.abs().max()
     one = model.edge_effects(batch, EffectSpec(estimator="eap-ig", steps=1)).effects
     assert (one - ends[4]).abs().max() <= 1e-5 * ends[4].abs().max()

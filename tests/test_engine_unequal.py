@@ -198,7 +198,7 @@ def test_eap_ig_starts_from_the_corrupt_embedding_at_the_partners(hf):
         traces = [dataclasses.replace(patch.clean, embed=run) for run in runs]
         want = sum(table(eap_columns(dataclasses.replace(patch, clean=t))) for t in traces) / 2
         ours = model.edge_effects(batch, EffectSpec(estimator="eap-ig", steps=2)).effects
-        assert (ours - want * patch.moved.amax(0)).abs().max() <= 1e-5 * want.abs().max()
+        assert (ours - want * patch.changed.amax(0)).abs().max() <= 1e-5 * want.abs().max()
 
 
 def embedding(hf, token, position):

@@ -180,8 +180,8 @@ def test_runs_may_be_chosen_by_the_beginning_of_their_ids():
     for text, message in (
         ("12:12cd", "2 runs whose id begins with '12'"),
         ("9:12cd", "no run whose id begins with '9'"),
-        ("12ab", "--run takes A_ID:B_ID"),
-        (":12ab", "--run takes A_ID:B_ID"),
+        ("12ab", "`run` takes A_ID:B_ID"),
+        (":12ab", "`run` takes A_ID:B_ID"),
     ):
         with pytest.raises(UsageError, match=re.escape(message)):
             known.by_ids(text)

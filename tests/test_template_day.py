@@ -73,7 +73,9 @@ def test_a_template_without_a_date_settles_none(told, folder):
 
 def test_another_day_is_refused_where_it_makes_other_tokens(told, folder):
     assert told(DAYS, NAME_OF_DAY) == "w13 w12 w6 w7"
-    with pytest.raises(UsageError, match=f"2031-11-13: in this .* are told {NAME_OF_DAY},"):
+    with pytest.raises(
+        UsageError, match=f"`template_date=2031-11-13`: in this .* are told {NAME_OF_DAY},"
+    ):
         told(DAYS, "2031-11-13")
     assert told(DAYS, "2032-12-13") == "w13 w12 w6 w7"  # the template shows no year
     assert read_day(folder, KEY) == Moment.of(NAME_OF_DAY)

@@ -211,9 +211,9 @@ def test_runs_of_other_methods_are_not_compared(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"edges": []}, "--edges"),
+        ({"edges": []}, "`edges="),
         ({"edges": ["causal"]}, "causal"),
-        ({"name": ""}, "--name is empty"),
+        ({"name": ""}, "`name` is empty"),
         ({"batch_size": 0}, "batch size"),
         ({"estimator": "guess"}, "guess"),
     ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_ARGUMENT = re.compile(r"`([a-z]+(?:_[a-z]+)*)(?:=(?:\"([^`\"]*)\"|([^`]*)))?`")
+_ARGUMENT = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)(?:=(?:\"([^`\"]*)\"|([^`]*)))?`")
 
 
 def in_flags(text: str) -> str:

@@ -96,6 +96,8 @@ class DiffFolder:
             "runs_b": [run.id for run in diff.runs_b],
             "confirmed": diff.confirmed,
             "random_claims": diff.closer.random_claims,
+            "by_edge": list(diff.closer.by_edge),
+            "by_prompt": list(diff.closer.by_prompt),
             "columns": list(extras),
             "texts": texts,
             "blocks": blocks,
@@ -141,7 +143,9 @@ class DiffFolder:
             across=get(self.file(name, "across.parquet"), pd.DataFrame, AGAIN),
             confirmed=tuple(Edge(*edge) for edge in record["confirmed"]),
             closer=Closer(
-                _named(arrays, "edge:"), _named(arrays, "prompt:"), record["random_claims"]
+                {column: arrays[f"edge:{column}"] for column in record["by_edge"]},
+                {column: arrays[f"prompt:{column}"] for column in record["by_prompt"]},
+                record["random_claims"],
             ),
         )
 
@@ -192,18 +196,12 @@ def _arrays_of(diff: Diff) -> dict[str, np.ndarray]:
 
 
 def _extras_of(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    texts, claims = record["texts"], _named(arrays, "claim:")
-    if len(claims) + len(texts) != len(record["columns"]):
-        raise LookupError("arrays and record are not of one measurement")
+    texts = record["texts"]
     columns = {
-        name: texts[name] if name in texts else claims[str(i)]
+        name: texts[name] if name in texts else arrays[f"claim:{i}"]
         for i, name in enumerate(record["columns"])
     }
     return pd.DataFrame(columns, index=pd.Index(arrays["rows"]))
-
-
-def _named(arrays: Mapping[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(kind): arrays[name] for name in arrays if name.startswith(kind)}
 
 
 def _agrees(diff: Diff) -> bool:

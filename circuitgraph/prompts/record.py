@@ -61,6 +61,10 @@ class Prompt:
     span: str | None = None
     corrupt_span: str | None = None
 
+    def __repr__(self) -> str:
+        answers = f", {quoted(self.answer)} or {quoted(self.wrong_answer)}" if self.answer else ""
+        return f"Prompt({quoted(self.prompt)}, scenario {quoted(self.scenario)}{answers})"
+
 
 @dataclass(frozen=True)
 class PromptSet:
