@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from shell import done
+from shell import cli, done
 from test_push_pull import write_table
 
 HEAVY = {"torch", "transformers", "transformer_lens", "peft", "ray"}
@@ -27,7 +27,7 @@ def imported(*words: object) -> set[str]:
     """The modules that a command leaves imported."""
     command = [sys.executable, "-c", SCRIPT, *map(str, words)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr[-2000:]
+    assert answer.returncode in (0, 3), answer.stderr[-2000:]
     return set(answer.stderr.split("\n"))
 
 
@@ -42,6 +42,17 @@ def test_the_overview_and_listings_import_no_tables(tmp_path: Path) -> None:
     done("ingest-table", tmp_path / "t.csv", "--name", "t", "-w", workspace, "-q")
     for words in (("--help",), ("variants", "-w", workspace), ("runs", "-w", workspace)):
         assert imported(*words) & (HEAVY | STORES | STATISTICS | TABLES) == set(), words
+
+
+def test_a_kept_diff_is_shown_without_what_measured_it(tmp_path: Path) -> None:
+    for number in range(2):
+        write_table(tmp_path / f"{number}.csv", number)
+        words = ("ingest-table", tmp_path / f"{number}.csv", "--name", f"t{number}")
+        done(*words, "-w", tmp_path / "w", "-q")
+    words = ("diff", "t0", "t1", "-w", tmp_path / "w")
+    assert cli(*words).code == 3  # evidence is thin
+    again = imported(*words)
+    assert again & (HEAVY | STORES | STATISTICS | {"scipy.special", "igraph", "networkx"}) == set()
 
 
 def test_the_package_imports_nothing_before_it_is_used() -> None:

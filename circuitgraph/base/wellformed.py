@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,16 +50,24 @@ def typed(record: R) -> R:
     Raises:
         TypeError: names the field and what it holds.
     """
-    for one in fields(record):
-        value = getattr(record, one.name)
-        wanted = _TYPES.get(str(one.type), (object,))
+    for name, wanted, of_texts in _declared(type(record)):
+        value = getattr(record, name)
         if not isinstance(value, wanted) or (isinstance(value, bool) and int in wanted):
-            raise TypeError(f"{one.name} is {quoted(value)}")
-        if one.type == "tuple[str, ...]":
-            texts(getattr(record, one.name))
-        if isinstance(value, str):
+            raise TypeError(f"{name} is {quoted(value)}")
+        if of_texts:
+            texts(getattr(record, name))
+        elif isinstance(value, str):
             value.encode("utf-8")
     return record
+
+
+@cache
+def _declared(record: type[Any]) -> list[tuple[str, tuple[type, ...], bool]]:
+    """Name, types and whether it holds texts, of every field of a dataclass."""
+    return [
+        (one.name, _TYPES.get(str(one.type), (object,)), one.type == "tuple[str, ...]")
+        for one in fields(record)
+    ]
 
 
 def texts(values: T) -> T:

@@ -8,11 +8,11 @@ from math import ceil
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, stdtrit
 
 from circuitgraph.base.quoting import quoted
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.record import Run
+from circuitgraph.stats import special
 from circuitgraph.stats.evidence import LITTLE_MASS
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
 
@@ -55,7 +55,7 @@ def behaviour_panel(sides: dict[str, Sequence[Run]]) -> list[dict[str, Any]]:
 def _variant_rows(side: str, run: Run) -> list[dict[str, Any]]:
     decision = np.asarray(run.arrays["decisions"], np.float64)
     mass = np.asarray(run.arrays.get("mass", np.full(run.n, np.nan)), np.float64)
-    p = expit(decision)
+    p = special.expit(decision)
     saturated = np.maximum(p, 1 - p) > SATURATED
     rows = []
     for code in np.unique(run.scenarios):  # of all prompts, not of the observations alone
@@ -109,7 +109,7 @@ def _upper_end(values: np.ndarray, scenarios: np.ndarray) -> tuple[float, float]
     if df <= 0:
         return mean, float("nan")
     error = np.sqrt(balanced_variance(values[:, None], scenarios)[0])
-    return mean, mean + float(stdtrit(df, 0.95) * error)
+    return mean, mean + float(special.stdtrit(df, 0.95) * error)
 
 
 def _alike_in_words(mean: float, high: float) -> str:
@@ -143,7 +143,7 @@ def behaviour_warnings(found: dict[str, Any] | None, runs: Sequence[Run]) -> lis
 
 
 def _p_answer(run: Run) -> np.ndarray:
-    return expit(np.asarray(run.arrays["decisions"], np.float64))
+    return special.expit(np.asarray(run.arrays["decisions"], np.float64))
 
 
 def _mass(run: Run) -> float:

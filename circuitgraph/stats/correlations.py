@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtrit
 
+from circuitgraph.stats import special
 from circuitgraph.stats.scenarios import FLOAT32_NOISE
 from circuitgraph.stats.scores import Scores
 
@@ -102,5 +102,5 @@ def interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval of a correlation, taken on the atanh scale: atanh r ± t·se."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        centre, half = np.arctanh(r), stdtrit(df, (1 + level) / 2) * se
+        centre, half = np.arctanh(r), special.stdtrit(df, (1 + level) / 2) * se
         return np.tanh(centre - half), np.tanh(centre + half)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtrit
 
+from circuitgraph.stats import special
 from circuitgraph.stats.tails import t_tail
 
 
@@ -48,4 +48,4 @@ def treat_p(
 
 def half_width(se: np.ndarray, df: float | np.ndarray, level: float = 0.95) -> np.ndarray:
     """Half the width of a t-interval; NaN without degrees of freedom."""
-    return stdtrit(df, (1 + level) / 2) * se
+    return special.stdtrit(df, (1 + level) / 2) * se

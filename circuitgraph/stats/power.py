@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaincinv, ndtr
 
+from circuitgraph.stats import special
 from circuitgraph.stats.evidence import CORRELATION_MARGIN, EFFECT_MARGIN
 from circuitgraph.stats.tails import t_tail
 
@@ -65,7 +65,7 @@ def critical(alpha: float, df: float, gap: float = 0.0) -> float:
 
 def _chi2_quantile(share: np.ndarray | float, df: float) -> Any:
     # As scipy.stats computes it, which takes a second to import.
-    return 2 * gammaincinv(df / 2, share)
+    return 2 * special.gammaincinv(df / 2, share)
 
 
 def power_at(shift: float, t: float, df: float, two_sided: bool = True) -> float:
@@ -77,8 +77,8 @@ def power_at(shift: float, t: float, df: float, two_sided: bool = True) -> float
     s = np.ones(1)
     if np.isfinite(df):
         s = np.sqrt(_chi2_quantile((np.arange(GRID) + 0.5) / GRID, df) / df)
-    upper = ndtr(shift - t * s)
-    return float((upper + ndtr(-shift - t * s) if two_sided else upper).mean())
+    upper = special.ndtr(shift - t * s)
+    return float((upper + special.ndtr(-shift - t * s) if two_sided else upper).mean())
 
 
 def median_share(df: float) -> float:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import digamma, polygamma
+
+from circuitgraph.stats import special
 
 SMALLEST = 1e-4
 """Variances are floored at this share of their median."""
@@ -66,10 +67,10 @@ def moderate(
     if usable.sum() <= 4:
         return Spread(variance, float(df))
     variance = np.maximum(variance, SMALLEST * np.median(variance[usable]))
-    e = np.log(variance[usable]) - digamma(df / 2) + np.log(df / 2)
+    e = np.log(variance[usable]) - special.digamma(df / 2) + np.log(df / 2)
     x = np.log(size[usable])
     fit, residual = _fit(x, e, degree=2 if np.ptp(x) > 0 else 0)
-    prior_df = 2 * float(trigamma_inverse(residual - polygamma(1, df / 2)))
+    prior_df = 2 * float(trigamma_inverse(residual - special.polygamma(1, df / 2)))
     # No extrapolation: an edge outside the fitted range takes the value at its border.
     with np.errstate(divide="ignore"):
         place = np.clip(np.log(size), x.min(), x.max())
@@ -89,7 +90,7 @@ def _posterior(variance: np.ndarray, df: int, log_prior: np.ndarray, prior_df: f
     if np.isinf(prior_df):
         exact = np.where(np.isnan(variance), np.nan, np.exp(log_prior))
         return Spread(exact, np.inf, np.inf)
-    prior = np.exp(log_prior + digamma(prior_df / 2) - np.log(prior_df / 2))
+    prior = np.exp(log_prior + special.digamma(prior_df / 2) - np.log(prior_df / 2))
     posterior = (prior_df * prior + df * variance) / (prior_df + df)
     return Spread(posterior, prior_df + df, prior_df)
 
@@ -104,8 +105,8 @@ def trigamma_inverse(y: float) -> float:
         return 1 / y
     x = 0.5 + 1 / y
     for _ in range(50):
-        slope = polygamma(1, x)
-        step = slope * (1 - slope / y) / polygamma(2, x)
+        slope = special.polygamma(1, x)
+        step = slope * (1 - slope / y) / special.polygamma(2, x)
         x += step
         if -step / x < 1e-10:
             break

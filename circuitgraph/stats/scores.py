@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
+from circuitgraph.stats import special
 from circuitgraph.stats.scenarios import FLOAT32_NOISE, centre
 
 
@@ -64,4 +64,4 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
     for column in range(values.shape[1]):
         _, inverse, size = np.unique(values[:, column], return_inverse=True, return_counts=True)
         ranks[:, column] = (np.cumsum(size) - (size - 1) / 2)[inverse]
-    return ndtri((ranks - 0.5) / n)
+    return special.ndtri((ranks - 0.5) / n)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln, stdtr
 
+from circuitgraph.stats import special
 from circuitgraph.stats.scenarios import chunks
 
 _FEW = 1 << 15
@@ -23,7 +23,7 @@ def t_tail(t: np.ndarray, df: float | np.ndarray) -> np.ndarray:
     function.
     """
     if np.ndim(df) or t.size < _FEW or not 1 <= float(df) < np.inf:
-        return stdtr(df, -t)
+        return special.stdtr(df, -t)
     curve = _Curve.of(float(df))
     out = np.empty(t.shape)
     for part in chunks(t.size, _FEW):  # small enough for the cache
@@ -44,7 +44,7 @@ class _Curve:
     @classmethod
     def of(cls, df: float) -> _Curve:
         knots = np.arange(round(_REACH / _STEP) + 1) * _STEP
-        tail = stdtr(df, -knots)
+        tail = special.stdtr(df, -knots)
         height = np.log(tail)
         slope = -_density(knots, df) / tail * _STEP
         rise = np.diff(height)
@@ -60,10 +60,10 @@ class _Curve:
         out = np.exp(self.height[k] + cubic)
         out = np.where(t < 0, 1 - out, out)
         odd = ~(size < _REACH - _STEP)
-        out[odd] = stdtr(self.df, -t[odd])
+        out[odd] = special.stdtr(self.df, -t[odd])
         return out
 
 
 def _density(t: np.ndarray, df: float) -> np.ndarray:
-    constant = gammaln((df + 1) / 2) - gammaln(df / 2) - np.log(df * np.pi) / 2
+    constant = special.gammaln((df + 1) / 2) - special.gammaln(df / 2) - np.log(df * np.pi) / 2
     return np.exp(constant - (df + 1) / 2 * np.log1p(t * t / df))
