@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pandas as pd
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.commands.options import global_options, prose, read_bytes, settings, show
@@ -119,7 +118,7 @@ def ingest(model: str, edges: str | None, memory: str | None, **options: Any) ->
         }
         for run in runs
     ]
-    show(pd.DataFrame(rows))
+    show(rows)
 
 
 @click.command("ingest-table")
@@ -143,7 +142,7 @@ def ingest_table(file: Path, name: str, recipe: str) -> None:
         "scenarios": run.n_scenarios,
         "columns": len(run.components),
     }
-    show(pd.DataFrame([row]))
+    show([row])
 
 
 @click.group(no_args_is_help=False)

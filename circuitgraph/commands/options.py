@@ -73,9 +73,8 @@ class Settings:
             UsageError: its path is a file.
         """
         from circuitgraph.runs.catalogue import Shelf
-        from circuitgraph.runs.conventions import list_settled
 
-        return Shelf(tuple(list_settled(self.folder / "runs")))
+        return Shelf.read(self.folder / "runs")
 
     @property
     def reporter(self) -> Reporter:
@@ -210,7 +209,7 @@ def output_options(command: F) -> F:
     )(wrapped)  # type: ignore[return-value]
 
 
-def show(frame: pd.DataFrame) -> None:
+def show(frame: pd.DataFrame | Rows) -> None:
     """Print a table as the global options say."""
     Output.of(None, None, settings().as_json).show(frame)
 

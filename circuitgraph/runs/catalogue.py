@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.runs.comparable import Key, comparison_key, differing_keys, require_comparable
+from circuitgraph.runs.conventions import list_settled
 from circuitgraph.runs.record import Run, Variant
 
 if TYPE_CHECKING:
@@ -35,6 +37,11 @@ class Shelf:
     """
 
     runs: tuple[Run, ...]
+
+    @classmethod
+    def read(cls, runs_folder: Path) -> Shelf:
+        """The runs that lie in a folder."""
+        return cls(tuple(list_settled(runs_folder)))
 
     def __repr__(self) -> str:
         return f"Shelf({len(self.runs)} runs of {len(self.variants())} variants)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,14 @@ from circuitgraph.stats.tails import t_tail
 ALPHA, POWER, EDGES, CHANGED = 0.05, 0.8, 200, 0.02
 """What is assumed where nobody says otherwise: false discovery rate, power, number of edges
 tested together, and the share of them that changed."""
-TYPICAL = {"correlation": (1.228, CORRELATION_MARGIN), "effect": (0.0082, EFFECT_MARGIN)}
-"""By lens the standard deviation of one prompt's change on the median edge (see ``planning``: the
-models of ``examples/ipd``), and the margin."""
+NOISE = {
+    "correlation": (0.553, 0.812, 1.054, 1.169, 1.228, 1.301, 1.373, 1.454, 1.565),
+    "effect": (0.0036, 0.005, 0.0051, 0.0067, 0.0082, 0.0131, 0.0195, 0.0359, 0.0598),
+}
+"""By kind of runs the standard deviation of one prompt's change between two models: deciles over
+edges (of effects: that carry one) of deontological against utilitarian training, one seed each, in
+``examples/ipd`` (120 prompts in 5 scenarios)."""
+MARGINS = {"correlation": CORRELATION_MARGIN, "effect": EFFECT_MARGIN}
 
 GRID = 4000
 """Quantiles of the chi distribution that stand for all errors a standard error can make."""
@@ -145,8 +151,7 @@ def visible_on_typical_edge(kind: str, prompts: int, scenarios: int) -> float:
     float
         Of r, or of the share of the norm of all edge effects.
     """
-    noise, margin = TYPICAL[kind]
     df = prompts - scenarios
-    se = noise / max(df if kind == "correlation" else prompts, 1) ** 0.5
+    se = median(NOISE[kind]) / max(df if kind == "correlation" else prompts, 1) ** 0.5
     level = bh_level(ALPHA, EDGES, CHANGED, POWER)
-    return smallest_visible(se, df, alpha=level, power=POWER, margin=margin)
+    return smallest_visible(se, df, alpha=level, power=POWER, margin=MARGINS[kind])

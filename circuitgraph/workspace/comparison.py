@@ -234,9 +234,7 @@ class Comparison:
         return [
             decoy
             for decoy in record.get("summary", {}).get("decoys", ())
-            if {*self.shelf.by_id}.issuperset(
-                [*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])]
-            )
+            if self.shelf.by_id.keys() >= {*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])}
         ]
 
     def _null(self, pair: str | tuple[str, str], options: Options) -> NullPair:

@@ -13,7 +13,7 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
 from circuitgraph.diff.kept import FOLDER, DiffFolder
 from circuitgraph.runs.catalogue import Shelf
-from circuitgraph.runs.conventions import forget_unused, list_settled
+from circuitgraph.runs.conventions import forget_unused
 from circuitgraph.runs.record import Run, discard_run
 from circuitgraph.workspace.variants import VariantRuns
 
@@ -75,7 +75,7 @@ class Contents:
 
     def shelf(self) -> Shelf:
         """All runs, for looking up names."""
-        return Shelf(tuple(list_settled(self.runs_folder)))
+        return Shelf.read(self.runs_folder)
 
     # Ingest
 

@@ -63,6 +63,29 @@ class Long:
     place: Callable[[int], str]
 
 
+def is_long(path: Path, names: Sequence[str], line: int | None, told: str) -> bool:
+    """Whether a table with these columns is long: one cell a row.
+
+    Parameters
+    ----------
+    line
+        Of the header, for the message.
+    told
+        How the message begins that lists the columns: ``"the header names"``.
+
+    Raises
+    ------
+    InputError
+        A column that such a table needs is not there, or there twice.
+    """
+    long = "component" in names and "value" in names
+    for name in LONG if long else KEYS:
+        if names.count(name) != 1:
+            many = "no column" if name not in names else "more than one column"
+            fail(path, line, f"{many} {name!r}; {told} {quoted(', '.join(names))}")
+    return long
+
+
 def check_size(path: Path, rows: int, components: int) -> None:
     """Refuse what could not be held, let alone compared, before it is read."""
     if components > MAX_COMPONENTS:

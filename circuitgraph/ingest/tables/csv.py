@@ -19,6 +19,7 @@ from circuitgraph.ingest.tables.cells import (
     Long,
     Wide,
     check_size,
+    is_long,
     widen,
 )
 
@@ -29,11 +30,7 @@ def csv_cells(path: Path) -> Wide:
     """Read a CSV table; long where the header names ``component`` and ``value``."""
     rows = csv_rows(path)
     header = csv_header(path, rows)
-    long = "component" in header and "value" in header
-    for name in LONG if long else KEYS:
-        if header.count(name) != 1:
-            many = "no column" if name not in header else "more than one column"
-            fail(path, 1, f"{many} {name!r}; the header names {quoted(', '.join(header))}")
+    long = is_long(path, header, 1, "the header names")
     whole = _whole(path, rows, len(header))
     return _long(path, header, whole) if long else _wide(path, header, whole)
 

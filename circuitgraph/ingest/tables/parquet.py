@@ -20,6 +20,7 @@ from circuitgraph.ingest.tables.cells import (
     Long,
     Wide,
     check_size,
+    is_long,
     widen,
 )
 
@@ -39,11 +40,7 @@ def parquet_cells(path: Path) -> Wide:
 
 def _cells(path: Path, file: pq.ParquetFile) -> Wide:
     schema = file.schema_arrow
-    long = "component" in schema.names and "value" in schema.names
-    for name in LONG if long else KEYS:
-        if schema.names.count(name) != 1:
-            many = "no column" if name not in schema.names else "more than one column"
-            fail(path, None, f"{many} {name!r}; there are {quoted(', '.join(schema.names))}")
+    long = is_long(path, schema.names, None, "there are")
     components = [] if long else _components(schema)
     rows = file.metadata.num_rows
     check_size(path, rows, 1 if long else len(components))

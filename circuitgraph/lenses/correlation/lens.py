@@ -21,6 +21,7 @@ from circuitgraph.lenses.refits import Again, Claims
 from circuitgraph.runs.units import CORRELATION
 from circuitgraph.stats.evidence import THRESHOLDS
 from circuitgraph.stats.paired import change_per_prompt
+from circuitgraph.stats.power import NOISE
 from circuitgraph.stats.scores import standardise
 
 
@@ -40,13 +41,10 @@ class Correlation(Lens):
     evidence: ClassVar[tuple[int, int]] = THRESHOLDS["correlation"]
     margin: ClassVar[float] = checkpoint.MARGIN
     change: ClassVar[str] = "change of r"
-    # Deciles over edges of deontological against utilitarian training in ``examples/ipd``: one
-    # seed each, and four a side (120 prompts in 5 scenarios).
+    # Of recipes: deciles as those of ``NOISE``, four seeds a side.
     assumed: ClassVar[Mapping[str, Noise]] = MappingProxyType(
         {
-            "checkpoint": Noise(
-                np.array([0.553, 0.812, 1.054, 1.169, 1.228, 1.301, 1.373, 1.454, 1.565])
-            ),
+            "checkpoint": Noise(np.array(NOISE["correlation"])),
             "recipe": Noise(
                 np.array([0.5, 0.598, 0.696, 0.744, 0.797, 0.866, 0.91, 0.974, 1.076]),
                 np.array([0.124, 0.133, 0.141, 0.15, 0.161, 0.172, 0.182, 0.199, 0.237]),

@@ -26,6 +26,7 @@ from circuitgraph.lenses.refits import Again, Claims
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.units import LOG_ODDS
 from circuitgraph.stats.evidence import THRESHOLDS
+from circuitgraph.stats.power import NOISE
 
 SCALES = ("share", "logit")
 SHARE = "share of the norm of all edge effects"
@@ -53,9 +54,7 @@ class Effect(Lens):
     # As of correlations, over edges that carry an effect.
     assumed: ClassVar[Mapping[str, Noise]] = MappingProxyType(
         {
-            "checkpoint": Noise(
-                np.array([0.0036, 0.005, 0.0051, 0.0067, 0.0082, 0.0131, 0.0195, 0.0359, 0.0598])
-            ),
+            "checkpoint": Noise(np.array(NOISE["effect"])),
             "recipe": Noise(
                 np.array([0.0023, 0.0039, 0.0059, 0.0072, 0.0081, 0.0121, 0.0156, 0.0311, 0.0482]),
                 np.array([0.0038, 0.0045, 0.0067, 0.0069, 0.0083, 0.011, 0.0164, 0.029, 0.0751]),
