@@ -257,7 +257,7 @@ def _server(folder: Path, uri: str | None) -> Store:
     if isinstance(store, EmbeddedStore):
         raise UsageError(
             "push and pull copy between this workspace and a server: say which one, such as "
-            '`store="neo4j://localhost:7687"`'
+            '``store="neo4j://localhost:7687"``'
         )
     return store
 

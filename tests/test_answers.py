@@ -187,7 +187,7 @@ def test_answers_that_corrupt_reads_as_other_tokens_are_refused_where_it_matters
     encoded = encode(PromptSet((row,), "f"), years).prompts
     assert encoded[0].prompt + encoded[0].answer == (8, 7, 13)  # ablations need no corrupt text
     with pytest.raises(InputError, match=r"f, line 3: answer '76' is read as '1776' after prompt "
-                       r"and as '76' after corrupt; .*`ablation=\"mean\"`"):  # fmt: skip
+                       r"and as '76' after corrupt; .*``ablation=\"mean\"``"):  # fmt: skip
         require_equal_pairs(encoded, "f")
 
 

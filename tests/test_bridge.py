@@ -265,7 +265,7 @@ def test_the_checks_find_a_head_or_a_bias_that_is_left_out(bridges, family):
 
 @pytest.mark.parametrize("estimator", ["receiver-exact", "eap", "eap-ig"])
 def test_hooks_estimate_nothing_but_exact_effects(bridges, estimator):
-    with pytest.raises(UsageError, match=r"'opt' has no reader.*use `estimator=\"exact\"`"):
+    with pytest.raises(UsageError, match=r"'opt' has no reader.*use ``estimator=\"exact\"``"):
         bridges["opt"].edge_effects(make_batch(PROMPTS), EffectSpec(estimator=estimator))
 
 

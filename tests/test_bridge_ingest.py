@@ -133,7 +133,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(family, why, prompts, tm
 
 def test_other_estimators_are_refused_before_any_work(neox, prompts, tmp_path):
     request = Request(kinds=("effect",), estimator="eap")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match='no reader.*use `estimator="exact"`'):
+    with pytest.raises(UsageError, match='no reader.*use ``estimator="exact"``'):
         ingest_model(load_variant(neox[0]), read_prompts(prompts), request, tmp_path, Reporter())
 
 

@@ -206,5 +206,5 @@ def test_correlations_have_no_circuits(tmp_path: Path) -> None:
     workspace.ingest(
         IPD / "base", name="base", prompts=IPD / "prompts.jsonl", edges=["correlation"], load=False
     )
-    with pytest.raises(UsageError, match="has no effect run; ingest it with `edges=effect`"):
+    with pytest.raises(UsageError, match="has no effect run; ingest it with ``edges=effect``"):
         workspace.faithfulness("base")

@@ -182,7 +182,7 @@ def test_without_pairs_correlation_alone_and_asking_for_more_is_an_error():
     assert Request(ablation="mean").kinds_for(without("corrupt")) == ("correlation", "effect")
     with pytest.raises(UsageError, match="has no answers, which effects need"):
         Request(kinds=("effect",), ablation="zero").kinds_for(bare)
-    with pytest.raises(UsageError, match='which `activity="projection"` needs'):
+    with pytest.raises(UsageError, match='which ``activity="projection"`` needs'):
         Request(activity="projection").kinds_for(bare)
 
 
@@ -206,7 +206,7 @@ def test_pairs_of_unequal_length_stop_effects_but_not_ablations(loaded):
     uneven = replace(
         PROMPTS, prompts=(replace(PROMPTS.prompts[0], corrupt="w5"), *PROMPTS.prompts[1:])
     )
-    with pytest.raises(InputError, match='line 2 .* `ablation="mean"`'):
+    with pytest.raises(InputError, match='line 2 .* ``ablation="mean"``'):
         planned(loaded, uneven)
     assert planned(loaded, uneven, ablation="mean")["effect"].method.ablation == "mean"
     assert set(planned(loaded, uneven, kinds=("correlation",))) == {"correlation"}

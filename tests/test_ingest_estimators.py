@@ -94,7 +94,7 @@ def test_the_affordable_counts_operations_and_no_time(base):
 
 
 def test_effects_in_bfloat16_are_refused_with_the_reason(base, tmp_path):
-    with pytest.raises(UsageError, match="`dtype=bfloat16`: most effects are smaller"):
+    with pytest.raises(UsageError, match="``dtype=bfloat16``: most effects are smaller"):
         ingest(base, tmp_path, dtype="bfloat16")
 
 
@@ -111,9 +111,9 @@ def test_activities_in_bfloat16_are_a_run_of_their_own(base, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "cuda:99"}, "`device=cuda:99`: not on this machine; there is cpu"),
-        ({"device": "tpu"}, "`device=tpu`: not on this machine"),
-        ({"tf32": True}, "`tf32` is a way of CUDA devices"),
+        ({"device": "cuda:99"}, "``device=cuda:99``: not on this machine; there is cpu"),
+        ({"device": "tpu"}, "``device=tpu``: not on this machine"),
+        ({"tf32": True}, "``tf32`` is a way of CUDA devices"),
     ],
 )
 def test_a_device_that_is_not_there_is_refused_before_anything_is_run(
@@ -135,7 +135,7 @@ def test_a_sample_of_effects_is_held_against_float64(base):
 
 
 def test_a_budget_that_loading_has_spent_already_is_refused(base, tmp_path):
-    with pytest.raises(UsageError, match="`memory`: "):
+    with pytest.raises(UsageError, match="``memory``: "):
         ingest(base, tmp_path, memory=1e7)
     assert not list((tmp_path / "runs").glob("[!.]*"))
 
@@ -153,8 +153,8 @@ def test_every_receiver_exact_run_has_its_sample(base, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tf32": True, "dtype": "bfloat16"}, "`tf32` rounds float32"),
-        ({"ray": "local", "memory": 1e9}, "`memory` bounds one process"),
+        ({"tf32": True, "dtype": "bfloat16"}, "``tf32`` rounds float32"),
+        ({"ray": "local", "memory": 1e9}, "``memory`` bounds one process"),
     ],
 )
 def test_choices_that_contradict_each_other_are_refused(options, message):

@@ -91,7 +91,7 @@ def test_models_that_look_like_one_base_are_compared(runs):
 
 @pytest.mark.parametrize("name", ["other", "rewritten", "turned"])
 def test_weights_of_foreign_bases_are_refused_unless_the_user_says_so(runs, name):
-    with pytest.raises(UsageError, match='`form="functional"`.*`shared_basis`'):
+    with pytest.raises(UsageError, match='``form="functional"``.*``shared_basis``'):
         between(runs, "base", name)
     assert (between(runs, "base", name, shared_basis=True, draws=0).delta > 0).any()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from pathlib import Path
 
 import pytest
-from shell import ROOT
+from shell import ROOT, cli, done
+from test_push_pull import write_table
 
 from circuitgraph.commands.flags import in_flags
 
@@ -40,12 +42,23 @@ def test_no_message_of_the_library_names_an_option_of_the_command_line() -> None
 @pytest.mark.parametrize(
     ("library", "command_line"),
     [
-        ('use `estimator="exact"`', "use --estimator exact"),
-        ("leave `tf32` out", "leave --tf32 out"),
-        ("`template_date=2026-13-01`: give a day", "--template-date 2026-13-01: give a day"),
-        ("`rank='x'`: choose", "--rank 'x': choose"),
+        ('use ``estimator="exact"``', "use --estimator exact"),
+        ("leave ``tf32`` out", "leave --tf32 out"),
+        ("``template_date=2026-13-01``: give a day", "--template-date 2026-13-01: give a day"),
+        ("``rank='x'``: choose", "--rank 'x': choose"),
         ("a name such as `A b` stays", "a name such as `A b` stays"),
+        # the words of others: a column, a warning of transformers, names in Cypher
+        ("against `direction` on 2 prompts", "against `direction` on 2 prompts"),
+        ("`torch_dtype` is deprecated! Use `dtype`", "`torch_dtype` is deprecated! Use `dtype`"),
+        ("put it in backticks: `end`", "put it in backticks: `end`"),
     ],
 )
 def test_arguments_are_read_as_options(library: str, command_line: str) -> None:
     assert in_flags(library) == command_line
+
+
+def test_names_in_backticks_reach_the_terminal_as_they_are(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv", 0)
+    done("ingest-table", tmp_path / "t.csv", "--name", "t", "-w", tmp_path / "w", "-q")
+    statement = "MATCH (order:Variant) RETURN order.name"
+    assert "in backticks: `order`" in cli("cypher", statement, "-w", tmp_path / "w").complaint

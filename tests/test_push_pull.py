@@ -75,7 +75,7 @@ def test_what_the_target_lacks_is_added(source: EmbeddedStore, tmp_path: Path) -
 def test_the_embedded_graph_is_no_server(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for act in (workspace.push, workspace.pull):
-        with pytest.raises(UsageError, match='`store="neo4j://localhost:7687"`'):
+        with pytest.raises(UsageError, match='``store="neo4j://localhost:7687"``'):
             act()
 
 

@@ -46,7 +46,7 @@ def test_the_runs_of_a_name_come_newest_last():
 def test_an_unknown_name_or_kind_is_an_error_that_knows_better():
     with pytest.raises(UsageError, match="no variant 'c'; known variants: 'a', 'b'"):
         shelf(run("a"), run("b", 2)).of("c")
-    with pytest.raises(UsageError, match="'a' has no correlation run; .* `edges=correlation`"):
+    with pytest.raises(UsageError, match="'a' has no correlation run; .* ``edges=correlation``"):
         shelf(run("a")).of("a", "correlation")
     with pytest.raises(UsageError, match="the workspace is empty"):
         shelf().of("c")
@@ -60,7 +60,7 @@ def test_a_recipe_goes_before_a_variant_of_its_name_but_only_at_recipe_scope():
     assert known.side("de", "recipe") == ["de", "de-1"]
     assert known.side("de", "checkpoint") == ["de"]
     assert known.side("base", "recipe") == ["base"]
-    with pytest.raises(UsageError, match="'r' is a recipe, not a variant; `scope=\"recipe\"`"):
+    with pytest.raises(UsageError, match="'r' is a recipe, not a variant; ``scope=\"recipe\"``"):
         shelf(run("a", recipe="r")).side("r", "checkpoint")
 
 
@@ -180,8 +180,8 @@ def test_runs_may_be_chosen_by_the_beginning_of_their_ids():
     for text, message in (
         ("12:12cd", "2 runs whose id begins with '12'"),
         ("9:12cd", "no run whose id begins with '9'"),
-        ("12ab", "`run` takes A_ID:B_ID"),
-        (":12ab", "`run` takes A_ID:B_ID"),
+        ("12ab", "``run`` takes A_ID:B_ID"),
+        (":12ab", "``run`` takes A_ID:B_ID"),
     ):
         with pytest.raises(UsageError, match=re.escape(message)):
             known.by_ids(text)

@@ -68,7 +68,7 @@ def test_with_the_clock_stopped_a_template_renders_as_the_library_renders_it(tex
 
 @pytest.mark.parametrize("text", ["31.1.2026", "2026-02-30", "today", ""])
 def test_what_is_no_day_is_refused(text):
-    with pytest.raises(UsageError, match="`template_date=.*YYYY-MM-DD"):
+    with pytest.raises(UsageError, match="``template_date=.*YYYY-MM-DD"):
         Moment.of(text)
 
 

@@ -74,7 +74,7 @@ def test_a_template_without_a_date_settles_none(told, folder):
 def test_another_day_is_refused_where_it_makes_other_tokens(told, folder):
     assert told(DAYS, NAME_OF_DAY) == "w13 w12 w6 w7"
     with pytest.raises(
-        UsageError, match=f"`template_date=2031-11-13`: in this .* are told {NAME_OF_DAY},"
+        UsageError, match=f"``template_date=2031-11-13``: in this .* are told {NAME_OF_DAY},"
     ):
         told(DAYS, "2031-11-13")
     assert told(DAYS, "2032-12-13") == "w13 w12 w6 w7"  # the template shows no year
@@ -104,7 +104,7 @@ def test_a_refused_ingest_settles_no_day_and_one_that_goes_on_does(loaded, folde
     long = replace(PROMPTS, prompts=(*PROMPTS, Prompt("w5 " * 70, "s", line=4)))
     with pytest.raises(InputError, match="the model can take 64"):
         ingest_model(clock, long, request, folder, Reporter())
-    with pytest.raises(UsageError, match="`memory`"):
+    with pytest.raises(UsageError, match="``memory``"):
         ingest_model(clock, PROMPTS, replace(request, memory=1.0), folder, Reporter())
     assert not list(folder.parent.rglob("*.json"))
     [run] = ingest_model(clock, PROMPTS, request, folder, Reporter())
@@ -116,7 +116,7 @@ def test_a_refused_ingest_settles_no_day_and_one_that_goes_on_does(loaded, folde
 def test_a_day_that_no_template_tells_is_said_to_be_lost(loaded, folder, capsys):
     request = Request(chat_template=True, template_date=NAME_OF_DAY)
     ingest_model(with_template(loaded, FIXED), PROMPTS, request, folder, Reporter())
-    assert "`template_date`: this chat template tells no date" in capsys.readouterr().err
+    assert "``template_date``: this chat template tells no date" in capsys.readouterr().err
 
 
 def test_of_two_ingests_at_once_the_later_is_told_to_run_again(loaded, folder):

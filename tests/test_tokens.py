@@ -140,7 +140,7 @@ def test_pairs_of_unequal_length_are_named_with_both_ways_out(tokenizer):
         "line 2 (3 and 2 tokens), 3",
         "and 2 more",
         "pad the wording",
-        '`ablation="mean"`',
+        '``ablation="mean"``',
     ):
         assert part in message
     require_equal_pairs(encoded[-1:], "file.jsonl")

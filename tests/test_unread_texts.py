@@ -95,6 +95,6 @@ def test_copies_that_contradict_each_other_are_named(loaded):
     with pytest.raises(
         InputError,
         match=r"line 17: the same prompt as line 14 with another direction; .*"
-        r"\(with `ablation=zero` the corrupt prompt is not read\)",
+        r"\(with ``ablation=zero`` the corrupt prompt is not read\)",
     ):
         planned(loaded, opposed, ablation="zero")

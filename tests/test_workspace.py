@@ -85,7 +85,7 @@ def test_recipes_by_name_by_list_and_against_one_reference(tables: Workspace) ->
     pd.testing.assert_frame_equal(named.table, listed.table)
     assert [(row.source, row.target) for row in named.claims.itertuples()] == [("unit0", "unit1")]
     assert not tables.diff("a0", "B", scope="recipe").insufficient
-    with pytest.raises(UsageError, match="'A' is a recipe, not a variant; `scope=\"recipe\"`"):
+    with pytest.raises(UsageError, match="'A' is a recipe, not a variant; ``scope=\"recipe\"``"):
         tables.diff("A", "B")
 
 
@@ -211,9 +211,9 @@ def test_runs_of_other_methods_are_not_compared(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"edges": []}, "`edges="),
+        ({"edges": []}, "``edges="),
         ({"edges": ["causal"]}, "causal"),
-        ({"name": ""}, "`name` is empty"),
+        ({"name": ""}, "``name`` is empty"),
         ({"batch_size": 0}, "batch size"),
         ({"estimator": "guess"}, "guess"),
     ],

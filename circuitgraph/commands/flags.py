@@ -1,14 +1,15 @@
 """Arguments of Python as options of the command line.
 
-The library names its arguments as Python does, between backticks: `` `scope="recipe"` ``. On
-the command line they are read as ``--scope recipe``.
+The library names its arguments as Python does, between two backticks on either side as docstrings
+do: ````scope="recipe"````. On the command line they are read as ``--scope recipe``. One backtick
+is other people's: names in Cypher, arguments in warnings of transformers, columns of files.
 """
 
 from __future__ import annotations
 
 import re
 
-_ARGUMENT = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)*)(?:=(?:\"([^`\"]*)\"|([^`]*)))?`")
+_ARGUMENT = re.compile(r"``([a-z][a-z0-9]*(?:_[a-z0-9]+)*)(?:=(?:\"([^`\"]*)\"|([^`]*)))?``")
 
 
 def in_flags(text: str) -> str:
@@ -16,7 +17,7 @@ def in_flags(text: str) -> str:
 
     Examples
     --------
-    >>> in_flags('leave `shared_basis` out, or use `form="functional"`')
+    >>> in_flags('leave ``shared_basis`` out, or use ``form="functional"``')
     'leave --shared-basis out, or use --form functional'
     """
     return _ARGUMENT.sub(_flag, text)

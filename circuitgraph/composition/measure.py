@@ -28,7 +28,7 @@ def require_composable(run: Run) -> None:
     if run.method.granularity != "head":
         raise UsageError(
             f"compose: {quoted(run.variant.name)} was ingested by layers, and composition is of "
-            'heads; ingest it under another name with `granularity="head"`'
+            'heads; ingest it under another name with ``granularity="head"``'
         )
 
 

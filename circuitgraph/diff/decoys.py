@@ -95,7 +95,7 @@ def _bad_nulls(summary: Mapping[str, Any], decoys: Sequence[Mapping[str, Any]]) 
                 f"warning: null pair {short(decoy['a'])} : {short(decoy['b'])} claims {found} "
                 f"edges, the pair itself {own}: either these two do differ and are no null pair, "
                 "or the claims are what any two models show; do not read them as rewiring (a pair "
-                f"given by mistake: `null={NONE}` drops it)"
+                f"given by mistake: ``null={NONE}`` drops it)"
             )
 
 

@@ -60,7 +60,7 @@ def shared_prefix(prompt: Encoded) -> int:
             return k
     raise InputError(
         f"line {prompt.source.line}: one answer is the beginning of the other, so no token tells "
-        'them apart; `activity="projection"` needs answers that differ in a token'
+        'them apart; ``activity="projection"`` needs answers that differ in a token'
     )
 
 

@@ -27,7 +27,7 @@ def planned(
     asked = None if request.template_date is None else Moment.of(request.template_date)
     if not request.chat_template:
         if asked is not None:
-            raise UsageError("`template_date` needs `chat_template`: nothing else tells a date")
+            raise UsageError("``template_date`` needs ``chat_template``: nothing else tells a date")
         return plan(loaded, prompts, request)
     known = read_day(runs_folder, prompts.fingerprint("effect"))
     jobs = plan(loaded, prompts, request, asked or known or Moment.today())
@@ -40,7 +40,7 @@ def planned(
         return jobs
     told = known.day if asked.day != known.day else f"{known.day} by the template's clock alone"
     raise UsageError(
-        f"`template_date={asked.day}`: in this workspace these prompts are told {told}, "
+        f"``template_date={asked.day}``: in this workspace these prompts are told {told}, "
         "and runs with other tokens are never compared; leave the option out, or use another "
         "workspace"
     )

@@ -36,14 +36,16 @@ def require_device(request: Request, family: str) -> None:
     }
     if not there.get(kind, False):
         found = ", ".join(name for name in KNOWN if there[name] or name == "cpu")
-        raise UsageError(f"`device={request.device}`: not on this machine; there is {found}")
+        raise UsageError(f"``device={request.device}``: not on this machine; there is {found}")
     if not has_reader(family) and (request.device, request.dtype) != ("cpu", "float32"):
         raise UsageError(
             f"model type {family!r} has no reader, and hooks on TransformerBridge run on the CPU "
-            "in float32; leave `device` and `dtype` out"
+            "in float32; leave ``device`` and ``dtype`` out"
         )
     if request.tf32 and kind != "cuda":
-        raise UsageError('`tf32` is a way of CUDA devices; leave it out, or add `device="cuda"`')
+        raise UsageError(
+            '``tf32`` is a way of CUDA devices; leave it out, or add ``device="cuda"``'
+        )
 
 
 def _index(device: str) -> int:

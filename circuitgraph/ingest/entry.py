@@ -95,7 +95,7 @@ def as_kinds(edges: str | Sequence[str] | None) -> Any:
     edges = [edge.strip() for edge in edges.split(",")] if isinstance(edges, str) else edges
     unknown = [kind for kind in edges if kind not in ("correlation", "effect")]
     if unknown or not edges:
-        raise UsageError(f"`edges={','.join(edges)}`: choose correlation, effect or both")
+        raise UsageError(f"``edges={','.join(edges)}``: choose correlation, effect or both")
     return tuple(dict.fromkeys(edges))
 
 

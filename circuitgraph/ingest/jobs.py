@@ -99,26 +99,28 @@ class Request:
             hint = f" ({prompts.misspelt})" if prompts.misspelt else ""
             raise UsageError(
                 f"{prompts.source}: has no {lacking}, which effects need{hint}; add the columns, "
-                'or ask for `edges="correlation"`'
+                'or ask for ``edges="correlation"``'
             )
         self._require_compatible()
         if "effect" in kinds and self.dtype != "float32":
             raise UsageError(
-                f"`dtype={self.dtype}`: most effects are smaller than its rounding; measure them "
-                'in float32 (`tf32` is faster on CUDA), or ask for `edges="correlation"`'
+                f"``dtype={self.dtype}``: most effects are smaller than its rounding; measure them "
+                'in float32 (``tf32`` is faster on CUDA), or ask for ``edges="correlation"``'
             )
         if self.activity == "projection" and not prompts.has_answers:
             raise UsageError(
-                f'{prompts.source}: has no answer and wrong_answer, which `activity="projection"` '
-                'needs; add the columns, or use `activity="norm"`'
+                f"{prompts.source}: has no answer and wrong_answer, which "
+                '``activity="projection"`` needs; add the columns, or use ``activity="norm"``'
             )
         return kinds
 
     def _require_compatible(self) -> None:
         if self.tf32 and self.dtype != "float32":
-            raise UsageError(f"`tf32` rounds float32; leave it out, or `dtype={self.dtype}`")
+            raise UsageError(f"``tf32`` rounds float32; leave it out, or ``dtype={self.dtype}``")
         if self.ray is not None and self.memory is not None:
-            raise UsageError("`memory` bounds one process; with `ray` give the workers less to do")
+            raise UsageError(
+                "``memory`` bounds one process; with ``ray`` give the workers less to do"
+            )
 
     def _can(self, prompts: PromptSet) -> bool:
         return prompts.has_pairs or (self.ablation != "corrupt" and prompts.has_answers)
@@ -274,7 +276,7 @@ def _distinct(
         )
     except InputError as error:
         if kind == "effect" and request.ablation != "corrupt":
-            hint = f"with `ablation={request.ablation}` the corrupt prompt is not read"
+            hint = f"with ``ablation={request.ablation}`` the corrupt prompt is not read"
             raise InputError(f"{error} ({hint})") from error
         raise
     return [by_prompt[prompt] for prompt in kept], duplicates

@@ -76,7 +76,7 @@ def make_room(
             size, chunk = (size + 1) // 2, CHUNK_ROWS
         else:
             raise UsageError(
-                f"`memory`: {human_bytes(budget)} are too few; this run needs at least "
+                f"``memory``: {human_bytes(budget)} are too few; this run needs at least "
                 f"{human_bytes(room.peak)}, of which {human_bytes(held)} are held already"
             )
 

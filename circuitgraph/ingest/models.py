@@ -65,7 +65,7 @@ def ingest_model(
         reporter.warn(line)
     jobs = planned(loaded, prompts, request, runs_folder)
     if request.template_date is not None and not tells_a_date(jobs):
-        reporter.warn("`template_date`: this chat template tells no date, so the day is not told")
+        reporter.warn("``template_date``: this chat template tells no date, so the day is not told")
     for note in notes:  # of prompts that no error stopped
         reporter.remark(f"note: {note}")
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
@@ -228,7 +228,7 @@ def _room(work: Work, job: Job) -> Room:
     taken = held_at_most()
     if request.memory is not None and taken > request.memory:
         raise UsageError(
-            f"`memory`: this process has held {human_bytes(taken)} already, loading included; "
+            f"``memory``: this process has held {human_bytes(taken)} already, loading included; "
             f"{human_bytes(request.memory)} are too few"
         )
     return replace(room, peak=max(room.peak, taken))
@@ -242,8 +242,8 @@ def _checked_numbers(work: Work, job: Job, edges: int, reporter: Reporter) -> di
     reporter.remark(f"against float64, effects of a sample of edges differ by {apart:.1e}")
     if not apart <= FAR_FROM_DOUBLE:
         raise InputError(
-            f"`device={work.request.device}`: effects differ from float64 by {apart:.1e} of the "
-            f'largest (limit {FAR_FROM_DOUBLE:g}); leave `tf32` out, or use `device="cpu"`'
+            f"``device={work.request.device}``: effects differ from float64 by {apart:.1e} of the "
+            f'largest (limit {FAR_FROM_DOUBLE:g}); leave ``tf32`` out, or use ``device="cpu"``'
         )
     return {"float64": apart}
 

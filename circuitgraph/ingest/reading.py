@@ -57,7 +57,7 @@ def text_notes(prompts: PromptSet, tokenizer: Any, chat: bool) -> list[str]:
     if getattr(tokenizer, "chat_template", None) and not chat:
         notes.append(
             "this tokenizer has a chat template and the prompts are asked without it; a chat model "
-            "wants `chat_template`, unless the turns are in the prompts"
+            "wants ``chat_template``, unless the turns are in the prompts"
         )
     found = unknown_words(prompts, tokenizer)
     if found:

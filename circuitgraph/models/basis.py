@@ -42,7 +42,7 @@ def require_shared_basis(pair: ModelPair, instead: str = "") -> None:
             f"{median:.2f} in the median matrix, {least:.2f} in the least alike; {ALIKE} and "
             f"{FOREIGN} are asked), so the same numbers may mean different things"
         )
-        said = f"{instead}say that the basis is shared (`shared_basis`) if you know that it is"
+        said = f"{instead}say that the basis is shared (``shared_basis``) if you know that it is"
         raise incomparable(a, b, why, said)
 
 

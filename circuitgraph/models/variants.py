@@ -174,7 +174,7 @@ def model_folder(model: str | Path) -> Path:
         if (folder / ADAPTER_FILES[0]).is_file():  # the library would put it in unasked
             raise InputError(
                 f"{folder}: holds an adapter ({ADAPTER_FILES[0]}) beside the model; move it to a "
-                "folder of its own and give that by `adapter`"
+                "folder of its own and give that by ``adapter``"
             )
         if not list(folder.glob("*.safetensors")):
             raise InputError(

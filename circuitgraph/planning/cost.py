@@ -62,7 +62,7 @@ def costs(
             prompts, load_tokenizer(folder), max_positions=limit
         ).prompts
     elif tokens > limit:
-        raise UsageError(f"`tokens={tokens}`: {folder} runs {limit} at most")
+        raise UsageError(f"``tokens={tokens}``: {folder} runs {limit} at most")
     else:
         encoded = (_blank(tokens),)
     rate = EFFICIENCY * matrix_rate()

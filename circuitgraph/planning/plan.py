@@ -79,18 +79,19 @@ class Question:
             if value is not None and value < 1:
                 raise UsageError(f"--{name} {value}: must be at least 1")
         if not 0 < self.alpha < 1:
-            raise UsageError(f"`alpha={self.alpha:g}`: is not between 0 and 1")
+            raise UsageError(f"``alpha={self.alpha:g}``: is not between 0 and 1")
         if not self.alpha < self.power < 1:
-            raise UsageError(f"`power={self.power:g}`: is not between alpha and 1")
+            raise UsageError(f"``power={self.power:g}``: is not between alpha and 1")
         if not 0 < self.changed <= 1:
-            raise UsageError(f"`changed={self.changed:g}`: is not a share of the edges, 0 to 1")
+            raise UsageError(f"``changed={self.changed:g}``: is not a share of the edges, 0 to 1")
         if self.lens not in (None, *lens_names()):
-            raise UsageError(f"`lens={self.lens!r}`: choose {', '.join(lens_names())}")
+            raise UsageError(f"``lens={self.lens!r}``: choose {', '.join(lens_names())}")
         if self.margin is not None and not (isfinite(self.margin) and self.margin >= 0):
-            raise UsageError(f"`margin={self.margin:g}`: is not a number of at least 0")
+            raise UsageError(f"``margin={self.margin:g}``: is not a number of at least 0")
         if self.margin is not None and not (self.lens and lens_named(self.lens).assumed):
             raise UsageError(
-                '`margin` has the units of one lens: say `lens="effect"` or `lens="correlation"`'
+                '``margin`` has the units of one lens: say ``lens="effect"`` or '
+                '``lens="correlation"``'
             )
 
 
@@ -151,7 +152,7 @@ def _file(prompts: Source | int | None) -> PromptSet | None:
     if prompts is None or isinstance(prompts, int) or number:
         return None
     if isinstance(prompts, str | os.PathLike) and not expanded(prompts).is_file():
-        raise UsageError(f"`prompts={prompts!s:.200}`: no such file, and not a number of prompts")
+        raise UsageError(f"``prompts={prompts!s:.200}``: no such file, and not a number of prompts")
     read = read_prompts(prompts)
     return (
         observed(read.distinct("effect")[0]) if read.has_pairs else read.distinct("correlation")[0]
@@ -166,11 +167,11 @@ def _design(question: Question, prompts: PromptSet | None, pilot: _Pilot) -> Des
     elif question.prompts is not None:
         number = int(str(question.prompts))
     if number < 1:
-        raise UsageError(f"`prompts={number}`: must be at least 1")
+        raise UsageError(f"``prompts={number}``: must be at least 1")
     if question.scenarios is not None:
         scenarios = question.scenarios
         if scenarios > number:
-            raise UsageError(f"`scenarios={scenarios}`: more than the {number} prompts")
+            raise UsageError(f"``scenarios={scenarios}``: more than the {number} prompts")
     return Design(number, min(scenarios, number), question.seeds)
 
 
@@ -206,7 +207,9 @@ def _pilot_sides(text: str, shelf: Shelf) -> tuple[list[str], list[str]]:
     if len(group) > 1:
         return group[1:], group[:1]
     if group:
-        raise UsageError(f"`pilot={quoted(text)}`: is one variant; what changes needs two, as A:B")
+        raise UsageError(
+            f"``pilot={quoted(text)}``: is one variant; what changes needs two, as A:B"
+        )
     a, b = shelf.pair(text, "recipe")
     return shelf.side(a, "recipe"), shelf.side(b, "recipe")
 
@@ -320,12 +323,12 @@ def _remarks(
     if (table["basis"] == "assumed").any():
         yield (
             "assumed: as noisy as deontological against utilitarian training of the small models "
-            "in examples/ipd; yours will differ, and `pilot=A:B` measures it"
+            "in examples/ipd; yours will differ, and ``pilot=A:B`` measures it"
         )
     if any(lens.assumed for lens in lenses):
         yield (
             f"false discoveries are controlled at {question.alpha:g} as if {question.changed:.0%} "
-            "of the edges changed (`changed`); the fewer, the larger a change must be"
+            "of the edges changed (``changed``); the fewer, the larger a change must be"
         )
     yield from _insufficient(table, lenses, design)
     yield from (lens.planned for lens in lenses if lens.planned)

@@ -212,7 +212,8 @@ def _pair_findings(prompts: PromptSet) -> list[str]:
         found.append(f"no {prompts.lacking}: effects cannot be measured")
     if prompts.has_answers and not prompts.has_pairs:
         found.append(
-            'no corrupt: effects can only be measured with `ablation="mean"` or `ablation="zero"`'
+            'no corrupt: effects can only be measured with ``ablation="mean"`` or '
+            '``ablation="zero"``'
         )
     blank = [p for p in prompts if p.answer is not None and p.prompt[-1] in " \t"]
     if blank:

@@ -49,7 +49,8 @@ class Moment:
             return cls(datetime.strptime(text, "%Y-%m-%d").date().isoformat(), given=True)
         except ValueError:
             raise UsageError(
-                f"`template_date={quoted(text, 40)}`: give a day as YYYY-MM-DD, such as 2026-01-31"
+                f"``template_date={quoted(text, 40)}``: give a day as YYYY-MM-DD, such as "
+                "2026-01-31"
             ) from None
 
     @classmethod
@@ -102,7 +103,7 @@ def _rendered(tokenizer: Any, text: str, time: datetime, date: dict[str, str]) -
         )
     except Exception as error:  # templates are programs of their own and fail in their own way
         said = " ".join(str(error).split())[:200]
-        raise InputError(f"`chat_template`: this tokenizer's template fails ({said})") from error
+        raise InputError(f"``chat_template``: this tokenizer's template fails ({said})") from error
 
 
 def _stopped(template: str, time: datetime) -> Any:

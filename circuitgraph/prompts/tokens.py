@@ -109,7 +109,7 @@ def encode(
     """
     if chat_template and not getattr(tokenizer, "chat_template", None):
         raise InputError(
-            "`chat_template`: this tokenizer has no chat template; leave the option out "
+            "``chat_template``: this tokenizer has no chat template; leave the option out "
             "and write the turns into the prompts"
         )
     told = (moment or Moment.today()) if chat_template else None
@@ -284,7 +284,7 @@ class _Encoder:
         return (
             f"line {prompt.line}: {name} {quoted(text)} is read as {read[0]} after prompt and as "
             f"{read[1]} after corrupt; let both texts end in the same word and the answers begin "
-            'with a blank or a line break, or use `ablation="mean"`'
+            'with a blank or a line break, or use ``ablation="mean"``'
         )
 
     def _error(self, prompt: Prompt, what: str) -> InputError:
@@ -360,5 +360,5 @@ def require_equal_pairs(encoded: Sequence[Encoded], source: str) -> None:
     raise InputError(
         f"{source}: prompt and corrupt differ in length at line {shown}{more}; pad the wording "
         "until both have as many tokens, mark the differing words (columns span and corrupt_span), "
-        'or use `ablation="mean"`, which needs no corrupt prompt'
+        'or use ``ablation="mean"``, which needs no corrupt prompt'
     )

@@ -89,7 +89,7 @@ class Shelf:
         chosen = [run for run in mine if kind in (None, run.kind)]
         if not chosen:
             raise UsageError(
-                f"variant {quoted(name)} has no {kind} run; ingest it with `edges={kind}`"
+                f"variant {quoted(name)} has no {kind} run; ingest it with ``edges={kind}``"
             )
         return chosen
 
@@ -105,7 +105,7 @@ class Shelf:
         found = self._by_id(run)
         if found not in mine:
             raise UsageError(
-                f"`run`: {found.id[:12]} is no {kind} run of {quoted(name)}; "
+                f"``run``: {found.id[:12]} is no {kind} run of {quoted(name)}; "
                 "circuitgraph runs lists them"
             )
         return found
@@ -131,7 +131,7 @@ class Shelf:
             text = unknown[0]
         if scope != "recipe" and text in {v.recipe for v in variants.values()}:
             raise UsageError(
-                f'{quoted(text)} is a recipe, not a variant; `scope="recipe"` compares recipes'
+                f'{quoted(text)} is a recipe, not a variant; ``scope="recipe"`` compares recipes'
             )
         what = "recipe or variant" if scope == "recipe" else "variant"
         raise UsageError(f"no {what} {quoted(text)}; {self._known()}")
@@ -167,7 +167,7 @@ class Shelf:
         """Runs chosen as ``A_ID:B_ID``, each an id or its unique beginning."""
         first, colon, second = text.partition(":")
         if not (first and colon and second):
-            raise UsageError("`run` takes A_ID:B_ID; circuitgraph runs lists the ids")
+            raise UsageError("``run`` takes A_ID:B_ID; circuitgraph runs lists the ids")
         return [self._by_id(first)], [self._by_id(second)]
 
     def chosen(self, ids: str, a: str, b: str) -> tuple[list[Run], list[Run]]:
@@ -176,7 +176,7 @@ class Shelf:
         for name, [run] in zip((a, b), sides, strict=True):
             if run.variant.name != name:
                 raise UsageError(
-                    f"`run`: {run.id[:12]} is a run of {quoted(run.variant.name)}, not of "
+                    f"``run``: {run.id[:12]} is a run of {quoted(run.variant.name)}, not of "
                     f"{quoted(name)}; circuitgraph runs lists them"
                 )
         return sides
@@ -229,11 +229,11 @@ def require_name(name: str) -> None:
         UsageError, InputError: an empty name, or one that no file can hold.
     """
     if not name:
-        raise UsageError("`name` is empty; every variant needs a name")
+        raise UsageError("``name`` is empty; every variant needs a name")
     try:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InputError("`name` holds half a character (a lone surrogate)") from error
+        raise InputError("``name`` holds half a character (a lone surrogate)") from error
 
 
 def _run_row(run: Run) -> dict[str, Any]:

@@ -79,7 +79,9 @@ class Address:
         if uri == "neo4j":
             uri = given.get("NEO4J_URI", "")
             if not uri:
-                raise UsageError('`store="neo4j"` needs NEO4J_URI, such as neo4j://localhost:7687')
+                raise UsageError(
+                    '``store="neo4j"`` needs NEO4J_URI, such as neo4j://localhost:7687'
+                )
         _check_uri(uri)
         user = given.get("NEO4J_USERNAME") or "neo4j"
         return cls(uri, user, _password(given, user), given.get("NEO4J_DATABASE") or None)

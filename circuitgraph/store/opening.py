@@ -39,6 +39,6 @@ def open_store(uri: str | None, workspace_path: str | Path, *, timeout: float = 
     if "@" in uri:
         raise UsageError("no such store; write it as neo4j://host:7687, without user or password")
     raise UsageError(
-        f"no store is known as {quoted(uri, 80)}; leave `store` out for the embedded graph, or "
+        f"no store is known as {quoted(uri, 80)}; leave ``store`` out for the embedded graph, or "
         f"give neo4j://host:7687 ({', '.join(SCHEMES)})"
     )

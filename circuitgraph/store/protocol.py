@@ -98,4 +98,4 @@ def check_parameters(cypher: str, parameters: Mapping[str, Any]) -> None:
     missing = [name for name in parameter_names(cypher) if name not in parameters]
     if missing:
         names = ", ".join(missing)
-        raise UsageError(f"the query needs a value for {names}; give `param={missing[0]}=VALUE`")
+        raise UsageError(f"the query needs a value for {names}; give ``param={missing[0]}=VALUE``")

@@ -107,7 +107,7 @@ class Comparison:
         if choice:
             self.reporter.remark(
                 f"several runs can be compared; taking the newest: {runs_a[0].id[:12]} and "
-                f"{runs_b[0].id[:12]} (`run=A_ID:B_ID` chooses)"
+                f"{runs_b[0].id[:12]} (``run=A_ID:B_ID`` chooses)"
             )
         return chosen, runs_a, runs_b
 

@@ -33,7 +33,7 @@ def require_exact(family: str, estimator: str) -> None:
     if estimator not in ("auto", "exact"):
         raise UsageError(
             f"estimator {estimator!r}: model type {family!r} has no reader, and hooks on "
-            'TransformerBridge measure exact effects only; use `estimator="exact"`'
+            'TransformerBridge measure exact effects only; use ``estimator="exact"``'
         )
 
 
@@ -73,7 +73,7 @@ class HookedModel(Bridge):
         if self.read_out is None:
             raise InputError(
                 f"model type {self.family!r} makes its logits in a way that hooks do not show; "
-                'use `activity="norm"`'
+                'use ``activity="norm"``'
             )
         return self.read_out.norm, self.read_out.unembed * self.read_out.factor
 

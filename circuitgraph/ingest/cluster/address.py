@@ -56,7 +56,7 @@ def parse_address(text: str) -> Address:
     match = _ADDRESS.fullmatch(text)
     if match is None:  # whatever was typed may hold a password, so it is not repeated
         raise UsageError(
-            "`ray`: give local, local:WORKERS, auto, HOST:PORT or ray://HOST:PORT, nothing else"
+            "``ray``: give local, local:WORKERS, auto, HOST:PORT or ray://HOST:PORT, nothing else"
         )
     host, port, workers = match["host"], match["port"], match["workers"]
     return Address(text, (host or "").strip("[]"), int(port or 0), int(workers or 0) or None)
@@ -71,7 +71,9 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UsageError("`ray`: Ray is not installed; pip install 'circuitgraph[ray]'") from error
+        raise UsageError(
+            "``ray``: Ray is not installed; pip install 'circuitgraph[ray]'"
+        ) from error
     return ray
 
 
@@ -95,10 +97,11 @@ def require_cluster(text: str | None) -> None:
         subprocess.run(words, capture_output=True, timeout=ANSWER_SECONDS, check=True)
     except subprocess.TimeoutExpired as error:
         raise ClusterError(
-            f"`ray={text}`: no Ray lets us in within {ANSWER_SECONDS:.0f} s ({_said(error.stderr)})"
+            f"``ray={text}``: no Ray lets us in within {ANSWER_SECONDS:.0f} s "
+            f"({_said(error.stderr)})"
         ) from error
     except subprocess.CalledProcessError as error:
-        raise ClusterError(f"`ray={text}`: cannot connect ({_said(error.stderr)})") from error
+        raise ClusterError(f"``ray={text}``: cannot connect ({_said(error.stderr)})") from error
 
 
 def _said(stderr: bytes | None) -> str:
@@ -112,8 +115,8 @@ def _require_open(address: Address) -> None:
         socket.create_connection((address.host, address.port), CONNECT_SECONDS).close()
     except (OSError, OverflowError, UnicodeError) as error:
         raise ClusterError(
-            f"`ray={address.text}`: nothing listens there ({error}); start Ray on that machine "
-            '(ray start --head), or use `ray="local"`'
+            f"``ray={address.text}``: nothing listens there ({error}); start Ray on that machine "
+            '(ray start --head), or use ``ray="local"``'
         ) from error
 
 

@@ -95,7 +95,7 @@ def open_cluster(
             team.close()
     except (ConnectionError, ray.exceptions.RaySystemError) as error:
         raise ClusterError(
-            f"`ray`: the connection was lost ({type(error).__name__}); finished batches are "
+            f"``ray``: the connection was lost ({type(error).__name__}); finished batches are "
             "kept, the same command goes on"
         ) from error
     finally:

@@ -173,7 +173,7 @@ class Team:
         what = f"{hand.place} died ({reason}) at batch {piece.batch + 1}"
         if deaths[piece] > RETRIES:
             raise ClusterError(
-                f"{what}, like {RETRIES} others before it; a smaller `batch_size` needs less "
+                f"{what}, like {RETRIES} others before it; a smaller ``batch_size`` needs less "
                 "memory; finished batches are kept"
             )
         self._reporter.warn(f"{what}; another one does it again")

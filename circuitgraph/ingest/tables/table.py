@@ -133,7 +133,7 @@ def table_run(table: ActivationTable, name: str, recipe: str = "") -> Run:
     """
     for text in (name, recipe):
         if undecodable(text) or not name:
-            raise UsageError(f"{text!r} cannot be the name of a variant; choose another `name`")
+            raise UsageError(f"{text!r} cannot be the name of a variant; choose another ``name``")
     table = table.canonical()
     activity = table.values.astype(np.float32) + np.float32(0)  # -0.0 becomes 0.0
     variant = _variant(table.components, activity, name, recipe)

@@ -148,11 +148,11 @@ def _checked(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...
     wrong = [share for share in shares if not 0 < share <= 1]
     if wrong or not shares:
         what = f"{wrong[0]:g} is no share" if wrong else "no share"
-        raise UsageError(f"`sizes`: {what} of edges; give numbers above 0 and up to 1")
+        raise UsageError(f"``sizes``: {what} of edges; give numbers above 0 and up to 1")
     if random < 0:
-        raise UsageError("`random` must not be negative")
+        raise UsageError("``random`` must not be negative")
     if rank not in RANKINGS:
-        raise UsageError(f"`rank={rank!r}`: choose from {', '.join(RANKINGS)}")
+        raise UsageError(f"``rank={rank!r}``: choose from {', '.join(RANKINGS)}")
     return shares
 
 

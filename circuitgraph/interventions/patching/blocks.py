@@ -99,7 +99,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
         raise UsageError("blocks are tested for the effect lens between two variants")
     numbers = diff.details["block"].to_numpy(int)
     if (numbers < 0).any():
-        raise UsageError(f"{len(numbers)} claims are too many for blocks; take a larger `margin`")
+        raise UsageError(f"{len(numbers)} claims are too many for blocks; take a larger ``margin``")
     if not len(numbers):
         return BlockTests(diff, pd.DataFrame(columns=list(COLUMNS)), _summary(diff, None, {}))
     from circuitgraph.interventions.patching.pair import load_pair

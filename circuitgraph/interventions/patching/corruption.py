@@ -31,14 +31,14 @@ def second_corruption(run: Run, second: str | None, corrupt: PromptSet | None) -
     """
     if corrupt is not None:
         if second is not None:
-            raise UsageError("`second` and `corrupt`: give one of both")
+            raise UsageError("``second`` and ``corrupt``: give one of both")
         prompts = _recorrupted(run, corrupt)
         return lambda other: _under(replace(other, prompts=prompts), "corrupt")
     chosen = second or ("zero" if run.method.ablation == "mean" else "mean")
     if chosen not in SECONDS:
-        raise UsageError(f"`second={chosen!r}`: choose {' or '.join(SECONDS)}")
+        raise UsageError(f"``second={chosen!r}``: choose {' or '.join(SECONDS)}")
     if chosen == run.method.ablation:
-        raise UsageError(f"`second={chosen}`: the runs were measured so; choose another")
+        raise UsageError(f"``second={chosen}``: the runs were measured so; choose another")
     return lambda other: _under(other, chosen)
 
 
@@ -65,7 +65,7 @@ def _recorrupted(run: Run, corrupt: PromptSet) -> tuple[RunPrompt, ...]:
     same = all(x.corrupt == y.corrupt for x, y in zip(found, run.prompts, strict=True))
     if same and run.method.ablation == "corrupt":
         raise UsageError(
-            f"`corrupt={corrupt.source}`: the runs were measured with these corrupt texts; "
+            f"``corrupt={corrupt.source}``: the runs were measured with these corrupt texts; "
             "give others"
         )
     return found

@@ -61,12 +61,12 @@ class Options:
             found = ", ".join(map(str, unknown)) or "none"
             raise UsageError(f"patch: choose from {', '.join(PARTS)}; not {short(found, 60)}")
         if not 0 < self.share <= 1:
-            raise UsageError(f"`share={self.share:g}`: give a share above 0 and up to 1")
+            raise UsageError(f"``share={self.share:g}``: give a share above 0 and up to 1")
         if self.by not in ("share", "flips"):
-            raise UsageError(f"`by={self.by}`: choose share or flips")
+            raise UsageError(f"``by={self.by}``: choose share or flips")
         if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1] < layers:
             first, last = self.layers
-            raise UsageError(f"`layers={first}:{last}`: the layers are 0:{layers - 1}")
+            raise UsageError(f"``layers={first}:{last}``: the layers are 0:{layers - 1}")
         return self
 
 

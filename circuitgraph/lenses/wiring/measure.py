@@ -121,7 +121,7 @@ def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
     keys = ("granularity", "inputs", "ablation", "template")
     pair = ModelPair.alike(a, b, "the wiring lens", keys)
     if form == "weights" and not shared_basis:
-        other = 'compare what the receivers do (`form="functional"`), or '
+        other = 'compare what the receivers do (``form="functional"``), or '
         require_shared_basis(pair, instead=other)
     prompts = pair.a.prompts
     return _Asked(pair.engines, prompts, _paired(a, prompts), _weights(a), pair.a.spec)
