@@ -259,7 +259,6 @@ def test_a_leftover_value_head_is_no_reason_to_refuse(base):
         {"num_attention_heads": 0},
         {"num_attention_heads": 5},
         {"hidden_act": "wibble"},
-        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
     ],
 )
 def test_a_config_that_cannot_be_built(base, config):

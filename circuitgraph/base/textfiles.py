@@ -206,21 +206,29 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-def check_safetensors(file: Path) -> None:
-    """Refuse what is no whole file, and weights that are no floating-point numbers.
+def stored_kinds(file: Path) -> dict[str, str]:
+    """How a safetensors file stores each of its tensors (``F32``, ``BF16``, ``U8``), by name.
 
-    The library would take integers as they come: truncated or quantised values without
-    their scales.
+    Raises:
+        InputError: no whole file.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="numpy") as handle:
-            kinds = {name: handle.get_slice(name).get_dtype() for name in handle.keys()}  # noqa: SIM118, no mapping
+            return {name: handle.get_slice(name).get_dtype() for name in handle.keys()}  # noqa: SIM118, no mapping
     except (SafetensorError, OSError) as error:
         raise InputError(f"{file}: not a whole safetensors file ({first_line(error)})") from error
-    for name, kind in kinds.items():
-        if name.endswith("weight") and kind not in FLOATS:
+
+
+def check_safetensors(file: Path, packed: bool = False) -> None:
+    """Refuse what is no whole file, and weights that are no floating-point numbers.
+
+    The library would take integers as they come: truncated or quantised values without
+    their scales. With ``packed`` they come with them.
+    """
+    for name, kind in stored_kinds(file).items():
+        if name.endswith("weight") and kind not in FLOATS and not packed:
             raise InputError(
                 f"{file}: {name} is stored as {kind}, not as floating-point numbers; save the "
                 "model unquantised, in float32, float16 or bfloat16"

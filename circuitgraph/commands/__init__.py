@@ -29,6 +29,7 @@ SECTIONS = {
     "More": {
         "faithfulness": ("faithfulness", "What the strongest edges alone recover."),
         "compose": ("composing", "Composition of components, from weights alone."),
+        "convert": ("converting", "A GGUF file as a float32 model folder."),
         "plan": ("planning", "What a design can show, before anything is trained."),
         "plant": ("planting", "A pair of models whose changed edges are known."),
         "runs": ("looking", "The runs of the workspace, with their ids."),

@@ -44,13 +44,16 @@ def take_model(
     require_cluster(options.get("ray"))  # before torch is loaded, which takes seconds
     from circuitgraph.ingest.jobs import Request
     from circuitgraph.ingest.models import ingest_model
-    from circuitgraph.models.variants import load_variant
+    from circuitgraph.models.variants import load_variant, model_folder
 
     read = read_prompts(prompts)
     request = Request(**options)
     say_prompts(read, request.kinds_for(read), request.kinds is not None, reporter)
     recipe = known_recipe(shelf, name, recipe)
+    model_folder(model, reporter)  # dequantises with a word what later is found dequantised
     loaded = load_variant(model, adapter, name=name, recipe=recipe, granularity=request.granularity)
+    if loaded.variant.quantisation:
+        reporter.remark(f"{loaded.variant.quantisation} weights, dequantised to float32")
     loaded = _as_known(shelf, loaded)
     require_same(shelf, loaded.variant)
     notes = text_notes(read, loaded.tokenizer, request.chat_template)

@@ -8,7 +8,7 @@ from pathlib import Path
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.families import require_reader
-from circuitgraph.models.variants import fingerprints, model_folder
+from circuitgraph.models.variants import fingerprints
 from circuitgraph.runs.comparable import require_model
 from circuitgraph.runs.record import Run, Variant
 
@@ -38,7 +38,7 @@ def require_sources(runs: Sequence[Run]) -> None:
 
 def _require_files(variant: Variant) -> None:
     adapter = Path(variant.adapter) if variant.adapter else None
-    found = fingerprints(model_folder(variant.base), adapter)
+    found = fingerprints(variant.base, adapter)
     changed = [part for part in found if found[part] != variant.fingerprints.get(part)]
     if changed:
         raise InputError(

@@ -6,12 +6,10 @@ network for a local folder.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +20,13 @@ from transformers.utils import logging as transformers_logging
 from circuitgraph.base.components import Granularity, digest
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.notices import collected_warnings
+from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import check_safetensors, expanded
 from circuitgraph.models.adapters import ADAPTER_FILES, load_adapter, require_adapter, untie
 from circuitgraph.models.architectures import require_decoder, sizes_of, stale_files
+from circuitgraph.models.gguf import dequantised, gguf_file, hash_file, origin_of
+from circuitgraph.models.quantised import in_float32, quantisation_of, require_dequantiser
 from circuitgraph.models.weights import Merged, function_print, merged_weights
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.runs.record import Variant
@@ -107,10 +108,11 @@ def load_variant(
     """
     folder = model_folder(model)
     adapter = None if adapter is None else expanded(adapter)
-    prints = fingerprints(folder, None if adapter is None else Path(adapter))
+    prints = fingerprints(model, None if adapter is None else Path(adapter))
     source = tokenizer_folder(folder, None if adapter is None else Path(adapter))
     tokenizer = load_tokenizer(source)
     require_decoder(folder)
+    require_dequantiser(folder)
     hf, said = _load_base(folder)
     remarks = [*stale_files(folder), *said]
     if adapter is not None:
@@ -122,7 +124,17 @@ def load_variant(
     prints["merged"] = merged.fingerprint
     shown = name if name is not None else Path(adapter or folder).resolve().name
     variant = _record(hf, shown, recipe, folder, adapter, granularity, prints)
+    variant = replace(
+        variant,
+        base=str((gguf_file(model) or folder).resolve()),
+        quantisation=_quantisation(folder),
+    )
     return LoadedVariant(variant, hf, tokenizer, tuple(remarks), merged.change, merged.kept)
+
+
+def _quantisation(folder: Path) -> str:
+    origin = origin_of(folder)
+    return origin.quantisation if origin is not None else quantisation_of(folder)
 
 
 def _merged(hf: Any, adapter: str | Path | None) -> Merged:
@@ -161,12 +173,17 @@ def _record(
     )
 
 
-def model_folder(model: str | Path) -> Path:
+def model_folder(model: str | Path, reporter: Reporter | None = None) -> Path:
     """The local folder of a model; a hub name is fetched (safetensors only).
+
+    A GGUF file becomes a float32 folder in the user's cache.
 
     Raises:
         InputError: no such folder and no such name within reach.
     """
+    file = gguf_file(model)
+    if file is not None:
+        return dequantised(file, reporter or Reporter())
     folder = expanded(model)
     if _holds(folder.is_dir):
         if not (folder / "config.json").is_file():
@@ -183,7 +200,7 @@ def model_folder(model: str | Path) -> Path:
             )
         return folder
     if _holds(folder.is_file):
-        raise InputError(f"{folder}: is a file; give the model's folder")
+        raise InputError(f"{folder}: is a file; give the model's folder, or a .gguf file")
     return _from_hub(str(model))
 
 
@@ -207,13 +224,20 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def fingerprints(folder: Path, adapter: Path | None) -> dict[str, str]:
-    """sha256 of weights, adapter and tokenizer, each over its files' contents."""
-    weights = ["config.json", *sorted(p.name for p in folder.glob("*.safetensors"))]
-    prints = {
-        "weights": _hash_files(folder, tuple(weights)),
-        "tokenizer": _hash_files(tokenizer_folder(folder, adapter), TOKENIZER_FILES),
-    }
+def fingerprints(model: str | Path, adapter: Path | None) -> dict[str, str]:
+    """sha256 of weights, adapter and tokenizer, each over its files' contents.
+
+    A GGUF file stands for what is dequantised from it, by whatever version of the library.
+    """
+    file, folder = gguf_file(model), model_folder(model)
+    source = tokenizer_folder(folder, adapter)
+    if file is None:
+        weights = ["config.json", *sorted(p.name for p in folder.glob("*.safetensors"))]
+        prints = {"weights": _hash_files(folder, tuple(weights))}
+    else:
+        prints = {"weights": digest("gguf", hash_file(file))}
+    own = file is not None and source == folder
+    prints["tokenizer"] = prints["weights"] if own else _hash_files(source, TOKENIZER_FILES)
     if adapter is not None:
         settings = require_adapter(adapter)
         settings.pop("base_model_name_or_path", None)  # where it lies says nothing of what it is
@@ -222,18 +246,8 @@ def fingerprints(folder: Path, adapter: Path | None) -> dict[str, str]:
 
 
 def _hash_files(folder: Path, names: tuple[str, ...]) -> str:
-    parts = [
-        (name, _hash_file(path, path.stat().st_size, path.stat().st_mtime_ns))
-        for name in names
-        if (path := folder / name).is_file()
-    ]
+    parts = [(name, hash_file(folder / name)) for name in names if (folder / name).is_file()]
     return digest(*parts)
-
-
-@lru_cache(maxsize=256)
-def _hash_file(path: Path, size: int, modified: int) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
@@ -250,8 +264,9 @@ def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
 def _load_base(folder: Path) -> tuple[Any, list[str]]:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    packed: dict[str, Any] = {"device_map": "cpu"} if quantisation_of(folder) else {}
     for file in sorted(folder.glob("*.safetensors")):
-        check_safetensors(file)
+        check_safetensors(file, packed=bool(packed))
     try:
         with collected_warnings() as said:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -262,12 +277,13 @@ def _load_base(folder: Path) -> tuple[Any, list[str]]:
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                ignore_mismatched_sizes=True,  # told apart below, in words
+                **packed or {"ignore_mismatched_sizes": True},  # told apart below, in words
             )
     except Exception as error:  # config.json is anybody's, and errors of every kind come of it
         raise InputError(f"{folder}: cannot be loaded ({first_line(error)})") from error
     hf, info = loaded
     _require_every_weight(folder, info)
+    hf = in_float32(folder, hf) if packed else hf
     for name, parameter in hf.named_parameters():
         if not bool(parameter.isfinite().all()):
             raise InputError(f"{folder}: {name} holds values that are not finite")

@@ -56,6 +56,8 @@ class Variant:
             whatever they are called (tables: the values).
         fingerprints: ``merged``, of those weights alone; and where they came from, hashes of
             files: ``weights`` (of the base), ``adapter``, ``tokenizer``.
+        quantisation: format the base's file holds its weights in (``Q4_1``, ``bitsandbytes
+            nf4``), which were dequantised to float32; "" where they were not quantised.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Variant:
     parameters: int
     fingerprint: str
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    quantisation: str = ""
 
     def __repr__(self) -> str:
         made = f"{self.model_type}, {self.layers} layers" if self.base else "table"

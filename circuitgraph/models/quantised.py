@@ -1,0 +1,88 @@
+"""Model folders whose weights are quantised: read where a library dequantises them on a CPU."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.quoting import first_line, quoted
+from circuitgraph.base.textfiles import FLOATS, stored_kinds
+
+BITSANDBYTES = "bitsandbytes"
+
+
+def quantisation_of(folder: Path) -> str:
+    """How ``config.json`` says that the weights are quantised; "" where they are not.
+
+    ``bitsandbytes nf4``, ``bitsandbytes int8``, else the method's own name.
+    """
+    try:
+        told = json.loads((folder / "config.json").read_text("utf-8")).get("quantization_config")
+    except (OSError, ValueError, RecursionError, AttributeError):
+        return ""  # loading says what is wrong with it
+    if not isinstance(told, dict):
+        return ""
+    method = str(told.get("quant_method") or "unnamed")
+    if method != BITSANDBYTES:
+        return method
+    kind = told.get("bnb_4bit_quant_type") if told.get("load_in_4bit") else "int8"
+    return f"{method} {kind or 'fp4'}"
+
+
+def require_dequantiser(folder: Path) -> None:
+    """Refuse, before any weight is read, what nothing here dequantises.
+
+    Raises
+    ------
+    InputError
+        Another method than bitsandbytes; bitsandbytes is not installed; nothing is packed.
+    """
+    method = quantisation_of(folder)
+    if not method:
+        return
+    if not method.startswith(BITSANDBYTES):
+        raise InputError(
+            f"{folder}: its weights are quantised by {quoted(method, 60)}, which is not "
+            "dequantised on a CPU; where the model runs: "
+            "AutoModelForCausalLM.from_pretrained(…).dequantize().save_pretrained(…), and give "
+            "that folder"
+        )
+    if find_spec(BITSANDBYTES) is None:
+        raise InputError(
+            f"{folder}: its weights are quantised by {method}; to read them: pip install "
+            "'circuitgraph[quantised]'"
+        )
+    if all(
+        kind in FLOATS
+        for file in folder.glob("*.safetensors")
+        for kind in stored_kinds(file).values()
+    ):
+        raise InputError(
+            f"{folder / 'config.json'}: says quantised by {method}, but the weights beside it are "
+            "floating-point numbers; remove quantization_config from it if they are the model's"
+        )
+
+
+def in_float32(folder: Path, hf: Any) -> Any:
+    """The library's quantised model with plain float32 matrices in place of packed ones.
+
+    The numbers of its formula: of 8-bit models the library's own forward pass rounds the
+    activations as well, which this one does not.
+
+    Raises
+    ------
+    InputError
+        The library cannot.
+    """
+    try:
+        plain = hf.dequantize(dtype=torch.float32).float()
+    except Exception as error:  # of a library that may not know this machine
+        raise InputError(f"{folder}: cannot be dequantised ({first_line(error)})") from error
+    if hasattr(plain.config, "quantization_config"):
+        del plain.config.quantization_config
+    return plain
