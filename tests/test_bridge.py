@@ -14,13 +14,17 @@ from models import FAMILIES, WITHOUT_READER, make_adapter, make_model
 
 import circuitgraph
 from circuitgraph.base.components import effect_edges, writers
-from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.bridge.attribution import eap_columns
 from circuitgraph.engine.bridge.boot import boot
 from circuitgraph.engine.bridge.checks import worst
+from circuitgraph.engine.bridge.exact import exact_group
+from circuitgraph.engine.bridge.patch import bridge_patch
+from circuitgraph.engine.bridge.receiver import receiver_exact_columns
 from circuitgraph.engine.families import from_hf, read_model
 from circuitgraph.engine.interface import EffectSpec
+from circuitgraph.engine.receivers import readers
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
@@ -263,10 +267,41 @@ def test_the_checks_find_a_head_or_a_bias_that_is_left_out(bridges, family):
         assert "do not sum to the residual stream" in said
 
 
-@pytest.mark.parametrize("estimator", ["receiver-exact", "eap", "eap-ig"])
-def test_hooks_estimate_nothing_but_exact_effects(bridges, estimator):
-    with pytest.raises(UsageError, match=r"'opt' has no reader.*use ``estimator=\"exact\"``"):
-        bridges["opt"].edge_effects(make_batch(PROMPTS), EffectSpec(estimator=estimator))
+ESTIMATORS = ("receiver-exact", "eap", "eap-ig")
+
+
+@pytest.mark.pairwise
+@pytest.mark.parametrize("ablation", ABLATIONS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_screens_through_hooks_are_the_engine_s(
+    folders, bridges, family, granularity, inputs, estimator, ablation
+):
+    model, bridge = from_hf(load_variant(folders[family]).hf), bridges[family]
+    ablated = [ablated_contributions(m, PROMPTS, granularity, ablation) for m in (model, bridge)]
+    batch = make_batch(PROMPTS, whole=ablation != "corrupt")
+    want, ours = (
+        m.edge_effects(batch, EffectSpec(granularity, inputs, estimator, ablated=mean))
+        for m, mean in zip((model, bridge), ablated, strict=True)
+    )
+    assert close(ours.effects, want.effects)
+
+
+@pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.parametrize("family", WITHOUT_READER)
+def test_small_changes_have_the_effects_that_screens_say(bridges, family, granularity, inputs):
+    """Where every contribution changes by little, all three estimators are one."""
+    bridge = bridges[family]
+    patch = bridge_patch(bridge, make_batch(PROMPTS), EffectSpec(granularity, inputs))
+    patch = dataclasses.replace(patch, deltas=patch.deltas * 1e-3)
+    groups = readers(bridge, granularity, inputs)
+    with torch.no_grad():
+        exact = torch.cat([exact_group(patch, group) for group in groups])
+        for columns in (eap_columns, receiver_exact_columns):
+            screen = torch.cat(list(columns(patch, granularity, inputs)))
+            assert exact.shape == screen.shape
+            assert float((exact - screen).abs().max()) <= 0.02 * float(exact.abs().max())
 
 
 def test_the_library_s_bridge_is_not_imported_where_it_is_not_needed():

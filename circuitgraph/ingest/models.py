@@ -15,7 +15,7 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter, human_bytes
 from circuitgraph.base.quoting import short
 from circuitgraph.engine.batches import in_batches
-from circuitgraph.engine.families import has_reader, require_estimator
+from circuitgraph.engine.families import has_reader
 from circuitgraph.engine.interface import Engine
 from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
 from circuitgraph.ingest.compute import compute, library_versions
@@ -60,7 +60,6 @@ def ingest_model(
         InputError, UsageError: before any long work.
     """
     require_device(request, loaded.variant.model_type)
-    require_estimator(loaded.variant.model_type, request.estimator)
     for line in loaded.remarks:
         reporter.warn(line)
     jobs = planned(loaded, prompts, request, runs_folder)

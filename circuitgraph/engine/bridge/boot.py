@@ -97,6 +97,7 @@ def _require_equal_heads(trace: BridgeTrace) -> None:
 def _hooked(hf: Any, tokenizer: Any, folder: str) -> Any:
     from transformer_lens.model_bridge import TransformerBridge  # seconds to import
 
+    hf.requires_grad_(False)  # gradients are asked of activations, never of weights
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters of them the checks find out

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import Granularity
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.bridge.checks import TOLERANCE, refusal, worst
 from circuitgraph.engine.bridge.effects import bridge_effects, decisions_of
@@ -20,21 +20,6 @@ from circuitgraph.engine.interface import Effects, EffectSpec
 from circuitgraph.engine.model import Norm
 
 _ALL = EffectSpec()
-
-
-def require_exact(family: str, estimator: str) -> None:
-    """Refuse what hooks cannot estimate.
-
-    Raises
-    ------
-    UsageError
-        Another estimator than ``exact`` (which ``auto`` is here).
-    """
-    if estimator not in ("auto", "exact"):
-        raise UsageError(
-            f"estimator {estimator!r}: model type {family!r} has no reader, and hooks on "
-            'TransformerBridge measure exact effects only; use ``estimator="exact"``'
-        )
 
 
 @dataclass(frozen=True)
@@ -64,8 +49,7 @@ class HookedModel(Bridge):
         return decisions_of(self, batch)
 
     def edge_effects(self, batch: Batch, spec: EffectSpec = _ALL) -> Effects:
-        """Exact effect of every edge for every prompt."""
-        require_exact(self.family, spec.estimator)
+        """Effect of every edge for every prompt, by any estimator."""
         return bridge_effects(self, batch, spec)
 
     def unembedding(self) -> tuple[Norm, Tensor]:

@@ -28,20 +28,6 @@ def has_reader(family: str) -> bool:
     return family in FAMILIES
 
 
-def require_estimator(family: str, estimator: str) -> None:
-    """Refuse, for a family without a reader, what hooks cannot estimate.
-
-    Raises
-    ------
-    UsageError
-        See ``require_exact``.
-    """
-    from circuitgraph.engine.bridge.engine import require_exact  # which reads families.common
-
-    if not has_reader(family):
-        require_exact(family, estimator)
-
-
 def require_reader(family: str, command: str) -> None:
     """Refuse, before anything is loaded, what hooks do not do.
 
