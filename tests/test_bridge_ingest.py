@@ -10,7 +10,7 @@ import torch
 from models import REFUSED, make_adapter, make_model
 from shell import cli, done, rows
 
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.engine.bridge.norms import read_norm
 from circuitgraph.ingest.jobs import Request
@@ -131,10 +131,15 @@ def test_what_cannot_be_measured_is_refused_in_one_line(family, why, prompts, tm
     assert list_runs(tmp_path / "w" / "runs") == []
 
 
-def test_other_estimators_are_refused_before_any_work(neox, prompts, tmp_path):
-    request = Request(kinds=("effect",), estimator="eap")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match='no reader.*use ``estimator="exact"``'):
-        ingest_model(load_variant(neox[0]), read_prompts(prompts), request, tmp_path, Reporter())
+@pytest.mark.parametrize("estimator", ["receiver-exact", "eap", "eap-ig"])
+def test_screens_are_runs_of_their_own(neox, prompts, tmp_path, estimator):
+    request = Request(kinds=("effect",), estimator=estimator)
+    [run] = ingest_model(
+        load_variant(neox[0]), read_prompts(prompts), request, tmp_path, Reporter()
+    )
+    assert run.method.estimator == estimator
+    assert np.isfinite(run.effects).all()
+    assert ("screen" in run.self_check) == (estimator == "receiver-exact")
 
 
 def test_a_model_that_the_library_cannot_run_is_refused(neox):

@@ -11,12 +11,14 @@ from test_diff_confirm import PROMPTS
 
 from circuitgraph import UsageError, Workspace
 from circuitgraph.base.progress import Reporter
+from circuitgraph.commands.options import read_seconds
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import moved
 from circuitgraph.ingest import estimate, jobs
 from circuitgraph.ingest.device import apart_from_double
 from circuitgraph.ingest.jobs import Request, plan
 from circuitgraph.ingest.screen import ARRAY, quality, sample_of
+from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import load_variant
 
 
@@ -40,9 +42,25 @@ def test_auto_is_exact_where_that_is_affordable(base, tmp_path):
     assert ARRAY not in auto.arrays
 
 
+def needs(base, estimator):
+    """Operations of a run of all effects of these prompts."""
+    loaded = load_variant(base, name="m")
+    [job] = plan(loaded, PROMPTS, Request(kinds=("effect",), estimator=estimator))
+    return estimate.operations(Shape.of(loaded.hf), job.method, job.encoded)
+
+
+def test_auto_takes_the_dearest_of_three_that_is_affordable(base):
+    loaded, shape = load_variant(base, name="m"), Shape.of(load_variant(base, name="m").hf)
+    [job] = plan(loaded, PROMPTS, Request(kinds=("effect",)))
+    costs = [needs(base, estimator) for estimator in estimate.TIERS]
+    assert costs == sorted(costs, reverse=True)
+    for most, chosen in zip((*costs, 1.0), (*estimate.TIERS, "eap"), strict=True):
+        assert estimate.affordable(shape, job.method, job.encoded, most) == chosen
+
+
 def test_auto_screens_what_is_not_and_says_how_well(base, tmp_path, monkeypatch, capsys):
     exact = ingest(base, tmp_path / "exact", estimator="exact")
-    monkeypatch.setattr(jobs, "AFFORDABLE", 1.0)
+    monkeypatch.setattr(jobs, "AFFORDABLE", needs(base, "receiver-exact"))
     run = ingest(base, tmp_path / "auto", reporter=Reporter(quiet=False))
     assert run.method.estimator == "receiver-exact"
     found = run.self_check["screen"]
@@ -143,11 +161,35 @@ def test_a_budget_that_loading_has_spent_already_is_refused(base, tmp_path):
 def test_every_receiver_exact_run_has_its_sample(base, tmp_path, monkeypatch):
     """However it came about: runs of one id hold the same arrays."""
     asked = ingest(base, tmp_path / "asked", estimator="receiver-exact")
-    monkeypatch.setattr(jobs, "AFFORDABLE", 1.0)
+    monkeypatch.setattr(jobs, "AFFORDABLE", needs(base, "receiver-exact"))
     chosen = ingest(base, tmp_path / "chosen")
     assert asked.id == chosen.id
     assert asked.self_check["screen"] == chosen.self_check["screen"]
     assert set(asked.arrays) == set(chosen.arrays)
+
+
+def test_a_budget_says_what_fits_and_takes_the_best_of_it(base, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(jobs, "matrix_rate", lambda: 1e6)
+    monkeypatch.setattr(estimate, "matrix_rate", lambda: 1e6)
+    seconds = needs(base, "receiver-exact") / (estimate.EFFICIENCY * 1e6) * 1.01
+    run = ingest(base, tmp_path / "a", budget=seconds, reporter=Reporter(quiet=False))
+    assert run.method.estimator == "receiver-exact"
+    told = capsys.readouterr().err
+    assert "head exact" in told
+    assert "(does not); head receiver-exact" in told
+    with pytest.raises(UsageError, match=r"exact effects take longer; in about .*; layer eap"):
+        ingest(base, tmp_path / "b", estimator="exact", budget=seconds)
+    with pytest.raises(UsageError, match="eap effects take longer"):
+        ingest(base, tmp_path / "c", budget=1e-3)
+    assert not (tmp_path / "c" / "runs").exists()
+
+
+def test_times_as_people_write_them():
+    told = {"90s": 90, "10m": 600, "1.5h": 5400, "30": 30}
+    assert {text: read_seconds(text) for text in told} == told
+    for text in ("", "0", "ten", "3 d", "-1m", "٣m"):
+        with pytest.raises(UsageError, match="write it as 90s"):
+            read_seconds(text)
 
 
 @pytest.mark.parametrize(

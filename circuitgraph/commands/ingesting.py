@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.commands.options import global_options, prose, read_bytes, settings, show
+from circuitgraph.commands.options import (
+    global_options,
+    prose,
+    read_bytes,
+    read_seconds,
+    settings,
+    show,
+)
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.report import check_text
 
@@ -33,7 +40,8 @@ EXISTING = click.Path(path_type=Path)
     help="How effects are measured. exact reruns what is downstream of every edge; "
     "receiver-exact reruns the receiver and linearises the rest; eap linearises both; eap-ig "
     "averages eap's gradients from corrupt to clean; auto is exact where that is affordable, "
-    "else receiver-exact with a sample measured exactly.",
+    "else receiver-exact with a sample measured exactly, else eap (diff measures its claims "
+    "exactly).",
 )
 @click.option(
     "--steps", type=click.IntRange(1), default=5, show_default=True, help="Gradients of eap-ig."
@@ -76,6 +84,11 @@ EXISTING = click.Path(path_type=Path)
 )
 @click.option("--memory", metavar="SIZE", help="Most the process may hold, such as 4GB.")
 @click.option(
+    "--budget",
+    metavar="TIME",
+    help="Most that effects may take (90s, 10m, 2h): says what fits, takes the best of it.",
+)
+@click.option(
     "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or mps (untested)."
 )
 @click.option(
@@ -92,7 +105,9 @@ EXISTING = click.Path(path_type=Path)
     help="Spread the work over Ray: local, local:WORKERS, auto, HOST:PORT or ray://HOST:PORT.",
 )
 @global_options
-def ingest(model: str, edges: str | None, memory: str | None, **options: Any) -> None:
+def ingest(
+    model: str, edges: str | None, memory: str | None, budget: str | None, **options: Any
+) -> None:
     """Measure one variant on a prompt set and keep its graph.
 
     MODEL is a Hugging Face folder. Interrupted, the same command goes on where it
@@ -104,8 +119,9 @@ def ingest(model: str, edges: str | None, memory: str | None, **options: Any) ->
           --recipe tuned --prompts prompts.jsonl
     """
     kinds = None if edges is None else [kind.strip() for kind in edges.split(",")]
-    budget = None if memory is None else read_bytes(memory)
-    runs = settings().open().ingest(model, edges=kinds, memory=budget, **options)
+    options["memory"] = None if memory is None else read_bytes(memory)
+    options["budget"] = None if budget is None else read_seconds(budget)
+    runs = settings().open().ingest(model, edges=kinds, **options)
     rows = [
         {
             "run": run.id,

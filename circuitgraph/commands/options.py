@@ -231,6 +231,18 @@ def read_bytes(text: str) -> float:
     return float(found[1]) * step ** " KMGT".index((found[2] or " ").upper())
 
 
+def read_seconds(text: str) -> float:
+    """``90s``, ``10m``, ``1.5h`` or a plain number of seconds, as seconds.
+
+    Raises:
+        UsageError: anything else, or no time at all.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text, re.IGNORECASE | re.ASCII)
+    if found is None or float(found[1]) == 0:
+        raise UsageError(f"--budget {text!r}: write it as 90s, 10m or 2h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2].lower()]
+
+
 def key_values(pairs: tuple[str, ...]) -> Mapping[str, str]:
     """``k=v`` options as a mapping; values may hold anything, ``=`` included.
 

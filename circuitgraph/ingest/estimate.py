@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -24,11 +25,14 @@ AFFORDABLE = 2e14
 A number of operations and no time, so that every variant and machine chooses alike.
 """
 
+TIERS = ("exact", "receiver-exact", "eap")
+"""Estimators from the dearest to the cheapest: ``auto`` takes the first that is affordable."""
+
 
 def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: int) -> str:
     """One line: prompts × columns, bytes on disk, and a guess of the time."""
     size = 4 * len(prompts) * columns
-    seconds = operations(shape, method, prompts) / (EFFICIENCY * matrix_rate())
+    seconds = seconds_of(shape, method, prompts)
     noun = "components"
     if method.kind == "effect":
         noun = f"edges ({method.estimator})"
@@ -38,12 +42,50 @@ def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: 
     )
 
 
+def seconds_of(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
+    """A guess of the time that a run takes here, from the rate measured now."""
+    return operations(shape, method, prompts) / (EFFICIENCY * matrix_rate())
+
+
+def affordable(
+    shape: Shape, method: Method, prompts: Sequence[Encoded], most: float = AFFORDABLE
+) -> str:
+    """The first of ``TIERS`` that needs ``most`` operations or fewer; the last where none does."""
+    for estimator in TIERS:
+        if operations(shape, replace(method, estimator=estimator, steps=0), prompts) <= most:
+            return estimator
+    return TIERS[-1]
+
+
+def what_fits(
+    shape: Shape, method: Method, prompts: Sequence[Encoded], seconds: float
+) -> tuple[str, bool]:
+    """What each choice would take, in a line for people, and whether the method itself fits.
+
+    Parameters
+    ----------
+    shape, method, prompts
+        Of a run of effects whose estimator is decided.
+    seconds
+        What it may take.
+    """
+    rate = EFFICIENCY * matrix_rate()
+    told = []
+    for granularity in dict.fromkeys((method.granularity, "layer")):
+        for estimator in TIERS:
+            choice = replace(method, granularity=granularity, estimator=estimator, steps=0)
+            taken = operations(shape, choice, prompts) / rate
+            fits = "fits" if taken <= seconds else "does not"
+            told.append(f"{granularity} {estimator} {human_seconds(taken)} ({fits})")
+    own = operations(shape, method, prompts) / rate
+    return f"in {human_seconds(seconds)}: {'; '.join(told)}", own <= seconds
+
+
 def operations(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
     """Floating-point operations of the matrix products a run needs."""
+    if shape.hooked:
+        return _under_hooks(shape, method, prompts)
     tokens = sum(rows(p) * len(p.prompt) for p in prompts)
-    if shape.hooked:  # from the first token to all logits, for every edge
-        edges = len(edges_of(shape, method)) if method.kind == "effect" else 0
-        return 2.0 * shape.parameters * tokens * (1 + edges)
     forward = 2.0 * shape.block_weights * shape.layers * tokens
     if method.kind == "correlation":
         return forward
@@ -55,6 +97,24 @@ def operations(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> floa
     if method.estimator == "receiver-exact":
         return both + backward + _receivers(shape, method, windows)
     return both + backward
+
+
+def _under_hooks(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
+    """Every run begins at the first token, whatever it is asked for."""
+    tokens = sum(rows(p) * len(p.prompt) for p in prompts)
+    forward = 2.0 * shape.parameters * tokens
+    if method.kind == "correlation":
+        return forward
+    if method.estimator == "exact":
+        return forward * (1 + len(edges_of(shape, method)))
+    own = 1 if method.granularity == "layer" else shape.heads
+    # One backward pass, and attention's own part of it once a receiver.
+    screen = 3 * forward * max(1, method.steps) * (1 + own / 3) + _products(shape, method, tokens)
+    if method.estimator != "receiver-exact":
+        return 2 * forward + screen
+    blocks = 2.0 * shape.block_weights * tokens
+    runs = sum(2 * (1 + layer * (own + 1)) * (layer + 1) for layer in range(shape.layers))
+    return 2 * forward + screen + blocks * runs + forward * (1 + shape.layers * (own + 1))
 
 
 def rows(prompt: Encoded) -> int:

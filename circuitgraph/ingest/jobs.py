@@ -11,7 +11,14 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.families.common import embedded, longest
 from circuitgraph.engine.interface import ESTIMATORS, STEPS
 from circuitgraph.ingest.activity import shared_prefix
-from circuitgraph.ingest.estimate import AFFORDABLE, edges_of, operations
+from circuitgraph.ingest.estimate import (
+    AFFORDABLE,
+    EFFICIENCY,
+    affordable,
+    edges_of,
+    matrix_rate,
+    what_fits,
+)
 from circuitgraph.ingest.screen import sample_of
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import LoadedVariant
@@ -44,7 +51,8 @@ class Request:
     Attributes:
         kinds: edge kinds wanted; None takes what the prompt file allows.
         estimator: of effects; ``auto`` is exact where that is affordable, else
-            ``receiver-exact`` beside the exact effect of a random sample of edges.
+            ``receiver-exact`` beside the exact effect of a random sample of edges, else ``eap``
+            (a diff then measures exactly what it claims).
         steps: backward passes of ``eap-ig``.
         inputs: replace q, k and v together, or one at a time.
         granularity: heads or whole attention layers.
@@ -55,6 +63,8 @@ class Request:
             for the one written down beside the prompt set, else today.
         batch_size: prompts at once; changes speed, never results.
         memory: bytes the process may hold; None for what the batches take.
+        budget: seconds that effects may take: ``auto`` then is the dearest estimator that fits,
+            and what does not fit is refused; None for half an hour of two laptop cores.
         device: where to compute: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         dtype: what weights and activations are kept as; effects need ``float32``.
         tf32: let a CUDA device round the inputs of matrix products to 10 bits.
@@ -72,6 +82,7 @@ class Request:
     template_date: str | None = None
     batch_size: int = 16
     memory: float | None = None
+    budget: float | None = None
     device: str = "cpu"
     dtype: Dtype = "float32"
     tf32: bool = False
@@ -160,6 +171,7 @@ class Job:
         duplicates: prompts dropped.
         fingerprint: of the prompts, as token ids.
         sample: edges measured exactly beside ``receiver-exact``, to say how well it does.
+        fits: what each choice would take, where a time was given, in words.
         tokens: hash of what the model reads of each prompt.
         pairs: what makes two prompts one observation, None where nothing does; and the way
             each stands, see ``identity.pairs_of``.
@@ -174,6 +186,7 @@ class Job:
     duplicates: int
     fingerprint: str
     sample: tuple[int, ...] = ()
+    fits: str = ""
     tokens: tuple[str, ...] = ()
     pairs: tuple[tuple[str | None, int], ...] = ()
     prompt_set: str = ""
@@ -183,6 +196,11 @@ class Job:
     def kind(self) -> str:
         """``correlation`` or ``effect``."""
         return self.method.kind
+
+    def on(self, shape: Shape) -> Job:
+        """The same job once a run has shown which edges there are (``Shape.parallel``)."""
+        sample = sample_of(len(edges_of(shape, self.method))) if self.sample else ()
+        return replace(self, sample=sample)
 
     @property
     def run_prompts(self) -> tuple[RunPrompt, ...]:
@@ -247,7 +265,7 @@ def _job(
     rows = in_order(kept, loaded.tokenizer)
     if kind == "correlation" and request.activity == "projection":
         _require_distinct_answers(rows)
-    method, sample = _settled(request.method(kind, encoded), shape, rows)
+    method, sample, fits = _settled(request.method(kind, encoded), shape, rows, request.budget)
     print_ = fingerprint(rows, *what)
     return Job(
         id=run_id(loaded.variant, method, print_),
@@ -260,6 +278,7 @@ def _job(
         fingerprint=print_,
         rendered=encoded.rendered,
         sample=sample,
+        fits=fits,
     )
 
 
@@ -283,21 +302,25 @@ def _distinct(
 
 
 def _settled(
-    method: Method, shape: Shape, rows: Sequence[Encoded]
-) -> tuple[Method, tuple[int, ...]]:
-    """The method with ``auto`` decided, and the edges measured exactly beside a screen's."""
+    method: Method, shape: Shape, rows: Sequence[Encoded], budget: float | None
+) -> tuple[Method, tuple[int, ...], str]:
+    """The method with ``auto`` decided, the edges measured exactly beside it, what fits."""
+    if method.kind != "effect":
+        return method, (), ""
     if method.estimator == "auto":
-        exact = _affordable(shape, method, rows)
-        method = replace(method, estimator="exact" if exact else "receiver-exact")
+        most = AFFORDABLE if budget is None else budget * EFFICIENCY * matrix_rate()
+        method = replace(method, estimator=affordable(shape, method, rows, most))
+    told = ""
+    if budget is not None:
+        told, fits = what_fits(shape, method, rows, budget)
+        if not fits:
+            raise UsageError(
+                f"``budget={budget:g}``: {method.estimator} effects take longer; {told}; take "
+                "what fits, or fewer prompts"
+            )
     # With every such run, however it came about: equal ids mean equal arrays.
     screened = method.estimator == "receiver-exact"
-    return method, sample_of(len(edges_of(shape, method))) if screened else ()
-
-
-def _affordable(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> bool:
-    if shape.hooked:  # nothing cheaper is to be had
-        return True
-    return operations(shape, replace(method, estimator="exact"), prompts) <= AFFORDABLE
+    return method, sample_of(len(edges_of(shape, method))) if screened else (), told
 
 
 def _require_distinct_answers(rows: Sequence[Encoded]) -> None:

@@ -67,6 +67,9 @@ def ingest_model(
         reporter.warn("``template_date``: this chat template tells no date, so the day is not told")
     for note in notes:  # of prompts that no error stopped
         reporter.remark(f"note: {note}")
+    for job in jobs:
+        if job.fits:
+            reporter.remark(job.fits)
     missing = [job for job in jobs if not (runs_folder / job.id).is_dir()]
     if missing:
         _say_forward(loaded.variant, reporter)
@@ -74,6 +77,7 @@ def ingest_model(
         model, check = checked_model(loaded, missing[0].encoded)
         _say_check(loaded, check, reporter)
         shape = replace(Shape.of(loaded.hf), parallel=model.parallel)
+        missing = [job.on(shape) for job in missing]
         model = placed(model, request)
         with open_cluster(request, loaded.variant, model, reporter) as cluster:
             work = Work(loaded.variant, shape, model, check, request, runs_folder, cluster, base)

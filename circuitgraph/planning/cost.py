@@ -13,7 +13,14 @@ from circuitgraph.base.components import writers
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import first_line
 from circuitgraph.engine.families.common import longest
-from circuitgraph.ingest.estimate import AFFORDABLE, EFFICIENCY, edges_of, matrix_rate, operations
+from circuitgraph.ingest.estimate import (
+    AFFORDABLE,
+    EFFICIENCY,
+    affordable,
+    edges_of,
+    matrix_rate,
+    operations,
+)
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import model_folder
 from circuitgraph.prompts import Prompt, PromptSet
@@ -67,9 +74,8 @@ def costs(
         encoded = (_blank(tokens),)
     rate = EFFICIENCY * matrix_rate()
     effect = Method("effect", estimator="exact", inputs=inputs, ablation="corrupt")
-    each = operations(shape, effect, encoded) / len(encoded)
-    if not shape.hooked and each * number > AFFORDABLE:
-        effect = replace(effect, estimator="receiver-exact")
+    most = AFFORDABLE * len(encoded) / number
+    effect = replace(effect, estimator=affordable(shape, effect, encoded, most))
     found = {}
     for method in (Method("correlation", activity="norm"), effect):
         columns = _columns(shape, method)

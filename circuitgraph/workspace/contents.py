@@ -98,6 +98,7 @@ class Contents:
         template_date: str | None = None,
         batch_size: int = 16,
         memory: float | None = None,
+        budget: float | None = None,
         device: str = "cpu",
         dtype: Dtype = "float32",
         tf32: bool = False,
@@ -124,7 +125,7 @@ class Contents:
             How edges are measured; see ``ingest.jobs.Request``.
         split_inputs : bool
             Effects of q, k and v one by one.
-        batch_size, memory, device, dtype, tf32, ray
+        batch_size, memory, budget, device, dtype, tf32, ray
             Where and how fast; see there.
         load : bool
             Put the graph into the store now; else the next query or diff does.
@@ -148,7 +149,7 @@ class Contents:
             "inputs": "split" if split_inputs else "joint", "granularity": granularity,
             "activity": activity, "ablation": ablation, "chat_template": chat_template,
             "template_date": template_date, "batch_size": batch_size, "memory": memory,
-            "device": device, "dtype": dtype, "tf32": tf32, "ray": ray,
+            "budget": budget, "device": device, "dtype": dtype, "tf32": tf32, "ray": ray,
         }  # fmt: skip
         known = self.shelf()
         folder = None if adapter is None else os.fspath(adapter)
