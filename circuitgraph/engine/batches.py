@@ -87,7 +87,7 @@ class Batch:
 
     @property
     def alone(self) -> Tensor:
-        """Where one side is judged without the other, so that the softmax does not cancel [R, K]."""
+        """Where one side is judged without the other: the softmax does not cancel [R, K]."""
         return (self.signs > 0).any(-1) != (self.signs < 0).any(-1)
 
     def side(self, scores: Tensor, sign: float) -> Tensor:

@@ -56,7 +56,7 @@ def shared_prefix(prompt: Encoded) -> int:
     """
     if prompt.also or prompt.also_wrong:
         raise InputError(
-            f"line {prompt.source.line}: ``activity=\"projection\"`` takes one answer a side, and "
+            f'line {prompt.source.line}: ``activity="projection"`` takes one answer a side, and '
             'this prompt has sets of answers; use ``activity="norm"``'
         )
     pairs = list(zip(prompt.answer, prompt.wrong_answer, strict=False))

@@ -109,7 +109,7 @@ def _given(source: Any) -> Iterator[tuple[int, Rows]]:
         fail(GIVEN, None, f"cannot be read from {type(source).__name__}; give a file or rows")
     for number, row in enumerate(rows, start=1):
         if isinstance(row, Prompt):
-            row = _row_of(row)
+            row = row_of(row)
         if not isinstance(row, Mapping):
             fail(GIVEN, number, f"not a row but {quoted(row)}; give dictionaries or a pandas table")
         plain = {str(name): _plain(value) for name, value in row.items()}
@@ -117,7 +117,7 @@ def _given(source: Any) -> Iterator[tuple[int, Rows]]:
         yield number, plain
 
 
-def _row_of(prompt: Prompt) -> dict[str, Any]:
+def row_of(prompt: Prompt) -> dict[str, Any]:
     """A prompt as a row, its sets of answers as lists."""
     row = {name: value for name, value in vars(prompt).items() if name not in ("line", *SETS)}
     for name, more in zip(PAIR[1:], (prompt.also, prompt.also_wrong), strict=True):
