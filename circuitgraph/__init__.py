@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from circuitgraph.diff.record import Diff
+    from circuitgraph.models.tasks import make_prompts
     from circuitgraph.models.variants import LoadedVariant, load_variant
     from circuitgraph.prompts import Prompt, PromptSet, read_prompts
     from circuitgraph.runs.record import Run, Variant
@@ -41,6 +42,7 @@ __all__ = [
     "Variant",
     "Workspace",
     "load_variant",
+    "make_prompts",
     "plant",
     "read_prompts",
 ]
@@ -49,6 +51,7 @@ __all__ = [
 _PLACES = {
     "base.errors": ("CircuitGraphError", "InputError", "StoreUnreachable", "UsageError"),
     "diff.record": ("Diff",),
+    "models.tasks": ("make_prompts",),
     "models.variants": ("LoadedVariant", "load_variant"),
     "prompts": ("Prompt", "PromptSet", "read_prompts"),
     "runs.record": ("Run", "Variant"),

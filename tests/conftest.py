@@ -14,6 +14,7 @@ import pytest
 import sharing
 from costs import Costs
 from neo4j_server import any_store, neo4j_server, neo4j_store
+from real_models import smollm2, smollm2_gguf
 from shell import IPD, done
 
 from circuitgraph import Workspace
@@ -21,7 +22,13 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.demo import run_demo
 from circuitgraph.runs.record import list_runs
 
-__all__ = ["any_store", "neo4j_server", "neo4j_store"]  # fixtures, found here by name
+__all__ = [
+    "any_store",
+    "neo4j_server",
+    "neo4j_store",
+    "smollm2",
+    "smollm2_gguf",
+]  # fixtures, found here by name
 
 SEEDS = ("", "-seed1", "-seed2")
 VARIANTS = (

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from gguf_files import TEXTS, byte_level, llama, write
-from real_models import smollm2, smollm2_gguf
 from shell import cli, done
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -19,8 +18,6 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.models.gguf import convert_gguf, origin_of
 from circuitgraph.models.variants import load_variant, model_folder
 from circuitgraph.prompts.tokenizer import load_tokenizer
-
-__all__ = ["smollm2", "smollm2_gguf"]  # fixtures, found here by name
 
 Q8 = gguf.GGMLQuantizationType.Q8_0
 PROBE = torch.arange(3, 23)[None]

@@ -43,7 +43,15 @@ JSONL = {
     "no scenario at all": (lines(without("scenario")), 'put the same word on all, "scenario": "all"'),
     "a misspelt answer": (lines(without("answer") | {"anwser": "x"}), "line 2: no 'answer' .*'anwser' meant"),
     "a misspelt corrupt": (lines(without("corrupt") | {"corupt": "c"}), "line 2: no corrupt .*'corupt' meant"),
-    "several answers": (lines(GOOD | {"answer": ["x", "z"]}), "line 2: 'answer' is not text but a list; a decision is between one answer a side"),
+    "an answer on both sides": (
+        lines(GOOD | {"answer": ["y", "z"]}),
+        "line 2: answer and wrong_answer are both 'y'; they must differ",
+    ),
+    "an answer twice": (lines(GOOD | {"answer": ["x", "x"]}), "line 2: 'x' stands twice in answer"),
+    "a number among answers": (
+        lines(GOOD | {"answer": ["x", 4]}),
+        "line 2: 'answer' is not text but 4; put it in quotes",
+    ),
     "some without a pair": (
         lines(without("corrupt", "answer", "wrong_answer")),
         "line 2: no answer.*line 1 has one.*every row or in none",

@@ -3,7 +3,7 @@
 SECTIONS = {
     "Start": {
         "demo": ("ingesting", "A first result in minutes, from real trained models."),
-        "prompts": ("ingesting", "Look at a prompt file before the long work."),
+        "prompts": ("prompting", "Make a prompt file, or look at one before the long work."),
         "ingest": ("ingesting", "Measure a model variant, keep its graph."),
         "ingest-table": ("ingesting", "Take a table of somebody else's activations."),
         "variants": ("looking", "The variants of the workspace."),

@@ -1,24 +1,19 @@
-"""Commands that put variants in: ingest, ingest-table, prompts check, remove, demo."""
+"""Commands that put variants in: ingest, ingest-table, remove, demo."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from circuitgraph.base.errors import InputError
 from circuitgraph.commands.options import (
     global_options,
-    prose,
     read_bytes,
     read_seconds,
     settings,
     show,
 )
-from circuitgraph.prompts import read_prompts
-from circuitgraph.prompts.report import check_text
 
 EXISTING = click.Path(path_type=Path)
 
@@ -161,50 +156,6 @@ def ingest_table(file: Path, name: str, recipe: str) -> None:
     show([row])
 
 
-@click.group(no_args_is_help=False)
-@global_options
-def prompts() -> None:
-    """Look at a prompt file before spending hours on it.
-
-    \b
-    Example:
-      circuitgraph prompts check prompts.jsonl --model ./base
-    """
-
-
-@prompts.command("check")
-@click.argument("file", type=EXISTING)
-@click.option("--model", help="Also check against this model and its tokenizer.")
-@click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
-@click.option("--template-date", metavar="DAY", help="The day that its template is told.")
-@global_options
-def check(file: Path, model: str | None, chat_template: bool, template_date: str | None) -> None:
-    """What these prompts can show, and what is wrong with them.
-
-    \b
-    Example:
-      circuitgraph prompts check prompts.jsonl --model ./base
-    """
-    if model is None:
-        # Words alone need no torch, which takes seconds to load.
-        text = check_text(read_prompts(file))
-        _report({"text": text.to_dict(), "model": None, "problems": []}, text.lines())
-        return
-    from circuitgraph.ingest.check import check_prompts
-
-    report = check_prompts(file, model, chat_template=chat_template, template_date=template_date)
-    _report(report.to_dict(), report.lines())
-    if report.problems:
-        raise InputError(f"{file}: effects cannot be measured with these prompts (PROBLEM, above)")
-
-
-def _report(record: dict[str, Any], lines: list[str]) -> None:
-    if settings().as_json:
-        click.echo(json.dumps(record, indent=1))
-        return
-    prose(lines)
-
-
 @click.command()
 @click.argument("name")
 @global_options
@@ -241,4 +192,4 @@ def demo(out: Path) -> None:
         click.echo(line)
 
 
-COMMANDS = (demo, prompts, ingest, ingest_table, remove)
+COMMANDS = (demo, ingest, ingest_table, remove)

@@ -146,7 +146,8 @@ def canonical_order(prompts: Sequence[RunPrompt], arrays: Sequence[np.ndarray]) 
     """
     keys = []
     for i, prompt in enumerate(prompts):
-        said = (prompt.prompt, prompt.corrupt, prompt.answer, prompt.wrong_answer)
+        sets = (*prompt.also, *prompt.also_wrong)
+        said = (prompt.prompt, prompt.corrupt, prompt.answer, prompt.wrong_answer, *sets)
         values = hashlib.sha256()
         if prompt.prompt is None:
             for array in arrays:

@@ -29,7 +29,7 @@ class Batch:
         start: first position that patching can change [R].
         read: positions whose next token is judged [R, K]; repeated where a row has fewer.
         targets: judged token ids [R, K, J], with signs [R, K, J]: +1 answer, −1 wrong
-            answer, 0 padding.
+            answer, 0 padding. J is 2, or more where sides are sets of answers.
         owner: index of each row's prompt [R].
         n: number of prompts.
         partners: corrupt position that each clean position is patched from, −1 for none [R, T].
@@ -85,6 +85,35 @@ class Batch:
         inside = self.positions < self.prompt_end[:, None]
         return (inside & (gather(self.partners, self.index) >= 0)).float()[..., None]
 
+    @property
+    def alone(self) -> Tensor:
+        """Where one side is judged without the other: the softmax does not cancel [R, K]."""
+        return (self.signs > 0).any(-1) != (self.signs < 0).any(-1)
+
+    def side(self, scores: Tensor, sign: float) -> Tensor:
+        """Log-probability of one side at every judged position: of a set, of any of its tokens.
+
+        Args:
+            scores: log-probabilities of the targets [..., R, K, J], up to what cancels.
+            sign: +1 for the answers, −1 for the wrong ones.
+
+        Returns:
+            [..., R, K]; 0 where the side has no token.
+        """
+        own = self.signs == sign
+        if self.signs.shape[-1] == 2:
+            return (scores * own).sum(-1)
+        # not −inf: the gradient of a side of none would be no number
+        every = scores.masked_fill(~own, -1e30).logsumexp(-1)
+        return torch.where(own.any(-1), every, torch.zeros_like(every))
+
+    def balance(self, scores: Tensor) -> Tensor:
+        """Decision of every prompt from log-probabilities of the targets: [..., R, K, J] ->
+        [..., n]; of sets, log Σ p(answers) − log Σ p(wrong answers)."""
+        if self.signs.shape[-1] == 2:
+            return self.by_prompt((scores * self.signs).sum((-1, -2)))
+        return self.by_prompt((self.side(scores, 1.0) - self.side(scores, -1.0)).sum(-1))
+
     def by_prompt(self, by_row: Tensor) -> Tensor:
         """Sums over the rows of each prompt: [..., R] -> [..., n]."""
         total = by_row.new_zeros(*by_row.shape[:-1], self.n)
@@ -138,7 +167,8 @@ def make_batch(
     length = max(len(row.clean) for row in rows)
     corrupt_length = max(len(row.corrupt) for row in rows)
     judged = max(len(row.judged) for row in rows)
-    pairs = [[_pad(group) for group in _extend(row.judged, judged)] for row in rows]
+    most = max(2, max(len(group) for row in rows for group in row.judged))
+    pairs = [[_pad(group, most) for group in _extend(row.judged, judged)] for row in rows]
     read = torch.tensor([_read(row, judged) for row in rows])
     shift = torch.tensor([[len(row.corrupt) - len(row.clean)] for row in rows])
     return Batch(
@@ -159,7 +189,10 @@ def make_batch(
 def _rows(prompt: Encoded, owner: int, whole: bool, border: int | None) -> list[_Row]:
     corrupt = prompt.prompt if whole or prompt.corrupt is None else prompt.corrupt
     partners, start = _aligned(prompt, corrupt, whole)
-    first = ((prompt.answer[0], 1), (prompt.wrong_answer[0], -1))
+    first = (
+        *((ids[0], 1) for ids in (prompt.answer, *prompt.also)),
+        *((ids[0], -1) for ids in (prompt.wrong_answer, *prompt.also_wrong)),
+    )
     signed = ((prompt.answer, 1), (prompt.wrong_answer, -1))
     apart = border is not None and _across(border, (prompt.prompt, corrupt), signed)
     longer = [(answer, sign) for answer, sign in signed if apart or len(answer) > 1]
@@ -211,8 +244,8 @@ def _extend(groups: tuple, length: int) -> list:
     return list(groups) + [()] * (length - len(groups))
 
 
-def _pad(group: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
-    return list(group) + [(0, 0)] * (2 - len(group))
+def _pad(group: tuple[tuple[int, int], ...], most: int) -> list[tuple[int, int]]:
+    return list(group) + [(0, 0)] * (most - len(group))
 
 
 def gather(x: Tensor, index: Tensor) -> Tensor:

@@ -18,13 +18,15 @@ CHUNK_LOGITS = 1 << 25
 def decide(model: Model, residual: Tensor, batch: Batch) -> Tensor:
     """Decision of every prompt from final residuals at the read positions.
 
+    Of sets of answers: log Σ p(answers) − log Σ p(wrong answers), at one token.
+
     Args:
         residual: [..., R, K, d].
 
     Returns:
         [..., n], in nats, summed over the answers' tokens (teacher-forced).
     """
-    return batch.by_prompt((_log_scores(model, residual, batch) * batch.signs).sum((-1, -2)))
+    return batch.balance(_log_scores(model, residual, batch))
 
 
 def mixed_decision(edge: Model, own: Model, others: Tensor, sender: Tensor, batch: Batch) -> Tensor:
@@ -42,12 +44,12 @@ def mixed_decision(edge: Model, own: Model, others: Tensor, sender: Tensor, batc
     scale = own.norm.scale(others + sender)
     parts = own.norm.linear(others), edge.norm.linear(sender)
     plain = _heard(parts, (own, edge), scale, lambda x, m: _answers(x, m, batch))
-    alone = batch.signs.sum(-1) != 0
+    alone = batch.alone
     if bool(alone.any()):
         few = tuple(part[..., alone, :] for part in parts)
         whole = _heard(few, (own, edge), scale[..., alone, :], lambda x, m: x @ m.unembed.T)
         plain[..., alone, :] -= whole.logsumexp(-1, keepdim=True)
-    return batch.by_prompt((plain * batch.signs).sum((-1, -2)))
+    return batch.balance(plain)
 
 
 def _answers(x: Tensor, model: Model, batch: Batch) -> Tensor:
@@ -77,7 +79,7 @@ def _log_scores(model: Model, residual: Tensor, batch: Batch) -> Tensor:
     """
     rows = model.unembed[batch.targets]
     raw = softcap(torch.einsum("...rkd,rkjd->...rkj", model.norm(residual), rows), model.logit_cap)
-    alone = batch.signs.sum(-1) != 0
+    alone = batch.alone
     if bool(alone.any()):
         raw[..., alone, :] -= _normaliser(model, residual[..., alone, :])
     return raw
@@ -100,5 +102,5 @@ def answer_mass(model: Model, final: Tensor, batch: Batch) -> Tensor:
     chosen = log_probs.gather(-1, batch.targets)
     mass = final.new_zeros(batch.n)
     for sign in (1.0, -1.0):
-        mass += batch.by_prompt((chosen * (batch.signs == sign)).sum((-1, -2))).exp()
+        mass += batch.by_prompt(batch.side(chosen, sign).sum(-1)).exp()
     return mass

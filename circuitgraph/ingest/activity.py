@@ -54,6 +54,11 @@ def shared_prefix(prompt: Encoded) -> int:
     Raises:
         InputError: one answer is the beginning of the other.
     """
+    if prompt.also or prompt.also_wrong:
+        raise InputError(
+            f'line {prompt.source.line}: ``activity="projection"`` takes one answer a side, and '
+            'this prompt has sets of answers; use ``activity="norm"``'
+        )
     pairs = list(zip(prompt.answer, prompt.wrong_answer, strict=False))
     for k, (a, b) in enumerate(pairs):
         if a != b:

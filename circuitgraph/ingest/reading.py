@@ -24,28 +24,32 @@ class Reading:
         line: of the prompt.
         before: last token of the prompt that is read before them.
         answer, wrong_answer: their tokens, as the tokenizer writes them.
+        sets: these are sets of answers, a token each.
     """
 
     line: int
     before: str
     answer: tuple[str, ...]
     wrong_answer: tuple[str, ...]
+    sets: bool = False
 
     def __str__(self) -> str:
-        each = [" ".join(map(quoted, tokens)) for tokens in (self.answer, self.wrong_answer)]
+        between = " or " if self.sets else " "
+        each = [between.join(map(quoted, side)) for side in (self.answer, self.wrong_answer)]
         return f"line {self.line}: after {quoted(self.before)}, {each[0]} against {each[1]}"
 
 
 def readings(rows: Sequence[Encoded], tokenizer: Any) -> tuple[Reading, ...]:
     """The first few pairs of answers, each once."""
-    first = {(row.answer, row.wrong_answer): row for row in reversed(rows) if row.answer}
+    first = {row.sides: row for row in reversed(rows) if row.answer}
     tell = tokenizer.convert_ids_to_tokens
     return tuple(
         Reading(
             row.source.line,
             tell(row.prompt[-1]),
-            tuple(tell(list(row.answer))),
-            tuple(tell(list(row.wrong_answer))),
+            tuple(tell([*row.answer, *(ids[0] for ids in row.also)])),
+            tuple(tell([*row.wrong_answer, *(ids[0] for ids in row.also_wrong)])),
+            bool(row.also or row.also_wrong),
         )
         for row in list(reversed(first.values()))[:SHOWN]
     )
@@ -100,6 +104,7 @@ def unknown_words(prompts: PromptSet, tokenizer: Any) -> Mapping[str, list[int]]
     known: dict[str, list[str]] = {}
     for prompt in prompts:
         texts = [text for name in COLUMNS if (text := getattr(prompt, name)) is not None]
+        texts += (*prompt.also, *prompt.also_wrong)
         for text in texts:
             if text not in known:
                 known[text] = _unknown_in(text, tokenizer)
@@ -127,8 +132,10 @@ def _unknown_in(text: str, tokenizer: Any) -> list[str]:
 def respelt(prompt: Prompt) -> Prompt | None:
     """The prompt with a blank before its answers, or without where they have one.
 
-    None where the prompt ends in a blank already.
+    None where the prompt ends in a blank already, or a side is a set of answers.
     """
+    if prompt.also or prompt.also_wrong:
+        return None
     if prompt.answer is None or prompt.wrong_answer is None or prompt.prompt[-1:] in " \t":
         return None
     answer, wrong = (

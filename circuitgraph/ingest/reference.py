@@ -41,7 +41,9 @@ def base_totals(peft_model: Any, prompts: Sequence[Encoded]) -> np.ndarray:
 
 
 def _decision(hf: Any, prompt: Encoded, text: tuple[int, ...]) -> float:
-    return _log_p(hf, text, prompt.answer) - _log_p(hf, text, prompt.wrong_answer)
+    sides = (prompt.answer, *prompt.also), (prompt.wrong_answer, *prompt.also_wrong)
+    right, wrong = ([_log_p(hf, text, answer) for answer in side] for side in sides)
+    return float(np.logaddexp.reduce(right) - np.logaddexp.reduce(wrong))
 
 
 def _log_p(hf: Any, text: tuple[int, ...], answer: tuple[int, ...]) -> float:

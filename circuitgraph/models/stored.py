@@ -173,8 +173,7 @@ class ModelPair:
 
     def _require_same_tokens(self) -> None:
         ids, again = (
-            [(p.prompt, p.corrupt, p.answer, p.wrong_answer) for p in model.prompts]
-            for model in (self.a, self.b)
+            [(p.prompt, p.corrupt, p.sides) for p in model.prompts] for model in (self.a, self.b)
         )
         if ids != again:
             why = f"their tokenizers differ in {TOKENS}, so both are not asked the same"

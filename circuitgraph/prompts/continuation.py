@@ -20,20 +20,24 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Told:
-    """Token ids of one text: alone, and with each of the two answers written behind it."""
+    """Token ids of one text: alone, and with each of the answers written behind it.
+
+    ``others`` are those beside the first of each side, where sides are sets.
+    """
 
     alone: Ids
     answer: Ids
     wrong_answer: Ids
+    others: tuple[Ids, ...] = ()
 
     @property
     def border(self) -> int:
-        """Number of tokens that all three begin with."""
-        return common((self.alone, self.answer, self.wrong_answer))
+        """Number of tokens that all of them begin with."""
+        return common((self.alone, self.answer, self.wrong_answer, *self.others))
 
-    def after(self, border: int) -> tuple[Ids, Ids]:
-        """Both answers from a border on."""
-        return self.answer[border:], self.wrong_answer[border:]
+    def after(self, border: int) -> tuple[Ids, ...]:
+        """All answers from a border on, the first of each side in front."""
+        return tuple(ids[border:] for ids in (self.answer, self.wrong_answer, *self.others))
 
 
 def common(rows: Iterable[Sequence[Any]]) -> int:

@@ -25,3 +25,5 @@ class RunPrompt:
     tokens: str | None = None
     pair: str | None = None
     way: int = 1
+    also: tuple[str, ...] = ()
+    also_wrong: tuple[str, ...] = ()

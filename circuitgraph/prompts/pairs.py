@@ -15,7 +15,8 @@ def pair_of(prompt: Any, corrupt: Any, answer: Any, wrong_answer: Any) -> tuple[
     """A name for two texts and two answers, and which way round they stand.
 
     Args:
-        prompt, corrupt, answer, wrong_answer: texts or token ids.
+        prompt, corrupt, answer, wrong_answer: texts or token ids; of answers, both or neither
+            may be sets.
 
     Returns:
         The name, blind to either order; and +1 or −1: corruption moves the decisions of two
@@ -51,8 +52,7 @@ def observed(prompts: PromptSet) -> PromptSet:
         return prompts
     first: dict[str, tuple[Prompt, int]] = {}
     for prompt in prompts.canonical():
-        texts = prompt.prompt, prompt.corrupt, prompt.answer, prompt.wrong_answer
-        key, way = pair_of(*texts)
+        key, way = pair_of(prompt.prompt, prompt.corrupt, *prompt.sides)
         before, its_way = first.setdefault(key, (prompt, way))
         check_exchanged(before, prompt, same_way=way == its_way, file=prompts.source)
     return replace(prompts, prompts=tuple(prompt for prompt, _ in first.values()))

@@ -22,7 +22,7 @@ from circuitgraph.base.textfiles import (
     parse_json,
     undecodable,
 )
-from circuitgraph.prompts.record import PAIR, SPANS, Prompt, PromptSet
+from circuitgraph.prompts.record import PAIR, SETS, SPANS, Prompt, PromptSet
 
 REQUIRED = ("prompt", "scenario")
 COLUMNS = (*REQUIRED, *PAIR, *SPANS, "id", "direction", "template")
@@ -67,6 +67,7 @@ def read_prompts(source: Source) -> PromptSet:
         ``template``, and ``span`` with ``corrupt_span`` (the differing words of ``prompt`` and
         ``corrupt``, where these have different numbers of tokens). Other columns are not read,
         and named in ``PromptSet.unread``.
+        In JSONL and rows ``answer`` and ``wrong_answer`` may be lists: sets of answers.
         Texts are kept as written, spaces included; scenarios, ids and templates may be numbers.
 
     Returns
@@ -108,12 +109,20 @@ def _given(source: Any) -> Iterator[tuple[int, Rows]]:
         fail(GIVEN, None, f"cannot be read from {type(source).__name__}; give a file or rows")
     for number, row in enumerate(rows, start=1):
         if isinstance(row, Prompt):
-            row = {name: value for name, value in vars(row).items() if name != "line"}
+            row = row_of(row)
         if not isinstance(row, Mapping):
             fail(GIVEN, number, f"not a row but {quoted(row)}; give dictionaries or a pandas table")
         plain = {str(name): _plain(value) for name, value in row.items()}
         _require_columns(_Place(GIVEN, number), plain)
         yield number, plain
+
+
+def row_of(prompt: Prompt) -> dict[str, Any]:
+    """A prompt as a row, its sets of answers as lists."""
+    row = {name: value for name, value in vars(prompt).items() if name not in ("line", *SETS)}
+    for name, more in zip(PAIR[1:], (prompt.also, prompt.also_wrong), strict=True):
+        row[name] = [row[name], *more] if more else row[name]
+    return row
 
 
 def _plain(value: Any) -> Any:
@@ -194,8 +203,8 @@ def _prompt(place: _Place, record: Rows) -> Prompt:
     )
 
 
-def _pair(place: _Place, record: Rows) -> dict[str, str]:
-    missing = [name for name in PAIR if record.get(name) in (None, "")]
+def _pair(place: _Place, record: Rows) -> dict[str, Any]:
+    missing = [name for name in PAIR if record.get(name) in (None, "", [])]
     if len(missing) == len(PAIR):
         return {}
     if missing and missing != ["corrupt"]:
@@ -203,13 +212,29 @@ def _pair(place: _Place, record: Rows) -> dict[str, str]:
             f"no {missing[0]!r}{_meant(missing[0], record)}; answer and wrong_answer come "
             "together, and with every corrupt"
         )
-    texts = {name: _text(place, name, record[name]) for name in PAIR if name not in missing}
-    if texts["answer"] == texts["wrong_answer"]:
-        place.fail(f"answer and wrong_answer are both {quoted(texts['answer'])}; they must differ")
-    return texts
+    sides = [_answers(place, name, record[name]) for name in PAIR[1:]]
+    both = sorted(set(sides[0]) & set(sides[1]))
+    if both:
+        place.fail(f"answer and wrong_answer are both {quoted(both[0])}; they must differ")
+    pair: dict[str, Any] = {name: side[0] for name, side in zip(PAIR[1:], sides, strict=True)}
+    pair |= {name: side[1:] for name, side in zip(SETS, sides, strict=True)}
+    if not missing:
+        pair["corrupt"] = _text(place, "corrupt", record["corrupt"])
+    return pair
 
 
-def _spans(place: _Place, record: Rows, prompt: str, corrupt: str | None) -> dict[str, str]:
+def _answers(place: _Place, name: str, value: Any) -> tuple[str, ...]:
+    """One answer, or a set of them in an order that is not the file's."""
+    if not isinstance(value, list | tuple):
+        return (_text(place, name, value),)
+    found = [_text(place, name, each) for each in value]
+    twice = next((text for text in found if found.count(text) > 1), None)
+    if twice is not None:
+        place.fail(f"{quoted(twice)} stands twice in {name}; remove one")
+    return tuple(sorted(found))
+
+
+def _spans(place: _Place, record: Rows, prompt: str, corrupt: str | None) -> dict[str, Any]:
     """The marks, which must name the one place where prompt and corrupt differ."""
     missing = [name for name in SPANS if record.get(name) in (None, "")]
     if len(missing) == len(SPANS):
@@ -258,14 +283,7 @@ def _words(place: _Place, name: str, value: Any) -> str:
     if value is None or value == "":
         place.fail(f"{name!r} is empty; write it or remove the row")
     if not isinstance(value, str):
-        several = name in ("answer", "wrong_answer") and isinstance(value, list)
-        remedy = (
-            "a decision is between one answer a side, sets of them are not supported: write the "
-            "likeliest of each set"
-            if several
-            else "put it in quotes"
-        )
-        place.fail(f"{name!r} is not text but {quoted(value)}; {remedy}")
+        place.fail(f"{name!r} is not text but {quoted(value)}; put it in quotes")
     if undecodable(value):
         place.fail(f"{name!r} holds half a character (a lone surrogate); write it again")
     return value

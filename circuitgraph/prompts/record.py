@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import InputError
@@ -17,10 +17,11 @@ Activity = Literal["norm", "projection"]
 
 PAIR = ("corrupt", "answer", "wrong_answer")
 SPANS = ("span", "corrupt_span")
+SETS = ("also", "also_wrong")
 _DECIDES: dict[tuple[str, str], tuple[str, ...]] = {
     ("correlation", "norm"): ("prompt",),
     ("correlation", "projection"): ("prompt", "answer", "wrong_answer"),
-    ("effect", ""): ("prompt", *PAIR, *SPANS),
+    ("effect", ""): ("prompt", *PAIR, *SPANS, *SETS),
 }
 """The fields that decide a prompt's numbers; prompts alike in them are duplicates."""
 
@@ -35,6 +36,9 @@ class Prompt:
         The text, and the cluster it belongs to (paraphrases share it).
     corrupt, answer, wrong_answer
         What effects need: the corrupt twin and the two answers; all None without.
+    also, also_wrong
+        Where a side is a set of answers, the others beside ``answer`` and ``wrong_answer``,
+        sorted: the decision is then between the probabilities of the sets.
     id
         The user's name for it, or None.
     direction
@@ -60,10 +64,17 @@ class Prompt:
     line: int = 0
     span: str | None = None
     corrupt_span: str | None = None
+    also: tuple[str, ...] = ()
+    also_wrong: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         answers = f", {quoted(self.answer)} or {quoted(self.wrong_answer)}" if self.answer else ""
         return f"Prompt({quoted(self.prompt)}, scenario {quoted(self.scenario)}{answers})"
+
+    @property
+    def sides(self) -> tuple[Any, Any]:
+        """Both answers; where either side is a set, both sets."""
+        return sides_of(self.answer, self.wrong_answer, self.also, self.also_wrong)
 
 
 @dataclass(frozen=True)
@@ -172,18 +183,24 @@ class PromptSet:
     def canonical(self) -> PromptSet:
         """The same prompts in an order that does not depend on the file's."""
         names = ("scenario", "prompt", *PAIR, "template", "id", *SPANS)
-        ordered = sorted(self.prompts, key=lambda p: [getattr(p, n) or "" for n in names])
+        ordered = sorted(
+            self.prompts,
+            key=lambda p: [*(getattr(p, n) or "" for n in names), *(getattr(p, n) for n in SETS)],
+        )
         return replace(self, prompts=tuple(ordered))
 
     def fingerprint(self, kind: Kind, activity: Activity = "norm") -> str:
         """Hash of all that decides a run's numbers: blind to order, ids and duplicates.
 
         Correlations: texts and scenarios (projections: the answers too). Effects: every
-        field but id and line. Files that mark nothing hash as if there were no marks.
+        field but id and line. Files that mark nothing hash as if there were no marks, and
+        files without sets of answers as if there were none.
         """
         marked = any(p.span is not None for p in self.prompts)
+        sets = any(p.also or p.also_wrong for p in self.prompts)
+        unused = {*(() if marked else SPANS), *(() if sets else SETS)}
         decisive = decisive_fields(kind, activity)
-        names = (*(n for n in decisive if marked or n not in SPANS), "scenario")
+        names = (*(n for n in decisive if n not in unused), "scenario")
         if kind == "effect":
             names += ("direction", "template")
         # digests sort alike whatever they were made of; None and text do not
@@ -202,8 +219,18 @@ def _run_prompt(prompt: Prompt) -> RunPrompt:
     values = {f.name: getattr(prompt, f.name) for f in fields(prompt) if f.name != "line"}
     if prompt.id is None:
         names = ("prompt", "scenario", *PAIR, *(SPANS if prompt.span is not None else ()))
+        names += SETS if prompt.also or prompt.also_wrong else ()
         values["id"] = digest(*(getattr(prompt, name) for name in names))[:12]
     return RunPrompt(**values)
+
+
+def sides_of(
+    answer: Any, wrong_answer: Any, also: tuple[Any, ...], also_wrong: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    """What stands on both sides of a decision: an answer each, or a set each."""
+    if not (also or also_wrong):
+        return answer, wrong_answer
+    return tuple(sorted((answer, *also))), tuple(sorted((wrong_answer, *also_wrong)))
 
 
 def decisive_fields(kind: Kind, activity: Activity = "norm") -> tuple[str, ...]:

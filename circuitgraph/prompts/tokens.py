@@ -11,6 +11,7 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.continuation import Told, borders, common
+from circuitgraph.prompts.record import sides_of
 from circuitgraph.prompts.template import Moment, render, tells_the_time
 
 _ELSE = "\ue000"
@@ -33,6 +34,7 @@ class Encoded:
             equal, or nothing is marked: every position is patched from itself.
         rest: last tokens of the prompt alone, which merge with the answers.
         apart: why the corrupt prompt cannot take the same answer tokens, or "".
+        also, also_wrong: of sets of answers the others beside the first, a token each.
     """
 
     prompt: tuple[int, ...]
@@ -43,6 +45,13 @@ class Encoded:
     partners: tuple[int, ...] | None = None
     rest: tuple[int, ...] = ()
     apart: str = ""
+    also: tuple[tuple[int, ...], ...] = ()
+    also_wrong: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def sides(self) -> tuple[Any, Any]:
+        """Both answers; where either side is a set, both sets."""
+        return sides_of(self.answer, self.wrong_answer, self.also, self.also_wrong)
 
     @property
     def whole(self) -> tuple[int, ...]:
@@ -137,11 +146,16 @@ class _Encoder:
         clean, corrupt = told[0], told[1] if prompt.corrupt is not None else None
         found = borders(clean, corrupt) if corrupt else None
         border = found[0] if found else clean.border
-        answer, wrong = clean.after(border)
+        answer, wrong, *others = clean.after(border)
         self._check_answers(prompt, min(found or (border,)), answer, wrong)
+        self._check_sets(prompt, (answer, wrong, *others))
         self._check_length(prompt, told)
         first = clean.alone[:border]
         encoded = Encoded(first, None, answer, wrong, prompt, rest=clean.alone[border:])
+        if others:
+            right = len(prompt.also)
+            sets = tuple(others[:right]), tuple(others[right:])
+            encoded = replace(encoded, also=sets[0], also_wrong=sets[1])
         if corrupt is None:
             return encoded
         if found is None:
@@ -162,7 +176,8 @@ class _Encoder:
         texts = {name: self._text(text) for name, text in columns.items() if text is not None}
         for name, text in texts.items():
             self._check(prompt, name, self._begun(self._ids(text)), self._ids(text))
-        answers = [a for a in (prompt.answer, prompt.wrong_answer) if a is not None]
+        each = (prompt.answer, prompt.wrong_answer, *prompt.also, *prompt.also_wrong)
+        answers = [a for a in each if a is not None]
         told = [self._behind(text, answers) for text in texts.values()]
         joined = [a for text in texts.values() for a in answers if self._joined(text, a)]
         if not joined:
@@ -178,7 +193,8 @@ class _Encoder:
     def _behind(self, text: str, answers: Sequence[str], blank: str = "") -> Told:
         alone = self._begun(self._ids(text))
         each = [self._begun(self._ids(text + blank + answer)) for answer in answers]
-        return Told(alone, *(each or (alone, alone)))
+        answer, wrong, *others = each or (alone, alone)
+        return Told(alone, answer, wrong, tuple(others))
 
     def _joined(self, text: str, answer: str) -> bool:
         """Whether the end of a text and the beginning of an answer are one unknown word."""
@@ -247,6 +263,23 @@ class _Encoder:
             raise self._error(
                 prompt, "the whole prompt merges with its answers; begin the answers with a blank"
             )
+
+    def _check_sets(self, prompt: Prompt, answers: Sequence[tuple[int, ...]]) -> None:
+        """Of sets, that every answer is one token of its own: they are judged at one place."""
+        if len(answers) <= 2:
+            return
+        texts = (prompt.answer, prompt.wrong_answer, *prompt.also, *prompt.also_wrong)
+        for text, ids in zip(texts, answers, strict=True):
+            self._check(prompt, "answer", ids, ids)
+            if len(ids) > 1:
+                read = " ".join(map(quoted, self.tokenizer.convert_ids_to_tokens(list(ids))))
+                raise self._error(
+                    prompt,
+                    f"{quoted(text or '')} is read as {read}: answers of a set are compared at "
+                    "one token each; give sets of single tokens, or one answer a side",
+                )
+        if len(set(answers)) < len(answers):
+            raise self._error(prompt, "two of the answers are the same token; remove one")
 
     def _check(self, prompt: Prompt, column: str, ids: Sequence[int], own: Sequence[int]) -> None:
         """That there are tokens, known ones among a text's own, and a row for each."""

@@ -77,7 +77,10 @@ def require_same_answers(a: Run, b: Run) -> None:
     if lacking:
         why = f"their prompts have no answers (first {quoted(lacking[0])}), so nothing is decided"
         raise incomparable(a.variant, b.variant, why, instead)
-    asked, again = ([(p.tokens, p.answer, p.wrong_answer) for p in run.prompts] for run in (a, b))
+    asked, again = (
+        [(p.tokens, p.answer, p.wrong_answer, p.also, p.also_wrong) for p in run.prompts]
+        for run in (a, b)
+    )
     if asked != again:
         why = "they were asked for different answers"
         raise incomparable(a.variant, b.variant, why, instead)

@@ -19,8 +19,7 @@ from circuitgraph.runs.record import Method
 def decisive(encoded: Encoded, kind: str, activity: str) -> tuple:
     """The token ids that decide a prompt's numbers in runs of this kind."""
     if kind == "effect":
-        answers = (encoded.answer, encoded.wrong_answer)
-        return (encoded.prompt, encoded.corrupt, *answers, encoded.partners)
+        return (encoded.prompt, encoded.corrupt, *encoded.sides, encoded.partners)
     if activity == "projection":
         return (encoded.prompt, encoded.answer, encoded.wrong_answer)
     return (encoded.whole,)
@@ -46,7 +45,8 @@ def in_order(rows: Sequence[Encoded], tokenizer: Any) -> tuple[Encoded, ...]:
     """By scenario and by the text the tokens stand for: blind to how a file spells them."""
 
     def place(row: Encoded) -> tuple:
-        parts = (row.whole, row.corrupt or (), row.answer, row.wrong_answer)
+        sets = (*row.also, *row.also_wrong)
+        parts = (row.whole, row.corrupt or (), row.answer, row.wrong_answer, *sets)
         return (row.source.scenario, [tokenizer.decode(part) for part in parts], parts)
 
     return tuple(sorted(rows, key=place))
@@ -75,7 +75,7 @@ def ways_of(rows: Sequence[Encoded], source: str) -> tuple[tuple[str, int], ...]
     first: dict[str, tuple[Prompt, int]] = {}
     found = []
     for row in rows:
-        key, way = pair_of(row.prompt, row.corrupt, row.answer, row.wrong_answer)
+        key, way = pair_of(row.prompt, row.corrupt, *row.sides)
         before, its_way = first.setdefault(key, (row.source, way))
         check_exchanged(before, row.source, same_way=way == its_way, file=source)
         found.append((key, way * its_way))

@@ -28,6 +28,7 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.base.wellformed import known, save_arrays, shaped, texts, typed
 from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import SETS
 from circuitgraph.runs.artefacts import keep_by_edge, read_by_edge
 from circuitgraph.runs.conventions_file import Signs, read_signs
 
@@ -332,7 +333,7 @@ def read_run(folder: Path) -> Run:
         run = Run(
             variant=typed(Variant(**record.pop("variant"))),
             method=known(typed(Method(**record.pop("method")))),
-            prompts=tuple(typed(RunPrompt(**json.loads(line))) for line in lines),
+            prompts=tuple(_prompt(line) for line in lines),
             components=tuple(record.pop("components")),
             edges=tuple(texts(Edge(*edge)) for edge in record.pop("edges")),
             path=folder,
@@ -345,6 +346,12 @@ def read_run(folder: Path) -> Run:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         why = f"this run cannot be read ({error}); remove the folder and ingest again"
         raise InputError(f"{folder / 'run.json'}: {why}") from error
+
+
+def _prompt(line: str) -> RunPrompt:
+    """A prompt as it was kept; sets of answers, lists in JSON, are tuples here."""
+    values = json.loads(line)
+    return typed(RunPrompt(**values | {n: tuple(values[n]) for n in SETS if n in values}))
 
 
 def now() -> str:

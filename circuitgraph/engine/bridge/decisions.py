@@ -14,16 +14,16 @@ def decide_logits(logits: Tensor, batch: Batch) -> Tensor:
     targets = batch.targets.expand(*judged.shape[:-1], -1)
     scores = judged.gather(-1, targets)
     # Where both answers are judged at one position the normaliser cancels.
-    alone = batch.signs.sum(-1) != 0
+    alone = batch.alone
     if bool(alone.any()):
         scores[:, alone] -= judged[:, alone].logsumexp(-1, keepdim=True)
-    return batch.by_prompt((scores * batch.signs).sum((-1, -2)))
+    return batch.balance(scores)
 
 
 def mass_of(logits: Tensor, batch: Batch) -> Tensor:
     """Probability of the answer plus that of the wrong answer [n], from logits [R, T, V]."""
     chosen = _judged(logits, batch).log_softmax(-1).gather(-1, batch.targets[None])
-    sides = [batch.by_prompt((chosen * (batch.signs == s)).sum((-1, -2))) for s in (1.0, -1.0)]
+    sides = [batch.by_prompt(batch.side(chosen, s).sum(-1)) for s in (1.0, -1.0)]
     return (sides[0].exp() + sides[1].exp())[0]
 
 

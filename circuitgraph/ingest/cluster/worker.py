@@ -48,7 +48,11 @@ def plain_job(job: Job, request: Request, room: Room) -> Plain:
         "sample": job.sample,
         "chunk_rows": room.chunk_rows,
         "tokens": [
-            (p.prompt, p.corrupt, p.answer, p.wrong_answer, p.partners, p.rest) for p in job.encoded
+            (
+                *(p.prompt, p.corrupt, p.answer, p.wrong_answer, p.partners, p.rest),
+                *(p.also, p.also_wrong),
+            )
+            for p in job.encoded
         ],
     }
 
@@ -56,8 +60,8 @@ def plain_job(job: Job, request: Request, room: Room) -> Plain:
 def _job(plain: Plain) -> tuple[Job, Request]:
     nobody = Prompt("", "")
     encoded = tuple(
-        Encoded(p, c, a, w, nobody, partners, rest)
-        for p, c, a, w, partners, rest in plain["tokens"]
+        Encoded(p, c, a, w, nobody, partners, rest, also=also, also_wrong=also_wrong)
+        for p, c, a, w, partners, rest, also, also_wrong in plain["tokens"]
     )
     method, sample = Method(**plain["method"]), tuple(plain["sample"])
     job = Job(plain["id"], method, PromptSet((), ""), encoded, 0, "", sample=sample)

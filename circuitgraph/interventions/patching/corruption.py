@@ -84,4 +84,4 @@ def _by_text(corrupt: PromptSet) -> dict[tuple, Prompt]:
 
 
 def _key(prompt: Prompt | RunPrompt) -> tuple:
-    return prompt.prompt, prompt.answer, prompt.wrong_answer
+    return prompt.prompt, prompt.answer, prompt.wrong_answer, prompt.also, prompt.also_wrong

@@ -159,6 +159,6 @@ def _asked(rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
     """What is asked: prompts that differ in their corrupt twins alone are one prompt here."""
     alone: dict[tuple, Encoded] = {}
     for row in rows:
-        same = (row.prompt, row.answer, row.wrong_answer)
+        same = (row.prompt, row.sides)
         alone.setdefault(same, replace(row, corrupt=None, partners=None))
     return tuple(alone.values())

@@ -41,7 +41,7 @@ def make_signalled(
     models: tuple[Model, Model], prompts: Sequence[Encoded], pairs: bool
 ) -> Signalled:
     """Run both models; answers play no part, so every prompt is one row."""
-    alone = [replace(p, answer=(0,), wrong_answer=(0,)) for p in prompts]
+    alone = [replace(p, answer=(0,), wrong_answer=(0,), also=(), also_wrong=()) for p in prompts]
     batch = make_batch(alone, whole=not pairs)
     clean = tuple(forward(model, batch.clean, batch.ends) for model in models)
     if not pairs:

@@ -1,0 +1,105 @@
+"""Prompts of a task, drawn until there are enough that this tokenizer reads as they are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.prompts.record import Prompt, PromptSet
+from circuitgraph.prompts.tasks.reading import Words
+
+TRIES = 40
+"""Draws of a scenario after which one that yields nothing new is exhausted."""
+
+Draw = Callable[[Random], Prompt]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that language models are studied on.
+
+    Attributes
+    ----------
+    name
+        What users call it.
+    summary
+        One line: what is asked, what is changed, and where it is from.
+    draws
+        Hands out, for a tokenizer, how to draw a prompt of each scenario.
+    """
+
+    name: str
+    summary: str
+    draws: Callable[[Words], Mapping[str, Draw]]
+
+
+def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
+    """Prompts of a task, in equal parts of all its scenarios.
+
+    Parameters
+    ----------
+    task
+    tokenizer
+        Of the model that will read them. Pairs that have unequal numbers of tokens there, whose
+        answers are unequal, or that merge with the prompt, are drawn again.
+    n
+        Number of prompts.
+    seed
+        Of the draws; the same seed and tokenizer give the same prompts.
+
+    Returns
+    -------
+    PromptSet
+        Distinct as token ids, no pair in both orders; every prompt has a scenario, a corrupt
+        twin, answers, a wording (``template``) and a ``direction``.
+
+    Raises
+    ------
+    UsageError
+        ``n`` is below 1.
+    InputError
+        The tokenizer does not read enough of the task's words as they are needed.
+    """
+    if n < 1:
+        raise UsageError(f"``n={n}``: make at least 1 prompt")
+    words, random = Words(tokenizer), Random(f"{task.name} {seed}")
+    left = dict(task.draws(words))
+    found: list[Prompt] = []
+    seen: set[str] = set()
+    while left and len(found) < n:
+        for scenario, draw in list(left.items())[: n - len(found)]:
+            prompt = _fresh(draw, random, words, seen)
+            if prompt is None:
+                del left[scenario]
+                continue
+            name = f"{task.name}-{len(found):04d}"
+            found.append(replace(prompt, scenario=scenario, id=name))
+    if len(found) < n:
+        raise InputError(_too_few(task, len(found)))
+    return PromptSet(tuple(found), f"the task {task.name}")
+
+
+def _fresh(draw: Draw, random: Random, words: Words, seen: set[str]) -> Prompt | None:
+    """A prompt that fits and is new, noted among those seen; None where none came up."""
+    for _ in range(TRIES):
+        prompt = draw(random)
+        keys = words.keys(prompt)
+        if keys is not None and not keys & seen:
+            seen |= keys
+            return prompt
+    return None
+
+
+def _too_few(task: Task, count: int) -> str:
+    if not count:
+        return (
+            f"the task {task.name}: this tokenizer reads none of its prompts as they are meant "
+            "(words are unknown to it, or pairs have unequal numbers of tokens); take another task"
+        )
+    return (
+        f"the task {task.name}: only {count} distinct prompts can be made with this tokenizer; ask "
+        f"for ``n={count}`` or fewer"
+    )

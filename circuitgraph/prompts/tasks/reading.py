@@ -1,0 +1,67 @@
+"""What a tokenizer makes of the words of a task: which of them serve, and which prompts fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import InputError
+from circuitgraph.prompts.pairs import pair_of
+from circuitgraph.prompts.record import Prompt, PromptSet
+from circuitgraph.prompts.tokens import encode, unequal_pairs, unknown_id
+
+
+@dataclass(frozen=True)
+class Words:
+    """A tokenizer, asked for words.
+
+    Attributes
+    ----------
+    tokenizer
+        A transformers tokenizer.
+    """
+
+    tokenizer: Any
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens."""
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def known(self, text: str) -> bool:
+        """Whether all of a text is known to the tokenizer."""
+        unknown = unknown_id(self.tokenizer)
+        return unknown is None or unknown not in self.ids(text)
+
+    def single(self, words: Iterable[str]) -> list[str]:
+        """The words that are one token after a blank, and known."""
+        return [word for word in words if len(self.ids(f" {word}")) == 1 and self.known(word)]
+
+    def after(self, text: str, more: str) -> int | None:
+        """Number of tokens by which ``more`` prolongs a text; None where they merge."""
+        before, both = self.ids(text), self.ids(text + more)
+        return len(both) - len(before) if both[: len(before)] == before else None
+
+    def keys(self, prompt: Prompt) -> set[str] | None:
+        """Names for the prompt, and for the pair in either order, as token ids; None where the
+        prompt does not fit.
+
+        It fits where all words are known, prompt and corrupt have as many tokens, the answers
+        begin where the prompt ends and have as many tokens as each other.
+        """
+        try:
+            [found] = encode(PromptSet((prompt,), "the task"), self.tokenizer).prompts
+        except InputError:
+            return None
+        texts = (prompt.prompt, prompt.corrupt or "", *_answers(prompt))
+        uneven = len(found.answer) != len(found.wrong_answer) or unequal_pairs([found])
+        if uneven or found.rest or found.corrupt == found.prompt or not all(map(self.known, texts)):
+            return None
+        pair, _ = pair_of(found.prompt, found.corrupt, *found.sides)
+        return {pair, digest("prompt", found.prompt)}
+
+
+def _answers(prompt: Prompt) -> tuple[str, ...]:
+    first = (prompt.answer or "", prompt.wrong_answer or "")
+    return (*first, *prompt.also, *prompt.also_wrong)
