@@ -255,6 +255,13 @@ def _seen(sums: Sums, base: LoadedVariant, tuned: LoadedVariant) -> list[str]:
     values = sum(one.values for one in sums.stored.values())
     moved = sum(one.moved for one in sums.stored.values())
     told = [f"{percent(moved / values)} of {values} values differ"] if moved else []
+    rounding = sum(one.rounding for one in sums.stored.values())
+    if rounding:
+        whole = sum(one.change for one in sums.stored.values())
+        told.append(
+            "the model is stored more coarsely than the base: putting the base on its grid would "
+            f"change it by {percent((rounding / whole) ** 0.5)} of ‖ΔW‖"
+        )
     coded = [one for one in sums.stored.values() if one.codes is not None]
     if coded:
         codes, of = sum(one.codes or 0 for one in coded), sum(one.values for one in coded)

@@ -111,7 +111,7 @@ def of_model(changes: Iterable[Change], meant: Mapping[str, Tensor], seed: int =
         found = stored(change, generator)
         sums.stored[change.name] = found
         if change.before.dim() > 1:
-            sums.cosines.append(_cosine(change.before, change.after) if found.moved else 1.0)
+            sums.cosines.append(cosine(change.before, change.after) if found.moved else 1.0)
         left: dict[str, Left] = {}
         if change.name in meant:
             left["adapter"] = left_of(meant[change.name], change.meant)
@@ -126,6 +126,7 @@ def _squared(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
 
 
-def _cosine(a: Tensor, b: Tensor) -> float:
+def cosine(a: Tensor, b: Tensor) -> float:
+    """Cosine of two tensors as vectors."""
     sizes = (_squared(a) * _squared(b)) ** 0.5
     return float((a.double() * b.double()).sum()) / max(sizes, 1e-300)

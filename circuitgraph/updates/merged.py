@@ -43,6 +43,8 @@ class Stored:
         The grid of the base's and of the model's; see ``rounding.grid_of``.
     values, moved : int
         Its numbers, and those that differ from the base's.
+    rounding, change : float
+        ‖R(W) − W‖², what the base changes by when it is put on the model's grid, and ‖ΔW‖².
     beyond : int
         Those that differ from the base's once that is put on the model's grid.
     estimate : Left or None
@@ -57,6 +59,8 @@ class Stored:
     values: int
     moved: int
     beyond: int
+    rounding: float
+    change: float
     estimate: Left | None
     codes: int | None = None
 
@@ -67,7 +71,7 @@ def stored(change: Change, generator: torch.Generator) -> Stored:
     moved = int((before != after).sum())
     grid = grid_of(before)
     if not moved:
-        return Stored(grid, grid, before.numel(), 0, 0, None)
+        return Stored(grid, grid, before.numel(), 0, 0, 0.0, 0.0, None)
     into = _format(after, before)
     start = before if into is None else rounded(before, into)
     return Stored(
@@ -76,6 +80,8 @@ def stored(change: Change, generator: torch.Generator) -> Stored:
         values=before.numel(),
         moved=moved,
         beyond=int((start != after).sum()),
+        rounding=float((start.double() - before.double()).pow(2).sum()),
+        change=float(change.meant.pow(2).sum()),
         estimate=None if into is None else _estimate(before, after, start, into, generator),
         codes=_codes(before, after) if grid == into == "nf4" else None,
     )
@@ -99,8 +105,11 @@ def _estimate(
     before: Tensor, after: Tensor, start: Tensor, into: Format, generator: torch.Generator
 ) -> Left | None:
     seen = _visible(before, after, start, into)
-    if len(seen) < FEWEST or not bool(seen.any()):
+    if len(seen) < FEWEST:
         return None
+    if not bool(seen.any()):  # finer than the finest step: what moved is rounding
+        size = float((after.double() - start.double()).pow(2).sum())
+        return Left(0.0, size, size)
     chosen = torch.randint(len(seen), before.shape, generator=generator)
     drawn = seen.float()[chosen]
     return left_of(drawn, rounded(before + drawn, into) - start)
