@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from circuitgraph.models.variants import LoadedVariant, load_variant
     from circuitgraph.prompts import Prompt, PromptSet, read_prompts
     from circuitgraph.runs.record import Run, Variant
+    from circuitgraph.updates.entry import check
+    from circuitgraph.updates.record import Check
     from circuitgraph.workspace import Workspace
 
 __all__ = [
+    "Check",
     "CircuitGraphError",
     "Diff",
     "InputError",
@@ -41,6 +44,7 @@ __all__ = [
     "UsageError",
     "Variant",
     "Workspace",
+    "check",
     "load_variant",
     "make_prompts",
     "plant",
@@ -55,6 +59,8 @@ _PLACES = {
     "models.variants": ("LoadedVariant", "load_variant"),
     "prompts": ("Prompt", "PromptSet", "read_prompts"),
     "runs.record": ("Run", "Variant"),
+    "updates.entry": ("check",),
+    "updates.record": ("Check",),
     "workspace": ("Workspace",),
 }
 

@@ -17,6 +17,14 @@ class InputError(CircuitGraphError):
     """A file, model, adapter or table that cannot be used as it is."""
 
 
+class OtherBase(InputError):
+    """An adapter, or a model, that was not made of the base it is held against."""
+
+
+class ConditionMet(CircuitGraphError):
+    """What was found is what ``fail_on`` was told to fail on."""
+
+
 class UsageError(CircuitGraphError):
     """A request that makes no sense: an unknown name, an option that does not apply."""
 

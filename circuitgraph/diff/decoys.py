@@ -88,9 +88,17 @@ def _bad_nulls(summary: Mapping[str, Any], decoys: Sequence[Mapping[str, Any]]) 
     """Warnings of null pairs that are none."""
     if summary["evidence"] == "insufficient":
         return
+    own = summary["n_claims"]
+    drawn = [decoy["n_claims"] for decoy in decoys if decoy.get("random")]
+    if drawn and max(drawn) and max(drawn) >= BAD * own:
+        yield (
+            f"warning: of a random update of the same size the same test claims {max(drawn)} edges, "
+            f"of the pair itself {own}: its claims are what any update of this size makes; do not "
+            "read them as rewiring"
+        )
     for decoy in decoys:
-        found, own = decoy["n_claims"], summary["n_claims"]
-        if found and found >= BAD * own:
+        found = decoy["n_claims"]
+        if found and found >= BAD * own and not decoy.get("random"):
             yield (
                 f"warning: null pair {short(decoy['a'])} : {short(decoy['b'])} claims {found} "
                 f"edges, the pair itself {own}: either these two do differ and are no null pair, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from math import inf, isfinite
 from types import MappingProxyType
@@ -32,10 +33,12 @@ class Models:
     Attributes:
         reporter: where progress and remarks go.
         runs: all runs that are stored, among which the base of others is looked for.
+        at_hand: by id of a run whose model no file holds, what opens it, for a ``with``.
     """
 
     reporter: Reporter
     runs: tuple[Run, ...] = ()
+    at_hand: Mapping[str, Callable[[], AbstractContextManager[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.base.errors import InputError
+from circuitgraph.base.errors import InputError, OtherBase
 from circuitgraph.base.notices import collected_warnings, shortened
 from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import check_safetensors
@@ -180,10 +180,10 @@ def _wrapped(hf: Any, adapter: Path, stored: dict[str, Tensor]) -> tuple[Any, li
                 for whether in (False, True)
             )
     except Exception as error:  # adapter_config.json is anybody's too
-        raise InputError(f"{adapter}: does not fit this base model ({_why(error)})") from error
+        raise OtherBase(f"{adapter}: does not fit this base model ({_why(error)})") from error
     odd = sorted((least - set(stored)) | (set(stored) - most))
     if odd:
-        raise InputError(
+        raise OtherBase(
             f"{adapter}: does not fit this base model; {len(odd)} weights have no "
             f"counterpart, first {odd[0]}"
         )
@@ -212,7 +212,7 @@ def _same_base(hf: Any, adapter: Path, settings: dict[str, Any]) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         family = hf.config.model_type  # it was trained elsewhere; its shapes must do
     if family != hf.config.model_type:
-        raise InputError(
+        raise OtherBase(
             f"{adapter}: does not fit this base model; it was trained on {named}, a "
             f"{quoted(family)} model, and this is {hf.config.model_type!r}"
         )

@@ -75,21 +75,21 @@ def merged_weights(hf: Any) -> Merged:
         Exception: whatever peft raises for an adapter that cannot be merged.
     """
     base = hf.get_base_model() if hasattr(hf, "peft_config") else hf
-    wrappers = dict(_wrappers(base))
+    around = dict(wrappers(base))
     prints: dict[str, str] = {}
     changes = _Changes()
-    for name, wrapper in wrappers.items():
-        merged = _unwrapped(deepcopy(wrapper))
+    for name, wrapper in around.items():
+        merged = unwrapped(deepcopy(wrapper))
         changes.note(wrapper, merged)
         prints |= {f"{name}.{key}": _tensor_print(t) for key, t in merged.state_dict().items()}
     known: dict[tuple[int, ...], str] = {}
     for name, tensor in base.state_dict().items():
-        if not any(name.startswith(f"{wrapper}.") for wrapper in wrappers):
+        if not any(name.startswith(f"{wrapper}.") for wrapper in around):
             place = (tensor.data_ptr(), *tensor.shape)  # tied weights are read once
             prints[name] = known[place] if place in known else _tensor_print(tensor)
             known[place] = prints[name]
     told = digest("weights", sorted(prints.items()))
-    return Merged(told, *changes.found()) if wrappers else Merged(told, None)
+    return Merged(told, *changes.found()) if around else Merged(told, None)
 
 
 def _tensor_print(tensor: Tensor) -> str:
@@ -100,7 +100,7 @@ def _tensor_print(tensor: Tensor) -> str:
     return hasher.hexdigest()
 
 
-def _wrappers(base: Any) -> Iterator[tuple[str, Any]]:
+def wrappers(base: Any) -> Iterator[tuple[str, Any]]:
     """The modules that an adapter put around others, outermost only, as merging visits them."""
     inside = "\0"
     for name, module in base.named_modules():
@@ -113,7 +113,7 @@ def _wrappers(base: Any) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def _unwrapped(wrapper: Any) -> Any:
+def unwrapped(wrapper: Any) -> Any:
     """The plain module a wrapper comes to; the wrapper is used up."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # merging for good says the same
@@ -132,7 +132,7 @@ class _Changes:
         self.size = self.change = self.meant = self.left = 0.0
 
     def note(self, wrapper: Any, merged: Any) -> None:
-        before = _base_of(wrapper).state_dict()
+        before = base_of(wrapper).state_dict()
         moved = {
             name: after - before[name]
             for name, after in merged.state_dict().items()
@@ -145,8 +145,8 @@ class _Changes:
             self._note_rounded(wrapper, moved)
 
     def _note_rounded(self, wrapper: Any, moved: dict[str, Tensor]) -> None:
-        exact = _unwrapped(deepcopy(wrapper).double()).state_dict()
-        before = _base_of(wrapper).state_dict()
+        exact = unwrapped(deepcopy(wrapper).double()).state_dict()
+        before = base_of(wrapper).state_dict()
         for name, rounded in moved.items():
             meant = exact[name].double() - before[name].double()
             self.meant += float(meant.pow(2).sum())
@@ -163,6 +163,7 @@ def _squared(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
 
 
-def _base_of(wrapper: Any) -> Any:
+def base_of(wrapper: Any) -> Any:
+    """The module of the base that a wrapper stands around."""
     original = getattr(wrapper, "original_module", None)
     return wrapper.get_base_layer() if original is None else original

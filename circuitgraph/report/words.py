@@ -104,11 +104,28 @@ def _yardstick(diff: Diff) -> Iterator[str]:
 
 
 def _decoys(diff: Diff) -> Iterator[str]:
-    for decoy in diff.summary["decoys"]:
+    if drawn := diff.summary.get("random"):
+        yield _random(diff, drawn)
+    for decoy in (d for d in diff.summary["decoys"] if not d.get("random")):
         found = f"the same test claims {decoy['n_claims']} of {decoy['n_testable']} edges"
         if decoy["evidence"] == "insufficient":
             found = "cannot tell"
         yield f"null pair {short(decoy['a'])} : {short(decoy['b'])}: {found}{_drift(decoy)}"
+
+
+def _random(diff: Diff, drawn: dict[str, Any]) -> str:
+    """What the same test claims of random updates, and the margin that silences it there."""
+    claims = ", ".join(map(str, drawn["claims"]))
+    told = (
+        f"random updates: of {short(diff.a)} moved at random as far as {short(diff.b)} is from it "
+        f"({drawn['draws']} times, the same singular values) the same test claims {claims} edges"
+    )
+    if not any(drawn["claims"]):
+        return told
+    return (
+        f"{told}; a margin of {drawn['silent_at']:.3g} would silence it there and leave this pair "
+        f"{drawn['left']}"
+    )
 
 
 def _drift(decoy: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.decoys import NONE, NullPair, decoy_counts, pair_of, with_decoys
 from circuitgraph.diff.kept import METHOD, DiffFolder
 from circuitgraph.diff.question import Question
+from circuitgraph.diff.random_nulls import RandomNulls, draws_of, with_silence
 from circuitgraph.diff.record import Diff
 from circuitgraph.lenses.base import Lens, Models, Options
 from circuitgraph.lenses.registry import lens_named
@@ -59,11 +61,14 @@ class Comparison:
         Where remarks and progress go.
     folder : DiffFolder
         Where diffs are kept.
+    nulls : Path
+        Where the runs of random updates are kept.
     """
 
     shelf: Shelf
     reporter: Reporter
     folder: DiffFolder
+    nulls: Path
 
     def question(
         self,
@@ -190,7 +195,10 @@ class Comparison:
         Null pairs and mechanisms stay with a diff once they are measured.
         """
         asked = pairs(null)
-        nulls = [self._null(pair, question.options) for pair in asked if pair != NONE]
+        drawn = max((draws_of(pair) or 0 for pair in asked if not self._is_pair(pair)), default=0)
+        named = [pair for pair in asked if pair != NONE and not self._is_random(pair)]
+        nulls = [self._null(pair, question.options) for pair in named]
+        random = RandomNulls(question, self.nulls, self._models) if drawn else None
         record = self.folder.record(question.id)
         known = self._decoys(record)
         kept = self._kept(record, question)
@@ -200,9 +208,10 @@ class Comparison:
             + ([] if kept else [*question.runs_a, *question.runs_b])
         )
         counts = (self._counted(pair, question, known) for pair in nulls)
-        diff = with_decoys(
-            kept or self._measured(question), [*counts], () if NONE in asked else known
-        )
+        diff = kept or self._measured(question)
+        drawn_counts = random.counts(drawn, known) if random else ()
+        diff = with_decoys(diff, [*counts, *drawn_counts], () if NONE in asked else known)
+        diff = with_silence(diff, question, self._models)
         if mechanism and "mechanism" not in diff.summary and question.options.lens.has_mechanism:
             from circuitgraph.diff.mechanism import with_mechanism
 
@@ -234,8 +243,21 @@ class Comparison:
         return [
             decoy
             for decoy in record.get("summary", {}).get("decoys", ())
-            if self.shelf.by_id.keys() >= {*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])}
+            if decoy.get("random")
+            or self.shelf.by_id.keys() >= {*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])}
         ]
+
+    def _is_pair(self, text: str | tuple[str, str]) -> bool:
+        """Whether a null names two variants, one of which may be called random."""
+        if not isinstance(text, str):
+            return True
+        names = self.shelf.variants()
+        return any(
+            text[:i] in names and text[i + 1 :] in names for i, c in enumerate(text) if c == ":"
+        )
+
+    def _is_random(self, text: str | tuple[str, str]) -> bool:
+        return not self._is_pair(text) and draws_of(text) is not None
 
     def _null(self, pair: str | tuple[str, str], options: Options) -> NullPair:
         a, b = self.shelf.pair(pair, options.scope) if isinstance(pair, str) else pair

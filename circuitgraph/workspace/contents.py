@@ -12,6 +12,8 @@ import pandas as pd
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
 from circuitgraph.diff.kept import FOLDER, DiffFolder
+from circuitgraph.diff.random_nulls import FOLDER as NULLS
+from circuitgraph.diff.random_nulls import forget
 from circuitgraph.runs.catalogue import Shelf
 from circuitgraph.runs.conventions import forget_unused
 from circuitgraph.runs.record import Run, discard_run
@@ -63,6 +65,11 @@ class Contents:
     def diffs_folder(self) -> Path:
         """Where the full tables of diffs lie."""
         return self.path / FOLDER
+
+    @property
+    def nulls_folder(self) -> Path:
+        """Where the runs of random updates lie."""
+        return self.path / NULLS
 
     @property
     def transfers_folder(self) -> Path:
@@ -248,6 +255,7 @@ class Contents:
             file.unlink(missing_ok=True)
         for run in runs:
             discard_run(run)
+        forget(self.nulls_folder, gone)
         forget_unused(self.runs_folder, runs, [r for r in shelf.runs if r.id not in gone])
         return len(runs)
 

@@ -69,7 +69,8 @@ class Diffs(Contents):
         scope : {"checkpoint", "recipe"}
             Whether these two models differ, or whether their training does it.
         null : pairs of names
-            Known not to differ, "A:B" or (A, B); kept until "none" drops them.
+            Known not to differ, "A:B" or (A, B); ``"random:K"``: A against A moved K times at
+            random as far as B is from it. Kept until "none" drops them.
         run : str, optional
             ``A_ID:B_ID`` chooses among several runs.
         mechanism : bool
@@ -348,7 +349,7 @@ class Diffs(Contents):
         return result
 
     def _comparison(self) -> Comparison:
-        return Comparison(self.shelf(), self.reporter, self._diffs)
+        return Comparison(self.shelf(), self.reporter, self._diffs, self.nulls_folder)
 
     def _answered(
         self, comparison: Comparison, question: Question, null: Null, mechanism: bool

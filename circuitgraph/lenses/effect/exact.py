@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,12 @@ from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.runs.record import Run, keep_confirmed, read_confirmed
 
 
-def exact_effects_of(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
+Opener = Callable[[], AbstractContextManager[Any]]
+
+
+def exact_effects_of(
+    run: Run, edges: Sequence[int], reporter: Reporter, opener: Opener | None = None
+) -> np.ndarray:
     """Exact effects of some edges, float32 [n × k]; measured once, then kept.
 
     Parameters
@@ -22,6 +29,8 @@ def exact_effects_of(run: Run, edges: Sequence[int], reporter: Reporter) -> np.n
         Of any estimator.
     edges : sequence of int
         Columns of ``run.effects``, ascending.
+    opener : callable, optional
+        Of the run's ``StoredModel``, where no file holds the model.
 
     Raises
     ------
@@ -31,17 +40,21 @@ def exact_effects_of(run: Run, edges: Sequence[int], reporter: Reporter) -> np.n
     known = read_confirmed(run)
     missing = [edge for edge in edges if edge not in known]
     if missing:
-        measured = _measure(run, missing, reporter)
+        measured = _measure(run, missing, reporter, opener)
         found = {edge: measured[:, i] for i, edge in enumerate(missing)}
         keep_confirmed(run, found)
         known |= found
     return np.stack([known[edge] for edge in edges], 1)
 
 
-def _measure(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
-    model = StoredModel.open(run, "diff")
+def _measure(
+    run: Run, edges: Sequence[int], reporter: Reporter, opener: Opener | None
+) -> np.ndarray:
     parts = []
-    with reporter.progress(run.n, f"{short(run.variant.name, 40)} exact") as progress:
+    with (
+        opener() if opener else nullcontext(StoredModel.open(run, "diff")) as model,
+        reporter.progress(run.n, f"{short(run.variant.name, 40)} exact") as progress,
+    ):
         for start in range(0, run.n, BATCH):
             chosen = model.prompts[start : start + BATCH]
             found = batch_effects(model.engine, chosen, run.method, model.ablated, edges=edges)

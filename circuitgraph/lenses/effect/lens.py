@@ -125,7 +125,7 @@ class Effect(Lens):
         """Exact effects of some edges, measured now where they are not yet kept."""
         from circuitgraph.lenses.effect.exact import exact_effects_of
 
-        return exact_effects_of(run, columns, models.reporter)
+        return exact_effects_of(run, columns, models.reporter, models.at_hand.get(run.id))
 
     def mechanism(self, compared: Sides, stored: Sides, rows: np.ndarray, models: Models) -> Split:
         """Signal, edge and what follows, each taken from either variant."""

@@ -1,0 +1,135 @@
+"""The command check: is this fine-tune real?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pandas as pd
+
+from circuitgraph.base.frames import to_text
+from circuitgraph.commands.options import (
+    Output,
+    global_options,
+    output_options,
+    prose,
+    settings,
+    terminal_width,
+)
+
+if TYPE_CHECKING:
+    from circuitgraph.updates.record import Check
+
+
+@click.command()
+@click.argument("base")
+@click.argument("model", metavar="ADAPTER_OR_MODEL")
+@click.option(
+    "--adapter",
+    type=click.Path(path_type=Path),
+    help="Of a whole model: the adapter that was merged into it, to say what is left of it.",
+)
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    help="Prompt file: do decisions move beyond random updates of the same size and spectrum?",
+)
+@click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
+@click.option(
+    "--draws",
+    type=click.IntRange(0),
+    default=7,
+    show_default=True,
+    help="Random updates beside which decisions are looked at; 19 can claim at 5%.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of their directions.")
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="FINDING",
+    help="Exit with 1 on erased, changed, unmoved, lost-in-bf16, lost-in-fp16, lost-in-nf4 or "
+    "lost-in-q4_0; repeatable.",
+)
+@output_options
+@global_options
+def check(
+    base: str,
+    model: str,
+    adapter: Path | None,
+    prompts: Path | None,
+    chat_template: bool,
+    draws: int,
+    seed: int,
+    fail_on: tuple[str, ...],
+    output: Output,
+) -> int:
+    """Is this fine-tune real: what it changes in its base, where, and what merging leaves of it.
+
+    The first line is the verdict: alive, nearly erased, erased, identical or wrong base. Exit
+    code 0 means alive, 3 that nothing or nearly nothing of the change is left, 1 another base
+    (or what --fail-on names). A table says how much of each kind of module changed; --format
+    csv or -o gives it tensor by tensor.
+
+    \b
+    Example:
+      circuitgraph check ./base ./lora
+      circuitgraph check ./base ./merged --adapter ./lora
+      circuitgraph check ./base ./lora --prompts prompts.jsonl --fail-on erased --fail-on unmoved
+    """
+    from circuitgraph.updates.conditions import met, require_conditions, require_none
+    from circuitgraph.updates.entry import check as checked
+    from circuitgraph.updates.entry import is_adapter
+    from circuitgraph.updates.words import lines
+
+    require_conditions(fail_on, prompts=prompts is not None, adapter=is_adapter(model))
+    found = checked(
+        base, model, adapter=adapter, prompts=prompts, chat_template=chat_template, draws=draws,
+        seed=seed, reporter=settings().reporter,
+    )  # fmt: skip
+    told = lines(found)
+    if output.for_reading:
+        prose(told[:1])
+        if found.touched:
+            click.echo(modules_view(found, terminal_width()), nl=False)
+        prose(told[1:])
+    elif output.path is None and output.format == "json":
+        click.echo(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        output.show(found.table)
+        for line in told:
+            settings().reporter.remark(line)
+    require_none(met(found, fail_on))
+    return found.verdict.exit_code
+
+
+def modules_view(found: Check, width: int) -> str:
+    """One row a kind of module: how much of it changed, and what is left by format."""
+    table = found.table.assign(order=range(len(found.touched)))
+    rows = [_kind(module, group) for module, group in table.groupby("module", sort=False)]
+    return to_text(pd.DataFrame(rows), "table", width=width)
+
+
+def _kind(module: object, group: pd.DataFrame) -> dict[str, object]:
+    from circuitgraph.updates.words import number, percent, ranges
+
+    squares = group["update"] ** 2
+    total = float(squares.sum())
+    layers = sorted({int(layer) for layer in group["layer"].dropna()})
+    row: dict[str, object] = {
+        "module": module,
+        "tensors": len(group),
+        "layers": ranges(layers),
+        "values": percent(float(group["moved"].sum() / group["values"].sum())),
+        "change": number((total / float((group["weight"] ** 2).sum())) ** 0.5),
+        "rank": f"{group['rank'].median():.1f}",
+    }
+    for name in (name for name in group if str(name).startswith("left_")):
+        known = group[name].notna()
+        weight = squares[known].sum()
+        row[str(name)] = percent(float((group[name] * squares)[known].sum() / weight)) if weight else ""
+    return row
+
+
+COMMANDS = (check,)

@@ -1,0 +1,215 @@
+"""Null pairs that need no training: A against A moved at random as far as B is from it.
+
+The random updates have the singular values of W_B − W_A in every matrix and directions drawn from
+a seed. They are measured by the method and on the prompts of the runs compared, and kept in a
+folder of their own: no variant of the workspace, known by both runs, seed and number of the draw.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.quoting import quoted
+from circuitgraph.diff.decoys import decoy_counts
+from circuitgraph.diff.question import Question
+from circuitgraph.diff.record import Diff
+from circuitgraph.lenses.base import Models
+from circuitgraph.runs.record import Run, discard_run, list_runs, now, read_run, run_id, write_run
+
+if TYPE_CHECKING:
+    from circuitgraph.models.stored import StoredModel
+    from circuitgraph.updates.randomised import Randomised
+
+FOLDER = "nulls"
+DRAWS = 4
+"""Random updates where no number is given."""
+_WORDS = re.compile(r"random(?::(\d{1,4}))?")
+
+
+def draws_of(text: object) -> int | None:
+    """K of ``random:K``, 4 of ``random``; None of what is no such null.
+
+    Raises
+    ------
+    UsageError
+        ``random:0``.
+    """
+    found = _WORDS.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return None
+    draws = DRAWS if found[1] is None else int(found[1])
+    if not draws:
+        raise UsageError("``null=random:0`` draws nothing; give 1 or more")
+    return draws
+
+
+@dataclass(frozen=True, eq=False)
+class RandomNulls:
+    """Random updates in the place of one pair's.
+
+    Attributes
+    ----------
+    question : Question
+        Of two single variants, by a lens whose numbers lie in runs.
+    folder : Path
+        Where runs of random updates are kept.
+    models : Models
+        Leave to load models.
+    """
+
+    question: Question
+    folder: Path
+    models: Models
+
+    def __post_init__(self) -> None:
+        question, (a, b) = self.question, self.pair
+        lens = question.options.lens
+        if lens.needs_models:
+            raise UsageError(
+                f"``null=random``: the {lens.name} lens holds every channel against random updates "
+                "already; leave it out"
+            )
+        if question.options.scope != "checkpoint":
+            raise UsageError(
+                "``null=random`` is of two models; replicates are the null of a recipe: leave it "
+                'out, or use ``scope="checkpoint"``'
+            )
+        for run in (a, b):
+            if not run.variant.base:
+                raise UsageError(
+                    f"``null=random``: {quoted(run.variant.name)} is a table, without weights that "
+                    "an update could have; leave it out"
+                )
+        if a.method.dtype != "float32":
+            raise UsageError(
+                f"``null=random``: measures in float32, and these runs are of {a.method.dtype}; "
+                "ingest both in float32"
+            )
+
+    @property
+    def pair(self) -> tuple[Run, Run]:
+        """The runs compared."""
+        return self.question.runs_a[0], self.question.runs_b[0]
+
+    @cached_property
+    def randomised(self) -> Randomised:
+        """The model of A, ready to be moved; loaded when first needed."""
+        from circuitgraph.updates.randomised import Randomised
+
+        a, b = self.pair
+        return Randomised.between(a.variant, b.variant)
+
+    def counts(self, draws: int, known: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What the same test claims of each random update: rows of ``decoy_counts``.
+
+        With ``random``, the seed and number of the draw, and ``silent_at``, the smallest margin
+        at which the test claims nothing there.
+        """
+        found = []
+        for draw in range(draws):
+            run = self._planned(draw)
+            again = [dict(d) for d in known if d["runs_b"] == [run.id] and "silent_at" in d]
+            found.append(again[0] if again else self._count(draw, run))
+        return found
+
+    def _count(self, draw: int, planned: Run) -> dict[str, Any]:
+        from circuitgraph.diff.silence import silent_at
+
+        a, _ = self.pair
+        run = self._measured(draw, planned)
+        opener: Callable[[], AbstractContextManager[Any]] = partial(self._opened, draw, run)
+        models = replace(self.models, at_hand={run.id: opener})
+        options, margin = self.question.options, self.question.margin
+        pair = self.question.a, [a], run.variant.name, [run], None
+        [counted] = decoy_counts([pair], options, margin, models)
+        quiet = silent_at([a], [run], replace(options, margin=margin), models)
+        return {
+            **counted,
+            "random": {"draw": draw, "seed": options.seed},
+            "silent_at": quiet,
+        }
+
+    def _planned(self, draw: int) -> Run:
+        """The run of one draw before it is measured: its id says both runs, seed and number."""
+        a, b = self.pair
+        seed = self.question.options.seed
+        told = digest("random", a.variant.fingerprint, b.variant.fingerprint, seed, draw)
+        variant = replace(
+            a.variant,
+            name=f"{a.variant.name} + random update {draw + 1}",
+            recipe="",
+            fingerprint=told,
+            fingerprints={"random": told},
+        )
+        kept = {"random": {"of": [a.id, b.id], "seed": seed, "draw": draw}}
+        name = run_id(variant, a.method, a.prompts_fingerprint)
+        return replace(a, id=name, variant=variant, self_check=kept, path=None, _arrays=None)
+
+    def _measured(self, draw: int, planned: Run) -> Run:
+        """The run of one draw, measured now where it never was."""
+        if (self.folder / planned.id).is_dir():
+            return read_run(self.folder / planned.id)
+        from circuitgraph.ingest.again import measured_again
+
+        with self._opened(draw, planned) as model:
+            arrays: dict[str, np.ndarray] = measured_again(
+                planned, model.engine, self.randomised.hf, model.prompts, self.folder,
+                self.models.reporter,
+            )  # fmt: skip
+        return write_run(replace(planned, created=now(), _arrays=arrays), self.folder)
+
+    @contextmanager
+    def _opened(self, draw: int, run: Run) -> Iterator[StoredModel]:
+        """The model of one draw with the prompts of its run, for the time of the block."""
+        from circuitgraph.models.stored import StoredModel, reencoded
+
+        prompts = reencoded(self.pair[0], self.randomised.tokenizer)
+        seed = self.question.options.seed
+        with self.randomised.engine(seed, draw, prompts[0].prompt) as engine:
+            yield StoredModel(run, engine, self.randomised.tokenizer)  # type: ignore[arg-type]
+
+
+def forget(folder: Path, gone: set[str]) -> None:
+    """Remove the random updates of pairs of which a run is gone."""
+    for run in list_runs(folder):
+        if gone & set(run.self_check["random"]["of"]):
+            discard_run(run)
+
+
+def with_silence(diff: Diff, question: Question, models: Models) -> Diff:
+    """The diff with ``summary["random"]``: what its random updates come to, all together.
+
+    ``draws``, ``seed``, ``claims`` of each, ``silent_at`` (the smallest margin at which the test
+    claims nothing of any of them) and ``left``, what it claims of the pair itself there. None
+    where there are no random updates.
+    """
+    drawn = [decoy for decoy in diff.summary["decoys"] if decoy.get("random")]
+    before = diff.summary.get("random")
+    if not drawn:
+        return diff if before is None else replace(diff, summary={**diff.summary, "random": None})
+    found = {
+        "draws": len(drawn),
+        "seed": drawn[0]["random"]["seed"],
+        "claims": [decoy["n_claims"] for decoy in drawn],
+        "silent_at": max(decoy["silent_at"] for decoy in drawn),
+    }
+    if before is not None and {**before, "left": 0} == {**found, "left": 0}:
+        return diff
+    left = diff.summary["n_claims"]
+    if left and found["silent_at"] > question.margin:
+        from circuitgraph.diff.silence import claims_at
+
+        options = replace(question.options, margin=question.margin)
+        pair = question.runs_a, question.runs_b
+        left = claims_at(*pair, found["silent_at"], options, models)
+    return replace(diff, summary={**diff.summary, "random": {**found, "left": left}})

@@ -1,0 +1,105 @@
+"""What an update is, tensor by tensor: an adapter's, or what parts a model from its base."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuitgraph.models.weights import base_of, unwrapped, wrappers
+
+_LAYER = re.compile(r"\.(\d+)\.")
+_PART = re.compile(r"\.(?:weight|bias)$")
+_WRAPPED = re.compile(r"(^|\.)(base_layer|original_module|parametrizations)(?=\.|$)")
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """One tensor of a base, and what an update makes of it.
+
+    Attributes
+    ----------
+    name : str
+        As the library's model calls it.
+    before : float32 Tensor
+        In the base.
+    meant : float64 Tensor
+        ΔW: what is to be added; of a whole model, what was.
+    after : float32 Tensor
+        What adding it in float32 gives.
+    """
+
+    name: str
+    before: Tensor
+    meant: Tensor
+    after: Tensor
+
+    @property
+    def layer(self) -> int | None:
+        """The block it belongs to; None outside of them."""
+        return layer_of(self.name)
+
+    @property
+    def module(self) -> str:
+        """Its kind: ``q_proj``, ``down_proj``, ``embed_tokens``."""
+        return module_of(self.name)
+
+
+def layer_of(name: str) -> int | None:
+    """The first number between dots in a tensor's name."""
+    found = _LAYER.search(name)
+    return int(found[1]) if found else None
+
+
+def module_of(name: str) -> str:
+    """Last part of a tensor's name, a bias marked as one."""
+    kind = _PART.sub("", name).rsplit(".", 1)[-1]
+    return f"{kind}.bias" if name.endswith(".bias") else kind
+
+
+@torch.no_grad()
+def adapter_changes(hf: Any) -> Iterator[Change]:
+    """Every tensor that an adapter touches, one module merged at a time in copies.
+
+    Parameters
+    ----------
+    hf
+        A ``PeftModel``, not merged; it stays as it is.
+
+    Raises
+    ------
+    Exception
+        Whatever peft raises for an adapter that cannot be merged.
+    """
+    for place, wrapper in wrappers(hf.get_base_model()):
+        before = base_of(wrapper).state_dict()
+        exact = unwrapped(deepcopy(wrapper).double()).state_dict()
+        after = unwrapped(deepcopy(wrapper)).state_dict()
+        for name, old in before.items():
+            if name in exact and exact[name].shape == old.shape and old.is_floating_point():
+                meant = exact[name].double() - old.double()
+                yield Change(f"{place}.{name}", old, meant, after[name])
+
+
+def tensors_of(hf: Any) -> dict[str, Tensor]:
+    """The parameters of a base by name, tied ones once; of a ``PeftModel`` those beneath it."""
+    base = hf.get_base_model() if hasattr(hf, "peft_config") else hf
+    found: dict[str, Tensor] = {}
+    for name, tensor in base.named_parameters():
+        if ".lora_" not in name and ".modules_to_save." not in name:
+            found[_WRAPPED.sub("", name)] = tensor.detach()
+    return found
+
+
+def model_changes(base: Any, tuned: Any) -> Iterator[Change]:
+    """Every tensor of a whole model that its base has in the same shape, changed or not."""
+    before, after = tensors_of(base), tensors_of(tuned)
+    for name, old in before.items():
+        if name in after and after[name].shape == old.shape:
+            new = after[name].float()
+            yield Change(name, old.float(), new.double() - old.double(), new)

@@ -1,0 +1,110 @@
+"""A model moved at random by as much as another differs from it, matrix by matrix.
+
+What B's update does that any update of its size and shape would not: A with random directions and
+the singular values of W_B − W_A in every matrix is the null that needs no training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.quoting import quoted
+from circuitgraph.engine.families import read_model
+from circuitgraph.engine.interface import Engine
+from circuitgraph.models.basis import ALIKE
+from circuitgraph.models.stored import reload
+from circuitgraph.runs.comparable import incomparable
+from circuitgraph.runs.record import Variant
+from circuitgraph.updates.changes import model_changes, tensors_of
+from circuitgraph.updates.decisions import moved_at_random
+from circuitgraph.updates.measure import cosine
+from circuitgraph.updates.spectrum import Spectrum
+
+INSTEAD = "take variants of one base"
+
+
+@dataclass(frozen=True, eq=False)
+class Randomised:
+    """The model of A, ready to be moved as far as B is from it.
+
+    Attributes
+    ----------
+    variant : Variant
+        A.
+    hf, tokenizer
+        Its library's model, adapter merged, and tokenizer.
+    spectra : dict
+        Of W_B − W_A, by tensor.
+    """
+
+    variant: Variant
+    hf: Any
+    tokenizer: Any
+    spectra: dict[str, Spectrum]
+
+    @classmethod
+    def between(cls, a: Variant, b: Variant) -> Randomised:
+        """Load both models; B's is let go of.
+
+        Raises
+        ------
+        UsageError
+            Models of no shared base, or with the same weights.
+        InputError
+            Files that are gone or no longer the same.
+        """
+        hf, tokenizer = reload(a)
+        other, _ = reload(b)
+        _untie_alike(hf, other)
+        _require_same_shapes(a, b, hf, other)
+        spectra, cosines = _spectra(hf, other)
+        if not spectra:
+            raise UsageError(
+                f"``null=random``: {quoted(a.name)} and {quoted(b.name)} have the same weights, so "
+                "there is no update whose size a random one could have"
+            )
+        median = float(torch.tensor(cosines).median())
+        if median < ALIKE:
+            why = f"they share no base (cosine {median:.2f} in the median matrix)"
+            raise incomparable(a, b, f"{why}, so nothing parts them that an update is", INSTEAD)
+        return cls(a, hf, tokenizer, spectra)
+
+    @contextmanager
+    def engine(self, seed: int, draw: int, probe: tuple[int, ...]) -> Iterator[Engine]:
+        """A moved at random, for the time of the block."""
+        with torch.no_grad(), moved_at_random(self.hf, self.spectra, seed, draw):
+            tokens = torch.tensor([probe])
+            yield read_model(self.hf, self.tokenizer, self.variant.base, tokens)
+
+
+def _untie_alike(a: Any, b: Any) -> None:
+    """Where one model has an unembedding of its own, the other gets one too."""
+    tied = [hf.get_input_embeddings().weight is hf.get_output_embeddings().weight for hf in (a, b)]
+    for hf, own in zip((a, b), tied, strict=True):
+        if own and not all(tied):
+            shared = hf.get_input_embeddings().weight
+            hf.get_output_embeddings().weight = torch.nn.Parameter(shared.detach().clone())
+
+
+def _require_same_shapes(a: Variant, b: Variant, first: Any, second: Any) -> None:
+    shapes = [{name: t.shape for name, t in tensors_of(hf).items()} for hf in (first, second)]
+    if shapes[0] != shapes[1]:
+        raise incomparable(a, b, "their weights have different shapes", INSTEAD)
+
+
+@torch.no_grad()
+def _spectra(a: Any, b: Any) -> tuple[dict[str, Spectrum], list[float]]:
+    found, cosines = {}, []
+    for change in model_changes(a, b):
+        moved = bool(change.meant.any())
+        if change.before.dim() > 1:
+            cosines.append(cosine(change.before, change.after) if moved else 1.0)
+        if moved:
+            found[change.name] = Spectrum.of(change.meant)
+    return found, cosines

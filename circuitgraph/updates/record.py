@@ -1,0 +1,209 @@
+"""The answer of ``check``: a verdict with a number, and what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Word = Literal["alive", "nearly erased", "erased", "identical", "wrong base"]
+WORDS: tuple[Word, ...] = get_args(Word)
+
+ERASED = 0.05
+"""Share of an update below which it is called erased."""
+NEARLY = 0.2
+"""Share below which it is called nearly erased."""
+UNTRAINED = 1e-5
+"""‖ΔW‖/‖W‖ below which an update is as good as none."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of an update, in a word, a number and a sentence.
+
+    Attributes
+    ----------
+    word : str
+        One of ``WORDS``.
+    share : float or None
+        Share of the update that is left in the weights; None where it cannot be said.
+    changed, tensors : int
+        Tensors that differ from the base's, and tensors there are.
+    sentence : str
+        All of it in words.
+    """
+
+    word: Word
+    share: float | None
+    changed: int
+    tensors: int
+    sentence: str
+
+    @property
+    def exit_code(self) -> int:
+        """0 alive; 3 nothing or nearly nothing is left; 1 another base."""
+        return {"alive": 0, "wrong base": 1}.get(self.word, 3)
+
+
+def word_of(share: float, change: float) -> Word:
+    """The word for an update that is not zero, by what is left of it and its relative size."""
+    if not share >= ERASED:
+        return "erased"
+    return "nearly erased" if share < NEARLY or change < UNTRAINED else "alive"
+
+
+@dataclass(frozen=True)
+class Touched:
+    """One tensor that an update changes.
+
+    Attributes
+    ----------
+    tensor, module, layer
+        Its name, its kind, and the block it belongs to (None outside of them).
+    values, moved : int
+        Its numbers, and how many of them differ from the base's.
+    update, weight : float
+        ‖ΔW‖ and ‖W‖ (Frobenius).
+    rank : float
+        Effective rank of ΔW; NaN where nothing is left.
+    left, error : mapping
+        By format (an adapter), or by ``adapter`` (a model whose adapter is at hand) or
+        ``estimate``: ⟨ΔW_left, ΔW⟩/‖ΔW‖² and ‖ΔW_left − ΔW‖/‖ΔW‖.
+    """
+
+    tensor: str
+    module: str
+    layer: int | None
+    values: int
+    moved: int
+    update: float
+    weight: float
+    rank: float
+    left: Mapping[str, float]
+    error: Mapping[str, float]
+
+    @property
+    def change(self) -> float:
+        """‖ΔW‖ / ‖W‖."""
+        return self.update / self.weight if self.weight else float("nan")
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How far decisions move, beside random updates of the same size and spectrum.
+
+    Attributes
+    ----------
+    measure : str
+        ``decision``, mean |change of the decision| in nats; ``kl``, of the next token.
+    move : float
+        Of the update; scenarios weigh alike.
+    nulls : tuple of float
+        Of the random updates.
+    prompts : int
+        Prompts asked.
+    """
+
+    measure: str
+    move: float
+    nulls: tuple[float, ...]
+    prompts: int
+
+    @property
+    def p(self) -> float:
+        """(1 + random updates that move at least as much) / (K + 1)."""
+        return (1 + sum(null >= self.move for null in self.nulls)) / (len(self.nulls) + 1)
+
+    @property
+    def moved(self) -> bool:
+        """Whether it moves more than every random update."""
+        return all(self.move > null for null in self.nulls)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether an update is real, and where.
+
+    Attributes
+    ----------
+    base, model : str
+        What was held against what.
+    kind : {"adapter", "model"}
+    verdict : Verdict
+    change : float
+        ‖ΔW‖/‖W‖ over the tensors touched.
+    touched : tuple of Touched
+        One a tensor that the update changes.
+    left, error : mapping
+        Over all of them, by format; see ``Touched``.
+    grids : mapping
+        Of a whole model: how many matrices lie on which grid, ``base`` and ``model``.
+    moves : Moves or None
+        With prompts.
+    remarks : tuple of str
+        What else a reader must know.
+    """
+
+    base: str
+    model: str
+    kind: str
+    verdict: Verdict
+    change: float
+    touched: tuple[Touched, ...]
+    left: Mapping[str, float]
+    error: Mapping[str, float]
+    grids: Mapping[str, Mapping[str, int]]
+    moves: Moves | None
+    remarks: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Check({self.verdict.word}: {self.verdict.sentence})"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a tensor touched; see ``Touched``."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of ``table``."""
+        return [_row(one) for one in self.touched]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, ``verdict`` first."""
+        moves = None if self.moves is None else asdict(self.moves) | {
+            "p": self.moves.p, "moved": self.moves.moved,
+        }  # fmt: skip
+        return {
+            "verdict": {**asdict(self.verdict), "exit_code": self.verdict.exit_code},
+            "base": self.base,
+            "model": self.model,
+            "kind": self.kind,
+            "change": self.change,
+            "left": dict(self.left),
+            "error": dict(self.error),
+            "grids": {side: dict(found) for side, found in self.grids.items()},
+            "moves": moves,
+            "remarks": list(self.remarks),
+            "tensors": self.rows(),
+        }
+
+
+def _row(one: Touched) -> dict[str, Any]:
+    row = {
+        "tensor": one.tensor,
+        "module": one.module,
+        "layer": one.layer,
+        "values": one.values,
+        "moved": one.moved,
+        "update": one.update,
+        "weight": one.weight,
+        "change": one.change,
+        "rank": one.rank,
+    }
+    row |= {f"left_{name}": share for name, share in one.left.items()}
+    return row | {f"error_{name}": share for name, share in one.error.items()}
