@@ -80,7 +80,18 @@ MORE_READERS = {
     "gemma": lambda: GemmaConfig(**_LLAMA_LIKE, head_dim=8),
     "seed_oss": lambda: SeedOssConfig(**_LLAMA_LIKE, head_dim=8, attention_out_bias=True),
 }
-"""Families whose readers are Llama's but for an option: fewer tests do."""
+"""Families that are others' but for an option or two: fewer tests do."""
+
+PECULIAR = {
+    "gemma3_text": lambda: Gemma3TextConfig(
+        **_LLAMA_LIKE,
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        sliding_window=4,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+}
+"""Families with something in them that the others have not: ``test_families`` asks them all."""
 
 _SMALL: dict[str, Any] = {"vocab_size": VOCABULARY, **IDS}
 _NEOX: dict[str, Any] = {
@@ -107,13 +118,6 @@ WITHOUT_READER = {
     "gptj": lambda: GPTJConfig(
         **_SMALL, n_embd=32, n_inner=48, n_layer=2, n_head=4, n_positions=64, rotary_dim=4
     ),
-    "gemma3_text": lambda: Gemma3TextConfig(
-        **_LLAMA_LIKE,
-        head_dim=8,
-        query_pre_attn_scalar=8,
-        sliding_window=4,
-        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-    ),
     "granite": lambda: GraniteConfig(
         **_LLAMA_LIKE,
         residual_multiplier=0.5,
@@ -123,6 +127,9 @@ WITHOUT_READER = {
     ),
 }
 """Families measured by hooks on the library's bridge."""
+
+HOOKED = WITHOUT_READER | {"gemma3_text": PECULIAR["gemma3_text"]}
+"""Families that tests put under hooks, some of them for what they have that others have not."""
 
 REFUSED = {
     "post-norm opt": lambda: OPTConfig(
@@ -135,7 +142,7 @@ REFUSED = {
 }
 """Families that neither the engine nor the bridge can measure."""
 
-_EVERY = CONFIGS | MORE_READERS | WITHOUT_READER | REFUSED
+_EVERY = CONFIGS | MORE_READERS | PECULIAR | WITHOUT_READER | REFUSED
 
 
 def refused(model: Path, adapter: Path | None = None) -> str:

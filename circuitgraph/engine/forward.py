@@ -201,16 +201,22 @@ def norm_and_rotate(
     head_norm: Norm | None = {"q": attention.q_norm, "k": attention.k_norm, "v": None}[name]
     if head_norm is not None:
         y = head_norm(y)
-    if name == "v" or model.rotary is None:
+    if name == "v" or attention.rotary is None:
         return y
-    return rotate(y, model.rotary, positions)
+    return rotate(y, model.rotary[attention.rotary], positions)
 
 
 def rotate(x: Tensor, rotary: Rotary, positions: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021, arXiv:2104.09864), half-split form."""
+    """Rotary position embedding (Su et al. 2021, arXiv:2104.09864), half-split form.
+
+    Dimensions of a head beyond those of the tables stay as they are (Phi-3, GPT-NeoX).
+    """
     cos, sin = (_at(table, positions).unsqueeze(-2) for table in (rotary.cos, rotary.sin))
-    left, right = x.chunk(2, -1)
-    return x * cos + torch.cat([-right, left], -1) * sin
+    size = cos.shape[-1]
+    turned, rest = (x, None) if size == x.shape[-1] else (x[..., :size], x[..., size:])
+    left, right = turned.chunk(2, -1)
+    turned = turned * cos + torch.cat([-right, left], -1) * sin
+    return turned if rest is None else torch.cat([turned, rest], -1)
 
 
 def _at(table: Tensor, positions: Tensor) -> Tensor:

@@ -7,7 +7,17 @@ from typing import Any
 from torch import Tensor
 
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.engine.families import gemma, gemma2, gpt2, llama, mistral, qwen2, qwen3, seed_oss
+from circuitgraph.engine.families import (
+    gemma,
+    gemma2,
+    gemma3,
+    gpt2,
+    llama,
+    mistral,
+    qwen2,
+    qwen3,
+    seed_oss,
+)
 from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.native import NativeModel
 
@@ -18,6 +28,7 @@ FAMILIES = {
     "qwen3": qwen3.read,
     "gemma2": gemma2.read,
     "gemma": gemma.read,
+    "gemma3_text": gemma3.read,
     "mistral": mistral.read,
     "seed_oss": seed_oss.read,
 }

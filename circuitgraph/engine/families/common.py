@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import gelu
 from transformers.activations import ACT2FN
 
-from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm, Rotary
+from circuitgraph.engine.families.rotary import longest, rotary_tables, table_of
+from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
 
-TABLE_POSITIONS = 16_384
 _GELU = math.sqrt(2 / math.pi)
 
 
@@ -57,7 +57,8 @@ class Reader:
             rotary=rotary_tables(inner, config),
             max_positions=longest(config),
             blocks=tuple(
-                self._block(layer, config, size, i) for i, layer in enumerate(inner.layers)
+                self._block(layer, config, size, (i, table_of(inner, config, i)))
+                for i, layer in enumerate(inner.layers)
             ),
             norm=self._norm(inner.norm, config),
             unembed=hf.lm_head.weight.detach(),
@@ -66,8 +67,8 @@ class Reader:
             logit_cap=getattr(config, "final_logit_softcapping", None),
         )
 
-    def _block(self, layer: Any, config: Any, size: int, index: int) -> Block:
-        attention, mlp = layer.self_attn, layer.mlp
+    def _block(self, layer: Any, config: Any, size: int, place: tuple[int, int | None]) -> Block:
+        attention, mlp, (index, table) = layer.self_attn, layer.mlp, place
         post: list[Norm | None] = [None, None]
         if self.post_norms is not None:
             post = [self._norm(getattr(layer, name), config) for name in self.post_norms]
@@ -83,6 +84,7 @@ class Reader:
                 post=post[0],
                 scale=self.score_scale(config, size),
                 window=self.window(config, index),
+                rotary=table,
             ),
             Mlp(
                 norm=self._norm(getattr(layer, self.mlp_norm), config),
@@ -133,40 +135,6 @@ def window_of(config: Any, layer: int) -> int | None:
     return config.sliding_window
 
 
-def longest(config: Any) -> int:
-    """Longest sequence we run: some configurations promise millions of positions, or name none."""
-    told = getattr(config, "max_position_embeddings", None)
-    return min(told, TABLE_POSITIONS) if isinstance(told, int) and told > 0 else TABLE_POSITIONS
-
-
-def border_of(config: Any) -> int | None:
-    """Rows of more tokens than this are placed by other rotary tables (LongRoPE), or None."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
-    borders = {
-        kind.get("original_max_position_embeddings")
-        for kind in kinds
-        if kind.get("rope_type") == "longrope"
-    }
-    return min((b for b in borders if isinstance(b, int)), default=None)
-
-
 def embedded(hf: Any) -> int:
     """Number of tokens the library's model has embeddings of."""
     return len(hf.get_input_embeddings().weight)
-
-
-def rotary_tables(inner: Any, config: Any) -> Rotary:
-    """Tables from the library's own rotary module, so that every scaling rule holds."""
-    length, border = longest(config), border_of(config)
-    if border is None or border >= length:
-        return Rotary(*_tables(inner, length))
-    # The module chooses by the last position it is asked for; short rows end at the border.
-    cos, sin = (torch.cat([t, t[-1:].expand(length - border, -1)]) for t in _tables(inner, border))
-    return Rotary(cos, sin, longer=_tables(inner, length), border=border)
-
-
-def _tables(inner: Any, length: int) -> tuple[Tensor, Tensor]:
-    probe = torch.zeros(1, dtype=torch.float32)
-    cos, sin = inner.rotary_emb(probe, torch.arange(length)[None])
-    return cos[0].detach(), sin[0].detach()
