@@ -50,6 +50,13 @@ CASES = [
     ("gemma3_text", {"layer_types": KINDS[::-1], "rope_parameters": TWO_ROPES}),
     ("gemma3_text", {"layer_types": KINDS, "query_pre_attn_scalar": 32, "attention_bias": True}),
     ("gemma3_text", {"layer_types": KINDS, "final_logit_softcapping": 5.0}),
+    ("olmo2", {"num_key_value_heads": 4, "attention_bias": True}),
+    ("olmo3", {"layer_types": KINDS[::-1], "rope_parameters": TWO_ROPES}),
+    ("phi3", {"sliding_window": None, "rope_parameters": {"rope_theta": 100.0}}),
+    ("smollm3", {"no_rope_layers": [0, 0, 1], "attention_bias": True}),
+    ("smollm3", {"use_sliding_window": False, "mlp_bias": True}),
+    ("granite", {"residual_multiplier": 2.0, "attention_bias": True, "mlp_bias": True}),
+    ("granite", {"logits_scaling": 0.5, "tie_word_embeddings": True}),
     ("seed_oss", {"attention_bias": False, "mlp_bias": True}),
 ]
 

@@ -16,6 +16,7 @@ from models import PECULIAR, make_adapter, make_model
 from torch import Tensor
 
 from circuitgraph.base.components import Edge, effect_edges
+from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.exact import exact_columns
@@ -23,6 +24,7 @@ from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.native import NativeModel
+from circuitgraph.engine.norms import norms_heads_together
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.interventions.circuits.forward import circuit_decisions
@@ -109,6 +111,10 @@ def test_a_circuit_of_all_edges_but_one_lacks_its_effect(
 ) -> None:
     model = from_hf(hf)
     patch = make_patch(model, make_batch(PROMPTS), granularity)
+    if norms_heads_together(model) and granularity == "head":
+        with pytest.raises(UsageError, match='norm the queries and keys.*granularity="layer"'):
+            circuit_decisions(patch, torch.ones(1, 9, dtype=torch.bool), granularity, inputs)
+        return
     effects = model.edge_effects(make_batch(PROMPTS), EffectSpec(granularity, inputs)).effects
     all_but_one = ~torch.eye(effects.shape[1], dtype=torch.bool)
     found = circuit_decisions(patch, all_but_one, granularity, inputs) - patch.base

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from circuitgraph.engine.model import Attention, Block, Linear, Model, Norm, Rotary, for_rows
+from circuitgraph.engine.norms import JointNorm
 
 
 @dataclass(frozen=True)
@@ -181,11 +182,21 @@ def stream_reader(model: Model, attention: Attention, x: Tensor, span: Span) -> 
 
 
 def project(
-    model: Model, attention: Attention, name: str, normed: Tensor, positions: Tensor
+    model: Model,
+    attention: Attention,
+    name: str,
+    normed: Tensor,
+    positions: Tensor,
+    clean: Tensor | None = None,
 ) -> Tensor:
-    """q, k or v of normed inputs [..., T, d] at given positions -> [..., T, H or G, e]."""
+    """q, k or v of normed inputs [..., T, d] at given positions -> [..., T, H or G, e].
+
+    With normed ``clean`` inputs [..., T, d], each head as it is where it alone reads otherwise;
+    only norms over all heads tell the difference.
+    """
     heads = heads_of(model, attention, name, normed)
-    return norm_and_rotate(model, attention, name, heads, positions)
+    others = None if clean is None else heads_of(model, attention, name, clean)
+    return norm_and_rotate(model, attention, name, heads, positions, others)
 
 
 def heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> Tensor:
@@ -195,11 +206,21 @@ def heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> T
 
 
 def norm_and_rotate(
-    model: Model, attention: Attention, name: str, y: Tensor, positions: Tensor
+    model: Model,
+    attention: Attention,
+    name: str,
+    y: Tensor,
+    positions: Tensor,
+    others: Tensor | None = None,
 ) -> Tensor:
-    """Head norms and rotation of q or k [..., T, heads, e]; v is left as it is."""
+    """Head norms and rotation of q or k [..., T, heads, e]; v is left as it is.
+
+    ``others``: what all heads but one hold where one is changed; see ``project``.
+    """
     head_norm: Norm | None = {"q": attention.q_norm, "k": attention.k_norm, "v": None}[name]
-    if head_norm is not None:
+    if isinstance(head_norm, JointNorm) and others is not None:
+        y = head_norm.alone(y, others)
+    elif head_norm is not None:
         y = head_norm(y)
     if name == "v" or attention.rotary is None:
         return y

@@ -104,7 +104,7 @@ class Attention:
     Attributes:
         norm: reads the residual stream.
         q, k, v: to [heads × size] and [groups × size] for k and v.
-        q_norm, k_norm: per-head norms (Qwen3) or None.
+        q_norm, k_norm: per-head norms (Qwen3), or over all heads at once (OLMo-2), or None.
         out: [heads · size × width], bias [width] or None.
         post: norm of the summed output before it joins the stream (Gemma-2) or None.
         scale: of the scores.

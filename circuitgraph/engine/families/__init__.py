@@ -12,11 +12,15 @@ from circuitgraph.engine.families import (
     gemma2,
     gemma3,
     gpt2,
+    granite,
     llama,
     mistral,
+    olmo2,
+    phi3,
     qwen2,
     qwen3,
     seed_oss,
+    smollm3,
 )
 from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.native import NativeModel
@@ -31,6 +35,11 @@ FAMILIES = {
     "gemma3_text": gemma3.read,
     "mistral": mistral.read,
     "seed_oss": seed_oss.read,
+    "olmo2": olmo2.read,
+    "olmo3": olmo2.read,
+    "phi3": phi3.read,
+    "smollm3": smollm3.read,
+    "granite": granite.read,
 }
 
 
