@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import plain_weights
 import torch
+from naive_hooks import groups_of
 from torch import Tensor
 
 from circuitgraph.base.components import EMBED, Edge, parse
@@ -34,58 +36,28 @@ class Naive:
     """One library model: what it says where, and its weights as plain matrices."""
 
     def __init__(self, hf: Any) -> None:
-        self.hf, self.gpt2 = hf, hasattr(hf, "transformer")
-        self.inner = hf.transformer if self.gpt2 else hf.model
-        self.layers = self.inner.h if self.gpt2 else self.inner.layers
-        self.heads = hf.config.num_attention_heads
-        self.groups = getattr(hf.config, "num_key_value_heads", None) or self.heads
-        self.size = self._parts(0)["out"].shape[0] // self.heads
+        self.hf, self.centred = hf, plain_weights.centred(hf)
+        self.layers = plain_weights.layers_of(hf)
+        self.heads, self.groups = hf.config.num_attention_heads, groups_of(hf)
+        self.parts = [plain_weights.parts(hf, layer) for layer in range(len(self.layers))]
+        self.size = self.parts[0]["out"].shape[0] // self.heads
         self.width = hf.config.hidden_size
         self.ran: dict[tuple[int, ...], dict[Any, Tensor]] = {}
-
-    def _matrix(self, module: Any) -> Tensor:
-        """[inputs × outputs]."""
-        weight = module.weight.detach().double()
-        return weight if self.gpt2 else weight.T
-
-    def _gain(self, norm: Any) -> Tensor:
-        weight = norm.weight.detach().double()
-        return weight + 1 if self.hf.config.model_type in ("gemma", "gemma2") else weight
-
-    def _parts(self, layer: int) -> dict[str, Any]:
-        block = self.layers[layer]
-        if self.gpt2:
-            q, k, v = self._matrix(block.attn.c_attn).chunk(3, 1)
-            out, up = self._matrix(block.attn.c_proj), self._matrix(block.mlp.c_fc)
-            read = {"q": q, "k": k, "v": v, "out": out, "in": up}
-            return read | {"down": self._matrix(block.mlp.c_proj)}
-        attention, mlp = block.self_attn, block.mlp
-        named = {letter: getattr(attention, f"{letter}_proj") for letter in "qkvo"}
-        read = {name: self._matrix(module) for name, module in named.items()}
-        both = torch.cat([self._matrix(mlp.gate_proj), self._matrix(mlp.up_proj)], 1)
-        return read | {"out": read["o"], "in": both, "down": self._matrix(mlp.down_proj)}
 
     def _norms(self, layer: int) -> dict[str, Any]:
         """The norms before attention and MLP, and those after them."""
         if layer == len(self.layers):
-            return {"mlp": self.inner.ln_f if self.gpt2 else self.inner.norm}
-        block = self.layers[layer]
-        if self.gpt2:
-            return {"attention": block.ln_1, "mlp": block.ln_2}
-        if hasattr(block, "pre_feedforward_layernorm"):
-            return {
-                "attention": block.input_layernorm,
-                "mlp": block.pre_feedforward_layernorm,
-                "out": block.post_attention_layernorm,
-                "down": block.post_feedforward_layernorm,
-            }
-        return {"attention": block.input_layernorm, "mlp": block.post_attention_layernorm}
+            return {"mlp": plain_weights.final_norm(self.hf)}
+        return plain_weights.norms(self.hf, layer)
 
-    def rms(self, x: Tensor) -> Tensor:
-        config = self.hf.config
-        x = x.double()
-        eps = config.layer_norm_epsilon if self.gpt2 else config.rms_norm_eps
-        return ((x - x.mean() if self.gpt2 else x).square().mean() + eps).sqrt()
+    def rms(self, x: Tensor, layer: int, which: str) -> Tensor:
+        return plain_weights.rms(self._norms(layer)[which], x)
+
+    def _norm_of(self, layer: int, name: str) -> Any:
+        """The module whose input a norm reads, or would."""
+        if (norm := self._norms(layer)[name]) is not None:
+            return norm
+        return self.layers[layer] if name == "attention" else self.layers[layer].mlp
 
     @torch.no_grad()
     def run(self, tokens: Sequence[int]) -> dict[Any, Tensor]:
@@ -100,13 +72,12 @@ class Naive:
 
         hooks = []
         for layer in range(len(self.layers) + 1):
-            for name, norm in self._norms(layer).items():
-                hooks.append(norm.register_forward_pre_hook(keep((layer, name, "norm"))))
-        for layer, block in enumerate(self.layers):
-            attention = block.attn.c_proj if self.gpt2 else block.self_attn.o_proj
-            down = block.mlp.c_proj if self.gpt2 else block.mlp.down_proj
-            hooks.append(attention.register_forward_pre_hook(keep((layer, "out"))))
-            hooks.append(down.register_forward_pre_hook(keep((layer, "down"))))
+            for name in self._norms(layer):
+                module = self._norm_of(layer, name)
+                hooks.append(module.register_forward_pre_hook(keep((layer, name, "norm"))))
+        for layer in range(len(self.layers)):
+            for name, module in plain_weights.writing(self.hf, layer).items():
+                hooks.append(module.register_forward_pre_hook(keep((layer, name))))
         self.hf(torch.tensor([list(tokens)]))
         for hook in hooks:
             hook.remove()
@@ -121,7 +92,7 @@ class Naive:
         which = "down" if component.kind == "mlp" else "out"
         z = kept[component.layer, which][t].double()
         if (component.layer, which, "norm") in kept:
-            z = z / self.rms(kept[component.layer, which, "norm"][t])
+            z = z / self.rms(kept[component.layer, which, "norm"][t], component.layer, which)
         if component.kind == "head":
             z = z[component.head * self.size : (component.head + 1) * self.size]
         return z
@@ -130,9 +101,9 @@ class Naive:
         """Output matrix of a sender, post-norm gain included [k × d]."""
         component = parse(sender)
         which = "down" if component.kind == "mlp" else "out"
-        weight = self._parts(component.layer)[which]
+        weight = self.parts[component.layer][which]
         if which in self._norms(component.layer):
-            weight = weight * self._gain(self._norms(component.layer)[which])
+            weight = weight * plain_weights.gain(self._norms(component.layer)[which])
         if component.kind == "head":
             weight = weight[component.head * self.size : (component.head + 1) * self.size]
         return weight
@@ -147,17 +118,19 @@ class Naive:
         """What a receiver reads with, gain and centring included [d × columns]."""
         component, (layer, which) = parse(edge.target), self.place(edge)
         if component.kind == "logits":
-            weight = self.hf.lm_head.weight.detach().double().T
+            weight = plain_weights.matrix(self.hf.get_output_embeddings())
+            weight = weight / getattr(self.hf.config, "logits_scaling", 1.0)
         elif component.kind == "mlp":
-            weight = self._parts(layer)["in"]
+            weight = self.parts[layer]["in"]
         else:
             letters = "qkv" if edge.input == "all" else edge.input
             weight = torch.cat([self._columns(component, layer, x) for x in letters], 1)
-        weight = self._gain(self._norms(layer)[which])[:, None] * weight
-        return weight - weight.mean(0) if self.gpt2 else weight
+        gain = torch.as_tensor(plain_weights.gain(self._norms(layer)[which]))
+        weight = (gain[:, None] if gain.dim() else gain) * weight
+        return weight - weight.mean(0) if self.centred else weight
 
     def _columns(self, component: Any, layer: int, letter: str) -> Tensor:
-        weight = self._parts(layer)[letter]
+        weight = self.parts[layer][letter]
         if component.kind == "attn":
             return weight
         index = component.head
@@ -180,7 +153,7 @@ def channel(a: Naive, b: Naive, edge: Edge, prompt: Encoded, pairs: bool) -> dic
     weights = _weights(a, b, edge)
     sums = dict.fromkeys(("read", "ra", "rb", "write", "wa", "wb", "both", "a", "b", "heard"), 0.0)
     for t in times:
-        scale = sum(0.5 / m.rms(kept[layer, which, "norm"][t]) for m, kept, _ in runs)
+        scale = sum(0.5 / m.rms(kept[layer, which, "norm"][t], layer, which) for m, kept, _ in runs)
         z = []
         for model, kept, other in runs:
             there = model.said(other, edge.source, partners[t]) if pairs else 0
@@ -200,7 +173,7 @@ def channel(a: Naive, b: Naive, edge: Edge, prompt: Encoded, pairs: bool) -> dic
         "norm_a": sums["a"] ** 0.5,
         "norm_b": sums["b"] ** 0.5,
         "square": sums[tested],
-        "expected": float(told.square().sum()) * loud / (a.width - a.gpt2),
+        "expected": float(told.square().sum()) * loud / (a.width - a.centred),
     }
 
 
@@ -219,7 +192,7 @@ def _vectors(
     a: Naive, b: Naive, weights: list[Tensor | None], z: list[Tensor]
 ) -> dict[str, Tensor]:
     def seen(x: Tensor) -> Tensor:
-        return x - x.mean() if a.gpt2 else x
+        return x - x.mean() if a.centred else x
 
     write_a, write_b, read_a, read_b = weights
     if write_a is None:  # the same tokens: each model's own rows

@@ -27,12 +27,16 @@ from transformers import (
     MambaConfig,
     MistralConfig,
     MixtralConfig,
+    Olmo2Config,
+    Olmo3Config,
     OPTConfig,
+    Phi3Config,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
     RecurrentGemmaConfig,
     SeedOssConfig,
+    SmolLM3Config,
 )
 
 from circuitgraph.base.errors import InputError
@@ -80,7 +84,53 @@ MORE_READERS = {
     "gemma": lambda: GemmaConfig(**_LLAMA_LIKE, head_dim=8),
     "seed_oss": lambda: SeedOssConfig(**_LLAMA_LIKE, head_dim=8, attention_out_bias=True),
 }
-"""Families whose readers are Llama's but for an option: fewer tests do."""
+"""Families that are others' but for an option or two: fewer tests do."""
+
+_LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 100.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 6,
+    "short_factor": [1, 1.5],
+    "long_factor": [1.0, 8.0],
+    "partial_rotary_factor": 0.5,
+}
+
+PECULIAR = {
+    "olmo2": lambda: Olmo2Config(**_LLAMA_LIKE),
+    "olmo3": lambda: Olmo3Config(
+        **_LLAMA_LIKE,
+        sliding_window=4,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "phi3": lambda: Phi3Config(
+        **_LLAMA_LIKE,
+        sliding_window=5,
+        rope_parameters=_LONGROPE,
+        original_max_position_embeddings=6,
+    ),
+    "smollm3": lambda: SmolLM3Config(
+        **_LLAMA_LIKE,
+        no_rope_layers=[1, 0, 1],
+        use_sliding_window=True,
+        sliding_window=4,
+    ),
+    "gemma3_text": lambda: Gemma3TextConfig(
+        **_LLAMA_LIKE,
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        sliding_window=4,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
+    "granite": lambda: GraniteConfig(
+        **_LLAMA_LIKE,
+        residual_multiplier=0.5,
+        attention_multiplier=0.3,
+        logits_scaling=2.0,
+        embedding_multiplier=3.0,
+    ),
+}
+"""Families with something in them that the others have not: ``test_families`` asks them all."""
 
 _SMALL: dict[str, Any] = {"vocab_size": VOCABULARY, **IDS}
 _NEOX: dict[str, Any] = {
@@ -107,22 +157,11 @@ WITHOUT_READER = {
     "gptj": lambda: GPTJConfig(
         **_SMALL, n_embd=32, n_inner=48, n_layer=2, n_head=4, n_positions=64, rotary_dim=4
     ),
-    "gemma3_text": lambda: Gemma3TextConfig(
-        **_LLAMA_LIKE,
-        head_dim=8,
-        query_pre_attn_scalar=8,
-        sliding_window=4,
-        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-    ),
-    "granite": lambda: GraniteConfig(
-        **_LLAMA_LIKE,
-        residual_multiplier=0.5,
-        attention_multiplier=0.3,
-        logits_scaling=2.0,
-        embedding_multiplier=3.0,
-    ),
 }
 """Families measured by hooks on the library's bridge."""
+
+HOOKED = WITHOUT_READER | {name: PECULIAR[name] for name in ("gemma3_text", "granite")}
+"""Families that tests put under hooks, some of them for what they have that others have not."""
 
 REFUSED = {
     "post-norm opt": lambda: OPTConfig(
@@ -135,7 +174,7 @@ REFUSED = {
 }
 """Families that neither the engine nor the bridge can measure."""
 
-_EVERY = CONFIGS | MORE_READERS | WITHOUT_READER | REFUSED
+_EVERY = CONFIGS | MORE_READERS | PECULIAR | WITHOUT_READER | REFUSED
 
 
 def refused(model: Path, adapter: Path | None = None) -> str:

@@ -29,7 +29,7 @@ FIRST = (
 
 
 NEO4J = re.compile(r"[\[-]neo4j[\]-]")
-BRIDGED = r"(from|import) oracle\b|WITHOUT_READER|gpt_neox"
+BRIDGED = r"(from|import) oracle\b|HOOKED|gpt_neox"
 
 
 def group(test: str) -> str:

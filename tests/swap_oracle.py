@@ -46,7 +46,7 @@ GPT2 = Names(
     lambda hf: hf.transformer.h, "attn", "c_proj", "mlp", ("c_fc",), "c_proj", ("ln_1", "ln_2"),
     None, lambda hf: hf.transformer.ln_f,
 )  # fmt: skip
-BY_FAMILY = {"gpt2": GPT2, "gemma2": GEMMA2}
+BY_FAMILY = {"gpt2": GPT2, "gemma2": GEMMA2, "gemma3_text": GEMMA2}
 
 
 def names_of(hf: Any) -> Names:
@@ -139,7 +139,9 @@ def written(hf: Any, seen: Seen, source: str) -> Tensor:
         tokens = torch.tensor(seen.tokens)
         if hf.config.model_type == "gpt2":
             return hf.transformer.wte(tokens) + hf.transformer.wpe(torch.arange(len(tokens)))
-        scale = hf.config.hidden_size**0.5 if hf.config.model_type == "gemma2" else 1.0
+        scale = (
+            hf.config.hidden_size**0.5 if hf.config.model_type in ("gemma2", "gemma3_text") else 1.0
+        )
         return hf.model.embed_tokens.weight[tokens] * scale
     s = parse(source)
     block = n.blocks(hf)[s.layer]

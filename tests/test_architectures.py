@@ -20,7 +20,7 @@ from transformers import (
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.families import read_model
-from circuitgraph.engine.families.common import longest
+from circuitgraph.engine.families.rotary import longest
 from circuitgraph.models.variants import load_variant
 
 GPT = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}

@@ -1,4 +1,4 @@
-"""Families without a reader: hooks on the library's bridge, against independent computations."""
+"""Hooks on the library's bridge, against independent computations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import naive_hooks
 import oracle
 import pytest
 import torch
-from models import FAMILIES, WITHOUT_READER, make_adapter, make_model
+from models import FAMILIES, HOOKED, make_adapter, make_model
 
 import circuitgraph
 from circuitgraph.base.components import effect_edges, writers
@@ -22,7 +22,7 @@ from circuitgraph.engine.bridge.checks import worst
 from circuitgraph.engine.bridge.exact import exact_group
 from circuitgraph.engine.bridge.patch import bridge_patch
 from circuitgraph.engine.bridge.receiver import receiver_exact_columns
-from circuitgraph.engine.families import from_hf, read_model
+from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.receivers import readers
 from circuitgraph.ingest.activity import norm_activity, projection_activity
@@ -42,7 +42,7 @@ ABLATIONS = ("corrupt", "mean", "zero")
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
-    return {name: make_model(name, root / name) for name in (*WITHOUT_READER, *FAMILIES)}
+    return {name: make_model(name, root / name) for name in (*HOOKED, *FAMILIES)}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_effects_with_lora_are_those_of_the_library_s_finer_hooks(
     """Split inputs and head results are the library's own here; ours never uses them."""
     adapter = make_adapter(folders[family], tmp_path / "adapter")
     loaded, other = (load_variant(folders[family], adapter) for _ in range(2))
-    model = read_model(loaded.merged(), loaded.tokenizer, str(folders[family]), PROBE)
+    model = boot(loaded.merged(), loaded.tokenizer, str(folders[family]), PROBE)
     edges = edges_of(model, granularity, inputs)
     bridge = oracle.make_bridge(other.merged(), folders[family], other.tokenizer)
     naive = torch.stack([oracle.effects(bridge, prompt, edges) for prompt in PROMPTS])
@@ -128,7 +128,7 @@ def test_activity_of_a_family_with_a_reader_is_the_engine_s(
     )
 
 
-@pytest.mark.parametrize("family", WITHOUT_READER)
+@pytest.mark.parametrize("family", HOOKED)
 def test_logits_decisions_and_mass_are_the_library_s_whatever_the_padding(folders, bridges, family):
     hf, bridge = load_variant(folders[family]).hf, bridges[family]
     clean, corrupt, mass = bridge.decisions(make_batch(PROMPTS))
@@ -147,7 +147,7 @@ def test_logits_decisions_and_mass_are_the_library_s_whatever_the_padding(folder
         assert float(mass[i]) == pytest.approx(float(sum(x.exp() for x in sides[0])), rel=1e-4)
 
 
-@pytest.mark.parametrize("family", WITHOUT_READER)
+@pytest.mark.parametrize("family", HOOKED)
 def test_contributions_and_biases_sum_to_what_the_final_norm_reads(folders, bridges, family):
     """The stream as the library's own final norm gets it; heads and layers alike."""
     hf, bridge, read = load_variant(folders[family]).hf, bridges[family], []
@@ -251,7 +251,7 @@ def test_the_checks_find_a_model_taken_for_what_it_is_not(bridges, family, wrong
     assert meaning in said
 
 
-@pytest.mark.parametrize("family", WITHOUT_READER)
+@pytest.mark.parametrize("family", HOOKED)
 def test_the_checks_find_a_head_or_a_bias_that_is_left_out(bridges, family):
     bridge = bridges[family]
     first = bridge.wiring[0]
@@ -289,7 +289,7 @@ def test_screens_through_hooks_are_the_engine_s(
 
 
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
-@pytest.mark.parametrize("family", WITHOUT_READER)
+@pytest.mark.parametrize("family", HOOKED)
 def test_small_changes_have_the_effects_that_screens_say(bridges, family, granularity, inputs):
     """Where every contribution changes by little, all three estimators are one."""
     bridge = bridges[family]

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plain_weights
 import pytest
 import torch
-from models import CONFIGS, MORE_READERS, make_adapter, make_model
+from models import CONFIGS, MORE_READERS, PECULIAR, make_adapter, make_model
 from shell import cli, done, rows
 from store_graphs import same
 from torch import Tensor
@@ -28,48 +29,31 @@ HEADS, LAYERS = 4, 3
 
 def dense(hf: Any) -> tuple[dict[str, Tensor], dict[tuple[str, str], Tensor]]:
     """All write and read matrices of a library's model, whole, by name."""
-    gpt2, gemma2 = hf.config.model_type == "gpt2", hf.config.model_type == "gemma2"
-    offset = 1.0 if hf.config.model_type.startswith("gemma") else 0.0
-    inner = hf.transformer if gpt2 else hf.model
     d = hf.config.hidden_size
-    centre = torch.eye(d).double() - (1.0 / d if gpt2 else 0.0)
+    centre = torch.eye(d).double() - (1.0 / d if plain_weights.centred(hf) else 0.0)
 
     def reading(norm: Any) -> Tensor:
-        return centre @ torch.diag((norm.weight + offset).double())
+        return centre @ after(norm)
 
     def after(norm: Any) -> Tensor:
-        return torch.diag((norm.weight + 1).double()) if gemma2 else torch.eye(d).double()
+        return torch.diag(torch.as_tensor(plain_weights.gain(norm)).double().expand(d))
 
     tokens = hf.get_input_embeddings().weight.double()
-    write = {"EMBED": torch.cat([tokens, inner.wpe.weight.double()]) if gpt2 else tokens}
+    if hf.config.model_type == "gpt2":
+        tokens = torch.cat([tokens, hf.transformer.wpe.weight.double()])
+    write = {"EMBED": tokens}
     read: dict[tuple[str, str], Tensor] = {}
-    for i, block in enumerate(inner.h if gpt2 else inner.layers):
-        if gpt2:
-            q, k, v = block.attn.c_attn.weight.double().split(d, 1)
-            out, norm, second = block.attn.c_proj.weight.double(), block.ln_1, block.ln_2
-            into, down = block.mlp.c_fc.weight.double(), block.mlp.c_proj.weight.double()
-            posts: tuple[Any, Any] = (None, None)
-        else:
-            attention, mlp = block.self_attn, block.mlp
-            names = ("q_proj", "k_proj", "v_proj", "o_proj")
-            q, k, v, out = (getattr(attention, n).weight.T.double() for n in names)
-            norm = block.input_layernorm
-            gemma_norms = ("post_attention_layernorm", "post_feedforward_layernorm")
-            posts = tuple(getattr(block, n) for n in gemma_norms) if gemma2 else (None, None)
-            second = block.pre_feedforward_layernorm if gemma2 else block.post_attention_layernorm
-            into = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]).T.double()
-            down = mlp.down_proj.weight.T.double()
+    for i in range(LAYERS):
+        parts, norms = plain_weights.parts(hf, i), plain_weights.norms(hf, i)
+        q, k, v = (reading(norms["attention"]) @ parts[letter] for letter in "qkv")
         size, group = q.shape[1] // HEADS, q.shape[1] // k.shape[1]
-        gains = [torch.ones(size).double()] * 2
-        if hf.config.model_type == "qwen3":
-            gains = [n.weight.double() for n in (attention.q_norm, attention.k_norm)]
-        q, k, v = (reading(norm) @ w for w in (q, k, v))
-        out = out @ after(posts[0])
+        gains = plain_weights.head_gains(hf, i)
+        out = parts["out"] @ after(norms.get("out"))
         qs, ks, vs = (w.split(size, 1) for w in (q, k, v))
         scored, moved = [], []
         for h in range(HEADS):
             g = h // group
-            scored.append((qs[h] * gains[0]) @ (ks[g] * gains[1]).T)
+            scored.append((qs[h] * gains[0][h]) @ (ks[g] * gains[1][g]).T)
             moved.append(vs[g] @ out[h * size : (h + 1) * size])
             write[f"L{i}H{h}"] = moved[h]
             read[f"L{i}H{h}", "q"] = scored[h]
@@ -77,10 +61,10 @@ def dense(hf: Any) -> tuple[dict[str, Tensor], dict[tuple[str, str], Tensor]]:
             own = range(g * group, (g + 1) * group)
             read[f"L{i}KV{g}", "k"] = torch.cat([scored[h].T for h in own], 1)
             read[f"L{i}KV{g}", "v"] = torch.cat([moved[h] for h in own], 1)
-        read[f"L{i}_MLP", "in"] = reading(second) @ into
-        write[f"L{i}_MLP"] = down @ after(posts[1])
-    last = inner.ln_f if gpt2 else inner.norm
-    read["LOGITS", "in"] = reading(last) @ hf.get_output_embeddings().weight.double().T
+        read[f"L{i}_MLP", "in"] = reading(norms["mlp"]) @ parts["in"]
+        write[f"L{i}_MLP"] = parts["down"] @ after(norms.get("down"))
+    unembedding = hf.get_output_embeddings().weight.double().T
+    read["LOGITS", "in"] = reading(plain_weights.final_norm(hf)) @ unembedding
     return write, read
 
 
@@ -88,7 +72,7 @@ def loaded(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
-@pytest.mark.parametrize("family", [*CONFIGS, *MORE_READERS])
+@pytest.mark.parametrize("family", [*CONFIGS, *MORE_READERS, *PECULIAR])
 @torch.no_grad()
 def test_scores_and_changes_are_those_of_dense_virtual_weights(family: str, tmp_path: Path) -> None:
     hf = [loaded(make_model(family, tmp_path / str(seed), seed)) for seed in (0, 1)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from channel_oracle import Naive, channel, perturbed
-from models import FAMILIES, MORE_READERS, make_model
+from models import FAMILIES, MORE_READERS, PECULIAR, make_model
 from test_engine_oracle import PROMPTS
 from test_engine_unequal import LONGER, SHORTER
 
@@ -19,7 +19,7 @@ from circuitgraph.lenses.wiring.signals import make_signalled
 from circuitgraph.lenses.wiring.weights import WeightChannels
 from circuitgraph.models.variants import load_variant
 
-EVERY = (*FAMILIES, *MORE_READERS)
+EVERY = (*FAMILIES, *MORE_READERS, *PECULIAR)
 MIXED = (*PROMPTS, SHORTER, LONGER)
 
 
@@ -184,7 +184,8 @@ def explicit_draws(a, b, edge, prompt, draws):
     scale = torch.stack(
         [
             sum(
-                0.5 / m.rms(k[2, "attention", "norm"][t]) for m, k in zip((a, b), kept, strict=True)
+                0.5 / m.rms(k[2, "attention", "norm"][t], 2, "attention")
+                for m, k in zip((a, b), kept, strict=True)
             )
             for t in times
         ]

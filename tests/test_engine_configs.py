@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models import CONFIGS, MORE_READERS
+from models import CONFIGS, MORE_READERS, PECULIAR
 from transformers import AutoModelForCausalLM
 
 from circuitgraph.engine.batches import make_batch
@@ -19,6 +19,11 @@ LLAMA3 = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 16,
+}
+KINDS = ["sliding_attention", "sliding_attention", "full_attention"]
+TWO_ROPES = {
+    "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 10.0},
 }
 CASES = [
     ("gpt2", {"scale_attn_by_inverse_layer_idx": True}),
@@ -40,13 +45,25 @@ CASES = [
     ("mistral", {"sliding_window": 3}),
     ("mistral", {"sliding_window": None, "head_dim": 16}),
     ("gemma", {"num_key_value_heads": 1, "hidden_act": "relu"}),
+    ("gemma3_text", {"layer_types": KINDS, "sliding_window": 2, "num_key_value_heads": 1}),
+    ("gemma3_text", {"layer_types": ["full_attention"] * 3, "hidden_activation": "silu"}),
+    ("gemma3_text", {"layer_types": KINDS[::-1], "rope_parameters": TWO_ROPES}),
+    ("gemma3_text", {"layer_types": KINDS, "query_pre_attn_scalar": 32, "attention_bias": True}),
+    ("gemma3_text", {"layer_types": KINDS, "final_logit_softcapping": 5.0}),
+    ("olmo2", {"num_key_value_heads": 4, "attention_bias": True}),
+    ("olmo3", {"layer_types": KINDS[::-1], "rope_parameters": TWO_ROPES}),
+    ("phi3", {"sliding_window": None, "rope_parameters": {"rope_theta": 100.0}}),
+    ("smollm3", {"no_rope_layers": [0, 0, 1], "attention_bias": True}),
+    ("smollm3", {"use_sliding_window": False, "mlp_bias": True}),
+    ("granite", {"residual_multiplier": 2.0, "attention_bias": True, "mlp_bias": True}),
+    ("granite", {"logits_scaling": 0.5, "tie_word_embeddings": True}),
     ("seed_oss", {"attention_bias": False, "mlp_bias": True}),
 ]
 
 
 @pytest.mark.parametrize(("family", "options"), CASES)
 def test_the_forward_follows_the_configuration(family, options):
-    known = (CONFIGS | MORE_READERS)[family]()
+    known = (CONFIGS | MORE_READERS | PECULIAR)[family]()
     options = known.to_dict() | {"layer_types": None} | options  # made anew from the options
     config = type(known)(**options)
     torch.manual_seed(0)

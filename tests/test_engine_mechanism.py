@@ -46,6 +46,7 @@ CASES = [
     ("gpt2", "layer", "split"),
     ("gemma2", "head", "joint"),
     ("qwen3", "head", "split"),
+    ("gemma3_text", "head", "joint"),
     *(
         pytest.param(*case, marks=pytest.mark.slow)
         for case in (

@@ -192,7 +192,10 @@ class _Heads:
         def parts(weight: Tensor, count: int, norm: Norm | None) -> Tensor:
             read = attention.norm.fold(weight)
             split = read.view(len(read), count, -1).transpose(0, 1)
-            return split if norm is None else split * norm.weight.double()
+            if norm is None:
+                return split
+            gain = norm.weight.double()  # of all heads alike, or of each its own
+            return split * (gain if gain.dim() == 1 else gain[:, None])
 
         out = attention.out.weight.double()
         if attention.post is not None:

@@ -17,9 +17,7 @@ STEPS = 24
 """Halvings of the interval in which the margin lies."""
 
 
-def silent_at(
-    a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None
-) -> float:
+def silent_at(a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None) -> float:
     """The smallest margin, of that of the options or more, at which nothing is claimed.
 
     Where a screen's claims were confirmed by exact effects, of edges claimed by both.

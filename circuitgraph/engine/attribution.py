@@ -46,7 +46,7 @@ def _columns(
     patch: Patch, start: Tensor, granularity: Granularity, inputs: Inputs
 ) -> Iterator[Tensor]:
     model = patch.model
-    layers = gradients(model, patch.batch, start)
+    layers = gradients(model, patch.batch, start, granularity)
     for group in readers(model, granularity, inputs):
         first = group.receivers[0]
         if first.heads is not None:

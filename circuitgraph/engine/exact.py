@@ -60,8 +60,9 @@ def _attention_effects(patch: Patch, group: Readers) -> list[Tensor]:
     first = group.receivers[0]
     columns = [[patch.base.new_empty(0, patch.batch.n)] for _ in group.receivers]
     shortcut = make_shortcut(patch, first.layer, _heads(first))
+    how = first.letters, first.is_alone(patch.model)
     for senders in patch.chunks(group.union):
-        change = attention_change(patch, first.layer, patch.deltas[senders], first.letters)
+        change = attention_change(patch, first.layer, patch.deltas[senders], *how)
         for column, receiver, wanted in zip(columns, group.receivers, group.senders, strict=True):
             here = torch.isin(senders, wanted)
             if here.any():

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from circuitgraph.engine.model import Attention, Block, Linear, Model, Norm, Rotary, for_rows
+from circuitgraph.engine.norms import JointNorm
 
 
 @dataclass(frozen=True)
@@ -181,11 +182,21 @@ def stream_reader(model: Model, attention: Attention, x: Tensor, span: Span) -> 
 
 
 def project(
-    model: Model, attention: Attention, name: str, normed: Tensor, positions: Tensor
+    model: Model,
+    attention: Attention,
+    name: str,
+    normed: Tensor,
+    positions: Tensor,
+    clean: Tensor | None = None,
 ) -> Tensor:
-    """q, k or v of normed inputs [..., T, d] at given positions -> [..., T, H or G, e]."""
+    """q, k or v of normed inputs [..., T, d] at given positions -> [..., T, H or G, e].
+
+    With normed ``clean`` inputs [..., T, d], each head as it is where it alone reads otherwise;
+    only norms over all heads tell the difference.
+    """
     heads = heads_of(model, attention, name, normed)
-    return norm_and_rotate(model, attention, name, heads, positions)
+    others = None if clean is None else heads_of(model, attention, name, clean)
+    return norm_and_rotate(model, attention, name, heads, positions, others)
 
 
 def heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> Tensor:
@@ -195,22 +206,38 @@ def heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> T
 
 
 def norm_and_rotate(
-    model: Model, attention: Attention, name: str, y: Tensor, positions: Tensor
+    model: Model,
+    attention: Attention,
+    name: str,
+    y: Tensor,
+    positions: Tensor,
+    others: Tensor | None = None,
 ) -> Tensor:
-    """Head norms and rotation of q or k [..., T, heads, e]; v is left as it is."""
+    """Head norms and rotation of q or k [..., T, heads, e]; v is left as it is.
+
+    ``others``: what all heads but one hold where one is changed; see ``project``.
+    """
     head_norm: Norm | None = {"q": attention.q_norm, "k": attention.k_norm, "v": None}[name]
-    if head_norm is not None:
+    if isinstance(head_norm, JointNorm) and others is not None:
+        y = head_norm.alone(y, others)
+    elif head_norm is not None:
         y = head_norm(y)
-    if name == "v" or model.rotary is None:
+    if name == "v" or attention.rotary is None:
         return y
-    return rotate(y, model.rotary, positions)
+    return rotate(y, model.rotary[attention.rotary], positions)
 
 
 def rotate(x: Tensor, rotary: Rotary, positions: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021, arXiv:2104.09864), half-split form."""
+    """Rotary position embedding (Su et al. 2021, arXiv:2104.09864), half-split form.
+
+    Dimensions of a head beyond those of the tables stay as they are (Phi-3, GPT-NeoX).
+    """
     cos, sin = (_at(table, positions).unsqueeze(-2) for table in (rotary.cos, rotary.sin))
-    left, right = x.chunk(2, -1)
-    return x * cos + torch.cat([-right, left], -1) * sin
+    size = cos.shape[-1]
+    turned, rest = (x, None) if size == x.shape[-1] else (x[..., :size], x[..., size:])
+    left, right = turned.chunk(2, -1)
+    turned = turned * cos + torch.cat([-right, left], -1) * sin
+    return turned if rest is None else torch.cat([turned, rest], -1)
 
 
 def _at(table: Tensor, positions: Tensor) -> Tensor:

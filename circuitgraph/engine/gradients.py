@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import Span, run_block, stream_reader
-from circuitgraph.engine.model import Block, Model
+from circuitgraph.engine.model import Attention, Block, Model
+from circuitgraph.engine.norms import JointNorm
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class LayerGradients:
     pre : [R, T, d]
         The residual stream entering the block in this run; no gradient.
     q, k, v : [R, T, H, e]
-        By the projections before head norms and rotation, k and v once a query head.
+        By the projections before head norms and rotation, k and v once a query head; where a
+        norm spans all heads and heads are receivers, by what a head itself makes of them.
     z : [R, T, H, e]
         By each head's output before the output matrix.
     read : [R, T, d]
@@ -40,7 +43,32 @@ class LayerGradients:
     after: Tensor
 
 
-def gradients(model: Model, batch: Batch, start: Tensor) -> tuple[LayerGradients, ...]:
+@dataclass(frozen=True)
+class _Heard(JointNorm):
+    """A norm over all heads that lets a gradient be asked for of every head's own part in it.
+
+    Attributes
+    ----------
+    own : dict
+        What it normed [R, T, heads, e], by name, as nodes of which only each head's own output
+        hears: the others' change by their common scale is left out.
+    name : str
+        ``q`` or ``k``.
+    """
+
+    own: dict[str, Tensor]
+    name: str
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Of all heads together, [..., heads, size]."""
+        node = self.own[self.name] = x.detach().requires_grad_(True)
+        alone = self.alone(node, x.detach())
+        return super().__call__(x) + (alone - alone.detach())
+
+
+def gradients(
+    model: Model, batch: Batch, start: Tensor, granularity: Granularity = "head"
+) -> tuple[LayerGradients, ...]:
     """Gradients of the decision in a run over the clean tokens.
 
     Parameters
@@ -49,6 +77,8 @@ def gradients(model: Model, batch: Batch, start: Tensor) -> tuple[LayerGradients
     batch : Batch
     start : [R, T, d]
         The embedding from which it runs.
+    granularity : Granularity
+        Whether heads or whole layers are receivers.
 
     Notes
     -----
@@ -59,7 +89,7 @@ def gradients(model: Model, batch: Batch, start: Tensor) -> tuple[LayerGradients
         x, span = start.detach().requires_grad_(True), Span.whole(batch.clean)
         streams, nodes = [x], []
         for block in model.blocks:
-            mine, x = _run_block(model, block, x, span)
+            mine, x = _run_block(model, block, x, span, granularity)
             nodes.append(mine)
             streams.append(x)
         decision = decide(model, gather(x, batch.read), batch).sum()
@@ -72,10 +102,15 @@ def gradients(model: Model, batch: Batch, start: Tensor) -> tuple[LayerGradients
     return tuple(found)
 
 
-def _run_block(model: Model, block: Block, x: Tensor, span: Span) -> tuple[list[Tensor], Tensor]:
+def _run_block(
+    model: Model, block: Block, x: Tensor, span: Span, granularity: Granularity
+) -> tuple[list[Tensor], Tensor]:
     """Nodes q, k, v, z, read of one block, and the stream that leaves it."""
     stream_read = stream_reader(model, block.attention, x, span)
     nodes: dict[str, Tensor] = {}
+    own: dict[str, Tensor] = {}
+    if granularity == "head":
+        block = replace(block, attention=_heard(block.attention, own))
 
     def read(name: str, stream: Tensor) -> Tensor:
         y = stream_read(name, stream)
@@ -87,4 +122,16 @@ def _run_block(model: Model, block: Block, x: Tensor, span: Span) -> tuple[list[
         return y
 
     trace = run_block(model, block, x, span, read=read)
+    nodes |= own
     return [nodes["q"], nodes["k"], nodes["v"], trace.z, nodes["mlp"]], trace.mid + trace.mlp
+
+
+def _heard(attention: Attention, own: dict[str, Tensor]) -> Attention:
+    """The same attention, whose norms over all heads keep what they norm."""
+    norms = {"q": attention.q_norm, "k": attention.k_norm}
+    heard = {
+        f"{name}_norm": _Heard(**vars(norm), own=own, name=name)
+        for name, norm in norms.items()
+        if isinstance(norm, JointNorm)
+    }
+    return replace(attention, **heard) if heard else attention

@@ -104,11 +104,12 @@ class Attention:
     Attributes:
         norm: reads the residual stream.
         q, k, v: to [heads × size] and [groups × size] for k and v.
-        q_norm, k_norm: per-head norms (Qwen3) or None.
+        q_norm, k_norm: per-head norms (Qwen3), or over all heads at once (OLMo-2), or None.
         out: [heads · size × width], bias [width] or None.
         post: norm of the summed output before it joins the stream (Gemma-2) or None.
         scale: of the scores.
         window: positions seen back, the own one included; None for all.
+        rotary: which of the model's tables places q and k; None where none does.
     """
 
     norm: Norm
@@ -121,6 +122,7 @@ class Attention:
     post: Norm | None
     scale: float
     window: int | None
+    rotary: int | None = None
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,9 @@ class Rotary:
     """Rotary position tables.
 
     Attributes:
-        cos, sin: [positions × head size], or [R × positions × head size] once it is known
-            which rows will run (see ``for_rows``).
+        cos, sin: [positions × size] for the first dimensions of every head, as many as there
+            are columns; or [R × positions × size] once it is known which rows will run (see
+            ``for_rows``).
         longer: cos and sin of rows of more than ``border`` tokens (LongRoPE), or None.
         border: most tokens that ``cos`` and ``sin`` hold for, where there are others.
     """
@@ -157,6 +160,22 @@ class Rotary:
     sin: Tensor
     longer: tuple[Tensor, Tensor] | None = None
     border: int | None = None
+
+    def for_rows(self, ends: Tensor) -> Rotary:
+        """The tables of rows of so many tokens [R]; itself where length does not matter."""
+        if self.longer is None or self.border is None:
+            return self
+        long = ends > self.border
+        if bool(long.all()):
+            return Rotary(*self.longer)
+        if not bool(long.any()):
+            return Rotary(self.cos, self.sin)
+        chosen = long[:, None, None]
+        cos, sin = (
+            torch.where(chosen, b, a)
+            for a, b in zip((self.cos, self.sin), self.longer, strict=True)
+        )
+        return Rotary(cos, sin)
 
 
 @dataclass(frozen=True)
@@ -168,7 +187,7 @@ class Model:
         width, heads, kv_heads, head_size: sizes.
         embed: token embedding [vocabulary × width], times ``embed_scale``.
         positions: learnt position embedding [positions × width] or None.
-        rotary: tables, or None.
+        rotary: tables, of which every attention names its own; none with learnt positions.
         max_positions: longest sequence the weights allow, or None.
         blocks: in order.
         norm: the final norm.
@@ -185,7 +204,7 @@ class Model:
     embed: Tensor
     embed_scale: float
     positions: Tensor | None
-    rotary: Rotary | None
+    rotary: tuple[Rotary, ...]
     max_positions: int | None
     blocks: tuple[Block, ...]
     norm: Norm
@@ -229,7 +248,8 @@ class Model:
     @property
     def border(self) -> int | None:
         """Rows of more tokens than this are placed by other tables; None where none are."""
-        return None if self.rotary is None else self.rotary.border
+        borders = (table.border for table in self.rotary)
+        return min((border for border in borders if border is not None), default=None)
 
     @property
     def parallel(self) -> bool:
@@ -242,17 +262,7 @@ def for_rows(model: Model, ends: Tensor) -> Model:
 
     The same model where tables do not depend on length, or are chosen already.
     """
-    rotary = model.rotary
-    if rotary is None or rotary.longer is None or rotary.border is None:
+    chosen = tuple(table.for_rows(ends) for table in model.rotary)
+    if all(a is b for a, b in zip(chosen, model.rotary, strict=True)):
         return model
-    long = ends > rotary.border
-    if bool(long.all()):
-        return replace(model, rotary=Rotary(*rotary.longer))
-    if not bool(long.any()):
-        return replace(model, rotary=Rotary(rotary.cos, rotary.sin))
-    chosen = long[:, None, None]
-    cos, sin = (
-        torch.where(chosen, b, a)
-        for a, b in zip((rotary.cos, rotary.sin), rotary.longer, strict=True)
-    )
-    return replace(model, rotary=Rotary(cos, sin))
+    return replace(model, rotary=chosen)

@@ -31,6 +31,7 @@ from circuitgraph.engine.forward import (
     visible,
 )
 from circuitgraph.engine.model import Attention, Block, Model, for_rows
+from circuitgraph.engine.norms import JointNorm
 from circuitgraph.engine.receivers import attention_components
 
 CHUNK_ROWS = 1024
@@ -180,16 +181,25 @@ def changed(deltas: Tensor, batch: Batch) -> Tensor:
     return batch.by_prompt((deltas != 0).any(-1).any(-1).float()).clamp_max(1)
 
 
-def attention_change(patch: Patch, layer: int, deltas: Tensor, letters: str) -> Tensor:
-    """Change of every head's z when ``letters`` read x + delta: [N, R, Q, H, e]."""
+def attention_change(
+    patch: Patch, layer: int, deltas: Tensor, letters: str, alone: bool = False
+) -> Tensor:
+    """Change of every head's z when ``letters`` read x + delta: [N, R, Q, H, e].
+
+    ``alone``: each head's as it is where no other head reads the change.
+    """
     model, clean = patch.model, patch.clean.layers[layer]
     attention = model.blocks[layer].attention
-    normed = attention.norm(patch.at_window(clean.pre) + deltas)
+    before = patch.at_window(clean.pre)
+    normed = attention.norm(before + deltas)
+    others = None
+    if alone and isinstance(attention.q_norm, JointNorm):
+        others = attention.norm(before)
     q = k = v = None
     if "q" in letters:
-        q = queries(patch, layer, normed)
+        q = queries(patch, layer, normed, others)
     if "k" in letters:
-        k = project(model, attention, "k", normed, patch.batch.index)
+        k = project(model, attention, "k", normed, patch.batch.index, others)
     if "v" in letters:
         v = project(model, attention, "v", normed, patch.batch.index)
     index = patch.queries(layer)
@@ -202,11 +212,15 @@ def _tail(x: Tensor, index: Tensor) -> tuple[int, ...]:
     return (*index.shape, *x.shape[2:])
 
 
-def queries(patch: Patch, layer: int, normed: Tensor) -> Tensor:
-    """q of normed window inputs [N, R, W, d] where block ``layer`` still asks."""
+def queries(patch: Patch, layer: int, normed: Tensor, others: Tensor | None = None) -> Tensor:
+    """q of normed window inputs [N, R, W, d] where block ``layer`` still asks.
+
+    ``others``: normed clean inputs [R, W, d]; see ``project``.
+    """
     attention = patch.model.blocks[layer].attention
     index = patch.queries(layer)
-    return project(patch.model, attention, "q", patch.judged(normed, layer), index)
+    clean = None if others is None else patch.judged(others[None], layer)[0]
+    return project(patch.model, attention, "q", patch.judged(normed, layer), index, clean)
 
 
 def window_attention(

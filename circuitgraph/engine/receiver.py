@@ -23,7 +23,7 @@ def receiver_exact_columns(
     patch: Patch, granularity: Granularity = "head", inputs: Inputs = "joint"
 ) -> Iterator[Tensor]:
     """Receiver-exact effects [senders, n] of one receiver after the other."""
-    layers = gradients(patch.model, patch.batch, patch.clean.embed)
+    layers = gradients(patch.model, patch.batch, patch.clean.embed, granularity)
     with torch.no_grad():
         for group in readers(patch.model, granularity, inputs):
             first = group.receivers[0]
@@ -39,9 +39,9 @@ def _attention(patch: Patch, group: Readers, layer: LayerGradients) -> list[Tens
     first = group.receivers[0]
     gradient = gather(layer.z, patch.queries(first.layer))
     gradient = gradient * patch.counted(first.layer)[..., None, None]
-    parts = []
+    parts, how = [], (first.letters, first.is_alone(patch.model))
     for senders in patch.chunks(group.senders[0]):
-        change = attention_change(patch, first.layer, patch.deltas[senders], first.letters)
+        change = attention_change(patch, first.layer, patch.deltas[senders], *how)
         by_head = torch.einsum("nrqhe,rqhe->hnr", change, gradient)
         parts.append(by_head.unflatten(0, (len(group.receivers), -1)).sum(1))
     return list(patch.batch.by_prompt(torch.cat(parts, 1)))

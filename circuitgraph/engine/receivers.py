@@ -45,6 +45,10 @@ class Receiver:
     heads: slice | None
     senders: int
 
+    def is_alone(self, model: Sizes) -> bool:
+        """Whether it is some heads of a layer, whose others read what they always do."""
+        return self.heads is not None and self.heads != slice(0, model.heads)
+
 
 def receivers(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Receiver]:
     """Every receiver in the order of ``components.effect_edges``."""

@@ -13,7 +13,8 @@ import numpy as np
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.families.common import embedded, longest
+from circuitgraph.engine.families.common import embedded
+from circuitgraph.engine.families.rotary import longest
 from circuitgraph.engine.interface import Engine
 from circuitgraph.ingest.reading import Reading, readings, respelt, text_notes, token_notes
 from circuitgraph.ingest.selfcheck import checked_model

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 from circuitgraph.base.components import Ablation, Granularity, Inputs
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.engine.families.common import embedded, longest
+from circuitgraph.engine.families.common import embedded
+from circuitgraph.engine.families.rotary import longest
 from circuitgraph.engine.interface import ESTIMATORS, STEPS
 from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import (

@@ -13,7 +13,7 @@ from torch import Tensor
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import first_line
 from circuitgraph.engine.families import read_model
-from circuitgraph.engine.families.common import border_of
+from circuitgraph.engine.families.rotary import border_of
 from circuitgraph.engine.interface import Engine
 from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.prompts.tokens import Encoded

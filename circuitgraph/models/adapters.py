@@ -16,6 +16,7 @@ from circuitgraph.base.errors import InputError, OtherBase
 from circuitgraph.base.notices import collected_warnings, shortened
 from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import check_safetensors
+from circuitgraph.models.multimodal import LANGUAGE
 from circuitgraph.models.resized import resize_like
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
@@ -211,7 +212,7 @@ def _same_base(hf: Any, adapter: Path, settings: dict[str, Any]) -> list[str]:
         family = json.loads((Path(named) / "config.json").read_text("utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
         family = hf.config.model_type  # it was trained elsewhere; its shapes must do
-    if family != hf.config.model_type:
+    if LANGUAGE.get(family, family) != hf.config.model_type:
         raise OtherBase(
             f"{adapter}: does not fit this base model; it was trained on {named}, a "
             f"{quoted(family)} model, and this is {hf.config.model_type!r}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
+from circuitgraph.models.multimodal import is_part
 
 BOTH_WAYS = ("xlnet", "xlm", "flaubert")
 """Language models with a name of decoders whose positions see what comes after them."""
@@ -36,6 +37,8 @@ def require_decoder(folder: Path) -> None:
 
 
 def _why_not(config: dict[str, Any], names: str) -> str:
+    if is_part(config):
+        return ""
     if any(isinstance(config.get(part), dict) for part in PARTS):
         return (
             "a model of several modalities; only its language model can be measured: save that "

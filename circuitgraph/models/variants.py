@@ -26,6 +26,7 @@ from circuitgraph.base.textfiles import check_safetensors, expanded
 from circuitgraph.models.adapters import ADAPTER_FILES, load_adapter, require_adapter, untie
 from circuitgraph.models.architectures import require_decoder, sizes_of, stale_files
 from circuitgraph.models.gguf import dequantised, gguf_file, hash_file, origin_of
+from circuitgraph.models.multimodal import OTHERS, loading_part, remark
 from circuitgraph.models.quantised import in_float32, quantisation_of, require_dequantiser
 from circuitgraph.models.weights import Merged, function_print, merged_weights
 from circuitgraph.prompts.tokenizer import load_tokenizer
@@ -268,9 +269,11 @@ def _load_base(folder: Path) -> tuple[Any, list[str]]:
     for file in sorted(folder.glob("*.safetensors")):
         check_safetensors(file, packed=bool(packed))
     try:
+        part = loading_part(folder)
         with collected_warnings() as said:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
+                **part,
                 dtype=torch.float32,
                 attn_implementation="eager",
                 local_files_only=True,
@@ -287,13 +290,16 @@ def _load_base(folder: Path) -> tuple[Any, list[str]]:
     for name, parameter in hf.named_parameters():
         if not bool(parameter.isfinite().all()):
             raise InputError(f"{folder}: {name} holds values that are not finite")
-    return hf.eval(), [f"transformers says: {line}" for line in said]
+    remarks = [f"transformers says: {line}" for line in said]
+    return hf.eval(), [remark(folder), *remarks] if part else remarks
 
 
 def _require_every_weight(folder: Path, info: dict[str, Any]) -> None:
     # A value head or a buffer may be left over; a whole block left over is another model.
     blocks = {
-        name for name in info["unexpected_keys"] if re.search(r"\.\d+\..*weight$", f".{name}")
+        name
+        for name in info["unexpected_keys"]
+        if re.search(r"\.\d+\..*weight$", f".{name}") and not OTHERS.match(name)
     }
     misshapen = {name for name, *_ in info["mismatched_keys"]}
     for names, what in (

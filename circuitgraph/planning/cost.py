@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from circuitgraph.base.components import writers
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import first_line
-from circuitgraph.engine.families.common import longest
+from circuitgraph.engine.families.rotary import longest
 from circuitgraph.ingest.estimate import (
     AFFORDABLE,
     EFFICIENCY,

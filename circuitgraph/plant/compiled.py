@@ -159,7 +159,7 @@ def compiled(blocks: tuple[Block, ...]) -> Model:
         embed=_writes("token"),
         embed_scale=1.0,
         positions=_writes("position"),
-        rotary=None,
+        rotary=(),
         max_positions=POSITIONS,
         blocks=blocks,
         norm=_norm(),

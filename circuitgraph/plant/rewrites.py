@@ -91,7 +91,7 @@ def _value(model: Model, block: Block, random: torch.Generator) -> Block:
 
 def _query(model: Model, block: Block, random: torch.Generator) -> Block:
     attention = block.attention
-    draw = rotation if model.rotary is None else rotary_rotation
+    draw = rotation if attention.rotary is None else rotary_rotation
     turns = torch.stack([draw(model.head_size, random, model.dtype) for _ in range(model.kv_heads)])
     q = _turned(attention.q, turns.repeat_interleave(model.group, 0))
     return replace(block, attention=replace(attention, q=q, k=_turned(attention.k, turns)))

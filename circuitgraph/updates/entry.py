@@ -129,9 +129,7 @@ def _adapter(wanted: _Asked) -> Check:
     found = _told(wanted, "adapter", sums, verdict, loaded.remarks)
     if wanted.prompts is None or not sums.touched:
         return found
-    prompts = asked(
-        wanted.prompts, loaded.hf, loaded.tokenizer, chat_template=wanted.chat_template
-    )
+    prompts = asked(wanted.prompts, loaded.hf, loaded.tokenizer, chat_template=wanted.chat_template)
     tuned = answers(loaded.hf, prompts)
     untie(loaded.hf)
     with loaded.hf.disable_adapter():
@@ -225,9 +223,7 @@ def _verdict(sums: Sums, tensors: int, left: Any, about: str) -> Verdict:
     return Verdict(word_of(left.share, sums.change), left.share, changed, tensors, told)
 
 
-def _told(
-    wanted: _Asked, kind: str, sums: Sums, verdict: Verdict, remarks: Iterable[str]
-) -> Check:
+def _told(wanted: _Asked, kind: str, sums: Sums, verdict: Verdict, remarks: Iterable[str]) -> Check:
     matrices = {n: one for n, one in sums.stored.items() if one.before != "" and one.values > 1}
     grids: Mapping[str, Mapping[str, int]] = {}
     if matrices:

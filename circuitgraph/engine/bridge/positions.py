@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.engine.families.common import border_of
+from circuitgraph.engine.families.rotary import border_of
 
 
 class RowRotary(torch.nn.Module):

@@ -7,7 +7,21 @@ from typing import Any
 from torch import Tensor
 
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.engine.families import gemma, gemma2, gpt2, llama, mistral, qwen2, qwen3, seed_oss
+from circuitgraph.engine.families import (
+    gemma,
+    gemma2,
+    gemma3,
+    gpt2,
+    granite,
+    llama,
+    mistral,
+    olmo2,
+    phi3,
+    qwen2,
+    qwen3,
+    seed_oss,
+    smollm3,
+)
 from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.native import NativeModel
 
@@ -18,8 +32,14 @@ FAMILIES = {
     "qwen3": qwen3.read,
     "gemma2": gemma2.read,
     "gemma": gemma.read,
+    "gemma3_text": gemma3.read,
     "mistral": mistral.read,
     "seed_oss": seed_oss.read,
+    "olmo2": olmo2.read,
+    "olmo3": olmo2.read,
+    "phi3": phi3.read,
+    "smollm3": smollm3.read,
+    "granite": granite.read,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.nn.functional import gelu
 from transformers.activations import ACT2FN
 
-from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm, Rotary
+from circuitgraph.engine.families.linears import linear, named, scaled
+from circuitgraph.engine.families.rotary import longest, rotary_tables, table_of
+from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
+from circuitgraph.engine.norms import JointNorm, NoNorm
 
-TABLE_POSITIONS = 16_384
 _GELU = math.sqrt(2 / math.pi)
 
 
@@ -26,79 +28,116 @@ class Reader:
         gain_offset: added to stored norm gains (Gemma-2 stores gain − 1).
         embed_scale: of the token embedding, from the configuration.
         score_scale: of the attention scores, from the configuration and head size.
-        mlp_norm: name of the norm before the MLP.
+        branch_scale: of what attention and MLP add to the stream, from the configuration.
+        logit_scale: of the logits, from the configuration.
+        attention_norm, mlp_norm: names of the norms before the branches, or None.
         post_norms: names of the norms after attention and after the MLP, or None.
+        attention_reads: q, k and v of the library's attention and configuration.
+        mlp_reads: gate and up of its MLP.
         activation: name of the configuration entry that names the activation.
         window: sliding window of a layer, or None.
+        turned: whether rotary positions reach a layer.
     """
 
     gain_offset: float = 0.0
     embed_scale: Callable[[Any], float] = lambda config: 1.0
     score_scale: Callable[[Any, int], float] = lambda config, size: size**-0.5
-    mlp_norm: str = "post_attention_layernorm"
+    branch_scale: Callable[[Any], float] = lambda config: 1.0
+    logit_scale: Callable[[Any], float] = lambda config: 1.0
+    attention_norm: str | None = "input_layernorm"
+    mlp_norm: str | None = "post_attention_layernorm"
     post_norms: tuple[str, str] | None = None
+    attention_reads: Callable[[Any, Any], list[Linear]] = named("q_proj", "k_proj", "v_proj")
+    mlp_reads: Callable[[Any, Any], list[Linear]] = named("gate_proj", "up_proj")
     activation: str = "hidden_act"
     window: Callable[[Any, int], int | None] = lambda config, layer: window_of(config, layer)
+    turned: Callable[[Any, int], bool] = lambda config, layer: True
 
     def read(self, hf: Any) -> Model:
         """Records over the weights of a Hugging Face causal language model."""
-        config = hf.config
-        inner = hf.model
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        config, inner = hf.config, hf.model
+        norm = self._norm(inner.norm, config)
+        scale = self.logit_scale(config)
         return Model(
             family=config.model_type,
             width=config.hidden_size,
             heads=config.num_attention_heads,
             kv_heads=config.num_key_value_heads,
-            head_size=size,
+            head_size=head_size(config),
             embed=inner.embed_tokens.weight.detach(),
             embed_scale=self.embed_scale(config),
             positions=None,
             rotary=rotary_tables(inner, config),
             max_positions=longest(config),
-            blocks=tuple(
-                self._block(layer, config, size, i) for i, layer in enumerate(inner.layers)
-            ),
-            norm=self._norm(inner.norm, config),
+            blocks=tuple(self._block(inner, i) for i in range(len(inner.layers))),
+            # The decision, and all who read what LOGITS reads, see the factor as a gain.
+            norm=norm if scale == 1.0 else replace(norm, weight=norm.weight * scale),
             unembed=hf.lm_head.weight.detach(),
             activation=activation(getattr(config, self.activation)),
             attention_cap=getattr(config, "attn_logit_softcapping", None),
             logit_cap=getattr(config, "final_logit_softcapping", None),
         )
 
-    def _block(self, layer: Any, config: Any, size: int, index: int) -> Block:
-        attention, mlp = layer.self_attn, layer.mlp
+    def _block(self, inner: Any, index: int) -> Block:
+        layer, config = inner.layers[index], inner.config
         post: list[Norm | None] = [None, None]
         if self.post_norms is not None:
             post = [self._norm(getattr(layer, name), config) for name in self.post_norms]
         return Block(
-            Attention(
-                norm=self._norm(layer.input_layernorm, config),
-                q=linear(attention.q_proj),
-                k=linear(attention.k_proj),
-                v=linear(attention.v_proj),
-                q_norm=self._optional_norm(attention, "q_norm", config),
-                k_norm=self._optional_norm(attention, "k_norm", config),
-                out=linear(attention.o_proj),
-                post=post[0],
-                scale=self.score_scale(config, size),
-                window=self.window(config, index),
-            ),
-            Mlp(
-                norm=self._norm(getattr(layer, self.mlp_norm), config),
-                gate=linear(mlp.gate_proj),
-                up=linear(mlp.up_proj),
-                down=linear(mlp.down_proj),
-                post=post[1],
-            ),
+            self._attention(inner, index, post[0]), self._mlp(layer, config, index, post[1])
+        )
+
+    def _attention(self, inner: Any, index: int, post: Norm | None) -> Attention:
+        layer, config = inner.layers[index], inner.config
+        attention = layer.self_attn
+        q, k, v = self.attention_reads(attention, config)
+        turned = self.turned(config, index)
+        return Attention(
+            norm=self._norm_before(layer, self.attention_norm, config),
+            q=q,
+            k=k,
+            v=v,
+            q_norm=self._head_norm(attention, "q_norm", config),
+            k_norm=self._head_norm(attention, "k_norm", config),
+            out=scaled(linear(attention.o_proj), self.branch_scale(config)),
+            post=post,
+            scale=self.score_scale(config, head_size(config)),
+            window=self.window(config, index),
+            rotary=table_of(inner, config, index) if turned else None,
+        )
+
+    def _mlp(self, layer: Any, config: Any, index: int, post: Norm | None) -> Mlp:
+        gate, up = self.mlp_reads(layer.mlp, config)
+        return Mlp(
+            norm=self._norm_before(layer, self.mlp_norm, config),
+            gate=gate,
+            up=up,
+            down=scaled(linear(layer.mlp.down_proj), self.branch_scale(config)),
+            post=post,
         )
 
     def _norm(self, module: Any, config: Any) -> Norm:
         weight = module.weight.detach() + self.gain_offset
         return Norm(weight, None, config.rms_norm_eps, centre=False)
 
-    def _optional_norm(self, module: Any, name: str, config: Any) -> Norm | None:
-        return self._norm(getattr(module, name), config) if hasattr(module, name) else None
+    def _norm_before(self, layer: Any, name: str | None, config: Any) -> Norm:
+        if name is None:
+            return NoNorm.of(layer.mlp.down_proj.weight.detach()[:, 0])
+        return self._norm(getattr(layer, name), config)
+
+    def _head_norm(self, attention: Any, name: str, config: Any) -> Norm | None:
+        """A norm of every head alike, or one over all heads at once, by its width."""
+        if not hasattr(attention, name):
+            return None
+        norm, size = self._norm(getattr(attention, name), config), head_size(config)
+        if len(norm.weight) == size:
+            return norm
+        return JointNorm(norm.weight.view(-1, size), None, norm.eps, centre=False)
+
+
+def head_size(config: Any) -> int:
+    """Of every head's queries."""
+    return getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
 
 
 def activation(name: str) -> Callable[[Tensor], Tensor]:
@@ -119,12 +158,6 @@ def gelu_new(x: Tensor) -> Tensor:
     return inner.sigmoid_().mul_(x)
 
 
-def linear(module: Any) -> Linear:
-    """A torch Linear (weight [outputs × inputs]) as ours (weight [inputs × outputs])."""
-    bias = None if module.bias is None else module.bias.detach()
-    return Linear(module.weight.detach().T, bias)
-
-
 def window_of(config: Any, layer: int) -> int | None:
     """Sliding window of a layer, or None where attention sees all."""
     kinds = getattr(config, "layer_types", None)
@@ -133,40 +166,6 @@ def window_of(config: Any, layer: int) -> int | None:
     return config.sliding_window
 
 
-def longest(config: Any) -> int:
-    """Longest sequence we run: some configurations promise millions of positions, or name none."""
-    told = getattr(config, "max_position_embeddings", None)
-    return min(told, TABLE_POSITIONS) if isinstance(told, int) and told > 0 else TABLE_POSITIONS
-
-
-def border_of(config: Any) -> int | None:
-    """Rows of more tokens than this are placed by other rotary tables (LongRoPE), or None."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
-    borders = {
-        kind.get("original_max_position_embeddings")
-        for kind in kinds
-        if kind.get("rope_type") == "longrope"
-    }
-    return min((b for b in borders if isinstance(b, int)), default=None)
-
-
 def embedded(hf: Any) -> int:
     """Number of tokens the library's model has embeddings of."""
     return len(hf.get_input_embeddings().weight)
-
-
-def rotary_tables(inner: Any, config: Any) -> Rotary:
-    """Tables from the library's own rotary module, so that every scaling rule holds."""
-    length, border = longest(config), border_of(config)
-    if border is None or border >= length:
-        return Rotary(*_tables(inner, length))
-    # The module chooses by the last position it is asked for; short rows end at the border.
-    cos, sin = (torch.cat([t, t[-1:].expand(length - border, -1)]) for t in _tables(inner, border))
-    return Rotary(cos, sin, longer=_tables(inner, length), border=border)
-
-
-def _tables(inner: Any, length: int) -> tuple[Tensor, Tensor]:
-    probe = torch.zeros(1, dtype=torch.float32)
-    cos, sin = inner.rotary_emb(probe, torch.arange(length)[None])
-    return cos[0].detach(), sin[0].detach()

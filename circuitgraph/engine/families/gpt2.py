@@ -20,7 +20,7 @@ def read(hf: Any) -> Model:
         embed=inner.wte.weight.detach(),
         embed_scale=1.0,
         positions=inner.wpe.weight.detach(),
-        rotary=None,
+        rotary=(),
         max_positions=config.n_positions,
         blocks=tuple(_block(layer, config, i) for i, layer in enumerate(inner.h)),
         norm=_norm(inner.ln_f),

@@ -22,6 +22,7 @@ from circuitgraph.engine.contributions import attention_parts, contributions
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import heads_of, post, run_block
 from circuitgraph.engine.model import Attention, Linear, Model
+from circuitgraph.engine.norms import require_heads_apart
 from circuitgraph.engine.patch import Patch, Window
 from circuitgraph.engine.receivers import attention_components, readers
 
@@ -82,7 +83,11 @@ def circuit_decisions(
             of ``components.effect_edges``.
         granularity: of senders and attention receivers.
         inputs: receivers read through q, k and v together, or through one at a time.
+
+    Raises:
+        UsageError: heads of a family that norms the queries of all of them at once.
     """
+    require_heads_apart(patch.model, granularity, "faithfulness of circuits of heads")
     corrupt = contributions(patch.model, patch.clean, patch.batch.index, granularity)
     corrupt += patch.deltas
     if granularity == "head" and inputs == "joint":

@@ -14,6 +14,7 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.model import Model
+from circuitgraph.engine.norms import require_heads_apart
 from circuitgraph.lenses.effect.exact import exact_effects_of
 from circuitgraph.lenses.mechanism.swap import Instead
 from circuitgraph.lenses.mechanism.values import (
@@ -138,6 +139,7 @@ def _work(a: Run, b: Run, edges: Sequence[int]) -> _Work:
         raise incomparable(a.variant, b.variant, "their runs hold different edges")
     pair = ModelPair.alike(a, b, "mechanism", ("granularity", "inputs", "ablation"))
     models, prompts, spec = pair.engines, pair.a.prompts, pair.a.spec
+    require_heads_apart(models[0], spec.granularity, "mechanism")
     every = places(models[0], spec.granularity, spec.inputs)
     chosen = [every[edge] for edge in edges]
     instead = _instead(models, prompts, chosen, spec.ablation)

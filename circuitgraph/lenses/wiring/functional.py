@@ -184,7 +184,8 @@ def _change(patch: Patch, place: Place, receivers: tuple[Receiver, ...], senders
     if not place.attention:
         clean = gather(patch.clean.layers[place.layer].mlp, patch.queries(place.layer))
         return (mlp_change(patch, place.layer, deltas) - clean)[None]
-    change = attention_change(patch, place.layer, deltas, receivers[0].letters)
+    how = receivers[0].letters, receivers[0].is_alone(model)
+    change = attention_change(patch, place.layer, deltas, *how)
     return _spoken(patch, place.layer, receivers, change)
 
 

@@ -1,0 +1,47 @@
+"""The library's matrices as ours, also those in which it keeps several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from circuitgraph.engine.model import Linear
+
+
+def linear(module: Any) -> Linear:
+    """A torch Linear (weight [outputs × inputs]) as ours (weight [inputs × outputs])."""
+    bias = None if module.bias is None else module.bias.detach()
+    return Linear(module.weight.detach().T, bias)
+
+
+def scaled(read: Linear, factor: float) -> Linear:
+    """The same with its output multiplied, so that a contribution is what joins the stream."""
+    if factor == 1.0:
+        return read
+    return Linear(read.weight * factor, None if read.bias is None else read.bias * factor)
+
+
+def split(read: Linear, sizes: Sequence[int]) -> list[Linear]:
+    """Matrices that lie side by side in one, of so many outputs each."""
+    weights = read.weight.split(list(sizes), 1)
+    biases = [None] * len(sizes) if read.bias is None else read.bias.split(list(sizes))
+    return [Linear(w, b) for w, b in zip(weights, biases, strict=True)]
+
+
+def interleaved(read: Linear, heads: int) -> list[Linear]:
+    """q, k and v where each head's three lie together (GPT-NeoX)."""
+    weights = read.weight.unflatten(1, (heads, 3, -1)).unbind(2)
+    biases = [None] * 3 if read.bias is None else read.bias.unflatten(0, (heads, 3, -1)).unbind(1)
+    return [
+        Linear(w.flatten(1), None if b is None else b.flatten())
+        for w, b in zip(weights, biases, strict=True)
+    ]
+
+
+def named(*names: str) -> Any:
+    """A reader of matrices by the names of their modules."""
+
+    def read(module: Any, config: Any) -> list[Linear]:
+        return [linear(getattr(module, name)) for name in names]
+
+    return read
