@@ -27,7 +27,7 @@ export HF_HUB_OFFLINE ?= 1
 unexport PYTHONDONTWRITEBYTECODE# or every process of a test compiles the package anew
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-pythons coverage lint style types types-all suite fmt clean
+.PHONY: help install demo demo-real test test-all test-pythons coverage lint style types types-all suite fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## ingest 26 real models, diff them, write demo-output/
 	$(BIN)/circuitgraph demo --out demo-output
+
+demo-real: $(STAMP) ## a circuit of a pretrained model and what an adapter changed in it, into demo-real-output/
+	$(BIN)/python examples/real/run.py demo-real-output
 
 lint: style types ## ruff and mypy
 
@@ -82,5 +85,5 @@ fmt: $(STAMP) ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 clean: ## remove what the targets above made
-	rm -rf .venv .venv-* demo-output build dist circuitgraph.egg-info
+	rm -rf .venv .venv-* demo-output demo-real-output build dist circuitgraph.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* coverage.xml
