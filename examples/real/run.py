@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pandas as pd
 from fetch import fetch
 from train import train
 
@@ -17,6 +18,7 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.record import Diff
 
 LAYER = 17
+NULL = ("random:2",)
 SIZES = (0.001, 0.005, 0.02, 0.1, 1.0)
 
 
@@ -33,21 +35,22 @@ def main(out: Path) -> None:
             model, adapter=folder, name=name, prompts=prompts, estimator="eap", load=False
         )
     circuit = workspace.faithfulness("base", sizes=SIZES, random=3)
-    diff = workspace.diff("base", "tuned", null=["random:2"])
-    page = workspace.report("base", "tuned", out / "index.html")
+    diff = workspace.diff("base", "tuned", null=NULL)
+    page = out / "index.html"
+    workspace.report("base", "tuned", page, null=NULL)
     for line in (*_circuit(workspace, circuit.table), *_changed(diff, LAYER), f"page: {page}"):
         print(line)
 
 
-def _circuit(workspace: Workspace, table) -> list[str]:
-    top = workspace.edges("base", kind="effect").head(3)
+def _circuit(workspace: Workspace, table: pd.DataFrame) -> list[str]:
+    edges = workspace.edges("base", kind="effect")
+    top = edges.loc[edges["weight"].abs().nlargest(3).index]
     strongest = ", ".join(
         f"{row.source} → {row.target} ({row.weight:+.2f})" for row in top.itertuples()
     )
     row = table[table["share"] == 0.02].iloc[0]
     return [
-        f"circuit: of {len(workspace.edges('base', kind='effect')):,} edges the strongest are "
-        f"{strongest}",
+        f"circuit: of {len(edges):,} edges the strongest are {strongest}",
         f"faithful: 2% of the edges alone recover {row.faithfulness:.0%} of the decision "
         f"[{row.low:.0%}, {row.high:.0%}], as many drawn at random {row.random:.0%}",
     ]
@@ -56,7 +59,7 @@ def _circuit(workspace: Workspace, table) -> list[str]:
 def _changed(diff: Diff, layer: int) -> list[str]:
     found = diff.claims
     kinds = found["mechanism"].value_counts().to_dict()
-    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count and kind)
     return [
         f"changed: {len(found)} of {diff.summary['n_testable']} edges by an adapter of rank 1 on "
         f"L{layer}_MLP ({told})",
