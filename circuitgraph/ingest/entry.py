@@ -84,6 +84,21 @@ def take_table(
     return write_run(run, runs_folder)
 
 
+def take_circuit(
+    path: str | os.PathLike[str], name: str, recipe: str, shelf: Shelf, runs_folder: Path
+) -> Run:
+    """Take a circuit file as one variant's effect run; the file is kept beside it."""
+    from circuitgraph.ingest.tables.circuit import circuit_run
+    from circuitgraph.runs.circuit_file import KEPT, as_bytes, read_circuit
+
+    require_name(name)
+    circuit = read_circuit(Path(path))
+    run = circuit_run(circuit, name, known_recipe(shelf, name, recipe), str(path))
+    require_same(shelf, run.variant)
+    runs_folder.mkdir(parents=True, exist_ok=True)
+    return write_run(run, runs_folder, {KEPT: as_bytes(circuit.content)})
+
+
 def as_kinds(edges: str | Sequence[str] | None) -> Any:
     """Edge kinds as asked for, each once.
 

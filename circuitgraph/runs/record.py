@@ -95,7 +95,7 @@ class Method:
 
     Attributes:
         kind: ``correlation`` or ``effect``.
-        estimator: ``exact`` …; "" for correlations.
+        estimator: ``exact`` …, ``imported`` for circuit files; "" for correlations.
         steps: steps of the estimator; 0 where it has none.
         inputs: ``joint`` or ``split``; "" for correlations.
         granularity: ``head``, ``layer``, or ``table``.
@@ -178,6 +178,11 @@ class Run:
         return self.method.kind
 
     @property
+    def imported(self) -> bool:
+        """Whether it came from a circuit file: one number an edge, no prompts, no model."""
+        return self.method.estimator == "imported"
+
+    @property
     def n(self) -> int:
         """Number of prompts (rows)."""
         return len(self.prompts)
@@ -241,7 +246,8 @@ def _load_arrays(run: Run) -> dict[str, np.ndarray]:
         raise InputError(f"run {run.id[:12]} has no arrays: it was never written")
     file = run.path / "arrays.safetensors"
     try:
-        return shaped(load_file(file), run.kind, run.n, len(run.edges or run.components))
+        kind = "circuit" if run.imported else run.kind
+        return shaped(load_file(file), kind, run.n, len(run.edges or run.components))
     except (OSError, SafetensorError, ValueError) as error:
         raise InputError(
             f"{file}: the arrays of run {run.id[:12]} cannot be read ({error}); "
@@ -259,10 +265,10 @@ def keep_confirmed(run: Run, effects: Mapping[int, np.ndarray]) -> None:
     keep_by_edge(run.beside(CONFIRMED), {c: {"effects": own} for c, own in effects.items()})
 
 
-def write_run(run: Run, runs_folder: Path) -> Run:
+def write_run(run: Run, runs_folder: Path, beside: Mapping[str, bytes] | None = None) -> Run:
     """Write a run to ``runs_folder/<id>/`` in one step; a run already there is kept.
 
-    The folder is filled under another name and renamed when whole.
+    The folder is filled under another name, with further files ``beside``, and renamed when whole.
     """
     final = runs_folder / run.id
     if final.is_dir():
@@ -276,6 +282,8 @@ def write_run(run: Run, runs_folder: Path) -> Run:
         sync(partial / "arrays.safetensors")
         write_atomic(partial / "prompts.jsonl", lines.encode("ascii"))
         write_atomic(partial / "run.json", _to_json(run).encode("ascii"))
+        for name, data in (beside or {}).items():
+            write_atomic(partial / name, data)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from circuitgraph.base.foreign import own_name
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
 from circuitgraph.diff.kept import FOLDER, DiffFolder
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from circuitgraph.store import Copied, Store
 
 Kind = Literal["correlation", "effect"]
+COMPONENTS = ("component", "source", "target")
+"""Parameters of named queries that are names of components."""
 
 
 class Contents:
@@ -169,6 +172,19 @@ class Contents:
         self._load([*known.runs, run])
         return run
 
+    def import_circuit(self, path: str | os.PathLike[str], *, name: str, recipe: str = "") -> Run:
+        """Take a circuit of EAP-IG, MIB or CircuitKIT (JSON) as one variant's effect run.
+
+        Its edges keep scores and flags; there are no prompts behind them, so nothing can be
+        tested. ``export(name, "mib", path)`` writes the file again.
+        """
+        from circuitgraph.ingest.entry import take_circuit
+
+        known = self.shelf()
+        run = take_circuit(expanded(path), name, recipe, known, self.runs_folder)
+        self._load([*known.runs, run])
+        return run
+
     # The graph store
 
     def open_store(self) -> Store:
@@ -208,10 +224,17 @@ class Contents:
         return rebuild(self.path, self.shelf().runs)
 
     def query(self, name: str, **parameters: Any) -> pd.DataFrame:
-        """Answer of a named query; see ``queries.list_queries``."""
+        """Answer of a named query; see ``queries.list_queries``.
+
+        Parameters that name components take names of EAP-IG and TransformerLens too.
+        """
         from circuitgraph.queries import run_query
 
         self.sync()
+        if {*COMPONENTS} & {*parameters}:
+            known = self.shelf().table_names()
+            named = {n: own_name(str(parameters[n]), known) for n in COMPONENTS if n in parameters}
+            parameters |= named
         with self.open_store() as store:
             return run_query(store, name, parameters)
 
