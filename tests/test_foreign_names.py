@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from models import make_adapter, make_model
+from models import make_model
 
 from circuitgraph.base.components import effect_edges, parse, writers
 from circuitgraph.base.foreign import eap_name, hook_name, own_name
@@ -53,20 +52,19 @@ def test_names_of_tables_have_no_hook() -> None:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A base and a random fine-tune of it, whose diff claims many edges."""
+    """Two random models, whose diff claims many edges."""
     folder = tmp_path_factory.mktemp("names")
     base = make_model("gpt2", folder / "base")
-    draw = random.Random(0)
-    words = [[draw.randrange(4, 60) for _ in range(3)] for _ in range(30)]
+    words = range(4, 60)
     prompts = [
-        {"prompt": f"w{a} w{b} w{c}", "corrupt": f"w{a} w{b + 1} w{c}", "scenario": "s",
+        {"prompt": f"w{a} w20 w7", "corrupt": f"w{a} w21 w7", "scenario": "s",
          "answer": "w62", "wrong_answer": "w63", "direction": 1}
-        for a, b, c in words
+        for a in words
     ]  # fmt: skip
     found = Workspace(folder / "ws")
     options = {"prompts": prompts, "edges": "effect", "estimator": "exact"}
     found.ingest(base, name="base", **options)
-    found.ingest(base, adapter=make_adapter(base, folder / "a"), name="Ut", **options)
+    found.ingest(make_model("gpt2", folder / "other", seed=1), name="Ut", **options)
     return found
 
 

@@ -34,6 +34,8 @@ from circuitgraph.runs.conventions_file import Signs, read_signs
 
 FORMAT = 2
 """2: prompts are known by their token ids; ids of format 1 rest on texts."""
+IN_MEMORY = "(in memory)"
+"""Stands for the path of a model that was ingested from memory."""
 CONFIRMED = "exact.safetensors"
 """Exact effects of some edges of a screened run, measured when a diff needed them."""
 
@@ -45,8 +47,8 @@ class Variant:
     Attributes:
         name: the user's name for it, verbatim.
         recipe: variants trained alike with other seeds share it; "" for none.
-        base: path of the base model ("" for tables).
-        adapter: path of the LoRA adapter, or "".
+        base: path of the base model ("" for tables, ``IN_MEMORY`` for models without files).
+        adapter: path of the LoRA adapter, ``IN_MEMORY``, or "".
         architecture: id shared by all variants whose components are the same
             (hash of model type, layers, heads, key/value heads, granularity), or
             ``table``.
@@ -81,6 +83,11 @@ class Variant:
     def id(self) -> str:
         """Key of the variant in every graph."""
         return digest("variant", self.name)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it was ingested from memory and no files hold it."""
+        return self.base == IN_MEMORY
 
     def same_files(self, other: Variant) -> bool:
         """Whether both were read from the same files; another machine may merge them otherwise

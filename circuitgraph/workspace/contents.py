@@ -84,11 +84,12 @@ class Contents:
 
     def ingest(
         self,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | Any,
         *,
         name: str,
         prompts: Source,
         adapter: str | os.PathLike[str] | None = None,
+        tokenizer: Any = None,
         recipe: str = "",
         edges: str | Sequence[str] | None = None,
         estimator: Wanted = "auto",
@@ -111,14 +112,18 @@ class Contents:
 
         Parameters
         ----------
-        model : path
-            A Hugging Face folder (or hub name).
+        model : path, PreTrainedModel, PeftModel or TransformerBridge
+            A Hugging Face folder (or hub name), or a model in memory: it is copied, and known by
+            its weights. What loads models again (``wiring``, mechanisms, ``patch`` …) finds it
+            while you keep it; later sessions need a folder.
         name : str
             Of the variant.
         prompts : path, DataFrame, dictionaries or PromptSet
             A file, a table, or prompts already read.
         adapter : path, optional
             A LoRA folder.
+        tokenizer : optional
+            Of a model in memory; a TransformerBridge brings its own.
         recipe : str
             Shared by variants trained alike with other seeds.
         edges : str or sequence of str, optional
@@ -156,8 +161,8 @@ class Contents:
         known = self.shelf()
         folder = None if adapter is None else os.fspath(adapter)
         runs = take_model(
-            os.fspath(model), folder, name, recipe, prompts, options, known, self.runs_folder,
-            self.reporter,
+            os.fspath(model) if isinstance(model, str | os.PathLike) else model, folder, name,
+            recipe, prompts, options, known, self.runs_folder, self.reporter, tokenizer,
         )  # fmt: skip
         if load:
             self._load([*known.runs, *runs])
