@@ -16,7 +16,13 @@ from circuitgraph.composition.kept import lacking_composition, with_composition
 from circuitgraph.diff.kept import FOLDER as DIFFS
 from circuitgraph.diff.kept import DiffFolder
 from circuitgraph.diff.record import Diff
-from circuitgraph.export import ExportGraph, export_graph, write_neo4j_admin
+from circuitgraph.export import (
+    ExportGraph,
+    export_graph,
+    require_file,
+    write_mib,
+    write_neo4j_admin,
+)
 from circuitgraph.export.targets import targets
 from circuitgraph.interventions.patching import FOLDER as TRANSFERS
 from circuitgraph.interventions.patching import load_transfers
@@ -201,6 +207,8 @@ def write_files(
     reporter
         Told of edges that a file cannot hold.
     """
+    if format == "mib":
+        return _write_circuits(shelf, names, path)
     graphs = []
     for name in names:
         pair = _pair(shelf, name)
@@ -219,6 +227,20 @@ def write_files(
                 "left out: Gephi takes no edge of weight 0"
             )
     return written
+
+
+def _write_circuits(shelf: Shelf, names: Sequence[str], path: Path) -> list[Path]:
+    """The newest effect run of each variant as a circuit file."""
+    diffs = [name for name in names if _pair(shelf, name)]
+    if diffs:
+        raise UsageError(
+            f"{short(diffs[0])}: a circuit file holds the edges of one variant, not a change; name "
+            "variants, or export the diff as neuronpedia"
+        )
+    runs = [shelf.of(name)[::-1] for name in names]
+    for target in (found := targets(names, "mib", path)):
+        require_file(target, "mib")
+    return [write_mib(each, target) for each, target in zip(runs, found, strict=True)]
 
 
 def write_bulk(

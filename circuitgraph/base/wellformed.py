@@ -30,11 +30,15 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "Mapping[str, str]": (dict,),
     "Mapping[str, Any]": (dict,),
 }
-_ARRAYS = {"correlation": ("activity",), "effect": ("effects", "totals", "decisions")}
+_ARRAYS = {
+    "correlation": ("activity",),
+    "effect": ("effects", "totals", "decisions"),
+    "circuit": ("effects",),
+}
 _SAMPLE = "exact_sample"
 METHODS = {
     "kind": ("correlation", "effect"),
-    "estimator": ("", "auto", "exact", "receiver-exact", "eap", "eap-ig"),
+    "estimator": ("", "auto", "exact", "receiver-exact", "eap", "eap-ig", "imported"),
     "inputs": ("", "joint", "split"),
     "granularity": ("head", "layer", "table"),
     "activity": ("", "norm", "projection", "table"),

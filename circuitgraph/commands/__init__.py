@@ -7,6 +7,7 @@ SECTIONS = {
         "ingest": ("ingesting", "Measure a model variant, keep its graph."),
         "ingest-table": ("ingesting", "Take a table of somebody else's activations."),
         "check": ("checking", "Is this fine-tune real: what it changes, and what is left of it."),
+        "import-circuit": ("ingesting", "Take a circuit of EAP-IG, MIB or CircuitKIT."),
         "variants": ("looking", "The variants of the workspace."),
         "edges": ("looking", "The edges of one variant, with intervals."),
     },

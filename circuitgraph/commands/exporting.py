@@ -17,9 +17,10 @@ from circuitgraph.lenses.registry import lens_names
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["gexf", "graphml", "csv", "cx2", "neo4j-admin"]),
+    type=click.Choice(["gexf", "graphml", "csv", "cx2", "neuronpedia", "mib", "neo4j-admin"]),
     required=True,
-    help="gexf and csv for Gephi, cx2 for Cytoscape, neo4j-admin for an offline import.",
+    help="gexf and csv for Gephi, cx2 for Cytoscape, neuronpedia for its graph viewer, mib for "
+    "EAP-IG, MIB and CircuitKIT, neo4j-admin for an offline import.",
 )
 @click.option(
     "--output",

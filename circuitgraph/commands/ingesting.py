@@ -156,6 +156,36 @@ def ingest_table(file: Path, name: str, recipe: str) -> None:
     show([row])
 
 
+@click.command("import-circuit")
+@click.argument("file", type=EXISTING)
+@click.option("--name", required=True, help="What to call this variant.")
+@click.option("--recipe", default="", help="Shared by variants trained alike with other seeds.")
+@global_options
+def import_circuit(file: Path, name: str, recipe: str) -> None:
+    """Take a circuit of EAP-IG, MIB or CircuitKIT: JSON with scores and flags of edges.
+
+    There are no prompts behind the scores, so two such circuits can be described side by
+    side and nothing can be claimed. export --format mib writes the file again.
+
+    \b
+    Example:
+      circuitgraph import-circuit ioi-eap-ig.json --name theirs
+    """
+    from circuitgraph.runs.circuit_file import circuit_of
+
+    run = settings().open().import_circuit(file, name=name, recipe=recipe)
+    circuit = circuit_of(run)
+    row = {
+        "run": run.id,
+        "variant": name,
+        "kind": run.kind,
+        "nodes": 0 if circuit is None else len(circuit.content["nodes"]),
+        "edges": len(run.edges),
+        "in_graph": 0 if circuit is None else int(circuit.in_graph.sum()),
+    }
+    show([row])
+
+
 @click.command()
 @click.argument("name")
 @global_options
@@ -192,4 +222,4 @@ def demo(out: Path) -> None:
         click.echo(line)
 
 
-COMMANDS = (demo, ingest, ingest_table, remove)
+COMMANDS = (demo, ingest, ingest_table, import_circuit, remove)

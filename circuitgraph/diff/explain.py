@@ -11,6 +11,7 @@ import pandas as pd
 
 from circuitgraph.base.components import parse
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.foreign import own_name
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import Diff
@@ -62,6 +63,8 @@ def explain_edge(diff: Diff, source: str, target: str) -> Explanation:
     UsageError
         The diff has no such edge.
     """
+    known = {*diff.table["source"].cat.categories, *diff.table["target"].cat.categories}
+    source, target = own_name(source, known), own_name(target, known)
     rows = _rows_of(diff.table, source, target)
     if rows.empty and not diff.asks.directed:
         source, target = target, source
@@ -92,7 +95,7 @@ def _unknown(diff: Diff, source: str, target: str) -> str:
 
 
 def require_components(names: Iterable[str], known: Collection[str]) -> None:
-    """Refuse components that no variant has.
+    """Refuse components that no variant has, by our name or another program's.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def require_components(names: Iterable[str], known: Collection[str]) -> None:
         Names the nearest ones, whatever their case.
     """
     for name in names:
-        if name not in known:
+        if own_name(name, known) not in known:
             short = [str(k) for k in known if len(k) < 80]
             near = sorted(k for k in short if k.casefold() == name.casefold())
             near = near or difflib.get_close_matches(name[:80], short, 3)

@@ -9,12 +9,24 @@ from circuitgraph.export.cx2 import write_cx2
 from circuitgraph.export.gephi_csv import write_gephi_csv
 from circuitgraph.export.gexf import write_gexf
 from circuitgraph.export.graphml import write_graphml
+from circuitgraph.export.mib import write_mib
 from circuitgraph.export.model import ExportGraph
 from circuitgraph.export.neo4j_admin import import_command, write_neo4j_admin
+from circuitgraph.export.neuronpedia import write_neuronpedia
 
-FORMATS = ("gexf", "graphml", "csv", "cx2")
+FORMATS = ("gexf", "graphml", "csv", "cx2", "neuronpedia")
+SUFFIXES = {"mib": "json", "neuronpedia": "json"}
+"""Endings of files that are not named after their format."""
 
-__all__ = ["FORMATS", "ExportGraph", "export_graph", "import_command", "write_neo4j_admin"]
+__all__ = [
+    "FORMATS",
+    "ExportGraph",
+    "export_graph",
+    "import_command",
+    "require_file",
+    "write_mib",
+    "write_neo4j_admin",
+]
 
 
 def export_graph(graph: ExportGraph, format: str, path: str | Path) -> list[Path]:
@@ -25,8 +37,8 @@ def export_graph(graph: ExportGraph, format: str, path: str | Path) -> list[Path
     graph
         From :meth:`ExportGraph.from_runs` or :meth:`ExportGraph.from_diff`.
     format
-        ``gexf``, ``graphml``, ``cx2`` (one file each) or ``csv`` (``nodes.csv`` and
-        ``edges.csv`` in the folder ``path``).
+        ``gexf``, ``graphml``, ``cx2``, ``neuronpedia`` (one file each) or ``csv`` (``nodes.csv``
+        and ``edges.csv`` in the folder ``path``).
     path
         The file, or for ``csv`` the folder.
 
@@ -43,13 +55,24 @@ def export_graph(graph: ExportGraph, format: str, path: str | Path) -> list[Path
         The files cannot be written.
     """
     path = Path(path)
-    writers = {"gexf": write_gexf, "graphml": write_graphml, "cx2": write_cx2}
+    writers = {
+        "gexf": write_gexf,
+        "graphml": write_graphml,
+        "cx2": write_cx2,
+        "neuronpedia": write_neuronpedia,
+    }
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
     if format == "csv":
         return write_gephi_csv(graph, path)
+    require_file(path, format)
+    return [writers[format](graph, path)]
+
+
+def require_file(path: Path, format: str) -> None:
+    """Refuse a folder where a file is asked for (UsageError), or one that is not there."""
     if path.is_dir():
-        raise UsageError(f"{path} is a folder; name the file to write, such as graph.{format}")
+        example = f"graph.{SUFFIXES.get(format, format)}"
+        raise UsageError(f"{path} is a folder; name the file to write, such as {example}")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {path.parent}; make it first")
-    return [writers[format](graph, path)]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.components import in_order
+from circuitgraph.base.components import in_order, parse
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.foreign import hook_name
 from circuitgraph.export.layout import positions
 from circuitgraph.graph.columns import endpoints, node_table
 from circuitgraph.graph.convert import edge_kinds, is_directed
@@ -38,7 +39,8 @@ class ExportGraph:
         undirected edge between the same nodes, so correlations are then written from
         the earlier component to the later.
     nodes
-        ``name``, ``kind``, ``layer``, ``head``, ``x``, ``y``.
+        ``name``, ``kind``, ``layer``, ``head``, ``hook`` (where TransformerLens reads what it
+        writes), ``x``, ``y``.
     edges
         ``source``, ``target``; ``relation`` (what tells parallel edges apart, the
         ``kind`` of GEXF); ``weight`` = size of the signed value, above 0; ``signed``;
@@ -47,6 +49,9 @@ class ExportGraph:
     dropped
         Edges left out because their value is 0 or undefined: Gephi cannot import a
         weight of 0.
+    blocks
+        Of a diff, components whose claimed edges change together, the strongest block first;
+        a component stands in the first that it belongs to.
     """
 
     name: str
@@ -54,6 +59,7 @@ class ExportGraph:
     nodes: pd.DataFrame
     edges: pd.DataFrame
     dropped: int
+    blocks: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
     def from_runs(
@@ -105,7 +111,8 @@ class ExportGraph:
             "all": diff.table,
         }[rows]
         unit = diff.summary["units"]["delta"]
-        return cls.from_table(diff.name, table, "delta", endpoints(diff.table), unit)
+        found = cls.from_table(diff.name, table, "delta", endpoints(diff.table), unit)
+        return replace(found, blocks=_blocks(diff))
 
     @classmethod
     def from_table(
@@ -139,7 +146,8 @@ class ExportGraph:
         """
         names = in_order({*nodes, *endpoints(table)})
         places = np.array(positions(names), dtype=float).reshape(-1, 2)
-        shown = node_table(names).assign(x=places[:, 0], y=places[:, 1])
+        hooks = pd.Series([hook_name(parse(name)) for name in names], dtype=object)
+        shown = node_table(names).assign(hook=hooks, x=places[:, 0], y=places[:, 1])
         signed = table[value].to_numpy(dtype=float)
         kept = np.isfinite(signed) & (signed != 0)
         edges = _edges(table, edge_kinds(table), value, unit)
@@ -154,6 +162,22 @@ class ExportGraph:
             f"{self.name}: {len(self.nodes)} components, {len(self.edges)} edges; "
             f"weight is the size of the signed value{left_out if self.dropped else ''}"
         )
+
+
+def _blocks(diff: Diff) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Blocks of two claims or more, by their components."""
+    if "block" not in diff.details:
+        return ()
+    taken: set[str] = set()
+    found = []
+    block = diff.details["block"].to_numpy(dtype=int)
+    for number in range(int(block.max(initial=-1)) + 1):
+        claims = diff.table.loc[diff.details.index[block == number]]
+        names = [name for name in in_order({*endpoints(claims)}) if name not in taken]
+        if len(claims) > 1 and len(names) > 1:
+            taken.update(names)
+            found.append((f"block {number}: {len(claims)} claims", tuple(names)))
+    return tuple(found)
 
 
 def _edges(

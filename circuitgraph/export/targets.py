@@ -18,7 +18,8 @@ def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:
     if len(names) == 1:
         return [path]
     path.mkdir(parents=True, exist_ok=True)
-    suffix = "" if format == "csv" else f".{format}"
+    json = format in ("mib", "neuronpedia")
+    suffix = "" if format == "csv" else ".json" if json else f".{format}"
     stems = [file_stem(name) for name in names]
     alike = [stems.count(stem) > 1 for stem in stems]
     return [

@@ -22,7 +22,7 @@ from circuitgraph.runs.record import Run, Variant, write_run
 
 
 def take_model(
-    model: str,
+    model: Any,
     adapter: str | None,
     name: str,
     recipe: str,
@@ -31,10 +31,12 @@ def take_model(
     shelf: Shelf,
     runs_folder: Path,
     reporter: Reporter,
+    tokenizer: Any = None,
 ) -> list[Run]:
     """Measure one variant; its model is let go of before this returns.
 
     Args:
+        model: a folder or hub name, or a model in memory (see ``models.memory``).
         options: of ``ingest.jobs.Request``.
 
     Raises:
@@ -44,14 +46,25 @@ def take_model(
     require_cluster(options.get("ray"))  # before torch is loaded, which takes seconds
     from circuitgraph.ingest.jobs import Request
     from circuitgraph.ingest.models import ingest_model
+    from circuitgraph.models.memory import load_held
     from circuitgraph.models.variants import load_variant, model_folder
 
     read = read_prompts(prompts)
     request = Request(**options)
     say_prompts(read, request.kinds_for(read), request.kinds is not None, reporter)
     recipe = known_recipe(shelf, name, recipe)
-    model_folder(model, reporter)  # dequantises with a word what later is found dequantised
-    loaded = load_variant(model, adapter, name=name, recipe=recipe, granularity=request.granularity)
+    if not isinstance(model, str):
+        _require_alone(adapter, options)
+        loaded = load_held(
+            model, tokenizer, name=name, recipe=recipe, granularity=request.granularity
+        )
+    else:
+        if tokenizer is not None:
+            raise UsageError("``tokenizer``: a folder has its own; leave it out")
+        model_folder(model, reporter)  # dequantises with a word what later is found dequantised
+        loaded = load_variant(
+            model, adapter, name=name, recipe=recipe, granularity=request.granularity
+        )
     if loaded.variant.quantisation:
         reporter.remark(f"{loaded.variant.quantisation} weights, dequantised to float32")
     loaded = _as_known(shelf, loaded)
@@ -63,6 +76,17 @@ def take_model(
     for line in (line for run in runs for line in decided(run)):
         reporter.remark(line)
     return runs
+
+
+def _require_alone(adapter: str | None, options: dict[str, Any]) -> None:
+    """Refuse (UsageError) what only models in files can have."""
+    if adapter is not None:
+        raise UsageError(
+            "``adapter``: of a model in memory, put it on there and give the PeftModel: "
+            "PeftModel.from_pretrained(model, folder)"
+        )
+    if options.get("ray") is not None:
+        raise UsageError("``ray``: its workers load models from files; save it and give the folder")
 
 
 def _as_known(shelf: Shelf, loaded: Any) -> Any:
@@ -85,6 +109,21 @@ def take_table(
     require_same(shelf, run.variant)
     runs_folder.mkdir(parents=True, exist_ok=True)
     return write_run(run, runs_folder)
+
+
+def take_circuit(
+    path: str | os.PathLike[str], name: str, recipe: str, shelf: Shelf, runs_folder: Path
+) -> Run:
+    """Take a circuit file as one variant's effect run; the file is kept beside it."""
+    from circuitgraph.ingest.tables.circuit import circuit_run
+    from circuitgraph.runs.circuit_file import KEPT, as_bytes, read_circuit
+
+    require_name(name)
+    circuit = read_circuit(Path(path))
+    run = circuit_run(circuit, name, known_recipe(shelf, name, recipe), str(path))
+    require_same(shelf, run.variant)
+    runs_folder.mkdir(parents=True, exist_ok=True)
+    return write_run(run, runs_folder, {KEPT: as_bytes(circuit.content)})
 
 
 def as_kinds(edges: str | Sequence[str] | None) -> Any:

@@ -299,10 +299,14 @@ class Lens(Protocol):
     def in_words(self, edge: EdgeRow) -> list[str]:
         """The numbers of one edge, a line each."""
         row = edge.row
-        return [
+        numbers = (
             f"{self.quantity}: {row['weight_a']:.3f} in {short(edge.a)}, "
-            f"{row['weight_b']:.3f} in {short(edge.b)}; "
-            f"change {row['delta']:+.3f} (95% from {row['low']:+.3f} to {row['high']:+.3f}), "
+            f"{row['weight_b']:.3f} in {short(edge.b)}; change {row['delta']:+.3f}"
+        )
+        if not isfinite(row["low"]):
+            return [f"{numbers}."]  # of one prompt, or a circuit file: nothing to test against
+        return [
+            f"{numbers} (95% from {row['low']:+.3f} to {row['high']:+.3f}), "
             f"p {row['p']:.2g} for a change beyond {edge.margin:g}, q {row['q']:.2g}."
         ]
 

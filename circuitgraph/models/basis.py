@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from circuitgraph.models.memory import held_roundoff
 from circuitgraph.models.stored import ModelPair, matrices
 from circuitgraph.models.variants import model_folder
 from circuitgraph.runs.comparable import incomparable
@@ -55,6 +56,8 @@ def _cosine(a: Tensor, b: Tensor) -> float:
 
 def roundoff(variant: Variant) -> float:
     """Unit roundoff of the coarsest type that a variant's matrices are stored in."""
+    if variant.in_memory:
+        return float(torch.finfo(held_roundoff(variant)).eps) / 2
     kinds = {
         kind
         for file in sorted(model_folder(variant.base).glob("*.safetensors"))

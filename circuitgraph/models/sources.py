@@ -8,15 +8,19 @@ from pathlib import Path
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.families import require_reader
+from circuitgraph.models.memory import require_held
 from circuitgraph.models.variants import fingerprints
 from circuitgraph.runs.comparable import require_model
 from circuitgraph.runs.record import Run, Variant
 
 
 def require_readable(runs: Sequence[Run], command: str) -> None:
-    """Refuse (UsageError) tables, and families without a reader, before any model is loaded."""
+    """Refuse tables and families without a reader (UsageError), and models that were in memory
+    and are not any more (InputError), before any model is loaded."""
     for run in runs:
         require_model(run.variant)
+        if run.variant.in_memory:
+            require_held(run.variant)
         require_reader(run.variant.model_type, command)
 
 
@@ -37,6 +41,8 @@ def require_sources(runs: Sequence[Run]) -> None:
 
 
 def _require_files(variant: Variant) -> None:
+    if variant.in_memory:
+        return  # asked for above
     adapter = Path(variant.adapter) if variant.adapter else None
     found = fingerprints(variant.base, adapter)
     changed = [part for part in found if found[part] != variant.fingerprints.get(part)]

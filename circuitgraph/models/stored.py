@@ -19,6 +19,7 @@ from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import Patch, make_patch
+from circuitgraph.models.memory import recalled
 from circuitgraph.models.sources import require_readable
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet
@@ -202,8 +203,11 @@ def reload(variant: Variant) -> tuple[Any, Any]:
     Raises
     ------
     InputError
-        Its files are gone or no longer the same.
+        Its files are gone or no longer the same; of a model in memory, the model.
     """
+    if variant.in_memory:
+        again = recalled(variant)
+        return again.merged(), again.tokenizer
     loaded = load_variant(variant.base, variant.adapter or None, name=variant.name)
     if not loaded.variant.same_files(variant):
         raise InputError(

@@ -121,16 +121,40 @@ def load_variant(
         remarks += said
     if source != folder:
         remarks.append(f"{source.name}: brings a tokenizer that knows other tokens; it is used")
-    merged = _merged(hf, adapter)
-    prints["merged"] = merged.fingerprint
     shown = name if name is not None else Path(adapter or folder).resolve().name
-    variant = _record(hf, shown, recipe, folder, adapter, granularity, prints)
-    variant = replace(
-        variant,
-        base=str((gguf_file(model) or folder).resolve()),
-        quantisation=_quantisation(folder),
-    )
-    return LoadedVariant(variant, hf, tokenizer, tuple(remarks), merged.change, merged.kept)
+    base = str((gguf_file(model) or folder).resolve())
+    places = base, "" if adapter is None else str(Path(adapter).resolve())
+    loaded = loaded_from(hf, tokenizer, shown, recipe, *places, granularity, prints)
+    variant = replace(loaded.variant, quantisation=_quantisation(folder))
+    return replace(loaded, variant=variant, remarks=tuple(remarks))
+
+
+def loaded_from(
+    hf: Any,
+    tokenizer: Any,
+    name: str,
+    recipe: str,
+    base: str,
+    adapter: str,
+    granularity: Granularity,
+    prints: dict[str, str],
+) -> LoadedVariant:
+    """What is known of a model of the library, wherever it came from.
+
+    Args:
+        hf: float32; a ``PeftModel`` with its adapter unmerged.
+        tokenizer: its tokenizer.
+        name, recipe, base, adapter: of its ``Variant``.
+        granularity: decides which variants share components.
+        prints: ``weights``, ``tokenizer`` and ``adapter``.
+
+    Raises:
+        InputError: an adapter that cannot be merged.
+    """
+    merged = _merged(hf, adapter or base)
+    prints = {**prints, "merged": merged.fingerprint}
+    variant = _record(hf, name, recipe, base, adapter, granularity, prints)
+    return LoadedVariant(variant, hf, tokenizer, (), merged.change, merged.kept)
 
 
 def _quantisation(folder: Path) -> str:
@@ -151,18 +175,18 @@ def _record(
     hf: Any,
     name: str,
     recipe: str,
-    folder: Path,
-    adapter: str | Path | None,
+    base: str,
+    adapter: str,
     granularity: Granularity,
     prints: dict[str, str],
 ) -> Variant:
     config = hf.config
-    sizes = sizes_of(config, folder)
+    sizes = sizes_of(config, Path(base))
     return Variant(
         name=name,
         recipe=recipe,
-        base=str(folder.resolve()),
-        adapter="" if adapter is None else str(Path(adapter).resolve()),
+        base=base,
+        adapter=adapter,
         architecture=digest("architecture", config.model_type, *sizes, granularity),
         model_type=config.model_type,
         layers=sizes[0],
@@ -238,12 +262,17 @@ def fingerprints(model: str | Path, adapter: Path | None) -> dict[str, str]:
     else:
         prints = {"weights": digest("gguf", hash_file(file))}
     own = file is not None and source == folder
-    prints["tokenizer"] = prints["weights"] if own else _hash_files(source, TOKENIZER_FILES)
+    prints["tokenizer"] = prints["weights"] if own else tokenizer_print(source)
     if adapter is not None:
         settings = require_adapter(adapter)
         settings.pop("base_model_name_or_path", None)  # where it lies says nothing of what it is
         prints["adapter"] = digest(settings, _hash_files(adapter, ADAPTER_FILES[1:]))
     return prints
+
+
+def tokenizer_print(folder: Path) -> str:
+    """sha256 over the files of a folder's tokenizer."""
+    return _hash_files(folder, TOKENIZER_FILES)
 
 
 def _hash_files(folder: Path, names: tuple[str, ...]) -> str:

@@ -29,6 +29,10 @@ _NO_FUNCTION = re.compile(
 )
 
 
+_ADDED = re.compile(r"\.(lora_\w+|modules_to_save)\.")
+"""Names of what an adapter puts beside a model's own weights."""
+
+
 @dataclass(frozen=True)
 class Merged:
     """The weights that a model and its adapter come to.
@@ -90,6 +94,17 @@ def merged_weights(hf: Any) -> Merged:
             known[place] = prints[name]
     told = digest("weights", sorted(prints.items()))
     return Merged(told, *changes.found()) if around else Merged(told, None)
+
+
+def base_print(hf: Any) -> str:
+    """The same fingerprint of a model without its adapter: that of the weights under it."""
+    base = hf.get_base_model() if hasattr(hf, "peft_config") else hf
+    prints = {
+        name.replace(".base_layer", "").replace(".original_module", ""): _tensor_print(tensor)
+        for name, tensor in base.state_dict().items()
+        if not _ADDED.search(name)
+    }
+    return digest("weights", sorted(prints.items()))
 
 
 def _tensor_print(tensor: Tensor) -> str:

@@ -55,6 +55,11 @@ class Shelf:
         """The variants by name, the latest ingested first."""
         return {run.variant.name: run.variant for run in reversed(self.runs)}
 
+    def table_names(self) -> set[str]:
+        """Components of other people's tables, which stand for themselves whatever they say."""
+        tables = (run for run in self.runs if run.variant.model_type == "table")
+        return {name for run in tables for name in run.components}
+
     def variant_table(self) -> pd.DataFrame:
         """One row a variant, oldest first."""
         import pandas as pd

@@ -65,9 +65,14 @@ def require_model(variant: Variant) -> None:
     """Refuse (UsageError) a table, behind which is no model."""
     if not variant.base:
         raise UsageError(
-            f"{quoted(variant.name)} is a table, without weights and nothing that could be run; "
+            f"{quoted(variant.name)} is a {_what(variant)}, without weights and nothing that could "
+            "be run; "
             "ingest its model, or compare correlations"
         )
+
+
+def _what(variant: Variant) -> str:
+    return "circuit file" if variant.model_type == "circuit" else "table"
 
 
 def require_same_answers(a: Run, b: Run) -> None:

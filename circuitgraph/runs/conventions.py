@@ -149,7 +149,7 @@ def settled(runs: Sequence[Run]) -> list[Run]:
     """
     lacking: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        if run.kind == "effect" and run.signs is None:
+        if run.kind == "effect" and run.signs is None and not run.imported:
             lacking.setdefault(
                 (run.prompts_fingerprint, signs_key(run.method.ablation)), []
             ).append(run)

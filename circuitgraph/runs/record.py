@@ -34,6 +34,8 @@ from circuitgraph.runs.conventions_file import Signs, read_signs
 
 FORMAT = 2
 """2: prompts are known by their token ids; ids of format 1 rest on texts."""
+IN_MEMORY = "(in memory)"
+"""Stands for the path of a model that was ingested from memory."""
 CONFIRMED = "exact.safetensors"
 """Exact effects of some edges of a screened run, measured when a diff needed them."""
 
@@ -45,8 +47,8 @@ class Variant:
     Attributes:
         name: the user's name for it, verbatim.
         recipe: variants trained alike with other seeds share it; "" for none.
-        base: path of the base model ("" for tables).
-        adapter: path of the LoRA adapter, or "".
+        base: path of the base model ("" for tables, ``IN_MEMORY`` for models without files).
+        adapter: path of the LoRA adapter, ``IN_MEMORY``, or "".
         architecture: id shared by all variants whose components are the same
             (hash of model type, layers, heads, key/value heads, granularity), or
             ``table``.
@@ -85,6 +87,11 @@ class Variant:
         """Key of the variant in every graph."""
         return digest("variant", self.name)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether it was ingested from memory and no files hold it."""
+        return self.base == IN_MEMORY
+
     def same_files(self, other: Variant) -> bool:
         """Whether both were read from the same files; another machine may merge them otherwise
         in the last digit, and so to another fingerprint."""
@@ -98,7 +105,7 @@ class Method:
 
     Attributes:
         kind: ``correlation`` or ``effect``.
-        estimator: ``exact`` …; "" for correlations.
+        estimator: ``exact`` …, ``imported`` for circuit files; "" for correlations.
         steps: steps of the estimator; 0 where it has none.
         inputs: ``joint`` or ``split``; "" for correlations.
         granularity: ``head``, ``layer``, or ``table``.
@@ -181,6 +188,11 @@ class Run:
         return self.method.kind
 
     @property
+    def imported(self) -> bool:
+        """Whether it came from a circuit file: one number an edge, no prompts, no model."""
+        return self.method.estimator == "imported"
+
+    @property
     def n(self) -> int:
         """Number of prompts (rows)."""
         return len(self.prompts)
@@ -244,7 +256,8 @@ def _load_arrays(run: Run) -> dict[str, np.ndarray]:
         raise InputError(f"run {run.id[:12]} has no arrays: it was never written")
     file = run.path / "arrays.safetensors"
     try:
-        return shaped(load_file(file), run.kind, run.n, len(run.edges or run.components))
+        kind = "circuit" if run.imported else run.kind
+        return shaped(load_file(file), kind, run.n, len(run.edges or run.components))
     except (OSError, SafetensorError, ValueError) as error:
         raise InputError(
             f"{file}: the arrays of run {run.id[:12]} cannot be read ({error}); "
@@ -262,10 +275,10 @@ def keep_confirmed(run: Run, effects: Mapping[int, np.ndarray]) -> None:
     keep_by_edge(run.beside(CONFIRMED), {c: {"effects": own} for c, own in effects.items()})
 
 
-def write_run(run: Run, runs_folder: Path) -> Run:
+def write_run(run: Run, runs_folder: Path, beside: Mapping[str, bytes] | None = None) -> Run:
     """Write a run to ``runs_folder/<id>/`` in one step; a run already there is kept.
 
-    The folder is filled under another name and renamed when whole.
+    The folder is filled under another name, with further files ``beside``, and renamed when whole.
     """
     final = runs_folder / run.id
     if final.is_dir():
@@ -279,6 +292,8 @@ def write_run(run: Run, runs_folder: Path) -> Run:
         sync(partial / "arrays.safetensors")
         write_atomic(partial / "prompts.jsonl", lines.encode("ascii"))
         write_atomic(partial / "run.json", _to_json(run).encode("ascii"))
+        for name, data in (beside or {}).items():
+            write_atomic(partial / name, data)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from circuitgraph.base.foreign import own_name
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
 from circuitgraph.diff.kept import FOLDER, DiffFolder
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from circuitgraph.store import Copied, Store
 
 Kind = Literal["correlation", "effect"]
+COMPONENTS = ("component", "source", "target")
+"""Parameters of named queries that are names of components."""
 
 
 class Contents:
@@ -88,11 +91,12 @@ class Contents:
 
     def ingest(
         self,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | Any,
         *,
         name: str,
         prompts: Source,
         adapter: str | os.PathLike[str] | None = None,
+        tokenizer: Any = None,
         recipe: str = "",
         edges: str | Sequence[str] | None = None,
         estimator: Wanted = "auto",
@@ -116,14 +120,18 @@ class Contents:
 
         Parameters
         ----------
-        model : path
-            A Hugging Face folder (or hub name).
+        model : path, PreTrainedModel, PeftModel or TransformerBridge
+            A Hugging Face folder (or hub name), or a model in memory: it is copied, and known by
+            its weights. What loads models again (``wiring``, mechanisms, ``patch`` …) finds it
+            while you keep it; later sessions need a folder.
         name : str
             Of the variant.
         prompts : path, DataFrame, dictionaries or PromptSet
             A file, a table, or prompts already read.
         adapter : path, optional
             A LoRA folder.
+        tokenizer : optional
+            Of a model in memory; a TransformerBridge brings its own.
         recipe : str
             Shared by variants trained alike with other seeds.
         edges : str or sequence of str, optional
@@ -161,8 +169,8 @@ class Contents:
         known = self.shelf()
         folder = None if adapter is None else os.fspath(adapter)
         runs = take_model(
-            os.fspath(model), folder, name, recipe, prompts, options, known, self.runs_folder,
-            self.reporter,
+            os.fspath(model) if isinstance(model, str | os.PathLike) else model, folder, name,
+            recipe, prompts, options, known, self.runs_folder, self.reporter, tokenizer,
         )  # fmt: skip
         if load:
             self._load([*known.runs, *runs])
@@ -174,6 +182,19 @@ class Contents:
 
         known = self.shelf()
         run = take_table(expanded(path), name, recipe, known, self.runs_folder)
+        self._load([*known.runs, run])
+        return run
+
+    def import_circuit(self, path: str | os.PathLike[str], *, name: str, recipe: str = "") -> Run:
+        """Take a circuit of EAP-IG, MIB or CircuitKIT (JSON) as one variant's effect run.
+
+        Its edges keep scores and flags; there are no prompts behind them, so nothing can be
+        tested. ``export(name, "mib", path)`` writes the file again.
+        """
+        from circuitgraph.ingest.entry import take_circuit
+
+        known = self.shelf()
+        run = take_circuit(expanded(path), name, recipe, known, self.runs_folder)
         self._load([*known.runs, run])
         return run
 
@@ -216,10 +237,17 @@ class Contents:
         return rebuild(self.path, self.shelf().runs)
 
     def query(self, name: str, **parameters: Any) -> pd.DataFrame:
-        """Answer of a named query; see ``queries.list_queries``."""
+        """Answer of a named query; see ``queries.list_queries``.
+
+        Parameters that name components take names of EAP-IG and TransformerLens too.
+        """
         from circuitgraph.queries import run_query
 
         self.sync()
+        if {*COMPONENTS} & {*parameters}:
+            known = self.shelf().table_names()
+            named = {n: own_name(str(parameters[n]), known) for n in COMPONENTS if n in parameters}
+            parameters |= named
         with self.open_store() as store:
             return run_query(store, name, parameters)
 

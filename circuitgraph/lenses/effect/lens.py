@@ -15,6 +15,7 @@ from circuitgraph.lenses.base import Lens, Measured, Models, Options, Sides, req
 from circuitgraph.lenses.edge_tests import Closer, EdgeTests, Split
 from circuitgraph.lenses.effect import checkpoint, recipe
 from circuitgraph.lenses.effect.checkpoint import Shares
+from circuitgraph.lenses.effect.imported import circuits_told
 from circuitgraph.lenses.effect.refits import EffectRefits
 from circuitgraph.lenses.effect.totals import totals_told
 from circuitgraph.lenses.effect.yardstick import effect_yardstick
@@ -119,7 +120,7 @@ class Effect(Lens):
 
     def screened(self, runs: Sequence[Run]) -> bool:
         """Whether effects of these runs are estimates."""
-        return runs[0].method.estimator != "exact"
+        return runs[0].method.estimator not in ("exact", "imported")
 
     def exact(self, run: Run, columns: Sequence[int], models: Models) -> np.ndarray:
         """Exact effects of some edges, measured now where they are not yet kept."""
@@ -156,7 +157,10 @@ class Effect(Lens):
         return found if found.sum() >= FEWEST else usable
 
     def remarks(self, measured: Measured, options: Options, margin: float) -> Iterator[str]:
-        """Where signs come from, and what was taken for the margin."""
+        """Where signs come from, and what was taken for the margin; of circuit files, what they
+        can show."""
+        if measured.matched.runs[0].imported:
+            yield from circuits_told(measured.matched)
         if measured.tests.directions == "from totals":
             signs = measured.matched.runs[0].signs
             whose = f"in {quoted(signs.variant)}, " if signs else ""

@@ -10,6 +10,8 @@ from circuitgraph.runs.signs import Rows, asked, notes
 
 def totals_told(matched: Matched) -> tuple[list[str], bool]:
     """What must be said of the totals the signs rest on, and whether effects cancel there."""
+    if any(run.imported for run in matched.runs):
+        return [], False
     run = next((r for r in matched.runs if not r.variant.adapter), matched.runs[0])
     totals = run.totals if run.signs is None else np.array(run.signs.totals)
     rows = Rows.of_run(run)
