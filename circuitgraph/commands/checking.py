@@ -128,7 +128,9 @@ def _kind(module: object, group: pd.DataFrame) -> dict[str, object]:
     for name in (name for name in group if str(name).startswith("left_")):
         known = group[name].notna()
         weight = squares[known].sum()
-        row[str(name)] = percent(float((group[name] * squares)[known].sum() / weight)) if weight else ""
+        row[str(name)] = (
+            percent(float((group[name] * squares)[known].sum() / weight)) if weight else ""
+        )
     return row
 
 

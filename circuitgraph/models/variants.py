@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class LoadedVariant:
         remarks: what is to be said of the files, one line each.
         change: ‖ΔW‖ / ‖W‖ over the weights an adapter touches; None without one.
         kept: share of ΔW that is left once it is added in float32.
+        prints: hash of each merged tensor by name.
     """
 
     variant: Variant
@@ -57,6 +58,7 @@ class LoadedVariant:
     remarks: tuple[str, ...] = ()
     change: float | None = None
     kept: float = 1.0
+    prints: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"LoadedVariant({self.variant!r})"
@@ -122,7 +124,9 @@ def load_variant(
     prints["merged"] = merged.fingerprint
     shown = name if name is not None else Path(adapter or folder).resolve().name
     variant = _record(hf, shown, recipe, folder, adapter, granularity, prints)
-    return LoadedVariant(variant, hf, tokenizer, tuple(remarks), merged.change, merged.kept)
+    return LoadedVariant(
+        variant, hf, tokenizer, tuple(remarks), merged.change, merged.kept, merged.prints
+    )
 
 
 def _merged(hf: Any, adapter: str | Path | None) -> Merged:

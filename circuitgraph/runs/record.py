@@ -35,6 +35,8 @@ FORMAT = 2
 """2: prompts are known by their token ids; ids of format 1 rest on texts."""
 CONFIRMED = "exact.safetensors"
 """Exact effects of some edges of a screened run, measured when a diff needed them."""
+WEIGHTS = "weights.json"
+"""What a run keeps of its model's weights; see ``updates.sketch``."""
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,7 @@ class Left:
 
     def __add__(self, other: Left) -> Left:
         """Of both tensors."""
-        return Left(
-            self.along + other.along, self.apart + other.apart, self.meant + other.meant
-        )
+        return Left(self.along + other.along, self.apart + other.apart, self.meant + other.meant)
 
     @property
     def share(self) -> float:

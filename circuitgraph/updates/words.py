@@ -115,6 +115,8 @@ def grids_in_words(grids: Mapping[str, Mapping[str, int]]) -> str:
         for found in (grids["base"], grids["model"])
     ]
     same = sides[0] == sides[1]
-    return f"matrices of both lie on: {sides[0]}" if same else (
-        f"matrices of the base lie on: {sides[0]}; of the model on: {sides[1]}"
+    return (
+        f"matrices of both lie on: {sides[0]}"
+        if same
+        else (f"matrices of the base lie on: {sides[0]}; of the model on: {sides[1]}")
     )

@@ -14,7 +14,6 @@ from circuitgraph.ingest.effects import batch_effects
 from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.runs.record import Run, keep_confirmed, read_confirmed
 
-
 Opener = Callable[[], AbstractContextManager[Any]]
 
 
