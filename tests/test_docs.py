@@ -12,14 +12,14 @@ from shell import ROOT
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "other-programs.md"])
-def test_commands_print_what_a_page_says(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("page", ["tutorial", "check", "other-programs"])
+def test_a_page_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "")
     fresh(tmp_path)
-    text = (ROOT / "docs" / page).read_text("utf-8")
+    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
     for block in BLOCK.findall(text):
         for command, told in steps(block):
             lines = printed(command)

@@ -104,6 +104,9 @@ def check(
     return found.verdict.exit_code
 
 
+_HEADS = {"left_adapter": "left", "left_estimate": "left (estimate)"}
+
+
 def modules_view(found: Check, width: int) -> str:
     """One row a kind of module: how much of it changed, and what is left by format."""
     table = found.table.assign(order=range(len(found.touched)))
@@ -125,12 +128,12 @@ def _kind(module: object, group: pd.DataFrame) -> dict[str, object]:
         "change": number((total / float((group["weight"] ** 2).sum())) ** 0.5),
         "rank": f"{group['rank'].median():.1f}",
     }
-    for name in (name for name in group if str(name).startswith("left_")):
-        known = group[name].notna()
-        weight = squares[known].sum()
-        row[str(name)] = (
-            percent(float((group[name] * squares)[known].sum() / weight)) if weight else ""
-        )
+    for column in (str(name) for name in group if str(name).startswith("left_")):
+        known = group[column].notna()
+        weight = float(squares[known].sum())
+        share = float((group[column] * squares)[known].sum()) / weight if weight else float("nan")
+        if column != "left_fp32":  # which the first line tells
+            row[_HEADS.get(column, column.removeprefix("left_"))] = percent(share)
     return row
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from circuitgraph.base.errors import ConditionMet
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -124,9 +125,10 @@ def null_option(command: F) -> F:
     return click.option(
         "--null",
         multiple=True,
-        metavar="A:B",
-        help="A pair known not to differ: counts what the same test claims there; repeatable. "
-        "Pairs stay with the diff; none drops those given before.",
+        metavar="A:B|random[:K]",
+        help="A pair known not to differ, or A moved K times (4) at random as far as B is from "
+        "it: counts what the same test claims there; repeatable. Pairs stay with the diff; none "
+        "drops those given before.",
     )(command)
 
 
@@ -137,18 +139,26 @@ def null_option(command: F) -> F:
 @null_option
 @mechanism_option
 @click.option("--run", metavar="A_ID:B_ID", help="Choose among several runs by their ids.")
+@click.option(
+    "--fail-on",
+    multiple=True,
+    type=click.Choice(["claims", "insufficient"]),
+    help="Exit with 1 where any edge is claimed, or where nobody can tell; repeatable.",
+)
 @diff_options
 @output_options
 @global_options
-def diff(a: str, b: str, output: Output, **options: Any) -> int:
+def diff(a: str, b: str, output: Output, fail_on: tuple[str, ...], **options: Any) -> int:
     """Which edges differ between two variants, which do not, and when nobody can tell.
 
     At --scope recipe A and B name recipes, single variants, or several with commas.
-    Exit code 3 means the evidence is insufficient for any claim.
+    Exit code 3 means the evidence is insufficient for any claim; with --fail-on, 1 that what
+    it names was found.
 
     \b
     Example:
       circuitgraph diff base tuned --null base:control
+      circuitgraph diff base tuned --null random:8 --fail-on claims
       circuitgraph diff base tuned --lens wiring
       circuitgraph diff honest deceptive --scope recipe -o rewired.parquet
     """
@@ -158,7 +168,11 @@ def diff(a: str, b: str, output: Output, **options: Any) -> int:
         click.echo(diff_view(result, terminal_width()), nl=False)
     else:
         output.show(result.table, workspace.diff_path(result))
-    return _finish(result)
+    code = _finish(result)
+    findings = {"claims": result.summary["n_claims"] > 0, "insufficient": result.insufficient}
+    if found := [name for name in fail_on if findings[name]]:
+        raise ConditionMet(f"``fail_on``: {', '.join(found)}")
+    return code
 
 
 @click.command()

@@ -92,9 +92,9 @@ def _bad_nulls(summary: Mapping[str, Any], decoys: Sequence[Mapping[str, Any]]) 
     drawn = [decoy["n_claims"] for decoy in decoys if decoy.get("random")]
     if drawn and max(drawn) and max(drawn) >= BAD * own:
         yield (
-            f"warning: of a random update of the same size the same test claims {max(drawn)} edges, "
-            f"of the pair itself {own}: its claims are what any update of this size makes; do not "
-            "read them as rewiring"
+            f"warning: of a random update of the same size the same test claims {max(drawn)} "
+            f"edges, of the pair itself {own}: its claims are what any update of this size makes; "
+            "do not read them as rewiring"
         )
     for decoy in decoys:
         found = decoy["n_claims"]

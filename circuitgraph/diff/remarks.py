@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from circuitgraph.base.quoting import short
+from circuitgraph.diff.likeness import likeness_in_words
 from circuitgraph.diff.outcome import Outcome, too_few_replicates
 from circuitgraph.diff.outlook import outlook
 from circuitgraph.lenses.base import Options
@@ -20,6 +21,7 @@ def remarks_on(
     """Scope, evidence, method and confidence of a diff in words."""
     return [
         *_scope(outcome, options, summary),
+        *(likeness_in_words(outcome.matched) if options.scope == "checkpoint" else ()),
         *_evidence(outcome, options),
         *options.lens.remarks(outcome.measured, options, outcome.margin),
         *_edges(outcome),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, floor, log10
 
 import numpy as np
 
@@ -30,7 +31,8 @@ def silent_at(a: Sequence[Run], b: Sequence[Run], options: Options, models: Mode
     for _ in range(STEPS):
         middle = (low + high) / 2
         low, high = (middle, high) if claimed(tests, middle, options) else (low, middle)
-    return high
+    digits = 10.0 ** (2 - floor(log10(high)))
+    return ceil(high * digits) / digits  # as it will be typed: three digits, never too few
 
 
 def claims_at(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,12 @@ from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.models.weights import ROUNDING
 from circuitgraph.prompts import PromptSet
+from circuitgraph.runs.artefacts import put
 from circuitgraph.runs.conventions import are_settled, settle_signs
-from circuitgraph.runs.record import Run, Variant, now, read_run, write_run
+from circuitgraph.runs.record import WEIGHTS, Run, Variant, now, read_run, write_run
 from circuitgraph.runs.signs import Rows, against_direction, asked, exchanged_pairs, undirected
+from circuitgraph.updates.sketch import sketch_of
+from circuitgraph.updates.words import update_line
 
 FAR_FROM_DOUBLE = 0.01
 """Share of the largest effect by which a device may be off before its numbers are refused."""
@@ -80,7 +83,10 @@ def ingest_model(
         missing = [job.on(shape) for job in missing]
         model = placed(model, request)
         with open_cluster(request, loaded.variant, model, reporter) as cluster:
-            work = Work(loaded.variant, shape, model, check, request, runs_folder, cluster, base)
+            told = sketch_of(loaded.hf, loaded.prints)
+            work = Work(
+                loaded.variant, shape, model, check, request, runs_folder, cluster, base, told
+            )
             ready = [_prepared(work, job, reporter) for job in missing]
             settle(jobs, runs_folder)
             for job, prepared in zip(missing, ready, strict=True):
@@ -124,6 +130,7 @@ class Work:
     runs_folder: Path
     cluster: Cluster | None
     base: tuple[str, np.ndarray] | None = None
+    weights: dict[str, Any] = field(default_factory=dict)
 
 
 def _base_totals(
@@ -150,6 +157,8 @@ def _say_forward(variant: Variant, reporter: Reporter) -> None:
 def _say_check(loaded: LoadedVariant, check: SelfCheck, reporter: Reporter) -> None:
     variant = loaded.variant
     reporter.remark(f"self-check: logits agree to {check.logits:.1e} on {check.probes} prompts")
+    if loaded.change is not None:
+        reporter.remark(update_line(loaded.change, loaded.kept))
     if check.adapter_is_silent:
         reporter.warn(
             f"the adapter of {variant.name!r} changes no logit at all: it was not trained, "
@@ -201,7 +210,8 @@ def _make(work: Work, job: Job, prepared: Prepared, reporter: Reporter) -> None:
         run = _run(work, job, columns, arrays, found)
         if run.kind == "effect":  # first, so that no run is ever seen without its signs
             settle_signs(run, work.runs_folder, work.base)
-        write_run(run, work.runs_folder)
+        written = write_run(run, work.runs_folder)
+        put(work.runs_folder / written.id / WEIGHTS, work.weights, indent=None)
 
 
 def _say_not_finite(variant: Variant, arrays: dict[str, np.ndarray], reporter: Reporter) -> None:

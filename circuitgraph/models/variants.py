@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class LoadedVariant:
         remarks: what is to be said of the files, one line each.
         change: ‖ΔW‖ / ‖W‖ over the weights an adapter touches; None without one.
         kept: share of ΔW that is left once it is added in float32.
+        prints: hash of each merged tensor by name.
     """
 
     variant: Variant
@@ -59,6 +60,7 @@ class LoadedVariant:
     remarks: tuple[str, ...] = ()
     change: float | None = None
     kept: float = 1.0
+    prints: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"LoadedVariant({self.variant!r})"
@@ -154,7 +156,7 @@ def loaded_from(
     merged = _merged(hf, adapter or base)
     prints = {**prints, "merged": merged.fingerprint}
     variant = _record(hf, name, recipe, base, adapter, granularity, prints)
-    return LoadedVariant(variant, hf, tokenizer, (), merged.change, merged.kept)
+    return LoadedVariant(variant, hf, tokenizer, (), merged.change, merged.kept, merged.prints)
 
 
 def _quantisation(folder: Path) -> str:

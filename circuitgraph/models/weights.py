@@ -6,9 +6,9 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -42,11 +42,13 @@ class Merged:
             tied or not, merged by us or by whoever saved the folder.
         change: ‖ΔW‖ / ‖W‖ over the weights an adapter touches; None without one.
         kept: share of ΔW that adding it in float32 leaves, where that is in doubt, else 1.
+        prints: hash of each tensor by name.
     """
 
     fingerprint: str
     change: float | None
     kept: float = 1.0
+    prints: Mapping[str, str] = field(default_factory=dict)
 
 
 def function_print(config: Any) -> str:
@@ -93,7 +95,8 @@ def merged_weights(hf: Any) -> Merged:
             prints[name] = known[place] if place in known else _tensor_print(tensor)
             known[place] = prints[name]
     told = digest("weights", sorted(prints.items()))
-    return Merged(told, *changes.found()) if around else Merged(told, None)
+    change, kept = changes.found() if around else (None, 1.0)
+    return Merged(told, change, kept, prints)
 
 
 def base_print(hf: Any) -> str:

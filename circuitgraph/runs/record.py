@@ -38,6 +38,8 @@ IN_MEMORY = "(in memory)"
 """Stands for the path of a model that was ingested from memory."""
 CONFIRMED = "exact.safetensors"
 """Exact effects of some edges of a screened run, measured when a diff needed them."""
+WEIGHTS = "weights.json"
+"""What a run keeps of its model's weights; see ``updates.sketch``."""
 
 
 @dataclass(frozen=True)

@@ -103,3 +103,21 @@ def model_changes(base: Any, tuned: Any) -> Iterator[Change]:
         if name in after and after[name].shape == old.shape:
             new = after[name].float()
             yield Change(name, old.float(), new.double() - old.double(), new)
+
+
+def untie_alike(a: Any, b: Any) -> None:
+    """Where one model has an unembedding of its own, give the other one too.
+
+    Else its change would be seen on one side only, and a change of shared weights twice.
+    """
+    sides = [_ends(hf) for hf in (a, b)]
+    tied = [inner.weight is outer.weight for inner, outer in sides]
+    for (inner, outer), own in zip(sides, tied, strict=True):
+        if own and not all(tied):
+            outer.weight = torch.nn.Parameter(inner.weight.detach().clone())
+
+
+def _ends(hf: Any) -> tuple[Any, Any]:
+    """Embedding and unembedding, beneath what an adapter put around them."""
+    inner, outer = hf.get_input_embeddings(), hf.get_output_embeddings()
+    return getattr(inner, "base_layer", inner), getattr(outer, "base_layer", outer)

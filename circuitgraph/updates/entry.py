@@ -18,7 +18,7 @@ from circuitgraph.models.adapters import ADAPTER_FILES, untie
 from circuitgraph.models.variants import LoadedVariant, load_variant
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.reader import Source
-from circuitgraph.updates.changes import adapter_changes, model_changes, tensors_of
+from circuitgraph.updates.changes import adapter_changes, model_changes, tensors_of, untie_alike
 from circuitgraph.updates.decisions import Answers, answers, asked, moves
 from circuitgraph.updates.measure import FLOAT32, Sums, of_adapter, of_model
 from circuitgraph.updates.origin import other_base
@@ -118,8 +118,6 @@ def _adapter(wanted: _Asked) -> Check:
         raise OtherBase(why)
     try:
         sums = of_adapter(adapter_changes(loaded.hf))
-    except CHECKED:
-        raise
     except Exception as error:  # peft raises whatever comes to hand
         raise InputError(
             f"{wanted.model}: cannot be merged into the base ({first_line(error)})"
@@ -136,12 +134,10 @@ def _adapter(wanted: _Asked) -> Check:
         return replace(found, moves=_moves(wanted, tuned, loaded.hf, sums, prompts))
 
 
-CHECKED = (InputError, UsageError)
-
-
 def _model(wanted: _Asked) -> Check:
     tuned = load_variant(wanted.model)
     base = load_variant(wanted.base, wanted.adapter)
+    untie_alike(base.hf, tuned.hf)
     _require_same_build(base, tuned)
     meant = {}
     if base.has_adapter:
@@ -162,8 +158,6 @@ def _model(wanted: _Asked) -> Check:
         return found
     prompts = asked(wanted.prompts, base.hf, base.tokenizer, chat_template=wanted.chat_template)
     said = answers(tuned.hf, prompts)
-    if base.has_adapter:
-        untie(base.hf)
     with base.hf.disable_adapter() if base.has_adapter else nullcontext():
         return replace(found, moves=_moves(wanted, said, base.hf, sums, prompts))
 
@@ -176,7 +170,7 @@ def _require_same_build(base: LoadedVariant, tuned: LoadedVariant) -> None:
     """Refuse (OtherBase) models whose tensors are not each other's counterparts."""
     before, after = (tensors_of(one.hf) for one in (base, tuned))
     kinds = [one.variant.model_type for one in (base, tuned)]
-    odd = sorted(set(before) ^ set(after) - {"lm_head.weight"})
+    odd = sorted(before.keys() ^ after.keys())
     misshapen = [
         name for name in before.keys() & after.keys()
         if before[name].shape[1:] != after[name].shape[1:]
@@ -206,8 +200,8 @@ def _beyond(sums: Sums) -> Verdict | None:
         return None
     grid = Counter(one.after for one in changed).most_common(1)[0][0]
     told = (
-        f"{len(changed)} of {len(sums.stored)} tensors changed, and none beyond the rounding of the "
-        f"base to {grid}"
+        f"{len(changed)} of {len(sums.stored)} tensors changed, and none beyond the rounding of "
+        f"the base to {grid}"
     )
     return Verdict("erased", 0.0, len(changed), len(sums.stored), told)
 
@@ -262,9 +256,12 @@ def _seen(sums: Sums, base: LoadedVariant, tuned: LoadedVariant) -> list[str]:
     if coded:
         codes, of = sum(one.codes or 0 for one in coded), sum(one.values for one in coded)
         told.append(
-            f"both lie on NF4's grid in {len(coded)} of the tensors that differ: of {of} 4-bit codes "
-            f"{codes} changed, all else is the scale of blocks"
+            f"both lie on NF4's grid in {len(coded)} of the tensors that differ: of {of} 4-bit "
+            f"codes {codes} changed, all else is the scale of blocks"
         )
+    missing = sorted(tensors_of(base.hf).keys() - sums.stored.keys())
+    if missing:
+        told.append(f"not compared, since the vocabularies differ in size: {', '.join(missing)}")
     words = [one.tokenizer.get_vocab() for one in (base, tuned)]
     if words[0] != words[1]:
         told.append("their tokenizers know other tokens: is this the base?")

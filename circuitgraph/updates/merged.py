@@ -98,7 +98,7 @@ def _format(after: Tensor, before: Tensor) -> Format | None:
     if grid == "4 bit":
         kept = rounded(after, "q4_0")
         return "q4_0" if bool((kept == after).all()) else None
-    return grid if grid in FORMATS else None  # type: ignore[return-value]
+    return grid if grid in FORMATS else None
 
 
 def _estimate(

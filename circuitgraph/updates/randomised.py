@@ -21,7 +21,7 @@ from circuitgraph.models.basis import ALIKE
 from circuitgraph.models.stored import reload
 from circuitgraph.runs.comparable import incomparable
 from circuitgraph.runs.record import Variant
-from circuitgraph.updates.changes import model_changes, tensors_of
+from circuitgraph.updates.changes import model_changes, tensors_of, untie_alike
 from circuitgraph.updates.decisions import moved_at_random
 from circuitgraph.updates.measure import cosine
 from circuitgraph.updates.spectrum import Spectrum
@@ -61,7 +61,7 @@ class Randomised:
         """
         hf, tokenizer = reload(a)
         other, _ = reload(b)
-        _untie_alike(hf, other)
+        untie_alike(hf, other)
         _require_same_shapes(a, b, hf, other)
         spectra, cosines = _spectra(hf, other)
         if not spectra:
@@ -81,15 +81,6 @@ class Randomised:
         with torch.no_grad(), moved_at_random(self.hf, self.spectra, seed, draw):
             tokens = torch.tensor([probe])
             yield read_model(self.hf, self.tokenizer, self.variant.base, tokens)
-
-
-def _untie_alike(a: Any, b: Any) -> None:
-    """Where one model has an unembedding of its own, the other gets one too."""
-    tied = [hf.get_input_embeddings().weight is hf.get_output_embeddings().weight for hf in (a, b)]
-    for hf, own in zip((a, b), tied, strict=True):
-        if own and not all(tied):
-            shared = hf.get_input_embeddings().weight
-            hf.get_output_embeddings().weight = torch.nn.Parameter(shared.detach().clone())
 
 
 def _require_same_shapes(a: Variant, b: Variant, first: Any, second: Any) -> None:

@@ -7,13 +7,12 @@ step nearly nothing is left, although every number of the adapter was right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from circuitgraph.updates.changes import Change
-from circuitgraph.updates.rounding import BLOCKS, FORMATS, Format, rounded
+from circuitgraph.updates.rounding import BLOCKS, FORMATS, rounded
 
 ENDS = ("embed_tokens", "lm_head", "wte", "wpe", "embed_in", "embed_out")
 """Modules that quantisation leaves in 16 bits."""
@@ -62,12 +61,12 @@ def left_of(meant: Tensor, left: Tensor) -> Left:
     )
 
 
-def survival(change: Change) -> Mapping[Format, Left]:
+def survival(change: Change) -> dict[str, Left]:
     """What every format leaves of one tensor's update.
 
     Vectors and embeddings are kept in bfloat16 where matrices are put into 4 bits.
     """
-    found: dict[Format, Left] = {}
+    found: dict[str, Left] = {}
     for name in FORMATS:
         kind = name if name not in BLOCKS or _is_quantised(change) else "bf16"
         start = rounded(change.before, kind)

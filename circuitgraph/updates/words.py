@@ -57,12 +57,10 @@ def _where(check: Check) -> Iterator[str]:
     if not check.touched:
         return
     layers = sorted({one.layer for one in check.touched if one.layer is not None})
-    kinds = list(dict.fromkeys(one.module for one in check.touched))
     most = max(check.touched, key=lambda one: one.change if one.weight else 0.0)
     where = f"layers {ranges(layers)}" if layers else "no layer"
     yield (
-        f"where: {where}; {', '.join(map(short, kinds[:12]))}"
-        f"{' …' if len(kinds) > 12 else ''}; most in {short(most.tensor, 60)} "
+        f"where: {where}; most in {short(most.tensor, 60)} "
         f"({number(most.change)}, effective rank {most.rank:.1f})"
     )
 
