@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +12,7 @@ from test_engine_unequal import LONGER, SHORTER
 
 from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.families import from_hf
-from circuitgraph.lenses.wiring.null import few, random_forms, Targets
+from circuitgraph.lenses.wiring.null import Targets, few, random_forms
 from circuitgraph.lenses.wiring.signals import make_signalled
 from circuitgraph.lenses.wiring.weights import WeightChannels
 from circuitgraph.models.variants import load_variant

@@ -19,8 +19,8 @@ import torch
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.model import Model
-from circuitgraph.lenses.wiring.edges import edge_arrays
 from circuitgraph.lenses.wiring.drawn import add_draws
+from circuitgraph.lenses.wiring.edges import edge_arrays
 from circuitgraph.lenses.wiring.read_points import Place, places, read_weights
 from circuitgraph.lenses.wiring.senders import (
     Part,
