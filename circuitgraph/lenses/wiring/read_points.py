@@ -184,7 +184,8 @@ def _factor(
         both = torch.cat([mean / scales[0], change / scales[1]])
         gram += both @ both.T
     factor = _root(gram)
-    return factor[:width] * scales[0], factor[width:] * scales[1]
+    change = factor[width:] * scales[1]
+    return factor[:width] * scales[0], change if bool(change.any()) else None
 
 
 def _pairs(
@@ -196,6 +197,9 @@ def _pairs(
 
 
 def _root(gram: Tensor) -> Tensor:
-    """F with F Fᵀ = a Gram matrix."""
+    """F with F Fᵀ = a Gram matrix: Cholesky's, or of eigenvectors where that is singular."""
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if not int(failed):
+        return factor
     values, vectors = torch.linalg.eigh(gram)
     return vectors * values.clamp_min(0).sqrt()
