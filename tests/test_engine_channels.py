@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +12,7 @@ from test_engine_unequal import LONGER, SHORTER
 
 from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.families import from_hf
-from circuitgraph.lenses.wiring.null import Moments, few, random_squares
+from circuitgraph.lenses.wiring.null import Targets, few, random_forms
 from circuitgraph.lenses.wiring.signals import make_signalled
 from circuitgraph.lenses.wiring.weights import WeightChannels
 from circuitgraph.models.variants import load_variant
@@ -34,12 +32,17 @@ def models_of(folder, size=0.1, rank=None):
     return a, perturbed(b, size, rank=rank)
 
 
-def measured(a, b, prompts, granularity="head", inputs="joint", pairs=True, weights=None):
+def measured(a, b, prompts, granularity="head", inputs="joint", pairs=True, weights=None, **more):
     models = from_hf(a), from_hf(b)
     channels = WeightChannels.of(*models, granularity, inputs)
     weights = np.ones(len(prompts)) if weights is None else weights
-    ours, moments = channels.measure(make_signalled(models, prompts, pairs), weights)
-    return partial(random_squares, channels, moments), ours
+    parts = more.pop("parts", [range(len(prompts))])
+
+    def runs():
+        for rows in parts:
+            yield make_signalled(models, [prompts[i] for i in rows], pairs), rows
+
+    return channels, channels.measure(runs, weights, **more)
 
 
 CASES = [
@@ -70,13 +73,11 @@ def test_channels_are_those_of_explicit_matrices(folders, family, granularity, i
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "llama"])
 def test_equal_models_give_exactly_nothing(folders, family):
     a, b = models_of(folders[family], size=0.0)
-    channels, ours = measured(a, b, MIXED)
-    for name in ("read", "write", "delta", "square", "expected"):
+    _, ours = measured(a, b, MIXED, draws=10)
+    for name in ("read", "write", "delta", "square", "expected", "draws"):
         assert (ours[name] == 0).all(), name
     assert ours["norm_a"].max() > 0
     assert (ours["norm_a"] == ours["norm_b"]).all()
-    for _, squares in channels(10, 0):
-        assert (squares == 0).all()
 
 
 def test_only_what_was_touched_changes(folders):
@@ -97,28 +98,51 @@ def test_only_what_was_touched_changes(folders):
 def test_batches_and_order_do_not_matter(folders):
     a, b = models_of(folders["gemma2"])
     weights = np.arange(1.0, len(MIXED) + 1)
-    whole, ours = measured(a, b, MIXED, weights=weights)
     order = [3, 0, 6, 2, 5, 1, 4]
-    models = from_hf(a), from_hf(b)
-    parts, sums = WeightChannels.of(*models, "head", "joint"), Moments()
-    for rows in (order[:1], order[1:4], order[4:]):
-        runs = make_signalled(models, [MIXED[i] for i in rows], True)
-        parted, moments = parts.measure(runs, weights[rows])
-        sums += moments
-        for name, found in parted.items():
-            assert found == pytest.approx(ours[name][rows], rel=1e-4, abs=1e-10), name
-    drawn = zip(whole(50, 3), random_squares(parts, sums, 50, 3), strict=True)
-    for (_, x), (_, y) in drawn:
-        assert x == pytest.approx(y, rel=1e-3, abs=1e-8)
+    parts = order[:1], order[1:4], order[4:]
+    _, ours = measured(a, b, MIXED, weights=weights, draws=50, seed=3)
+    _, parted = measured(a, b, MIXED, weights=weights, draws=50, seed=3, parts=parts)
+    for name, found in parted.items():
+        assert found == pytest.approx(ours[name], rel=1e-4, abs=1e-10), name
 
 
-def test_measuring_twice_adds_up_nothing(folders):
-    models = [from_hf(model) for model in models_of(folders["gpt2"])]
-    channels = WeightChannels.of(*models, "head", "joint")
-    runs, weights = make_signalled(models, MIXED, True), np.ones(len(MIXED))
-    (_, first), (_, second) = (channels.measure(runs, weights) for _ in range(2))
-    assert all(bool((first.common[key] == second.common[key]).all()) for key in first.common)
-    assert bool(((first + second).common[0, 0] == 2 * first.common[0, 0]).all())
+@pytest.mark.parametrize("granularity", ["head", "layer"])
+def test_signals_that_do_not_fit_are_taken_in_passes(folders, granularity):
+    a, b = models_of(folders["llama"])
+    channels, whole = measured(a, b, MIXED, granularity, draws=50)
+    told = []
+    _, passes = measured(a, b, MIXED, granularity, draws=50, room=1e4, advance=told.append)
+    positions = sum(len(p.prompt) - p.first_change for p in MIXED)
+    assert len(told) == len(channels.places) * len(channels.blocks(positions, 1e4))
+    assert len(told) > 2 * len(channels.places)
+    for name, found in passes.items():
+        assert found == pytest.approx(whole[name], rel=1e-5, abs=1e-10), name
+
+
+@pytest.mark.parametrize("directions", [1, 7])
+def test_directions_through_factors_are_those_of_the_matrices(directions):
+    """Σ_k v_kᵀ Fᵀ F v_k either way, and by hand."""
+    torch.manual_seed(0)
+    factors = [torch.randn(2, 5, 6), torch.randn(1, 3, 6)]
+    targets, v = Targets.of(factors), torch.randn(4, directions, 6)
+    by_hand = [
+        [sum(float((f @ v[draw, k]).square().sum()) for k in range(directions)) for f in every]
+        for draw in range(4)
+        for every in [[*factors[0], *factors[1]]]
+    ]
+    for follow in (True, False):
+        assert targets.forms(v, follow=follow).numpy() == pytest.approx(np.array(by_hand), rel=1e-5)
+
+
+def test_directions_that_hold_nothing_leave_the_others_as_drawn():
+    """The rounding of merged weights is a tail of tiny singular values."""
+    targets = Targets.of([torch.randn(3, 4, 16, generator=torch.Generator().manual_seed(1))])
+    tail = torch.tensor([1.0, 0.5, *[1e-10] * 6], dtype=torch.float64)
+    _, found = next(random_forms(tail, targets, 16, 20, 0, (0, 0)))
+    generator = np.random.SeedSequence([0, 0, 0]).generate_state(1, np.uint64)[0]
+    drawn = torch.randn(20, 8, 16, generator=torch.Generator().manual_seed(int(generator >> 1)))
+    whole = targets.forms(drawn * (tail / 16).sqrt().float()[:, None], follow=True)
+    assert found.numpy() == pytest.approx(whole.numpy(), rel=1e-6)
 
 
 def only(a, b, *kept):
@@ -135,8 +159,8 @@ def test_draws_spread_around_what_is_expected(folders, kept):
     """Where all changes, and where senders alone do."""
     a, b = only(*models_of(folders["gpt2" if "c_proj" in kept else "llama"]), *kept)
     weights = np.array([2.0, 1, 1, 1, 1])
-    channels, ours = measured(a, b, PROMPTS, weights=weights)
-    means = np.concatenate([squares.mean(0) for _, squares in channels(2000, 1)])
+    _, ours = measured(a, b, PROMPTS, weights=weights, draws=2000, seed=1)
+    means = ours["draws"].mean(0)
     wanted = weights @ ours["expected"]
     known = wanted > 0
     assert known.sum() > 50
@@ -163,13 +187,10 @@ def test_draws_are_those_of_random_updates_with_the_same_singular_values(folders
     a, b = models_of(folders["llama"], rank=1)
     left, right = Naive(a), Naive(b)
     prompt = PROMPTS[1]
-    channels, _ = measured(a, b, [prompt])
+    _, found = measured(a, b, [prompt], draws=4000)
     edges = effect_edges(3, 4, 2, "head", "joint")
     number = edges.index(next(e for e in edges if e[:2] == ("L1_MLP", "L2H3")))
-    found = channels.args[0].places
-    place = next(p for p in found if p.edge <= number < p.columns(len(p.receivers)).start)
-    drawn = dict(enumerate(channels(4000, 0)))
-    ours = drawn[found.index(place)][1][:, number - place.edge]
+    ours = found["draws"][:, number]
     naive = explicit_draws(left, right, edges[number], prompt, 4000)
     assert ours.mean() == pytest.approx(naive.mean(), rel=0.06)
     assert ours.std() == pytest.approx(naive.std(), rel=0.2)

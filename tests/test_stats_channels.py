@@ -11,6 +11,7 @@ from circuitgraph.lenses.wiring.channel_tests import (
     against_others,
     by_receiver,
     channel_tests,
+    claimed_under,
     prominences,
     sample_p,
     tail_p,
@@ -138,6 +139,33 @@ def test_receivers_of_few_senders_are_held_against_their_own_draws():
     assert (tests.p[:3] < 1e-4).all()
     assert tests.prominent[:3].tolist() == [True, False, True]
     assert (tests.p[3:] > 0.2).all()
+
+
+def test_where_all_else_is_the_same_bit_for_bit_the_margin_alone_judges():
+    """Two receivers of one changed sender, by scipy; a third of two senders has its draws."""
+    from scipy.stats import ttest_1samp
+
+    random, edges = np.random.default_rng(4), edges_of(5, 5, 2)
+    delta, square, expected = (np.zeros((12, 12)) for _ in range(3))
+    delta[:, 1] = 0.2 + 0.02 * random.standard_normal(12)
+    delta[:, 6] = 0.02 + 0.02 * random.standard_normal(12)
+    delta[:, 11] = 0.2
+    for changed in (1, 6, 11):
+        square[:, changed] = expected[:, changed] = 1
+    draws = 12 * random.chisquare(4, (1000, 12)) / 4 * (expected[0] > 0)
+    channels = record(edges, square, expected, draws, delta=delta)
+    tests = channel_tests(channels, np.zeros(12, int), 0.02)
+    want = [ttest_1samp(delta[:, i], 0.02, alternative="greater").pvalue for i in (1, 6)]
+    assert_allclose(tests.p[[1, 6]], want)
+    assert tests.prominent[[1, 6]].all()
+    assert want[0] < 1e-6 < 0.01 < want[1]
+    assert 0.3 < tests.p[11] < 0.6  # as large as random updates make it
+    assert (np.delete(tests.p, [1, 6, 11]) == 1).all()
+    p, large = claimed_under(
+        channels, np.zeros(12, int), np.full((1, 12), 1 / 12), np.arange(12), 0.02
+    )
+    assert_allclose(p[0, [1, 6]], want)
+    assert large[0, 1]
 
 
 def functional(delta, draws=None, **more):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,14 +104,18 @@ class _Work:
         return max(1, min(BATCH, ROOM // (4 * numbers)))
 
     def swapped(
-        self, rows: Sequence[int], corners: Tensor | None, cells: Sequence[Cell] = CELLS
+        self,
+        rows: Sequence[int],
+        corners: Tensor | None,
+        cells: Sequence[Cell] = CELLS,
+        advance: Callable[[int], None] = lambda _: None,
     ) -> Swapped:
-        """One batch."""
+        """One batch; ``advance`` is told of every edge."""
         chosen = [self.prompts[i] for i in rows]
         border = self.models[0].border
         batch = make_batch(chosen, whole=self.instead is not None, border=border)
         found = mixed_effects(
-            self.models, batch, self.places, self.weights, corners, self.instead, cells
+            self.models, batch, self.places, self.weights, corners, self.instead, cells, advance
         )
         return Swapped(found.values.numpy(), found.same.numpy())
 
@@ -121,16 +125,16 @@ def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swappe
     stored = np.stack([_exact(run, edges, reporter) for run in (a, b)]).astype(np.float64)
     corners = torch.from_numpy(stored)
     batches = in_batches(work.prompts, work.ablation, work.batch_size)
-    _check(work, batches[0], stored)
+    with reporter.progress(len(edges), "the effects stored, again", "edge") as progress:
+        _check(work, batches[0], stored, progress.advance)
     values = np.empty((2, 2, 2, len(work.prompts), len(edges)))
     same = np.ones((3, len(edges)), bool)
     label = f"mechanism of {len(edges)} claims"
-    with reporter.progress(len(work.prompts), label) as progress:
+    with reporter.progress(len(batches) * len(edges), label, "claim") as progress:
         for rows in batches:
-            found = work.swapped(rows, corners[:, rows])
+            found = work.swapped(rows, corners[:, rows], advance=progress.advance)
             values[..., rows, :] = found.values
             same &= found.same
-            progress.advance(len(rows))
     return Swapped(values, same)
 
 
@@ -168,9 +172,11 @@ def _exact(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
     return run.effects[:, list(edges)]
 
 
-def _check(work: _Work, rows: Sequence[int], stored: np.ndarray) -> None:
+def _check(
+    work: _Work, rows: Sequence[int], stored: np.ndarray, advance: Callable[[int], None]
+) -> None:
     """Nothing swapped, the models must give the effects stored."""
-    found = work.swapped(rows, None, (CELLS[0], CELLS[-1])).values
+    found = work.swapped(rows, None, (CELLS[0], CELLS[-1]), advance).values
     measured = np.stack([found[0, 0, 0], found[1, 1, 1]])
     expected = stored[:, rows]
     apart = np.abs(measured - expected).max() / max(np.abs(stored).max(), np.finfo(float).tiny)

@@ -84,6 +84,7 @@ def mixed_effects(
     corners: Tensor | None = None,
     instead: Instead | None = None,
     cells: Sequence[Cell] = CELLS,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> Mixed:
     """All eight values of some edges on one batch; only those are run that differ.
 
@@ -95,6 +96,7 @@ def mixed_effects(
         corners: effects of A and of B [2, n, k]; None runs them as well.
         instead: from ``mean_said``, or nothing at all: mean or zero ablation.
         cells: which of the eight; the others are NaN.
+        advance: told of every edge that is done.
     """
     swap = make_swap(models, batch, instead)
     stages = _stages(swap, edges)
@@ -102,6 +104,7 @@ def mixed_effects(
     values = torch.full((2, 2, 2, batch.n, len(edges)), float("nan"), dtype=torch.float64)
     same = torch.cat([torch.zeros(1, len(edges), dtype=torch.bool), weights])
     spoken: dict[tuple[Component, int, int], Tensor] = {}
+    same_inner = False
     for column in order:
         place = edges[column]
         if not any(key[0] == place.sender for key in spoken):
@@ -109,12 +112,15 @@ def mixed_effects(
                 (place.sender, u, e): said(swap, place.sender, u, e)
                 for u, e in product((0, 1), repeat=2)
             }
-        same[0, column] = _same_signal(swap, place)
+            same_inner = _same_inner(swap, place.sender)
+        entered = (entering(side, place.receiver) for side in swap.sides)
+        same[0, column] = same_inner and torch.equal(*entered)
         known = None if corners is None else corners[:, :, column]
         flags = tuple(same[:, column].tolist())
         measured = _measured(swap, place, flags, spoken, stages, known)
         for cell, found in zip(cells, map(measured, cells), strict=True):
             values[cell][:, column] = found
+        advance(1)
     return Mixed(values, same)
 
 
@@ -162,10 +168,9 @@ def _canonical(cell: Cell, same: Sequence[bool]) -> Cell:
     return u, e, d
 
 
-def _same_signal(swap: Swap, place: Place) -> bool:
-    (a, b), sender = swap.sides, place.sender
-    if not torch.equal(entering(a, place.receiver), entering(b, place.receiver)):
-        return False
+def _same_inner(swap: Swap, sender: Component) -> bool:
+    """Whether a sender holds, and leaves unsaid, the same in both models bit for bit."""
+    a, b = swap.sides
     if swap.instead is not None and not all(
         torch.equal(swap.instead[sender, 0, e], swap.instead[sender, 1, e]) for e in (0, 1)
     ):
@@ -202,11 +207,19 @@ def same_weights(models: tuple[Model, Model], edges: Sequence[Place]) -> Tensor:
     for left, right in zip(reversed(a.blocks), reversed(b.blocks), strict=True):
         tails.append(tails[-1] and equal(left, right))
     tails.reverse()
-    written = {p.sender: equal(_writing(a, p.sender), _writing(b, p.sender)) for p in edges}
-    own = [
-        written[p.sender] and equal(_reading(a, p.receiver), _reading(b, p.receiver)) for p in edges
-    ]
-    return torch.tensor([own, [_same_after(models, p.receiver, tails) for p in edges]])
+    written = {s: equal(_writing(a, s), _writing(b, s)) for s in {p.sender for p in edges}}
+    readers = {_reader(p.receiver): p.receiver for p in edges}
+    read = {key: equal(_reading(a, r), _reading(b, r)) for key, r in readers.items()}
+    after = {key: _same_after(models, r, tails) for key, r in readers.items()}
+    keys = [_reader(p.receiver) for p in edges]
+    own = [written[p.sender] and read[key] for p, key in zip(edges, keys, strict=True)]
+    return torch.tensor([own, [after[key] for key in keys]])
+
+
+def _reader(receiver: Receiver) -> tuple:
+    """Tells receivers apart; a slice of heads is no key."""
+    heads = receiver.heads
+    return receiver.layer, receiver.letters, None if heads is None else (heads.start, heads.stop)
 
 
 def _same_after(models: tuple[Model, Model], receiver: Receiver, tails: Sequence[bool]) -> bool:

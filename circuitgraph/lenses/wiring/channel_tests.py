@@ -5,6 +5,10 @@ little differently. So a channel is held against the other channels into the sam
 ρ = what its change is / what random updates of the same size would make it, and
 T = ρ / median of ρ over the receiver's other senders. Random updates say how large T gets
 by itself; a claim also asks for T ≥ 4, twice the receiver's median channel.
+
+Where all but one or two of a receiver's channels are the same bit for bit, no drift hides the
+ones that changed, and nothing is left to estimate but what other prompts would say: those are
+held against the margin.
 """
 
 from __future__ import annotations
@@ -26,7 +30,11 @@ TAIL = 0.05
 """Share of the draws to whose excesses the tail is fitted."""
 
 COMPARABLE = 3
-"""Senders with a null that a receiver needs to be its own yardstick."""
+"""Senders with a null that a receiver needs to be its own yardstick; or so many that are the
+same bit for bit beside the ones that changed."""
+
+LEAST = {"weights": 0.02, "functional": 0.01}
+"""Smallest change that matters, by form, where no margin is given."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,11 @@ def channel_tests(
     scenarios : int [n]
         Of every prompt.
     margin : float, optional
-        Of ``delta``, functional form only: the smallest change that matters, .01 by default.
+        Of ``delta``: the smallest change that matters; ``LEAST`` by default.
     """
-    if channels.form == "functional":
-        return _functional(channels, recode(scenarios), 0.01 if margin is None else margin)
-    return _by_weights(channels, balanced_weights(scenarios))
+    least = LEAST[channels.form] if margin is None else margin
+    test = _functional if channels.form == "functional" else _by_weights
+    return test(channels, recode(scenarios), least)
 
 
 def prominences(channels: Channels, weights: np.ndarray) -> np.ndarray:
@@ -121,8 +129,9 @@ def claimed_under(
     times = prominences(channels, weights)[:, rows]
     alone = np.isnan(prominences(channels, equal))
     median = np.nanmedian(delta[:, heard], axis=1, keepdims=True) if heard.any() else 0.0
+    single = _single(channels)[rows]
     with np.errstate(invalid="ignore"):
-        large = np.where(alone[rows], delta[:, rows] >= median, times >= PROMINENT)
+        large = np.where(alone[rows], delta[:, rows] >= median, times >= PROMINENT) | single
         large &= (delta[:, rows] >= margin) & (delta[:, rows] > channels.floor[rows])
     if channels.form == "functional":
         least = np.maximum(margin, channels.floor)[rows]
@@ -131,7 +140,9 @@ def claimed_under(
     ratio = _ratio(weights @ channels.square, weights @ channels.expected)[:, rows]
     random = _random(channels, equal, alone)[:, rows]
     value = np.where(alone[rows], ratio, times)
-    return np.array([tail_p(row, random) for row in value]).reshape(value.shape), large
+    p = np.array([tail_p(row, random) for row in value]).reshape(value.shape)
+    surely = _beyond(delta[:, rows], channels.delta[:, rows], recode(scenarios), np.array(margin))
+    return np.where(single, surely, p), large
 
 
 def by_receiver(edges: tuple[Edge, ...]) -> Iterator[slice]:
@@ -200,7 +211,19 @@ def tail_p(value: np.ndarray, draws: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(value) | np.isnan(draws).any(0), np.nan, p)
 
 
-def _by_weights(channels: Channels, weights: np.ndarray) -> ChannelTests:
+def _single(channels: Channels) -> np.ndarray:
+    """Channels that changed into receivers all else into which is the same bit for bit, [e]."""
+    changed = (channels.expected > 0).any(0)
+    still = (channels.norm_a + channels.norm_b > 0).any(0) & ~changed
+    out = np.zeros(len(channels.edges), bool)
+    for part in by_receiver(channels.edges):
+        if changed[part].sum() < COMPARABLE <= still[part].sum():
+            out[part] = changed[part]
+    return out
+
+
+def _by_weights(channels: Channels, scenarios: np.ndarray, margin: float) -> ChannelTests:
+    weights = balanced_weights(scenarios)
     square, expected = weights @ channels.square, weights @ channels.expected
     ratio = _ratio(square[None], expected[None])
     prominence = against_others(ratio, channels.edges)[0]
@@ -209,9 +232,11 @@ def _by_weights(channels: Channels, weights: np.ndarray) -> ChannelTests:
     value = np.where(alone, ratio[0], prominence)
     p = tail_p(value, random) if len(random) else np.full(len(value), np.nan)
     heard = (channels.norm_a + channels.norm_b > 0).any(0)
+    delta, single = weights @ channels.delta, _single(channels)
+    p = np.where(single, _beyond(delta, channels.delta, scenarios, np.array(margin)), p)
     p = np.where(square == 0, 1.0, p)
     p[~heard] = np.nan
-    prominent = np.where(alone, _large(weights @ channels.delta, heard), prominence >= PROMINENT)
+    prominent = np.where(alone, _large(delta, heard) | single, prominence >= PROMINENT)
     return ChannelTests(ratio[0], prominence, p, prominent & heard & (square > 0))
 
 

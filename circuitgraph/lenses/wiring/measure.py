@@ -8,7 +8,7 @@ of its input, which rewrites of a model that keep its function leave alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +23,6 @@ from circuitgraph.engine.model import Model, moved
 from circuitgraph.lenses.wiring.drifts import drifted
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched
-from circuitgraph.lenses.wiring.null import Moments, random_squares
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.lenses.wiring.signals import Signalled, make_signalled
 from circuitgraph.lenses.wiring.weights import WeightChannels
@@ -105,9 +104,9 @@ def channels_of(
     edges = _edges(asked.spec, asked.models[0])
     drifts = min(draws, DRIFTS) if form == "functional" else 0
     title = f"{short(a.variant.name, 30)} → {short(b.variant.name, 30)} wiring"
+    if form == "weights":
+        return _by_weights(asked, edges, draws, seed, reporter, title)
     with reporter.progress(a.n + drifts, title) as progress:
-        if form == "weights":
-            return _by_weights(asked, edges, draws, seed, progress.advance)
         unit = max(roundoff(run.variant) for run in (a, b))
         return _by_function(a, asked, edges, unit, drifts, seed, progress.advance)
 
@@ -160,24 +159,20 @@ def _by_weights(
     edges: tuple[Edge, ...],
     draws: int,
     seed: int,
-    advance: Callable[[int], None],
+    reporter: Reporter,
+    title: str,
 ) -> Channels:
     channels = WeightChannels.of(*asked.models, asked.spec.granularity, asked.spec.inputs)
-    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", 2 * BATCH)
+    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
 
-    moments = Moments()
+    def runs() -> Iterator[tuple[Signalled, Sequence[int]]]:
+        for rows in batches:
+            chosen = [asked.prompts[i] for i in rows]
+            yield make_signalled(asked.models, chosen, asked.pairs), rows
 
-    def measure(runs: Signalled, rows: Sequence[int]) -> dict[str, np.ndarray]:
-        nonlocal moments
-        found, own = channels.measure(runs, asked.weights[list(rows)])
-        moments += own
-        return found
-
-    arrays = _collected(asked, batches, measure, advance)
-    drawn = np.empty((draws, len(edges)))
-    for place, squares in random_squares(channels, moments, draws, seed):
-        drawn[:, place.edge : place.edge + squares.shape[1]] = squares
-    return Channels(edges=edges, form="weights", **arrays, draws=drawn, floor=np.zeros(len(edges)))
+    with reporter.progress(len(channels.places), title, "place") as progress:
+        arrays = channels.measure(runs, asked.weights, draws, seed, progress.advance)
+    return Channels(edges=edges, form="weights", **arrays, floor=np.zeros(len(edges)))
 
 
 def _by_function(

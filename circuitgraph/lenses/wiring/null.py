@@ -7,161 +7,118 @@ of a sender meets all such receivers. (Both at once would let a sender that mere
 stand out in a quiet receiver, and hide what a receiver reads anew of it.) Gaussian
 directions of mean square 1/d stand for orthonormal ones: a little too much spread where
 an update fills the stream.
+
+Of a signal with second moments C = FᵀF an update of singular values σ reads
+Σ σ² vᵀ C v = Σ σ² ‖F v‖²: few directions v are put through F, many meet C itself as
+the one matrix Σ σ² v vᵀ. Either way no more than one place's C are ever held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from circuitgraph.lenses.wiring.read_points import Place, Reads
-from circuitgraph.lenses.wiring.senders import Writes
-
 MOST = 32
 """Directions drawn an update. Of more singular values the largest half of these stay as
 they are, and the rest share out their sum of squares evenly: a little too much spread."""
 
+FELT = 1e-8
+"""Directions that hold less of the sum of squares than this are drawn, and not followed."""
+
 HELD = 1 << 22
-"""Numbers held at once: small enough for the cache."""
+"""Numbers drawn at once, as outer products: small enough for the cache."""
+
+MATRICES = 1 << 28
+"""Numbers of second-moment matrices held at once; beyond it each direction is followed."""
+
+OUTER = 2.0
+"""What an operation on second moments costs beside one of a product of large matrices."""
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
-    """Second moments of y by (place, group), summed over weighted prompts.
+class Targets:
+    """What random directions meet: matrices Fᵀ F of one place, as rows of F.
 
     Attributes:
-        common: of what both models share [S, K1, K1].
-        changed: of what a group writes differently: with ``Writes.change`` in the sender's
-            own dimensions [S, k, k], else in the stream's [S, d, d]. Left out where 0.
+        rows: float32 [F × d], those of one matrix after those of another.
+        sizes: rows of every matrix.
     """
 
-    common: dict[tuple[int, int], Tensor] = field(default_factory=dict)
-    changed: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    rows: Tensor
+    sizes: tuple[int, ...]
 
-    def __add__(self, other: Moments) -> Moments:
-        """Those of the prompts of both."""
-        total = Moments(dict(self.common), dict(self.changed))
-        for sums, more in ((total.common, other.common), (total.changed, other.changed)):
-            for key, value in more.items():
-                _add(sums, key, value)
-        return total
-
-    def add(
-        self,
-        place: int,
-        group: int,
-        writes: Writes,
-        common: Tensor,
-        inner: Tensor,
-        weights: Tensor,
-    ) -> None:
-        """Add one batch's moments [S, R, K, K] with weights [R]."""
-        _add(self.common, (place, group), torch.einsum("srkl,r->skl", common, weights))
-        if bool(writes.change.any()):
-            if not writes.narrow:
-                width = inner.shape[-1] // 2
-                inner = inner[..., width:, width:]
-            _add(self.changed, (place, group), torch.einsum("srkl,r->skl", inner, weights))
-
-
-def _add(sums: dict[tuple[int, int], Tensor], key: tuple[int, int], value: Tensor) -> None:
-    sums[key] = value if key not in sums else sums[key] + value
-
-
-class Measured(Protocol):
-    """What the null needs of ``WeightChannels``."""
+    @classmethod
+    def of(cls, factors: Sequence[Tensor]) -> Targets:
+        """Of factors [S, F, d] of S matrices each."""
+        sizes = [part.shape[1] for part in factors for _ in range(len(part))]
+        return cls(torch.cat([part.flatten(0, 1).float() for part in factors]), tuple(sizes))
 
     @property
-    def places(self) -> tuple[Place, ...]: ...
-    @property
-    def reads(self) -> tuple[tuple[Reads, ...], ...]: ...
-    @property
-    def writes(self) -> tuple[Writes, ...]: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def edges(self) -> int: ...
+    def count(self) -> int:
+        """Number of matrices."""
+        return len(self.sizes)
+
+    @cached_property
+    def matrices(self) -> Tensor:
+        """All of them, float32 [count, d · d]."""
+        return torch.stack([(part.T @ part).flatten() for part in self.rows.split(self.sizes)])
+
+    def followed(self, directions: int) -> bool:
+        """Whether so many directions are better put through F than met by the matrices."""
+        width = self.rows.shape[1]
+        through = directions * len(self.rows) * width
+        met = OUTER * (directions + self.count) * width**2
+        return through <= met or self.count * width**2 > MATRICES
+
+    def forms(self, v: Tensor, *, follow: bool) -> Tensor:
+        """Σ_k v_kᵀ A v_k of every matrix A, [draws, count]; v float32 [draws, k, d]."""
+        if not follow:
+            return (v.mT @ v).flatten(1) @ self.matrices.T
+        heard = (v.flatten(0, 1) @ self.rows.T).square_().unflatten(0, v.shape[:2]).sum(1)
+        return _sums(heard, self.sizes)
 
 
-@torch.no_grad()
-def random_squares(
-    measured: Measured, moments: Moments, draws: int, seed: int
-) -> Iterator[tuple[Place, np.ndarray]]:
-    """``square`` summed over prompts under random updates, place by place.
+def _sums(values: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """Sums of neighbours [draws, F] -> [draws, count]."""
+    if len(set(sizes)) == 1:
+        return values.unflatten(1, (len(sizes), sizes[0])).sum(-1)
+    owner = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).to(values.device)
+    return values.new_zeros(len(values), len(sizes)).index_add_(1, owner, values)
+
+
+def random_forms(
+    strengths: Tensor, targets: Targets, width: int, draws: int, seed: int, stream: tuple[int, int]
+) -> Iterator[tuple[slice, Tensor]]:
+    """Σ_k strength_k v_kᵀ A v_k of every matrix A, by slices of the draws.
 
     Args:
-        moments: of all prompts.
+        strengths: squared singular values of an update, from ``few``.
+        targets: the matrices.
+        width: dimensions in which an update may point.
+        draws: how many.
+        seed: of the draws.
+        stream: 0 and the receiver or 1 and the sender whose update this is: one stream of
+            random numbers for each, whatever it meets.
 
     Yields:
-        A place and [draws × its edges], by receiver, then sender.
+        Which draws, and float32 [so many, count].
     """
-    for number, place in enumerate(measured.places):
-        total = torch.zeros(draws, len(place.receivers), place.senders)
-        _by_reading(measured, moments, number, total, seed)
-        _by_writing(measured, moments, number, total, seed)
-        yield place, total.flatten(1).numpy()
-
-
-def _by_reading(measured: Measured, sums: Moments, number: int, total: Tensor, seed: int) -> None:
-    """Add Σ σ² vᵀ C v: every receiver's update meets what all senders write."""
-    place = measured.places[number]
-    heard = _heard(measured, sums, number, place.senders)
-    for i, reads in enumerate(measured.reads[number]):
-        strengths = few(torch.linalg.svdvals(reads.change).pow(2))
-        if len(strengths):
-            generator = _generator(seed, 0, place.receiver + i)
-            for part, forms in _forms(strengths, measured.width, heard, len(total), generator):
-                total[part, i] += forms
-
-
-def _heard(measured: Measured, sums: Moments, number: int, count: int) -> Tensor:
-    """C of every sender at a place, float32 [senders, d · d]."""
-    found: list[Tensor] = []
-    for group, writes in enumerate(measured.writes):
-        moments = sums.common.get((number, group))
-        if moments is None:
-            break
-        found.append((writes.common.mT @ moments @ writes.common).flatten(1).float())
-    return torch.cat(found)[:count]
-
-
-def _by_writing(measured: Measured, sums: Moments, number: int, total: Tensor, seed: int) -> None:
-    """Add Σ m uᵀ M Mᵀ u: a sender's update meets all receivers whose read weights are the same."""
-    reads = measured.reads[number]
-    same = [i for i, r in enumerate(reads) if not bool(r.change.any())]
-    if not same:
+    size = targets.rows.shape[1]
+    if not len(strengths):
         return
-    grams = torch.stack([(reads[i].mean @ reads[i].mean.T).flatten().float() for i in same])
-    first = 0
-    for group, writes in enumerate(measured.writes[: _groups(sums, number)]):
-        for s in range(len(writes.mean)):
-            strengths = few(_written(sums, number, group, writes, s))
-            if len(strengths):
-                generator = _generator(seed, 1, first + s)
-                for part, forms in _forms(strengths, measured.width, grams, len(total), generator):
-                    total[part, same, first + s] += forms
-        first += len(writes.mean)
-
-
-def _groups(sums: Moments, number: int) -> int:
-    return sum(key[0] == number for key in sums.common)
-
-
-def _written(moments: Moments, number: int, group: int, writes: Writes, s: int) -> Tensor:
-    """Eigenvalues of the second moment of what sender s writes differently."""
-    found = moments.changed.get((number, group))
-    if found is None:
-        return torch.zeros(0, dtype=torch.float64)
-    values, vectors = torch.linalg.eigh(found[s])
-    if not writes.narrow:
-        return values.flip(0)
-    root = vectors * values.clamp_min(0).sqrt()
-    return torch.linalg.svdvals(root.T @ writes.change[s]).pow(2)
+    root = (strengths / width).sqrt().float()[:, None]
+    felt = int((strengths > FELT * strengths.sum()).sum())
+    follow = targets.followed(felt)
+    step, generator = max(1, HELD // size**2), _generator(seed, *stream)
+    for start in range(0, draws, step):
+        count = min(step, draws - start)
+        v = torch.randn(count, len(strengths), size, generator=generator)[:, :felt] * root[:felt]
+        yield slice(start, start + count), targets.forms(v.to(targets.rows.device), follow=follow)
 
 
 def few(strengths: Tensor) -> Tensor:
@@ -179,16 +136,3 @@ def _generator(seed: int, side: int, index: int) -> torch.Generator:
     """One stream of random numbers for every receiver, and one for every sender."""
     state = np.random.SeedSequence([seed, side, index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> 1))
-
-
-def _forms(
-    strengths: Tensor, width: int, matrices: Tensor, draws: int, generator: torch.Generator
-) -> Iterator[tuple[slice, Tensor]]:
-    """Σ_k strength_k v_kᵀ A v_k of every matrix A [count, d · d], by slices of the draws."""
-    size = round(matrices.shape[1] ** 0.5)
-    root = (strengths / width).sqrt().float()[:, None]
-    step = max(1, HELD // matrices.shape[1])
-    for start in range(0, draws, step):
-        count = min(step, draws - start)
-        v = torch.randn(count, len(strengths), size, generator=generator) * root
-        yield slice(start, start + count), (v.mT @ v).flatten(1) @ matrices.T

@@ -6,6 +6,7 @@ that is the stream's, not the receiver's, and is frozen at the mean of both mode
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -17,10 +18,7 @@ from circuitgraph.engine.forward import Trace
 from circuitgraph.engine.model import Model, Norm
 from circuitgraph.engine.receivers import Receiver, Sizes, receivers
 
-WIDE = 4
-"""Read weights of more columns than this times the width are kept as a factor of their Gram."""
-
-ROWS = 1 << 14
+ROWS = 1 << 13
 """Rows of the unembedding squared at once."""
 
 
@@ -82,60 +80,126 @@ def places(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Place
 
 @dataclass(frozen=True)
 class Reads:
-    """What one receiver reads with in two models, float64 [d × columns].
+    """What all receivers of a place read with in two models, float64.
 
     Attributes:
-        mean: (A + B) / 2.
-        change: B − A; exactly 0 where the weights are the same.
+        mean: (A + B) / 2 of all columns, those that several receivers share once [d × C].
+        change: B − A [d × C]; None where the weights are the same bit for bit.
+        owners: 1 where a column is a receiver's [C × receivers], else 0.
     """
 
     mean: Tensor
-    change: Tensor
+    change: Tensor | None
+    owners: Tensor
+
+    def changed(self) -> list[bool]:
+        """Whether each receiver reads with other weights."""
+        if self.change is None:
+            return [False] * self.owners.shape[1]
+        moved = self.change.any(0).double()
+        return (moved @ self.owners > 0).tolist()
+
+    def squares(self, which: Tensor) -> Tensor:
+        """‖weights‖² of every receiver, [receivers]."""
+        return which.pow(2).sum(0) @ self.owners
+
+    def of(self, number: int) -> tuple[Tensor, Tensor | None]:
+        """Mean and change of one receiver."""
+        own = self.owners[:, number] > 0
+        return self.mean[:, own], None if self.change is None else self.change[:, own]
 
 
-def read_weights(model_a: Model, model_b: Model, place: Place, receiver: Receiver) -> Reads:
-    """Read weights of one receiver; norms of what they read are kept, columns may be rotated."""
-    pieces = zip(_pieces(model_a, place, receiver), _pieces(model_b, place, receiver), strict=True)
-    if place.layer == model_a.layers or sum(
-        w.shape[1] for w in _pieces(model_a, place, receiver)
-    ) > (WIDE * model_a.width):
-        return _factor([_pair(place, model_a, model_b, a, b) for a, b in pieces])
-    both = [_pair(place, model_a, model_b, a, b) for a, b in pieces]
-    return Reads(torch.cat([r.mean for r in both], 1), torch.cat([r.change for r in both], 1))
+def read_weights(model_a: Model, model_b: Model, place: Place) -> Reads:
+    """Read weights of a place.
+
+    Of a receiver of many columns (an MLP, ``LOGITS``) a factor of their Gram matrix stands for
+    them: norms of what it reads are kept, and columns turned.
+    """
+    pieces, owners = _pieces(model_a, place)
+    other, _ = _pieces(model_b, place)
+    norms = place.norm(model_a), place.norm(model_b)
+    same = _same_gain(norms) and all(map(torch.equal, pieces, other))
+    wide = sum(piece.shape[1] for piece in pieces) > (1 if same else 2) * model_a.width
+    if len(place.receivers) == 1 and wide:
+        mean, change = _factor(norms, pieces, None if same else other, model_a.width)
+        return Reads(mean, change, mean.new_ones(mean.shape[1], 1))
+    left, right = (
+        norm.fold(torch.cat(w, 1)) for norm, w in zip(norms, (pieces, other), strict=True)
+    )
+    sizes = torch.tensor([piece.shape[1] for piece in pieces], device=left.device)
+    owners = owners.to(left.device).repeat_interleave(sizes, 0)
+    return Reads((left + right) / 2, None if same else right - left, owners)
 
 
-def _pair(place: Place, model_a: Model, model_b: Model, a: Tensor, b: Tensor) -> Reads:
-    left, right = (place.norm(m).fold(w) for m, w in ((model_a, a), (model_b, b)))
-    return Reads((left + right) / 2, right - left)
+def _same_gain(norms: tuple[Norm, Norm]) -> bool:
+    a, b = norms
+    return a.centre == b.centre and torch.equal(a.weight, b.weight)
 
 
-def _pieces(model: Model, place: Place, receiver: Receiver) -> list[Tensor]:
-    """The weights a receiver stacks, [d × columns] each, gains left out."""
+def _pieces(model: Model, place: Place) -> tuple[list[Tensor], Tensor]:
+    """The weights that a place stacks, [d × columns] each, gains left out; and whose they are,
+    float64 [pieces × receivers]."""
     if place.layer == model.layers:
-        return [part.T for part in model.unembed.split(ROWS)]
-    block = model.blocks[place.layer]
-    if receiver.heads is None:
-        return [w.weight for w in (block.mlp.gate, block.mlp.up) if w is not None]
-    return [model.read_weights(place.layer, name, receiver.heads) for name in receiver.letters]
+        found = [part.T for part in model.unembed.split(ROWS)]
+        return found, torch.ones(len(found), 1, dtype=torch.float64)
+    if not place.attention:
+        mlp = model.blocks[place.layer].mlp
+        found = [w.weight for w in (mlp.gate, mlp.up) if w is not None]
+        return found, torch.ones(len(found), 1, dtype=torch.float64)
+    keys: dict[tuple[str, int, int], list[int]] = {}
+    weights: list[Tensor] = []
+    for number, receiver in enumerate(place.receivers):
+        assert receiver.heads is not None
+        for letter in receiver.letters:
+            parts = model.parts(letter, receiver.heads)
+            key = letter, parts.start, parts.stop
+            if key not in keys:
+                weights.append(model.read_weights(place.layer, letter, receiver.heads))
+            keys.setdefault(key, []).append(number)
+    owners = torch.zeros(len(weights), len(place.receivers), dtype=torch.float64)
+    for piece, numbers in enumerate(keys.values()):
+        owners[piece, numbers] = 1
+    return weights, owners
 
 
-def _factor(pieces: list[Reads]) -> Reads:
-    """The same read weights with at most 2d columns: a factor of their joint Gram matrix.
+def _factor(
+    norms: tuple[Norm, Norm], pieces: Sequence[Tensor], other: Sequence[Tensor] | None, width: int
+) -> tuple[Tensor, Tensor | None]:
+    """Mean and change with d columns, or 2d where there is a change.
 
     Mean and change are scaled alike before the product, so that rounding is relative to each.
     """
-    sizes = [sum(float(p.pow(2).sum()) for p in parts) ** 0.5 for parts in _turned(pieces)]
-    scales = [size if size > 0 else 1.0 for size in sizes]
-    width = len(pieces[0].mean)
-    gram = torch.zeros(2 * width, 2 * width, dtype=torch.float64)
-    for piece in pieces:
-        both = torch.cat([piece.mean / scales[0], piece.change / scales[1]])
+    if other is None:
+        gram = pieces[0].new_zeros(width, width, dtype=torch.float64)
+        for piece in pieces:
+            one = norms[0].fold(piece)
+            gram += one @ one.T
+        return _root(gram), None
+    scales = [0.0, 0.0]
+    for pair in _pairs(norms, pieces, other):
+        scales = [s + float(x.pow(2).sum()) for s, x in zip(scales, pair, strict=True)]
+    scales = [scale**0.5 if scale > 0 else 1.0 for scale in scales]
+    gram = pieces[0].new_zeros(2 * width, 2 * width, dtype=torch.float64)
+    for mean, change in _pairs(norms, pieces, other):
+        both = torch.cat([mean / scales[0], change / scales[1]])
         gram += both @ both.T
+    factor = _root(gram)
+    change = factor[width:] * scales[1]
+    return factor[:width] * scales[0], change if bool(change.any()) else None
+
+
+def _pairs(
+    norms: tuple[Norm, Norm], pieces: Sequence[Tensor], other: Sequence[Tensor]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for a, b in zip(pieces, other, strict=True):
+        left, right = norms[0].fold(a), norms[1].fold(b)
+        yield (left + right) / 2, right - left
+
+
+def _root(gram: Tensor) -> Tensor:
+    """F with F Fᵀ = a Gram matrix: Cholesky's, or of eigenvectors where that is singular."""
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if not int(failed):
+        return factor
     values, vectors = torch.linalg.eigh(gram)
-    factor = vectors * values.clamp_min(0).sqrt()
-    change = factor[width:] * scales[1] if sizes[1] > 0 else torch.zeros(width, 2 * width).double()
-    return Reads(factor[:width] * scales[0], change)
-
-
-def _turned(pieces: list[Reads]) -> tuple[list[Tensor], list[Tensor]]:
-    return [p.mean for p in pieces], [p.change for p in pieces]
+    return vectors * values.clamp_min(0).sqrt()

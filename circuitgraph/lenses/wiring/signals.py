@@ -35,6 +35,11 @@ class Signalled:
     clean: tuple[Trace, Trace]
     corrupt: tuple[Trace, Trace] | None
 
+    @property
+    def inside(self) -> Tensor:
+        """Which positions of the window are the prompt's and have a partner, bool [R, W]."""
+        return self.batch.patched[..., 0] > 0
+
 
 @torch.no_grad()
 def make_signalled(
@@ -58,13 +63,13 @@ def senders(layers: int) -> list[tuple[str, int]]:
 def signal(
     model: Model, side: int, runs: Signalled, group: tuple[str, int], granularity: Granularity
 ) -> Tensor:
-    """Inner activations of one group in one model [S, R, W, k], float64, 0 off the prompt."""
+    """Inner activations of one group in one model [S, R, W, k], float64; see ``inside``."""
     batch = runs.batch
     found = _inner(model, runs.clean[side], batch.index, group, granularity)
     if runs.corrupt is not None:
         there = _inner(model, runs.corrupt[side], batch.corrupt_index, group, granularity)
         found = there - found
-    return found * batch.patched.double()
+    return found
 
 
 def _inner(

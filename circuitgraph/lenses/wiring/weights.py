@@ -3,54 +3,64 @@
 For A and B with read weights M and write weights W (rows are inputs) and y as in
 ``senders``: M_B W_B − M_A W_A = W̄ ΔM + ΔW M̄ on the common inner activation, so that
 nothing is found by subtracting what is nearly equal, and equal models give exactly 0.
-Everything is a sum of squares over a prompt's positions, so one second-moment matrix of y
-a prompt serves every receiver of a place.
+Everything is a sum of squares over a prompt's positions. One place of the stream is worked on
+at a time, for all prompts: what it needs is let go after it, and what equal weights make
+exactly 0 is never computed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.model import Model
-from circuitgraph.lenses.wiring.null import Moments
-from circuitgraph.lenses.wiring.read_points import Place, Reads, places, read_weights
-from circuitgraph.lenses.wiring.senders import Signals, Writes, make_writes, signals
-from circuitgraph.lenses.wiring.signals import Signalled, senders
+from circuitgraph.lenses.wiring.drawn import add_draws
+from circuitgraph.lenses.wiring.edges import edge_arrays
+from circuitgraph.lenses.wiring.read_points import Place, places, read_weights
+from circuitgraph.lenses.wiring.senders import (
+    Part,
+    Positions,
+    Runs,
+    Said,
+    Spot,
+    joined,
+    said_in,
+    writes_anew,
+)
+from circuitgraph.lenses.wiring.signals import senders
 
 ARRAYS = ("norm_a", "norm_b", "read", "write", "delta", "square", "expected")
+ROOM = 1 << 30
+"""Bytes of signals held at once; senders beyond it wait for another pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class WeightChannels:
-    """Two models, and their weights by receiver and sender.
+    """Two models, and where they are compared.
 
     Attributes:
         models: A and B.
         granularity: of the components.
         places: where the stream is read.
-        reads: of every place, of each of its receivers.
-        writes: of every group of senders.
+        anew: of every group of senders, whether its write weights differ.
     """
 
     models: tuple[Model, Model]
     granularity: Granularity
     places: tuple[Place, ...]
-    reads: tuple[tuple[Reads, ...], ...]
-    writes: tuple[Writes, ...]
+    anew: tuple[bool, ...]
 
     @classmethod
     def of(cls, a: Model, b: Model, granularity: Granularity, inputs: Inputs) -> WeightChannels:
-        """Read all weights of two models of one architecture."""
+        """Two models of one architecture."""
         found = tuple(places(a, granularity, inputs))
-        reads = tuple(tuple(read_weights(a, b, p, r) for r in p.receivers) for p in found)
-        writes = tuple(make_writes((a, b), group, granularity) for group in senders(a.layers))
-        return cls((a, b), granularity, found, reads, writes)
+        anew = tuple(writes_anew((a, b), group, granularity) for group in senders(a.layers))
+        return cls((a, b), granularity, found, anew)
 
     @property
     def width(self) -> int:
@@ -62,112 +72,97 @@ class WeightChannels:
         """Number of edges."""
         return sum(p.senders * len(p.receivers) for p in self.places)
 
+    @property
+    def counts(self) -> list[int]:
+        """Senders of every group."""
+        each = 1 if self.granularity == "layer" else self.models[0].heads
+        return [each if kind == "attention" else 1 for kind, _ in senders(self.models[0].layers)]
+
+    def blocks(self, positions: int, room: float = ROOM) -> list[range]:
+        """Groups of senders whose signals at so many positions are held together."""
+        model = self.models[0]
+        found, held, first = [], 0.0, 0
+        for group, (count, anew) in enumerate(zip(self.counts, self.anew, strict=True)):
+            size = 8.0 * positions * max(model.width, count * model.head_size)
+            size *= 4 if anew else 1
+            if held and held + size > room:
+                found.append(range(first, group))
+                held, first = 0.0, group
+            held += size
+        return [*found, range(first, len(self.anew))]
+
     @torch.no_grad()
     def measure(
-        self, runs: Signalled, weights: np.ndarray
-    ) -> tuple[dict[str, np.ndarray], Moments]:
-        """Arrays [R × edges] of one batch, named as in ``channels.Channels``; and its second
-        moments, summed with the prompts' weights [R], for the null."""
-        said = [signals(self.models, runs, w, self.granularity) for w in self.writes]
-        out = {name: np.zeros((len(runs.batch.clean), self.edges)) for name in ARRAYS}
-        moments = Moments()
-        for number in range(len(self.places)):
-            self._place(number, runs, said, torch.from_numpy(weights), out, moments)
-        return out, moments
+        self,
+        runs: Runs,
+        weights: np.ndarray,
+        draws: int = 0,
+        seed: int = 0,
+        advance: Callable[[int], None] = lambda _: None,
+        room: float = ROOM,
+    ) -> dict[str, np.ndarray]:
+        """The arrays of ``record.Channels`` by their names, draws among them.
+
+        Args:
+            runs: of both models on all prompts.
+            weights: of the prompts [n].
+            draws: random updates.
+            seed: of these.
+            advance: told of every place that is done; places times ``blocks`` in all.
+            room: bytes that signals may take.
+        """
+        out = {name: np.zeros((len(weights), self.edges)) for name in ARRAYS}
+        out["draws"] = np.zeros((draws, self.edges), np.float32)
+        positions = self._positions(runs)
+        each = torch.as_tensor(weights, dtype=torch.float64, device=positions.prompt.device)
+        for block in self.blocks(len(positions.prompt), room):
+            said = self._said(runs, block)
+            for number, place in enumerate(self.places):
+                heard = [one for one in said if one.first < place.senders]
+                if heard:
+                    self._place(place, positions.at(number, each), heard, seed, out)
+                advance(1)
+        return out
+
+    def _positions(self, runs: Runs) -> Positions:
+        """Where signals are, and the streams' scales there.
+
+        The scale of a place is the mean of both models' 1/rms over the root of the number of the
+        prompt's positions, so that sums of squares are means over positions.
+        """
+        found = []
+        for both, rows in runs():
+            batch, inside = both.batch, both.inside
+            scales = []
+            for place in self.places:
+                streams = [gather(place.stream(t), batch.index).double() for t in both.clean]
+                norms = [place.norm(model) for model in self.models]
+                left, right = (norm.scale(x) for norm, x in zip(norms, streams, strict=True))
+                count = 1 if place is self.places[-1] else inside.double().sum(1)[:, None, None]
+                scales.append(((left + right) / 2 / count**0.5)[..., 0][inside])
+            prompt = torch.as_tensor(list(rows), device=inside.device)[:, None].expand_as(inside)
+            last = batch.positions == batch.read[:, -1:]
+            found.append((prompt[inside], last[inside], torch.stack(scales)))
+        prompts, lasts, every = zip(*found, strict=True)
+        return Positions(torch.cat(prompts), torch.cat(lasts), torch.cat(every, 1))
+
+    def _said(self, runs: Runs, block: Sequence[int]) -> list[Said]:
+        """What the groups of a block say on all prompts."""
+        groups, counts = senders(self.models[0].layers), self.counts
+        parts: dict[int, list[tuple[Part, Part, Part | None]]] = {group: [] for group in block}
+        for both, _ in runs():
+            for group in block:
+                anew = self.anew[group]
+                found = said_in(self.models, both, groups[group], self.granularity, anew)
+                parts[group].append(found)
+        return [joined(sum(counts[:group]), found) for group, found in parts.items()]
 
     def _place(
-        self,
-        number: int,
-        runs: Signalled,
-        said: list[Signals],
-        weights: Tensor,
-        out: dict[str, np.ndarray],
-        moments: Moments,
+        self, place: Place, spot: Spot, heard: Sequence[Said], seed: int, out: dict[str, np.ndarray]
     ) -> None:
-        place, first = self.places[number], 0
-        steps, scale = _window(self.models, place, runs)
-        rows = torch.arange(len(steps))[:, None]
-        for group, (writes, signal) in enumerate(zip(self.writes, said, strict=True)):
-            if first == place.senders:
-                break
-            common, inner = (
-                _moments(y[:, rows, steps] * scale) for y in (signal.common, signal.inner)
-            )
-            moments.add(number, group, writes, common, inner, weights)
-            loud = _energy(common, writes.common @ writes.common.mT)
-            written = _sides(inner, writes.mean, writes.change)
-            for i, reads in enumerate(self.reads[number]):
-                start = place.columns(i).start + first
-                part = slice(start, start + len(writes.mean))
-                found = _edge(common, inner, writes, reads) | {"write": relative(written)}
-                found["expected"] = _expected(reads, loud, written[0], self.width)
-                for name, value in found.items():
-                    out[name][:, part] = value.T.numpy()
-            first += len(writes.mean)
-
-
-def _window(models: tuple[Model, Model], place: Place, runs: Signalled) -> tuple[Tensor, Tensor]:
-    """Steps of the window that count at a place [R, Q], and what the signal is multiplied by
-    there [R, Q, 1].
-
-    The factor is the mean of both models' 1/rms over the root of the number of the prompt's
-    positions, so that sums of squares are means over positions.
-    """
-    batch = runs.batch
-    last = place.layer == models[0].layers
-    index = batch.read if last else batch.index
-    streams = [gather(place.stream(trace), index).double() for trace in runs.clean]
-    left, right = (place.norm(m).scale(x) for m, x in zip(models, streams, strict=True))
-    scale = (left + right) / 2
-    if last:
-        return batch.read - batch.start[:, None], scale
-    steps = torch.arange(batch.width).expand(len(index), -1)
-    return steps, scale / batch.patched.double().sum(1, keepdim=True).sqrt()
-
-
-def _moments(y: Tensor) -> Tensor:
-    """[S, R, W, K] -> [S, R, K, K]."""
-    return y.mT @ y
-
-
-def _energy(moments: Tensor, gram: Tensor) -> Tensor:
-    """Σ over positions of yᵀ G y: [S, R, K, K], [S, K, K] -> [S, R]."""
-    return (moments.flatten(2) @ gram.flatten(1)[..., None])[..., 0]
-
-
-def _sides(moments: Tensor, mean: Tensor, change: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Squares of y·change, y·(mean − change/2) and y·(mean + change/2), [S, R] each."""
-    level = _energy(moments, mean @ mean.mT)
-    if not bool(change.any()):
-        return torch.zeros_like(level), level, level
-    cross = _energy(moments, mean @ change.mT)
-    square = _energy(moments, change @ change.mT).clamp_min(0)
-    level = level + square / 4
-    return square, (level - cross).clamp_min(0), (level + cross).clamp_min(0)
-
-
-def _edge(common: Tensor, inner: Tensor, writes: Writes, reads: Reads) -> dict[str, Tensor]:
-    read = _sides(common, writes.common @ reads.mean, writes.common @ reads.change)
-    mean = writes.mean @ reads.mean + writes.change @ reads.change / 4
-    both = _sides(inner, mean, writes.mean @ reads.change + writes.change @ reads.mean)
-    return {
-        "norm_a": both[1].sqrt(),
-        "norm_b": both[2].sqrt(),
-        "read": relative(read),
-        "delta": relative(both),
-        "square": read[0] if bool(reads.change.any()) else both[0],
-    }
-
-
-def relative(squares: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """‖change‖ / (‖A‖ + ‖B‖); 0 where there is nothing."""
-    change, a, b = (s.sqrt() for s in squares)
-    return torch.where(change > 0, change / (a + b), 0.0).clamp_max(1.0)
-
-
-def _expected(reads: Reads, loud: Tensor, written: Tensor, width: int) -> Tensor:
-    """Mean of ``square`` under random updates, [S, R]: tr C ‖ΔM‖²/d of the read side, or where
-    that is the same in both models tr D ‖M‖²/d; C of what is said, D of what is said anew."""
-    if bool(reads.change.any()):
-        return loud * float(reads.change.pow(2).sum()) / width
-    return written * float(reads.mean.pow(2).sum()) / width
+        reads = read_weights(*self.models, place)
+        for one in heard:
+            for name, value in edge_arrays(one, reads, spot, self.width).items():
+                for i in range(len(place.receivers)):
+                    out[name][:, one.columns(place, i)] = value[..., i].T.cpu().numpy()
+        add_draws(out["draws"], place, reads, heard, spot, self.width, seed)

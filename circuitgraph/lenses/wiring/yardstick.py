@@ -7,7 +7,6 @@ but the prompts. So updates of the same size in random directions are judged in 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from circuitgraph.lenses.base import Options
 from circuitgraph.lenses.wiring.channel_tests import channel_tests
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.stats.multiplicity import adjusted
-from circuitgraph.stats.scenarios import balanced_weights
+from circuitgraph.stats.scenarios import balanced_mean, balanced_weights
 
 DRAWS = 20
 _WORK = 20_000_000
@@ -38,32 +37,30 @@ def random_claims(
     if channels.form == "functional" or not channels.draws.size:
         return None
     weights = balanced_weights(scenarios)
-    one = {
-        name: (weights @ np.nan_to_num(getattr(channels, name)))[None]
-        for name in ("norm_a", "norm_b", "delta", "square", "expected")
-    }
-    for name in ("square", "expected"):  # sums over prompts, as the draws are
-        one[name] *= len(weights)
+    square = weights @ channels.square
     count = max(1, min(DRAWS, _WORK // channels.draws.size))
     rows = np.random.default_rng(options.seed).choice(len(channels.draws), count, replace=False)
-    found = [
-        _claims(replace(channels, **_as_drawn(one, channels.draws[row])), barred, margin, options)
-        for row in rows
-    ]
+    found = []
+    for row in rows:
+        drawn = _as_drawn(channels, square, channels.draws[row] / len(weights))
+        found.append(_claims(drawn, scenarios, barred, margin, options))
     return float(np.mean(found))
 
 
-def _as_drawn(one: dict[str, np.ndarray], draw: np.ndarray) -> dict[str, Any]:
-    """One random update as if it had been measured, on one prompt that stands for all."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.sqrt(draw[None] / one["square"])
-        delta = np.nan_to_num(np.minimum(one["delta"] * size, 1.0))
-    return {**one, "square": draw[None], "delta": delta}
+def _as_drawn(channels: Channels, square: np.ndarray, drawn: np.ndarray) -> Channels:
+    """One random update as if it had been measured: on all prompts it makes of a channel's
+    square as much as on average, ``drawn`` of ``square`` [e]."""
+    times = np.divide(drawn, square, out=np.zeros(len(square)), where=square > 0)
+    delta = np.minimum(np.nan_to_num(channels.delta) * np.sqrt(times), 1.0)
+    return replace(
+        channels, square=np.where(square > 0, channels.square * times, drawn), delta=delta
+    )
 
 
-def _claims(channels: Channels, barred: np.ndarray, margin: float, options: Options) -> int:
-    tests = channel_tests(channels, np.zeros(1, int), margin)
+def _claims(
+    channels: Channels, scenarios: np.ndarray, barred: np.ndarray, margin: float, options: Options
+) -> int:
+    tests = channel_tests(channels, scenarios, margin)
     q = adjusted(np.where(barred, np.nan, tests.p), options.fdr)
-    with np.errstate(invalid="ignore"):
-        claimed = (q <= options.alpha) & tests.prominent & (channels.delta[0] >= margin)
-    return int(claimed.sum())
+    large = balanced_mean(channels.delta, scenarios) >= margin
+    return int(((q <= options.alpha) & tests.prominent & large).sum())
