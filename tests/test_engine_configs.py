@@ -21,6 +21,8 @@ LLAMA3 = {
     "original_max_position_embeddings": 16,
 }
 KINDS = ["sliding_attention", "sliding_attention", "full_attention"]
+HALF_TURNED = {"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": 0.5}
+WHOLLY_TURNED = HALF_TURNED | {"partial_rotary_factor": 1.0}
 TWO_ROPES = {
     "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
     "sliding_attention": {"rope_type": "default", "rope_theta": 10.0},
@@ -55,6 +57,9 @@ CASES = [
     ("phi3", {"sliding_window": None, "rope_parameters": {"rope_theta": 100.0}}),
     ("smollm3", {"no_rope_layers": [0, 0, 1], "attention_bias": True}),
     ("smollm3", {"use_sliding_window": False, "mlp_bias": True}),
+    ("gpt_neox", {"use_parallel_residual": False, "attention_bias": False}),
+    ("gpt_neox", {"rope_parameters": HALF_TURNED, "hidden_act": "gelu_new"}),
+    ("gpt_neox", {"rope_parameters": WHOLLY_TURNED, "tie_word_embeddings": True}),
     ("granite", {"residual_multiplier": 2.0, "attention_bias": True, "mlp_bias": True}),
     ("granite", {"logits_scaling": 0.5, "tie_word_embeddings": True}),
     ("seed_oss", {"attention_bias": False, "mlp_bias": True}),

@@ -137,8 +137,12 @@ def virtual_products(a: Model, b: Model, advance: Callable[[int], None] = lambda
             hear(reader)
         groups = torch.arange(a.heads) // a.group
         inner = (heads[0].v.mT @ heads[1].v)[groups]
+        by_mlp = _wide_reader(_read_by_mlp(first), _read_by_mlp(second))
+        if a.parallel:  # it reads what attention reads
+            hear(by_mlp)
         written = written.with_heads((heads[0].out, heads[1].out), inner)
-        hear(_wide_reader(_read_by_mlp(first), _read_by_mlp(second)))
+        if not a.parallel:
+            hear(by_mlp)
         written = written.with_wide(gram(_written_by_mlp(first), _written_by_mlp(second)))
         advance(1)
     hear(_Reader(None, _unembedding(a, b)))

@@ -32,6 +32,8 @@ class LayerTrace:
         Residual stream entering the block.
     mid : [R, T, d]
         After attention.
+    read : [R, T, d]
+        What the MLP reads: ``mid``, or ``pre`` where blocks are parallel.
     q : [R, T, H, e]
         Rotated queries.
     k, v : [R, T, G, e]
@@ -46,6 +48,7 @@ class LayerTrace:
 
     pre: Tensor
     mid: Tensor
+    read: Tensor
     q: Tensor
     k: Tensor
     v: Tensor
@@ -137,7 +140,7 @@ def run_block(
     read: Read | None = None,
     write: Write | None = None,
 ) -> LayerTrace:
-    """Run one block: attention, then the MLP.
+    """Run one block: attention, then the MLP (beside it where blocks are parallel).
 
     Parameters
     ----------
@@ -154,7 +157,7 @@ def run_block(
     Returns
     -------
     LayerTrace
-        ``q``, ``z``, ``raw``, ``mid`` and ``mlp`` at ``span.queries``.
+        ``q``, ``z``, ``raw``, ``mid``, ``read`` and ``mlp`` at ``span.queries``.
     """
     attention = block.attention
     read = stream_reader(model, attention, x, span) if read is None else read
@@ -165,7 +168,8 @@ def run_block(
     z = span.attend(model, attention, q, k, v)
     raw = attention.out(z.flatten(-2))
     mid = write(z, raw) if write else span.at_queries(x) + post(raw, attention.post)
-    return LayerTrace(x, mid, q, k, v, z, raw, mlp(model, block, read("mlp", mid)))
+    heard = read("mlp", span.at_queries(x) if model.parallel else mid)
+    return LayerTrace(x, mid, heard, q, k, v, z, raw, mlp(model, block, heard))
 
 
 def stream_reader(model: Model, attention: Attention, x: Tensor, span: Span) -> Read:
@@ -271,16 +275,16 @@ def attend(
     return z.transpose(-2, -3)
 
 
-def mlp(model: Model, block: Block, mid: Tensor) -> Tensor:
-    """What the MLP adds to the stream [..., d], post-norm included."""
+def mlp(model: Model, block: Block, heard: Tensor) -> Tensor:
+    """What the MLP adds to the stream [..., d] where it reads this, post-norm included."""
     weights = block.mlp
-    return post(weights.down(hidden(model, block, mid)), weights.post)
+    return post(weights.down(hidden(model, block, heard)), weights.post)
 
 
-def hidden(model: Model, block: Block, mid: Tensor) -> Tensor:
+def hidden(model: Model, block: Block, heard: Tensor) -> Tensor:
     """What the MLP holds before its last matrix [..., f]."""
     weights = block.mlp
-    normed = weights.norm(mid)
+    normed = weights.norm(heard)
     if weights.gate is None:
         return model.activation(weights.up(normed))
     return model.activation(weights.gate(normed)) * weights.up(normed)

@@ -138,7 +138,7 @@ class Mlp:
 
 @dataclass(frozen=True)
 class Block:
-    """Attention, then MLP."""
+    """Attention, then MLP; in a parallel model both read the stream that enters."""
 
     attention: Attention
     mlp: Mlp
@@ -194,6 +194,7 @@ class Model:
         unembed: [vocabulary × width].
         activation: of the MLPs.
         attention_cap, logit_cap: soft caps (Gemma-2) or None.
+        parallel: an MLP reads the stream from before its own layer's attention (GPT-NeoX).
     """
 
     family: str
@@ -212,6 +213,7 @@ class Model:
     activation: Callable[[Tensor], Tensor]
     attention_cap: float | None = None
     logit_cap: float | None = None
+    parallel: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -250,11 +252,6 @@ class Model:
         """Rows of more tokens than this are placed by other tables; None where none are."""
         borders = (table.border for table in self.rotary)
         return min((border for border in borders if border is not None), default=None)
-
-    @property
-    def parallel(self) -> bool:
-        """Whether an MLP reads the stream from before its own layer's attention: never here."""
-        return False
 
 
 def for_rows(model: Model, ends: Tensor) -> Model:

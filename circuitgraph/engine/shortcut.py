@@ -73,11 +73,12 @@ def _read(first: First, change: Tensor, scale: Tensor, rows: slice) -> Tensor:
 def make_shortcut(patch: Patch, layer: int, heads: slice) -> Shortcut | None:
     """The shortcut of one block, or None where it would save nothing.
 
-    With a norm after attention (Gemma-2) a head's change is no longer of few dimensions.
+    With a norm after attention (Gemma-2) a head's change is no longer of few dimensions; in
+    parallel blocks the MLP hears nothing of it.
     """
     model, block = patch.model, patch.model.blocks[layer]
     narrow = 2 * (heads.stop - heads.start) * model.head_size <= model.width
-    if block.attention.post is not None or not narrow:
+    if block.attention.post is not None or model.parallel or not narrow:
         return None
     mid = gather(patch.clean.layers[layer].mid, patch.queries(layer))
     sides = (mid, block.attention.out.weight)

@@ -27,7 +27,8 @@ class Shape:
         gated: whether MLPs have a gate.
         parameters: number of weights.
         hooked: no reader of ours knows the family.
-        parallel: attention and MLP of a block read the same stream; known once it has run.
+        parallel: attention and MLP of a block read the same stream; of families without a
+            reader known once one has run.
     """
 
     layers: int
@@ -68,4 +69,5 @@ class Shape:
                 p.numel() for name, p in hf.named_parameters() if not _ADDED.search(name)
             ),
             hooked=not has_reader(config.model_type),
+            parallel=bool(getattr(config, "use_parallel_residual", False)),
         )

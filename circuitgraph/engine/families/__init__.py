@@ -12,6 +12,7 @@ from circuitgraph.engine.families import (
     gemma2,
     gemma3,
     gpt2,
+    gpt_neox,
     granite,
     llama,
     mistral,
@@ -40,6 +41,7 @@ FAMILIES = {
     "phi3": phi3.read,
     "smollm3": smollm3.read,
     "granite": granite.read,
+    "gpt_neox": gpt_neox.read,
 }
 
 

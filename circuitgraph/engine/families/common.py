@@ -18,6 +18,8 @@ from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
 from circuitgraph.engine.norms import JointNorm, NoNorm
 
 _GELU = math.sqrt(2 / math.pi)
+_QKV = named("q_proj", "k_proj", "v_proj")
+_GATED = named("gate_proj", "up_proj")
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Reader:
     attention_norm: str | None = "input_layernorm"
     mlp_norm: str | None = "post_attention_layernorm"
     post_norms: tuple[str, str] | None = None
-    attention_reads: Callable[[Any, Any], list[Linear]] = named("q_proj", "k_proj", "v_proj")
-    mlp_reads: Callable[[Any, Any], list[Linear]] = named("gate_proj", "up_proj")
+    attention_reads: Callable[[Any, Any], list[Linear]] = _QKV
+    mlp_reads: Callable[[Any, Any], list[Linear]] = _GATED
     activation: str = "hidden_act"
     window: Callable[[Any, int], int | None] = lambda config, layer: window_of(config, layer)
     turned: Callable[[Any, int], bool] = lambda config, layer: True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from circuitgraph.engine.model import Linear
@@ -38,7 +38,7 @@ def interleaved(read: Linear, heads: int) -> list[Linear]:
     ]
 
 
-def named(*names: str) -> Any:
+def named(*names: str) -> Callable[[Any, Any], list[Linear]]:
     """A reader of matrices by the names of their modules."""
 
     def read(module: Any, config: Any) -> list[Linear]:

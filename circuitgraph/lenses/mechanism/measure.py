@@ -14,8 +14,8 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.model import Model
-from circuitgraph.lenses.effect.exact import exact_effects_of
 from circuitgraph.engine.norms import require_heads_apart
+from circuitgraph.lenses.effect.exact import exact_effects_of
 from circuitgraph.lenses.mechanism.swap import Instead
 from circuitgraph.lenses.mechanism.values import (
     CELLS,

@@ -35,6 +35,7 @@ from circuitgraph.lenses.mechanism.swap import (
     held,
     inner,
     make_swap,
+    needs_stage,
     said,
     stage,
     value,
@@ -126,7 +127,8 @@ def _sender_key(sender: Component) -> tuple[int, int]:
 
 
 def _stages(swap: Swap, edges: Sequence[Place]) -> dict:
-    layers = {p.receiver.layer for p in edges if p.receiver.heads is not None}
+    model = swap.sides[0].model
+    layers = {p.receiver.layer for p in edges if needs_stage(model, p.receiver)}
     return {(n, u, d): stage(swap, n, u, d) for n in layers for u, d in product((0, 1), repeat=2)}
 
 
@@ -212,7 +214,7 @@ def same_weights(models: tuple[Model, Model], edges: Sequence[Place]) -> Tensor:
 def _same_after(models: tuple[Model, Model], receiver: Receiver, tails: Sequence[bool]) -> bool:
     a, b = models
     layer = receiver.layer
-    if layer == a.layers or receiver.heads is not None:
+    if layer == a.layers or needs_stage(a, receiver):
         return tails[layer]
     return equal(a.blocks[layer].mlp, b.blocks[layer].mlp) and tails[layer + 1]
 

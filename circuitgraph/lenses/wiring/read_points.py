@@ -64,7 +64,7 @@ class Place:
         if self.layer == len(trace.layers):
             return trace.final
         layer = trace.layers[self.layer]
-        return layer.pre if self.attention else layer.mid
+        return layer.pre if self.attention else layer.read
 
 
 def places(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Place]:

@@ -75,7 +75,7 @@ def _inner(
         return gather(trace.embed, index)[None].double()
     block, layer = model.blocks[number], trace.layers[number]
     if kind == "mlp":
-        held = hidden(model, block, gather(layer.mid, index))
+        held = hidden(model, block, gather(layer.read, index))
         return _scaled(held, block.mlp.down(held), block.mlp.post)[None].double()
     z = gather(layer.z, index).flatten(-2)
     z = _scaled(z, gather(layer.raw, index), block.attention.post).double()
