@@ -23,17 +23,20 @@ from transformers import (
     GPTNeoConfig,
     GPTNeoXConfig,
     GraniteConfig,
+    GraniteMoeConfig,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
     MixtralConfig,
     Olmo2Config,
     Olmo3Config,
+    OlmoeConfig,
     OPTConfig,
     Phi3Config,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    Qwen3MoeConfig,
     RecurrentGemmaConfig,
     SeedOssConfig,
     SmolLM3Config,
@@ -144,6 +147,22 @@ PECULIAR = {
 }
 """Families with something in them that the others have not: ``test_families`` asks them all."""
 
+MIXTURES = {
+    "mixtral": lambda: MixtralConfig(**_LLAMA_LIKE, num_local_experts=4, sliding_window=5),
+    "olmoe": lambda: OlmoeConfig(**_LLAMA_LIKE, num_experts=6, num_experts_per_tok=3),
+    "qwen3_moe": lambda: Qwen3MoeConfig(
+        **_LLAMA_LIKE,
+        head_dim=8,
+        num_experts=5,
+        num_experts_per_tok=2,
+        moe_intermediate_size=24,
+        mlp_only_layers=[1],
+        norm_topk_prob=True,
+    ),
+}
+"""Families with experts in the place of MLPs."""
+
+
 WITHOUT_READER = {
     "opt": lambda: OPTConfig(**_NEOX, ffn_dim=48, word_embed_proj_dim=32),
     "gpt_neo": lambda: GPTNeoConfig(
@@ -169,14 +188,14 @@ REFUSED = {
     "post-norm opt": lambda: OPTConfig(
         **_NEOX, ffn_dim=48, word_embed_proj_dim=16, do_layer_norm_before=False
     ),
-    "mixtral": lambda: MixtralConfig(**_LLAMA_LIKE, num_local_experts=4),
+    "granitemoe": lambda: GraniteMoeConfig(**_LLAMA_LIKE, num_local_experts=4),
     "mamba": lambda: MambaConfig(**_SMALL, hidden_size=32, num_hidden_layers=2),
     "recurrent_gemma": lambda: RecurrentGemmaConfig(**_LLAMA_LIKE),
     "biogpt": lambda: BioGptConfig(**_NEOX, intermediate_size=48),
 }
 """Families that neither the engine nor the bridge can measure."""
 
-_EVERY = CONFIGS | MORE_READERS | PECULIAR | WITHOUT_READER | REFUSED
+_EVERY = CONFIGS | MORE_READERS | PECULIAR | MIXTURES | WITHOUT_READER | REFUSED
 
 
 def refused(model: Path, adapter: Path | None = None) -> str:

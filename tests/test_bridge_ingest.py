@@ -114,7 +114,7 @@ def test_prompts_are_checked_with_it(gptj, ingested, prompts):
     ("family", "why"),
     [
         ("post-norm opt", "do not sum to the residual stream"),
-        ("mixtral", "it is a mixture of experts (num_local_experts)"),
+        ("granitemoe", "it is a mixture of experts (num_local_experts)"),
         ("mamba", "names no number of layers and attention heads"),
         ("recurrent_gemma", "does not exist on this model"),
         ("biogpt", "cannot wrap it ("),

@@ -12,7 +12,7 @@ from typing import Any
 import naive_hooks
 import pytest
 import torch
-from models import PECULIAR, make_adapter, make_model
+from models import MIXTURES, PECULIAR, make_adapter, make_model
 from torch import Tensor
 
 from circuitgraph.base.components import Edge, effect_edges
@@ -38,7 +38,7 @@ PROMPTS = (
 KINDS = [("head", "joint"), ("head", "split"), ("layer", "joint"), ("layer", "split")]
 
 
-@pytest.fixture(scope="module", params=PECULIAR)
+@pytest.fixture(scope="module", params=[*PECULIAR, *MIXTURES])
 def hf(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A random model with a LoRA merged."""
     root = tmp_path_factory.mktemp("model")

@@ -234,14 +234,14 @@ def _wide_reader(a: Tensor, b: Tensor) -> _Reader:
 
 def _read_by_mlp(block: Block) -> Tensor:
     """Gate and up side by side [width × …]."""
-    mlp = block.mlp
+    mlp = block.one_mlp
     both = [linear.weight for linear in (mlp.gate, mlp.up) if linear is not None]
     return mlp.norm.fold(torch.cat(both, 1))
 
 
 def _written_by_mlp(block: Block) -> Tensor:
     """[hidden × width]."""
-    weight, post = block.mlp.down.weight.double(), block.mlp.post
+    weight, post = block.one_mlp.down.weight.double(), block.one_mlp.post
     return weight if post is None else weight * post.weight.double()
 
 

@@ -18,7 +18,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from circuitgraph.engine.model import Attention, Block, Linear, Model, Norm, Rotary, for_rows
+from circuitgraph.engine.experts import mixed
+from circuitgraph.engine.model import (
+    Attention,
+    Block,
+    Experts,
+    Linear,
+    Model,
+    Norm,
+    Rotary,
+    for_rows,
+)
 from circuitgraph.engine.norms import JointNorm
 
 
@@ -278,12 +288,14 @@ def attend(
 def mlp(model: Model, block: Block, heard: Tensor) -> Tensor:
     """What the MLP adds to the stream [..., d] where it reads this, post-norm included."""
     weights = block.mlp
+    if isinstance(weights, Experts):
+        return post(mixed(weights, model.activation, weights.norm(heard)), weights.post)
     return post(weights.down(hidden(model, block, heard)), weights.post)
 
 
 def hidden(model: Model, block: Block, heard: Tensor) -> Tensor:
     """What the MLP holds before its last matrix [..., f]."""
-    weights = block.mlp
+    weights = block.one_mlp
     normed = weights.norm(heard)
     if weights.gate is None:
         return model.activation(weights.up(normed))

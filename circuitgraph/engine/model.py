@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from circuitgraph.base.errors import UsageError
+
 Record = TypeVar("Record")
 
 
@@ -137,11 +139,51 @@ class Mlp:
 
 
 @dataclass(frozen=True)
+class Experts:
+    """Many MLPs in the place of one, of which a router chooses some at each position.
+
+    Attributes:
+        norm: reads the residual stream, for router and experts.
+        router: [width × experts].
+        gate, up: [experts × width × hidden].
+        down: [experts × hidden × width].
+        chosen: how many experts a position has.
+        renormed: whether the weights of those chosen are made to sum to 1.
+        post: norm after the sum, or None.
+    """
+
+    norm: Norm
+    router: Tensor
+    gate: Tensor
+    up: Tensor
+    down: Tensor
+    chosen: int
+    renormed: bool
+    post: Norm | None
+
+
+@dataclass(frozen=True)
 class Block:
     """Attention, then MLP; in a parallel model both read the stream that enters."""
 
     attention: Attention
-    mlp: Mlp
+    mlp: Mlp | Experts
+
+    @property
+    def one_mlp(self) -> Mlp:
+        """The MLP, for those who ask for its matrices.
+
+        Raises
+        ------
+        UsageError
+            There are experts in its place.
+        """
+        if isinstance(self.mlp, Experts):
+            raise UsageError(
+                "a mixture of experts has no MLP with one set of matrices; of such models effects, "
+                "activities, circuits and patches are measured, no composition, wiring or mechanism"
+            )
+        return self.mlp
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,13 @@ from circuitgraph.engine.families import (
     granite,
     llama,
     mistral,
+    mixtral,
     olmo2,
+    olmoe,
     phi3,
     qwen2,
     qwen3,
+    qwen3_moe,
     seed_oss,
     smollm3,
 )
@@ -41,6 +44,9 @@ FAMILIES = {
     "phi3": phi3.read,
     "smollm3": smollm3.read,
     "granite": granite.read,
+    "mixtral": mixtral.read,
+    "olmoe": olmoe.read,
+    "qwen3_moe": qwen3_moe.read,
     "gpt_neox": gpt_neox.read,
 }
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.functional import gelu
 from transformers.activations import ACT2FN
 
-from circuitgraph.engine.families.linears import linear, named, scaled
+from circuitgraph.engine.families.linears import experts, linear, named, scaled
 from circuitgraph.engine.families.rotary import longest, rotary_tables, table_of
-from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
+from circuitgraph.engine.model import Attention, Block, Experts, Linear, Mlp, Model, Norm
 from circuitgraph.engine.norms import JointNorm, NoNorm
 
 _GELU = math.sqrt(2 / math.pi)
@@ -85,9 +85,7 @@ class Reader:
         post: list[Norm | None] = [None, None]
         if self.post_norms is not None:
             post = [self._norm(getattr(layer, name), config) for name in self.post_norms]
-        return Block(
-            self._attention(inner, index, post[0]), self._mlp(layer, config, index, post[1])
-        )
+        return Block(self._attention(inner, index, post[0]), self._mlp(layer, config, post[1]))
 
     def _attention(self, inner: Any, index: int, post: Norm | None) -> Attention:
         layer, config = inner.layers[index], inner.config
@@ -108,7 +106,9 @@ class Reader:
             rotary=table_of(inner, config, index) if turned else None,
         )
 
-    def _mlp(self, layer: Any, config: Any, index: int, post: Norm | None) -> Mlp:
+    def _mlp(self, layer: Any, config: Any, post: Norm | None) -> Mlp | Experts:
+        if hasattr(layer.mlp, "experts"):
+            return experts(layer.mlp, self._norm_before(layer, self.mlp_norm, config), post)
         gate, up = self.mlp_reads(layer.mlp, config)
         return Mlp(
             norm=self._norm_before(layer, self.mlp_norm, config),

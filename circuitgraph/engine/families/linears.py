@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from circuitgraph.engine.model import Linear
+from circuitgraph.engine.model import Experts, Linear, Norm
 
 
 def linear(module: Any) -> Linear:
@@ -36,6 +36,22 @@ def interleaved(read: Linear, heads: int) -> list[Linear]:
         Linear(w.flatten(1), None if b is None else b.flatten())
         for w, b in zip(weights, biases, strict=True)
     ]
+
+
+def experts(mlp: Any, norm: Norm, post: Norm | None) -> Experts:
+    """A library's mixture of experts, its matrices seen from where they lie."""
+    first, router = mlp.experts.gate_up_proj.detach(), mlp.gate
+    gate, up = first.chunk(2, 1)
+    return Experts(
+        norm=norm,
+        router=router.weight.detach().T,
+        gate=gate.mT,
+        up=up.mT,
+        down=mlp.experts.down_proj.detach().mT,
+        chosen=router.top_k,
+        renormed=bool(getattr(router, "norm_topk_prob", True)),
+        post=post,
+    )
 
 
 def named(*names: str) -> Callable[[Any, Any], list[Linear]]:

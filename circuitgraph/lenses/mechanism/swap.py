@@ -172,7 +172,7 @@ def written(writer: Model, sender: Component, held: Tensor, scale: Tensor | None
         return embed(writer, held)
     block = writer.blocks[sender.layer]
     if sender.kind == "mlp":
-        return post(block.mlp.down(held), block.mlp.post)
+        return post(block.one_mlp.down(held), block.one_mlp.post)
     attention = block.attention
     if sender.head is None:
         return post(attention.out(held), attention.post)
@@ -243,7 +243,7 @@ def _through_mlp(
     patch: Patch, models: tuple[Model, Model], layer: int, heard: Heard, mid: Tensor
 ) -> Tensor:
     heard = heard.judged(patch, layer)
-    edge, own = (model.blocks[layer].mlp for model in models)
+    edge, own = (model.blocks[layer].one_mlp for model in models)
     norms = edge.norm, own.norm
     inner = read(norms, (edge.up, own.up), heard)
     if own.gate is None or edge.gate is None:

@@ -228,7 +228,7 @@ def _writing(model: Model, sender: Component) -> tuple:
         return model.embed, model.embed_scale, model.positions
     block = model.blocks[sender.layer]
     if sender.kind == "mlp":
-        return block.mlp.down, block.mlp.post
+        return block.one_mlp.down, block.one_mlp.post
     if sender.head is None:
         return block.attention.out, block.attention.post
     size = model.head_size
@@ -241,8 +241,12 @@ def _reading(model: Model, receiver: Receiver) -> tuple:
         return _gain(model.norm), model.unembed
     block = model.blocks[receiver.layer]
     if receiver.heads is None:
-        gate = block.mlp.gate
-        return _gain(block.mlp.norm), block.mlp.up.weight, None if gate is None else gate.weight
+        gate = block.one_mlp.gate
+        return (
+            _gain(block.one_mlp.norm),
+            block.one_mlp.up.weight,
+            None if gate is None else gate.weight,
+        )
     read = [model.read_weights(receiver.layer, n, receiver.heads) for n in receiver.letters]
     return (_gain(block.attention.norm), *read)
 

@@ -115,7 +115,7 @@ def _pieces(model: Model, place: Place, receiver: Receiver) -> list[Tensor]:
         return [part.T for part in model.unembed.split(ROWS)]
     block = model.blocks[place.layer]
     if receiver.heads is None:
-        return [w.weight for w in (block.mlp.gate, block.mlp.up) if w is not None]
+        return [w.weight for w in (block.one_mlp.gate, block.one_mlp.up) if w is not None]
     return [model.read_weights(place.layer, name, receiver.heads) for name in receiver.letters]
 
 
