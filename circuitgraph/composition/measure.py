@@ -8,6 +8,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
 from circuitgraph.composition.products import relative_change, scores, virtual_products
+from circuitgraph.engine.families import require_one_mlp
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.receivers import edges_of
 from circuitgraph.models.basis import require_shared_basis
@@ -23,9 +24,10 @@ def require_composable(run: Run) -> None:
     Raises
     ------
     UsageError
-        A table, a family without a reader, or a run of whole layers.
+        A table, a family without a reader, a mixture of experts, or a run of whole layers.
     """
     require_readable([run], "compose")
+    require_one_mlp(run.variant.model_type, "compose")
     if run.method.granularity != "head":
         raise UsageError(
             f"compose: {quoted(run.variant.name)} was ingested by layers, and composition is of "

@@ -180,8 +180,8 @@ class Block:
         """
         if isinstance(self.mlp, Experts):
             raise UsageError(
-                "a mixture of experts has no MLP with one set of matrices; of such models effects, "
-                "activities, circuits and patches are measured, no composition, wiring or mechanism"
+                "a mixture of experts has no one matrix to read or write with; of such models "
+                "effects, activities, circuits and patches are measured"
             )
         return self.mlp
 

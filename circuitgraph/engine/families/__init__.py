@@ -51,6 +51,10 @@ FAMILIES = {
 }
 
 
+MIXTURES = frozenset({"mixtral", "olmoe", "qwen3_moe"})
+"""Families whose readers find experts in the place of MLPs."""
+
+
 def has_reader(family: str) -> bool:
     """Whether the engine itself reads models of this ``model_type``."""
     return family in FAMILIES
@@ -83,6 +87,21 @@ def require_reader(family: str, command: str) -> None:
         raise UsageError(
             f"{command}: model type {family!r} has no reader of ours, and hooks on "
             f"TransformerBridge serve ingest and diff only; {command} takes {known}"
+        )
+
+
+def require_one_mlp(family: str, command: str) -> None:
+    """Refuse, before anything is loaded, what needs an MLP's matrices of mixtures of experts.
+
+    Raises
+    ------
+    UsageError
+        A family with experts in the place of MLPs.
+    """
+    if family in MIXTURES:
+        raise UsageError(
+            f"{command}: {family!r} is a mixture of experts, which has no one matrix to read or "
+            "write with; of such models effects, activities, circuits and patches are measured"
         )
 
 
