@@ -23,17 +23,20 @@ from transformers import (
     GPTNeoConfig,
     GPTNeoXConfig,
     GraniteConfig,
+    GraniteMoeConfig,
     LlamaConfig,
     MambaConfig,
     MistralConfig,
     MixtralConfig,
     Olmo2Config,
     Olmo3Config,
+    OlmoeConfig,
     OPTConfig,
     Phi3Config,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    Qwen3MoeConfig,
     RecurrentGemmaConfig,
     SeedOssConfig,
     SmolLM3Config,
@@ -96,11 +99,23 @@ _LONGROPE = {
     "partial_rotary_factor": 0.5,
 }
 
+_SMALL: dict[str, Any] = {"vocab_size": VOCABULARY, **IDS}
+_NEOX: dict[str, Any] = {
+    **_SMALL,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
+_THREE: dict[str, Any] = {**_NEOX, "num_hidden_layers": 3, "intermediate_size": 48}
+
 PECULIAR = {
+    "gpt_neox": lambda: GPTNeoXConfig(**_THREE),
+    "gpt_neox in sequence": lambda: GPTNeoXConfig(**_THREE, use_parallel_residual=False),
     "olmo2": lambda: Olmo2Config(**_LLAMA_LIKE),
     "olmo3": lambda: Olmo3Config(
         **_LLAMA_LIKE,
-        sliding_window=4,
+        sliding_window=5,
         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
     ),
     "phi3": lambda: Phi3Config(
@@ -132,17 +147,23 @@ PECULIAR = {
 }
 """Families with something in them that the others have not: ``test_families`` asks them all."""
 
-_SMALL: dict[str, Any] = {"vocab_size": VOCABULARY, **IDS}
-_NEOX: dict[str, Any] = {
-    **_SMALL,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 64,
+MIXTURES = {
+    "mixtral": lambda: MixtralConfig(**_LLAMA_LIKE, num_local_experts=4, sliding_window=5),
+    "olmoe": lambda: OlmoeConfig(**_LLAMA_LIKE, num_experts=6, num_experts_per_tok=3),
+    "qwen3_moe": lambda: Qwen3MoeConfig(
+        **_LLAMA_LIKE,
+        head_dim=8,
+        num_experts=5,
+        num_experts_per_tok=2,
+        moe_intermediate_size=24,
+        mlp_only_layers=[1],
+        norm_topk_prob=True,
+    ),
 }
+"""Families with experts in the place of MLPs."""
+
 
 WITHOUT_READER = {
-    "gpt_neox": lambda: GPTNeoXConfig(**_NEOX, intermediate_size=48),
     "opt": lambda: OPTConfig(**_NEOX, ffn_dim=48, word_embed_proj_dim=32),
     "gpt_neo": lambda: GPTNeoConfig(
         **_SMALL,
@@ -160,21 +181,21 @@ WITHOUT_READER = {
 }
 """Families measured by hooks on the library's bridge."""
 
-HOOKED = WITHOUT_READER | {name: PECULIAR[name] for name in ("gemma3_text", "granite")}
+HOOKED = WITHOUT_READER | {name: PECULIAR[name] for name in ("gemma3_text", "granite", "gpt_neox")}
 """Families that tests put under hooks, some of them for what they have that others have not."""
 
 REFUSED = {
     "post-norm opt": lambda: OPTConfig(
         **_NEOX, ffn_dim=48, word_embed_proj_dim=16, do_layer_norm_before=False
     ),
-    "mixtral": lambda: MixtralConfig(**_LLAMA_LIKE, num_local_experts=4),
+    "granitemoe": lambda: GraniteMoeConfig(**_LLAMA_LIKE, num_local_experts=4),
     "mamba": lambda: MambaConfig(**_SMALL, hidden_size=32, num_hidden_layers=2),
     "recurrent_gemma": lambda: RecurrentGemmaConfig(**_LLAMA_LIKE),
     "biogpt": lambda: BioGptConfig(**_NEOX, intermediate_size=48),
 }
 """Families that neither the engine nor the bridge can measure."""
 
-_EVERY = CONFIGS | MORE_READERS | PECULIAR | WITHOUT_READER | REFUSED
+_EVERY = CONFIGS | MORE_READERS | PECULIAR | MIXTURES | WITHOUT_READER | REFUSED
 
 
 def refused(model: Path, adapter: Path | None = None) -> str:
@@ -203,7 +224,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def make_model(family: str, folder: Path, seed: int = 0) -> Path:
     """A random model folder with weights widened so that effects are not tiny."""
-    gain = 9.0 if family in ("gpt2", "gpt_neox", "opt", "gpt_neo", "gptj") else 4.0
+    gain = 9.0 if family.split()[0] in ("gpt2", "gpt_neox", "opt", "gpt_neo", "gptj") else 4.0
     torch.manual_seed(seed)
     hf = AutoModelForCausalLM.from_config(
         _EVERY[family](), dtype=torch.float32, attn_implementation="eager"

@@ -31,6 +31,7 @@ class Names:
     norms: tuple[str, str]
     post: tuple[str, str] | None
     final: Callable[[Any], Any]
+    parallel: bool = False
 
 
 LLAMA = Names(
@@ -46,7 +47,12 @@ GPT2 = Names(
     lambda hf: hf.transformer.h, "attn", "c_proj", "mlp", ("c_fc",), "c_proj", ("ln_1", "ln_2"),
     None, lambda hf: hf.transformer.ln_f,
 )  # fmt: skip
-BY_FAMILY = {"gpt2": GPT2, "gemma2": GEMMA2, "gemma3_text": GEMMA2}
+NEOX = Names(
+    lambda hf: hf.gpt_neox.layers, "attention", "dense", "mlp", ("dense_h_to_4h",),
+    "dense_4h_to_h", ("input_layernorm", "post_attention_layernorm"), None,
+    lambda hf: hf.gpt_neox.final_layer_norm, True,
+)  # fmt: skip
+BY_FAMILY = {"gpt_neox": NEOX, "gpt2": GPT2, "gemma2": GEMMA2, "gemma3_text": GEMMA2}
 
 
 def names_of(hf: Any) -> Names:
@@ -142,7 +148,7 @@ def written(hf: Any, seen: Seen, source: str) -> Tensor:
         scale = (
             hf.config.hidden_size**0.5 if hf.config.model_type in ("gemma2", "gemma3_text") else 1.0
         )
-        return hf.model.embed_tokens.weight[tokens] * scale
+        return hf.get_input_embeddings().weight[tokens] * scale
     s = parse(source)
     block = n.blocks(hf)[s.layer]
     if s.kind == "mlp":
@@ -208,14 +214,16 @@ def run(
             stack.callback(hook.remove)
 
         if edge.target == LOGITS:
-            logits = mixed(n.final(edge_hf), n.final(hf), edge_hf.lm_head, hf.lm_head, others, y)
-            put(hf.lm_head, lambda out: logits[None])
+            ends = edge_hf.get_output_embeddings(), hf.get_output_embeddings()
+            logits = mixed(n.final(edge_hf), n.final(hf), *ends, others, y)
+            put(ends[1], lambda out: logits[None])
             return hf(tokens).logits[0]
         block, edge_block = n.blocks(hf)[target.layer], n.blocks(edge_hf)[target.layer]
         stack.callback(start(block, x))
         pair = edge_block, block
         if target.kind == "mlp":
-            put(getattr(getattr(block, n.attention), n.out), torch.zeros_like)
+            if not n.parallel:  # x stands behind attention already
+                put(getattr(getattr(block, n.attention), n.out), torch.zeros_like)
             norms = (getattr(b, n.norms[1]) for b in pair)
             edge_norm, own_norm = norms
             for name in n.first:
@@ -278,6 +286,14 @@ def read(
             first = target.head if letter == "q" or target.kind == "kv" else target.head // group
             last = first + 1
         offset, name = 0, f"{letter}_proj"
+        if config.model_type == "gpt_neox":
+            name = "query_key_value"
+            lent, own = (getattr(getattr(b, n.attention), name) for b in pair)
+            y_out = mixed(edge_norm, own_norm, lent, own, others, y)
+            for head in range(first, last):
+                begin = (3 * head + "qkv".index(letter)) * e
+                yield name, slice(begin, begin + e), y_out
+            continue
         if config.model_type == "gpt2":
             offset, name = "qkv".index(letter) * config.hidden_size, "c_attn"
         lent, own = (getattr(getattr(b, n.attention), name) for b in pair)

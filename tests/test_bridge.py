@@ -196,7 +196,7 @@ def test_an_mlp_in_parallel_has_no_edge_from_its_own_layer_s_attention(folders, 
     assert bridge.parallel
     for granularity, inputs in KINDS:
         edges = set(edges_of(bridge, granularity, inputs))
-        every = set(effect_edges(2, 4, 4, granularity, inputs))
+        every = set(effect_edges(bridge.layers, 4, 4, granularity, inputs))
         own = {e for e in every if e.target.endswith("MLP") and e.source[:2] == e.target[:2]}
         assert every - edges == own
     block = (hf.gpt_neox.layers if family == "gpt_neox" else hf.transformer.h)[0]

@@ -39,16 +39,16 @@ def prompts(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def neox(tmp_path_factory):
-    """A GPT-NeoX, its adapter, and a workspace that holds both."""
-    root = tmp_path_factory.mktemp("neox")
-    base = make_model("gpt_neox", root / "base")
+def gptj(tmp_path_factory):
+    """A GPT-J, its adapter, and a workspace that holds both."""
+    root = tmp_path_factory.mktemp("gptj")
+    base = make_model("gptj", root / "base")
     return base, make_adapter(base, root / "lora"), root / "workspace"
 
 
 @pytest.fixture(scope="module")
-def ingested(neox, prompts):
-    base, lora, workspace = neox
+def ingested(gptj, prompts):
+    base, lora, workspace = gptj
     here = ("--prompts", prompts, "-w", workspace)
     return [
         done("ingest", base, "--name", "base", *here),
@@ -56,12 +56,12 @@ def ingested(neox, prompts):
     ]
 
 
-def test_the_run_says_that_it_goes_through_hooks(neox, ingested):
+def test_the_run_says_that_it_goes_through_hooks(gptj, ingested):
     for answer in ingested:
         first, *_ = answer.err.splitlines()
-        assert first.startswith("no reader for model type gpt_neox: hooks on TransformerBridge")
+        assert first.startswith("no reader for model type gptj: hooks on TransformerBridge")
         assert "slower" in first
-    for run in list_runs(neox[2] / "runs"):
+    for run in list_runs(gptj[2] / "runs"):
         check = run.self_check
         assert check["forward"] == "bridge"
         assert check["logits"] <= 1e-5
@@ -69,8 +69,8 @@ def test_the_run_says_that_it_goes_through_hooks(neox, ingested):
         assert (check["adapter"] is None) == (run.variant.name == "base")
 
 
-def test_its_graph_is_there_to_be_asked(neox, ingested):
-    workspace = neox[2]
+def test_its_graph_is_there_to_be_asked(gptj, ingested):
+    workspace = gptj[2]
     shown = rows("edges", "tuned", "--kind", "effect", "-w", workspace)
     assert len(shown) == 54 - 2 * 4  # two MLPs do not hear the four heads beside them
     assert not [r for r in shown if r["target"] == "L1_MLP" and r["source"].startswith("L1H")]
@@ -82,8 +82,8 @@ def test_its_graph_is_there_to_be_asked(neox, ingested):
     }
 
 
-def test_the_same_ingest_again_is_the_same_run(neox, ingested, prompts):
-    base, _, workspace = neox
+def test_the_same_ingest_again_is_the_same_run(gptj, ingested, prompts):
+    base, _, workspace = gptj
     before = {run.id for run in list_runs(workspace / "runs")}
     done("ingest", base, "--name", "base", "--prompts", prompts, "-w", workspace, "-q")
     assert {run.id for run in list_runs(workspace / "runs")} == before
@@ -91,17 +91,17 @@ def test_the_same_ingest_again_is_the_same_run(neox, ingested, prompts):
 
 @pytest.mark.parametrize("options", [("--split-inputs",), ("--ablation", "mean")])
 @pytest.mark.parametrize("granularity", ["head", "layer"])
-def test_every_choice_of_an_ingest_works(neox, prompts, tmp_path, granularity, options):
-    words = ("ingest", neox[0], "--name", "m", "--prompts", prompts, "-w", tmp_path, "-q")
+def test_every_choice_of_an_ingest_works(gptj, prompts, tmp_path, granularity, options):
+    words = ("ingest", gptj[0], "--name", "m", "--prompts", prompts, "-w", tmp_path, "-q")
     done(*words, "--granularity", granularity, "--activity", "projection", *options)
     kinds = {run.kind: run for run in list_runs(tmp_path / "runs")}
     assert np.abs(kinds["effect"].effects).max() > 0.01
     assert np.abs(kinds["correlation"].activity).max() > 0.01
 
 
-def test_prompts_are_checked_with_it(neox, ingested, prompts):
-    report = done("prompts", "check", prompts, "--model", neox[0], "--json").rows["model"]
-    runs = list_runs(neox[2] / "runs")
+def test_prompts_are_checked_with_it(gptj, ingested, prompts):
+    report = done("prompts", "check", prompts, "--model", gptj[0], "--json").rows["model"]
+    runs = list_runs(gptj[2] / "runs")
     (run,) = (r for r in runs if r.kind == "effect" and r.variant.name == "base")
     assert report["moved"] == int((np.abs(run.totals) >= 0.1).sum())
     assert report["mass"] == pytest.approx(float(run.arrays["mass"].mean()), rel=1e-4)
@@ -114,7 +114,7 @@ def test_prompts_are_checked_with_it(neox, ingested, prompts):
     ("family", "why"),
     [
         ("post-norm opt", "do not sum to the residual stream"),
-        ("mixtral", "it is a mixture of experts (num_local_experts)"),
+        ("granitemoe", "it is a mixture of experts (num_local_experts)"),
         ("mamba", "names no number of layers and attention heads"),
         ("recurrent_gemma", "does not exist on this model"),
         ("biogpt", "cannot wrap it ("),
@@ -132,21 +132,21 @@ def test_what_cannot_be_measured_is_refused_in_one_line(family, why, prompts, tm
 
 
 @pytest.mark.parametrize("estimator", ["receiver-exact", "eap", "eap-ig"])
-def test_screens_are_runs_of_their_own(neox, prompts, tmp_path, estimator):
+def test_screens_are_runs_of_their_own(gptj, prompts, tmp_path, estimator):
     request = Request(kinds=("effect",), estimator=estimator)
     [run] = ingest_model(
-        load_variant(neox[0]), read_prompts(prompts), request, tmp_path, Reporter()
+        load_variant(gptj[0]), read_prompts(prompts), request, tmp_path, Reporter()
     )
     assert run.method.estimator == estimator
     assert np.isfinite(run.effects).all()
     assert ("screen" in run.self_check) == (estimator == "receiver-exact")
 
 
-def test_a_model_that_the_library_cannot_run_is_refused(neox):
-    loaded = load_variant(neox[0])
-    loaded.hf.gpt_neox.layers[0].mlp.dense_h_to_4h = torch.nn.Linear(7, 7)
+def test_a_model_that_the_library_cannot_run_is_refused(gptj):
+    loaded = load_variant(gptj[0])
+    loaded.hf.transformer.h[0].mlp.fc_in = torch.nn.Linear(7, 7)
     prompt = Encoded((1, 5, 9), None, (8,), (9,), None)
-    with pytest.raises(InputError, match="library itself cannot run this gpt_neox model") as e:
+    with pytest.raises(InputError, match="library itself cannot run this gptj model") as e:
         checked_model(loaded, [prompt])
     assert "\n" not in str(e.value)
 

@@ -169,10 +169,10 @@ def test_what_has_no_weights_to_read_is_refused(tuned: Path) -> None:
     table = table_run(np.random.default_rng(0).normal(size=(30, 3)), ["s"] * 30)
     with pytest.raises(UsageError, match="table"):
         require_sources([table])
-    neox = {"name": "other", "model_type": "gpt_neox"}
+    gptj = {"name": "other", "model_type": "gptj"}
     run = Workspace(tuned).shelf().of("base")[-1]
-    with pytest.raises(UsageError, match="gpt_neox"):
-        require_sources([run, replace(run, variant=replace(run.variant, **neox))])
+    with pytest.raises(UsageError, match="gptj"):
+        require_sources([run, replace(run, variant=replace(run.variant, **gptj))])
 
 
 @pytest.mark.parametrize(

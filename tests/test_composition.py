@@ -18,9 +18,9 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from circuitgraph import Workspace
-from circuitgraph.base.components import effect_edges
 from circuitgraph.composition.products import relative_change, scores, virtual_products
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.receivers import edges_of
 from circuitgraph.runs.record import list_runs
 from circuitgraph.store import EmbeddedStore, copy_graph
 
@@ -80,7 +80,7 @@ def test_scores_and_changes_are_those_of_dense_virtual_weights(family: str, tmp_
     own_a, own_b, both = (virtual_products(*pair) for pair in ((a, a), (b, b), (a, b)))
     found, change = scores(own_a), relative_change(own_a, own_b, both)
     (write, read), (write_b, read_b) = map(dense, hf)
-    edges = effect_edges(LAYERS, HEADS, a.kv_heads, "head", "split")
+    edges = edges_of(a, "head", "split")
     assert len(found) == len(edges) == len(change)
     # What multiplies all of EMBED (Gemma's scale) drops out of both.
     for i, (s, t, letter) in enumerate(edges):

@@ -12,6 +12,7 @@ from test_engine_unequal import LONGER, SHORTER
 
 from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.receivers import edges_of
 from circuitgraph.lenses.wiring.null import Targets, few, random_forms
 from circuitgraph.lenses.wiring.signals import make_signalled
 from circuitgraph.lenses.wiring.weights import WeightChannels
@@ -60,7 +61,7 @@ def test_channels_are_those_of_explicit_matrices(folders, family, granularity, i
     a, b = models_of(folders[family])
     _, ours = measured(a, b, MIXED, granularity, inputs, pairs)
     left, right = Naive(a), Naive(b)
-    edges = effect_edges(3, 4, left.groups, granularity, inputs)
+    edges = edges_of(from_hf(a), granularity, inputs)
     assert ours["delta"].shape == (len(MIXED), len(edges))
     assert 0.02 < ours["delta"].max() <= 1
     for column in range(len(family) % 4, len(edges), 7):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models import CONFIGS, MORE_READERS, PECULIAR
+from models import CONFIGS, MIXTURES, MORE_READERS, PECULIAR
 from transformers import AutoModelForCausalLM
 
 from circuitgraph.engine.batches import make_batch
@@ -21,6 +21,8 @@ LLAMA3 = {
     "original_max_position_embeddings": 16,
 }
 KINDS = ["sliding_attention", "sliding_attention", "full_attention"]
+HALF_TURNED = {"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": 0.5}
+WHOLLY_TURNED = HALF_TURNED | {"partial_rotary_factor": 1.0}
 TWO_ROPES = {
     "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
     "sliding_attention": {"rope_type": "default", "rope_theta": 10.0},
@@ -55,6 +57,12 @@ CASES = [
     ("phi3", {"sliding_window": None, "rope_parameters": {"rope_theta": 100.0}}),
     ("smollm3", {"no_rope_layers": [0, 0, 1], "attention_bias": True}),
     ("smollm3", {"use_sliding_window": False, "mlp_bias": True}),
+    ("gpt_neox", {"use_parallel_residual": False, "attention_bias": False}),
+    ("gpt_neox", {"rope_parameters": HALF_TURNED, "hidden_act": "gelu_new"}),
+    ("gpt_neox", {"rope_parameters": WHOLLY_TURNED, "tie_word_embeddings": True}),
+    ("mixtral", {"num_experts_per_tok": 1, "sliding_window": None}),
+    ("olmoe", {"norm_topk_prob": True, "num_key_value_heads": 4}),
+    ("qwen3_moe", {"norm_topk_prob": False, "decoder_sparse_step": 2}),
     ("granite", {"residual_multiplier": 2.0, "attention_bias": True, "mlp_bias": True}),
     ("granite", {"logits_scaling": 0.5, "tie_word_embeddings": True}),
     ("seed_oss", {"attention_bias": False, "mlp_bias": True}),
@@ -63,7 +71,7 @@ CASES = [
 
 @pytest.mark.parametrize(("family", "options"), CASES)
 def test_the_forward_follows_the_configuration(family, options):
-    known = (CONFIGS | MORE_READERS | PECULIAR)[family]()
+    known = (CONFIGS | MORE_READERS | PECULIAR | MIXTURES)[family]()
     options = known.to_dict() | {"layer_types": None} | options  # made anew from the options
     config = type(known)(**options)
     torch.manual_seed(0)

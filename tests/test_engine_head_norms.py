@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, BitNetConfig, Olmo2Config, Olmo3C
 from circuitgraph.base.components import effect_edges
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.bridge.boot import boot
 from circuitgraph.engine.families import read_model
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.models.variants import load_variant
@@ -40,11 +41,12 @@ def make(config, folder):
     return folder
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=[(f, how) for f in FAMILIES for how in (read_model, boot)])
 def pair(request, tmp_path_factory):
-    folder = make(FAMILIES[request.param](**SIZES), tmp_path_factory.mktemp(request.param))
+    family, over = request.param  # our reader, and hooks on the library's bridge
+    folder = make(FAMILIES[family](**SIZES), tmp_path_factory.mktemp(family))
     loaded = load_variant(folder)
-    model = read_model(loaded.hf, loaded.tokenizer, str(folder), torch.tensor([PROMPT.prompt]))
+    model = over(loaded.hf, loaded.tokenizer, str(folder), torch.tensor([PROMPT.prompt]))
     return load_variant(folder).hf, model
 
 

@@ -129,9 +129,7 @@ def test_activity_of_a_prompt_does_not_hang_on_its_neighbours(pair):
 
 
 def test_circuits_and_mechanisms_place_rows_alike(pair):
-    hf, model = pair
-    if hf.config.model_type != "llama":
-        pytest.skip("hooks serve ingest and diff only")
+    _, model = pair
     batch = make_batch(PROMPTS, border=model.border)
     edges = effect_edges(2, 4, 2, "head", "joint")
     patch, effects = make_patch(model, batch), model.edge_effects(batch)

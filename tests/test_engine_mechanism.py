@@ -47,6 +47,8 @@ CASES = [
     ("gemma2", "head", "joint"),
     ("qwen3", "head", "split"),
     ("gemma3_text", "head", "joint"),
+    ("gpt_neox", "head", "split"),
+    ("gpt_neox", "layer", "joint"),
     *(
         pytest.param(*case, marks=pytest.mark.slow)
         for case in (
@@ -60,7 +62,8 @@ CASES = [
 
 
 def edges_of(model: Model, granularity: str, inputs: str) -> list[Edge]:
-    return effect_edges(model.layers, model.heads, model.kv_heads, granularity, inputs)
+    sizes = model.layers, model.heads, model.kv_heads
+    return effect_edges(*sizes, granularity, inputs, model.parallel)
 
 
 def swapped(

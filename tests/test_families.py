@@ -12,7 +12,7 @@ from typing import Any
 import naive_hooks
 import pytest
 import torch
-from models import PECULIAR, make_adapter, make_model
+from models import MIXTURES, PECULIAR, make_adapter, make_model
 from torch import Tensor
 
 from circuitgraph.base.components import Edge, effect_edges
@@ -28,6 +28,7 @@ from circuitgraph.engine.norms import norms_heads_together
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.interventions.circuits.forward import circuit_decisions
+from circuitgraph.lenses.wiring.heads import aligned
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 
@@ -38,7 +39,7 @@ PROMPTS = (
 KINDS = [("head", "joint"), ("head", "split"), ("layer", "joint"), ("layer", "split")]
 
 
-@pytest.fixture(scope="module", params=PECULIAR)
+@pytest.fixture(scope="module", params=[*PECULIAR, *MIXTURES])
 def hf(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A random model with a LoRA merged."""
     root = tmp_path_factory.mktemp("model")
@@ -71,6 +72,14 @@ def test_logits_of_a_row_among_others_are_those_the_library_gives_it_alone(hf: A
     for number, row in enumerate(rows):
         alone = hf(torch.tensor([row])).logits[0].detach()
         assert apart(found[number, : len(row)], alone) <= 1e-5
+
+
+def test_heads_in_another_order_are_the_same_function(hf: Any) -> None:
+    """As the wiring lens lays heads on each other that two models hold in different orders."""
+    model, tokens = from_hf(hf), torch.tensor([PROMPTS[0].prompt])
+    other = aligned(model, [[2, 3, 1, 0] if model.group == 1 else [3, 2, 0, 1]] * model.layers)
+    assert not torch.equal(other.blocks[0].attention.q.weight, model.blocks[0].attention.q.weight)
+    assert apart(NativeModel(**vars(other)).logits(tokens), model.logits(tokens)) <= 1e-5
 
 
 @pytest.mark.pairwise

@@ -26,7 +26,7 @@ def root(tmp_path_factory):
     base = make_model("llama", folder / "base")
     make_adapter(base, folder / "adapter")
     make_model("llama", folder / "other", seed=5)
-    make_model("gpt_neox", folder / "hooked")
+    make_model("gptj", folder / "hooked")
     drift(base, folder / "drifted", size=0.05)
     rewrite(base, folder / "rewritten", kind="all")
     rewrite(base, folder / "turned", kind="value")

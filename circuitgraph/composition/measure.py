@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
-from circuitgraph.base.components import effect_edges
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
 from circuitgraph.composition.products import relative_change, scores, virtual_products
+from circuitgraph.engine.families import require_one_mlp
+from circuitgraph.engine.model import Model
+from circuitgraph.engine.receivers import edges_of
 from circuitgraph.models.basis import require_shared_basis
 from circuitgraph.models.sources import require_readable
 from circuitgraph.models.stored import ModelPair, StoredModel
 from circuitgraph.runs.comparable import require_same_build
-from circuitgraph.runs.record import Run, Variant
+from circuitgraph.runs.record import Run
 
 
 def require_composable(run: Run) -> None:
@@ -22,9 +24,10 @@ def require_composable(run: Run) -> None:
     Raises
     ------
     UsageError
-        A table, a family without a reader, or a run of whole layers.
+        A table, a family without a reader, a mixture of experts, or a run of whole layers.
     """
     require_readable([run], "compose")
+    require_one_mlp(run.variant.model_type, "compose")
     if run.method.granularity != "head":
         raise UsageError(
             f"compose: {quoted(run.variant.name)} was ingested by layers, and composition is of "
@@ -44,7 +47,7 @@ def compose(run: Run, reporter: Reporter) -> pd.DataFrame:
     model = StoredModel.open(run, "compose").engine
     with reporter.progress(model.layers + 1, "composition", unit="layer") as bar:
         found = scores(virtual_products(model, model, bar.advance))
-    return _edges(run.variant).assign(weight=found.numpy())
+    return _edges(model).assign(weight=found.numpy())
 
 
 def compose_pair(a: Run, b: Run, shared_basis: bool, reporter: Reporter) -> pd.DataFrame:
@@ -81,13 +84,12 @@ def compose_pair(a: Run, b: Run, shared_basis: bool, reporter: Reporter) -> pd.D
             virtual_products(*models, bar.advance)
             for models in ((first, first), (second, second), (first, second))
         )
-    return _edges(a.variant).assign(
+    return _edges(first).assign(
         weight_a=scores(own_a).numpy(),
         weight_b=scores(own_b).numpy(),
         delta=relative_change(own_a, own_b, both).numpy(),
     )
 
 
-def _edges(variant: Variant) -> pd.DataFrame:
-    edges = effect_edges(variant.layers, variant.heads, variant.kv_heads, "head", "split")
-    return pd.DataFrame(edges, columns=["source", "target", "input"])
+def _edges(model: Model) -> pd.DataFrame:
+    return pd.DataFrame(edges_of(model, "head", "split"), columns=["source", "target", "input"])

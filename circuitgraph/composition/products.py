@@ -137,8 +137,12 @@ def virtual_products(a: Model, b: Model, advance: Callable[[int], None] = lambda
             hear(reader)
         groups = torch.arange(a.heads) // a.group
         inner = (heads[0].v.mT @ heads[1].v)[groups]
+        by_mlp = _wide_reader(_read_by_mlp(first), _read_by_mlp(second))
+        if a.parallel:  # it reads what attention reads
+            hear(by_mlp)
         written = written.with_heads((heads[0].out, heads[1].out), inner)
-        hear(_wide_reader(_read_by_mlp(first), _read_by_mlp(second)))
+        if not a.parallel:
+            hear(by_mlp)
         written = written.with_wide(gram(_written_by_mlp(first), _written_by_mlp(second)))
         advance(1)
     hear(_Reader(None, _unembedding(a, b)))
@@ -230,14 +234,14 @@ def _wide_reader(a: Tensor, b: Tensor) -> _Reader:
 
 def _read_by_mlp(block: Block) -> Tensor:
     """Gate and up side by side [width × …]."""
-    mlp = block.mlp
+    mlp = block.one_mlp
     both = [linear.weight for linear in (mlp.gate, mlp.up) if linear is not None]
     return mlp.norm.fold(torch.cat(both, 1))
 
 
 def _written_by_mlp(block: Block) -> Tensor:
     """[hidden × width]."""
-    weight, post = block.mlp.down.weight.double(), block.mlp.post
+    weight, post = block.one_mlp.down.weight.double(), block.one_mlp.post
     return weight if post is None else weight * post.weight.double()
 
 

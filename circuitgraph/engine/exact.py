@@ -90,7 +90,12 @@ def _through_attention(
         mid = gather(clean.mid, index) + added
     else:
         mid = gather(clean.pre, index) + attention.post(gather(clean.raw, index) + added)
-    out = mlp(model, model.blocks[layer], mid) if shortcut is None else shortcut(change, mid, part)
+    if patch.model.parallel:  # the MLP beside it hears nothing of it
+        out = gather(clean.mlp, index)
+    elif shortcut is None:
+        out = mlp(model, model.blocks[layer], mid)
+    else:
+        out = shortcut(change, mid, part)
     return resume(patch, layer + 1, mid + out)
 
 

@@ -18,7 +18,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from circuitgraph.engine.model import Attention, Block, Linear, Model, Norm, Rotary, for_rows
+from circuitgraph.engine.experts import mixed
+from circuitgraph.engine.model import (
+    Attention,
+    Block,
+    Experts,
+    Linear,
+    Model,
+    Norm,
+    Rotary,
+    for_rows,
+)
 from circuitgraph.engine.norms import JointNorm
 
 
@@ -32,6 +42,8 @@ class LayerTrace:
         Residual stream entering the block.
     mid : [R, T, d]
         After attention.
+    read : [R, T, d]
+        What the MLP reads: ``mid``, or ``pre`` where blocks are parallel.
     q : [R, T, H, e]
         Rotated queries.
     k, v : [R, T, G, e]
@@ -46,6 +58,7 @@ class LayerTrace:
 
     pre: Tensor
     mid: Tensor
+    read: Tensor
     q: Tensor
     k: Tensor
     v: Tensor
@@ -137,7 +150,7 @@ def run_block(
     read: Read | None = None,
     write: Write | None = None,
 ) -> LayerTrace:
-    """Run one block: attention, then the MLP.
+    """Run one block: attention, then the MLP (beside it where blocks are parallel).
 
     Parameters
     ----------
@@ -154,7 +167,7 @@ def run_block(
     Returns
     -------
     LayerTrace
-        ``q``, ``z``, ``raw``, ``mid`` and ``mlp`` at ``span.queries``.
+        ``q``, ``z``, ``raw``, ``mid``, ``read`` and ``mlp`` at ``span.queries``.
     """
     attention = block.attention
     read = stream_reader(model, attention, x, span) if read is None else read
@@ -165,7 +178,8 @@ def run_block(
     z = span.attend(model, attention, q, k, v)
     raw = attention.out(z.flatten(-2))
     mid = write(z, raw) if write else span.at_queries(x) + post(raw, attention.post)
-    return LayerTrace(x, mid, q, k, v, z, raw, mlp(model, block, read("mlp", mid)))
+    heard = read("mlp", span.at_queries(x) if model.parallel else mid)
+    return LayerTrace(x, mid, heard, q, k, v, z, raw, mlp(model, block, heard))
 
 
 def stream_reader(model: Model, attention: Attention, x: Tensor, span: Span) -> Read:
@@ -271,16 +285,18 @@ def attend(
     return z.transpose(-2, -3)
 
 
-def mlp(model: Model, block: Block, mid: Tensor) -> Tensor:
-    """What the MLP adds to the stream [..., d], post-norm included."""
+def mlp(model: Model, block: Block, heard: Tensor) -> Tensor:
+    """What the MLP adds to the stream [..., d] where it reads this, post-norm included."""
     weights = block.mlp
-    return post(weights.down(hidden(model, block, mid)), weights.post)
+    if isinstance(weights, Experts):
+        return post(mixed(weights, model.activation, weights.norm(heard)), weights.post)
+    return post(weights.down(hidden(model, block, heard)), weights.post)
 
 
-def hidden(model: Model, block: Block, mid: Tensor) -> Tensor:
+def hidden(model: Model, block: Block, heard: Tensor) -> Tensor:
     """What the MLP holds before its last matrix [..., f]."""
-    weights = block.mlp
-    normed = weights.norm(mid)
+    weights = block.one_mlp
+    normed = weights.norm(heard)
     if weights.gate is None:
         return model.activation(weights.up(normed))
     return model.activation(weights.gate(normed)) * weights.up(normed)

@@ -11,7 +11,7 @@ from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import Span, run_block, stream_reader
-from circuitgraph.engine.model import Attention, Block, Model
+from circuitgraph.engine.model import Attention, Block, Model, Norm
 from circuitgraph.engine.norms import JointNorm
 
 
@@ -128,10 +128,9 @@ def _run_block(
 
 def _heard(attention: Attention, own: dict[str, Tensor]) -> Attention:
     """The same attention, whose norms over all heads keep what they norm."""
-    norms = {"q": attention.q_norm, "k": attention.k_norm}
-    heard = {
-        f"{name}_norm": _Heard(**vars(norm), own=own, name=name)
-        for name, norm in norms.items()
-        if isinstance(norm, JointNorm)
-    }
-    return replace(attention, **heard) if heard else attention
+
+    def heard(norm: Norm | None, name: str) -> Norm | None:
+        return _Heard(**vars(norm), own=own, name=name) if isinstance(norm, JointNorm) else norm
+
+    q_norm, k_norm = heard(attention.q_norm, "q"), heard(attention.k_norm, "k")
+    return replace(attention, q_norm=q_norm, k_norm=k_norm)

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from circuitgraph.base.errors import UsageError
+
 Record = TypeVar("Record")
 
 
@@ -137,11 +139,51 @@ class Mlp:
 
 
 @dataclass(frozen=True)
+class Experts:
+    """Many MLPs in the place of one, of which a router chooses some at each position.
+
+    Attributes:
+        norm: reads the residual stream, for router and experts.
+        router: [width × experts].
+        gate, up: [experts × width × hidden].
+        down: [experts × hidden × width].
+        chosen: how many experts a position has.
+        renormed: whether the weights of those chosen are made to sum to 1.
+        post: norm after the sum, or None.
+    """
+
+    norm: Norm
+    router: Tensor
+    gate: Tensor
+    up: Tensor
+    down: Tensor
+    chosen: int
+    renormed: bool
+    post: Norm | None
+
+
+@dataclass(frozen=True)
 class Block:
-    """Attention, then MLP."""
+    """Attention, then MLP; in a parallel model both read the stream that enters."""
 
     attention: Attention
-    mlp: Mlp
+    mlp: Mlp | Experts
+
+    @property
+    def one_mlp(self) -> Mlp:
+        """The MLP, for those who ask for its matrices.
+
+        Raises
+        ------
+        UsageError
+            There are experts in its place.
+        """
+        if isinstance(self.mlp, Experts):
+            raise UsageError(
+                "a mixture of experts has no one matrix to read or write with; of such models "
+                "effects, activities, circuits and patches are measured"
+            )
+        return self.mlp
 
 
 @dataclass(frozen=True)
@@ -194,6 +236,7 @@ class Model:
         unembed: [vocabulary × width].
         activation: of the MLPs.
         attention_cap, logit_cap: soft caps (Gemma-2) or None.
+        parallel: an MLP reads the stream from before its own layer's attention (GPT-NeoX).
     """
 
     family: str
@@ -212,6 +255,7 @@ class Model:
     activation: Callable[[Tensor], Tensor]
     attention_cap: float | None = None
     logit_cap: float | None = None
+    parallel: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -250,11 +294,6 @@ class Model:
         """Rows of more tokens than this are placed by other tables; None where none are."""
         borders = (table.border for table in self.rotary)
         return min((border for border in borders if border is not None), default=None)
-
-    @property
-    def parallel(self) -> bool:
-        """Whether an MLP reads the stream from before its own layer's attention: never here."""
-        return False
 
 
 def for_rows(model: Model, ends: Tensor) -> Model:

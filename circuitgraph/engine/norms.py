@@ -96,5 +96,5 @@ def require_heads_apart(model: Model, granularity: Granularity, what: str) -> No
     if granularity == "head" and norms_heads_together(model):
         raise UsageError(
             f"{what}: models of type {model.family!r} norm the queries and keys of all heads at "
-            'once, so that no head reads alone; ingest with ``granularity="layer"`` and ask that run'
+            'once, so that none reads alone; ingest with ``granularity="layer"`` and ask that run'
         )

@@ -256,10 +256,10 @@ def _seen(patch: Patch, layer: int, attention: Attention) -> Tensor:
 
 
 def mlp_change(patch: Patch, layer: int, deltas: Tensor) -> Tensor:
-    """What the MLP of a block adds when it reads mid + delta: [N, R, Q, d]."""
+    """What the MLP of a block adds when it reads delta more: [N, R, Q, d]."""
     model = patch.model
-    mid = gather(patch.clean.layers[layer].mid, patch.queries(layer))
-    return mlp(model, model.blocks[layer], mid + patch.judged(deltas, layer))
+    read = gather(patch.clean.layers[layer].read, patch.queries(layer))
+    return mlp(model, model.blocks[layer], read + patch.judged(deltas, layer))
 
 
 def logit_effects(patch: Patch, senders: Tensor) -> Tensor:

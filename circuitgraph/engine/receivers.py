@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Granularity, Inputs
+from circuitgraph.base.components import Edge, Granularity, Inputs, effect_edges
 
 
 class Sizes(Protocol):
@@ -62,6 +62,12 @@ def receivers(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Re
         found.append(Receiver(layer, "in", None, before if model.parallel else before + own))
         before += own + 1
     return [*found, Receiver(model.layers, "in", None, before)]
+
+
+def edges_of(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Edge]:
+    """Every edge of a model in the order of ``components.effect_edges``."""
+    sizes = model.layers, model.heads, model.heads // model.group
+    return effect_edges(*sizes, granularity, inputs, model.parallel)
 
 
 def attention_components(model: Sizes, granularity: Granularity) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.forward import post
-from circuitgraph.engine.model import Linear, Mlp, Model, Norm
+from circuitgraph.engine.model import Experts, Linear, Mlp, Model, Norm
 from circuitgraph.engine.patch import Patch
 
 
@@ -73,21 +73,23 @@ def _read(first: First, change: Tensor, scale: Tensor, rows: slice) -> Tensor:
 def make_shortcut(patch: Patch, layer: int, heads: slice) -> Shortcut | None:
     """The shortcut of one block, or None where it would save nothing.
 
-    With a norm after attention (Gemma-2) a head's change is no longer of few dimensions.
+    With a norm after attention (Gemma-2) a head's change is no longer of few dimensions; in
+    parallel blocks the MLP hears nothing of it; and experts are many first matrices.
     """
     model, block = patch.model, patch.model.blocks[layer]
     narrow = 2 * (heads.stop - heads.start) * model.head_size <= model.width
-    if block.attention.post is not None or not narrow:
+    mlp = block.mlp
+    if isinstance(mlp, Experts) or block.attention.post is not None or model.parallel or not narrow:
         return None
     mid = gather(patch.clean.layers[layer].mid, patch.queries(layer))
     sides = (mid, block.attention.out.weight)
-    clean, out = map(block.mlp.norm.linear, sides)
-    gate = block.mlp.gate
+    clean, out = map(mlp.norm.linear, sides)
+    gate = mlp.gate
     return Shortcut(
         model=model,
-        mlp=block.mlp,
-        gate=None if gate is None else _first(block.mlp.norm, gate, clean, out),
-        up=_first(block.mlp.norm, block.mlp.up, clean, out),
+        mlp=mlp,
+        gate=None if gate is None else _first(mlp.norm, gate, clean, out),
+        up=_first(mlp.norm, mlp.up, clean, out),
     )
 
 

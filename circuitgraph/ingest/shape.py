@@ -22,12 +22,14 @@ class Shape:
         width: of the residual stream.
         head_size: of one head's queries.
         hidden: of the widest matrix of an MLP.
-        block_weights: numbers in the matrices of one block, adapters left out.
+        block_weights: numbers in the matrices of one block that a position meets (of experts
+            those chosen), adapters left out.
         vocabulary: rows of the unembedding.
         gated: whether MLPs have a gate.
         parameters: number of weights.
         hooked: no reader of ours knows the family.
-        parallel: attention and MLP of a block read the same stream; known once it has run.
+        parallel: attention and MLP of a block read the same stream; of families without a
+            reader known once one has run.
     """
 
     layers: int
@@ -54,6 +56,9 @@ class Shape:
             if p.dim() == 2 and _BLOCK.search(name) and not _ADDED.search(name)
         }
         mlp = [max(shape) for name, shape in matrices.items() if ".mlp." in name]
+        stacked = [p.shape for _, p in hf.named_parameters() if p.dim() == 3]  # of experts
+        chosen = getattr(config, "num_experts_per_tok", None) or 0
+        mixtures = sum(shape.numel() * chosen // shape[0] for shape in stacked)
         return cls(
             layers=layers,
             heads=heads,
@@ -61,11 +66,12 @@ class Shape:
             width=config.hidden_size,
             head_size=getattr(config, "head_dim", None) or config.hidden_size // heads,
             hidden=max(mlp, default=4 * config.hidden_size),
-            block_weights=sum(a * b for a, b in matrices.values()) // layers,
+            block_weights=(sum(a * b for a, b in matrices.values()) + mixtures) // layers,
             vocabulary=config.vocab_size,
-            gated=any("gate" in name for name in matrices),
+            gated=bool(stacked) or any("gate" in name for name in matrices),
             parameters=sum(
                 p.numel() for name, p in hf.named_parameters() if not _ADDED.search(name)
             ),
             hooked=not has_reader(config.model_type),
+            parallel=bool(getattr(config, "use_parallel_residual", False)),
         )

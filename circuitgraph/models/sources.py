@@ -7,7 +7,7 @@ from pathlib import Path
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
-from circuitgraph.engine.families import require_reader
+from circuitgraph.engine.families import require_one_mlp, require_reader
 from circuitgraph.models.memory import require_held
 from circuitgraph.models.variants import fingerprints
 from circuitgraph.runs.comparable import require_model
@@ -30,11 +30,13 @@ def require_sources(runs: Sequence[Run]) -> None:
     Raises
     ------
     UsageError
-        As :func:`require_readable` does.
+        As :func:`require_readable` does; a mixture of experts.
     InputError
         Files that are gone, or no longer those ingested.
     """
     require_readable(runs, "wiring")
+    for run in runs:
+        require_one_mlp(run.variant.model_type, "wiring")
     variants = {run.variant.id: run.variant for run in runs}
     for variant in variants.values():
         _require_files(variant)

@@ -16,7 +16,7 @@ from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.model import Experts, Model
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import Patch, make_patch
 from circuitgraph.models.memory import recalled
@@ -188,13 +188,17 @@ def _shapes(model: Model) -> list[torch.Size]:
 
 
 def matrices(model: Model) -> Iterator[torch.Tensor]:
-    """All weight matrices, embeddings first."""
+    """All weight matrices, embeddings first; those of experts stacked."""
     yield model.embed
     yield model.unembed
     for block in model.blocks:
         attention, mlp = block.attention, block.mlp
-        own = (attention.q, attention.k, attention.v, attention.out, mlp.gate, mlp.up, mlp.down)
-        yield from (linear.weight for linear in own if linear is not None)
+        own = (attention.q, attention.k, attention.v, attention.out)
+        yield from (linear.weight for linear in own)
+        if isinstance(mlp, Experts):
+            yield from (mlp.router, mlp.gate, mlp.up, mlp.down)
+        else:
+            yield from (x.weight for x in (mlp.gate, mlp.up, mlp.down) if x is not None)
 
 
 def reload(variant: Variant) -> tuple[Any, Any]:

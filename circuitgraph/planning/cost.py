@@ -22,6 +22,7 @@ from circuitgraph.ingest.estimate import (
     operations,
 )
 from circuitgraph.ingest.shape import Shape
+from circuitgraph.models.multimodal import loading_part
 from circuitgraph.models.variants import model_folder
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.tokenizer import load_tokenizer
@@ -93,7 +94,9 @@ def _columns(shape: Shape, method: Method) -> int:
 def _shape(folder: Path) -> tuple[Shape, int]:
     """Sizes of a model and the longest sequence it runs, its weights never read."""
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = loading_part(folder).get("config") or AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         with torch.device("meta"):
             hf = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except Exception as error:  # config.json is anybody's, and errors of every kind come of it

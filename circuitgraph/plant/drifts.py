@@ -51,7 +51,7 @@ def matrices(model: Model, embeddings: bool = False) -> list[Tensor]:
     ends = (model.embed, model.positions, model.unembed) if embeddings else ()
     found = [table for table in ends if table is not None]
     for block in model.blocks:
-        attention, mlp = block.attention, block.mlp
+        attention, mlp = block.attention, block.one_mlp
         parts: list[Linear | None] = [attention.q, attention.k, attention.v, attention.out]
         parts += [mlp.gate, mlp.up, mlp.down]
         found += [part.weight for part in parts if part is not None]

@@ -104,7 +104,7 @@ def _resize(config: Any, model: Model) -> None:
     config.tie_word_embeddings = False
     if model.family == "gpt2":
         config.n_embd = model.width
-        config.n_inner = model.blocks[0].mlp.up.weight.shape[1]
+        config.n_inner = model.blocks[0].one_mlp.up.weight.shape[1]
     else:
         config.hidden_size = model.width
         config.head_dim = model.head_size
@@ -124,7 +124,7 @@ def _llama_like(model: Model) -> dict[str, Tensor]:
 
 
 def _llama_block(block: Block, offset: int) -> dict[str, Tensor]:
-    attention, mlp = block.attention, block.mlp
+    attention, mlp = block.attention, block.one_mlp
     linears: dict[str, Linear | None] = {
         "self_attn.q_proj": attention.q,
         "self_attn.k_proj": attention.k,
@@ -158,7 +158,7 @@ def _gpt2(model: Model) -> dict[str, Tensor]:
         **_both("transformer.ln_f", model.norm),
     }
     for index, block in enumerate(model.blocks):
-        attention, mlp = block.attention, block.mlp
+        attention, mlp = block.attention, block.one_mlp
         q, k, v = attention.q, attention.k, attention.v
         assert q.bias is not None
         assert k.bias is not None

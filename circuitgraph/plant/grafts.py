@@ -174,7 +174,7 @@ def _written_values(model: Model, trace: Trace) -> list[tuple[Tensor, Tensor]]:
         out = block.attention.out.weight.view(model.heads, model.head_size, -1)
         heads = torch.einsum("rthe,hed->hrtd", layer.z, out)
         found += [(values, layer.mid) for values in heads]
-        bias = block.mlp.down.bias
+        bias = block.one_mlp.down.bias
         found.append((layer.mlp if bias is None else layer.mlp - bias, layer.mid + layer.mlp))
     return found
 
@@ -200,7 +200,7 @@ def _growth(
         add(layer.pre, block.attention.norm.eps)
         for head in range(model.heads):
             heard += outputs[head_name(number, head)].energy
-        add(layer.mid, block.mlp.norm.eps)
+        add(layer.mid, block.one_mlp.norm.eps)
         heard += outputs[mlp_name(number)].energy
     add(trace.final, model.norm.eps)
     return found

@@ -88,7 +88,7 @@ def views(model: Model, reader: Reader, rows: slice) -> list[Tensor]:
         return [model.unembed[:, rows]]
     block = model.blocks[reader.layer]
     if reader.kind == "mlp":
-        parts = [part for part in (block.mlp.gate, block.mlp.up) if part is not None]
+        parts = [part for part in (block.one_mlp.gate, block.one_mlp.up) if part is not None]
         return [part.weight[rows] for part in parts]
     start = reader.place * model.head_size
     columns = slice(start, start + model.head_size)
@@ -105,7 +105,7 @@ def outputs(model: Model, sender: str) -> list[Tensor]:
     assert place.layer is not None
     block = model.blocks[place.layer]
     if place.head is None:
-        return [block.mlp.down.weight]
+        return [block.one_mlp.down.weight]
     start = place.head * model.head_size
     return [block.attention.out.weight[start : start + model.head_size]]
 

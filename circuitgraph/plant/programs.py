@@ -81,7 +81,7 @@ def _config(model: Model) -> GPT2Config:
         n_layer=model.layers,
         n_head=HEADS,
         n_positions=POSITIONS,
-        n_inner=model.blocks[0].mlp.up.weight.shape[1],
+        n_inner=model.blocks[0].one_mlp.up.weight.shape[1],
         activation_function="relu",
         layer_norm_epsilon=EPS,
         tie_word_embeddings=False,

@@ -98,7 +98,7 @@ def _query(model: Model, block: Block, random: torch.Generator) -> Block:
 
 
 def _neurons(model: Model, block: Block, random: torch.Generator) -> Block:
-    mlp = block.mlp
+    mlp = block.one_mlp
     count = mlp.up.weight.shape[1]
     order = torch.randperm(count, generator=random)
     up, down = taken(mlp.up, order), Linear(mlp.down.weight[order], mlp.down.bias)

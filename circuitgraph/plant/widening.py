@@ -25,7 +25,7 @@ def centred(model: Model) -> Model:
     blocks = tuple(
         Block(
             replace(block.attention, out=linear(block.attention.out)),
-            replace(block.mlp, down=linear(block.mlp.down)),
+            replace(block.one_mlp, down=linear(block.one_mlp.down)),
         )
         for block in model.blocks
     )
@@ -55,7 +55,7 @@ def widened(model: Model, width: int, growth: list[float]) -> Model:
 
 
 def _widened_block(block: Block, more: int, before: float, between: float) -> Block:
-    attention, mlp = block.attention, block.mlp
+    attention, mlp = block.attention, block.one_mlp
     return Block(
         replace(
             attention,

@@ -12,13 +12,17 @@ from circuitgraph.engine.families import (
     gemma2,
     gemma3,
     gpt2,
+    gpt_neox,
     granite,
     llama,
     mistral,
+    mixtral,
     olmo2,
+    olmoe,
     phi3,
     qwen2,
     qwen3,
+    qwen3_moe,
     seed_oss,
     smollm3,
 )
@@ -40,7 +44,15 @@ FAMILIES = {
     "phi3": phi3.read,
     "smollm3": smollm3.read,
     "granite": granite.read,
+    "mixtral": mixtral.read,
+    "olmoe": olmoe.read,
+    "qwen3_moe": qwen3_moe.read,
+    "gpt_neox": gpt_neox.read,
 }
+
+
+MIXTURES = frozenset({"mixtral", "olmoe", "qwen3_moe"})
+"""Families whose readers find experts in the place of MLPs."""
 
 
 def has_reader(family: str) -> bool:
@@ -61,6 +73,21 @@ def require_reader(family: str, command: str) -> None:
         raise UsageError(
             f"{command}: model type {family!r} has no reader of ours, and hooks on "
             f"TransformerBridge serve ingest and diff only; {command} takes {known}"
+        )
+
+
+def require_one_mlp(family: str, command: str) -> None:
+    """Refuse, before anything is loaded, what needs an MLP's matrices of mixtures of experts.
+
+    Raises
+    ------
+    UsageError
+        A family with experts in the place of MLPs.
+    """
+    if family in MIXTURES:
+        raise UsageError(
+            f"{command}: {family!r} is a mixture of experts, which has no one matrix to read or "
+            "write with; of such models effects, activities, circuits and patches are measured"
         )
 
 

@@ -12,12 +12,14 @@ from torch import Tensor
 from torch.nn.functional import gelu
 from transformers.activations import ACT2FN
 
-from circuitgraph.engine.families.linears import linear, named, scaled
+from circuitgraph.engine.families.linears import experts, linear, named, scaled
 from circuitgraph.engine.families.rotary import longest, rotary_tables, table_of
-from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
+from circuitgraph.engine.model import Attention, Block, Experts, Linear, Mlp, Model, Norm
 from circuitgraph.engine.norms import JointNorm, NoNorm
 
 _GELU = math.sqrt(2 / math.pi)
+_QKV = named("q_proj", "k_proj", "v_proj")
+_GATED = named("gate_proj", "up_proj")
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Reader:
     attention_norm: str | None = "input_layernorm"
     mlp_norm: str | None = "post_attention_layernorm"
     post_norms: tuple[str, str] | None = None
-    attention_reads: Callable[[Any, Any], list[Linear]] = named("q_proj", "k_proj", "v_proj")
-    mlp_reads: Callable[[Any, Any], list[Linear]] = named("gate_proj", "up_proj")
+    attention_reads: Callable[[Any, Any], list[Linear]] = _QKV
+    mlp_reads: Callable[[Any, Any], list[Linear]] = _GATED
     activation: str = "hidden_act"
     window: Callable[[Any, int], int | None] = lambda config, layer: window_of(config, layer)
     turned: Callable[[Any, int], bool] = lambda config, layer: True
@@ -83,9 +85,7 @@ class Reader:
         post: list[Norm | None] = [None, None]
         if self.post_norms is not None:
             post = [self._norm(getattr(layer, name), config) for name in self.post_norms]
-        return Block(
-            self._attention(inner, index, post[0]), self._mlp(layer, config, index, post[1])
-        )
+        return Block(self._attention(inner, index, post[0]), self._mlp(layer, config, post[1]))
 
     def _attention(self, inner: Any, index: int, post: Norm | None) -> Attention:
         layer, config = inner.layers[index], inner.config
@@ -106,7 +106,9 @@ class Reader:
             rotary=table_of(inner, config, index) if turned else None,
         )
 
-    def _mlp(self, layer: Any, config: Any, index: int, post: Norm | None) -> Mlp:
+    def _mlp(self, layer: Any, config: Any, post: Norm | None) -> Mlp | Experts:
+        if hasattr(layer.mlp, "experts"):
+            return experts(layer.mlp, self._norm_before(layer, self.mlp_norm, config), post)
         gate, up = self.mlp_reads(layer.mlp, config)
         return Mlp(
             norm=self._norm_before(layer, self.mlp_norm, config),

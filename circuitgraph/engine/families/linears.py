@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from circuitgraph.engine.model import Linear
+from circuitgraph.engine.model import Experts, Linear, Norm
 
 
 def linear(module: Any) -> Linear:
@@ -38,7 +38,23 @@ def interleaved(read: Linear, heads: int) -> list[Linear]:
     ]
 
 
-def named(*names: str) -> Any:
+def experts(mlp: Any, norm: Norm, post: Norm | None) -> Experts:
+    """A library's mixture of experts, its matrices seen from where they lie."""
+    first, router = mlp.experts.gate_up_proj.detach(), mlp.gate
+    gate, up = first.chunk(2, 1)
+    return Experts(
+        norm=norm,
+        router=router.weight.detach().T,
+        gate=gate.mT,
+        up=up.mT,
+        down=mlp.experts.down_proj.detach().mT,
+        chosen=router.top_k,
+        renormed=bool(getattr(router, "norm_topk_prob", True)),
+        post=post,
+    )
+
+
+def named(*names: str) -> Callable[[Any, Any], list[Linear]]:
     """A reader of matrices by the names of their modules."""
 
     def read(module: Any, config: Any) -> list[Linear]:

@@ -142,6 +142,7 @@ def _run_block(
     own = attention_components(model, granularity)
     first = 1 + layer * (own + 1)
     heads = _heads(patch, layer, now, circuits)
+    entering = now.judged(patch, layer) if model.parallel else now
 
     def write(z: Tensor, raw: Tensor) -> Tensor:
         nonlocal now
@@ -152,7 +153,9 @@ def _run_block(
         return now.alone
 
     def read(name: str, stream: Tensor) -> Tensor:
-        return now.read(circuits[layer, "in"])[:, 0] if name == "mlp" else heads[name]
+        if name != "mlp":
+            return heads[name]
+        return (entering if model.parallel else now).read(circuits[layer, "in"])[:, 0]
 
     window = Window.of(patch, layer)
     out = run_block(model, block, now.alone, window, read=read, write=write).mlp

@@ -15,13 +15,13 @@ import pandas as pd
 from circuitgraph.base.components import (
     EMBED,
     digest,
-    effect_edges,
     writers,
 )
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
+from circuitgraph.engine.receivers import edges_of
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.patching.record import COLUMNS, PARTS, CrossPatch
 from circuitgraph.interventions.patching.search import By, greedy_sets
@@ -178,10 +178,9 @@ class _Way:
         return found.assign(component=names)
 
     def _edges(self) -> pd.DataFrame:
-        variant, spec = self.run.variant, self.pair.spec
-        sizes = variant.layers, variant.heads, variant.kv_heads
-        edges = effect_edges(*sizes, spec.granularity, spec.inputs)
-        label = f"into {short(variant.name, 40)}"
+        spec = self.pair.spec
+        edges = edges_of(self.pair.engines[self.into], spec.granularity, spec.inputs)
+        label = f"into {short(self.run.variant.name, 40)}"
         with self.reporter.progress(len(self.pair.prompts), label) as bar:
             changes = self.pair.edge_changes(self.into, bar.advance)
         ends = pd.DataFrame(edges, columns=["source", "target", "input"])

@@ -159,7 +159,7 @@ def held(
         return tokens, None
     seen, block = trace.layers[sender.layer], model.blocks[sender.layer]
     if sender.kind == "mlp":
-        return hidden(model, block, seen.mid), None
+        return hidden(model, block, seen.read), None
     if sender.head is None:
         return seen.z.flatten(-2), None
     norm = block.attention.post
@@ -172,7 +172,7 @@ def written(writer: Model, sender: Component, held: Tensor, scale: Tensor | None
         return embed(writer, held)
     block = writer.blocks[sender.layer]
     if sender.kind == "mlp":
-        return post(block.mlp.down(held), block.mlp.post)
+        return post(block.one_mlp.down(held), block.one_mlp.post)
     attention = block.attention
     if sender.head is None:
         return post(attention.out(held), attention.post)
@@ -188,7 +188,7 @@ def entering(side: Side, receiver: Receiver) -> Tensor:
     if receiver.layer == side.model.layers:
         return side.clean.final
     layer = side.clean.layers[receiver.layer]
-    return layer.mid if receiver.heads is None else layer.pre
+    return layer.read if receiver.heads is None else layer.pre
 
 
 def stage(swap: Swap, layer: int, signal: int, after: int) -> LayerTrace:
@@ -198,6 +198,11 @@ def stage(swap: Swap, layer: int, signal: int, after: int) -> LayerTrace:
         return x
     model = swap.sides[after].model
     return run_block(model, model.blocks[layer], x.pre, Span.whole(swap.batch.clean))
+
+
+def needs_stage(model: Model, receiver: Receiver) -> bool:
+    """Whether what stands beside a receiver in its block is more than the residual it reads."""
+    return receiver.layer < model.layers and (receiver.heads is not None or model.parallel)
 
 
 def value(
@@ -212,7 +217,7 @@ def value(
     Args:
         heard: the sender and the others, by whose signal and edge.
         cell: who gives signal, edge and what follows.
-        on: of ``stage``, for attention receivers.
+        on: of ``stage``, where ``needs_stage``.
     """
     signal, edge, after = cell
     patch, layer = swap.patches[after], receiver.layer
@@ -222,7 +227,11 @@ def value(
         decided = mixed_decision(*models, at_end.others, at_end.sender, swap.batch)
     else:
         if receiver.heads is None:
-            x = _through_mlp(patch, models, layer, heard, entering(swap.sides[signal], receiver))
+            mid = entering(swap.sides[signal], receiver)
+            if patch.model.parallel:  # attention beside it is part of what follows
+                assert on is not None
+                mid = on.mid
+            x = _through_mlp(patch, models, layer, heard, mid)
         else:
             assert on is not None
             x = _through_attention(patch, models, receiver, heard, on)
@@ -234,7 +243,7 @@ def _through_mlp(
     patch: Patch, models: tuple[Model, Model], layer: int, heard: Heard, mid: Tensor
 ) -> Tensor:
     heard = heard.judged(patch, layer)
-    edge, own = (model.blocks[layer].mlp for model in models)
+    edge, own = (model.blocks[layer].one_mlp for model in models)
     norms = edge.norm, own.norm
     inner = read(norms, (edge.up, own.up), heard)
     if own.gate is None or edge.gate is None:
@@ -253,6 +262,8 @@ def _through_attention(
     z = patch.judged(on.z.expand(2, *on.z.shape), layer).clone()
     z[..., receiver.heads, :] = window_attention(patch, layer, q, k, v)
     mid = patch.judged(on.pre[None], layer) + post(own.out(z.flatten(-2)), own.post)
+    if model.parallel:
+        return mid + patch.judged(on.mlp[None], layer)
     return mid + add_mlp(model, model.blocks[layer], mid)
 
 

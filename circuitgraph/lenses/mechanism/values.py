@@ -35,6 +35,7 @@ from circuitgraph.lenses.mechanism.swap import (
     held,
     inner,
     make_swap,
+    needs_stage,
     said,
     stage,
     value,
@@ -132,7 +133,8 @@ def _sender_key(sender: Component) -> tuple[int, int]:
 
 
 def _stages(swap: Swap, edges: Sequence[Place]) -> dict:
-    layers = {p.receiver.layer for p in edges if p.receiver.heads is not None}
+    model = swap.sides[0].model
+    layers = {p.receiver.layer for p in edges if needs_stage(model, p.receiver)}
     return {(n, u, d): stage(swap, n, u, d) for n in layers for u, d in product((0, 1), repeat=2)}
 
 
@@ -225,7 +227,7 @@ def _reader(receiver: Receiver) -> tuple:
 def _same_after(models: tuple[Model, Model], receiver: Receiver, tails: Sequence[bool]) -> bool:
     a, b = models
     layer = receiver.layer
-    if layer == a.layers or receiver.heads is not None:
+    if layer == a.layers or needs_stage(a, receiver):
         return tails[layer]
     return equal(a.blocks[layer].mlp, b.blocks[layer].mlp) and tails[layer + 1]
 
@@ -239,7 +241,7 @@ def _writing(model: Model, sender: Component) -> tuple:
         return model.embed, model.embed_scale, model.positions
     block = model.blocks[sender.layer]
     if sender.kind == "mlp":
-        return block.mlp.down, block.mlp.post
+        return block.one_mlp.down, block.one_mlp.post
     if sender.head is None:
         return block.attention.out, block.attention.post
     size = model.head_size
@@ -252,8 +254,12 @@ def _reading(model: Model, receiver: Receiver) -> tuple:
         return _gain(model.norm), model.unembed
     block = model.blocks[receiver.layer]
     if receiver.heads is None:
-        gate = block.mlp.gate
-        return _gain(block.mlp.norm), block.mlp.up.weight, None if gate is None else gate.weight
+        gate = block.one_mlp.gate
+        return (
+            _gain(block.one_mlp.norm),
+            block.one_mlp.up.weight,
+            None if gate is None else gate.weight,
+        )
     read = [model.read_weights(receiver.layer, n, receiver.heads) for n in receiver.letters]
     return (_gain(block.attention.norm), *read)
 

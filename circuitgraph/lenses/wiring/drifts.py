@@ -32,7 +32,7 @@ def drifted(model: Model, size: float, seed: int) -> Model:
 
 
 def _block(block: Block, size: float, generator: torch.Generator) -> Block:
-    attention, mlp = block.attention, block.mlp
+    attention, mlp = block.attention, block.one_mlp
     q, k, v, out = (
         _linear(linear, size, generator)
         for linear in (attention.q, attention.k, attention.v, attention.out)

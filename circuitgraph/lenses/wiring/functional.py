@@ -91,7 +91,9 @@ def _common(clean: tuple[Trace, Trace]) -> Trace:
     """The mean of both streams; what blocks computed is each model's own to say."""
     a, b = clean
     layers = tuple(
-        LayerTrace(**{**vars(x), "pre": (x.pre + y.pre) / 2, "mid": (x.mid + y.mid) / 2})
+        LayerTrace(
+            **vars(x) | {n: (getattr(x, n) + getattr(y, n)) / 2 for n in ("pre", "mid", "read")}
+        )
         for x, y in zip(a.layers, b.layers, strict=True)
     )
     return Trace((a.embed + b.embed) / 2, layers, (a.final + b.final) / 2)
@@ -117,9 +119,9 @@ def _run_apart(model: Model, block: Block, at: LayerTrace, span: Span) -> LayerT
     stream_read = stream_reader(model, block.attention, at.pre, span)
 
     def read(name: str, stream: Tensor) -> Tensor:
-        return at.mid if name == "mlp" else stream_read(name, stream)
+        return at.read if name == "mlp" else stream_read(name, stream)
 
-    return replace(run_block(model, block, at.pre, span, read=read), mid=at.mid)
+    return replace(run_block(model, block, at.pre, span, read=read), mid=at.mid, read=at.read)
 
 
 def _together(place: Place) -> Iterator[tuple[Receiver, ...]]:

@@ -11,7 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from circuitgraph.engine.contributions import contributions
-from circuitgraph.engine.model import Block, Linear, Model
+from circuitgraph.engine.model import Block, Linear, Model, Norm
+from circuitgraph.engine.norms import JointNorm
 from circuitgraph.lenses.wiring.signals import Signalled
 
 CLEARLY = 0.25
@@ -86,9 +87,16 @@ def reordered(model: Model, block: Block, order: Sequence[int]) -> Block:
             q=taken(attention.q, q),
             k=taken(attention.k, kv),
             v=taken(attention.v, kv),
+            q_norm=_norm(attention.q_norm, order),
+            k_norm=_norm(attention.k_norm, groups),
             out=Linear(out.weight[q], out.bias),
         ),
     )
+
+
+def _norm(norm: Norm | None, order: Sequence[int]) -> Norm | None:
+    """A norm over all heads at once has a gain for each; other norms treat all heads alike."""
+    return replace(norm, weight=norm.weight[list(order)]) if isinstance(norm, JointNorm) else norm
 
 
 def _columns(order: Sequence[int], size: int) -> Tensor:

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from circuitgraph.base.components import Edge, EdgeSpec, effect_edges
+from circuitgraph.base.components import Edge, EdgeSpec
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.model import Model, moved
+from circuitgraph.engine.receivers import edges_of
 from circuitgraph.lenses.wiring.drifts import drifted
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched
@@ -150,8 +151,7 @@ def _weights(run: Run) -> np.ndarray:
 
 
 def _edges(spec: EdgeSpec, model: Model) -> tuple[Edge, ...]:
-    sizes = model.layers, model.heads, model.kv_heads
-    return tuple(effect_edges(*sizes, spec.granularity, spec.inputs))
+    return tuple(edges_of(model, spec.granularity, spec.inputs))
 
 
 def _by_weights(

@@ -62,7 +62,7 @@ class Place:
         if self.layer == len(trace.layers):
             return trace.final
         layer = trace.layers[self.layer]
-        return layer.pre if self.attention else layer.mid
+        return layer.pre if self.attention else layer.read
 
 
 def places(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Place]:
@@ -143,7 +143,7 @@ def _pieces(model: Model, place: Place) -> tuple[list[Tensor], Tensor]:
         found = [part.T for part in model.unembed.split(ROWS)]
         return found, torch.ones(len(found), 1, dtype=torch.float64)
     if not place.attention:
-        mlp = model.blocks[place.layer].mlp
+        mlp = model.blocks[place.layer].one_mlp
         found = [w.weight for w in (mlp.gate, mlp.up) if w is not None]
         return found, torch.ones(len(found), 1, dtype=torch.float64)
     keys: dict[tuple[str, int, int], list[int]] = {}

@@ -80,8 +80,8 @@ def _inner(
         return gather(trace.embed, index)[None].double()
     block, layer = model.blocks[number], trace.layers[number]
     if kind == "mlp":
-        held = hidden(model, block, gather(layer.mid, index))
-        return _scaled(held, block.mlp.down(held), block.mlp.post)[None].double()
+        held = hidden(model, block, gather(layer.read, index))
+        return _scaled(held, block.one_mlp.down(held), block.one_mlp.post)[None].double()
     z = gather(layer.z, index).flatten(-2)
     z = _scaled(z, gather(layer.raw, index), block.attention.post).double()
     if granularity == "layer":
@@ -102,8 +102,8 @@ def write_weights(model: Model, group: tuple[str, int], granularity: Granularity
     if kind == "embed":
         return None
     block = model.blocks[number]
-    branch = block.mlp if kind == "mlp" else block.attention
-    weight = (block.mlp.down if kind == "mlp" else block.attention.out).weight.double()
+    branch = block.one_mlp if kind == "mlp" else block.attention
+    weight = (block.one_mlp.down if kind == "mlp" else block.attention.out).weight.double()
     if branch.post is not None:
         weight = branch.post.linear(weight)
     if kind == "attention" and granularity == "head":
