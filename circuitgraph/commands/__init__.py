@@ -15,6 +15,7 @@ SECTIONS = {
         "compare": ("comparing", "Many variants against one base."),
         "explain": ("comparing", "One edge in two variants, prompt by prompt and in words."),
         "hubs": ("comparing", "Components by strength, with the ranks that resampling allows."),
+        "nodes": ("nodes", "What components do, and where that changed."),
         "report": ("comparing", "A page about two variants (HTML)."),
         "patch": ("patching", "Which parts of one variant carry its decisions into another."),
         "blocks": ("blocks", "Claims that go together, tested as circuits."),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from circuitgraph.workspace.kept_diff import KeptDiff
 
 if TYPE_CHECKING:
     from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking
+    from circuitgraph.nodes.compare import NodeDiff
     from circuitgraph.planning.plan import Plan
     from circuitgraph.prompts.reader import Source
 
@@ -72,6 +73,86 @@ class Workspace(Diffs):
         return faithfulness(
             self.shelf(), name, sizes=SIZES if sizes is None else listed(sizes), random=random,
             seed=seed, rank=rank, run=run, reporter=self.reporter,
+        )  # fmt: skip
+
+    @overload
+    def nodes(
+        self,
+        name: str,
+        other: None = None,
+        *,
+        measure: str = ...,
+        scope: str = ...,
+        margin: float | None = ...,
+        alpha: float = ...,
+        label: str | None = ...,
+        groups: str = ...,
+        prompts: str | os.PathLike[str] | None = ...,
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def nodes(
+        self,
+        name: str,
+        other: str,
+        *,
+        measure: str = ...,
+        scope: str = ...,
+        margin: float | None = ...,
+        alpha: float = ...,
+        label: str | None = ...,
+        groups: str = ...,
+        prompts: str | os.PathLike[str] | None = ...,
+    ) -> NodeDiff: ...
+
+    def nodes(
+        self,
+        name: str,
+        other: str | None = None,
+        *,
+        measure: str = "activity",
+        scope: str = "checkpoint",
+        margin: float | None = None,
+        alpha: float = 0.05,
+        label: str | None = None,
+        groups: str = "scenario",
+        prompts: str | os.PathLike[str] | None = None,
+    ) -> pd.DataFrame | NodeDiff:
+        """What the components of a variant do; of two, where that changed.
+
+        Parameters
+        ----------
+        name, other : str
+            Variants; at scope ``recipe`` groups of them, as for ``diff``.
+        measure : str
+            ``activity``, ``attribution``, ``ablation``, ``logit-lens``, ``attention``, ``probe``
+            or ``weights``; see ``nodes.measures``.
+        scope, margin, alpha
+            As for ``diff``; the margin is in the measure's units.
+        label, groups : str
+            Of probes: the column predicted, and the one whose values are left out in turn.
+        prompts : path, optional
+            The prompt file, for columns that runs do not keep (``spans``, labels).
+
+        Returns
+        -------
+        DataFrame or NodeDiff
+            Of one variant columns ``component, measure, category, value, low, high, n``: means
+            over scenarios with equal weight. Of two a :class:`circuitgraph.nodes.compare.NodeDiff`.
+
+        Raises
+        ------
+        UsageError, InputError
+            Before any long work.
+        """
+        from circuitgraph.nodes.entry import Asked, one, two
+
+        asked = Asked(label, groups, prompts)
+        if other is None:
+            return one(self.shelf(), name, measure, asked, self.reporter)
+        return two(
+            self.shelf(), name, other, measure, scope, asked, self.reporter,
+            margin=margin, alpha=alpha,
         )  # fmt: skip
 
     def plan(
