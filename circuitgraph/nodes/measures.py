@@ -26,19 +26,19 @@ MEASURES = {
     for measure in (
         Measure(
             "activity", "norm of a component's contribution to the residual stream",
-            "norm", 0.02, "norm", _EITHER, False, False, _from("activity", "activity"),
+            "norm", 0.08, "norm", _EITHER, False, False, _from("activity", "activity"),
         ),
         Measure(
             "attribution", "a component's direct contribution to the logit difference",
-            "logits", 0.02, "norm", _EITHER, True, False, _from("attribution", "attribution"),
+            "logits", 0.1, "norm", _EITHER, True, False, _from("attribution", "attribution"),
         ),
         Measure(
             "ablation", "change of the decision when a component's contribution is replaced",
-            "nats", 0.02, "norm", ("effect",), True, True, _from("ablation", "ablation"),
+            "nats", 0.04, "norm", ("effect",), True, True, _from("ablation", "ablation"),
         ),
         Measure(
             "logit-lens", "logit difference read from the residual stream after a layer",
-            "logits", 0.02, "norm", _EITHER, True, False, _from("logit_lens", "logit_lens"),
+            "logits", 0.15, "norm", _EITHER, True, False, _from("logit_lens", "logit_lens"),
         ),
         Measure(
             "attention", "attention of a head to a category of tokens",
@@ -50,7 +50,8 @@ MEASURES = {
         ),
     )
 }  # fmt: skip
-"""Those with one number a prompt. ``weights`` has none: see ``nodes.weights``."""
+"""Those with one number a prompt. Their margins silence the eight null fine-tunes of
+``examples/ipd`` (the base's own answers, random rewards; four seeds each). ``weights`` has none: see ``nodes.weights``."""
 
 WEIGHTS = "weights"
 NAMES = (*MEASURES, WEIGHTS)
