@@ -51,7 +51,8 @@ MEASURES = {
     )
 }  # fmt: skip
 """Those with one number a prompt. Their margins silence the eight null fine-tunes of
-``examples/ipd`` (the base's own answers, random rewards; four seeds each). ``weights`` has none: see ``nodes.weights``."""
+``examples/ipd`` (the base's own answers, random rewards; four seeds each). ``weights`` has no
+prompts: see ``nodes.weights``."""
 
 WEIGHTS = "weights"
 NAMES = (*MEASURES, WEIGHTS)

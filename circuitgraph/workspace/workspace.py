@@ -21,6 +21,7 @@ from circuitgraph.workspace.kept_diff import KeptDiff
 
 if TYPE_CHECKING:
     from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking
+    from circuitgraph.interventions.transplant.measure import Transplant
     from circuitgraph.nodes.compare import NodeDiff
     from circuitgraph.planning.plan import Plan
     from circuitgraph.prompts.reader import Source
@@ -154,6 +155,40 @@ class Workspace(Diffs):
             self.shelf(), name, other, measure, scope, asked, self.reporter,
             margin=margin, alpha=alpha,
         )  # fmt: skip
+
+    def transplant(
+        self,
+        source: str,
+        into: str,
+        *,
+        components: str | Sequence[str] = (),
+        layers: str | tuple[int, int] | None = None,
+        each: bool = False,
+    ) -> Transplant:
+        """What a variant decides with the weights of some components of another, both ways.
+
+        Parameters
+        ----------
+        source, into : str
+            Variants of one build with effect runs on the same prompts.
+        components : str or sequence of str
+            Sets put in together, each a name or names with commas.
+        layers : "FIRST-LAST" or (int, int), optional
+            One more set: all of these blocks.
+        each : bool
+            Also each attention layer, MLP and end by itself, which no set means, too.
+
+        Raises
+        ------
+        UsageError, InputError
+            Before any long work.
+        """
+        from circuitgraph.interventions.transplant.choice import sets_of
+        from circuitgraph.interventions.transplant.measure import transplant
+
+        runs = self._comparison().alike(source, into, None, "effect")
+        sets = sets_of(listed(components), layers, each, runs[1].variant.layers)
+        return transplant(*runs, sets, self.reporter)
 
     def plan(
         self,
