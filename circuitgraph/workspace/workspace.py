@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, overload
 
 import pandas as pd
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed, named_keywords
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
@@ -21,6 +22,7 @@ from circuitgraph.workspace.kept_diff import KeptDiff
 
 if TYPE_CHECKING:
     from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking
+    from circuitgraph.interventions.steering.measure import Steering
     from circuitgraph.interventions.transplant.measure import Transplant
     from circuitgraph.nodes.compare import NodeDiff
     from circuitgraph.planning.plan import Plan
@@ -189,6 +191,48 @@ class Workspace(Diffs):
         runs = self._comparison().alike(source, into, None, "effect")
         sets = sets_of(listed(components), layers, each, runs[1].variant.layers)
         return transplant(*runs, sets, self.reporter)
+
+    def steer(
+        self,
+        a: str,
+        b: str,
+        *,
+        into: str,
+        at: str | Sequence[str],
+        strength: str | float | Sequence[float] = "-2:2:9",
+        positions: str = "all",
+        random: int = 20,
+        seed: int = 0,
+    ) -> Steering:
+        """Add the direction from A to B to what components write in another variant's run.
+
+        Parameters
+        ----------
+        a, b, into : str
+            Variants of one build with effect runs on the same prompts.
+        at : str or sequence of str
+            Components; one text may name several with commas.
+        strength : "FROM:TO:N", float or sequence of float
+            In units of each component's own mean norm in ``into``.
+        positions : {"all", "last"}
+            All of the prompt's tokens, or the last alone.
+        random, seed : int
+            Random directions of equal length beside it.
+
+        Raises
+        ------
+        UsageError, InputError
+            Before any long work.
+        """
+        from circuitgraph.interventions.steering.measure import Plan, steer
+        from circuitgraph.interventions.steering.words import names_in, strengths_in
+
+        if positions not in ("all", "last"):
+            raise UsageError(f"``positions={positions!r}``: choose all or last")
+        plan = Plan(names_in(at), strengths_in(strength), positions == "last", random, seed)
+        shelf = self.shelf()
+        first, second, runs = (shelf.one(name, "effect") for name in (a, b, into))
+        return steer(first, second, runs, plan, self.reporter)
 
     def plan(
         self,
