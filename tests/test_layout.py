@@ -19,12 +19,12 @@ ORDER = (
     *("base", "stats", "prompts", "runs", "engine", "models"),
     *("updates", "ingest", "lenses"),
     *("graph", "diff", "store", "queries", "hubs", "composition", "interventions", "planning"),
-    *("export", "report", "plant", "transfer"),
+    *("nodes", "export", "report", "plant", "transfer"),
     *("workspace", "demo", "commands", "cli", "__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(
     r"base/notices\.py|prompts/(template|tokenizer)\.py|(engine|models|plant|updates)/.*"
-    r"|ingest/(?!__init__|tables/).*|(lenses|interventions|composition)/.*|planning/cost\.py"
+    r"|ingest/(?!__init__|tables/).*|(lenses|interventions|composition|nodes)/.*|planning/cost\.py"
 )
 TORCH_FREE = (
     "base",

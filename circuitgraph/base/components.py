@@ -22,8 +22,8 @@ Granularity = Literal["head", "layer"]
 Inputs = Literal["joint", "split"]
 Ablation = Literal["corrupt", "mean", "zero"]
 
-_PATTERN = re.compile(r"L(\d+)(?:(H|KV)(\d+)|_(ATTN|MLP))", re.ASCII)
-_RANK = {"embed": 0, "head": 1, "kv": 2, "attn": 3, "mlp": 4, "logits": 5, "other": 6}
+_PATTERN = re.compile(r"L(\d+)(?:(H|KV)(\d+)|_(ATTN|MLP|RESID))", re.ASCII)
+_RANK = {"embed": 0, "head": 1, "kv": 2, "attn": 3, "mlp": 4, "resid": 5, "logits": 6, "other": 7}
 
 
 class Component(NamedTuple):
@@ -31,7 +31,7 @@ class Component(NamedTuple):
 
     Attributes:
         name: as written in every file and graph.
-        kind: ``embed``, ``head``, ``kv``, ``attn``, ``mlp``, ``logits``, or ``other``
+        kind: ``embed``, ``head``, ``kv``, ``attn``, ``mlp``, ``resid``, ``logits``, or ``other``
             for a name from somebody else's table that says nothing to us.
         layer: from 0; None for ``EMBED``, ``LOGITS`` and other names.
         head: index of the head or key/value group; None elsewhere.
@@ -117,6 +117,11 @@ def attn_name(layer: int) -> str:
 def mlp_name(layer: int) -> str:
     """``L5_MLP``."""
     return f"L{layer}_MLP"
+
+
+def resid_name(layer: int) -> str:
+    """``L5_RESID``: the residual stream after layer 5."""
+    return f"L{layer}_RESID"
 
 
 def attention_names(layer: int, heads: int, granularity: Granularity) -> list[str]:

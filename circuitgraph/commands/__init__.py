@@ -16,8 +16,11 @@ SECTIONS = {
         "compare": ("comparing", "Many variants against one base."),
         "explain": ("comparing", "One edge in two variants, prompt by prompt and in words."),
         "hubs": ("comparing", "Components by strength, with the ranks that resampling allows."),
+        "nodes": ("nodes", "What components do, and where that changed."),
         "report": ("comparing", "A page about two variants (HTML)."),
         "patch": ("patching", "Which parts of one variant carry its decisions into another."),
+        "steer": ("steering", "Does the direction between two variants move a third?"),
+        "transplant": ("transplanting", "What a variant decides with another's weights."),
         "blocks": ("blocks", "Claims that go together, tested as circuits."),
     },
     "Graph": {

@@ -1,0 +1,1 @@
+"""Directions between two variants, added to a third's run."""

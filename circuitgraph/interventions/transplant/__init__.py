@@ -1,0 +1,1 @@
+"""Weights of one variant's components put into another."""

@@ -1,0 +1,85 @@
+"""A model with the weights of some components of another model of the same build."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from torch import Tensor
+
+from circuitgraph.base.components import EMBED, LOGITS, Component, parse
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.quoting import quoted
+from circuitgraph.engine.model import Attention, Block, Linear
+from circuitgraph.engine.native import NativeModel
+
+
+def with_parts(into: NativeModel, source: NativeModel, components: Collection[str]) -> NativeModel:
+    """``into`` with the weights of some components of ``source``; neither is changed.
+
+    Parameters
+    ----------
+    into, source
+        Of one build.
+    components
+        ``L5H3``: what the head reads through q and writes. ``L5KV1``: k and v of a group.
+        ``L5_ATTN``: all of attention, its norms included. ``L5_MLP``: the MLP with its norms.
+        ``EMBED``: token and position embeddings. ``LOGITS``: final norm and unembedding.
+
+    Raises
+    ------
+    UsageError
+        A component that these models do not have.
+    """
+    blocks, rest = list(into.blocks), into
+    for name in components:
+        part = parse(name)
+        _require(part, into)
+        if name == EMBED:
+            rest = replace(rest, embed=source.embed, positions=source.positions)
+        elif name == LOGITS:
+            rest = replace(rest, norm=source.norm, unembed=source.unembed)
+        else:
+            layer = part.layer or 0
+            blocks[layer] = _block(into, blocks[layer], source.blocks[layer], part)
+    return replace(rest, blocks=tuple(blocks))
+
+
+def _require(part: Component, model: NativeModel) -> None:
+    limits = {"head": model.heads, "kv": model.kv_heads}
+    known = part.kind in ("embed", "logits", "head", "kv", "attn", "mlp")
+    if known and part.layer is not None:
+        known = part.layer < model.layers and (part.head or 0) < limits.get(part.kind, 1)
+    if not known:
+        raise UsageError(
+            f"``components``: {quoted(part.name, 40)} is no part of these models; name "
+            "L5H3, L5KV1, L5_ATTN, L5_MLP, EMBED or LOGITS"
+        )
+
+
+def _block(model: NativeModel, block: Block, source: Block, part: Component) -> Block:
+    if part.kind == "mlp":
+        return replace(block, mlp=source.mlp)
+    if part.kind == "attn":
+        return replace(block, attention=source.attention)
+    index = part.head or 0
+    own = slice(index * model.head_size, (index + 1) * model.head_size)
+    a: Attention = block.attention
+    b: Attention = source.attention
+    if part.kind == "head":
+        weight = a.out.weight.clone()
+        weight[own] = b.out.weight[own]
+        a = replace(a, q=_columns(a.q, b.q, own), out=Linear(weight, a.out.bias))
+    else:
+        a = replace(a, k=_columns(a.k, b.k, own), v=_columns(a.v, b.v, own))
+    return replace(block, attention=a)
+
+
+def _columns(into: Linear, source: Linear, own: slice) -> Linear:
+    weight = into.weight.clone()
+    weight[:, own] = source.weight[:, own]
+    bias: Tensor | None = into.bias
+    if bias is not None and source.bias is not None:
+        bias = bias.clone()
+        bias[own] = source.bias[own]
+    return Linear(weight, bias)

@@ -1,0 +1,1 @@
+"""Questions about components: what each does, and whether that changed between variants."""

@@ -1,0 +1,65 @@
+"""The total effect of a component: its contribution replaced for every reader at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitgraph.base.components import EMBED, writers
+from circuitgraph.engine.batches import gather
+from circuitgraph.engine.decision import decide
+from circuitgraph.engine.exact import resume
+from circuitgraph.engine.forward import mlp
+from circuitgraph.engine.patch import Patch
+from circuitgraph.engine.receivers import attention_components
+from circuitgraph.models.stored import StoredModel
+from circuitgraph.nodes.record import Node, NodeValues
+
+
+@torch.no_grad()
+def ablation(model: StoredModel) -> NodeValues:
+    """decision(run with one contribution replaced) − decision(clean), of every component.
+
+    Replaced at the prompt's positions by what the run's ablation says (the corrupt run's, the
+    mean, nothing); everything downstream recomputes. Exact, in nats.
+    """
+    engine, granularity = model.engine, model.spec.granularity
+    names = [EMBED, *writers(engine.layers, engine.heads, granularity)]
+    values = np.zeros((len(model.prompts), len(names)), np.float32)
+    for rows, patch in model.batches():
+        values[rows] = _effects(patch, attention_components(engine, granularity)).T.numpy()
+    return NodeValues(tuple(Node(name) for name in names), values)
+
+
+def _effects(patch: Patch, own: int) -> Tensor:
+    """Effects [1 + components, n]."""
+    found = [_resumed(patch, 0, patch.at_window(patch.clean.embed) + patch.deltas[:1])]
+    for layer in range(patch.model.layers):
+        first = 1 + layer * (own + 1)
+        heads = torch.arange(first, first + own)
+        found += [_through_attention(patch, layer, chunk) for chunk in patch.chunks(heads)]
+        found.append(_through_mlp(patch, layer, first + own))
+    return torch.cat(found) * patch.changed
+
+
+def _through_attention(patch: Patch, layer: int, senders: Tensor) -> Tensor:
+    model, index = patch.model, patch.queries(layer)
+    mid = gather(patch.clean.layers[layer].mid, index) + patch.judged(patch.deltas[senders], layer)
+    if model.parallel:  # the MLP reads what attention read, not what it wrote
+        out = gather(patch.clean.layers[layer].mlp, index)
+    else:
+        out = mlp(model, model.blocks[layer], mid)
+    return _resumed(patch, layer + 1, mid + out)
+
+
+def _through_mlp(patch: Patch, layer: int, sender: int) -> Tensor:
+    clean, index = patch.clean.layers[layer], patch.queries(layer)
+    change = patch.judged(patch.deltas[sender : sender + 1], layer)
+    return _resumed(patch, layer + 1, gather(clean.mid + clean.mlp, index) + change)
+
+
+def _resumed(patch: Patch, layer: int, x: Tensor) -> Tensor:
+    if layer == patch.model.layers:
+        return decide(patch.model, x, patch.batch) - patch.base
+    return resume(patch, layer, x)

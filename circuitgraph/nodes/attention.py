@@ -1,0 +1,89 @@
+"""Where heads look: attention from the scored position to spans of the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuitgraph.base.components import head_name
+from circuitgraph.base.errors import UsageError
+from circuitgraph.engine.forward import forward, softcap, visible
+from circuitgraph.engine.native import NativeModel
+from circuitgraph.models.stored import BATCH, StoredModel
+from circuitgraph.nodes.record import Node, NodeValues
+from circuitgraph.nodes.scored import Scored, scored
+
+REST = "rest"
+BY_VALUE = " by value"
+"""Ending of the categories whose mass is weighted by the norm of the value that is read."""
+
+Spans = Sequence[Mapping[str, Sequence[int]]]
+"""Of every prompt, token positions by category."""
+
+
+@torch.no_grad()
+def attention(model: StoredModel, spans: Spans) -> NodeValues:
+    """Attention of every head from the position where the answers part, by category of tokens.
+
+    Parameters
+    ----------
+    model
+        Of a run with answers.
+    spans
+        Token positions of every prompt, in the run's order; a position in two categories is
+        refused, and what is in none is ``rest``.
+
+    Returns
+    -------
+    NodeValues
+        Plain masses, which sum to 1 over categories; and, in categories that end in
+        ``by value``, masses weighted by the norm of the values, scaled to sum to 1.
+    """
+    engine = model.engine
+    categories = [*dict.fromkeys(name for own in spans for name in own), REST]
+    rows = []
+    for start in range(0, len(model.prompts), BATCH):
+        asked = scored(engine, model.prompts[start : start + BATCH])
+        members = _members(asked, spans[start : start + BATCH], categories)
+        rows.append(_masses(engine, asked, members))
+    nodes = [
+        Node(head_name(layer, head), name + kind)
+        for layer in range(engine.layers)
+        for head in range(engine.heads)
+        for kind in ("", BY_VALUE)
+        for name in categories
+    ]
+    return NodeValues(tuple(nodes), np.concatenate(rows))
+
+
+def _members(asked: Scored, spans: Spans, categories: Sequence[str]) -> Tensor:
+    """1 where a position belongs to a category [n, T, categories]."""
+    members = torch.zeros(*asked.tokens.shape, len(categories))
+    for row, own in enumerate(spans):
+        for name, positions in own.items():
+            members[row, list(positions), categories.index(name)] = 1
+    if bool((members.sum(-1) > 1).any()):
+        raise UsageError("``spans``: two categories of one prompt share a token; part them")
+    members[..., -1] = 1 - members[..., :-1].sum(-1)
+    return members
+
+
+def _masses(engine: NativeModel, asked: Scored, members: Tensor) -> np.ndarray:
+    """[n, layers · heads · 2 · categories]."""
+    trace, found = forward(engine, asked.tokens, asked.ends), []
+    keys = torch.arange(asked.tokens.shape[1]).expand(asked.tokens.shape)
+    rows = torch.arange(len(asked.last))
+    for block, layer in zip(engine.blocks, trace.layers, strict=True):
+        seen = visible(asked.last[:, None], keys, block.attention.window)[:, 0, 0]
+        k, v = (x.repeat_interleave(engine.group, 2) for x in (layer.k, layer.v))
+        scores = torch.einsum("nhe,nthe->nht", layer.q[rows, asked.last], k)
+        scores = softcap(scores * block.attention.scale, engine.attention_cap)
+        weights = scores.masked_fill(~seen[:, None], float("-inf")).softmax(-1)
+        sized = weights * v.norm(dim=-1).transpose(1, 2)
+        sized = sized / sized.sum(-1, keepdim=True)
+        both = torch.stack([weights, sized], 2)
+        found.append(torch.einsum("nhkt,ntc->nhkc", both, members).flatten(1))
+    return torch.cat(found, 1).float().numpy()

@@ -1,0 +1,190 @@
+"""Measure components of one variant, or compare them between two."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import quoted
+from circuitgraph.lenses.match import match_runs
+from circuitgraph.nodes.compare import NodeDiff, Sides, compare
+from circuitgraph.nodes.labels import labels_of
+from circuitgraph.nodes.measures import MEASURES, NAMES, WEIGHTS
+from circuitgraph.nodes.record import Measure
+from circuitgraph.nodes.single import table_of
+from circuitgraph.nodes.values import values_of
+from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.record import Run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a measure needs beside a run.
+
+    Attributes
+    ----------
+    label, groups
+        Of probes: the column that is predicted, and the one whose values are left out in turn.
+    prompts
+        The prompt file, for columns that runs do not keep.
+    """
+
+    label: str | None = None
+    groups: str = "scenario"
+    prompts: str | os.PathLike[str] | None = None
+
+    def extra(self, measure: Measure, run: Run) -> list[Any]:
+        """What is handed to the measure of one run.
+
+        Raises
+        ------
+        UsageError, InputError
+            It is not there.
+        """
+        if measure.name == "probe":
+            if self.label is None:
+                raise UsageError('``measure="probe"`` needs ``label``: the column to predict')
+            labels = labels_of(run, self.label, self.prompts)
+            return [
+                labels,
+                labels_of(
+                    run,
+                    self.groups,
+                    self.prompts if self.groups not in ("scenario", "template") else None,
+                ),
+            ]
+        if measure.name == "attention":
+            from circuitgraph.models.stored import reload
+            from circuitgraph.nodes.labels import token_spans
+
+            if self.prompts is None:
+                raise UsageError(
+                    '``measure="attention"`` needs ``prompts``: the prompt file whose column '
+                    "spans says {name: [[start, end], …]} of every prompt"
+                )
+            told = labels_of(run, "spans", self.prompts)
+            return [token_spans(run, told, reload(run.variant)[1])]
+        return []
+
+
+def one(shelf: Shelf, name: str, measure: str, asked: Asked, reporter: Reporter) -> pd.DataFrame:
+    """Values of one variant's components; columns ``component, measure, category, value, low,
+    high, n``.
+
+    Raises
+    ------
+    UsageError, InputError
+        Unknown names; a measure that takes two variants; as ``values_of`` does.
+    """
+    if measure == WEIGHTS:
+        raise UsageError('``measure="weights"`` is of two variants: name the other one too')
+    chosen = _known(measure)
+    run = _newest(shelf, name, chosen)
+    found = values_of(run, chosen, reporter, asked.extra(chosen, run))
+    for key, value in found.facts.items():
+        reporter.remark(f"{measure}: {key} {value}")
+    return table_of(run, chosen, found)
+
+
+def two(
+    shelf: Shelf,
+    a: str,
+    b: str,
+    measure: str,
+    scope: str,
+    asked: Asked,
+    reporter: Reporter,
+    **options: Any,
+) -> NodeDiff:
+    """Change of a measure between two variants or groups of variants.
+
+    Raises
+    ------
+    UsageError, InputError
+        Unknown names; runs that may not be compared; as ``values_of`` does.
+    """
+    names_a, names_b = shelf.side(a, scope), shelf.side(b, scope)
+    about = {"a": a, "b": b}
+    if measure == WEIGHTS:
+        return _weights(shelf, names_a, names_b, about)
+    chosen = _known(measure)
+    runs_a, runs_b = _matched(shelf, names_a, names_b, chosen)
+    matched = match_runs(runs_a, runs_b, runs_a[0].kind, lens=measure)
+    values = [
+        [values_of(run, chosen, reporter, asked.extra(chosen, run)) for run in side]
+        for side in (matched.runs_a, matched.runs_b)
+    ]
+    sides = Sides.of(chosen, matched, *values)
+    table, summary = compare(chosen, sides, scope, **options)
+    return NodeDiff(table, {**about, **summary, "facts": dict(values[0][0].facts)})
+
+
+def _known(measure: str) -> Measure:
+    if measure not in MEASURES:
+        raise UsageError(f"``measure={measure!r}``: choose from {', '.join(NAMES)}")
+    return MEASURES[measure]
+
+
+def _newest(shelf: Shelf, name: str, measure: Measure) -> Run:
+    for kind in measure.kinds:
+        found = shelf.of(name, kind) if _has(shelf, name, kind) else []
+        if found:
+            return found[-1]
+    wanted = " or ".join(measure.kinds)
+    raise UsageError(f"{quoted(name)}: {measure.name} needs a run of kind {wanted}; ingest it so")
+
+
+def _has(shelf: Shelf, name: str, kind: str) -> bool:
+    return any(run.kind == kind for run in shelf.of(name))
+
+
+def _matched(
+    shelf: Shelf, names_a: Sequence[str], names_b: Sequence[str], measure: Measure
+) -> tuple[list[Run], list[Run]]:
+    for kind in measure.kinds:
+        if all(_has(shelf, name, kind) for name in (*names_a, *names_b)):
+            runs_a, runs_b, _ = shelf.matched(names_a, names_b, kind)
+            return runs_a, runs_b
+    wanted = " or ".join(measure.kinds)
+    raise UsageError(
+        f"{measure.name}: not every variant has a run of kind {wanted}; ingest them so"
+    )
+
+
+def _weights(
+    shelf: Shelf, names_a: Sequence[str], names_b: Sequence[str], about: dict[str, Any]
+) -> NodeDiff:
+    if len(names_a) > 1 or len(names_b) > 1:
+        raise UsageError('``measure="weights"`` compares two variants, not groups of them')
+    from circuitgraph.engine.families import from_hf
+    from circuitgraph.models.stored import ModelPair, reload
+    from circuitgraph.nodes.weights import weight_table
+
+    first, second = (shelf.of(names[0])[-1] for names in (names_a, names_b))
+    pair = ModelPair.open(first, second, "nodes weights")
+    pair.require_same_shapes()
+    variants = [first.variant, second.variant]
+    shared = all(v.adapter for v in variants) and len({v.base for v in variants}) == 1
+    base = None
+    if shared:
+        from dataclasses import replace
+
+        bare = {k: v for k, v in variants[0].fingerprints.items() if k != "adapter"}
+        hf, _ = reload(replace(variants[0], adapter="", fingerprints=bare))
+        base = from_hf(hf)
+    table = weight_table(*pair.engines, base)
+    changed = table["category"].isin(["change", "norm change"]) & (table["verdict"] == "changed")
+    return NodeDiff(
+        table,
+        {**about, "measure": WEIGHTS, "scope": "checkpoint", "evidence": "ok",
+         "quantity": "‖ΔW‖/‖W‖ of a component's weights", "unit": "share",
+         "n_nodes": int(table["category"].isin(["change", "norm change"]).sum()),
+         "n_testable": int(table["category"].isin(["change", "norm change"]).sum()),
+         "n_claims": int(changed.sum())},
+    )  # fmt: skip

@@ -1,0 +1,58 @@
+"""All measures of components by name; adding one is adding a file and an entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from circuitgraph.nodes.record import Measure, NodeValues
+
+_EITHER = ("effect", "correlation")
+
+
+def _from(module: str, function: str) -> Callable[..., NodeValues]:
+    """A function that is imported, with torch, when it is first called."""
+
+    def call(*given: object) -> NodeValues:
+        found = getattr(import_module(f"circuitgraph.nodes.{module}"), function)(*given)
+        assert isinstance(found, NodeValues)
+        return found
+
+    return call
+
+
+MEASURES = {
+    measure.name: measure
+    for measure in (
+        Measure(
+            "activity", "norm of a component's contribution to the residual stream",
+            "norm", 0.08, "norm", _EITHER, False, False, _from("activity", "activity"),
+        ),
+        Measure(
+            "attribution", "a component's direct contribution to the logit difference",
+            "logits", 0.1, "norm", _EITHER, True, False, _from("attribution", "attribution"),
+        ),
+        Measure(
+            "ablation", "change of the decision when a component's contribution is replaced",
+            "nats", 0.04, "norm", ("effect",), True, True, _from("ablation", "ablation"),
+        ),
+        Measure(
+            "logit-lens", "logit difference read from the residual stream after a layer",
+            "logits", 0.15, "norm", _EITHER, True, False, _from("logit_lens", "logit_lens"),
+        ),
+        Measure(
+            "attention", "attention of a head to a category of tokens",
+            "share", 0.05, "one", _EITHER, False, False, _from("attention", "attention"),
+        ),
+        Measure(
+            "probe", "whether a linear probe of the residual stream predicts a label",
+            "right", 0.05, "one", _EITHER, True, False, _from("probe", "probe"),
+        ),
+    )
+}  # fmt: skip
+"""Those with one number a prompt. Their margins silence the eight null fine-tunes of
+``examples/ipd`` (the base's own answers, random rewards; four seeds each). ``weights`` has no
+prompts: see ``nodes.weights``."""
+
+WEIGHTS = "weights"
+NAMES = (*MEASURES, WEIGHTS)

@@ -1,0 +1,74 @@
+"""Where the answers part: the position that predicts the first token in which they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitgraph.base.errors import InputError
+from circuitgraph.engine.native import NativeModel
+from circuitgraph.prompts.tokens import Encoded
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows that end where the answers part.
+
+    Attributes
+    ----------
+    tokens : int [n, T]
+        Prompts with the tokens that their answers share, padded on the right.
+    last : int [n]
+        The position that predicts the first token that differs.
+    direction : float32 [n, d]
+        Unembedding of the answer's token minus that of the wrong answer's.
+    answers : int [n, 2]
+        Those tokens.
+    """
+
+    tokens: Tensor
+    last: Tensor
+    direction: Tensor
+    answers: Tensor
+
+    @property
+    def ends(self) -> Tensor:
+        """Number of tokens of every row [n]."""
+        return self.last + 1
+
+
+def scored(model: NativeModel, prompts: Sequence[Encoded]) -> Scored:
+    """Rows of prompts with answers.
+
+    Raises
+    ------
+    InputError
+        A prompt without answers, with sets of answers, or whose answers never part.
+    """
+    shared = [_shared(prompt) for prompt in prompts]
+    rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]
+    length = max(map(len, rows))
+    tokens = torch.tensor([list(r) + [r[-1]] * (length - len(r)) for r in rows])
+    answers = torch.tensor(
+        [[p.answer[k], p.wrong_answer[k]] for p, k in zip(prompts, shared, strict=True)]
+    )
+    direction = model.unembed[answers[:, 0]] - model.unembed[answers[:, 1]]
+    return Scored(tokens, torch.tensor([len(r) - 1 for r in rows]), direction, answers)
+
+
+def _shared(prompt: Encoded) -> int:
+    if not prompt.answer or prompt.also or prompt.also_wrong:
+        raise InputError(
+            f"line {prompt.source.line}: this measure takes one answer and one wrong answer a "
+            "prompt; ingest the variant on prompts that have them"
+        )
+    for k, (a, b) in enumerate(zip(prompt.answer, prompt.wrong_answer, strict=False)):
+        if a != b:
+            return k
+    raise InputError(
+        f"line {prompt.source.line}: one answer is the beginning of the other, so no token tells "
+        "them apart; this measure needs answers that differ in a token"
+    )

@@ -1,0 +1,60 @@
+"""Values of components of a run: measured when first asked for, and kept beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from circuitgraph.base.components import digest
+from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import quoted
+from circuitgraph.nodes.record import Measure, Node, NodeValues
+from circuitgraph.runs import artefacts
+from circuitgraph.runs.record import Run
+
+METHOD = 1
+"""Of all measures: what another version kept is measured again."""
+
+
+def values_of(
+    run: Run, measure: Measure, reporter: Reporter, extra: Sequence[Any] = ()
+) -> NodeValues:
+    """All values of a run's model on its prompts.
+
+    Parameters
+    ----------
+    run
+        Of a kind that the measure takes.
+    measure
+        What is measured.
+    extra
+        Whatever the measure needs beside the model, as plain JSON values.
+
+    Raises
+    ------
+    UsageError, InputError
+        A table, a family without a reader, files that are gone or changed.
+    """
+    name = f"nodes-{measure.name}-{digest(METHOD, list(extra))[:12]}"
+    record, arrays = run.beside(f"{name}.json"), run.beside(f"{name}.safetensors")
+    again = "ask again"
+    told = artefacts.get(record, dict, again)
+    if told is not None:
+        kept = artefacts.get(arrays, dict, again)
+        if kept is not None:
+            return _read(told, kept)
+    from circuitgraph.models.stored import StoredModel
+
+    reporter.remark(f"{measure.name} of {quoted(run.variant.name)}: {run.n} prompts")
+    found = measure.measure(StoredModel.open(run, f"nodes {measure.name}"), *extra)
+    if record is not None and arrays is not None:
+        artefacts.put(arrays, {"values": found.values.astype(np.float32)})
+        artefacts.put(record, {"nodes": [list(n) for n in found.nodes], "facts": found.facts})
+    return found
+
+
+def _read(told: Mapping[str, Any], kept: Mapping[str, np.ndarray]) -> NodeValues:
+    nodes = tuple(Node(*node) for node in told["nodes"])
+    return NodeValues(nodes, kept["values"], told["facts"])
