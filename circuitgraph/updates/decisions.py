@@ -47,29 +47,31 @@ def asked(prompts: PromptSet, hf: Any, tokenizer: Any, *, chat_template: bool) -
 def answers(hf: Any, prompts: Sequence[Encoded]) -> Answers:
     """What a model answers; see ``Answers``. Decisions where every prompt has both answers."""
     if not all(p.answer and p.wrong_answer for p in prompts):
-        return [log_p[-1] for log_p in _log_p(hf, [p.prompt for p in prompts])]
-    texts = [p.prompt + side[:-1] for p in prompts for side in (p.answer, p.wrong_answer)]
-    distinct = list(dict.fromkeys(texts))
+        return [found[0] for found in _log_p(hf, [(p.prompt, ()) for p in prompts])]
+    pairs = [(p.prompt, side[:-1]) for p in prompts for side in (p.answer, p.wrong_answer)]
+    distinct = list(dict.fromkeys(pairs))
     told = dict(zip(distinct, _log_p(hf, distinct), strict=True))
 
     def said(prompt: Encoded, answer: tuple[int, ...]) -> Tensor:
-        rows = told[prompt.prompt + answer[:-1]][len(prompt.prompt) - 1 :]
+        rows = told[prompt.prompt, answer[:-1]]
         return rows.gather(1, torch.tensor(answer)[:, None]).sum()
 
     return [said(p, p.answer) - said(p, p.wrong_answer) for p in prompts]
 
 
-def _log_p(hf: Any, texts: Sequence[tuple[int, ...]]) -> Iterator[Tensor]:
-    """Log-probabilities of the next token after every position of each text [T, V], in order.
+def _log_p(hf: Any, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> Iterator[Tensor]:
+    """Log-probabilities of the next token after a text and after each token of what follows.
 
-    Rows are padded on the right, where a causal model's earlier positions do not look.
+    Rows [1 + tokens that follow, V] of every pair, in order. Rows are padded on the right, where
+    a causal model's earlier positions do not look.
     """
-    for start in range(0, len(texts), ROWS):
-        some = texts[start : start + ROWS]
-        width = max(map(len, some))
-        rows = torch.tensor([[*text, *[text[-1]] * (width - len(text))] for text in some])
-        for text, logits in zip(some, hf(rows).logits, strict=True):
-            yield logits[: len(text)].double().log_softmax(-1)
+    for start in range(0, len(pairs), ROWS):
+        some = pairs[start : start + ROWS]
+        width = max(len(text) + len(more) for text, more in some)
+        rows = [[*text, *more] for text, more in some]
+        tokens = torch.tensor([row + [row[-1]] * (width - len(row)) for row in rows])
+        for (text, more), logits in zip(some, hf(tokens).logits, strict=True):
+            yield logits[len(text) - 1 : len(text) + len(more)].double().log_softmax(-1)
 
 
 def apart(a: Answers, b: Answers, prompts: Sequence[Encoded]) -> float:
