@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 
 from circuitgraph.commands.comparing import INSUFFICIENT
 from circuitgraph.commands.options import Output, global_options, output_options, settings
+from circuitgraph.nodes.compare import CLAIMS
 from circuitgraph.nodes.measures import NAMES
 
 
@@ -64,13 +66,22 @@ def nodes(name: str, other: str | None, output: Output, **options: Any) -> int:
         output.show(workspace.nodes(name, **options))
         return 0
     found = workspace.nodes(name, other, **options)
-    output.show(found.table)
+    output.show(_claims_first(found.table) if output.for_reading else found.table)
     s = found.summary
     settings().reporter.remark(
         f"{s['measure']}: {s['n_claims']} of {s['n_testable']} nodes differ, evidence "
         f"{s['evidence']}"
     )
     return INSUFFICIENT if s["evidence"] == "insufficient" else 0
+
+
+def _claims_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Claims above all else, each by size: what people read from the top."""
+    claimed, size = table["verdict"].isin(CLAIMS), table["change"].abs()
+    order = pd.DataFrame({"claimed": ~claimed, "size": -size}).sort_values(
+        ["claimed", "size"], kind="stable"
+    )
+    return table.loc[order.index]
 
 
 COMMANDS = (nodes,)

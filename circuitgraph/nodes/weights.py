@@ -42,7 +42,7 @@ def component_weights(model: NativeModel) -> dict[tuple[str, str], Tensor]:
 def _matrices(model: NativeModel) -> Iterator[tuple[tuple[str, str], Tensor]]:
     size = model.head_size
     for layer, block in enumerate(model.blocks):
-        attention, mlp = block.attention, block.mlp
+        attention, mlp = block.attention, block.one_mlp
         for head in range(model.heads):
             own = slice(head * size, (head + 1) * size)
             read, write = attention.q.weight[:, own], attention.out.weight[own]
