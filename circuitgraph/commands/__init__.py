@@ -14,7 +14,7 @@ SECTIONS = {
         "diff": ("comparing", "Which edges differ between two variants."),
         "compare": ("comparing", "Many variants against one base."),
         "explain": ("comparing", "One edge in two variants, prompt by prompt and in words."),
-        "hubs": ("comparing", "Components by strength, with the ranks that resampling allows."),
+        "hubs": ("comparing", "Components by strength, with their ranks."),
         "report": ("comparing", "A page about two variants (HTML)."),
         "patch": ("patching", "Which parts of one variant carry its decisions into another."),
         "blocks": ("blocks", "Claims that go together, tested as circuits."),
