@@ -159,7 +159,11 @@ def test_unknown_formats_and_impossible_places_are_named(tmp_path):
 
 def test_csv_writes_gephis_own_columns(tmp_path):
     nodes, edges = export_graph(small_graph(), "csv", tmp_path / "out")
-    assert nodes.read_text() == "Id,Label,kind,layer,head\nL0H0,L0H0,head,0,0\nL1H0,L1H0,head,1,0\n"
+    assert nodes.read_text() == (
+        "Id,Label,kind,layer,head,hook\n"
+        "L0H0,L0H0,head,0,0,blocks.0.attn.hook_result\n"
+        "L1H0,L1H0,head,1,0,blocks.1.attn.hook_result\n"
+    )
     assert edges.read_text() == (
         "Source,Target,Type,Id,Label,Weight,Kind,signed,sign\n"
         "L0H0,L1H0,Directed,e0,effect,0.5,effect,-0.5,-1\n"

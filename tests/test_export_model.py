@@ -97,7 +97,10 @@ def diff_of(verdicts: list[str], lens: str = "effect") -> Diff:
     )
     claims = table[table["verdict"].isin(["rewired", "sign_flip"])]
     summary = {"units": {"delta": "apples"}}
-    return SimpleNamespace(name="A → B", table=table, claims=claims, summary=summary)
+    details = pd.DataFrame({"block": np.zeros(len(claims), int)}, index=claims.index)
+    return SimpleNamespace(
+        name="A → B", table=table, claims=claims, summary=summary, details=details
+    )
 
 
 def test_a_diff_shows_its_claims_among_all_components():

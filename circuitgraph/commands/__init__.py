@@ -15,7 +15,7 @@ SECTIONS = {
         "diff": ("comparing", "Which edges differ between two variants."),
         "compare": ("comparing", "Many variants against one base."),
         "explain": ("comparing", "One edge in two variants, prompt by prompt and in words."),
-        "hubs": ("comparing", "Components by strength, with the ranks that resampling allows."),
+        "hubs": ("comparing", "Components by strength, with their ranks."),
         "nodes": ("nodes", "What components do, and where that changed."),
         "report": ("comparing", "A page about two variants (HTML)."),
         "patch": ("patching", "Which parts of one variant carry its decisions into another."),
