@@ -213,8 +213,8 @@ def tail_p(value: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 def _single(channels: Channels) -> np.ndarray:
     """Channels that changed into receivers all else into which is the same bit for bit, [e]."""
-    changed = (channels.expected > 0).any(0)
-    still = (channels.norm_a + channels.norm_b > 0).any(0) & ~changed
+    changed: np.ndarray = np.any(channels.expected > 0, axis=0)
+    still = np.any(channels.norm_a + channels.norm_b > 0, axis=0) & ~changed
     out = np.zeros(len(channels.edges), bool)
     for part in by_receiver(channels.edges):
         if changed[part].sum() < COMPARABLE <= still[part].sum():
