@@ -121,7 +121,9 @@ def _from_file(path: Path) -> Recipe:
     name = record.get("name", path.stem)
     plain = isinstance(name, str) and name.replace("-", "").replace("_", "").isalnum()
     if not plain or name in (*REWARDED, *NULLS):
-        raise InputError(f"{path}: name is {quoted(name)}; write one word that is no recipe of ours")
+        raise InputError(
+            f"{path}: name is {quoted(name)}; write one word that is no recipe of ours"
+        )
     odd = sorted(set(record) - {"name", *STATES})
     if odd:
         raise InputError(f"{path}: {quoted(odd[0])} is no state; write {', '.join(STATES)}")

@@ -73,7 +73,11 @@ def answers(runner: Runner, groups: Sequence[Group]) -> Answers:
         rows = [row for group in groups[begin : begin + BATCH] for row in runner.rows(group)]
         batch, scores, _ = runner.scores(rows)
         for text, pair in zip(batch.texts, scores.double().cpu(), strict=True):
-            known[text.ids] = (text, float(torch.sigmoid(pair[0] - pair[1])), float(pair.exp().sum()))
+            known[text.ids] = (
+                text,
+                float(torch.sigmoid(pair[0] - pair[1])),
+                float(pair.exp().sum()),
+            )
     texts, p, legal = zip(*known.values(), strict=True)
     return Answers(texts, np.array(p), np.array(legal))
 
@@ -158,7 +162,9 @@ def verdict(
         return Verdict(None, "; ".join(wrong) or "too few held-out wordings to test", None)
     if p >= ALPHA:
         wrong.append(f"no nearer to the target than the base (p = {p:.2g})")
-    return Verdict(not wrong, "; ".join(wrong) or f"nearer to the target than the base (p = {p:.1g})", p)
+    return Verdict(
+        not wrong, "; ".join(wrong) or f"nearer to the target than the base (p = {p:.1g})", p
+    )
 
 
 def _of_null(recipe: str, rows: Sequence[Mapping[str, Any]]) -> Verdict:

@@ -166,11 +166,12 @@ class Rows:
         return Rows(self.tokens.to(device), self.positions.to(device), mask, *rest, self.texts)
 
     def scores(self, logits: Tensor) -> Tensor:
-        """Log-probability of both labels of every text [texts, 2] from logits [R, K, V]."""
+        """Log-probability of every answer of every text [texts, answers] from logits [R, K, V]."""
+        width = len(self.texts[0].answers)
         row, place, token, text, answer = self.judged.T
         log_p = logits.float().log_softmax(-1)[row, place, token]
-        total = log_p.new_zeros(len(self.texts) * 2)
-        return total.index_add(0, text * 2 + answer, log_p).view(-1, 2)
+        total = log_p.new_zeros(len(self.texts) * width)
+        return total.index_add(0, text * width + answer, log_p).view(-1, width)
 
 
 def _padded(rows: Sequence[Sequence[int]], length: int) -> Tensor:

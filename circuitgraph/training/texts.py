@@ -34,13 +34,14 @@ class Text:
     ids
         Tokens of the prompt.
     answers
-        Tokens of the label of C and of that of D.
+        Tokens of the label of C and of that of D (where spellings count, several of each); as many
+        in all texts that are run together.
     state, game, wording
         Both last moves, own first; which game; by which wording intervals are drawn.
     """
 
     ids: Ids
-    answers: tuple[Ids, Ids]
+    answers: tuple[Ids, ...]
     state: str
     game: str
     wording: str

@@ -284,9 +284,10 @@ class Session:
         """Train one seed and write its folder; returns its record."""
         plan, request, began = self.plan, self.plan.request, _cpu_seconds()
         order = visits(plan.data.train, request.n_steps, request.groups, seed)
-        with self._adapter(seed) as tuned, reporter.progress(
-            len(order), plan.folder(seed).name, unit="step"
-        ) as bar:
+        with (
+            self._adapter(seed) as tuned,
+            reporter.progress(len(order), plan.folder(seed).name, unit="step") as bar,
+        ):
             goal = self._goal(seed, order)
             log = run_steps(
                 self.runner, parameters_of(tuned), plan.data.train, order, goal, request.rate,
@@ -382,4 +383,3 @@ def _write(folder: Path, tuned: Any, record: Mapping[str, Any], log: Sequence[St
 
 def _short(value: Any) -> Any:
     return f"{value:.6g}" if isinstance(value, float) else value
-
