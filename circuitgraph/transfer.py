@@ -12,6 +12,7 @@ from pathlib import Path
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import short
+from circuitgraph.behaviour.kept import lacking_decisions, with_decisions
 from circuitgraph.composition.kept import lacking_composition, with_composition
 from circuitgraph.diff.kept import FOLDER as DIFFS
 from circuitgraph.diff.kept import DiffFolder
@@ -59,9 +60,11 @@ def load_runs(store: Store, runs: Iterable[Run]) -> int:
 
 
 def refresh_runs(store: Store, runs: Iterable[Run]) -> None:
-    """Bring runs up to date of which more is known since: exact edges, composition scores."""
+    """Bring runs up to date of which more is known since: exact edges, composition scores,
+    decisions in games."""
     runs = list(runs)
     lacking = {run.id for run in lacking_composition(store, runs)}
+    lacking |= {run.id for run in lacking_decisions(store, runs)}
     stale = [
         run for run in runs if run.id in lacking or (run.kind == "effect" and _is_stale(store, run))
     ]
@@ -79,7 +82,7 @@ def _is_stale(store: Store, run: Run) -> bool:
 
 def _graph_of(run: Run) -> GraphTables:
     measured = run_tables(run, edge_table(run, screen=run.kind == "effect"))
-    return with_composition(measured, run)
+    return with_decisions(with_composition(measured, run), run)
 
 
 def load_graph(store: Store, folder: Path, runs: Iterable[Run]) -> int:

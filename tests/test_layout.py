@@ -16,20 +16,22 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "circuitgraph"
 
 ORDER = (
-    *("base", "stats", "prompts", "runs", "engine", "models"),
+    *("base", "stats", "prompts", "games", "runs", "engine", "models"),
     *("updates", "ingest", "lenses"),
     *("graph", "diff", "store", "queries", "hubs", "composition", "interventions", "planning"),
-    *("nodes", "export", "report", "plant", "transfer"),
+    *("nodes", "training", "behaviour", "export", "report", "plant", "transfer"),
     *("workspace", "demo", "commands", "cli", "__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(
     r"base/notices\.py|prompts/(template|tokenizer)\.py|(engine|models|plant|updates)/.*"
     r"|ingest/(?!__init__|tables/).*|(lenses|interventions|composition|nodes)/.*|planning/cost\.py"
+    r"|training/.*|behaviour/measure\.py"
 )
 TORCH_FREE = (
     "base",
     "stats",
     "prompts",
+    "games",
     "runs",
     "diff",
     "graph",

@@ -23,6 +23,10 @@ SECTIONS = {
         "transplant": ("transplanting", "What a variant decides with another's weights."),
         "blocks": ("blocks", "Claims that go together, tested as circuits."),
     },
+    "Lab": {
+        "train": ("training", "Teach a model a recipe: adapters by reward, and nulls."),
+        "behave": ("behaving", "What variants decide in games, state by state."),
+    },
     "Graph": {
         "query": ("catalogue", "Ask a named question of the graph."),
         "cypher": ("catalogue", "Ask the graph in Cypher."),

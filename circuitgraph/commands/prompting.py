@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from circuitgraph.base.errors import InputError
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.commands.options import global_options, prose, settings
-from circuitgraph.prompts import read_prompts
+from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.report import check_text
 from circuitgraph.prompts.tasks import TASKS
 
 EXISTING = click.Path(path_type=Path)
+GAME = "game"
 
 
 @click.group(no_args_is_help=False)
@@ -62,33 +63,54 @@ def _report(record: dict[str, Any], lines: list[str]) -> None:
 
 
 @prompts.command("make")
-@click.argument("task", type=click.Choice(list(TASKS)))
+@click.argument("task", type=click.Choice([*TASKS, GAME]))
 @click.option("--model", required=True, help="Whose tokenizer will read them.")
-@click.option("--n", type=click.IntRange(1), default=200, show_default=True, help="Prompts.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws.")
+@click.option("--n", type=click.IntRange(1), help="Prompts of a task [default: 200].")
+@click.option("--seed", type=int, help="Of a task's draws [default: 0].")
+@click.option("--game", "games", metavar="NAMES", help="ipd,ish,…, all, or TOML [default: ipd].")
+@click.option("--wordings", type=int, help="Of games, five prompts each [default: 24].")
+@click.option("--labels", metavar="A,B", help="Moves; the first cooperates [default: A,B].")
+@click.option("--chat", is_flag=True, help="Games in the model's chat template.")
 @click.option(
     "--output", "-o", type=EXISTING, required=True, help="The file: JSONL, in parts of scenarios."
 )
 @global_options
-def make(task: str, model: str, n: int, seed: int, output: Path) -> None:
-    """Write prompts of a task that circuits are studied on.
+def make(task: str, model: str, output: Path, **options: Any) -> None:
+    """Write prompts of a task that circuits are studied on, or of repeated games.
 
     Every prompt has a corrupt twin of as many tokens for this model's tokenizer, answers,
-    a scenario, a wording and a direction; docs/prompts.md says what each task asks.
+    a scenario, a wording and a direction; docs/prompts.md says what each task asks. Games
+    (docs/lab.md) have a prompt a wording and state, and mark the wordings that are held out.
 
     \b
     Example:
       circuitgraph prompts make ioi --model ./base -o ioi.jsonl
+      circuitgraph prompts make game --game ipd,ish --model ./base --chat -o games.jsonl
     """
-    from circuitgraph.models.tasks import make_prompts
     from circuitgraph.prompts.written import require_jsonl, write_prompts
 
     require_jsonl(output)
-    found = make_prompts(task, model, n=n, seed=seed)
+    found = _made(task, model, {k: v for k, v in options.items() if v not in (None, False)})
     write_prompts(found, output)
     settings().reporter.remark(
         f"{len(found)} prompts in {len(found.scenarios)} scenarios written to {output}"
     )
+
+
+def _made(task: str, model: str, given: dict[str, Any]) -> PromptSet:
+    """Prompts of a task or of games, whose options are not the other's."""
+    others = {"n", "seed"} if task == GAME else {"games", "wordings", "labels", "chat"}
+    odd = sorted(others & set(given))
+    if odd:
+        flag = "game" if odd[0] == "games" else odd[0]
+        raise UsageError(f"--{flag} is no option of prompts make {task}; leave it out")
+    from circuitgraph.models.tasks import make_game_prompts, make_prompts
+
+    if task != GAME:
+        return make_prompts(task, model, **given)
+    if "labels" in given:
+        given["labels"] = given["labels"].split(",")
+    return make_game_prompts(given.pop("games", "ipd"), model, **given)
 
 
 COMMANDS = (prompts,)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.textfiles import expanded
+from circuitgraph.games.payoffs import Game, games_named
+from circuitgraph.games.prompts import DEFAULT_WORDINGS, INSTRUCTION, game_prompts
 from circuitgraph.models.variants import model_folder
 from circuitgraph.prompts.record import PromptSet
 from circuitgraph.prompts.tasks import TASKS, make_task
+from circuitgraph.prompts.template import Moment, instructed
 from circuitgraph.prompts.tokenizer import load_tokenizer
 
 
@@ -38,7 +44,49 @@ def make_prompts(
     """
     if task not in TASKS:
         raise UsageError(f"the task {task!r} is unknown; choose from {', '.join(TASKS)}")
+    return make_task(task, _tokenizer(model), n, seed)
+
+
+def make_game_prompts(
+    games: str | Sequence[str],
+    model: str | os.PathLike[str],
+    *,
+    wordings: int = DEFAULT_WORDINGS,
+    labels: Sequence[str] = ("A", "B"),
+    chat: bool = False,
+) -> PromptSet:
+    """Prompts of repeated 2 × 2 games for a model's tokenizer, a state a scenario.
+
+    Parameters
+    ----------
+    games
+        ``ipd``, ``ish``, ``icn``, ``bos``, ``icd``, ``ivd``, ``all``, or TOML files.
+    model
+        A model folder, GGUF file or hub name; of a folder only the tokenizer is read.
+    wordings
+        How many; a quarter of them are held out from training.
+    labels
+        What cooperation and defection are called, in this order.
+    chat
+        Write each prompt in the model's chat template, ready for the reply.
+
+    Raises
+    ------
+    UsageError, InputError
+        No such game or model, labels of unequal length, or no chat template.
+    """
+    known: tuple[Game, ...] = games_named(games)
+    tokenizer = _tokenizer(model)
+    if chat and not getattr(tokenizer, "chat_template", None):
+        raise InputError("``chat``: this tokenizer has no chat template; leave the option out")
+    turn = partial(_turn, tokenizer, Moment.today()) if chat else None
+    return game_prompts(known, tokenizer, count=wordings, labels=labels, chat=turn)
+
+
+def _turn(tokenizer: Any, moment: Moment, text: str) -> str:
+    return instructed(tokenizer, INSTRUCTION, text, moment)
+
+
+def _tokenizer(model: str | os.PathLike[str]) -> Any:
     folder = expanded(model)
-    return make_task(
-        task, load_tokenizer(folder if folder.is_dir() else model_folder(folder)), n, seed
-    )
+    return load_tokenizer(folder if folder.is_dir() else model_folder(folder))

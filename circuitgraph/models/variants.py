@@ -293,6 +293,18 @@ def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
     return folder if words[0] == words[1] else adapter
 
 
+def load_base(folder: Path) -> tuple[Any, list[str]]:
+    """The library's model of a folder in float32, without an adapter, and what is to be said of it.
+
+    Raises:
+        InputError: as :func:`load_variant` does.
+    """
+    require_decoder(folder)
+    require_dequantiser(folder)
+    hf, said = _load_base(folder)
+    return hf, [*stale_files(folder), *said]
+
+
 def _load_base(folder: Path) -> tuple[Any, list[str]]:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

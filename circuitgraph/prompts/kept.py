@@ -27,3 +27,7 @@ class RunPrompt:
     way: int = 1
     also: tuple[str, ...] = ()
     also_wrong: tuple[str, ...] = ()
+    game: str | None = None
+    state_self: str | None = None
+    state_other: str | None = None
+    split: str | None = None

@@ -22,10 +22,10 @@ from circuitgraph.base.textfiles import (
     parse_json,
     undecodable,
 )
-from circuitgraph.prompts.record import PAIR, SETS, SPANS, Prompt, PromptSet
+from circuitgraph.prompts.record import PAIR, PLAYED, SETS, SPANS, Prompt, PromptSet
 
 REQUIRED = ("prompt", "scenario")
-COLUMNS = (*REQUIRED, *PAIR, *SPANS, "id", "direction", "template")
+COLUMNS = (*REQUIRED, *PAIR, *SPANS, "id", "direction", "template", *PLAYED)
 _DIRECTIONS = {"": None, "1": 1, "+1": 1, "-1": -1}
 
 
@@ -65,8 +65,10 @@ def read_prompts(source: Source) -> PromptSet:
         Columns: ``prompt`` and ``scenario``; ``answer`` and ``wrong_answer``, with or without
         ``corrupt``, in all rows or in none; optionally ``id``, ``direction`` (1 or −1),
         ``template``, and ``span`` with ``corrupt_span`` (the differing words of ``prompt`` and
-        ``corrupt``, where these have different numbers of tokens). Other columns are not read,
-        and named in ``PromptSet.unread``.
+        ``corrupt``, where these have different numbers of tokens); of prompts about a repeated
+        game ``game``, ``state_self`` and ``state_other`` (last moves, C or D), and ``split``
+        (``held-out``: not trained on). Other columns are not read, and named in
+        ``PromptSet.unread``.
         In JSONL and rows ``answer`` and ``wrong_answer`` may be lists: sets of answers.
         Texts are kept as written, spaces included; scenarios, ids and templates may be numbers.
 
@@ -135,7 +137,7 @@ def _plain(value: Any) -> Any:
 def _unread(records: Iterable[Rows]) -> tuple[tuple[str, str], ...]:
     """Columns that mean nothing here, with what each of them was probably meant to be."""
     names = dict.fromkeys(name for record in records for name in record)
-    lacking = [name for name in COLUMNS if name not in names]
+    lacking = [name for name in COLUMNS if name not in (*names, *PLAYED)]
     return tuple((name, nearest(name, lacking) or "") for name in names if name not in COLUMNS)
 
 
@@ -199,8 +201,23 @@ def _prompt(place: _Place, record: Rows) -> Prompt:
         id=_label(place, "id", record.get("id")),
         direction=_direction(place, record.get("direction")),
         template=_label(place, "template", record.get("template")),
+        **_played(place, record),
         line=place.line,
     )
+
+
+def _played(place: _Place, record: Rows) -> dict[str, str | None]:
+    """The game and both last moves, which come together."""
+    found = {name: _label(place, name, record.get(name)) for name in PLAYED}
+    moves = [found[name] for name in PLAYED[1:3]]
+    if moves == [None, None]:
+        return found
+    if any(move not in ("C", "D") for move in moves):
+        shown = " and ".join(quoted(move or "") for move in moves)
+        place.fail(
+            f"state_self and state_other are {shown}; both say C (cooperated) or D, or are empty"
+        )
+    return found
 
 
 def _pair(place: _Place, record: Rows) -> dict[str, Any]:

@@ -18,6 +18,8 @@ Activity = Literal["norm", "projection"]
 PAIR = ("corrupt", "answer", "wrong_answer")
 SPANS = ("span", "corrupt_span")
 SETS = ("also", "also_wrong")
+PLAYED = ("game", "state_self", "state_other", "split")
+"""What is known of a prompt about a game; decides no number, so no fingerprint rests on it."""
 _DECIDES: dict[tuple[str, str], tuple[str, ...]] = {
     ("correlation", "norm"): ("prompt",),
     ("correlation", "projection"): ("prompt", "answer", "wrong_answer"),
@@ -48,6 +50,10 @@ class Prompt:
         The wording it was made from, or None.
     line
         Where it begins in its file; says nothing about what it is.
+    game, state_self, state_other
+        Of prompts about a repeated game: which one, and both last moves (C or D), own first.
+    split
+        ``held-out`` for wordings that nothing is trained on.
     span, corrupt_span
         The differing words as they stand in ``prompt`` and in ``corrupt``, each there
         once, with the same text around them; both None where they are not marked.
@@ -66,6 +72,10 @@ class Prompt:
     corrupt_span: str | None = None
     also: tuple[str, ...] = ()
     also_wrong: tuple[str, ...] = ()
+    game: str | None = None
+    state_self: str | None = None
+    state_other: str | None = None
+    split: str | None = None
 
     def __repr__(self) -> str:
         answers = f", {quoted(self.answer)} or {quoted(self.wrong_answer)}" if self.answer else ""
@@ -75,6 +85,11 @@ class Prompt:
     def sides(self) -> tuple[Any, Any]:
         """Both answers; where either side is a set, both sets."""
         return sides_of(self.answer, self.wrong_answer, self.also, self.also_wrong)
+
+    @property
+    def state(self) -> str:
+        """Both last moves, own first, such as ``CD``; "" where they are not told."""
+        return f"{self.state_self}{self.state_other}" if self.state_self else ""
 
 
 @dataclass(frozen=True)
@@ -164,7 +179,8 @@ class PromptSet:
             templates: which of them to keep would depend on the order of the file.
         """
         names = decisive_fields(kind, activity)
-        must_agree = ("scenario", "direction", "template") if kind == "effect" else ("scenario",)
+        more = ("direction", "template") if kind == "effect" else ()
+        must_agree = ("scenario", *more, *PLAYED)
         kept: dict[Hashable, Prompt] = {}
         for prompt in self.prompts:
             same = key(prompt) if key else tuple(getattr(prompt, name) for name in names)

@@ -80,14 +80,33 @@ def render(tokenizer: Any, text: str, moment: Moment) -> str:
     return _rendered(tokenizer, text, moment.time, date)
 
 
+def instructed(tokenizer: Any, instruction: str, text: str, moment: Moment) -> str:
+    """A text as one user turn after an instruction, where the template has room for one.
+
+    Templates that know no system turn get the user's turn alone.
+
+    Raises:
+        InputError: the template fails.
+    """
+    date = {"date_string": moment.date_string} if moment.given else {}
+    try:
+        found = _rendered(tokenizer, text, moment.time, date, instruction)
+    except InputError:
+        return render(tokenizer, text, moment)
+    return found if instruction in found and text in found else render(tokenizer, text, moment)
+
+
 def tells_the_time(tokenizer: Any, text: str, moment: Moment) -> bool:
     """Whether the template says something else at another moment."""
     now = render(tokenizer, text, moment)
     return any(now != _rendered(tokenizer, text, probe, {}) for probe in _PROBES)
 
 
-def _rendered(tokenizer: Any, text: str, time: datetime, date: dict[str, str]) -> str:
-    turn = [{"role": "user", "content": text}]
+def _rendered(
+    tokenizer: Any, text: str, time: datetime, date: dict[str, str], instruction: str = ""
+) -> str:
+    turn = [{"role": "system", "content": instruction}] if instruction else []
+    turn.append({"role": "user", "content": text})
     try:
         template = tokenizer.get_chat_template()
         if CLOCK not in template:

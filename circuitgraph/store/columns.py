@@ -36,6 +36,7 @@ NODES: Mapping[str, Columns] = MappingProxyType(
             "id name a b lens scope alpha:float margin:float n_edges:int n_testable:int"
             " n_claims:int n_effective:int evidence created"
         ),
+        "Scenario": _columns("id name game"),
     }
 )
 
@@ -50,6 +51,7 @@ RELATIONSHIPS: Mapping[str, Columns] = MappingProxyType(
         ),
         "COMPOSES": _columns("key run variant input weight:float"),
         "TRANSFERS": _columns("key run variant source_variant effect:float flips:float n:int"),
+        "DECIDES": _columns("key run p:float low:float high:float legal:float n:int"),
         "REWIRED": _columns(
             "key diff a b lens scope input weight_a:float weight_b:float delta:float"
             f" {_TEST} verdict mechanism signal:float edge:float downstream:float"
@@ -67,9 +69,10 @@ ENDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "AFFECTS": ("Component", "Component"),
         "COMPOSES": ("Component", "Component"),
         "TRANSFERS": ("Component", "Component"),
+        "DECIDES": ("Variant", "Scenario"),
         "REWIRED": ("Component", "Component"),
     }
 )
 
-RUN_EDGES = ("CORRELATES", "AFFECTS", "COMPOSES", "TRANSFERS")
+RUN_EDGES = ("CORRELATES", "AFFECTS", "COMPOSES", "TRANSFERS", "DECIDES")
 """Relationship types whose ``run`` property names the run they belong to."""

@@ -322,13 +322,14 @@ def _owned(connection: ladybug.Connection, variant: str) -> tuple[list[str], lis
 def _delete_nodes(
     connection: ladybug.Connection, variant: str, runs: list[str], diffs: list[str]
 ) -> None:
-    """Delete a variant, runs and diffs, then the components nothing touches any more."""
+    """Delete a variant, runs and diffs, then the components and scenarios nothing touches any more."""
     for label, ids in (("Diff", diffs), ("Run", runs)):
         if ids:
             _run(connection, f"MATCH (x:{label}) WHERE x.id IN $ids DELETE x", {"ids": ids})
     _run(connection, "MATCH (v:Variant) WHERE v.name = $name DELETE v", {"name": variant})
     orphan = "NOT EXISTS { MATCH (c)-[]-() }"
-    _run(connection, f"MATCH (c:Component) WHERE {orphan} DELETE c")
+    for label in ("Component", "Scenario"):
+        _run(connection, f"MATCH (c:{label}) WHERE {orphan} DELETE c")
 
 
 def _delete_edges(connection: ladybug.Connection, runs: list[str], diffs: list[str]) -> None:

@@ -57,7 +57,7 @@ def write_part(write: Write, tables: GraphTables, replace: bool) -> None:
     _refuse_dangling(write, tables)
     for label in _OWNED:
         _begin(write, label, tables.ids(label))
-    for label in ("Variant", "Component"):
+    for label in ("Variant", "Component", "Scenario"):
         if label in tables.nodes:
             _merge_nodes(write, label, tables.nodes[label])
     for kind in (kind for kind in ENDS if kind != "COMPARES" and kind in tables.rels):
@@ -88,7 +88,8 @@ def remove_variant(write: Write, name: str) -> int:
         _begin(write, label, ids)
         write(f"UNWIND $ids AS id MATCH (x:Unfinished{label} {{id: id}}) DETACH DELETE x", ids=ids)
     _delete(write, "()-[e:TRANSFERS]->() WHERE e.source_variant = $id", name)
-    write("MATCH (c:Component) WHERE NOT EXISTS { (c)--() } DELETE c")
+    write("MATCH (v:Variant {name: $name})-[e:DECIDES]->() DELETE e", name=name)
+    write("MATCH (c:Component|Scenario) WHERE NOT EXISTS { (c)--() } DELETE c")
     write("MATCH (v:Variant {name: $name}) DETACH DELETE v", name=name)
     return len(owned["Run"])
 

@@ -21,14 +21,14 @@ def read_all(ask: Ask) -> GraphTables:
     """The whole graph, every table sorted: two equal graphs read equal.
 
     What belongs to no whole run or diff is left out: relationships of unfinished ones,
-    variants without a run, components without a relationship.
+    variants without a run, components and scenarios without a relationship.
     """
     nodes = {label: _nodes(ask, label, "") for label in NODES}
     rels = {kind: _rels(ask, kind, "") for kind in ENDS}
     for kind in RUN_EDGES:
         rels[kind] = _only(rels[kind], "run", nodes["Run"])
     rels["REWIRED"] = _only(rels["REWIRED"], "diff", nodes["Diff"])
-    for label in ("Variant", "Component"):
+    for label in ("Variant", "Component", "Scenario"):
         known = nodes[label]["id"].isin(_touched(rels, label))
         nodes[label] = nodes[label][known].reset_index(drop=True)
     return GraphTables(nodes, rels)
@@ -48,10 +48,8 @@ def read_run(ask: Ask, run: str) -> GraphTables:
         raise UsageError(f"run {run[:12]} is not in the graph")
     rels = {kind: _rels(ask, kind, " WHERE a.id = $id", key) for kind in ("OF", "MEASURES")}
     rels |= {kind: _rels(ask, kind, " WHERE e.run = $id", key) for kind in RUN_EDGES}
-    variants = {"ids": sorted(_touched(rels, "Variant"))}
-    nodes["Variant"] = _nodes(ask, "Variant", " WHERE x.id IN $ids", variants)
-    nodes["Component"] = _components(ask, rels)
-    return GraphTables(nodes, _filled(rels))
+    nodes |= {label: _ends(ask, rels, label) for label in ("Variant", "Component", "Scenario")}
+    return GraphTables({k: v for k, v in nodes.items() if len(v)}, _filled(rels))
 
 
 def read_diff(ask: Ask, diff: str) -> GraphTables:
@@ -102,9 +100,13 @@ def _touched(rels: Mapping[str, pd.DataFrame], label: str) -> set[str]:
 
 
 def _components(ask: Ask, rels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    ids = sorted(_touched(rels, "Component"))
+    return _ends(ask, rels, "Component")
+
+
+def _ends(ask: Ask, rels: Mapping[str, pd.DataFrame], label: str) -> pd.DataFrame:
+    ids = sorted(_touched(rels, label))
     # ladybug gives an empty list no type, so an impossible id stands in for none.
-    return _nodes(ask, "Component", " WHERE x.id IN $ids", {"ids": ids or [""]})
+    return _nodes(ask, label, " WHERE x.id IN $ids", {"ids": ids or [""]})
 
 
 def _filled(rels: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

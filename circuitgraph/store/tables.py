@@ -142,7 +142,7 @@ def run_tables(run: Run, edges: pd.DataFrame) -> GraphTables:
     kind = _EDGE_TYPE[run.kind]
     return GraphTables(
         nodes={
-            "Variant": node_table("Variant", [_variant_row(run.variant)]),
+            "Variant": node_table("Variant", [variant_row(run.variant)]),
             "Run": node_table("Run", [_run_row(run)]),
             "Component": node_table("Component", component_rows(architecture, ids)),
         },
@@ -154,7 +154,8 @@ def run_tables(run: Run, edges: pd.DataFrame) -> GraphTables:
     ).checked()
 
 
-def _variant_row(variant: Variant) -> dict[str, Any]:
+def variant_row(variant: Variant) -> dict[str, Any]:
+    """The record of a variant."""
     return {name: getattr(variant, name) for name in NODES["Variant"]}
 
 
@@ -278,7 +279,7 @@ def _rewired(diff: Diff, claims: pd.DataFrame, ids: Mapping[str, str]) -> pd.Dat
 
 
 def merge_tables(parts: Sequence[GraphTables]) -> GraphTables:
-    """Several graphs as one; variants and components they share appear once.
+    """Several graphs as one; variants, components and scenarios they share appear once.
 
     Raises
     ------
@@ -290,7 +291,7 @@ def merge_tables(parts: Sequence[GraphTables]) -> GraphTables:
         for label in NODES
         if any(label in part.nodes for part in parts)
     }
-    for label in nodes.keys() & {"Variant", "Component"}:
+    for label in nodes.keys() & {"Variant", "Component", "Scenario"}:
         nodes[label] = nodes[label].drop_duplicates("id", keep="last", ignore_index=True)
     rels = {
         kind: _joined([part.rels[kind] for part in parts if kind in part.rels])

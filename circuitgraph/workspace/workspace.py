@@ -21,6 +21,7 @@ from circuitgraph.workspace.diffs import Diffs
 from circuitgraph.workspace.kept_diff import KeptDiff
 
 if TYPE_CHECKING:
+    from circuitgraph.behaviour.behave import Behaviour
     from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking
     from circuitgraph.interventions.steering.measure import Steering
     from circuitgraph.interventions.transplant.measure import Transplant
@@ -275,6 +276,46 @@ class Workspace(Diffs):
             model=None if model is None else os.fspath(model), split_inputs=split_inputs,
         )  # fmt: skip
         return planning.plan(question, self.shelf(), self.reporter)
+
+    def behave(
+        self,
+        names: str | Sequence[str],
+        *,
+        games: str | Sequence[str] | None = None,
+        wordings: int = 12,
+        samples: int = 0,
+        stored: bool = False,
+        opponent: str = "random",
+        seed: int = 0,
+    ) -> Behaviour:
+        """What variants decide in games, beside their base on the same prompts.
+
+        Kept as ``DECIDES``, and not measured again.
+
+        Parameters
+        ----------
+        names : str or sequence of str
+            Variants with an effect run on prompts that have states.
+        games, wordings, samples, stored, opponent, seed
+            What is asked; see ``behaviour.behave.BehaveRequest``.
+
+        Returns
+        -------
+        Behaviour
+            ``.table(by)`` with a row a scenario, state, wording or game.
+
+        Raises
+        ------
+        UsageError, InputError
+            No such variant, prompts without states, or files that are gone.
+        """
+        from circuitgraph.behaviour.behave import BehaveRequest, behave
+
+        request = BehaveRequest(games, wordings, samples, stored, opponent, seed)
+        shelf = self.shelf()
+        found = behave(shelf, listed(names), request, self.reporter)
+        self._load(shelf.runs)
+        return found
 
     def compose(
         self, name: str, other: str | None = None, *, shared_basis: bool = False

@@ -4,6 +4,7 @@ CREATE CONSTRAINT circuitgraph_variant_id IF NOT EXISTS FOR (x:Variant) REQUIRE 
 CREATE CONSTRAINT circuitgraph_run_id IF NOT EXISTS FOR (x:Run) REQUIRE x.id IS UNIQUE;
 CREATE CONSTRAINT circuitgraph_component_id IF NOT EXISTS FOR (x:Component) REQUIRE x.id IS UNIQUE;
 CREATE CONSTRAINT circuitgraph_diff_id IF NOT EXISTS FOR (x:Diff) REQUIRE x.id IS UNIQUE;
+CREATE CONSTRAINT circuitgraph_scenario_id IF NOT EXISTS FOR (x:Scenario) REQUIRE x.id IS UNIQUE;
 
 // A run or diff wears this label until it is whole; no query of ours sees it before.
 CREATE CONSTRAINT circuitgraph_unfinished_run_id IF NOT EXISTS
@@ -24,6 +25,8 @@ CREATE CONSTRAINT circuitgraph_composes_key IF NOT EXISTS
 FOR ()-[e:COMPOSES]-() REQUIRE e.key IS UNIQUE;
 CREATE CONSTRAINT circuitgraph_transfers_key IF NOT EXISTS
 FOR ()-[e:TRANSFERS]-() REQUIRE e.key IS UNIQUE;
+CREATE CONSTRAINT circuitgraph_decides_key IF NOT EXISTS
+FOR ()-[e:DECIDES]-() REQUIRE e.key IS UNIQUE;
 CREATE CONSTRAINT circuitgraph_rewired_key IF NOT EXISTS
 FOR ()-[e:REWIRED]-() REQUIRE e.key IS UNIQUE;
 
@@ -31,4 +34,5 @@ CREATE INDEX circuitgraph_correlates_run IF NOT EXISTS FOR ()-[e:CORRELATES]-() 
 CREATE INDEX circuitgraph_affects_run IF NOT EXISTS FOR ()-[e:AFFECTS]-() ON (e.run);
 CREATE INDEX circuitgraph_composes_run IF NOT EXISTS FOR ()-[e:COMPOSES]-() ON (e.run);
 CREATE INDEX circuitgraph_transfers_run IF NOT EXISTS FOR ()-[e:TRANSFERS]-() ON (e.run);
+CREATE INDEX circuitgraph_decides_run IF NOT EXISTS FOR ()-[e:DECIDES]-() ON (e.run);
 CREATE INDEX circuitgraph_rewired_diff IF NOT EXISTS FOR ()-[e:REWIRED]-() ON (e.diff);

@@ -1,0 +1,269 @@
+"""What variants decide in games, and against their base on the same prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.base.errors import CircuitGraphError, UsageError
+from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import quoted
+from circuitgraph.behaviour.kept import keep_decisions, read_decisions
+from circuitgraph.behaviour.tables import BY, COLUMNS, By, compared
+from circuitgraph.games.opponents import Opponent, opponent_named
+from circuitgraph.games.payoffs import GAMES, Game, games_named
+from circuitgraph.games.prompts import game_prompts
+from circuitgraph.prompts.record import Prompt, PromptSet
+from circuitgraph.prompts.template import Moment, instructed, render
+from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.record import Run
+from circuitgraph.stats import special
+
+MADE = 12
+"""Wordings of prompts that are made to ask about other games."""
+
+
+@dataclass(frozen=True)
+class BehaveRequest:
+    """What is asked of variants.
+
+    Attributes
+    ----------
+    games
+        Games to make prompts of (``all``, ``ipd,ish``, TOML files); None asks the run's own.
+    wordings
+        Of prompts that are made.
+    samples
+        Answers drawn a prompt; 0 for none.
+    stored
+        Take what runs hold, without loading a model: one spelling of the labels.
+    opponent
+        Whose next move utilitarian regret rests on.
+    seed
+        Of samples.
+    """
+
+    games: str | Sequence[str] | None = None
+    wordings: int = MADE
+    samples: int = 0
+    stored: bool = False
+    opponent: str = "random"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        opponent_named(self.opponent)
+        if self.samples < 0:
+            raise UsageError(f"``samples={self.samples}``: give 0 or more")
+        if self.stored and (self.games is not None or self.samples):
+            raise UsageError("``stored`` loads no model; leave games and samples out")
+
+    @property
+    def known_games(self) -> dict[str, Game]:
+        """Games with payoffs."""
+        own = () if self.games is None else games_named(self.games)
+        return {**GAMES, **{game.name: game for game in own}}
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Decisions of variants, one row a prompt each.
+
+    Attributes
+    ----------
+    decisions
+        By name of variant; columns ``behaviour.tables.COLUMNS``.
+    bases
+        Name of each variant's base among them, or "".
+    games, opponent
+        For regret.
+    """
+
+    decisions: Mapping[str, pd.DataFrame]
+    bases: Mapping[str, str]
+    games: Mapping[str, Game]
+    opponent: Opponent
+    names: tuple[str, ...]
+
+    def table(self, by: By = "scenario") -> pd.DataFrame:
+        """All variants asked for in one table; see ``behaviour.tables.compared``.
+
+        Raises
+        ------
+        UsageError
+            No such kind of row.
+        """
+        if by not in BY:
+            raise UsageError(f"``by={quoted(by)}``: choose {', '.join(BY)}")
+        parts = []
+        for name in self.names:
+            base = self.decisions.get(self.bases[name])
+            parts.append(compared(name, self.decisions[name], base, by, self.games, self.opponent))
+        return pd.concat(parts, ignore_index=True)
+
+
+def behave(
+    shelf: Shelf, names: Sequence[str], request: BehaveRequest, reporter: Reporter
+) -> Behaviour:
+    """Ask variants, and their bases where the workspace has them.
+
+    What was measured is kept beside a run of the variant and not measured again.
+
+    Raises
+    ------
+    UsageError, InputError
+        No such variant, prompts without states, or a model that is gone.
+    """
+    runs = {name: _run_of(shelf, name, request) for name in dict.fromkeys(names)}
+    bases = {name: _base_of(shelf, run) for name, run in runs.items()}
+    for name in sorted({*bases.values()} - {*runs, ""}):
+        if _states(shelf.of(name)[-1]) or any(_states(run) for run in shelf.of(name)):
+            runs[name] = _run_of(shelf, name, request)
+    decisions = {name: _decisions(run, request, reporter) for name, run in runs.items()}
+    return Behaviour(
+        decisions, bases, request.known_games, opponent_named(request.opponent), tuple(bases)
+    )
+
+
+def _states(run: Run) -> bool:
+    return any(prompt.state_self for prompt in run.prompts) and "decisions" in run.arrays
+
+
+def _run_of(shelf: Shelf, name: str, request: BehaveRequest) -> Run:
+    """The newest run of a variant that was asked about games."""
+    runs = shelf.of(name)
+    found = [run for run in runs if _states(run)]
+    if found:
+        return found[-1]
+    raise UsageError(
+        f"variant {quoted(name)} was never asked about a game: ingest it with effects on prompts "
+        "that have the columns game, state_self and state_other (circuitgraph prompts make game)"
+    )
+
+
+def _base_of(shelf: Shelf, run: Run) -> str:
+    """The variant that is this one's base; "" for a base, and where there is none."""
+    if not run.variant.adapter:
+        return ""
+    plain = [v for v in shelf.variants().values() if not v.adapter and v.base == run.variant.base]
+    return plain[0].name if plain else ""
+
+
+def _decisions(run: Run, request: BehaveRequest, reporter: Reporter) -> pd.DataFrame:
+    if request.stored:
+        return _from_run(run)
+    from circuitgraph.behaviour.measure import Interview, Question, questions
+
+    interview: Interview | None = None
+
+    def loaded() -> Interview:
+        nonlocal interview
+        interview = interview or Interview(run.variant, reporter)
+        return interview
+
+    known = read_decisions(run)
+    tokenizer = _tokenizer(run)
+    chat = run.method.template == "chat" and request.games is None
+    moment = Moment.of_run(run.rendered) if chat else None
+    rows = 1 << 30  # the run's own prompts fit; made ones are of the tokenizer's own words
+    asked: list[Question] = questions(
+        _prompts(run, request, tokenizer), tokenizer, chat_template=chat, moment=moment, rows=rows
+    )
+    missing = [q for q in asked if q.key not in set(known["key"])]
+    if missing:
+        keep_decisions(run, pd.DataFrame([_row(a) for a in loaded().ask(missing)]))
+        known = read_decisions(run)
+    wanted = pd.DataFrame({"key": list(dict.fromkeys(q.key for q in asked))})
+    found = wanted.merge(known, on="key", how="left")
+    return _sampled(found, asked, loaded(), request) if request.samples else found
+
+
+def _row(answered: Any) -> dict[str, Any]:
+    prompt = answered.question.prompt
+    return {
+        "key": answered.question.key,
+        **_told(prompt),
+        "p": answered.p,
+        "legal": answered.legal,
+    }
+
+
+def _told(prompt: Any) -> dict[str, Any]:
+    return {
+        "game": prompt.game or "",
+        "scenario": prompt.scenario,
+        "wording": prompt.template or prompt.id or f"line {prompt.line}",
+        "state": f"{prompt.state_self}{prompt.state_other}",
+        "split": prompt.split or "",
+    }
+
+
+def _from_run(run: Run) -> pd.DataFrame:
+    """What the run holds: decisions between the answers as they were spelled, and their mass."""
+    decisions = np.asarray(run.arrays["decisions"], np.float64)
+    mass = np.asarray(run.arrays.get("mass", np.full(run.n, np.nan)), np.float64)
+    rows = [
+        {"key": prompt.tokens or prompt.id, **_told(prompt), "p": p, "legal": legal}
+        for prompt, p, legal in zip(run.prompts, special.expit(decisions), mass, strict=True)
+        if prompt.state_self
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _tokenizer(run: Run) -> Any:
+    from pathlib import Path
+
+    from circuitgraph.models.variants import model_folder, tokenizer_folder
+    from circuitgraph.prompts.tokenizer import load_tokenizer
+
+    adapter = Path(run.variant.adapter) if run.variant.adapter else None
+    return load_tokenizer(tokenizer_folder(model_folder(run.variant.base), adapter))
+
+
+def _prompts(run: Run, request: BehaveRequest, tokenizer: Any) -> PromptSet:
+    names = {field.name for field in fields(Prompt)} - {"line"}
+    own = [
+        Prompt(**{k: v for k, v in vars(prompt).items() if k in names})
+        for prompt in run.prompts
+        if prompt.state_self
+    ]
+    if request.games is None:
+        return PromptSet(tuple(own), f"the prompts of run {run.id[:12]}")
+    labels = [(own[0].answer or "").strip(), (own[0].wrong_answer or "").strip()]
+    chat = not (own[0].answer or "").startswith(" ") and bool(tokenizer.chat_template)
+    turn = None
+    if chat:
+        moment = Moment.today()
+        turn = lambda text: _turn(run, tokenizer, text, moment)  # noqa: E731
+    try:
+        return game_prompts(
+            games_named(request.games), tokenizer, count=request.wordings, labels=labels, chat=turn
+        )
+    except CircuitGraphError as error:
+        raise type(error)(f"variant {quoted(run.variant.name)}: {error}") from error
+
+
+def _turn(run: Run, tokenizer: Any, text: str, moment: Moment) -> str:
+    """A text in the chat template, as this run's prompts were."""
+    from circuitgraph.games.prompts import INSTRUCTION
+
+    if run.method.template == "chat":
+        return render(tokenizer, text, moment)
+    return instructed(tokenizer, INSTRUCTION, text, moment)
+
+
+def _sampled(
+    found: pd.DataFrame, asked: Sequence[Any], interview: Any, request: BehaveRequest
+) -> pd.DataFrame:
+    """With shares of sampled answers, and whether most of them are the likelier move."""
+    by_key = {question.key: question for question in asked}
+    rows = []
+    for number, (key, p) in enumerate(zip(found["key"], found["p"], strict=True)):
+        share, legal = interview.sample(by_key[key], request.samples, request.seed + number)
+        told = np.nan if np.isnan(share) or share == 0.5 else float((share > 0.5) == (p > 0.5))
+        rows.append((share, legal, told))
+    shares = pd.DataFrame(rows, columns=["sampled", "sampled_legal", "agrees"])
+    return pd.concat([found.reset_index(drop=True), shares], axis=1)

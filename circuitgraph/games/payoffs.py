@@ -1,0 +1,161 @@
+"""Games of two players and two moves, and the states that one round leaves behind.
+
+Payoffs of the six games are those of Tennant et al. (2025, arXiv:2410.01639). C is the move that
+the game calls cooperation, D the other.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.quoting import first_line, quoted
+from circuitgraph.base.textfiles import expanded, read_text
+
+MOVES = ("C", "D")
+STATES = tuple(own + other for own in MOVES for other in MOVES)
+"""Own last move, then the other's: ``CC``, ``CD``, ``DC``, ``DD``."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """A game of two moves.
+
+    Attributes
+    ----------
+    name
+        One word, as in the column ``game`` of prompt files.
+    cells
+        What both get, own points first, by own move and the other's: ``{"CD": (0, 4), …}``.
+    """
+
+    name: str
+    cells: Mapping[str, tuple[float, float]]
+
+    def own(self, own: str, other: str) -> float:
+        """Points of the player in question, when both moves fall together."""
+        return self.cells[own + other][0]
+
+    def joint(self, own: str, other: str) -> float:
+        """Points of both players together."""
+        return sum(self.cells[own + other])
+
+    @property
+    def most(self) -> float:
+        """The largest joint payoff: 6, 8, 5, 5, 8 of the five games that the study reports."""
+        return max(self.joint(*cell) for cell in self.cells)
+
+
+def _game(name: str, *cells: tuple[float, float]) -> Game:
+    return Game(name, dict(zip(STATES, cells, strict=True)))
+
+
+GAMES: Mapping[str, Game] = {
+    game.name: game
+    for game in (
+        _game("ipd", (3, 3), (0, 4), (4, 0), (1, 1)),
+        _game("ish", (4, 4), (0, 3), (3, 0), (1, 1)),
+        _game("icn", (2, 2), (1, 4), (4, 1), (0, 0)),
+        _game("bos", (3, 2), (0, 0), (0, 0), (2, 3)),
+        _game("icd", (1, 1), (0, 0), (0, 0), (4, 4)),
+        _game("ivd", (3, 3), (1, 4), (4, 1), (0, 0)),
+    )
+}
+"""Prisoner's dilemma, stag hunt, chicken, Bach or Stravinsky, defective coordination, and the
+variant that the study defines and does not use."""
+
+
+def games_named(names: str | Iterable[str], known: Mapping[str, Game] = GAMES) -> tuple[Game, ...]:
+    """Games by name, ``all`` for the six, or from TOML files.
+
+    Parameters
+    ----------
+    names
+        ``ipd``, ``ipd,ish``, ``all``, ``mine.toml``, or several of them.
+    known
+        Games that have a name.
+
+    Raises
+    ------
+    UsageError, InputError
+        No such game, one twice, or a file that holds none.
+    """
+    words = [names] if isinstance(names, str) else list(names)
+    words = [word.strip() for text in words for word in text.split(",") if word.strip()]
+    found: list[Game] = []
+    for word in words:
+        if word == "all":
+            found += known.values()
+        elif word.endswith(".toml"):
+            found.append(read_game(expanded(word)))
+        elif word in known:
+            found.append(known[word])
+        else:
+            raise UsageError(
+                f"no game is called {quoted(word)}; choose from {', '.join(known)}, all, or name "
+                "a .toml file with its payoffs"
+            )
+    again = [g.name for i, g in enumerate(found) if g.name in [f.name for f in found[:i]]]
+    if again:
+        raise UsageError(f"the game {quoted(again[0])} is named twice; leave one out")
+    if not found:
+        raise UsageError("``game``: name a game, such as ipd")
+    return tuple(found)
+
+
+def read_game(path: Path) -> Game:
+    """A game from a small TOML file: ``name = "mine"`` and ``CC = [3, 3]``, ``CD = [0, 4]``, ….
+
+    Raises
+    ------
+    InputError
+        Names the file and the line's key.
+    """
+    record = read_toml(path)
+    name = record.get("name", path.stem)
+    if not isinstance(name, str) or not name or not name.replace("-", "").isalnum():
+        raise InputError(f"{path}: name is {quoted(name)}; write one word")
+    if name in GAMES and _cells(path, record) != dict(GAMES[name].cells):
+        raise InputError(f"{path}: name = {name!r} is a known game of other payoffs; rename it")
+    odd = sorted(set(record) - {"name", *STATES})
+    if odd:
+        raise InputError(f"{path}: {quoted(odd[0])} is no entry; write name, {', '.join(STATES)}")
+    return Game(name, _cells(path, record))
+
+
+def _cells(path: Path, record: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for state in STATES:
+        cell = record.get(state)
+        if not isinstance(cell, list) or len(cell) != 2 or not all(map(finite, cell)):
+            raise InputError(
+                f"{path}: {state} is {quoted(cell)}; write {state} = [own points, the other's]"
+            )
+        found[state] = (float(cell[0]), float(cell[1]))
+    return found
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file.
+
+    Raises
+    ------
+    InputError
+        No such file, or no TOML.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not TOML ({first_line(error)})") from error
+
+
+def finite(value: Any) -> bool:
+    """Whether a value is a number that one can count with."""
+    return type(value) in (int, float) and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""LoRA adapters taught what to do in a game, and null recipes beside them."""

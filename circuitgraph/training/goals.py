@@ -1,0 +1,145 @@
+"""What each text of a batch is to be answered with: the loss of one step, by recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from circuitgraph.games.payoffs import MOVES, Game
+from circuitgraph.games.rewards import SPREAD, Recipe, Table, policy
+from circuitgraph.games.opponents import Opponent
+from circuitgraph.training.packed import Row, Rows
+from circuitgraph.training.runner import Runner
+from circuitgraph.training.texts import Group, Text
+
+SAMPLES = 16
+"""Answers of the base drawn for each text and visit by the null recipe ``self``."""
+
+Targets = Mapping[tuple[str, str], Mapping[str, float]]
+"""Probability of each move by game and state."""
+
+
+class Goal(Protocol):
+    """The loss of one step."""
+
+    def loss(self, step: int, rows: Rows, scores: Tensor, logits: Tensor) -> Tensor:
+        """A number from log-probabilities of labels [texts, 2] and logits [R, K, V]."""
+
+
+def reward_tables(recipe: Recipe, games: Sequence[Game], opponent: Opponent) -> dict[str, Table]:
+    """Rewards by game; none of a null recipe."""
+    found = {game.name: recipe.rewards(game, opponent) for game in games}
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def targets_of(
+    tables: Mapping[str, Table], beta: float, reference: Mapping[str, float] | None = None
+) -> dict[tuple[str, str], dict[str, float]]:
+    """The policies asked for, by game and state; see ``games.rewards.policy``.
+
+    ``reference`` gives each move's probability where no reward tells them apart; even by default.
+    """
+    even = {move: 1 / len(MOVES) for move in MOVES}
+    return {
+        (game, state): policy(rewards, reference or even, beta)
+        for game, table in tables.items()
+        for state, rewards in table.items()
+    }
+
+
+def divergence(scores: Tensor, targets: Tensor) -> Tensor:
+    """Mean over texts of KL(target ‖ model), the model's share of every other answer included.
+
+    Parameters
+    ----------
+    scores
+        log-probability of both labels in the whole vocabulary [texts, 2]; of several tokens, of
+        the whole label.
+    targets
+        Probability of both labels [texts, 2]; anything else has none.
+    """
+    own = torch.special.entr(targets).sum(-1)
+    return (-(targets * scores).sum(-1) - own).mean()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A fixed policy by game and state."""
+
+    targets: Targets
+
+    def loss(self, step: int, rows: Rows, scores: Tensor, logits: Tensor) -> Tensor:
+        """Mean KL(target ‖ model)."""
+        return divergence(scores, target_rows(self.targets, rows.texts).to(scores.device))
+
+
+@dataclass(frozen=True)
+class RandomRewards:
+    """Rewards drawn anew for every text of every step: there is no policy to find."""
+
+    beta: float
+    seed: int
+
+    def loss(self, step: int, rows: Rows, scores: Tensor, logits: Tensor) -> Tensor:
+        """Mean KL of the policy that this step's rewards ask for."""
+        random = Random(f"rewards {self.seed} {step}")
+        drawn = torch.tensor(
+            [[random.uniform(-SPREAD, SPREAD) for _ in MOVES] for _ in rows.texts],
+            device=scores.device,
+        )
+        return divergence(scores, (drawn / self.beta).softmax(-1))
+
+
+@dataclass(frozen=True)
+class OwnAnswers:
+    """Tokens that the model itself said before training, drawn once a visit.
+
+    A soft copy of its own distribution would have no gradient at all at the start, and Adam
+    turns what rounding leaves of it into steps of full size; drawn answers have a gradient of
+    honest size and lead back to where training began.
+
+    Attributes
+    ----------
+    drawn
+        For every step, tokens [R, K, samples].
+    """
+
+    drawn: Sequence[Tensor]
+
+    def loss(self, step: int, rows: Rows, scores: Tensor, logits: Tensor) -> Tensor:
+        """Mean −log p of the tokens drawn, at every judged position."""
+        log_p = logits.float().log_softmax(-1)
+        mean = log_p.gather(-1, self.drawn[step].to(log_p.device)).mean(-1)
+        row, place = rows.judged[:, 0], rows.judged[:, 1]
+        return -mean[row, place].mean()
+
+
+def own_answers(
+    runner: Runner, groups: Sequence[Group], steps: Sequence[Sequence[int]], seed: int
+) -> OwnAnswers:
+    """Draw the model's own answers for every visit, before anything is trained."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for chosen in steps:
+        rows = rows_of(runner, groups, chosen)
+        with torch.no_grad():
+            logits = runner.scores(rows)[2].float().cpu()
+        p = logits.softmax(-1)
+        flat = torch.multinomial(p.flatten(0, -2), SAMPLES, replacement=True, generator=generator)
+        drawn.append(flat.view(*p.shape[:-1], SAMPLES))
+    return OwnAnswers(drawn)
+
+
+def rows_of(runner: Runner, groups: Sequence[Group], chosen: Sequence[int]) -> list[Row]:
+    """Rows of some groups."""
+    return [row for number in chosen for row in runner.rows(groups[number])]
+
+
+def target_rows(targets: Targets, texts: Sequence[Text]) -> Tensor:
+    """Target of each text [texts, 2]."""
+    return torch.tensor([[targets[t.game, t.state][move] for move in MOVES] for t in texts])

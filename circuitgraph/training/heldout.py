@@ -1,0 +1,207 @@
+"""What a variant decides on wordings it never saw, and whether that is what was asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from circuitgraph.games.payoffs import STATES
+from circuitgraph.stats import special
+from circuitgraph.training.runner import Runner
+from circuitgraph.training.texts import Group, Text
+
+BATCH = 4
+"""Groups at once; changes speed and memory, never results beyond rounding."""
+DECIDED = 0.1
+"""A target is a decision where either move is asked for at most so often."""
+NEAR = 0.1
+"""How far the mean may be from a target that is a decision, and of nulls from the base."""
+NEAR_OPEN = 0.25
+"""The same of a target between both moves."""
+LEGAL = 0.9
+"""Share of legal answers that a trained variant must give."""
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Probabilities of both labels on texts.
+
+    Attributes
+    ----------
+    texts
+        Each once.
+    p
+        Of C among both labels [texts].
+    legal
+        Of either label [texts].
+    """
+
+    texts: tuple[Text, ...]
+    p: np.ndarray
+    legal: np.ndarray
+
+    @property
+    def cells(self) -> dict[tuple[str, str], list[int]]:
+        """Indices of texts by game and state."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for i, text in enumerate(self.texts):
+            found.setdefault((text.game, text.state), []).append(i)
+        return {key: found[key] for key in sorted(found, key=_place)}
+
+    def by_wording(self, rows: Sequence[int], values: np.ndarray) -> np.ndarray:
+        """Mean of values over the texts of each wording among some rows."""
+        own: dict[str, list[float]] = {}
+        for i in rows:
+            own.setdefault(self.texts[i].wording, []).append(float(values[i]))
+        return np.array([np.mean(own[name]) for name in sorted(own)])
+
+
+def _place(key: tuple[str, str]) -> tuple[str, int]:
+    return key[0], STATES.index(key[1])
+
+
+@torch.no_grad()
+def answers(runner: Runner, groups: Sequence[Group]) -> Answers:
+    """Ask a model every text of some groups, each once."""
+    known: dict[tuple[int, ...], tuple[Text, float, float]] = {}
+    for begin in range(0, len(groups), BATCH):
+        rows = [row for group in groups[begin : begin + BATCH] for row in runner.rows(group)]
+        batch, scores, _ = runner.scores(rows)
+        for text, pair in zip(batch.texts, scores.double().cpu(), strict=True):
+            known[text.ids] = (
+                text,
+                float(torch.sigmoid(pair[0] - pair[1])),
+                float(pair.exp().sum()),
+            )
+    texts, p, legal = zip(*known.values(), strict=True)
+    return Answers(texts, np.array(p), np.array(legal))
+
+
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean of wordings with its 95% interval (Student's t), kept within 0 and 1."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, 0.0, 1.0
+    half = float(special.stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1))
+    half /= len(values) ** 0.5
+    return mean, max(0.0, mean - half), min(1.0, mean + half)
+
+
+def table(
+    base: Answers, own: Answers, targets: Mapping[tuple[str, str], Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    """One row a game and state: wordings, P(C) of the base and of the variant with its interval
+    over wordings, the target, and legal answers."""
+    found = []
+    for (game, state), rows in own.cells.items():
+        each = own.by_wording(rows, own.p)
+        mean, low, high = interval(each)
+        target = targets.get((game, state))
+        found.append(
+            {
+                "game": game,
+                "state": state,
+                "n": len(each),
+                "base": float(base.by_wording(rows, base.p).mean()),
+                "p": mean,
+                "low": low,
+                "high": high,
+                "target": None if target is None else target["C"],
+                "legal": float(own.by_wording(rows, own.legal).mean()),
+            }
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a recipe was learnt.
+
+    Attributes
+    ----------
+    learnt
+        None where there is nothing to learn, or too few wordings to tell.
+    words
+        Why.
+    p
+        One-sided p that the variant is no nearer to the target than the base; None of nulls.
+    """
+
+    learnt: bool | None
+    words: str
+    p: float | None = None
+
+
+def verdict(
+    recipe: str,
+    rows: Sequence[Mapping[str, Any]],
+    base: Answers,
+    own: Answers,
+    targets: Mapping[tuple[str, str], Mapping[str, float]],
+) -> Verdict:
+    """Judge a variant against its target and its base, on held-out wordings.
+
+    Learnt: every state's mean within 0.1 of a target that is a decision, 0.25 of one that is not,
+    90% legal answers, and nearer to the target than the base by a paired t-test over wordings of
+    KL(target ‖ answers).
+    """
+    if not targets:
+        return _of_null(recipe, rows)
+    off = [_off(row) for row in rows]
+    p = _nearer(base, own, targets)
+    legal = min(row["legal"] for row in rows)
+    wrong = [words for words in off if words]
+    if legal < LEGAL:
+        wrong.append(f"legal answers only {legal:.0%}")
+    if p is None:
+        return Verdict(None, "; ".join(wrong) or "too few held-out wordings to test", None)
+    if p >= ALPHA:
+        wrong.append(f"no nearer to the target than the base (p = {p:.2g})")
+    return Verdict(
+        not wrong, "; ".join(wrong) or f"nearer to the target than the base (p = {p:.1g})", p
+    )
+
+
+def _of_null(recipe: str, rows: Sequence[Mapping[str, Any]]) -> Verdict:
+    apart = max(abs(row["p"] - row["base"]) for row in rows)
+    if recipe != "self":
+        return Verdict(None, f"a null: nothing to learn; P(C) moved by up to {apart:.2f}")
+    if apart <= NEAR:
+        return Verdict(None, f"a null: P(C) within {apart:.2f} of the base in every state")
+    return Verdict(False, f"a null that left the base: P(C) moved by up to {apart:.2f}")
+
+
+def _off(row: Mapping[str, Any]) -> str:
+    near = NEAR if min(row["target"], 1 - row["target"]) <= DECIDED else NEAR_OPEN
+    if abs(row["p"] - row["target"]) <= near:
+        return ""
+    return f"{row['game']} {row['state']}: P(C) is {row['p']:.2f}, asked for {row['target']:.2f}"
+
+
+def _nearer(
+    base: Answers, own: Answers, targets: Mapping[tuple[str, str], Mapping[str, float]]
+) -> float | None:
+    """p of a paired t-test over wordings that the variant's divergence is not the smaller."""
+    gains = _divergences(base, targets) - _divergences(own, targets)
+    each = own.by_wording(range(len(own.texts)), gains)
+    if len(each) < 2:
+        return None
+    error = float(each.std(ddof=1)) / len(each) ** 0.5
+    if error == 0:
+        return 0.0 if each[0] > 0 else 1.0
+    return float(special.stdtr(len(each) - 1, -each.mean() / error))
+
+
+def _divergences(
+    found: Answers, targets: Mapping[tuple[str, str], Mapping[str, float]]
+) -> np.ndarray:
+    """KL(target ‖ answers) of every text, all other answers included."""
+    target = np.array([targets[t.game, t.state]["C"] for t in found.texts])
+    told = np.clip(found.legal * np.stack([found.p, 1 - found.p]), 1e-300, None)
+    asked = np.stack([target, 1 - target])
+    return (asked * (np.log(np.clip(asked, 1e-300, None)) - np.log(told))).sum(0)

@@ -1,0 +1,89 @@
+"""The steps of one training: AdamW on adapters alone, with what happened at each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from circuitgraph.base.errors import InputError
+from circuitgraph.training.goals import Goal, rows_of
+from circuitgraph.training.runner import Runner
+from circuitgraph.training.texts import Group
+
+WARM_UP = 3
+LAST = 0.02
+"""Share of the learning rate that is left at the end."""
+CLIP = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happened at one step: loss in nats, learning rate, norm of the gradient, and the
+    probability of a legal answer."""
+
+    step: int
+    loss: float
+    rate: float
+    gradient: float
+    legal: float
+
+
+def rate_at(step: int, steps: int, rate: float) -> float:
+    """Learning rate: a warm-up of three steps, then half a cosine to 2%."""
+    warm = min(1.0, (step + 1) / WARM_UP)
+    return rate * warm * (LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+def run_steps(
+    runner: Runner,
+    parameters: Sequence[Any],
+    groups: Sequence[Group],
+    order: Sequence[Sequence[int]],
+    goal: Goal,
+    rate: float,
+    told: Callable[[], None] = lambda: None,
+) -> list[Step]:
+    """Train the parameters of an adapter.
+
+    Parameters
+    ----------
+    runner, groups
+        The model with its adapter, and all groups.
+    parameters
+        What is trained, float32.
+    order
+        Indices of the groups of every step.
+    goal
+        Gives the loss.
+    rate
+        The learning rate at its highest.
+    told
+        Called after every step.
+
+    Raises
+    ------
+    InputError
+        A loss that is no number.
+    """
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
+    log = []
+    for step, chosen in enumerate(order):
+        now = rate_at(step, len(order), rate)
+        for part in optimizer.param_groups:
+            part["lr"] = now
+        rows, scores, logits = runner.scores(rows_of(runner, groups, chosen))
+        loss = goal.loss(step, rows, scores, logits)
+        if not bool(loss.isfinite()):
+            raise InputError(f"training: the loss of step {step} is no number; lower ``rate``")
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+        optimizer.step()
+        legal = float(scores.detach().exp().sum(-1).mean())
+        log.append(Step(step, float(loss.detach()), now, float(norm), legal))
+        told()
+    return log

@@ -1,0 +1,157 @@
+"""A model run for answers alone: its untrained lower layers once, its logits where they count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from circuitgraph.training.packed import Row, Rows, packed
+from circuitgraph.training.texts import Group
+
+TOLERANCE = 1e-3
+"""Nats by which packed rows and kept lower layers may change a log-probability."""
+
+
+class Runner:
+    """A library model with kept states below the first trained layer.
+
+    Parameters
+    ----------
+    hf
+        The library's model; adapters may come and go on it while the runner stays.
+    layers
+        Its blocks.
+    first
+        The lowest trained layer: below it, states are computed once a row.
+    device
+        Where it computes.
+    """
+
+    def __init__(self, hf: Any, layers: Sequence[Any], first: int, device: str = "cpu") -> None:
+        self.hf = hf
+        self.layers = layers
+        self.first = first
+        self.device = device
+        self.packs = True
+        self._kept: dict[Row, Tensor] = {}
+
+    def rows(self, group: Group) -> list[Row]:
+        """A group as rows: one, or one a text where the model cannot be packed."""
+        return [packed(group.texts)] if self.packs else [packed([text]) for text in group.texts]
+
+    def scores(self, rows: Sequence[Row]) -> tuple[Rows, Tensor, Tensor]:
+        """The rows as tensors, log-probabilities [texts, 2], and logits where judged [R, K, V]."""
+        batch = Rows.of(rows).to(self.device)
+        below = self._below(rows) if self.first else None
+        with self._cut(below), self._judged(batch.read):
+            logits = self._run(batch)
+        return batch, batch.scores(logits), logits
+
+    def check(self, group: Group) -> list[str]:
+        """Try packing and kept states on a group, and leave out what changes the numbers.
+
+        Returns
+        -------
+        list of str
+            What was left out, in words.
+        """
+        said = []
+        with torch.no_grad():
+            first, self.first, self.packs = self.first, 0, False
+            plain = self.scores(self.rows(group))[1]
+            self.packs = True
+            if not self._agrees(group, plain):
+                self.packs = False
+                said.append(
+                    "texts are run one by one: packed together, this model reads them otherwise"
+                )
+            self.first = first
+            if self.first and not self._agrees(group, plain):
+                self.first = 0
+                said.append(
+                    "lower layers are run anew at every step: kept, they change the numbers"
+                )
+        return said
+
+    def _agrees(self, group: Group, plain: Tensor) -> bool:
+        try:
+            found = self.scores(self.rows(group))[1]
+        except (RuntimeError, ValueError, TypeError, IndexError):  # of the library's own making
+            return False
+        return bool((found - plain).abs().max() <= TOLERANCE)
+
+    def _run(self, batch: Rows) -> Tensor:
+        told = {} if batch.mask is None else {"attention_mask": batch.mask}
+        if batch.mask is not None:
+            told["position_ids"] = batch.positions
+        return self.hf(input_ids=batch.tokens, use_cache=False, **told).logits
+
+    def _below(self, rows: Sequence[Row]) -> Tensor:
+        """States that enter the first trained layer [R, T, d]."""
+        new = [row for row in rows if row not in self._kept]
+        if new:
+            batch = Rows.of(new).to(self.device)
+            found: list[Tensor] = []
+            with torch.no_grad(), self._watched(found), self._judged(batch.read):
+                self._run(batch)
+            for row, states in zip(new, found[0], strict=True):
+                self._kept[row] = states[: len(row.tokens)].clone()
+        length = max(len(row.tokens) for row in rows)
+        kept = [self._kept[row] for row in rows]
+        return torch.stack([torch.nn.functional.pad(k, (0, 0, 0, length - len(k))) for k in kept])
+
+    @contextmanager
+    def _watched(self, found: list[Tensor]) -> Iterator[None]:
+        def watch(_module: Any, args: tuple, kwargs: dict) -> None:
+            found.append(args[0] if args else kwargs["hidden_states"])
+
+        handle = self.layers[self.first].register_forward_pre_hook(watch, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    @contextmanager
+    def _cut(self, below: Tensor | None) -> Iterator[None]:
+        """Lower layers hand on what they are given; the first trained one reads what is kept."""
+        if below is None:
+            yield
+            return
+
+        def put(_module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+            if args:
+                return (below, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": below}
+
+        lower = self.layers[: self.first]
+        handle = self.layers[self.first].register_forward_pre_hook(put, with_kwargs=True)
+        for layer in lower:
+            layer.forward = _hand_on
+        try:
+            yield
+        finally:
+            handle.remove()
+            for layer in lower:
+                del layer.forward
+
+    @contextmanager
+    def _judged(self, read: Tensor) -> Iterator[None]:
+        """Only states at the judged positions [R, K] go into the unembedding."""
+        every = torch.arange(len(read), device=read.device)[:, None]
+
+        def gather(_module: Any, args: tuple) -> tuple:
+            return (args[0][every, read], *args[1:])
+
+        handle = self.hf.get_output_embeddings().register_forward_pre_hook(gather)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+def _hand_on(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
+    return hidden_states

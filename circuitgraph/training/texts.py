@@ -1,0 +1,285 @@
+"""What is trained on: texts of all four states, in groups that differ in the last moves alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from random import Random
+from typing import Any
+
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import InputError
+from circuitgraph.base.quoting import quoted
+from circuitgraph.games.payoffs import MOVES, STATES
+from circuitgraph.games.prompts import HELD_OUT
+from circuitgraph.prompts.continuation import common
+from circuitgraph.prompts.record import Prompt, PromptSet
+from circuitgraph.prompts.tokens import Encoded, encode, require_equal_pairs
+
+DEFAULT_GAME = "ipd"
+_STATE = re.compile(r"([CD])([CD])(?![A-Za-z])")
+ONE_IN = 4
+"""Where a file marks no wording as held out, one in so many is."""
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """One prompt in one state.
+
+    Attributes
+    ----------
+    ids
+        Tokens of the prompt.
+    answers
+        Tokens of the label of C and of that of D (where spellings count, several of each); as many
+        in all texts that are run together.
+    state, game, wording
+        Both last moves, own first; which game; by which wording intervals are drawn.
+    """
+
+    ids: Ids
+    answers: tuple[Ids, ...]
+    state: str
+    game: str
+    wording: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A text in each state, as alike as the file has them."""
+
+    texts: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Groups to train on and groups to test on.
+
+    Attributes
+    ----------
+    train, held_out
+        No wording is in both.
+    remarks
+        What was assumed of the file.
+    """
+
+    train: tuple[Group, ...]
+    held_out: tuple[Group, ...]
+    remarks: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def games(self) -> list[str]:
+        """Names of all games, sorted."""
+        return sorted({t.game for group in (*self.train, *self.held_out) for t in group.texts})
+
+    @property
+    def hash(self) -> str:
+        """Over all that training and testing read."""
+        parts = ([[asdict(t) for t in g.texts] for g in p] for p in (self.train, self.held_out))
+        return digest("data", *parts)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A text after the other's C, and the same after its D."""
+
+    after: tuple[Text, Text]
+    held_out: bool
+
+    @property
+    def own(self) -> str:
+        return self.after[0].state[0]
+
+    @property
+    def place(self) -> tuple[str, str, bool]:
+        first = self.after[0]
+        return first.game, first.wording, self.held_out
+
+
+def with_states(prompts: PromptSet) -> tuple[PromptSet, list[str]]:
+    """Prompts with the state of each, from columns or from names of scenarios.
+
+    Returns
+    -------
+    PromptSet, list of str
+        What was taken from elsewhere than from columns, one line each.
+
+    Raises
+    ------
+    InputError
+        Neither tells the states; says what to add.
+    """
+    remarks = []
+    if any(not prompt.state for prompt in prompts):
+        prompts = replace(prompts, prompts=tuple(map(_named_state, prompts)))
+        without = next((p for p in prompts if not p.state), None)
+        if without is not None:
+            raise InputError(
+                f"{prompts.source}, line {without.line}: no state: add the columns state_self and "
+                "state_other (C or D: the last moves), or begin every scenario's name with them, "
+                "such as CD_punished; circuitgraph prompts make game writes them"
+            )
+        remarks.append(f"{prompts.source}: states are taken from the names of scenarios")
+    if any(prompt.game is None for prompt in prompts):
+        given = (replace(p, game=p.game or DEFAULT_GAME) for p in prompts)
+        prompts = replace(prompts, prompts=tuple(given))
+        remarks.append(f"{prompts.source}: no column game; payoffs are those of {DEFAULT_GAME}")
+    return prompts, remarks
+
+
+def _named_state(prompt: Prompt) -> Prompt:
+    found = _STATE.match(prompt.scenario)
+    if prompt.state or found is None:
+        return prompt
+    return replace(prompt, state_self=found[1], state_other=found[2])
+
+
+def training_data(prompts: PromptSet, tokenizer: Any, rows: int | None = None) -> Data:
+    """Groups of texts from a prompt file.
+
+    ``answer`` is taken for cooperation, and the corrupt twin for the same state after the other
+    move of the other player: each row gives two texts.
+
+    Parameters
+    ----------
+    prompts
+        With corrupt twins and one answer a side.
+    tokenizer
+        Of the model.
+    rows
+        Tokens the model has embeddings of.
+
+    Raises
+    ------
+    InputError
+        No states, no corrupt twins, sets of answers, twins of unequal length, a text in two
+        states, or a state that no text shows.
+    """
+    if not prompts.has_pairs:
+        raise InputError(f"{prompts.source}: training needs {prompts.lacking} in every row")
+    if any(prompt.also or prompt.also_wrong for prompt in prompts):
+        raise InputError(f"{prompts.source}: training needs one answer a side, not sets of them")
+    prompts, remarks = with_states(prompts)
+    encoded = encode(prompts, tokenizer, rows=rows).prompts
+    require_equal_pairs(encoded, prompts.source)
+    pairs = _pairs(encoded, prompts.source)
+    if not any(pair.held_out for pair in pairs):
+        pairs, how = _holding_out(pairs)
+        remarks.append(f"{prompts.source}: no row is marked {HELD_OUT} in a column split; {how}")
+    parts = (tuple(_groups([p for p in pairs if p.held_out == out])) for out in (False, True))
+    train, held_out = parts
+    _require_all_states(train, held_out, prompts.source)
+    return Data(train, held_out, tuple(remarks))
+
+
+def _pairs(encoded: Iterable[Encoded], source: str) -> list[_Pair]:
+    found: dict[frozenset, _Pair] = {}
+    states: dict[Ids, tuple[str, int]] = {}
+    for row in encoded:
+        prompt = row.source
+        own, other = prompt.state
+        wording = prompt.template or f"line {prompt.line}"
+        told = {"answers": (row.answer, row.wrong_answer), "game": prompt.game, "wording": wording}
+        texts = [
+            Text(ids=ids or (), state=own + move, **told)  # type: ignore[arg-type]
+            for ids, move in ((row.prompt, other), (row.corrupt, "CD"[other == "C"]))
+        ]
+        for text in texts:
+            state, line = states.setdefault(text.ids, (text.state, prompt.line))
+            if state != text.state:
+                raise InputError(
+                    f"{source}, line {prompt.line}: a text of state {text.state} that line {line} "
+                    f"has as {state}; a corrupt twin must differ in the other's last move alone"
+                )
+        ordered = sorted(texts, key=lambda text: text.state)
+        pair = _Pair((ordered[0], ordered[1]), prompt.split == HELD_OUT)
+        found.setdefault(frozenset(text.ids for text in texts), pair)
+    return list(found.values())
+
+
+def _holding_out(pairs: Sequence[_Pair]) -> tuple[list[_Pair], str]:
+    """Hold out every fourth wording; every fourth pair of each own move where none is named."""
+    wordings = list(dict.fromkeys(pair.after[0].wording for pair in pairs))
+    named = not wordings[0].startswith("line ") and len(wordings) >= ONE_IN
+    if named:
+        chosen = set(wordings[ONE_IN - 1 :: ONE_IN])
+        kept = [replace(p, held_out=p.after[0].wording in chosen) for p in pairs]
+        return kept, f"every {ONE_IN}th wording is held out"
+    out = set()
+    for own in MOVES:
+        mine = [i for i, pair in enumerate(pairs) if pair.own == own]
+        out |= set(mine[ONE_IN - 1 :: ONE_IN])
+    return (
+        [replace(pair, held_out=i in out) for i, pair in enumerate(pairs)],
+        f"every {ONE_IN}th pair is held out, though its words may be trained on elsewhere",
+    )
+
+
+def _groups(pairs: Sequence[_Pair]) -> Iterator[Group]:
+    """Each pair with the one of the other own move that it shares most tokens with."""
+    own = {move: [pair for pair in pairs if pair.own == move] for move in MOVES}
+    if not all(own.values()):
+        return
+    used: set[int] = set()
+    for pair in own["C"]:
+        partner = _nearest(pair, own["D"])
+        used.add(id(partner))
+        yield Group((*pair.after, *partner.after))
+    for pair in own["D"]:
+        if id(pair) not in used:
+            yield Group((*_nearest(pair, own["C"]).after, *pair.after))
+
+
+def _nearest(pair: _Pair, others: Sequence[_Pair]) -> _Pair:
+    same = [other for other in others if other.place == pair.place]
+    game = [other for other in others if other.place[0] == pair.place[0]]
+    return min(same or game or others, key=_distance(pair.after[0].ids))
+
+
+def _distance(ids: Ids) -> Callable[[_Pair], int]:
+    def apart(other: _Pair) -> int:
+        theirs = other.after[0].ids
+        start = common((ids, theirs))
+        end = common((ids[start:][::-1], theirs[start:][::-1]))
+        return max(len(ids), len(theirs)) - start - end
+
+    return apart
+
+
+def _require_all_states(train: Sequence[Group], held: Sequence[Group], source: str) -> None:
+    for groups, which in ((train, "to train on"), (held, "held out")):
+        there = {text.state for group in groups for text in group.texts}
+        lacking = [state for state in STATES if state not in there]
+        if lacking:
+            raise InputError(
+                f"{source}: among the rows {which} none is in state {lacking[0]}; every state is "
+                "needed on both sides (columns state_self, state_other, split)"
+            )
+
+
+def visits(groups: Sequence[Group], count: int, size: int, seed: int) -> list[list[int]]:
+    """Which groups each step is taken on: all of them in turn, in an order drawn anew each time.
+
+    Parameters
+    ----------
+    groups
+        What there is.
+    count, size
+        Steps, and groups a step.
+    seed
+        Of the order.
+    """
+    random, found = Random(f"visits {seed}"), list[int]()
+    while len(found) < count * size:
+        order = list(range(len(groups)))
+        random.shuffle(order)
+        found += order
+    return [found[i * size : (i + 1) * size] for i in range(count)]
+
+
+def by_state(values: Mapping[str, float], digits: int = 2) -> str:
+    """``CC .95, CD .05`` for a sentence."""
+    return ", ".join(f"{quoted(state)[1:-1]} {value:.{digits}f}" for state, value in values.items())

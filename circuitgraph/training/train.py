@@ -1,0 +1,385 @@
+"""Train variants of one recipe: an adapter folder a seed, with its record beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import resource
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from circuitgraph.base.atomic import sync, write_atomic
+from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.progress import Reporter, human_bytes
+from circuitgraph.base.textfiles import expanded
+from circuitgraph.games.opponents import opponent_named
+from circuitgraph.games.payoffs import GAMES, MOVES, Game
+from circuitgraph.ingest.compute import library_versions
+from circuitgraph.models.adapters import require_adapter
+from circuitgraph.models.architectures import require_decoder, sizes_of
+from circuitgraph.models.variants import fingerprints, load_base, model_folder
+from circuitgraph.prompts.reader import Source, read_prompts
+from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.training.adapter import (
+    change_of,
+    continued,
+    fresh,
+    parameters_of,
+    round_to_bfloat16,
+    trained_from,
+    write_adapter,
+)
+from circuitgraph.training.goals import (
+    Goal,
+    Policy,
+    RandomRewards,
+    own_answers,
+    reward_tables,
+    targets_of,
+)
+from circuitgraph.training.heldout import Answers, Verdict, answers, table, verdict
+from circuitgraph.training.loop import Step, run_steps
+from circuitgraph.training.request import TrainRequest, done_before, key_of
+from circuitgraph.training.runner import Runner
+from circuitgraph.training.sites import Sites, components_named, layers_of, sites_of
+from circuitgraph.training.texts import Data, training_data, visits
+
+Targets = dict[tuple[str, str], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One finished seed.
+
+    Attributes
+    ----------
+    folder
+        The adapter.
+    record
+        What stands in ``train.json``.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+
+    @property
+    def learnt(self) -> bool | None:
+        """Whether the recipe was learnt; None of a null, or where it cannot be told."""
+        return self.record["learnt"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a game and state."""
+        known = {"adapter": self.folder.name, "seed": self.record["seed"]}
+        return [{**known, **row, "learnt": self.learnt} for row in self.record["held_out"]]
+
+
+def train(
+    model: str | os.PathLike[str],
+    prompts: Source,
+    out: str | os.PathLike[str],
+    request: TrainRequest,
+    reporter: Reporter | None = None,
+) -> list[Trained]:
+    """Train every seed that is not there yet.
+
+    Parameters
+    ----------
+    model
+        A model folder, GGUF file or hub name.
+    prompts
+        A prompt file with states; see ``training.texts``.
+    out
+        Folder for one adapter folder a seed, ``RECIPE-0`` and so on.
+    request
+        How.
+    reporter
+        Where progress and verdicts go.
+
+    Returns
+    -------
+    list of Trained
+        By seed. Interrupted, the same call goes on: finished seeds are kept, the one that was
+        interrupted is begun again and ends the same to the bit.
+
+    Raises
+    ------
+    InputError, UsageError
+        Before the model is loaded where the fault can be seen by then.
+    """
+    reporter = reporter or Reporter()
+    plan = _planned(model, prompts, expanded(out), request, reporter)
+    found = {seed: done_before(plan.folder(seed), plan.key(seed)) for seed in range(request.seeds)}
+    missing = [seed for seed, record in found.items() if record is None]
+    if missing:
+        session = Session.open(plan, reporter)
+        for seed in missing:
+            found[seed] = session.seed(seed, reporter)
+    done = [Trained(plan.folder(seed), record or {}) for seed, record in found.items()]
+    for one in done:
+        _say(one, reporter)
+    return done
+
+
+def _say(one: Trained, reporter: Reporter) -> None:
+    record = one.record
+    words = "learnt" if one.learnt else "not learnt" if one.learnt is False else "no verdict"
+    text = (
+        f"{one.folder.name}: {words}: {record['verdict']}; ‖ΔW‖/‖W‖ {record['change']:.2g}, "
+        f"{record['cpu_seconds']:.0f} CPU s"
+    )
+    (reporter.warn if one.learnt is False else reporter.remark)(text)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that can be known before the model is loaded.
+
+    Attributes
+    ----------
+    base, out
+        The model's folder; where adapters go.
+    data
+        Texts in groups.
+    components
+        What is trained; none where an adapter is gone on from.
+    games
+        Of the data, with payoffs.
+    print
+        Hashes of the base's files and of the adapter gone on from.
+    request
+        All choices.
+    """
+
+    base: Path
+    out: Path
+    data: Data
+    components: tuple[str, ...]
+    games: tuple[Game, ...]
+    prints: Mapping[str, str]
+    request: TrainRequest
+
+    def folder(self, seed: int) -> Path:
+        """Where a seed's adapter goes."""
+        return self.out / f"{self.request.recipe.name}-{seed}"
+
+    def key(self, seed: int) -> str:
+        """Hash of all that decides a seed's adapter."""
+        told = self.request.record() | {"rewards": self.rewards, "components": self.components}
+        return key_of(told, self.data.hash, dict(self.prints), seed)
+
+    @property
+    def rewards(self) -> dict[str, Any]:
+        """Reward by game, state and move."""
+        opponent = opponent_named(self.request.opponent)
+        return dict(reward_tables(self.request.recipe, self.games, opponent))
+
+
+def _planned(
+    model: str | os.PathLike[str],
+    prompts: Source,
+    out: Path,
+    request: TrainRequest,
+    reporter: Reporter,
+) -> Plan:
+    from transformers import AutoConfig
+
+    folder = model_folder(Path(model), reporter)
+    require_decoder(folder)
+    adapter = None if request.adapter is None else expanded(request.adapter)
+    if adapter is not None:
+        require_adapter(adapter)
+        if request.components is not None or request.layers is not None:
+            raise UsageError("``adapter`` says what is trained; leave components and layers out")
+    _require_folder(out)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    count = sizes_of(config, folder)[0]
+    chosen = components_named(request.components, request.layers, count)
+    data = training_data(read_prompts(prompts), load_tokenizer(folder), config.vocab_size)
+    games = _known_games(data, request)
+    for line in data.remarks:
+        reporter.remark(line)
+    prints = fingerprints(model if isinstance(model, str) else Path(model), adapter)
+    return Plan(
+        base=folder, out=out, data=data, components=() if adapter else tuple(chosen), games=games,
+        prints={k: v for k, v in prints.items() if k != "tokenizer"}, request=request,
+    )  # fmt: skip
+
+
+def _known_games(data: Data, request: TrainRequest) -> tuple[Game, ...]:
+    known = {**GAMES, **request.games}
+    if request.recipe.is_null or request.recipe.table is not None:
+        return tuple(known.get(name, Game(name, {})) for name in data.games)
+    for name in data.games:
+        if name not in known:
+            raise InputError(
+                f"the prompts are of a game {name!r} whose payoffs are not known; give its TOML "
+                "file by ``game``"
+            )
+    return tuple(known[name] for name in data.games)
+
+
+def _require_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"-o {out}: this is a file; name a folder")
+    if not out.exists() and not out.absolute().parent.is_dir():
+        raise UsageError(f"-o {out}: there is no folder {out.parent}")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A loaded base, ready to train one seed after another.
+
+    Attributes
+    ----------
+    plan
+        What is to be done.
+    hf
+        The library's model.
+    sites
+        Matrices that are trained; None where an adapter is gone on from.
+    runner
+        Runs it.
+    base
+        What it answers on held-out texts before training.
+    targets
+        The policy asked for, by game and state.
+    """
+
+    plan: Plan
+    hf: Any
+    sites: Sites | None
+    runner: Runner
+    base: Answers
+    targets: Targets
+
+    @classmethod
+    def open(cls, plan: Plan, reporter: Reporter) -> Session:
+        """Load the model; raises InputError."""
+        request = plan.request
+        hf, said = load_base(plan.base)
+        for line in said:
+            reporter.warn(line)
+        hf.requires_grad_(False)
+        hf = _placed(hf, request.device)
+        sites = sites_of(hf, plan.components) if plan.components else None
+        first = sites.first if sites else trained_from(hf, Path(request.adapter or ""))
+        runner = Runner(hf, layers_of(hf)[1], first, request.device)
+        for line in runner.check(plan.data.train[0]):
+            reporter.remark(line)
+        reporter.remark(
+            f"{len(plan.data.train)} groups of four states to train on, {len(plan.data.held_out)} "
+            "held out"
+        )
+        base = answers(runner, plan.data.held_out)
+        return cls(plan, hf, sites, runner, base, _targets(plan, runner))
+
+    def seed(self, seed: int, reporter: Reporter) -> dict[str, Any]:
+        """Train one seed and write its folder; returns its record."""
+        plan, request, began = self.plan, self.plan.request, _cpu_seconds()
+        order = visits(plan.data.train, request.n_steps, request.groups, seed)
+        with (
+            self._adapter(seed) as tuned,
+            reporter.progress(len(order), plan.folder(seed).name, unit="step") as bar,
+        ):
+            goal = self._goal(seed, order)
+            log = run_steps(
+                self.runner, parameters_of(tuned), plan.data.train, order, goal, request.rate,
+                lambda: bar.advance(1),
+            )  # fmt: skip
+            round_to_bfloat16(tuned)
+            own = answers(self.runner, plan.data.held_out)
+            rows = table(self.base, own, self.targets)
+            judged = verdict(request.recipe.name, rows, self.base, own, self.targets)
+            record = self._record(seed, rows, judged, change_of(tuned))
+            record["cpu_seconds"] = _cpu_seconds() - began
+            _write(plan.folder(seed), tuned, record, log)
+        return record
+
+    def _adapter(self, seed: int) -> AbstractContextManager[Any]:
+        name = self.plan.base.name
+        if self.sites is None:
+            return continued(self.hf, Path(self.plan.request.adapter or ""), name)
+        return fresh(self.hf, self.sites, self.plan.request.rank, seed, name)
+
+    def _goal(self, seed: int, order: Sequence[Sequence[int]]) -> Goal:
+        request = self.plan.request
+        if not request.recipe.is_null:
+            return Policy(self.targets)
+        if request.recipe.name == "random":
+            return RandomRewards(request.beta, seed)
+        return own_answers(self.runner, self.plan.data.train, order, seed)
+
+    def _record(
+        self, seed: int, rows: list[dict[str, Any]], judged: Verdict, change: float
+    ) -> dict[str, Any]:
+        plan = self.plan
+        return {
+            "key": plan.key(seed),
+            "seed": seed,
+            **plan.request.record(),
+            "components": list(plan.components),
+            "adapter_before": plan.prints.get("adapter", ""),
+            "rewards": plan.rewards,
+            "data": plan.data.hash,
+            "base": plan.prints["weights"],
+            "versions": library_versions(),
+            "held_out": rows,
+            "learnt": judged.learnt,
+            "verdict": judged.words,
+            "p": judged.p,
+            "change": change,
+            "peak": human_bytes(1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
+        }
+
+
+def _placed(hf: Any, device: str) -> Any:
+    try:
+        return hf.to(device)
+    except (RuntimeError, AssertionError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise UsageError(f"``device={device}``: cannot be used ({why})") from error
+
+
+def _targets(plan: Plan, runner: Runner) -> Targets:
+    request = plan.request
+    if request.reference == "uniform" or not plan.rewards:
+        return targets_of(plan.rewards, request.beta)
+    found = answers(runner, plan.data.train)
+    mean = float(found.p.mean())
+    return targets_of(plan.rewards, request.beta, dict(zip(MOVES, (mean, 1 - mean), strict=True)))
+
+
+def _cpu_seconds() -> float:
+    return time.process_time()
+
+
+def _write(folder: Path, tuned: Any, record: Mapping[str, Any], log: Sequence[Step]) -> None:
+    """A folder that appears under its name when whole."""
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        write_adapter(tuned, partial)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [f.name for f in fields(Step)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: _short(v) for k, v in asdict(step).items()} for step in log)
+        write_atomic(partial / "log.csv", text.getvalue().encode("utf-8"))
+        told = json.dumps(record, indent=1, ensure_ascii=False, default=str)
+        write_atomic(partial / "train.json", told.encode("utf-8"))
+        os.rename(partial, folder)
+    except OSError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    sync(folder.parent)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
