@@ -27,6 +27,7 @@ from circuitgraph.export import (
 from circuitgraph.export.targets import targets
 from circuitgraph.interventions.patching import FOLDER as TRANSFERS
 from circuitgraph.interventions.patching import load_transfers
+from circuitgraph.nodes.graph import lacking_measures, with_measures
 from circuitgraph.runs.catalogue import Shelf
 from circuitgraph.runs.record import Run, read_confirmed
 from circuitgraph.runs.summaries import edge_table
@@ -61,10 +62,11 @@ def load_runs(store: Store, runs: Iterable[Run]) -> int:
 
 def refresh_runs(store: Store, runs: Iterable[Run]) -> None:
     """Bring runs up to date of which more is known since: exact edges, composition scores,
-    decisions in games."""
+    decisions in games, measures of components."""
     runs = list(runs)
     lacking = {run.id for run in lacking_composition(store, runs)}
     lacking |= {run.id for run in lacking_decisions(store, runs)}
+    lacking |= {run.id for run in lacking_measures(store, runs)}
     stale = [
         run for run in runs if run.id in lacking or (run.kind == "effect" and _is_stale(store, run))
     ]
@@ -82,7 +84,7 @@ def _is_stale(store: Store, run: Run) -> bool:
 
 def _graph_of(run: Run) -> GraphTables:
     measured = run_tables(run, edge_table(run, screen=run.kind == "effect"))
-    return with_decisions(with_composition(measured, run), run)
+    return with_measures(with_decisions(with_composition(measured, run), run), run)
 
 
 def load_graph(store: Store, folder: Path, runs: Iterable[Run]) -> int:

@@ -11,6 +11,7 @@ import torch
 from models import make_adapter, make_model
 from shell import cli, rows
 
+import circuitgraph
 from circuitgraph import UsageError, Workspace, load_variant
 from circuitgraph.nodes.compare import CLAIMS
 from circuitgraph.nodes.probe import _held_out, _shuffled
@@ -258,3 +259,56 @@ def test_a_label_of_one_group_alone_is_refused(made):
         Workspace(workspace).nodes("base", measure="weights")
     with pytest.raises(UsageError, match="no column"):
         Workspace(workspace).nodes("base", measure="probe", label="mood", prompts=prompts)
+
+
+def test_the_graph_holds_what_was_measured_and_what_changed(made, tmp_path):
+    base, prompts, _ = made
+    study = Workspace(tmp_path / "w")
+    adapter = make_adapter(base, tmp_path / "adapter", scale=1.0)
+    for name, folder in (("base", None), ("tuned", adapter)):
+        study.ingest(base, adapter=folder, name=name, prompts=prompts)
+    found = study.nodes("base", "tuned", measure="logit-lens", margin=0.0)
+    assert found.summary["n_claims"] > 0
+    for again in (False, True):
+        if again:
+            study.rebuild()
+        rows = study.cypher(
+            "MATCH (d:Diff)-[e:CHANGED]->(c:Component) WHERE d.lens = 'logit-lens'"
+            " RETURN c.name AS component, e.change AS change, e.verdict AS verdict"
+        ).set_index("component")
+        claims = found.claims.set_index("component")
+        assert set(rows.index) == set(claims.index)
+        assert np.allclose(rows.loc[claims.index, "change"], claims["change"])
+        means = study.cypher(
+            "MATCH (r:Run)-[e:MEASURES]->(c:Component) WHERE e.measure = 'logit-lens'"
+            " AND r.variant = 'tuned' RETURN c.name AS component, e.mean AS mean"
+        ).set_index("component")["mean"]
+        want = found.table.set_index("component")["value_b"]
+        assert np.allclose(means.loc[want.index], want, atol=1e-6)
+    study.remove("tuned")
+    assert study.cypher("MATCH ()-[e:CHANGED]->() RETURN count(e) AS n")["n"].iloc[0] == 0
+
+
+def test_a_graph_file_of_before_gains_the_columns(tmp_path):
+    import ladybug
+
+    old = (
+        "CREATE NODE TABLE Run(id STRING PRIMARY KEY);"
+        "CREATE NODE TABLE Component(id STRING PRIMARY KEY);"
+        "CREATE REL TABLE MEASURES(FROM Run TO Component, key STRING, mean DOUBLE, sd DOUBLE,"
+        " `distinct` INT64);"
+        "CREATE (:Run {id: 'r'})-[:MEASURES {key: 'k', mean: 1.0}]->(:Component {id: 'c'})"
+    )
+    with (
+        ladybug.Database(str(tmp_path / "graph.lbug")) as database,
+        ladybug.Connection(database) as connection,
+    ):
+        connection.execute(old)
+    text = (Path(circuitgraph.__file__).parent / "store/schema/embedded.cypher").read_text()
+    with (
+        ladybug.Database(str(tmp_path / "graph.lbug")) as database,
+        ladybug.Connection(database) as connection,
+    ):
+        connection.execute(text[text.index("ALTER") :])
+        found = connection.execute("MATCH ()-[e:MEASURES]->() RETURN e.measure, e.category, e.mean")
+        assert found.get_all() == [["activity", "", 1.0]]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.record import VERDICTS
 from circuitgraph.diff.verdicts import Decided, decide
@@ -26,6 +27,7 @@ from circuitgraph.lenses.edge_tests import (
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.recipe import combine, own_intervals
 from circuitgraph.nodes.record import Measure, Node, NodeValues
+from circuitgraph.runs.record import Run, now
 from circuitgraph.stats.columns import texts
 from circuitgraph.stats.evidence import THRESHOLDS, enough_replicates, graded
 from circuitgraph.stats.margins import half_width
@@ -42,6 +44,7 @@ COLUMNS = (
 )
 CHANGED = {"rewired": "changed"}
 """What a claim about a node is called where the word for edges does not fit."""
+_ASKED = ("measure", "scope", "margin", "alpha", "fdr", "facts", "a", "b")
 CLAIMS = ("changed", "sign_flip", "gained", "lost")
 SMALLEST = 1e-5
 
@@ -57,10 +60,31 @@ class NodeDiff:
         high, p, q, verdict, reason, n, n_scenarios, n_effective``.
     summary
         Plain JSON values: margin, evidence, counts, facts.
+    runs
+        Those compared, of both sides.
     """
 
     table: pd.DataFrame
     summary: dict[str, Any] = field(default_factory=dict)
+    runs: tuple[tuple[Run, ...], tuple[Run, ...]] = ((), ())
+
+    @property
+    def id(self) -> str:
+        """Hash of what was asked: the measure, the runs, the scope, the rates."""
+        asked = {k: v for k, v in self.summary.items() if k in _ASKED}
+        return digest("nodes", asked, [[run.id for run in side] for side in self.runs])
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its record as a ``Diff`` of the graph; the lens is the measure."""
+        s = self.summary
+        return {
+            "id": self.id, "name": f"{s['a']} → {s['b']} {s['measure']}", "a": s["a"], "b": s["b"],
+            "lens": s["measure"], "scope": s["scope"], "alpha": s.get("alpha"),
+            "margin": s.get("margin"), "n_edges": s["n_nodes"], "n_testable": s["n_testable"],
+            "n_claims": s["n_claims"], "n_effective": int(self.table["n_effective"].iloc[0]),
+            "evidence": s["evidence"], "created": now(),
+        }  # fmt: skip
 
     def __repr__(self) -> str:
         s = self.summary

@@ -122,7 +122,8 @@ def two(
     ]
     sides = Sides.of(chosen, matched, *values)
     table, summary = compare(chosen, sides, scope, **options)
-    return NodeDiff(table, {**about, **summary, "facts": dict(values[0][0].facts)})
+    told = {**about, **summary, "facts": dict(values[0][0].facts)}
+    return NodeDiff(table, told, (matched.runs_a, matched.runs_b))
 
 
 def _known(measure: str) -> Measure:
@@ -187,4 +188,5 @@ def _weights(
          "n_nodes": int(table["category"].isin(["change", "norm change"]).sum()),
          "n_testable": int(table["category"].isin(["change", "norm change"]).sum()),
          "n_claims": int(changed.sum())},
+        ((first,), (second,)),
     )  # fmt: skip

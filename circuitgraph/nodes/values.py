@@ -55,6 +55,20 @@ def values_of(
     return found
 
 
+def kept_values(run: Run, measure: str) -> list[NodeValues]:
+    """What is kept of a measure beside a run, whatever else it was asked with; newest last."""
+    if run.path is None:
+        return []
+    files = sorted(run.path.glob(f"nodes-{measure}-*.json"), key=lambda file: file.stat().st_mtime)
+    found = []
+    for file in files[-1:]:
+        told = artefacts.get(file, dict, "ask again")
+        kept = artefacts.get(file.with_suffix(".safetensors"), dict, "ask again")
+        if told is not None and kept is not None:
+            found.append(_read(told, kept))
+    return found
+
+
 def _read(told: Mapping[str, Any], kept: Mapping[str, np.ndarray]) -> NodeValues:
     nodes = tuple(Node(*node) for node in told["nodes"])
     return NodeValues(nodes, kept["values"], told["facts"])

@@ -3,7 +3,7 @@
 // least: int = 8 | fewer distinct activities than this are too few
 // limit: int = 200 | most rows
 MATCH (r:Run {id: $run})-[m:MEASURES]->(c:Component)
-WHERE m.`distinct` < $least
+WHERE m.measure = 'activity' AND m.`distinct` < $least
 RETURN c.name AS component, c.layer AS layer, m.`distinct` AS `distinct`, m.mean AS mean,
        m.sd AS sd, r.n AS n, r.variant AS variant, m.key AS key
 ORDER BY `distinct`, component, key

@@ -44,7 +44,12 @@ RELATIONSHIPS: Mapping[str, Columns] = MappingProxyType(
     {
         "OF": _columns(""),
         "COMPARES": _columns("side"),
-        "MEASURES": _columns("key mean:float sd:float distinct:int"),
+        "MEASURES": _columns(
+            "key mean:float sd:float distinct:int measure category low:float high:float n:int"
+        ),
+        "CHANGED": _columns(
+            f"key measure category value_a:float value_b:float change:float {_TEST} verdict"
+        ),
         "CORRELATES": _columns(f"key run variant weight:float pooled:float {_TEST} n:int"),
         "AFFECTS": _columns(
             f"key run variant input estimator weight:float screen:float {_TEST} n:int"
@@ -65,6 +70,7 @@ ENDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "OF": ("Run", "Variant"),
         "COMPARES": ("Diff", "Run"),
         "MEASURES": ("Run", "Component"),
+        "CHANGED": ("Diff", "Component"),
         "CORRELATES": ("Component", "Component"),
         "AFFECTS": ("Component", "Component"),
         "COMPOSES": ("Component", "Component"),

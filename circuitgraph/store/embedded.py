@@ -322,7 +322,7 @@ def _owned(connection: ladybug.Connection, variant: str) -> tuple[list[str], lis
 def _delete_nodes(
     connection: ladybug.Connection, variant: str, runs: list[str], diffs: list[str]
 ) -> None:
-    """Delete a variant, runs and diffs, then the components and scenarios nothing touches any more."""
+    """Delete a variant, runs and diffs, then components and scenarios that nothing touches."""
     for label, ids in (("Diff", diffs), ("Run", runs)):
         if ids:
             _run(connection, f"MATCH (x:{label}) WHERE x.id IN $ids DELETE x", {"ids": ids})
@@ -338,7 +338,8 @@ def _delete_edges(connection: ladybug.Connection, runs: list[str], diffs: list[s
     diffs = sorted(_existing(connection, "Diff", diffs))
     owned = [(f"()-[e:{kind}]->()", "e.run", runs) for kind in RUN_EDGES]
     owned += [(f"(r:Run)-[e:{kind}]->()", "r.id", runs) for kind in ("OF", "MEASURES")]
-    owned += [("()-[e:REWIRED]->()", "e.diff", diffs), ("(d:Diff)-[e:COMPARES]->()", "d.id", diffs)]
+    owned += [("()-[e:REWIRED]->()", "e.diff", diffs)]
+    owned += [(f"(d:Diff)-[e:{kind}]->()", "d.id", diffs) for kind in ("COMPARES", "CHANGED")]
     for pattern, owner, ids in owned:
         if ids:
             _run(connection, f"MATCH {pattern} WHERE {owner} IN $ids DELETE e", {"ids": ids})

@@ -143,7 +143,7 @@ def _owned_by(label: str) -> list[str]:
     if label == "Diff":
         return [
             "()-[e:REWIRED]->() WHERE e.diff = $id",
-            "(x:UnfinishedDiff)-[e:COMPARES]->() WHERE x.id = $id",
+            "(x:UnfinishedDiff)-[e:COMPARES|CHANGED]->() WHERE x.id = $id",
         ]
     owned = [f"()-[e:{kind}]->() WHERE e.run = $id" for kind in RUN_EDGES]
     return [*owned, "(x:UnfinishedRun)-[e:OF|MEASURES]->() WHERE x.id = $id"]

@@ -67,6 +67,7 @@ def read_diff(ask: Ask, diff: str) -> GraphTables:
     rels = {
         "COMPARES": _rels(ask, "COMPARES", " WHERE a.id = $id", key),
         "REWIRED": _rels(ask, "REWIRED", " WHERE e.diff = $id", key),
+        "CHANGED": _rels(ask, "CHANGED", " WHERE a.id = $id", key),
     }
     nodes["Component"] = _components(ask, rels)
     return GraphTables(nodes, _filled(rels))

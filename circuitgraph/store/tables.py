@@ -17,6 +17,8 @@ from circuitgraph.base.components import digest, in_order, parse
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.runs.record import Run, Variant
+from circuitgraph.stats.margins import half_width
+from circuitgraph.stats.scenarios import balanced_variance, recode
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS
 
 if TYPE_CHECKING:
@@ -186,17 +188,25 @@ def component_rows(architecture: str, ids: Mapping[str, str]) -> list[dict[str, 
 
 
 def _measures(run: Run, ids: Mapping[str, str]) -> pd.DataFrame:
-    """Mean, standard deviation (ddof 1) and number of distinct activities, by component."""
+    """Mean with its 95% interval, standard deviation (ddof 1) and number of distinct activities."""
     if run.kind != "correlation":
         return rel_table("MEASURES", [], [], {})
     activity = run.activity.astype(float)
     spread = activity.std(axis=0, ddof=1) if run.n > 1 else np.full(activity.shape[1], np.nan)
     end = [ids[name] for name in run.components]
+    codes = recode(run.scenarios)
+    df = max(run.n - int(codes.max()) - 1, 1)
+    half = half_width(np.sqrt(balanced_variance(activity, codes)), df)
     columns = {
         "key": [digest("measures", run.id, name) for name in run.components],
         "mean": activity.mean(axis=0),
         "sd": spread,
         "distinct": [len(np.unique(column)) for column in activity.T],
+        "measure": "activity",
+        "category": "" if run.method.activity == "norm" else run.method.activity,
+        "low": activity.mean(axis=0) - half,
+        "high": activity.mean(axis=0) + half,
+        "n": run.n,
     }
     return rel_table("MEASURES", [run.id] * len(end), end, columns)
 

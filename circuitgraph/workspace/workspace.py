@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from circuitgraph.nodes.compare import NodeDiff
     from circuitgraph.planning.plan import Plan
     from circuitgraph.prompts.reader import Source
+    from circuitgraph.runs.record import Run
 
 
 @named_keywords
@@ -151,13 +152,26 @@ class Workspace(Diffs):
         """
         from circuitgraph.nodes.entry import Asked, one, two
 
-        asked = Asked(label, groups, prompts)
+        asked, shelf = Asked(label, groups, prompts), self.shelf()
         if other is None:
-            return one(self.shelf(), name, measure, asked, self.reporter)
-        return two(
-            self.shelf(), name, other, measure, scope, asked, self.reporter,
-            margin=margin, alpha=alpha,
-        )  # fmt: skip
+            table = one(shelf, name, measure, asked, self.reporter)
+            self._load(shelf.runs)
+            return table
+        found = two(
+            shelf, name, other, measure, scope, asked, self.reporter, margin=margin, alpha=alpha
+        )
+        self._keep_nodes(found, shelf.runs)
+        return found
+
+    def _keep_nodes(self, found: NodeDiff, runs: Sequence[Run]) -> None:
+        """The claims in the graph, and beside the diffs, so that the graph can be made again."""
+        from circuitgraph.nodes.graph import changed_tables
+        from circuitgraph.store import keep_tables
+
+        keep_tables(tables := changed_tables(found), self.path, found.id)
+        self._load(runs)
+        with self.open_store() as store:
+            store.write_diff(tables)
 
     def transplant(
         self,

@@ -17,6 +17,8 @@ CREATE CONSTRAINT circuitgraph_writer_id IF NOT EXISTS FOR (x:Writer) REQUIRE x.
 
 CREATE CONSTRAINT circuitgraph_measures_key IF NOT EXISTS
 FOR ()-[e:MEASURES]-() REQUIRE e.key IS UNIQUE;
+CREATE CONSTRAINT circuitgraph_changed_key IF NOT EXISTS
+FOR ()-[e:CHANGED]-() REQUIRE e.key IS UNIQUE;
 CREATE CONSTRAINT circuitgraph_correlates_key IF NOT EXISTS
 FOR ()-[e:CORRELATES]-() REQUIRE e.key IS UNIQUE;
 CREATE CONSTRAINT circuitgraph_affects_key IF NOT EXISTS
