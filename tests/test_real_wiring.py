@@ -57,7 +57,7 @@ def test_wiring_starts_at_the_mlp_that_was_trained_and_nowhere_else(workspace):
 def test_effects_change_upstream_behind_it_and_downstream_before_it(workspace):
     found = workspace.diff("base", "tuned", lens="effect")
     claims = found.claims
-    assert len(claims) > 10
+    assert len(claims) > 3
     for source, target, mechanism in claims[["source", "target", "mechanism"]].to_numpy():
         if not after(target):
             assert mechanism == "downstream", (source, target)
