@@ -8,7 +8,7 @@ import pandas as pd
 
 from circuitgraph.base.components import digest
 from circuitgraph.runs.record import Run
-from circuitgraph.store.tables import GraphTables, variant_row, node_table, rel_table
+from circuitgraph.store.tables import GraphTables, node_table, rel_table, variant_row
 
 
 def scenario_id(game: str, name: str) -> str:

@@ -322,7 +322,7 @@ def _owned(connection: ladybug.Connection, variant: str) -> tuple[list[str], lis
 def _delete_nodes(
     connection: ladybug.Connection, variant: str, runs: list[str], diffs: list[str]
 ) -> None:
-    """Delete a variant, runs and diffs, then the components and scenarios nothing touches any more."""
+    """Delete a variant, runs and diffs, then components and scenarios nothing touches any more."""
     for label, ids in (("Diff", diffs), ("Run", runs)):
         if ids:
             _run(connection, f"MATCH (x:{label}) WHERE x.id IN $ids DELETE x", {"ids": ids})

@@ -10,9 +10,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from circuitgraph.games.opponents import Opponent
 from circuitgraph.games.payoffs import MOVES, Game
 from circuitgraph.games.rewards import SPREAD, Recipe, Table, policy
-from circuitgraph.games.opponents import Opponent
 from circuitgraph.training.packed import Row, Rows
 from circuitgraph.training.runner import Runner
 from circuitgraph.training.texts import Group, Text
