@@ -25,6 +25,7 @@ EMPTY_ON_PLANTED = (
     "composition",
     "correlation-versus-effect",
     "correlation-without-effect",
+    "decisions",
     "downstream-ends",
     "flips-between-recipes",
     "transfers",

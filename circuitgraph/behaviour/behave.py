@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.components import digest
 from circuitgraph.base.errors import CircuitGraphError, UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
@@ -16,7 +17,8 @@ from circuitgraph.behaviour.kept import keep_decisions, read_decisions
 from circuitgraph.behaviour.tables import BY, COLUMNS, By, compared
 from circuitgraph.games.opponents import Opponent, opponent_named
 from circuitgraph.games.payoffs import GAMES, Game, games_named
-from circuitgraph.games.prompts import game_prompts
+from circuitgraph.games.prompts import INSTRUCTION, game_prompts
+from circuitgraph.games.states import with_states
 from circuitgraph.prompts.record import Prompt, PromptSet
 from circuitgraph.prompts.template import Moment, instructed, render
 from circuitgraph.runs.catalogue import Shelf
@@ -120,7 +122,7 @@ def behave(
     runs = {name: _run_of(shelf, name, request) for name in dict.fromkeys(names)}
     bases = {name: _base_of(shelf, run) for name, run in runs.items()}
     for name in sorted({*bases.values()} - {*runs, ""}):
-        if _states(shelf.of(name)[-1]) or any(_states(run) for run in shelf.of(name)):
+        if any(_states(run) for run in shelf.of(name)):
             runs[name] = _run_of(shelf, name, request)
     decisions = {name: _decisions(run, request, reporter) for name, run in runs.items()}
     return Behaviour(
@@ -129,7 +131,20 @@ def behave(
 
 
 def _states(run: Run) -> bool:
-    return any(prompt.state_self for prompt in run.prompts) and "decisions" in run.arrays
+    """Whether a run has decisions, and the state of every prompt is known."""
+    if run.kind != "effect" or "decisions" not in run.arrays:
+        return False
+    try:
+        return bool(_played(run))
+    except CircuitGraphError:
+        return False
+
+
+def _played(run: Run) -> PromptSet:
+    """A run's prompts with their states; raises InputError where one has none."""
+    names = {field.name for field in fields(Prompt)} - {"line"}
+    own = (Prompt(**{k: v for k, v in vars(p).items() if k in names}) for p in run.prompts)
+    return with_states(PromptSet(tuple(own), f"the prompts of run {run.id[:12]}"))[0]
 
 
 def _run_of(shelf: Shelf, name: str, request: BehaveRequest) -> Run:
@@ -206,9 +221,8 @@ def _from_run(run: Run) -> pd.DataFrame:
     decisions = np.asarray(run.arrays["decisions"], np.float64)
     mass = np.asarray(run.arrays.get("mass", np.full(run.n, np.nan)), np.float64)
     rows = [
-        {"key": prompt.tokens or prompt.id, **_told(prompt), "p": p, "legal": legal}
-        for prompt, p, legal in zip(run.prompts, special.expit(decisions), mass, strict=True)
-        if prompt.state_self
+        {"key": digest(prompt.prompt), **_told(prompt), "p": p, "legal": legal}
+        for prompt, p, legal in zip(_played(run), special.expit(decisions), mass, strict=True)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -224,14 +238,10 @@ def _tokenizer(run: Run) -> Any:
 
 
 def _prompts(run: Run, request: BehaveRequest, tokenizer: Any) -> PromptSet:
-    names = {field.name for field in fields(Prompt)} - {"line"}
-    own = [
-        Prompt(**{k: v for k, v in vars(prompt).items() if k in names})
-        for prompt in run.prompts
-        if prompt.state_self
-    ]
+    played = _played(run)
     if request.games is None:
-        return PromptSet(tuple(own), f"the prompts of run {run.id[:12]}")
+        return played
+    own = played.prompts
     labels = [(own[0].answer or "").strip(), (own[0].wrong_answer or "").strip()]
     chat = not (own[0].answer or "").startswith(" ") and bool(tokenizer.chat_template)
     turn = None
@@ -248,8 +258,6 @@ def _prompts(run: Run, request: BehaveRequest, tokenizer: Any) -> PromptSet:
 
 def _turn(run: Run, tokenizer: Any, text: str, moment: Moment) -> str:
     """A text in the chat template, as this run's prompts were."""
-    from circuitgraph.games.prompts import INSTRUCTION
-
     if run.method.template == "chat":
         return render(tokenizer, text, moment)
     return instructed(tokenizer, INSTRUCTION, text, moment)

@@ -117,7 +117,7 @@ class _Shape:
     chat: Chat | None
 
     def prompt(self, game: Game, wording: Wording, scenario: Scenario, index: int) -> Prompt:
-        own, other = scenario.state
+        own, other = scenario.state[0], scenario.state[1]
         flipped = "D" if other == "C" else "C"
         second = scenario.second != bool(index // 2 % 2)
         told: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Regret by the formulas of Tennant et al. (2025): how far a policy stays behind the best reward."""
+"""Regret by the formulas of Tennant et al. (2025): how far a policy is from the best."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ Tell = Callable[[Game, Mapping[str, str], int], str]
 
 
 def orders(order: int) -> list[tuple[str, str]]:
-    """The four cells (own move, the other's) in one of four orders: rows, columns, or both turned."""
+    """The four cells (own move, the other's): as they are, rows, columns, or both turned."""
     rows, columns = MOVES[:: -1 if order & 1 else 1], MOVES[:: -1 if order & 2 else 1]
     return [(own, other) for own in rows for other in columns]
 
@@ -153,7 +153,8 @@ def in_words(game: Game, labels: Mapping[str, str], order: int) -> str:
     for own, other in orders(order):
         mine, theirs = game.cells[own + other]
         told.append(
-            f"{labels[own]} against {labels[other]}: {words[mine]} for you, {words[theirs]} for them."
+            f"{labels[own]} against {labels[other]}: {words[mine]} for you, "
+            f"{words[theirs]} for them."
         )
     return " " + " ".join(told) + " "
 

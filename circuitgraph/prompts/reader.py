@@ -206,7 +206,7 @@ def _prompt(place: _Place, record: Rows) -> Prompt:
     )
 
 
-def _played(place: _Place, record: Rows) -> dict[str, str | None]:
+def _played(place: _Place, record: Rows) -> dict[str, Any]:
     """The game and both last moves, which come together."""
     found = {name: _label(place, name, record.get(name)) for name in PLAYED}
     moves = [found[name] for name in PLAYED[1:3]]

@@ -162,8 +162,14 @@ class Rows:
     def to(self, device: str) -> Rows:
         """The same on another device."""
         mask = None if self.mask is None else self.mask.to(device)
-        rest = (x.to(device) for x in (self.read, self.judged))
-        return Rows(self.tokens.to(device), self.positions.to(device), mask, *rest, self.texts)
+        return Rows(
+            self.tokens.to(device),
+            self.positions.to(device),
+            mask,
+            self.read.to(device),
+            self.judged.to(device),
+            self.texts,
+        )
 
     def scores(self, logits: Tensor) -> Tensor:
         """Log-probability of every answer of every text [texts, answers] from logits [R, K, V]."""

@@ -66,15 +66,11 @@ class Runner:
             self.packs = True
             if not self._agrees(group, plain):
                 self.packs = False
-                said.append(
-                    "texts are run one by one: packed together, this model reads them otherwise"
-                )
+                said.append("texts are run one by one: together, this model reads them otherwise")
             self.first = first
             if self.first and not self._agrees(group, plain):
                 self.first = 0
-                said.append(
-                    "lower layers are run anew at every step: kept, they change the numbers"
-                )
+                said.append("lower layers are run at every step: kept, they change the numbers")
         return said
 
     def _agrees(self, group: Group, plain: Tensor) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from random import Random
@@ -13,12 +12,11 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.games.payoffs import MOVES, STATES
 from circuitgraph.games.prompts import HELD_OUT
+from circuitgraph.games.states import with_states
 from circuitgraph.prompts.continuation import common
-from circuitgraph.prompts.record import Prompt, PromptSet
+from circuitgraph.prompts.record import PromptSet
 from circuitgraph.prompts.tokens import Encoded, encode, require_equal_pairs
 
-DEFAULT_GAME = "ipd"
-_STATE = re.compile(r"([CD])([CD])(?![A-Za-z])")
 ONE_IN = 4
 """Where a file marks no wording as held out, one in so many is."""
 
@@ -99,44 +97,6 @@ class _Pair:
         return first.game, first.wording, self.held_out
 
 
-def with_states(prompts: PromptSet) -> tuple[PromptSet, list[str]]:
-    """Prompts with the state of each, from columns or from names of scenarios.
-
-    Returns
-    -------
-    PromptSet, list of str
-        What was taken from elsewhere than from columns, one line each.
-
-    Raises
-    ------
-    InputError
-        Neither tells the states; says what to add.
-    """
-    remarks = []
-    if any(not prompt.state for prompt in prompts):
-        prompts = replace(prompts, prompts=tuple(map(_named_state, prompts)))
-        without = next((p for p in prompts if not p.state), None)
-        if without is not None:
-            raise InputError(
-                f"{prompts.source}, line {without.line}: no state: add the columns state_self and "
-                "state_other (C or D: the last moves), or begin every scenario's name with them, "
-                "such as CD_punished; circuitgraph prompts make game writes them"
-            )
-        remarks.append(f"{prompts.source}: states are taken from the names of scenarios")
-    if any(prompt.game is None for prompt in prompts):
-        given = (replace(p, game=p.game or DEFAULT_GAME) for p in prompts)
-        prompts = replace(prompts, prompts=tuple(given))
-        remarks.append(f"{prompts.source}: no column game; payoffs are those of {DEFAULT_GAME}")
-    return prompts, remarks
-
-
-def _named_state(prompt: Prompt) -> Prompt:
-    found = _STATE.match(prompt.scenario)
-    if prompt.state or found is None:
-        return prompt
-    return replace(prompt, state_self=found[1], state_other=found[2])
-
-
 def training_data(prompts: PromptSet, tokenizer: Any, rows: int | None = None) -> Data:
     """Groups of texts from a prompt file.
 
@@ -180,7 +140,7 @@ def _pairs(encoded: Iterable[Encoded], source: str) -> list[_Pair]:
     states: dict[Ids, tuple[str, int]] = {}
     for row in encoded:
         prompt = row.source
-        own, other = prompt.state
+        own, other = prompt.state[0], prompt.state[1]
         wording = prompt.template or f"line {prompt.line}"
         told = {"answers": (row.answer, row.wrong_answer), "game": prompt.game, "wording": wording}
         texts = [
