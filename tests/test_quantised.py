@@ -99,6 +99,7 @@ def test_other_methods_are_refused_by_name_with_the_way_out(method, tmp_path):
 
 
 def test_floats_under_a_record_of_quantisation_are_not_rounded_again(tmp_path):
+    pytest.importorskip("bitsandbytes", reason="no bitsandbytes on this machine")
     message = refused(_told(tmp_path, quant_method="bitsandbytes", load_in_4bit=True))
     assert "the weights beside it are floating-point numbers" in message
 

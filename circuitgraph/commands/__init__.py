@@ -6,7 +6,7 @@ SECTIONS = {
         "prompts": ("prompting", "Make a prompt file, or look at one before the long work."),
         "ingest": ("ingesting", "Measure a model variant, keep its graph."),
         "ingest-table": ("ingesting", "Take a table of somebody else's activations."),
-        "check": ("checking", "Is this fine-tune real: what it changes, and what is left of it."),
+        "check": ("checking", "Is this fine-tune real, and what is left of it."),
         "import-circuit": ("ingesting", "Take a circuit of EAP-IG, MIB or CircuitKIT."),
         "variants": ("looking", "The variants of the workspace."),
         "edges": ("looking", "The edges of one variant, with intervals."),

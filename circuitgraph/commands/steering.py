@@ -49,7 +49,7 @@ def steer(a: str, b: str, output: Output, **options: Any) -> None:
     found = settings().open().steer(a, b, **options)
     output.show(found.table)
     if output.for_reading:
-        text = to_text(found.washout, "table", width=terminal_width())
+        text = to_text(found.washout.round(3), "table", width=terminal_width())
         click.echo("share left along the direction at the largest strength:\n" + text, nl=False)
 
 

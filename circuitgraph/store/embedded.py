@@ -75,13 +75,7 @@ class EmbeddedStore:
         self.write_all([tables])
 
     def write_diff(self, tables: GraphTables) -> None:
-        """Write one diff, in place of what is there under its id.
-
-        Raises
-        ------
-        UsageError
-            A run of the diff is not in the graph.
-        """
+        """Write one diff, in place of what is there under its id; raises as write_all does."""
         self.write_all([tables])
 
     def write_all(self, parts: Sequence[GraphTables], *, replace: bool = True) -> None:
