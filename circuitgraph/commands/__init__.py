@@ -19,7 +19,7 @@ SECTIONS = {
         "nodes": ("nodes", "What components do, and where that changed."),
         "report": ("comparing", "A page about two variants (HTML)."),
         "patch": ("patching", "Which parts of one variant carry its decisions into another."),
-        "steer": ("steering", "Does the direction between two variants move a third?"),
+        "steer": ("steering", "The direction between two variants in a third one's run."),
         "transplant": ("transplanting", "What a variant decides with another's weights."),
         "blocks": ("blocks", "Claims that go together, tested as circuits."),
     },
