@@ -21,16 +21,20 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from circuitgraph.base.errors import CircuitGraphError
+from circuitgraph.base.errors import CircuitGraphError, StoreUnreachable
 from circuitgraph.store import EmbeddedStore, Neo4jStore, Store
 from circuitgraph.store.connection import Address
 
 SCRIPT = Path(__file__).parents[1] / "docker" / "neo4j-local.sh"
 FOR_BROWSER = SCRIPT.parent / "browser" / "neo4j.conf"
 STORES = ["embedded", pytest.param("neo4j", marks=pytest.mark.neo4j)]
+PATIENCE = 600
+"""Seconds a server may take on a machine that does other things too."""
+
 _SMALL = {
     "NEO4J_HEAP": "384m",
     "NEO4J_PAGECACHE": "128m",
+    "NEO4J_START_SECONDS": str(PATIENCE),
     "NEO4J_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1",  # sooner warm, never as fast
 }
 
@@ -73,8 +77,18 @@ class Server:
             check=True,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=2 * PATIENCE,
         )
+
+    def store(self) -> Neo4jStore:
+        """A store on it; a busy machine lets a server that has just started answer late."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return Neo4jStore(self.address)
+            except StoreUnreachable:
+                if time.monotonic() > end:
+                    raise
 
     def elsewhere(self, home: Path) -> Server:
         """A server of the same jars that has not been started yet."""
@@ -186,7 +200,7 @@ def _script(word: str, settings: dict[str, str]) -> None:
 @pytest.fixture
 def neo4j_store(neo4j_server: Server) -> Iterator[Neo4jStore]:
     """An empty graph on the server; whoever needs the next one empties it."""
-    with Neo4jStore(neo4j_server.address) as store:
+    with neo4j_server.store() as store:
         clear(store)
         yield store
 

@@ -249,11 +249,39 @@ def test_a_command_at_every_write(
         assert any(file in line for line in told), file
 
 
+@pytest.fixture(scope="module")
+def compared(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two variants on enough prompts for claims, with a diff of their correlations."""
+    folder = tmp_path_factory.mktemp("compared")
+    for name in ("base", "deontological"):
+        done(*ingest(name, examples / "prompts.jsonl", folder))
+    done("diff", "base", "deontological", "--lens", "correlation", "-w", folder, "-q")
+    return folder
+
+
 @pytest.mark.slow
 def test_a_model_at_every_write(disk: Path, five: Path, tmp_path: Path) -> None:
     """Into an empty workspace: records of the prompts and their signs are written too."""
     told = failed(swept(disk, tmp_path / "nothing", 1, 1500, *ingest("base", five, "@/w")))
     for file in ("/prompts/", "arrays.safetensors", "graph.lbug"):
+        assert any(file in line for line in told), file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (("diff", "base", "deontological"), ("mechanism", ".parquet", "graph.lbug")),
+        (("report", "base", "deontological", "-o", "@/page.html"), ("page.html", "graph.lbug")),
+        (("remove", "deontological"), ("graph.lbug",)),
+    ],
+    ids=lambda words: words[0] if words[0].isalpha() else None,
+)
+def test_a_comparison_at_every_write(
+    words: tuple[str, ...], files: tuple[str, ...], disk: Path, compared: Path
+) -> None:
+    told = failed(swept(disk, compared, 2, 1500, *words, "-w", "@/w", "-q"))
+    for file in files:
         assert any(file in line for line in told), file
 
 
