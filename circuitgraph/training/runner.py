@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.training.packed import Row, Rows, packed
+from circuitgraph.training.packed import Row, Rows, packed, single
 from circuitgraph.training.texts import Group
 
 TOLERANCE = 1e-3
@@ -41,7 +41,9 @@ class Runner:
 
     def rows(self, group: Group) -> list[Row]:
         """A group as rows: one, or one a text where the model cannot be packed."""
-        return [packed(group.texts)] if self.packs else [packed([text]) for text in group.texts]
+        if self.packs:
+            return [packed(group.texts)]
+        return [row for text in group.texts for row in single(text)]
 
     def scores(self, rows: Sequence[Row]) -> tuple[Rows, Tensor, Tensor]:
         """The rows as tensors, log-probabilities [texts, 2], and logits where judged [R, K, V]."""
@@ -51,8 +53,11 @@ class Runner:
             logits = self._run(batch)
         return batch, batch.scores(logits), logits
 
-    def check(self, group: Group) -> list[str]:
-        """Try packing and kept states on a group, and leave out what changes the numbers.
+    def check(self, groups: Sequence[Group]) -> list[str]:
+        """Try packing and kept states, and leave out what changes the numbers.
+
+        They are tried on the group that makes the longest row: what goes well there (windows of
+        attention, say) does in shorter ones.
 
         Returns
         -------
@@ -60,6 +65,7 @@ class Runner:
             What was left out, in words.
         """
         said = []
+        group = max(groups, key=lambda each: len(packed(each.texts).tokens))
         with torch.no_grad():
             first, self.first, self.packs = self.first, 0, False
             plain = self.scores(self.rows(group))[1]

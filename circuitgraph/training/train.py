@@ -271,7 +271,7 @@ class Session:
         sites = sites_of(hf, plan.components) if plan.components else None
         first = sites.first if sites else trained_from(hf, Path(request.adapter or ""))
         runner = Runner(hf, layers_of(hf)[1], first, request.device)
-        for line in runner.check(plan.data.train[0]):
+        for line in runner.check([*plan.data.train, *plan.data.held_out]):
             reporter.remark(line)
         reporter.remark(
             f"{len(plan.data.train)} groups of four states to train on, {len(plan.data.held_out)} "
