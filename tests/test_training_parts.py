@@ -186,11 +186,7 @@ def test_files_that_cannot_be_trained_on(change: dict, why: str, tmp_path: Path)
     rows = [row(own, "C", word) for word in ("w4", "w5", "w6", "w7") for own in "CD"]
     rows.append(row("C", "C", "w4") | change)
     with pytest.raises(InputError, match=why):
-        training_data(
-            read_prompts(prompt_file(tmp_path / "p.jsonl", rows)), load_tokenizer(model)
-        )
+        training_data(read_prompts(prompt_file(tmp_path / "p.jsonl", rows)), load_tokenizer(model))
     rows = [row("C", "C", word) for word in ("w4", "w5", "w6", "w7")]
     with pytest.raises(InputError, match="to train on none is in state CC"):
-        training_data(
-            read_prompts(prompt_file(tmp_path / "p.jsonl", rows)), load_tokenizer(model)
-        )
+        training_data(read_prompts(prompt_file(tmp_path / "p.jsonl", rows)), load_tokenizer(model))

@@ -166,8 +166,7 @@ class Rows:
         for number, (row, own) in enumerate(zip(rows, places, strict=True)):
             first = len(texts) - row.goes_on
             judged += [
-                (number, own.index(j.place), j.token, first + j.text, j.answer)
-                for j in row.judged
+                (number, own.index(j.place), j.token, first + j.text, j.answer) for j in row.judged
             ]
             texts += () if row.goes_on else row.texts
         return cls(
