@@ -86,7 +86,8 @@ def test_names_and_files_of_games_and_recipes(tmp_path: Path) -> None:
             games_named(str(file))
     table = "".join(f"[{state}]\nC = 1\nD = 0.5\n" for state in STATES)
     file.write_text(table, "utf-8")
-    assert recipe_named(str(file)) == Recipe("mine", dict.fromkeys(STATES, {"C": 1.0, "D": 0.5}))
+    same = {state: {"C": 1.0, "D": 0.5} for state in STATES}
+    assert recipe_named(str(file)) == Recipe("mine", same)
     file.write_text(table.replace("D = 0.5", "", 1), "utf-8")
     with pytest.raises(InputError, match=r"\[CC\] must give a number to C and to D"):
         recipe_named(str(file))

@@ -147,7 +147,8 @@ def row(own: str, other: str, wording: str = "a", **more: object) -> dict:
     return {
         "prompt": f"w9 {wording} {moves[own]} {moves[other]}",
         "corrupt": f"w9 {wording} {moves[own]} {flipped}",
-        "answer": "w10", "wrong_answer": "w11", "scenario": own + other, "template": wording, **more,
+        "answer": "w10", "wrong_answer": "w11", "scenario": own + other, "template": wording,
+        **more,
     }  # fmt: skip
 
 
@@ -168,7 +169,7 @@ def test_groups_hold_four_states_of_one_wording(tmp_path: Path) -> None:
         assert group.texts[0].ids[:-2] == group.texts[3].ids[:-2]
     assert len(data.remarks) == 3
     order = visits(data.train, 6, 2, 0)
-    assert [sorted(sum(order[i : i + 2], [])) for i in (0, 2, 4)] == [[0, 1, 2, 3]] * 3
+    assert [sorted(order[i] + order[i + 1]) for i in (0, 2, 4)] == [[0, 1, 2, 3]] * 3
     assert order != visits(data.train, 6, 2, 1)
 
 

@@ -16,6 +16,14 @@ TOLERANCE = 1e-3
 """Nats by which packed rows and kept lower layers may change a log-probability."""
 
 
+class _Reached(Exception):
+    """Ends a forward pass where its states are wanted."""
+
+    def __init__(self, states: Tensor) -> None:
+        super().__init__()
+        self.states = states
+
+
 class Runner:
     """A library model with kept states below the first trained layer.
 
@@ -97,25 +105,27 @@ class Runner:
         new = [row for row in rows if row not in self._kept]
         if new:
             batch = Rows.of(new).to(self.device)
-            found: list[Tensor] = []
-            with torch.no_grad(), self._watched(found), self._judged(batch.read):
-                self._run(batch)
-            for row, states in zip(new, found[0], strict=True):
+            for row, states in zip(new, self._entering(batch), strict=True):
                 self._kept[row] = states[: len(row.tokens)].clone()
         length = max(len(row.tokens) for row in rows)
         kept = [self._kept[row] for row in rows]
         return torch.stack([torch.nn.functional.pad(k, (0, 0, 0, length - len(k))) for k in kept])
 
-    @contextmanager
-    def _watched(self, found: list[Tensor]) -> Iterator[None]:
-        def watch(_module: Any, args: tuple, kwargs: dict) -> None:
-            found.append(args[0] if args else kwargs["hidden_states"])
+    def _entering(self, batch: Rows) -> Tensor:
+        """States that enter the first trained layer; layers from there on are not run."""
 
-        handle = self.layers[self.first].register_forward_pre_hook(watch, with_kwargs=True)
+        def stop(_module: Any, args: tuple, kwargs: dict) -> None:
+            raise _Reached(args[0] if args else kwargs["hidden_states"])
+
+        handle = self.layers[self.first].register_forward_pre_hook(stop, with_kwargs=True)
         try:
-            yield
+            with torch.no_grad():
+                self._run(batch)
+        except _Reached as reached:
+            return reached.states
         finally:
             handle.remove()
+        raise RuntimeError("the first trained layer was never run")
 
     @contextmanager
     def _cut(self, below: Tensor | None) -> Iterator[None]:
