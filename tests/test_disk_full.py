@@ -269,20 +269,12 @@ def test_a_model_at_every_write(disk: Path, five: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "files"),
-    [
-        (("diff", "base", "deontological"), ("mechanism", ".parquet", "graph.lbug")),
-        (("report", "base", "deontological", "-o", "@/page.html"), ("page.html", "graph.lbug")),
-        (("remove", "deontological"), ("graph.lbug",)),
-    ],
-    ids=lambda words: words[0] if words[0].isalpha() else None,
+    "words",
+    [("diff", "base", "deontological"), ("report", "base", "deontological", "-o", "@/page.html")],
+    ids=lambda words: words[0],
 )
-def test_a_comparison_at_every_write(
-    words: tuple[str, ...], files: tuple[str, ...], disk: Path, compared: Path
-) -> None:
-    told = failed(swept(disk, compared, 2, 1500, *words, "-w", "@/w", "-q"))
-    for file in files:
-        assert any(file in line for line in told), file
+def test_a_comparison_at_every_write(words: tuple[str, ...], disk: Path, compared: Path) -> None:
+    assert failed(swept(disk, compared, 2, 1500, *words, "-w", "@/w", "-q"))
 
 
 @pytest.mark.slow

@@ -127,12 +127,12 @@ class Interview:
         packs = list(_packs(asked))
         if not packs:
             return []
-        self.runner.check(max(packs, key=lambda pack: len(pack[1].texts))[1])
+        self.runner.check([group for _, group in packs])
         found: dict[int, Asked] = {}
         with torch.no_grad(), self.reporter.progress(len(asked), self.name) as bar:
             for numbers, group in packs:
                 rows = self.runner.rows(group)
-                scores = torch.cat([self.runner.scores([row])[1] for row in rows]).double().numpy()
+                scores = self.runner.scores(rows)[1].double().numpy()
                 for number, own in zip(numbers, scores, strict=True):
                     found[number] = _answered(asked[number], own)
                 bar.advance(len(numbers))

@@ -1,7 +1,8 @@
 """Wordings of one round of a repeated game: twelve situations, payoffs told in three ways.
 
-In every wording the moves of the last round stand as late as they can, so that the four states
-of a wording share nearly all of their tokens, and nothing but these moves tells states apart.
+In every wording the moves of the last round stand at the end, so that the four states of a
+wording share nearly all of their tokens: training computes these once, and effects only begin where
+texts differ.
 """
 
 from __future__ import annotations
@@ -112,7 +113,9 @@ FRAMES = (
 )
 
 AMOUNTS = ("nothing", "a little", "some", "a lot", "the most")
-"""Words for 0 to 4 points; other payoffs are told by their rank."""
+"""Words for 0 to 4 points."""
+RANKS = ("the least", "less", "a middling amount", "more", "the maximum")
+"""Words for other payoffs, by their rank."""
 
 Tell = Callable[[Game, Mapping[str, str], int], str]
 """Payoffs of a game in words: by labels of moves, and an order of the four cells, 0 to 3."""
@@ -165,9 +168,9 @@ def amounts(game: Game) -> dict[float, str]:
     if all(value in range(len(AMOUNTS)) for value in values):
         return {value: AMOUNTS[int(value)] for value in values}
     last = max(len(values) - 1, 1)
-    if len(values) > len(AMOUNTS):  # of eight values at most, words would stand for two
-        return {value: f"{AMOUNTS[-1]} but {last - i}" for i, value in enumerate(values)}
-    return {value: AMOUNTS[round(i * (len(AMOUNTS) - 1) / last)] for i, value in enumerate(values)}
+    if len(values) > len(RANKS):  # a word would stand for two of them
+        return {value: f"{RANKS[-1]} but {last - i}" for i, value in enumerate(values)}
+    return {value: RANKS[round(i * (len(RANKS) - 1) / last)] for i, value in enumerate(values)}
 
 
 STYLES: Mapping[str, Tell] = {"table": as_table, "sentences": as_sentences, "words": in_words}
@@ -208,12 +211,12 @@ class Wording:
         order
             Of the payoffs, 0 to 3.
         tempted
-            Told what D against C pays.
+            Reminded of what D against C pays.
         """
         x, y = (labels[move] for move in MOVES[:: -1 if turned else 1])
         filled = {"x": x, "y": y, "own": labels[moves[0]], "other": labels[moves[1]]}
         payoffs = STYLES[self.style](game, labels, order)
-        parts = [self.frame.history.format(**filled), self.frame.question.format(**filled)]
+        parts = [self.frame.question.format(**filled), self.frame.history.format(**filled)]
         if tempted:
             parts.insert(1, self._temptation(game, labels))
         return self.frame.opening.format(**filled) + payoffs + " ".join(parts)
@@ -221,7 +224,7 @@ class Wording:
     def _temptation(self, game: Game, labels: Mapping[str, str]) -> str:
         value = game.own("D", "C")
         paid = amounts(game)[value] if self.style == "words" else f"{value:g}"
-        return f"With {labels['D']} against {labels['C']} you would have got {paid}."
+        return f"Mind that {labels['D']} against {labels['C']} gets you {paid}."
 
 
 def wordings() -> list[Wording]:

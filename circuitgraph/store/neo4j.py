@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import neo4j
 import pandas as pd
-from neo4j.exceptions import DriverError, IncompleteCommit, Neo4jError
+from neo4j.exceptions import ClientError, DriverError, IncompleteCommit, Neo4jError
 
 from circuitgraph.base.errors import StoreUnreachable
 from circuitgraph.store import neo4j_write
@@ -237,8 +237,17 @@ class Neo4jStore:
             names = session.execute_read(_answer, "SHOW INDEXES YIELD name", {})[1]
             for name, statement in neo4j_write.schema().items():
                 if [name] not in names:
-                    session.execute_write(_answer, statement, {})
+                    _made(session, statement)
             session.execute_read(_answer, "CALL db.awaitIndexes(300)", {})
+
+
+def _made(session: neo4j.Session, statement: str) -> None:
+    """Run a statement of the schema; ``IF NOT EXISTS`` does not hold where two run it at once."""
+    try:
+        session.execute_write(_answer, statement, {})
+    except ClientError as error:
+        if "AlreadyExists" not in (error.code or ""):
+            raise
 
 
 def _answer(

@@ -20,7 +20,7 @@ DECIDED = 0.1
 """A target is a decision where either move is asked for at most so often."""
 NEAR = 0.1
 """How far the mean may be from a target that is a decision, and of nulls from the base."""
-NEAR_OPEN = 0.25
+NEAR_OPEN = 0.2
 """The same of a target between both moves."""
 LEGAL = 0.9
 """Share of legal answers that a trained variant must give."""
@@ -146,7 +146,7 @@ def verdict(
 ) -> Verdict:
     """Judge a variant against its target and its base, on held-out wordings.
 
-    Learnt: every state's mean within 0.1 of a target that is a decision, 0.25 of one that is not,
+    Learnt: every state's mean within 0.1 of a target that is a decision, 0.2 of one that is not,
     90% legal answers, and nearer to the target than the base by a paired t-test over wordings of
     KL(target ‖ answers).
     """

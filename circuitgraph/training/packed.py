@@ -50,6 +50,8 @@ class Row:
         token belongs to (−1: the common beginning).
     judged
         All answer tokens.
+    goes_on
+        Its one text is the last of the row before, with other answers.
     """
 
     texts: tuple[Text, ...]
@@ -57,6 +59,7 @@ class Row:
     positions: tuple[int, ...]
     owner: tuple[int, ...]
     judged: tuple[Judged, ...]
+    goes_on: bool = False
 
     @property
     def mask(self) -> Tensor:
@@ -91,6 +94,22 @@ def packed(texts: Sequence[Text]) -> Row:
         for step, token in enumerate(texts[text].answers[answer])
     ]
     return Row(tuple(texts), tuple(tokens), tuple(positions), tuple(owner), tuple(judged))
+
+
+def single(text: Text) -> list[Row]:
+    """Rows for one text without any packing: one for each beginning of its answers."""
+    sequences, whose = _sequences([text])
+    rows = []
+    for number, sequence in enumerate(sequences):
+        judged = tuple(
+            Judged(len(text.ids) - 1 + step, token, 0, answer)
+            for (_, answer), own in whose.items()
+            if own == number
+            for step, token in enumerate(text.answers[answer])
+        )
+        place, alone = tuple(range(len(sequence))), (0,) * len(sequence)
+        rows.append(Row((text,), sequence, place, alone, judged, goes_on=number > 0))
+    return rows
 
 
 def _sequences(texts: Sequence[Text]) -> tuple[list[Ids], dict[tuple[int, int], int]]:
@@ -145,11 +164,11 @@ class Rows:
         most = max(map(len, places))
         judged, texts = [], list[Text]()
         for number, (row, own) in enumerate(zip(rows, places, strict=True)):
+            first = len(texts) - row.goes_on
             judged += [
-                (number, own.index(j.place), j.token, len(texts) + j.text, j.answer)
-                for j in row.judged
+                (number, own.index(j.place), j.token, first + j.text, j.answer) for j in row.judged
             ]
-            texts += row.texts
+            texts += () if row.goes_on else row.texts
         return cls(
             _padded([row.tokens for row in rows], length),
             _padded([row.positions for row in rows], length),

@@ -9,11 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.training.packed import Row, Rows, packed
+from circuitgraph.training.packed import Row, Rows, packed, single
 from circuitgraph.training.texts import Group
 
 TOLERANCE = 1e-3
 """Nats by which packed rows and kept lower layers may change a log-probability."""
+
+
+class _Reached(Exception):
+    """Ends a forward pass where its states are wanted."""
+
+    def __init__(self, states: Tensor) -> None:
+        super().__init__()
+        self.states = states
 
 
 class Runner:
@@ -41,7 +49,9 @@ class Runner:
 
     def rows(self, group: Group) -> list[Row]:
         """A group as rows: one, or one a text where the model cannot be packed."""
-        return [packed(group.texts)] if self.packs else [packed([text]) for text in group.texts]
+        if self.packs:
+            return [packed(group.texts)]
+        return [row for text in group.texts for row in single(text)]
 
     def scores(self, rows: Sequence[Row]) -> tuple[Rows, Tensor, Tensor]:
         """The rows as tensors, log-probabilities [texts, 2], and logits where judged [R, K, V]."""
@@ -51,8 +61,11 @@ class Runner:
             logits = self._run(batch)
         return batch, batch.scores(logits), logits
 
-    def check(self, group: Group) -> list[str]:
-        """Try packing and kept states on a group, and leave out what changes the numbers.
+    def check(self, groups: Sequence[Group]) -> list[str]:
+        """Try packing and kept states, and leave out what changes the numbers.
+
+        They are tried on the group that makes the longest row: what goes well there (windows of
+        attention, say) does in shorter ones.
 
         Returns
         -------
@@ -60,6 +73,7 @@ class Runner:
             What was left out, in words.
         """
         said = []
+        group = max(groups, key=lambda each: len(packed(each.texts).tokens))
         with torch.no_grad():
             first, self.first, self.packs = self.first, 0, False
             plain = self.scores(self.rows(group))[1]
@@ -91,25 +105,27 @@ class Runner:
         new = [row for row in rows if row not in self._kept]
         if new:
             batch = Rows.of(new).to(self.device)
-            found: list[Tensor] = []
-            with torch.no_grad(), self._watched(found), self._judged(batch.read):
-                self._run(batch)
-            for row, states in zip(new, found[0], strict=True):
+            for row, states in zip(new, self._entering(batch), strict=True):
                 self._kept[row] = states[: len(row.tokens)].clone()
         length = max(len(row.tokens) for row in rows)
         kept = [self._kept[row] for row in rows]
         return torch.stack([torch.nn.functional.pad(k, (0, 0, 0, length - len(k))) for k in kept])
 
-    @contextmanager
-    def _watched(self, found: list[Tensor]) -> Iterator[None]:
-        def watch(_module: Any, args: tuple, kwargs: dict) -> None:
-            found.append(args[0] if args else kwargs["hidden_states"])
+    def _entering(self, batch: Rows) -> Tensor:
+        """States that enter the first trained layer; layers from there on are not run."""
 
-        handle = self.layers[self.first].register_forward_pre_hook(watch, with_kwargs=True)
+        def stop(_module: Any, args: tuple, kwargs: dict) -> None:
+            raise _Reached(args[0] if args else kwargs["hidden_states"])
+
+        handle = self.layers[self.first].register_forward_pre_hook(stop, with_kwargs=True)
         try:
-            yield
+            with torch.no_grad():
+                self._run(batch)
+        except _Reached as reached:
+            return reached.states
         finally:
             handle.remove()
+        raise RuntimeError("the first trained layer was never run")
 
     @contextmanager
     def _cut(self, below: Tensor | None) -> Iterator[None]:

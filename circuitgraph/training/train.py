@@ -10,7 +10,7 @@ import resource
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -247,7 +247,7 @@ class Session:
     runner
         Runs it.
     base
-        What it answers on held-out texts before training.
+        What is answered on held-out texts before training, by an adapter gone on from too.
     targets
         The policy asked for, by game and state.
     """
@@ -269,16 +269,18 @@ class Session:
         hf.requires_grad_(False)
         hf = _placed(hf, request.device)
         sites = sites_of(hf, plan.components) if plan.components else None
-        first = sites.first if sites else trained_from(hf, Path(request.adapter or ""))
+        first = sites.first if sites else trained_from(hf, expanded(request.adapter or ""))
         runner = Runner(hf, layers_of(hf)[1], first, request.device)
-        for line in runner.check(plan.data.train[0]):
+        for line in runner.check([*plan.data.train, *plan.data.held_out]):
             reporter.remark(line)
         reporter.remark(
             f"{len(plan.data.train)} groups of four states to train on, {len(plan.data.held_out)} "
             "held out"
         )
-        base = answers(runner, plan.data.held_out)
-        return cls(plan, hf, sites, runner, base, _targets(plan, runner))
+        with _begun(plan, hf):
+            base = answers(runner, plan.data.held_out)
+            targets = _targets(plan, runner)
+        return cls(plan, hf, sites, runner, base, targets)
 
     def seed(self, seed: int, reporter: Reporter) -> dict[str, Any]:
         """Train one seed and write its folder; returns its record."""
@@ -303,10 +305,10 @@ class Session:
         return record
 
     def _adapter(self, seed: int) -> AbstractContextManager[Any]:
-        name = self.plan.base.name
         if self.sites is None:
-            return continued(self.hf, Path(self.plan.request.adapter or ""), name)
-        return fresh(self.hf, self.sites, self.plan.request.rank, seed, name)
+            return _begun(self.plan, self.hf)
+        rank, name = self.plan.request.rank, self.plan.base.name
+        return fresh(self.hf, self.sites, rank, seed, name)
 
     def _goal(self, seed: int, order: Sequence[Sequence[int]]) -> Goal:
         request = self.plan.request
@@ -337,6 +339,13 @@ class Session:
             "change": change,
             "peak": human_bytes(1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
         }
+
+
+def _begun(plan: Plan, hf: Any) -> AbstractContextManager[Any]:
+    """The model as training begins."""
+    if plan.request.adapter is None:
+        return nullcontext()
+    return continued(hf, expanded(plan.request.adapter), plan.base.name)
 
 
 def _placed(hf: Any, device: str) -> Any:
