@@ -184,6 +184,7 @@ def test_variants_that_were_never_asked_are_refused(tmp_path: Path) -> None:
     assert "loads no model" in cli(*place, "behave", "base", "--stored", "--samples", 3).complaint
 
 
+@pytest.mark.slow
 def test_both_spellings_count_where_both_can_follow(smollm2: Path) -> None:
     tokenizer = load_tokenizer(smollm2)
     text = "Choose A or B.\nAnswer:"

@@ -12,7 +12,16 @@ from shell import ROOT
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("page", ["tutorial", "check", "components", "other-programs"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "tutorial",
+        *(
+            pytest.param(p, marks=pytest.mark.slow)
+            for p in ("check", "components", "other-programs")
+        ),
+    ],
+)
 def test_a_page_prints_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:

@@ -188,6 +188,7 @@ def test_columns_of_games_are_read_and_checked(tmp_path: Path) -> None:
             read_prompts(file)
 
 
+@pytest.mark.slow
 def test_prompts_are_made_for_a_pretrained_tokenizer(smollm2: Path, tmp_path: Path) -> None:
     file = tmp_path / "chat.jsonl"
     found = made(smollm2, file, "--chat")

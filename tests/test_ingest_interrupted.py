@@ -67,6 +67,7 @@ def test_twenty_killed_ingests_run_again_are_uninterrupted_ones(model, tmp_path)
     check_kills(model, tmp_path, 20, seed=2)
 
 
+@pytest.mark.slow
 def test_two_processes_that_ingest_the_same_make_one_run_of_each_kind(model, tmp_path):
     found = forked("twins", model, write_prompts(tmp_path / "p.jsonl", 30), tmp_path)
     assert found["statuses"] == [0, 0]

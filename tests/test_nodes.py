@@ -29,7 +29,10 @@ PAIRS = [
 FAMILIES = ("llama", "gpt2", "gemma2", "qwen3")
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(
+    scope="module",
+    params=["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES[1:])],
+)
 def made(request, tmp_path_factory) -> tuple[Path, Path, Path]:
     """A model folder, its prompts, and a workspace of it and of an adapter."""
     root = tmp_path_factory.mktemp(request.param)

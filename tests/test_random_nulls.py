@@ -144,6 +144,7 @@ def test_claims_of_a_screen_are_confirmed_on_random_updates_too(
     assert known  # measured exactly on the model moved, which no file holds
 
 
+@pytest.mark.slow
 def test_they_go_with_the_runs_they_rest_on(examples: Path, tmp_path: Path) -> None:
     made = ingested(Workspace(tmp_path / "w"), examples, edges="correlation")
     made.diff("base", "utilitarian", null="random:1")

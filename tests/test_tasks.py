@@ -156,6 +156,7 @@ def _holds(task: str, model: Path, file: Path) -> None:
         assert not row.rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_tasks_are_made_for_a_pretrained_tokenizer(
     task: str,
@@ -192,6 +193,7 @@ def test_whole_years_are_answers_where_they_are_one_token() -> None:
     assert wrong == ({*range(2, year)} or {2})
 
 
+@pytest.mark.slow
 def test_what_cannot_be_made_is_refused_before_anything_is_written(
     small: Path, tmp_path: Path
 ) -> None:
