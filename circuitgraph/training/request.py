@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,11 +109,6 @@ def _require_trainer(trainer: str) -> None:
         return
     if trainer != "trl":
         raise UsageError(f"``trainer={quoted(trainer)}``: choose exact or trl")
-    if find_spec("trl") is None:
-        raise UsageError(
-            '``trainer="trl"`` needs the package trl: pip install "circuitgraph[train]"; '
-            '``trainer="exact"`` needs nothing and is exact where answers can be listed'
-        )
     raise UsageError(
         '``trainer="trl"``: sampling (GRPO) is not in this version; ``trainer="exact"`` trains '
         "what has answers that can be listed, of one token or more"
