@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,11 @@ def test_what_cannot_be_measured_is_refused(base: Path, adapter: Path, tmp_path:
         (torch.nn.Linear(2, 2), {"tokenizer": tokenizer}, "Linear is no model"),
         (hf, {}, "needs its tokenizer"),
         (hf, {"tokenizer": tokenizer, "adapter": adapter}, "give the PeftModel"),
-        (hf, {"tokenizer": tokenizer, "ray": "local"}, "workers load models from files"),
+        *(
+            [(hf, {"tokenizer": tokenizer, "ray": "local"}, "workers load models from files")]
+            if find_spec("ray")
+            else []
+        ),
         (base, {"tokenizer": tokenizer}, "a folder has its own"),
     ):
         with pytest.raises(UsageError, match=told):
