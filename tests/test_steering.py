@@ -7,7 +7,7 @@ import pytest
 import torch
 from shell import rows
 from test_nodes import PAIRS
-from test_transplant import study
+from test_transplant import decided, study
 
 from circuitgraph import UsageError, load_variant
 
@@ -25,16 +25,6 @@ def outputs(hf, tokenizer, module) -> tuple[torch.Tensor, list]:
         by.setdefault(row["scenario"], []).append(kept[-1])
     hook.remove()
     return torch.stack([torch.stack(own).mean(0) for own in by.values()]).mean(0), kept
-
-
-@torch.no_grad()
-def decided(hf, tokenizer) -> float:
-    by: dict[str, list[float]] = {}
-    for row in PAIRS:
-        ids = [1, *tokenizer(row["prompt"], add_special_tokens=False)["input_ids"]]
-        logits = hf(torch.tensor([ids])).logits[0, -1]
-        by.setdefault(row["scenario"], []).append(float(logits[8] - logits[19]))
-    return float(np.mean([np.mean(own) for own in by.values()]))
 
 
 @pytest.mark.parametrize("positions", ["all", "last"])

@@ -179,8 +179,10 @@ def _decisions(run: Run, request: BehaveRequest, reporter: Reporter) -> pd.DataF
         interview = interview or Interview(run.variant, reporter)
         return interview
 
+    from circuitgraph.models.stored import tokenizer_of
+
     known = read_decisions(run)
-    tokenizer = _tokenizer(run)
+    tokenizer = tokenizer_of(run.variant)
     chat = run.method.template == "chat" and request.games is None
     moment = Moment.of_run(run.rendered) if chat else None
     rows = 1 << 30  # the run's own prompts fit; made ones are of the tokenizer's own words
@@ -225,16 +227,6 @@ def _from_run(run: Run) -> pd.DataFrame:
         for prompt, p, legal in zip(_played(run), special.expit(decisions), mass, strict=True)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _tokenizer(run: Run) -> Any:
-    from pathlib import Path
-
-    from circuitgraph.models.variants import model_folder, tokenizer_folder
-    from circuitgraph.prompts.tokenizer import load_tokenizer
-
-    adapter = Path(run.variant.adapter) if run.variant.adapter else None
-    return load_tokenizer(tokenizer_folder(model_folder(run.variant.base), adapter))
 
 
 def _prompts(run: Run, request: BehaveRequest, tokenizer: Any) -> PromptSet:

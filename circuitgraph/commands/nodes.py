@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import pandas as pd
 
 from circuitgraph.commands.comparing import INSUFFICIENT
 from circuitgraph.commands.options import Output, global_options, output_options, settings
-from circuitgraph.nodes.compare import CLAIMS
 from circuitgraph.nodes.measures import NAMES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @click.command()
@@ -77,9 +78,11 @@ def nodes(name: str, other: str | None, output: Output, **options: Any) -> int:
 
 def _claims_first(table: pd.DataFrame) -> pd.DataFrame:
     """Claims above all else, each by size: what people read from the top."""
+    from circuitgraph.nodes.compare import CLAIMS
+
     claimed, size = table["verdict"].isin(CLAIMS), table["change"].abs()
-    order = pd.DataFrame({"claimed": ~claimed, "size": -size}).sort_values(
-        ["claimed", "size"], kind="stable"
+    order = table.assign(claimed=claimed, size=size).sort_values(
+        ["claimed", "size"], ascending=False, kind="stable"
     )
     return table.loc[order.index]
 

@@ -11,7 +11,7 @@ one out.)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -34,10 +34,17 @@ def eap_ig_columns(
     patch: Patch, granularity: Granularity = "head", inputs: Inputs = "joint", steps: int = 5
 ) -> Iterator[Tensor]:
     """EAP-IG scores [senders, n] of one receiver after the other."""
+    ends = patch.start, patch.clean.embed
+    return averaged(lambda x: _columns(patch, x, granularity, inputs), *ends, steps)
+
+
+def averaged(
+    scores: Callable[[Tensor], Iterator[Tensor]], corrupt: Tensor, clean: Tensor, steps: int
+) -> Iterator[Tensor]:
+    """Mean of columns of scores at the midpoints of equal parts from ``corrupt`` to ``clean``."""
     total: list[Tensor] = []
     for k in range(steps):
-        start = torch.lerp(patch.start, patch.clean.embed, (k + 0.5) / steps)
-        columns = _columns(patch, start, granularity, inputs)
+        columns = scores(torch.lerp(corrupt, clean, (k + 0.5) / steps))
         total = [a + b for a, b in zip(total, columns, strict=True)] if total else list(columns)
     return (column / steps for column in total)
 

@@ -248,6 +248,13 @@ def _pad(group: tuple[tuple[int, int], ...], most: int) -> list[tuple[int, int]]
     return list(group) + [(0, 0)] * (most - len(group))
 
 
+def right_padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Token ids [R, T] padded on the right, and the last position of each row [R]."""
+    length = max(map(len, rows))
+    tokens = torch.tensor([_fill(tuple(row), length) for row in rows])
+    return tokens, torch.tensor([len(row) - 1 for row in rows])
+
+
 def gather(x: Tensor, index: Tensor) -> Tensor:
     """x [R, T, …] at positions [R, W] -> [R, W, …]."""
     rows = torch.arange(x.shape[0], device=x.device)[:, None]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity
 from circuitgraph.base.errors import InputError
+from circuitgraph.engine.batches import right_padded
 from circuitgraph.engine.interface import Engine
 from circuitgraph.prompts.tokens import Encoded
 
@@ -20,7 +21,7 @@ def norm_activity(model: Engine, prompts: Sequence[Encoded], granularity: Granul
     Returns:
         [prompts, components], heads (or attention layers) and MLPs in order.
     """
-    tokens, last = _padded([p.whole for p in prompts], model)
+    tokens, last = (x.to(model.device) for x in right_padded([p.whole for p in prompts]))
     parts, _ = _contributions(model, tokens, last, granularity)
     return parts.float().norm(dim=-1).T
 
@@ -39,7 +40,7 @@ def projection_activity(
     """
     shared = [shared_prefix(p) for p in prompts]
     rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]
-    tokens, last = _padded(rows, model)
+    tokens, last = (x.to(model.device) for x in right_padded(rows))
     norm, unembed = model.unembedding()
     parts, final = _contributions(model, tokens, last, granularity)
     scaled = norm.linear(parts, norm.scale(final))
@@ -75,9 +76,3 @@ def _contributions(
     """[components, prompts, d] without ``EMBED``, and final stream, at one position a row."""
     parts, final = model.contributions(tokens, last[:, None], granularity, last + 1)
     return parts[1:, :, 0], final[:, 0]
-
-
-def _padded(rows: Sequence[tuple[int, ...]], model: Engine) -> tuple[Tensor, Tensor]:
-    length = max(map(len, rows))
-    tokens = torch.tensor([list(r) + [r[-1]] * (length - len(r)) for r in rows])
-    return tokens.to(model.device), torch.tensor([len(r) - 1 for r in rows]).to(model.device)

@@ -47,7 +47,7 @@ def take_model(
     from circuitgraph.ingest.jobs import Request
     from circuitgraph.ingest.models import ingest_model
     from circuitgraph.models.memory import load_held
-    from circuitgraph.models.variants import load_variant, model_folder
+    from circuitgraph.models.variants import load_variant
 
     read = read_prompts(prompts)
     request = Request(**options)
@@ -61,10 +61,10 @@ def take_model(
     else:
         if tokenizer is not None:
             raise UsageError("``tokenizer``: a folder has its own; leave it out")
-        model_folder(model, reporter)  # dequantises with a word what later is found dequantised
         loaded = load_variant(
-            model, adapter, name=name, recipe=recipe, granularity=request.granularity
-        )
+            model, adapter, name=name, recipe=recipe, granularity=request.granularity,
+            reporter=reporter,
+        )  # fmt: skip
     if loaded.variant.quantisation:
         reporter.remark(f"{loaded.variant.quantisation} weights, dequantised to float32")
     loaded = _as_known(shelf, loaded)

@@ -32,7 +32,7 @@ TIERS = ("exact", "receiver-exact", "eap")
 def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: int) -> str:
     """One line: prompts × columns, bytes on disk, and a guess of the time."""
     size = 4 * len(prompts) * columns
-    seconds = seconds_of(shape, method, prompts)
+    seconds = operations(shape, method, prompts) / rate_here()
     noun = "components"
     if method.kind == "effect":
         noun = f"edges ({method.estimator})"
@@ -40,11 +40,6 @@ def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: 
         f"{method.kind}: {len(prompts)} prompts × {columns} {noun}, "
         f"{human_bytes(size)} on disk, {human_seconds(seconds)}"
     )
-
-
-def seconds_of(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
-    """A guess of the time that a run takes here, from the rate measured now."""
-    return operations(shape, method, prompts) / (EFFICIENCY * matrix_rate())
 
 
 def affordable(
@@ -57,8 +52,13 @@ def affordable(
     return TIERS[-1]
 
 
+def rate_here() -> float:
+    """Operations a second that a run does here, as far as a matrix product measured now tells."""
+    return EFFICIENCY * matrix_rate()
+
+
 def what_fits(
-    shape: Shape, method: Method, prompts: Sequence[Encoded], seconds: float
+    shape: Shape, method: Method, prompts: Sequence[Encoded], seconds: float, rate: float
 ) -> tuple[str, bool]:
     """What each choice would take, in a line for people, and whether the method itself fits.
 
@@ -68,8 +68,9 @@ def what_fits(
         Of a run of effects whose estimator is decided.
     seconds
         What it may take.
+    rate
+        Operations a second; the one that decided the estimator, or the two would disagree.
     """
-    rate = EFFICIENCY * matrix_rate()
     told = []
     for granularity in dict.fromkeys((method.granularity, "layer")):
         for estimator in TIERS:

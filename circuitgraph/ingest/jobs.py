@@ -14,10 +14,9 @@ from circuitgraph.engine.interface import ESTIMATORS, STEPS
 from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import (
     AFFORDABLE,
-    EFFICIENCY,
     affordable,
     edges_of,
-    matrix_rate,
+    rate_here,
     what_fits,
 )
 from circuitgraph.ingest.screen import sample_of
@@ -308,12 +307,13 @@ def _settled(
     """The method with ``auto`` decided, the edges measured exactly beside it, what fits."""
     if method.kind != "effect":
         return method, (), ""
+    rate = None if budget is None else rate_here()
     if method.estimator == "auto":
-        most = AFFORDABLE if budget is None else budget * EFFICIENCY * matrix_rate()
+        most = AFFORDABLE if budget is None or rate is None else budget * rate
         method = replace(method, estimator=affordable(shape, method, rows, most))
     told = ""
-    if budget is not None:
-        told, fits = what_fits(shape, method, rows, budget)
+    if budget is not None and rate is not None:
+        told, fits = what_fits(shape, method, rows, budget, rate)
         if not fits:
             raise UsageError(
                 f"``budget={budget:g}``: {method.estimator} effects take longer; {told}; take "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,10 @@ from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import Patch, make_patch
 from circuitgraph.models.memory import recalled
 from circuitgraph.models.sources import require_readable
-from circuitgraph.models.variants import load_variant
+from circuitgraph.models.variants import load_variant, model_folder, tokenizer_folder
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.template import Moment
+from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import Encoded, encode
 from circuitgraph.runs.comparable import (
     ONE_BUILD,
@@ -157,6 +159,10 @@ class ModelPair:
         pair._require_same_tokens()
         return pair
 
+    def of(self, run: Run) -> StoredModel | None:
+        """The one behind a run, where it is one of the two."""
+        return next((model for model in (self.a, self.b) if model.run.id == run.id), None)
+
     @property
     def engines(self) -> tuple[NativeModel, NativeModel]:
         """Both models."""
@@ -219,6 +225,14 @@ def reload(variant: Variant) -> tuple[Any, Any]:
             "ingested; remove the variant and ingest it again"
         )
     return loaded.merged(), loaded.tokenizer
+
+
+def tokenizer_of(variant: Variant) -> Any:
+    """The library's tokenizer of a stored variant, its model left alone where that has files."""
+    if variant.in_memory:
+        return recalled(variant).tokenizer
+    adapter = Path(variant.adapter) if variant.adapter else None
+    return load_tokenizer(tokenizer_folder(model_folder(variant.base), adapter))
 
 
 def reencoded(run: Run, tokenizer: Any, rows: int | None = None) -> tuple[Encoded, ...]:

@@ -96,6 +96,7 @@ def load_variant(
     name: str | None = None,
     recipe: str = "",
     granularity: Granularity = "head",
+    reporter: Reporter | None = None,
 ) -> LoadedVariant:
     """Load a model folder (or hub name) and an optional LoRA adapter in float32.
 
@@ -105,13 +106,14 @@ def load_variant(
         name: of the variant; the folder's name where None.
         recipe: shared by variants trained alike.
         granularity: decides which variants share components.
+        reporter: told that a GGUF file is dequantised, which takes a while.
 
     Raises:
         InputError: files missing, truncated, of another model, or not safetensors.
     """
-    folder = model_folder(model)
+    folder = model_folder(model, reporter)
     adapter = None if adapter is None else expanded(adapter)
-    prints = fingerprints(model, None if adapter is None else Path(adapter))
+    prints = fingerprints(model, None if adapter is None else Path(adapter), folder)
     source = tokenizer_folder(folder, None if adapter is None else Path(adapter))
     tokenizer = load_tokenizer(source)
     require_decoder(folder)
@@ -251,12 +253,15 @@ def _from_hub(name: str) -> Path:
         ) from error
 
 
-def fingerprints(model: str | Path, adapter: Path | None) -> dict[str, str]:
+def fingerprints(
+    model: str | Path, adapter: Path | None, folder: Path | None = None
+) -> dict[str, str]:
     """sha256 of weights, adapter and tokenizer, each over its files' contents.
 
     A GGUF file stands for what is dequantised from it, by whatever version of the library.
+    ``folder`` is what ``model_folder`` gave of the model, where that was asked already.
     """
-    file, folder = gguf_file(model), model_folder(model)
+    file, folder = gguf_file(model), folder or model_folder(model)
     source = tokenizer_folder(folder, adapter)
     if file is None:
         weights = ["config.json", *sorted(p.name for p in folder.glob("*.safetensors"))]

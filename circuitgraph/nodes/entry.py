@@ -60,7 +60,7 @@ class Asked:
                 ),
             ]
         if measure.name == "attention":
-            from circuitgraph.models.stored import reload
+            from circuitgraph.models.stored import tokenizer_of
             from circuitgraph.nodes.labels import token_spans
 
             if self.prompts is None:
@@ -69,7 +69,7 @@ class Asked:
                     "spans says {name: [[start, end], …]} of every prompt"
                 )
             told = labels_of(run, "spans", self.prompts)
-            return [token_spans(run, told, reload(run.variant)[1])]
+            return [token_spans(run, told, tokenizer_of(run.variant))]
         return []
 
 

@@ -10,11 +10,12 @@ from circuitgraph.base.components import digest
 from circuitgraph.nodes.compare import NodeDiff
 from circuitgraph.nodes.measures import MEASURES
 from circuitgraph.nodes.single import table_of
-from circuitgraph.nodes.values import kept_values
+from circuitgraph.nodes.values import has_values, kept_values
 from circuitgraph.runs.record import Run
 from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import (
     GraphTables,
+    compares,
     component_id,
     component_rows,
     merge_tables,
@@ -35,7 +36,7 @@ def with_measures(tables: GraphTables, run: Run) -> GraphTables:
 
 def _parts(run: Run) -> Iterator[GraphTables]:
     for name in IN_GRAPH:
-        for found in kept_values(run, name):
+        if (found := kept_values(run, name)) is not None:
             yield _measured(run, name, table_of(run, MEASURES[name], found))
 
 
@@ -59,9 +60,7 @@ def _measured(run: Run, measure: str, table: pd.DataFrame) -> GraphTables:
 
 def lacking_measures(store: Store, runs: Iterable[Run]) -> list[Run]:
     """Those of the runs whose kept measures the graph does not hold."""
-    kept = {
-        run.id: (run, {name for name in IN_GRAPH if any(kept_values(run, name))}) for run in runs
-    }
+    kept = {run.id: (run, {name for name in IN_GRAPH if has_values(run, name)}) for run in runs}
     wanted = {key: own for key, own in kept.items() if own[1]}
     if not wanted:
         return []
@@ -79,7 +78,6 @@ def changed_tables(diff: NodeDiff) -> GraphTables:
     claims = diff.claims.drop_duplicates(["component", "category"])
     names = claims["component"].tolist()
     ids = {name: component_id(architecture, name) for name in dict.fromkeys(names)}
-    sides = [("a", run.id) for run in runs_a] + [("b", run.id) for run in runs_b]
     columns = {
         "key": [
             digest("changed", diff.id, name, category)
@@ -94,12 +92,7 @@ def changed_tables(diff: NodeDiff) -> GraphTables:
             "Component": node_table("Component", component_rows(architecture, ids)),
         },
         rels={
-            "COMPARES": rel_table(
-                "COMPARES",
-                [diff.id] * len(sides),
-                [run for _, run in sides],
-                {"side": [side for side, _ in sides]},
-            ),
+            "COMPARES": compares(diff.id, runs_a, runs_b),
             "CHANGED": rel_table(
                 "CHANGED", [diff.id] * len(names), [ids[name] for name in names], columns
             ),

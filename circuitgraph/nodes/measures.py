@@ -26,27 +26,27 @@ MEASURES = {
     for measure in (
         Measure(
             "activity", "norm of a component's contribution to the residual stream",
-            "norm", 0.08, "norm", _EITHER, False, False, _from("activity", "activity"),
+            "norm", 0.08, "norm", _EITHER, False, _from("activity", "activity"),
         ),
         Measure(
             "attribution", "a component's direct contribution to the logit difference",
-            "logits", 0.1, "norm", _EITHER, True, False, _from("attribution", "attribution"),
+            "logits", 0.1, "norm", _EITHER, False, _from("attribution", "attribution"),
         ),
         Measure(
             "ablation", "change of the decision when a component's contribution is replaced",
-            "nats", 0.04, "norm", ("effect",), True, True, _from("ablation", "ablation"),
+            "nats", 0.04, "norm", ("effect",), True, _from("ablation", "ablation"),
         ),
         Measure(
             "logit-lens", "logit difference read from the residual stream after a layer",
-            "logits", 0.15, "norm", _EITHER, True, False, _from("logit_lens", "logit_lens"),
+            "logits", 0.15, "norm", _EITHER, False, _from("logit_lens", "logit_lens"),
         ),
         Measure(
             "attention", "attention of a head to a category of tokens",
-            "share", 0.05, "one", _EITHER, False, False, _from("attention", "attention"),
+            "share", 0.05, "one", _EITHER, False, _from("attention", "attention"),
         ),
         Measure(
             "probe", "whether a linear probe of the residual stream predicts a label",
-            "right", 0.05, "one", _EITHER, True, False, _from("probe", "probe"),
+            "right", 0.05, "one", _EITHER, False, _from("probe", "probe"),
         ),
     )
 }  # fmt: skip

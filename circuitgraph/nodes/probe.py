@@ -15,7 +15,7 @@ import torch
 
 from circuitgraph.base.components import EMBED, resid_name
 from circuitgraph.base.errors import UsageError
-from circuitgraph.engine.batches import gather
+from circuitgraph.engine.batches import gather, right_padded
 from circuitgraph.engine.forward import forward
 from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.nodes.record import Node, NodeValues
@@ -101,12 +101,10 @@ def _streams(model: StoredModel) -> list[np.ndarray]:
     parts = []
     for start in range(0, len(model.prompts), BATCH):
         rows = [prompt.prompt for prompt in model.prompts[start : start + BATCH]]
-        length = max(map(len, rows))
-        tokens = torch.tensor([list(r) + [r[-1]] * (length - len(r)) for r in rows])
-        last = torch.tensor([[len(r) - 1] for r in rows])
-        trace = forward(model.engine, tokens, last[:, 0] + 1)
+        tokens, last = right_padded(rows)
+        trace = forward(model.engine, tokens, last + 1)
         whole = [trace.embed, *(layer.mid + layer.mlp for layer in trace.layers)]
-        parts.append(torch.stack([gather(x, last)[:, 0] for x in whole]))
+        parts.append(torch.stack([gather(x, last[:, None])[:, 0] for x in whole]))
     return list(torch.cat(parts, 1).double().numpy())
 
 

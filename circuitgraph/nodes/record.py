@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from circuitgraph.base.errors import UsageError
-
 if TYPE_CHECKING:
     from circuitgraph.models.stored import StoredModel
 
@@ -59,8 +57,6 @@ class Measure:
         ``one``: of 1, for values that are shares themselves.
     kinds
         Kinds of runs it can be measured on, the best first.
-    signed
-        Whether a value has a sign that could flip.
     of_pair
         Whether a value is of a prompt and its corrupt twin, so that a pair given both ways is
         one observation.
@@ -74,19 +70,5 @@ class Measure:
     margin: float
     scale: str
     kinds: tuple[str, ...]
-    signed: bool
     of_pair: bool
     measure: Callable[[StoredModel], NodeValues]
-
-
-def known(name: str, measures: Mapping[str, Measure]) -> Measure:
-    """The measure of a name.
-
-    Raises
-    ------
-    UsageError
-        There is none.
-    """
-    if name not in measures:
-        raise UsageError(f"``measure={name!r}``: choose from {', '.join(measures)}")
-    return measures[name]

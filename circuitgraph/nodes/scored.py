@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.errors import InputError
+from circuitgraph.engine.batches import right_padded
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.prompts.tokens import Encoded
 
@@ -50,13 +51,12 @@ def scored(model: NativeModel, prompts: Sequence[Encoded]) -> Scored:
     """
     shared = [_shared(prompt) for prompt in prompts]
     rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]
-    length = max(map(len, rows))
-    tokens = torch.tensor([list(r) + [r[-1]] * (length - len(r)) for r in rows])
+    tokens, last = right_padded(rows)
     answers = torch.tensor(
         [[p.answer[k], p.wrong_answer[k]] for p, k in zip(prompts, shared, strict=True)]
     )
     direction = model.unembed[answers[:, 0]] - model.unembed[answers[:, 1]]
-    return Scored(tokens, torch.tensor([len(r) - 1 for r in rows]), direction, answers)
+    return Scored(tokens, last, direction, answers)
 
 
 def _shared(prompt: Encoded) -> int:

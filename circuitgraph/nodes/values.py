@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,9 @@ def values_of(
     """
     name = f"nodes-{measure.name}-{digest(METHOD, list(extra))[:12]}"
     record, arrays = run.beside(f"{name}.json"), run.beside(f"{name}.safetensors")
-    again = "ask again"
-    told = artefacts.get(record, dict, again)
-    if told is not None:
-        kept = artefacts.get(arrays, dict, again)
-        if kept is not None:
-            return _read(told, kept)
+    kept = _kept(record, arrays)
+    if kept is not None:
+        return kept
     from circuitgraph.models.stored import StoredModel
 
     reporter.remark(f"{measure.name} of {quoted(run.variant.name)}: {run.n} prompts")
@@ -55,18 +53,29 @@ def values_of(
     return found
 
 
-def kept_values(run: Run, measure: str) -> list[NodeValues]:
-    """What is kept of a measure beside a run, whatever else it was asked with; newest last."""
-    if run.path is None:
-        return []
-    files = sorted(run.path.glob(f"nodes-{measure}-*.json"), key=lambda file: file.stat().st_mtime)
-    found = []
-    for file in files[-1:]:
-        told = artefacts.get(file, dict, "ask again")
-        kept = artefacts.get(file.with_suffix(".safetensors"), dict, "ask again")
-        if told is not None and kept is not None:
-            found.append(_read(told, kept))
-    return found
+def has_values(run: Run, measure: str) -> bool:
+    """Whether something is kept of a measure beside a run."""
+    return bool(_records(run, measure))
+
+
+def kept_values(run: Run, measure: str) -> NodeValues | None:
+    """The newest that is kept of a measure beside a run, whatever else it was asked with."""
+    files = _records(run, measure)
+    if not files:
+        return None
+    newest = max(files, key=lambda file: file.stat().st_mtime)
+    return _kept(newest, newest.with_suffix(".safetensors"))
+
+
+def _records(run: Run, measure: str) -> list[Path]:
+    return [] if run.path is None else list(run.path.glob(f"nodes-{measure}-*.json"))
+
+
+def _kept(record: Path | None, arrays: Path | None) -> NodeValues | None:
+    """What a record and its arrays hold; None unless both are there."""
+    told = artefacts.get(record, dict, "ask again")
+    kept = None if told is None else artefacts.get(arrays, dict, "ask again")
+    return None if told is None or kept is None else _read(told, kept)
 
 
 def _read(told: Mapping[str, Any], kept: Mapping[str, np.ndarray]) -> NodeValues:

@@ -15,11 +15,10 @@ from circuitgraph.base.quoting import first_line
 from circuitgraph.engine.families.rotary import longest
 from circuitgraph.ingest.estimate import (
     AFFORDABLE,
-    EFFICIENCY,
     affordable,
     edges_of,
-    matrix_rate,
     operations,
+    rate_here,
 )
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.multimodal import loading_part
@@ -73,7 +72,7 @@ def costs(
         raise UsageError(f"``tokens={tokens}``: {folder} runs {limit} at most")
     else:
         encoded = (_blank(tokens),)
-    rate = EFFICIENCY * matrix_rate()
+    rate = rate_here()
     effect = Method("effect", estimator="exact", inputs=inputs, ablation="corrupt")
     most = AFFORDABLE * len(encoded) / number
     effect = replace(effect, estimator=affordable(shape, effect, encoded, most))

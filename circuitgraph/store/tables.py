@@ -244,22 +244,23 @@ def diff_tables(diff: Diff) -> GraphTables:
     claims = diff.claims
     names = in_order({*claims["source"].tolist(), *claims["target"].tolist()})
     ids = {name: component_id(architecture, name) for name in names}
-    sides = [("a", run.id) for run in diff.runs_a] + [("b", run.id) for run in diff.runs_b]
     return GraphTables(
         nodes={
             "Diff": node_table("Diff", [_diff_row(diff)]),
             "Component": node_table("Component", component_rows(architecture, ids)),
         },
         rels={
-            "COMPARES": rel_table(
-                "COMPARES",
-                [diff.id] * len(sides),
-                [run for _, run in sides],
-                {"side": [side for side, _ in sides]},
-            ),
+            "COMPARES": compares(diff.id, diff.runs_a, diff.runs_b),
             "REWIRED": _rewired(diff, claims, ids),
         },
     ).checked()
+
+
+def compares(diff: str, runs_a: Sequence[Run], runs_b: Sequence[Run]) -> pd.DataFrame:
+    """The ``COMPARES`` of a diff, by its id, to each run of each side."""
+    sides = [("a", run.id) for run in runs_a] + [("b", run.id) for run in runs_b]
+    ends = [run for _, run in sides]
+    return rel_table("COMPARES", [diff] * len(sides), ends, {"side": [side for side, _ in sides]})
 
 
 def _diff_row(diff: Diff) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def _planned(
     games = _known_games(data, request)
     for line in data.remarks:
         reporter.remark(line)
-    prints = fingerprints(model if isinstance(model, str) else Path(model), adapter)
+    prints = fingerprints(model if isinstance(model, str) else Path(model), adapter, folder)
     return Plan(
         base=folder, out=out, data=data, components=() if adapter else tuple(chosen), games=games,
         prints={k: v for k, v in prints.items() if k != "tokenizer"}, request=request,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import Granularity, Inputs
+from circuitgraph.engine.attribution import averaged
 from circuitgraph.engine.bridge.gradients import bridge_gradients
 from circuitgraph.engine.bridge.patch import BridgePatch
 from circuitgraph.engine.patch import changed
@@ -25,12 +26,9 @@ def eap_ig_columns(
     patch: BridgePatch, granularity: Granularity = "head", inputs: Inputs = "joint", steps: int = 5
 ) -> Iterator[Tensor]:
     """EAP-IG scores [senders, n] of one receiver after the other."""
-    clean, total = patch.clean.blocks[0].pre, list[Tensor]()
-    for k in range(steps):
-        start = torch.lerp(clean + patch.deltas[0], clean, (k + 0.5) / steps)
-        columns = _columns(patch, start, granularity, inputs)
-        total = [a + b for a, b in zip(total, columns, strict=True)] if total else list(columns)
-    return (column / steps for column in total)
+    clean = patch.clean.blocks[0].pre
+    ends = clean + patch.deltas[0], clean
+    return averaged(lambda x: _columns(patch, x, granularity, inputs), *ends, steps)
 
 
 def _columns(

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import EdgeSpec, Granularity
-from circuitgraph.engine.batches import Batch, gather, in_batches, make_batch
-from circuitgraph.engine.decision import decide
-from circuitgraph.engine.forward import forward
+from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import make_patch
+from circuitgraph.interventions.asked import clean_batches, clean_decisions
 from circuitgraph.interventions.patching.transplant import given_by, set_changes
-from circuitgraph.models.stored import BATCH, ModelPair
+from circuitgraph.models.stored import ModelPair
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.comparable import incomparable, require_same_answers
 from circuitgraph.runs.record import Run
@@ -56,14 +55,9 @@ class Pair:
         """Scenario of every prompt as a code, int [n]."""
         return np.unique([p.source.scenario for p in self.prompts], return_inverse=True)[1]
 
-    @torch.no_grad()
     def decisions(self, side: int) -> np.ndarray:
         """Decision of one model for every prompt, float64 [n]."""
-        decided, model = np.empty(len(self.prompts)), self.engines[side]
-        for rows, batch in self.batches(side):
-            final = gather(forward(model, batch.clean, batch.ends).final, batch.read)
-            decided[rows] = decide(model, final, batch).numpy()
-        return decided
+        return clean_decisions(self.engines[side], self.prompts)
 
     def set_changes(
         self,
@@ -119,9 +113,7 @@ class Pair:
 
     def batches(self, side: int) -> Iterator[tuple[list[int], Batch]]:
         """Rows and prompts of each batch for one model: alike in length, to save padding."""
-        for rows in in_batches(self.prompts, None, BATCH):
-            chosen = [self.prompts[i] for i in rows]
-            yield rows, make_batch(chosen, whole=True, border=self.engines[side].border)
+        return clean_batches(self.engines[side], self.prompts)
 
     def given(self, into: int, batch: Batch, granularity: Granularity) -> Tensor:
         """What every component of the other model adds [1 + components, R, T, d]."""

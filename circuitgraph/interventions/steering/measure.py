@@ -20,7 +20,8 @@ from circuitgraph.base.components import Granularity, parse, writers
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.base.quoting import short
-from circuitgraph.engine.batches import in_batches, make_batch
+from circuitgraph.engine.batches import in_batches, right_padded
+from circuitgraph.interventions.asked import clean_batches
 from circuitgraph.interventions.steering.run import sites, steered
 from circuitgraph.models.stored import BATCH, ModelPair, StoredModel
 from circuitgraph.runs.aligned import Observations
@@ -119,7 +120,7 @@ def steer(a: Run, b: Run, into: Run, plan: Plan, reporter: Reporter) -> Steering
         Runs or models that do not fit together; no difference at one of the components.
     """
     pair = ModelPair.alike(a, b, "steer", KEYS)
-    runner = ModelPair.alike(a, into, "steer", KEYS).b
+    runner = pair.of(into) or ModelPair.alike(a, into, "steer", KEYS).b
     sites(list(plan.at), runner.engine)
     codes = recode(into.scenarios)
     weights = balanced_weights(codes)
@@ -161,10 +162,7 @@ def _mean_contributions(
         own: Granularity = "layer" if name.endswith("_ATTN") else "head"
         places[name] = own, 1 + writers(engine.layers, engine.heads, own).index(name)
     for rows in in_batches(model.prompts, None, BATCH):
-        texts = [model.prompts[i].prompt for i in rows]
-        length = max(map(len, texts))
-        tokens = torch.tensor([[*t, *[t[-1]] * (length - len(t))] for t in texts])
-        last = torch.tensor([len(t) - 1 for t in texts])
+        tokens, last = right_padded([model.prompts[i].prompt for i in rows])
         share = torch.tensor(weights[rows], dtype=engine.dtype)
         for granularity in {g for g, _ in places.values()}:
             parts, _ = engine.contributions(tokens, last[:, None], granularity, last + 1)
@@ -189,8 +187,7 @@ class _Trial:
         decisions = np.empty(len(prompts))
         streams = torch.empty(engine.layers, len(prompts), engine.width)
         scaled = {name: strength * vector for name, vector in added.items()}
-        for rows in in_batches(prompts, None, BATCH):
-            batch = make_batch([prompts[i] for i in rows], whole=True, border=engine.border)
+        for rows, batch in clean_batches(engine, prompts):
             found = steered(engine, batch, scaled, self.plan.last_only)
             decisions[rows] = found.decisions.double().numpy()
             streams[:, rows] = found.streams

@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.base.quoting import quoted, short
-from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.native import NativeModel
+from circuitgraph.interventions.asked import clean_decisions
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.transplant.parts import with_parts
-from circuitgraph.models.stored import BATCH, ModelPair, StoredModel
+from circuitgraph.models.stored import ModelPair, StoredModel
 from circuitgraph.runs.aligned import Observations
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.scenarios import balanced_mean, recode
@@ -118,14 +117,9 @@ def _way(
     return own, np.stack(changes)
 
 
-@torch.no_grad()
 def _decisions(model: NativeModel, asked: StoredModel, seen: Observations) -> np.ndarray:
     """Decision of every observation: of a pair given both ways, that of its first prompt."""
-    found = np.empty(len(asked.prompts))
-    for rows in in_batches(asked.prompts, None, BATCH):
-        batch = make_batch([asked.prompts[i] for i in rows], whole=True, border=model.border)
-        found[rows] = model.decisions(batch)[0].double().numpy()
-    return found[seen.first]
+    return clean_decisions(model, asked.prompts)[seen.first]
 
 
 def _table(

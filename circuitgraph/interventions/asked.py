@@ -1,0 +1,34 @@
+"""What a model is asked in an intervention: the clean prompts; and its decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+from circuitgraph.engine.batches import Batch, gather, in_batches, make_batch
+from circuitgraph.engine.decision import decide
+from circuitgraph.engine.forward import forward
+from circuitgraph.engine.native import NativeModel
+from circuitgraph.models.stored import BATCH
+from circuitgraph.prompts.tokens import Encoded
+
+
+def clean_batches(
+    model: NativeModel, prompts: Sequence[Encoded]
+) -> Iterator[tuple[list[int], Batch]]:
+    """Rows of the prompts, and the prompts, of each batch; corrupt twins are left out."""
+    for rows in in_batches(prompts, None, BATCH):
+        chosen = [prompts[i] for i in rows]
+        yield rows, make_batch(chosen, whole=True, border=model.border)
+
+
+@torch.no_grad()
+def clean_decisions(model: NativeModel, prompts: Sequence[Encoded]) -> np.ndarray:
+    """Decision of a model for every prompt, float64 [n]."""
+    decided = np.empty(len(prompts))
+    for rows, batch in clean_batches(model, prompts):
+        final = gather(forward(model, batch.clean, batch.ends).final, batch.read)
+        decided[rows] = decide(model, final, batch).numpy()
+    return decided
