@@ -23,7 +23,7 @@ from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
-from circuitgraph.engine.model import moved
+from circuitgraph.engine.model import to_device
 
 SHAPES = {
     "smollm2": (
@@ -70,9 +70,9 @@ def beside(name: str) -> list[dict[str, Any]]:
     """CPU and GPU on the same prompts, by estimator."""
     config, number = SHAPES[name]
     cpu = model_of(config)
-    gpu = moved(cpu, "cuda")
+    gpu = to_device(cpu, "cuda")
     prompts = make_prompts(number, 24, 1000, first=6)
-    here, there = make_batch(prompts), moved(make_batch(prompts), "cuda")
+    here, there = make_batch(prompts), to_device(make_batch(prompts), "cuda")
     sizes = (cpu.layers, cpu.heads, cpu.kv_heads)
     some = np.random.default_rng(0).choice(len(effect_edges(*sizes, "head", "joint")), SAMPLED)
     tried = {

@@ -28,7 +28,7 @@ from circuitgraph.export.targets import targets
 from circuitgraph.interventions.patching import FOLDER as TRANSFERS
 from circuitgraph.interventions.patching import load_transfers
 from circuitgraph.nodes.graph import lacking_measures, with_measures
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run, read_confirmed
 from circuitgraph.runs.summaries import edge_table
 from circuitgraph.store import (
@@ -192,7 +192,7 @@ def pull(folder: Path, uri: str | None, reporter: Reporter) -> Copied:
 
 
 def write_files(
-    shelf: Shelf,
+    catalogue: RunCatalogue,
     compare: Compare,
     names: Sequence[str],
     format: str,
@@ -203,7 +203,7 @@ def write_files(
 
     Parameters
     ----------
-    shelf : Shelf
+    catalogue : RunCatalogue
         All runs.
     compare : callable
         Makes the diff of two variants.
@@ -213,11 +213,11 @@ def write_files(
         Told of edges that a file cannot hold.
     """
     if format == "mib":
-        return _write_circuits(shelf, names, path)
+        return _write_circuits(catalogue, names, path)
     graphs = []
     for name in names:
-        pair = _pair(shelf, name)
-        runs = {} if pair else {run.kind: run for run in shelf.of(name)}
+        pair = _pair(catalogue, name)
+        runs = {} if pair else {run.kind: run for run in catalogue.of(name)}
         graphs.append(
             ExportGraph.from_diff(compare(*pair))
             if pair
@@ -234,22 +234,22 @@ def write_files(
     return written
 
 
-def _write_circuits(shelf: Shelf, names: Sequence[str], path: Path) -> list[Path]:
+def _write_circuits(catalogue: RunCatalogue, names: Sequence[str], path: Path) -> list[Path]:
     """The newest effect run of each variant as a circuit file."""
-    diffs = [name for name in names if _pair(shelf, name)]
+    diffs = [name for name in names if _pair(catalogue, name)]
     if diffs:
         raise UsageError(
             f"{short(diffs[0])}: a circuit file holds the edges of one variant, not a change; name "
             "variants, or export the diff as neuronpedia"
         )
-    runs = [shelf.of(name)[::-1] for name in names]
+    runs = [catalogue.of(name)[::-1] for name in names]
     for target in (found := targets(names, "mib", path)):
         require_file(target, "mib")
     return [write_mib(each, target) for each, target in zip(runs, found, strict=True)]
 
 
 def write_bulk(
-    shelf: Shelf, compare: Compare, names: Sequence[str], path: Path, folder: Path
+    catalogue: RunCatalogue, compare: Compare, names: Sequence[str], path: Path, folder: Path
 ) -> list[Path]:
     """Write variants and diffs ``A:B`` into one folder for an offline import into Neo4j.
 
@@ -258,25 +258,25 @@ def write_bulk(
     """
     if not names:
         store = EmbeddedStore(folder / FILE_NAME)
-        load_graph(store, folder, shelf.runs)
+        load_graph(store, folder, catalogue.runs)
         return write_neo4j_admin(store.read_all(), path)
     runs: dict[str, Run] = {}
     diffs: dict[str, GraphTables] = {}
     for name in names:
-        pair = _pair(shelf, name)
+        pair = _pair(catalogue, name)
         diff = compare(*pair) if pair else None
-        found = (*diff.runs_a, *diff.runs_b) if diff else shelf.of(name)
+        found = (*diff.runs_a, *diff.runs_b) if diff else catalogue.of(name)
         runs |= {run.id: run for run in found}
         diffs |= {diff.id: diff_tables(diff)} if diff else {}
     parts = [_graph_of(run) for run in runs.values()]
     return write_neo4j_admin(merge_tables([*parts, *diffs.values()]), path)
 
 
-def _pair(shelf: Shelf, name: str) -> tuple[str, str] | None:
+def _pair(catalogue: RunCatalogue, name: str) -> tuple[str, str] | None:
     """Both names of a diff ``A:B``; None for the name of a variant, colons or not."""
-    if name in shelf.variants() or ":" not in name:
+    if name in catalogue.variants() or ":" not in name:
         return None
-    return shelf.pair(name, "checkpoint")
+    return catalogue.pair(name, "checkpoint")
 
 
 def _server(folder: Path, uri: str | None) -> Store:

@@ -19,7 +19,7 @@ from circuitgraph.base.components import Edge
 from circuitgraph.interventions.patching import BlockTests
 from circuitgraph.interventions.patching.blocks import COLUMNS, depends
 from circuitgraph.interventions.patching.gap import Gap
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 
 PER_SCENARIO = 5
@@ -67,8 +67,8 @@ def result(pair: Path) -> BlockTests:
 
 
 def runs_of(workspace: Path) -> list[Run]:
-    shelf: Shelf = Workspace(workspace).shelf()
-    return [shelf.of(name, "effect")[-1] for name in ("base", "hybrid")]
+    catalogue: RunCatalogue = Workspace(workspace).catalogue()
+    return [catalogue.of(name, "effect")[-1] for name in ("base", "hybrid")]
 
 
 def singles(found: BlockTests) -> dict[int, Edge]:

@@ -11,7 +11,7 @@ from test_engine_oracle import PROMPTS
 
 from circuitgraph.base.components import effect_edges, parse
 from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.model import moved
+from circuitgraph.engine.model import to_device
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched
 from circuitgraph.lenses.wiring.signals import make_signalled
@@ -31,7 +31,7 @@ def pair(folder):
 
 
 def double(hf):
-    return moved(from_hf(hf), "cpu", torch.float64)
+    return to_device(from_hf(hf), "cpu", torch.float64)
 
 
 def measured(a, b, inputs="joint", granularity="head"):

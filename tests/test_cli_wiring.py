@@ -170,7 +170,7 @@ def test_what_has_no_weights_to_read_is_refused(tuned: Path) -> None:
     with pytest.raises(UsageError, match="table"):
         require_sources([table])
     gptj = {"name": "other", "model_type": "gptj"}
-    run = Workspace(tuned).shelf().of("base")[-1]
+    run = Workspace(tuned).catalogue().of("base")[-1]
     with pytest.raises(UsageError, match="gptj"):
         require_sources([run, replace(run, variant=replace(run.variant, **gptj))])
 
@@ -207,10 +207,10 @@ def test_hubs_of_change_by_wiring(tuned: Path) -> None:
 
 
 def test_a_base_named_in_the_comparison_goes_before_its_doubles(tuned: Path) -> None:
-    shelf = Workspace(tuned).shelf()
-    [base] = shelf.of("base")
+    catalogue = Workspace(tuned).catalogue()
+    [base] = catalogue.of("base")
     double = replace(base, id="9", variant=replace(base.variant, name="double"), created="9999")
-    every = replace(shelf, runs=(*shelf.runs, double))
-    nulls = [run for run in shelf.runs if run.variant.recipe == "nothing"]
+    every = replace(catalogue, runs=(*catalogue.runs, double))
+    nulls = [run for run in catalogue.runs if run.variant.recipe == "nothing"]
     assert base_of([base], nulls, every.runs).id == base.id
     assert base_of([double], nulls, every.runs).id == double.id

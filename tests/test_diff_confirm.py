@@ -134,7 +134,7 @@ KEY = ["source", "target", "input"]
 
 
 def test_the_graph_holds_both_numbers_and_a_diff_the_exact_ones(screened):
-    runs = {(r.variant.name, r.method.estimator): r for r in screened.shelf().runs}
+    runs = {(r.variant.name, r.method.estimator): r for r in screened.catalogue().runs}
     chosen = ":".join(runs[name, "receiver-exact"].id for name in ("base", "tuned"))
     exact = ":".join(runs[name, "exact"].id for name in ("base", "tuned"))
     found, want = (
@@ -159,7 +159,7 @@ def test_the_graph_holds_both_numbers_and_a_diff_the_exact_ones(screened):
 
 
 def test_explain_shows_the_numbers_the_claim_rests_on(screened):
-    runs = {(r.variant.name, r.method.estimator): r for r in screened.shelf().runs}
+    runs = {(r.variant.name, r.method.estimator): r for r in screened.catalogue().runs}
     chosen = ":".join(runs[name, "receiver-exact"].id for name in ("base", "tuned"))
     edge = screened.diff("base", "tuned", run=chosen).confirmed[0]
     told = screened.explain(edge.source, edge.target, "base", "tuned", run=chosen)
@@ -171,7 +171,7 @@ def test_explain_shows_the_numbers_the_claim_rests_on(screened):
 def test_what_was_measured_exactly_is_not_measured_again(screened, monkeypatch):
     from circuitgraph.lenses.effect import exact as exactly
 
-    runs = {(r.variant.name, r.method.estimator): r for r in screened.shelf().runs}
+    runs = {(r.variant.name, r.method.estimator): r for r in screened.catalogue().runs}
     chosen = ":".join(runs[name, "receiver-exact"].id for name in ("base", "tuned"))
     first = screened.diff("base", "tuned", run=chosen)
     monkeypatch.setattr(exactly, "_measure", None)
@@ -181,7 +181,7 @@ def test_what_was_measured_exactly_is_not_measured_again(screened, monkeypatch):
 
 def test_queries_over_several_runs_compare_one_estimator(screened):
     """Edges measured exactly in one run may be screened in another: the screen's numbers count."""
-    runs = {(r.variant.name, r.method.estimator): r for r in screened.shelf().runs}
+    runs = {(r.variant.name, r.method.estimator): r for r in screened.catalogue().runs}
     first, second = (runs[name, "receiver-exact"] for name in ("base", "tuned"))
     screened.diff("base", "tuned", run=f"{first.id}:{second.id}")
     rows = screened.query("differences-of-runs", first=first.id, second=second.id, limit=500)
@@ -195,7 +195,7 @@ def test_queries_over_several_runs_compare_one_estimator(screened):
 def test_the_graph_learns_what_any_comparison_measured(screened):
     many = screened.compare("base", ["tuned"], lens="effect")
     assert len(many.diffs) == 1
-    for run in screened.shelf().runs:
+    for run in screened.catalogue().runs:
         known = len(read_confirmed(run))
         screens = "MATCH ()-[e:AFFECTS]->() WHERE e.run = $run RETURN count(e.screen) AS n"
         assert screened.cypher(screens, {"run": run.id})["n"].iloc[0] == known
@@ -206,7 +206,7 @@ def test_two_diffs_at_once_keep_what_both_measured(screened, tmp_path):
     """What another process kept meanwhile is not lost."""
     [run] = [
         r
-        for r in screened.shelf().runs
+        for r in screened.catalogue().runs
         if (r.variant.name, r.method.estimator) == ("tuned", "receiver-exact")
     ]
     before = read_confirmed(run)

@@ -59,7 +59,7 @@ def test_lost_updates_are_named_and_give_no_claim(
 def test_a_real_update_of_one_mlp_is_no_loss(workspace: Workspace) -> None:
     diff = workspace.diff("base", "one MLP", lens="effect", mechanism=False)
     assert "35 of 38 weight tensors are bit-identical" in diff.summary["remarks"]
-    a, b = (workspace.shelf().of(name)[-1] for name in ("base", "one MLP"))
+    a, b = (workspace.catalogue().of(name)[-1] for name in ("base", "one MLP"))
     found = likeness(a, b)
     assert found is not None
     assert (found.tensors, found.same, found.codes, found.lost) == (38, 35, 0, False)

@@ -16,7 +16,7 @@ from circuitgraph import InputError, UsageError, Workspace
 from circuitgraph.base.progress import Reporter
 from circuitgraph.interventions.circuits.faithfulness import COLUMNS, Faithfulness, faithfulness
 from circuitgraph.interventions.circuits.measure import run_circuits
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 
 NAME = "deontological"
 
@@ -66,7 +66,7 @@ def test_a_size_by_the_public_table_and_one_circuit(study: Path, rank: str) -> N
     """The edges that ``edges`` shows as strongest, decided alone, averaged by hand."""
     workspace = Workspace(study)
     edges = workspace.edges(NAME, "effect")
-    run = workspace.shelf().of(NAME, "effect")[-1]
+    run = workspace.catalogue().of(NAME, "effect")[-1]
     score = edges["weight"].abs() if rank == "magnitude" else edges["weight"]
     inside = np.zeros((1, 207), dtype=bool)
     inside[0, score.nlargest(21).index] = True
@@ -98,10 +98,10 @@ def test_seeds_decide_what_is_random_and_nothing_else(study: Path, result: Faith
 
 
 def test_a_run_without_anything_to_recover_is_refused(study: Path) -> None:
-    run = Workspace(study).shelf().of(NAME, "effect")[-1]
+    run = Workspace(study).catalogue().of(NAME, "effect")[-1]
     still = replace(run, _arrays={**run.arrays, "totals": np.zeros_like(run.totals)})
     with pytest.raises(InputError, match="nothing for a circuit to recover"):
-        faithfulness(Shelf((still,)), NAME)
+        faithfulness(RunCatalogue((still,)), NAME)
 
 
 def test_a_small_total_is_told(study: Path) -> None:
@@ -113,14 +113,14 @@ def test_a_small_total_is_told(study: Path) -> None:
 
 
 def test_a_model_that_is_not_what_was_ingested_is_refused(study: Path) -> None:
-    run = Workspace(study).shelf().of(NAME, "effect")[-1]
+    run = Workspace(study).catalogue().of(NAME, "effect")[-1]
     files = {**run.variant.fingerprints, "weights": "0"}
     changed = replace(run, variant=replace(run.variant, fingerprints=files))
     with pytest.raises(InputError, match="no longer those ingested"):
-        faithfulness(Shelf((changed,)), NAME)
+        faithfulness(RunCatalogue((changed,)), NAME)
     moved = replace(run, _arrays={**run.arrays, "decisions": run.arrays["decisions"] + 0.1})
     with pytest.raises(InputError, match="decides otherwise than when it was ingested"):
-        faithfulness(Shelf((moved,)), NAME)
+        faithfulness(RunCatalogue((moved,)), NAME)
 
 
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
@@ -170,8 +170,8 @@ def test_the_command_says_what_the_class_says(study: Path, result: Faithfulness)
 
 
 def test_a_run_is_chosen_by_its_id(study: Path) -> None:
-    shelf = Workspace(study).shelf()
-    run, other = shelf.of(NAME, "effect")[-1], shelf.of("base", "effect")[-1]
+    catalogue = Workspace(study).catalogue()
+    run, other = catalogue.of(NAME, "effect")[-1], catalogue.of("base", "effect")[-1]
     words = ("faithfulness", NAME, "-w", study, "--sizes", "100", "--random", "0")
     assert done(*words, "--run", run.id[:12]).out
     answer = cli(*words, "--run", other.id)

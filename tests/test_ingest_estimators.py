@@ -13,7 +13,7 @@ from circuitgraph import UsageError, Workspace
 from circuitgraph.base.progress import Reporter
 from circuitgraph.commands.options import read_seconds
 from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.model import moved
+from circuitgraph.engine.model import to_device
 from circuitgraph.ingest import estimate, jobs
 from circuitgraph.ingest.device import apart_from_double
 from circuitgraph.ingest.jobs import Request, plan
@@ -147,9 +147,9 @@ def test_a_sample_of_effects_is_held_against_float64(base):
     [job] = plan(loaded, PROMPTS, Request(kinds=("effect",)))
     model = from_hf(loaded.merged())
     assert apart_from_double(model, job, 118) < 1e-4
-    coarse = moved(moved(model, "cpu", torch.bfloat16), "cpu", torch.float32)
+    coarse = to_device(to_device(model, "cpu", torch.bfloat16), "cpu", torch.float32)
     assert apart_from_double(coarse, job, 118) < 1e-4  # the model itself is the reference
-    assert apart_from_double(moved(model, "cpu", torch.bfloat16), job, 118) > 1e-3
+    assert apart_from_double(to_device(model, "cpu", torch.bfloat16), job, 118) > 1e-3
 
 
 def test_a_budget_that_loading_has_spent_already_is_refused(base, tmp_path):

@@ -53,8 +53,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pair(study: Path, other: str, ablation: str = "corrupt") -> tuple[Run, Run]:
-    shelf = Workspace(study / ablation).shelf()
-    return shelf.of("base")[-1], shelf.of(other)[-1]
+    catalogue = Workspace(study / ablation).catalogue()
+    return catalogue.of("base")[-1], catalogue.of(other)[-1]
 
 
 @pytest.mark.parametrize(("other", "ablation"), [("all", "corrupt"), ("all", "mean")])

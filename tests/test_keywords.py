@@ -40,7 +40,7 @@ def workspace(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> W
 
 
 def test_a_table_and_dictionaries_are_prompts(workspace: Workspace, rows: pd.DataFrame) -> None:
-    [run] = workspace.shelf().of("base")
+    [run] = workspace.catalogue().of("base")
     again = workspace.ingest(
         IPD / "base", name="base", prompts=rows.to_dict("records"), edges=["effect"],
         granularity="layer",

@@ -195,7 +195,7 @@ def test_every_result_says_what_it_is_in_a_few_lines(study: Path, workspace: Wor
         workspace["base"],
         workspace["base"].runs[-1],
         workspace["base"].variant,
-        workspace.shelf(),
+        workspace.catalogue(),
         diff,
         blocks,
         diff.explain(*edge),

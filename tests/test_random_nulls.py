@@ -40,7 +40,7 @@ def ingested(made: Workspace, examples: Path, **options: str) -> Workspace:
 
 @pytest.fixture
 def variants(workspace: Workspace) -> dict:
-    return workspace.shelf().variants()
+    return workspace.catalogue().variants()
 
 
 def test_the_model_moved_has_the_singular_values_of_the_pair(variants: dict) -> None:
@@ -120,7 +120,7 @@ def test_a_run_of_a_random_update_is_what_ingest_would_measure(
 
 def test_the_margin_that_silences(workspace: Workspace) -> None:
     """At it nothing is claimed, a hair below something is; of a pair that differs."""
-    a, b = (workspace.shelf().of(name, "effect") for name in ("base", "utilitarian"))
+    a, b = (workspace.catalogue().of(name, "effect") for name in ("base", "utilitarian"))
     options = Options(lens_named("effect"), margin=0.01)
     at = silent_at(a, b, options, None)
     assert at > 0.01

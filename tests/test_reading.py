@@ -107,7 +107,7 @@ def test_an_ingest_says_what_the_model_decides_and_what_corruption_moves(
 ) -> None:
     file, workspace = write(tmp_path, ROWS), tmp_path / "w"
     said = done("-w", workspace, "ingest", base, "--name", "m", "--prompts", file).err
-    [run] = [r for r in Workspace(workspace).shelf().of("m") if r.kind == "effect"]
+    [run] = [r for r in Workspace(workspace).catalogue().of("m") if r.kind == "effect"]
     right = sum(float(d) > 0 for d in run.arrays["decisions"])
     mass = float(run.arrays["mass"].mean())
     assert f"'m' prefers the answer on {right} of 6 prompts ({right / 6:.0%}); both" in said

@@ -12,7 +12,7 @@ from measured import effect_run, table_run
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import quoted
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.comparable import differing_keys
 from circuitgraph.runs.record import Run
 
@@ -30,8 +30,8 @@ def correlation(name: str, day: int = 1) -> Run:
     return replace(made, id=digest(name, day), created=f"2026-01-{day:02d}T00:00:00")
 
 
-def shelf(*runs: Run) -> Shelf:
-    return Shelf(tuple(sorted(runs, key=lambda r: (r.created, r.id))))
+def catalogue(*runs: Run) -> RunCatalogue:
+    return RunCatalogue(tuple(sorted(runs, key=lambda r: (r.created, r.id))))
 
 
 # Names
@@ -39,33 +39,33 @@ def shelf(*runs: Run) -> Shelf:
 
 def test_the_runs_of_a_name_come_newest_last():
     old, new = run("a", 1), run("a", 2, inputs="split")
-    assert shelf(new, old, run("b", 3)).of("a") == [old, new]
-    assert shelf(old, correlation("a", 5)).of("a", "effect") == [old]
+    assert catalogue(new, old, run("b", 3)).of("a") == [old, new]
+    assert catalogue(old, correlation("a", 5)).of("a", "effect") == [old]
 
 
 def test_an_unknown_name_or_kind_is_an_error_that_knows_better():
     with pytest.raises(UsageError, match="no variant 'c'; known variants: 'a', 'b'"):
-        shelf(run("a"), run("b", 2)).of("c")
+        catalogue(run("a"), run("b", 2)).of("c")
     with pytest.raises(UsageError, match="'a' has no correlation run; .* ``edges=correlation``"):
-        shelf(run("a")).of("a", "correlation")
+        catalogue(run("a")).of("a", "correlation")
     with pytest.raises(UsageError, match="the workspace is empty"):
-        shelf().of("c")
+        catalogue().of("c")
     with pytest.raises(UsageError, match="and 8 more") as caught:
-        shelf(*(run(f"v{i}") for i in range(20))).of("x" * 65_000)
+        catalogue(*(run(f"v{i}") for i in range(20))).of("x" * 65_000)
     assert len(str(caught.value)) < 400
 
 
 def test_a_recipe_goes_before_a_variant_of_its_name_but_only_at_recipe_scope():
-    known = shelf(run("de", recipe="de"), run("de-1", recipe="de"), run("base"))
+    known = catalogue(run("de", recipe="de"), run("de-1", recipe="de"), run("base"))
     assert known.side("de", "recipe") == ["de", "de-1"]
     assert known.side("de", "checkpoint") == ["de"]
     assert known.side("base", "recipe") == ["base"]
     with pytest.raises(UsageError, match="'r' is a recipe, not a variant; ``scope=\"recipe\"``"):
-        shelf(run("a", recipe="r")).side("r", "checkpoint")
+        catalogue(run("a", recipe="r")).side("r", "checkpoint")
 
 
 def test_several_variants_stand_with_commas_at_recipe_scope_only():
-    known = shelf(run("a"), run("b"), run("a,b"))
+    known = catalogue(run("a"), run("b"), run("a,b"))
     assert known.side("b, a ,b", "recipe") == ["b", "a"]
     assert known.side("a,b", "recipe") == ["a,b"]  # a name may hold a comma itself
     with pytest.raises(UsageError, match="no variant 'b, a'"):
@@ -76,7 +76,7 @@ def test_several_variants_stand_with_commas_at_recipe_scope_only():
 
 def test_no_recipe_is_no_recipe():
     with pytest.raises(UsageError, match="no recipe or variant ''"):
-        shelf(run("a"), run("b")).side("", "recipe")
+        catalogue(run("a"), run("b")).side("", "recipe")
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_no_recipe_is_no_recipe():
     ],
 )
 def test_names_in_a_pair_may_hold_colons(text, pair):
-    known = shelf(*(run(name) for name in ("a", "b", "x:y", "base")), run("de-1", recipe="de"))
+    known = catalogue(*(run(name) for name in ("a", "b", "x:y", "base")), run("de-1", recipe="de"))
     assert known.pair(text, "recipe") == pair
 
 
 @pytest.mark.parametrize("text", ["a", "a:", ":a", "a:nobody", ""])
 def test_a_pair_of_anything_else_is_refused(text):
     with pytest.raises(UsageError, match="not A:B with two known names"):
-        shelf(run("a"), run("b")).pair(text, "checkpoint")
+        catalogue(run("a"), run("b")).pair(text, "checkpoint")
 
 
 def test_long_and_wild_names_are_cut_and_stay_on_one_line():
@@ -112,27 +112,27 @@ def test_long_and_wild_names_are_cut_and_stay_on_one_line():
 def test_the_newest_pair_that_agrees_is_taken_and_the_choice_is_said():
     old = [run("a", 1), run("b", 2)]
     new = [run("a", 3, inputs="split"), run("b", 4, inputs="split")]
-    assert shelf(*old, *new).matched(["a"], ["b"], "effect") == ([new[0]], [new[1]], True)
+    assert catalogue(*old, *new).matched(["a"], ["b"], "effect") == ([new[0]], [new[1]], True)
     alone = run("a", 9, granularity="layer")
-    assert shelf(*old, alone).matched(["a"], ["b"], "effect") == ([old[0]], [old[1]], False)
+    assert catalogue(*old, alone).matched(["a"], ["b"], "effect") == ([old[0]], [old[1]], False)
 
 
 def test_equal_ages_are_decided_the_same_way_every_time():
     runs = [run(name, 1, inputs=i) for name in "ab" for i in ("joint", "split", "other")]
     chosen = {
-        shelf(*order).matched(["a"], ["b"], "effect")[0][0].id for order in (runs, runs[::-1])
+        catalogue(*order).matched(["a"], ["b"], "effect")[0][0].id for order in (runs, runs[::-1])
     }
     assert len(chosen) == 1
 
 
 def test_a_variant_may_be_compared_with_itself():
     a = run("a")
-    assert shelf(a).matched(["a"], ["a"], "effect") == ([a], [a], False)
+    assert catalogue(a).matched(["a"], ["a"], "effect") == ([a], [a], False)
 
 
 def test_groups_need_one_kind_of_run_that_all_share():
     runs = [run("a"), run("b"), run("c"), run("c", 2, inputs="split"), run("a", 3, inputs="split")]
-    side_a, side_b, _ = shelf(*runs).matched(["a", "b"], ["c"], "effect")
+    side_a, side_b, _ = catalogue(*runs).matched(["a", "b"], ["c"], "effect")
     assert [r.method.inputs for r in (*side_a, *side_b)] == ["joint"] * 3
 
 
@@ -150,7 +150,7 @@ def test_groups_need_one_kind_of_run_that_all_share():
 def test_what_keeps_runs_apart_is_named(changed, named):
     a, b = run("a"), run("b", **changed)
     with pytest.raises(UsageError, match="'a' and 'b' cannot be compared") as caught:
-        shelf(a, b).matched(["a"], ["b"], "effect")
+        catalogue(a, b).matched(["a"], ["b"], "effect")
     assert named in str(caught.value)
     assert len(differing_keys(a, b)) == len(changed)
 
@@ -159,23 +159,23 @@ def test_other_architectures_are_never_compared():
     a, b = run("a"), run("b")
     b = replace(b, variant=replace(b.variant, architecture="other"))
     with pytest.raises(UsageError, match="differ in architecture;"):
-        shelf(a, b).matched(["a"], ["b"], "effect")
+        catalogue(a, b).matched(["a"], ["b"], "effect")
 
 
 def test_tables_are_comparable_whatever_their_prompts_are_hashed_to():
     a, b = correlation("a"), replace(correlation("b"), prompts_fingerprint="other")
-    assert shelf(a, b).matched(["a"], ["b"], "correlation") == ([a], [b], False)
+    assert catalogue(a, b).matched(["a"], ["b"], "correlation") == ([a], [b], False)
 
 
 def test_effects_are_the_lens_only_where_all_have_them():
-    known = shelf(run("a"), run("b"), correlation("b", 2), correlation("c"))
+    known = catalogue(run("a"), run("b"), correlation("b", 2), correlation("c"))
     assert known.kind_of(["a", "b"]) == "effect"
     assert known.kind_of(["b", "c"]) == "correlation"
 
 
 def test_runs_may_be_chosen_by_the_beginning_of_their_ids():
     a, b = replace(run("a"), id="12ab"), replace(run("b"), id="12cd")
-    known = shelf(a, b)
+    known = catalogue(a, b)
     assert known.by_ids("12a:12cd") == ([a], [b])
     for text, message in (
         ("12:12cd", "2 runs whose id begins with '12'"),

@@ -21,7 +21,7 @@ from circuitgraph.games.prompts import INSTRUCTION, game_prompts
 from circuitgraph.games.states import with_states
 from circuitgraph.prompts.record import Prompt, PromptSet
 from circuitgraph.prompts.template import Moment, instructed, render
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 from circuitgraph.stats import special
 
@@ -108,7 +108,7 @@ class Behaviour:
 
 
 def behave(
-    shelf: Shelf, names: Sequence[str], request: BehaveRequest, reporter: Reporter
+    catalogue: RunCatalogue, names: Sequence[str], request: BehaveRequest, reporter: Reporter
 ) -> Behaviour:
     """Ask variants, and their bases where the workspace has them.
 
@@ -119,11 +119,11 @@ def behave(
     UsageError, InputError
         No such variant, prompts without states, or a model that is gone.
     """
-    runs = {name: _run_of(shelf, name, request) for name in dict.fromkeys(names)}
-    bases = {name: _base_of(shelf, run) for name, run in runs.items()}
+    runs = {name: _run_of(catalogue, name, request) for name in dict.fromkeys(names)}
+    bases = {name: _base_of(catalogue, run) for name, run in runs.items()}
     for name in sorted({*bases.values()} - {*runs, ""}):
-        if any(_states(run) for run in shelf.of(name)):
-            runs[name] = _run_of(shelf, name, request)
+        if any(_states(run) for run in catalogue.of(name)):
+            runs[name] = _run_of(catalogue, name, request)
     decisions = {name: _decisions(run, request, reporter) for name, run in runs.items()}
     return Behaviour(
         decisions, bases, request.known_games, opponent_named(request.opponent), tuple(bases)
@@ -147,9 +147,9 @@ def _played(run: Run) -> PromptSet:
     return with_states(PromptSet(tuple(own), f"the prompts of run {run.id[:12]}"))[0]
 
 
-def _run_of(shelf: Shelf, name: str, request: BehaveRequest) -> Run:
+def _run_of(catalogue: RunCatalogue, name: str, request: BehaveRequest) -> Run:
     """The newest run of a variant that was asked about games."""
-    runs = shelf.of(name)
+    runs = catalogue.of(name)
     found = [run for run in runs if _states(run)]
     if found:
         return found[-1]
@@ -159,11 +159,13 @@ def _run_of(shelf: Shelf, name: str, request: BehaveRequest) -> Run:
     )
 
 
-def _base_of(shelf: Shelf, run: Run) -> str:
+def _base_of(catalogue: RunCatalogue, run: Run) -> str:
     """The variant that is this one's base; "" for a base, and where there is none."""
     if not run.variant.adapter:
         return ""
-    plain = [v for v in shelf.variants().values() if not v.adapter and v.base == run.variant.base]
+    plain = [
+        v for v in catalogue.variants().values() if not v.adapter and v.base == run.variant.base
+    ]
     return plain[0].name if plain else ""
 
 

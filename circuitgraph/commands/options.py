@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from circuitgraph.base.frames import Rows
-    from circuitgraph.runs.catalogue import Shelf
+    from circuitgraph.runs.catalogue import RunCatalogue
     from circuitgraph.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,15 +66,15 @@ class Settings:
 
         return Workspace(self.folder, self.store, self.reporter)
 
-    def catalogue(self) -> Shelf:
+    def catalogue(self) -> RunCatalogue:
         """The runs of the workspace, for commands that only list them.
 
         Raises:
             UsageError: its path is a file.
         """
-        from circuitgraph.runs.catalogue import Shelf
+        from circuitgraph.runs.catalogue import RunCatalogue
 
-        return Shelf.read(self.folder / "runs")
+        return RunCatalogue.read(self.folder / "runs")
 
     @property
     def reporter(self) -> Reporter:

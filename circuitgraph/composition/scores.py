@@ -6,12 +6,12 @@ import pandas as pd
 
 from circuitgraph.base.progress import Reporter
 from circuitgraph.composition.kept import has_composition, keep_composition, read_composition
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 
 
 def composition(
-    shelf: Shelf, name: str, other: str | None, *, shared_basis: bool, reporter: Reporter
+    catalogue: RunCatalogue, name: str, other: str | None, *, shared_basis: bool, reporter: Reporter
 ) -> pd.DataFrame:
     """Scores of a variant, or of two and how far their virtual weights are apart.
 
@@ -20,10 +20,10 @@ def composition(
     Raises:
         UsageError, InputError: before any long work.
     """
-    first = _keeper(shelf, name)
+    first = _keeper(catalogue, name)
     if other is None:
         return _alone(first, reporter)
-    second = _keeper(shelf, other)
+    second = _keeper(catalogue, other)
     from circuitgraph.composition.measure import compose_pair
 
     table = compose_pair(first, second, shared_basis, reporter)
@@ -32,11 +32,11 @@ def composition(
     return table
 
 
-def _keeper(shelf: Shelf, name: str) -> Run:
+def _keeper(catalogue: RunCatalogue, name: str) -> Run:
     """The run that keeps the scores, else the newest that could."""
     from circuitgraph.composition.measure import require_composable
 
-    runs = shelf.of(name)
+    runs = catalogue.of(name)
     kept = [run for run in runs if has_composition(run)]
     able = [run for run in runs if run.method.granularity == "head"]
     run = (kept or able or runs)[-1]

@@ -19,7 +19,9 @@ from circuitgraph.base.errors import UsageError
 Record = TypeVar("Record")
 
 
-def moved(record: Record, device: torch.device | str, dtype: torch.dtype | None = None) -> Record:
+def to_device(
+    record: Record, device: torch.device | str, dtype: torch.dtype | None = None
+) -> Record:
     """The same record with every tensor on a device, floating ones in a type."""
 
     def visit(value: Any) -> Any:

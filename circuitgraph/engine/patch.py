@@ -72,7 +72,7 @@ class Patch:
         """Only the judged positions matter in the last block."""
         return layer == self.model.layers - 1
 
-    def judged(self, x: Tensor, layer: int) -> Tensor:
+    def at_scored(self, x: Tensor, layer: int) -> Tensor:
         """x [N, R, W, …] at the positions block ``layer`` must still compute."""
         if not self.is_last(layer):
             return x
@@ -80,7 +80,7 @@ class Patch:
         return x[:, rows, self.batch.read - self.batch.start[:, None]]
 
     def queries(self, layer: int) -> Tensor:
-        """Positions that ``judged`` keeps [R, Q], clipped to what exists."""
+        """Positions that ``at_scored`` keeps [R, Q], clipped to what exists."""
         return self.batch.read if self.is_last(layer) else self.batch.index
 
     def query_positions(self, layer: int) -> Tensor:
@@ -114,7 +114,7 @@ class Window(Span):
 
     def at_queries(self, x: Tensor) -> Tensor:
         """x [N, R, W, d] at the positions that go on."""
-        return self.patch.judged(x, self.layer)
+        return self.patch.at_scored(x, self.layer)
 
     def attend(self, model: Model, attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """z [N, R, Q, H, e] over the clean prefix and the window."""
@@ -219,8 +219,8 @@ def queries(patch: Patch, layer: int, normed: Tensor, others: Tensor | None = No
     """
     attention = patch.model.blocks[layer].attention
     index = patch.queries(layer)
-    clean = None if others is None else patch.judged(others[None], layer)[0]
-    return project(patch.model, attention, "q", patch.judged(normed, layer), index, clean)
+    clean = None if others is None else patch.at_scored(others[None], layer)[0]
+    return project(patch.model, attention, "q", patch.at_scored(normed, layer), index, clean)
 
 
 def window_attention(
@@ -259,14 +259,14 @@ def mlp_change(patch: Patch, layer: int, deltas: Tensor) -> Tensor:
     """What the MLP of a block adds when it reads delta more: [N, R, Q, d]."""
     model = patch.model
     read = gather(patch.clean.layers[layer].read, patch.queries(layer))
-    return mlp(model, model.blocks[layer], read + patch.judged(deltas, layer))
+    return mlp(model, model.blocks[layer], read + patch.at_scored(deltas, layer))
 
 
 def logit_effects(patch: Patch, senders: Tensor) -> Tensor:
     """Effects [N, n] of edges into ``LOGITS``: nothing is downstream of them."""
     last = patch.model.layers - 1
     final = gather(patch.clean.final, patch.batch.read)
-    deltas = patch.judged(patch.deltas[senders], last)
+    deltas = patch.at_scored(patch.deltas[senders], last)
     return decide(patch.model, final + deltas, patch.batch) - patch.base
 
 

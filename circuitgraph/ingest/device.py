@@ -11,7 +11,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.families import has_reader
 from circuitgraph.engine.interface import Engine
-from circuitgraph.engine.model import moved
+from circuitgraph.engine.model import to_device
 from circuitgraph.ingest.effects import batch_effects
 from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.prompts.tokens import Encoded
@@ -59,7 +59,7 @@ def placed(model: Engine, request: Request) -> Engine:
     dtype = torch.bfloat16 if request.dtype == "bfloat16" else None
     if request.device == "cpu" and dtype is None:
         return model
-    return moved(model, request.device, dtype)
+    return to_device(model, request.device, dtype)
 
 
 def apart_from_double(model: Engine, job: Job, edges: int) -> float:
@@ -72,7 +72,7 @@ def apart_from_double(model: Engine, job: Job, edges: int) -> float:
     sample = sorted(generator.choice(edges, min(PROBED_EDGES, edges), replace=False).tolist())
     ours, double = (
         _effects(m, prompts, job.method, sample)
-        for m in (model, moved(model, "cpu", torch.float64))
+        for m in (model, to_device(model, "cpu", torch.float64))
     )
     return float(np.abs(ours - double).max() / max(np.abs(double).max(), 1e-30))
 

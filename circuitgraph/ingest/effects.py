@@ -9,7 +9,7 @@ from torch import Tensor
 
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.interface import EffectSpec, Engine, as_estimator
-from circuitgraph.engine.model import moved
+from circuitgraph.engine.model import to_device
 from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
@@ -40,5 +40,5 @@ def batch_effects(
         edges,
         chunk_rows,
     )
-    result = model.edge_effects(moved(batch, model.device), spec)
+    result = model.edge_effects(to_device(batch, model.device), spec)
     return {name: value.float().cpu().numpy() for name, value in vars(result).items()}

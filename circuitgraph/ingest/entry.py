@@ -17,7 +17,7 @@ from circuitgraph.ingest.decided import decided, say_prompts
 from circuitgraph.ingest.reading import text_notes
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.reader import Source
-from circuitgraph.runs.catalogue import Shelf, require_name
+from circuitgraph.runs.catalogue import RunCatalogue, require_name
 from circuitgraph.runs.record import Run, Variant, write_run
 
 
@@ -28,7 +28,7 @@ def take_model(
     recipe: str,
     prompts: Source,
     options: dict[str, Any],
-    shelf: Shelf,
+    catalogue: RunCatalogue,
     runs_folder: Path,
     reporter: Reporter,
     tokenizer: Any = None,
@@ -52,7 +52,7 @@ def take_model(
     read = read_prompts(prompts)
     request = Request(**options)
     say_prompts(read, request.kinds_for(read), request.kinds is not None, reporter)
-    recipe = known_recipe(shelf, name, recipe)
+    recipe = known_recipe(catalogue, name, recipe)
     if not isinstance(model, str):
         _require_alone(adapter, options)
         loaded = load_held(
@@ -67,8 +67,8 @@ def take_model(
         )  # fmt: skip
     if loaded.variant.quantisation:
         reporter.remark(f"{loaded.variant.quantisation} weights, dequantised to float32")
-    loaded = _as_known(shelf, loaded)
-    require_same(shelf, loaded.variant)
+    loaded = _as_known(catalogue, loaded)
+    require_same(catalogue, loaded.variant)
     notes = text_notes(read, loaded.tokenizer, request.chat_template)
     runs = ingest_model(loaded, read, request, runs_folder, reporter, notes)
     del loaded
@@ -89,9 +89,9 @@ def _require_alone(adapter: str | None, options: dict[str, Any]) -> None:
         raise UsageError("``ray``: its workers load models from files; save it and give the folder")
 
 
-def _as_known(shelf: Shelf, loaded: Any) -> Any:
+def _as_known(catalogue: RunCatalogue, loaded: Any) -> Any:
     """Files ingested before keep their fingerprint, whatever this machine's rounding."""
-    known = shelf.variants().get(loaded.variant.name)
+    known = catalogue.variants().get(loaded.variant.name)
     if known is None or not known.same_files(loaded.variant):
         return loaded
     prints = {"fingerprint": known.fingerprint, "fingerprints": known.fingerprints}
@@ -99,20 +99,20 @@ def _as_known(shelf: Shelf, loaded: Any) -> Any:
 
 
 def take_table(
-    path: str | os.PathLike[str], name: str, recipe: str, shelf: Shelf, runs_folder: Path
+    path: str | os.PathLike[str], name: str, recipe: str, catalogue: RunCatalogue, runs_folder: Path
 ) -> Run:
     """Take an activation table as one variant's correlation run."""
     from circuitgraph.ingest.tables.table import read_table, table_run
 
     require_name(name)
-    run = table_run(read_table(path), name, known_recipe(shelf, name, recipe))
-    require_same(shelf, run.variant)
+    run = table_run(read_table(path), name, known_recipe(catalogue, name, recipe))
+    require_same(catalogue, run.variant)
     runs_folder.mkdir(parents=True, exist_ok=True)
     return write_run(run, runs_folder)
 
 
 def take_circuit(
-    path: str | os.PathLike[str], name: str, recipe: str, shelf: Shelf, runs_folder: Path
+    path: str | os.PathLike[str], name: str, recipe: str, catalogue: RunCatalogue, runs_folder: Path
 ) -> Run:
     """Take a circuit file as one variant's effect run; the file is kept beside it."""
     from circuitgraph.ingest.tables.circuit import circuit_run
@@ -120,8 +120,8 @@ def take_circuit(
 
     require_name(name)
     circuit = read_circuit(Path(path))
-    run = circuit_run(circuit, name, known_recipe(shelf, name, recipe), str(path))
-    require_same(shelf, run.variant)
+    run = circuit_run(circuit, name, known_recipe(catalogue, name, recipe), str(path))
+    require_same(catalogue, run.variant)
     runs_folder.mkdir(parents=True, exist_ok=True)
     return write_run(run, runs_folder, {KEPT: as_bytes(circuit.content)})
 
@@ -141,13 +141,13 @@ def as_kinds(edges: str | Sequence[str] | None) -> Any:
     return tuple(dict.fromkeys(edges))
 
 
-def known_recipe(shelf: Shelf, name: str, recipe: str) -> str:
+def known_recipe(catalogue: RunCatalogue, name: str, recipe: str) -> str:
     """The recipe a name stands for already, or the one given.
 
     Raises:
         UsageError: they are not the same.
     """
-    known = shelf.variants().get(name)
+    known = catalogue.variants().get(name)
     if known is None or recipe in ("", known.recipe):
         return known.recipe if known is not None else recipe
     raise UsageError(
@@ -156,13 +156,13 @@ def known_recipe(shelf: Shelf, name: str, recipe: str) -> str:
     )
 
 
-def require_same(shelf: Shelf, variant: Variant) -> None:
+def require_same(catalogue: RunCatalogue, variant: Variant) -> None:
     """Refuse other weights, or another tokenizer, under a name that is taken.
 
     Raises:
         UsageError: says how to free the name.
     """
-    known = shelf.variants().get(variant.name)
+    known = catalogue.variants().get(variant.name)
     if known is None:
         return
     words = [v.fingerprints.get("tokenizer") for v in (known, variant)]

@@ -45,7 +45,9 @@ def _effects(patch: Patch, own: int) -> Tensor:
 
 def _through_attention(patch: Patch, layer: int, senders: Tensor) -> Tensor:
     model, index = patch.model, patch.queries(layer)
-    mid = gather(patch.clean.layers[layer].mid, index) + patch.judged(patch.deltas[senders], layer)
+    mid = gather(patch.clean.layers[layer].mid, index) + patch.at_scored(
+        patch.deltas[senders], layer
+    )
     if model.parallel:  # the MLP reads what attention read, not what it wrote
         out = gather(patch.clean.layers[layer].mlp, index)
     else:
@@ -55,7 +57,7 @@ def _through_attention(patch: Patch, layer: int, senders: Tensor) -> Tensor:
 
 def _through_mlp(patch: Patch, layer: int, sender: int) -> Tensor:
     clean, index = patch.clean.layers[layer], patch.queries(layer)
-    change = patch.judged(patch.deltas[sender : sender + 1], layer)
+    change = patch.at_scored(patch.deltas[sender : sender + 1], layer)
     return _resumed(patch, layer + 1, gather(clean.mid + clean.mlp, index) + change)
 
 

@@ -19,7 +19,7 @@ from circuitgraph.nodes.measures import MEASURES, NAMES, WEIGHTS
 from circuitgraph.nodes.record import Measure
 from circuitgraph.nodes.single import table_of
 from circuitgraph.nodes.values import values_of
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 
 
@@ -73,7 +73,9 @@ class Asked:
         return []
 
 
-def one(shelf: Shelf, name: str, measure: str, asked: Asked, reporter: Reporter) -> pd.DataFrame:
+def one(
+    catalogue: RunCatalogue, name: str, measure: str, asked: Asked, reporter: Reporter
+) -> pd.DataFrame:
     """Values of one variant's components; columns ``component, measure, category, value, low,
     high, n``.
 
@@ -85,7 +87,7 @@ def one(shelf: Shelf, name: str, measure: str, asked: Asked, reporter: Reporter)
     if measure == WEIGHTS:
         raise UsageError('``measure="weights"`` is of two variants: name the other one too')
     chosen = _known(measure)
-    run = _newest(shelf, name, chosen)
+    run = _newest(catalogue, name, chosen)
     found = values_of(run, chosen, reporter, asked.extra(chosen, run))
     for key, value in found.facts.items():
         reporter.remark(f"{measure}: {key} {value}")
@@ -93,7 +95,7 @@ def one(shelf: Shelf, name: str, measure: str, asked: Asked, reporter: Reporter)
 
 
 def two(
-    shelf: Shelf,
+    catalogue: RunCatalogue,
     a: str,
     b: str,
     measure: str,
@@ -109,12 +111,12 @@ def two(
     UsageError, InputError
         Unknown names; runs that may not be compared; as ``values_of`` does.
     """
-    names_a, names_b = shelf.side(a, scope), shelf.side(b, scope)
+    names_a, names_b = catalogue.side(a, scope), catalogue.side(b, scope)
     about = {"a": a, "b": b}
     if measure == WEIGHTS:
-        return _weights(shelf, names_a, names_b, about)
+        return _weights(catalogue, names_a, names_b, about)
     chosen = _known(measure)
-    runs_a, runs_b = _matched(shelf, names_a, names_b, chosen)
+    runs_a, runs_b = _matched(catalogue, names_a, names_b, chosen)
     matched = match_runs(runs_a, runs_b, runs_a[0].kind, lens=measure)
     values = [
         [values_of(run, chosen, reporter, asked.extra(chosen, run)) for run in side]
@@ -132,25 +134,25 @@ def _known(measure: str) -> Measure:
     return MEASURES[measure]
 
 
-def _newest(shelf: Shelf, name: str, measure: Measure) -> Run:
+def _newest(catalogue: RunCatalogue, name: str, measure: Measure) -> Run:
     for kind in measure.kinds:
-        found = shelf.of(name, kind) if _has(shelf, name, kind) else []
+        found = catalogue.of(name, kind) if _has(catalogue, name, kind) else []
         if found:
             return found[-1]
     wanted = " or ".join(measure.kinds)
     raise UsageError(f"{quoted(name)}: {measure.name} needs a run of kind {wanted}; ingest it so")
 
 
-def _has(shelf: Shelf, name: str, kind: str) -> bool:
-    return any(run.kind == kind for run in shelf.of(name))
+def _has(catalogue: RunCatalogue, name: str, kind: str) -> bool:
+    return any(run.kind == kind for run in catalogue.of(name))
 
 
 def _matched(
-    shelf: Shelf, names_a: Sequence[str], names_b: Sequence[str], measure: Measure
+    catalogue: RunCatalogue, names_a: Sequence[str], names_b: Sequence[str], measure: Measure
 ) -> tuple[list[Run], list[Run]]:
     for kind in measure.kinds:
-        if all(_has(shelf, name, kind) for name in (*names_a, *names_b)):
-            runs_a, runs_b, _ = shelf.matched(names_a, names_b, kind)
+        if all(_has(catalogue, name, kind) for name in (*names_a, *names_b)):
+            runs_a, runs_b, _ = catalogue.matched(names_a, names_b, kind)
             return runs_a, runs_b
     wanted = " or ".join(measure.kinds)
     raise UsageError(
@@ -159,7 +161,7 @@ def _matched(
 
 
 def _weights(
-    shelf: Shelf, names_a: Sequence[str], names_b: Sequence[str], about: dict[str, Any]
+    catalogue: RunCatalogue, names_a: Sequence[str], names_b: Sequence[str], about: dict[str, Any]
 ) -> NodeDiff:
     if len(names_a) > 1 or len(names_b) > 1:
         raise UsageError('``measure="weights"`` compares two variants, not groups of them')
@@ -167,7 +169,7 @@ def _weights(
     from circuitgraph.models.stored import ModelPair, reload
     from circuitgraph.nodes.weights import weight_table
 
-    first, second = (shelf.of(names[0])[-1] for names in (names_a, names_b))
+    first, second = (catalogue.of(names[0])[-1] for names in (names_a, names_b))
     pair = ModelPair.open(first, second, "nodes weights")
     pair.require_same_shapes()
     variants = [first.variant, second.variant]

@@ -23,7 +23,7 @@ from circuitgraph.lenses.registry import lens_named, lens_names
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.pairs import observed
 from circuitgraph.prompts.reader import Source
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.evidence import MIN_REPLICATES
 from circuitgraph.stats.power import ALPHA, CHANGED, EDGES, POWER, bh_level
@@ -124,14 +124,14 @@ class _Pilot:
 _NONE = _Pilot({}, {}, None, None)
 
 
-def plan(question: Question, shelf: Shelf, reporter: Reporter) -> Plan:
+def plan(question: Question, catalogue: RunCatalogue, reporter: Reporter) -> Plan:
     """The smallest changes a design would show, with hours and bytes where there is a model.
 
     Raises:
         UsageError, InputError: names, files or numbers that cannot be.
     """
     prompts = _file(question.prompts)
-    pilot = _NONE if question.pilot is None else _read_pilot(question, shelf, reporter)
+    pilot = _NONE if question.pilot is None else _read_pilot(question, catalogue, reporter)
     design = _design(question, prompts, pilot)
     costs: Mapping[str, Cost] = {}
     if question.model is not None:
@@ -175,15 +175,15 @@ def _design(question: Question, prompts: PromptSet | None, pilot: _Pilot) -> Des
     return Design(number, min(scenarios, number), question.seeds)
 
 
-def _read_pilot(question: Question, shelf: Shelf, reporter: Reporter) -> _Pilot:
-    names_a, names_b = _pilot_sides(question.pilot or "", shelf)
+def _read_pilot(question: Question, catalogue: RunCatalogue, reporter: Reporter) -> _Pilot:
+    names_a, names_b = _pilot_sides(question.pilot or "", catalogue)
     noise: dict[tuple[str, str], Noise] = {}
     edges: dict[str, int] = {}
     design, refused, pair = None, None, None
     lenses = [lens for lens in map(lens_named, lens_names()) if not lens.needs_models]
     for lens in lenses:
         try:
-            runs_a, runs_b, _ = shelf.matched(names_a, names_b, lens.run_kind)
+            runs_a, runs_b, _ = catalogue.matched(names_a, names_b, lens.run_kind)
         except UsageError as error:
             refused = error
             continue
@@ -201,17 +201,17 @@ def _read_pilot(question: Question, shelf: Shelf, reporter: Reporter) -> _Pilot:
     return _Pilot(noise, edges, _channels(wanted, reporter), design)
 
 
-def _pilot_sides(text: str, shelf: Shelf) -> tuple[list[str], list[str]]:
+def _pilot_sides(text: str, catalogue: RunCatalogue) -> tuple[list[str], list[str]]:
     """Both sides of ``A:B``; of one recipe, all but its first variant against that."""
-    group = [] if ":" in text else shelf.side(text, "recipe")
+    group = [] if ":" in text else catalogue.side(text, "recipe")
     if len(group) > 1:
         return group[1:], group[:1]
     if group:
         raise UsageError(
             f"``pilot={quoted(text)}``: is one variant; what changes needs two, as A:B"
         )
-    a, b = shelf.pair(text, "recipe")
-    return shelf.side(a, "recipe"), shelf.side(b, "recipe")
+    a, b = catalogue.pair(text, "recipe")
+    return catalogue.side(a, "recipe"), catalogue.side(b, "recipe")
 
 
 def _options(lens: Lens, scope: str, question: Question) -> Options:

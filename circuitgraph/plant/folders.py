@@ -15,7 +15,7 @@ from torch import Tensor
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.families import from_hf
-from circuitgraph.engine.model import Block, Linear, Model, Norm, moved
+from circuitgraph.engine.model import Block, Linear, Model, Norm, to_device
 from circuitgraph.models.variants import TOKENIZER_FILES, load_variant
 
 OFFSETS = {"llama": 0, "mistral": 0, "qwen2": 0, "qwen3": 0, "seed_oss": 0, "gemma": 1}
@@ -54,7 +54,7 @@ def read(folder: str | Path) -> Source:
             f"{folder}: model type {family!r} cannot be planted in; "
             f"take one of {', '.join(sorted([*OFFSETS, 'gpt2']))}"
         )
-    model = moved(from_hf(loaded.hf), "cpu", torch.float64)
+    model = to_device(from_hf(loaded.hf), "cpu", torch.float64)
     tied = bool(loaded.hf.config.tie_word_embeddings)
     return Source(model, loaded.hf.config, loaded.tokenizer, Path(loaded.variant.base), tied)
 

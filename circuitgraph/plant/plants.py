@@ -12,7 +12,7 @@ import torch
 
 from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import UsageError
-from circuitgraph.engine.model import Model, moved
+from circuitgraph.engine.model import Model, to_device
 from circuitgraph.plant.drifts import add_drift, require_size
 from circuitgraph.plant.folders import read, require_free, write
 from circuitgraph.plant.grafts import Grafted, Recipe, grafted_model, wire
@@ -186,12 +186,12 @@ def _choose(plants: list[Plant], wanted: int, recipe: Recipe) -> list[Plant]:
 @torch.no_grad()
 def _strongest_third(grafted: Grafted, plants: list[Plant]) -> list[Plant]:
     """Those at places whose switching on or off moves the next token most, by mean KL."""
-    base = moved(grafted.model, "cpu", torch.float32)
+    base = to_device(grafted.model, "cpu", torch.float32)
     unchanged = next_tokens(base, grafted.texts).double()
     moves: dict[tuple[object, ...], float] = {}
     for plant in plants:
         if plant.place not in moves:
-            toggled = moved(grafted.model, "cpu", torch.float32)
+            toggled = to_device(grafted.model, "cpu", torch.float32)
             plant.before(toggled)
             plant.after(toggled)
             moves[plant.place] = divergence(unchanged, next_tokens(toggled, grafted.texts).double())
@@ -200,7 +200,7 @@ def _strongest_third(grafted: Grafted, plants: list[Plant]) -> list[Plant]:
 
 
 def _copy(model: Model) -> Model:
-    return moved(moved(model, "cpu", torch.float32), "cpu", torch.float64)
+    return to_device(to_device(model, "cpu", torch.float32), "cpu", torch.float64)
 
 
 @torch.no_grad()

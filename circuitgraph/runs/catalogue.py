@@ -29,7 +29,7 @@ _RUN_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Shelf:
+class RunCatalogue:
     """All runs of a workspace, oldest first.
 
     Attributes:
@@ -39,12 +39,12 @@ class Shelf:
     runs: tuple[Run, ...]
 
     @classmethod
-    def read(cls, runs_folder: Path) -> Shelf:
+    def read(cls, runs_folder: Path) -> RunCatalogue:
         """The runs that lie in a folder."""
         return cls(tuple(list_settled(runs_folder)))
 
     def __repr__(self) -> str:
-        return f"Shelf({len(self.runs)} runs of {len(self.variants())} variants)"
+        return f"RunCatalogue({len(self.runs)} runs of {len(self.variants())} variants)"
 
     @cached_property
     def by_id(self) -> dict[str, Run]:

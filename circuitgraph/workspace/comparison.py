@@ -19,7 +19,7 @@ from circuitgraph.diff.random_nulls import RandomNulls, draws_of, with_silence
 from circuitgraph.diff.record import Diff
 from circuitgraph.lenses.base import Lens, Models, Options
 from circuitgraph.lenses.registry import lens_named
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.comparable import require_comparable
 from circuitgraph.runs.record import Run, now
 
@@ -55,7 +55,7 @@ class Comparison:
 
     Attributes
     ----------
-    shelf : Shelf
+    catalogue : RunCatalogue
         The runs that names are looked up in.
     reporter : Reporter
         Where remarks and progress go.
@@ -65,7 +65,7 @@ class Comparison:
         Where the runs of random updates are kept.
     """
 
-    shelf: Shelf
+    catalogue: RunCatalogue
     reporter: Reporter
     folder: DiffFolder
     nulls: Path
@@ -95,7 +95,7 @@ class Comparison:
             Unknown names or choices, or runs that may not be compared.
         """
         if run is not None:
-            runs_a, runs_b = self.shelf.chosen(run, a, b)
+            runs_a, runs_b = self.catalogue.chosen(run, a, b)
             chosen = lens_named(lens or runs_a[0].kind, **given(own))
         else:
             chosen, runs_a, runs_b = self.sides(a, b, lens, scope, **given(own))
@@ -105,10 +105,10 @@ class Comparison:
         self, a: str, b: str, lens: str | Lens | None, scope: str, **own: Any
     ) -> tuple[Lens, list[Run], list[Run]]:
         """The lens, and the newest runs of both sides that may be compared."""
-        names_a, names_b = self.shelf.side(a, scope), self.shelf.side(b, scope)
-        kind = self.shelf.kind_of([*names_a, *names_b])
+        names_a, names_b = self.catalogue.side(a, scope), self.catalogue.side(b, scope)
+        kind = self.catalogue.kind_of([*names_a, *names_b])
         chosen = lens_named(lens or kind, **own)
-        runs_a, runs_b, choice = self.shelf.matched(names_a, names_b, chosen.run_kind or kind)
+        runs_a, runs_b, choice = self.catalogue.matched(names_a, names_b, chosen.run_kind or kind)
         if choice:
             self.reporter.remark(
                 f"several runs can be compared; taking the newest: {runs_a[0].id[:12]} and "
@@ -126,11 +126,11 @@ class Comparison:
         """
         from circuitgraph.interventions.patching import require_alike
 
-        require_alike(*(self.shelf.of(name)[-1].variant for name in (a, b)))
+        require_alike(*(self.catalogue.of(name)[-1].variant for name in (a, b)))
         if run is None:
             _, [first], [second] = self.sides(a, b, kind, "checkpoint")
             return first, second
-        [first], [second] = self.shelf.chosen(run, a, b)
+        [first], [second] = self.catalogue.chosen(run, a, b)
         require_comparable([first, second])
         return first, second
 
@@ -143,8 +143,8 @@ class Comparison:
         if lens is not None and lens_named(lens).needs_models:
             return  # models know more components than runs do
         found: set[str] = set()
-        for variant in (*self.shelf.side(a, scope), *self.shelf.side(b, scope)):
-            for run in self.shelf.of(variant):
+        for variant in (*self.catalogue.side(a, scope), *self.catalogue.side(b, scope)):
+            for run in self.catalogue.of(variant):
                 found.update(run.components, *((edge.source, edge.target) for edge in run.edges))
         require_components(names, found)
 
@@ -160,10 +160,10 @@ class Comparison:
         from circuitgraph.diff.many import compare_many
 
         for name in (base, *others):
-            self.shelf.side(name, "checkpoint")
-        kind = self.shelf.kind_of([base, *others])
+            self.catalogue.side(name, "checkpoint")
+        kind = self.catalogue.kind_of([base, *others])
         chosen = lens_named(lens or kind, **given(own))
-        [base_run], runs, _ = self.shelf.matched([base], others, chosen.run_kind or kind)
+        [base_run], runs, _ = self.catalogue.matched([base], others, chosen.run_kind or kind)
         chosen.require([base_run, *runs])
         sides = [(name, [run]) for name, run in zip(others, runs, strict=True)]
         return compare_many((base, [base_run]), sides, lens=chosen, models=self._models, **options)
@@ -182,9 +182,9 @@ class Comparison:
 
         if kind and not lens_named(kind).run_kind:
             raise UsageError(f"{kind} is of two variants: it has hubs of change only")
-        kind = kind or self.shelf.kind_of([name] if other is None else [name, other])
+        kind = kind or self.catalogue.kind_of([name] if other is None else [name, other])
         if other is None:
-            run = self.shelf.of(name, kind)[-1]
+            run = self.catalogue.of(name, kind)[-1]
             return hubs(run, weights=weights, seed=seed, samples=samples)
         _, [first], [second] = self.sides(name, other, kind, "checkpoint")
         return hubs_compare(first, second, seed=seed, samples=samples)
@@ -223,7 +223,7 @@ class Comparison:
         """The diff as it was measured before, under the names asked for now."""
         if record.get("asked") != question.asked:
             return None
-        kept = self.folder.read(record, self.shelf.by_id)
+        kept = self.folder.read(record, self.catalogue.by_id)
         if kept is None:
             return None
         a, b = question.a, question.b
@@ -244,14 +244,15 @@ class Comparison:
             decoy
             for decoy in record.get("summary", {}).get("decoys", ())
             if decoy.get("random")
-            or self.shelf.by_id.keys() >= {*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])}
+            or self.catalogue.by_id.keys()
+            >= {*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])}
         ]
 
     def _is_pair(self, text: str | tuple[str, str]) -> bool:
         """Whether a null names two variants, one of which may be called random."""
         if not isinstance(text, str):
             return True
-        names = self.shelf.variants()
+        names = self.catalogue.variants()
         return any(
             text[:i] in names and text[i + 1 :] in names for i, c in enumerate(text) if c == ":"
         )
@@ -260,7 +261,7 @@ class Comparison:
         return not self._is_pair(text) and draws_of(text) is not None
 
     def _null(self, pair: str | tuple[str, str], options: Options) -> NullPair:
-        a, b = self.shelf.pair(pair, options.scope) if isinstance(pair, str) else pair
+        a, b = self.catalogue.pair(pair, options.scope) if isinstance(pair, str) else pair
         _, runs_a, runs_b = self.sides(a, b, options.lens, options.scope)
         return a, runs_a, b, runs_b, None
 
@@ -283,7 +284,7 @@ class Comparison:
     @property
     def _models(self) -> Models:
         """Leave to load the models behind the runs."""
-        return Models(self.reporter, self.shelf.runs)
+        return Models(self.reporter, self.catalogue.runs)
 
 
 def given(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
 from circuitgraph.diff.kept import FOLDER, DiffFolder
 from circuitgraph.diff.random_nulls import FOLDER as NULLS
 from circuitgraph.diff.random_nulls import forget
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.conventions import forget_unused
 from circuitgraph.runs.record import Run, discard_run
 from circuitgraph.workspace.variants import VariantRuns
@@ -48,16 +48,16 @@ class Contents:
         return f"Workspace({str(self.path)!r}, {len(self)} variants)"
 
     def __len__(self) -> int:
-        return len(self.shelf().variants())
+        return len(self.catalogue().variants())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(reversed(self.shelf().variants()))
+        return iter(reversed(self.catalogue().variants()))
 
     def __contains__(self, name: object) -> bool:
-        return name in self.shelf().variants()
+        return name in self.catalogue().variants()
 
     def __getitem__(self, name: str) -> VariantRuns:
-        return VariantRuns.of(self.shelf(), name)
+        return VariantRuns.of(self.catalogue(), name)
 
     @property
     def runs_folder(self) -> Path:
@@ -83,9 +83,9 @@ class Contents:
     def _diffs(self) -> DiffFolder:
         return DiffFolder(self.diffs_folder)
 
-    def shelf(self) -> Shelf:
+    def catalogue(self) -> RunCatalogue:
         """All runs, for looking up names."""
-        return Shelf.read(self.runs_folder)
+        return RunCatalogue.read(self.runs_folder)
 
     # Ingest
 
@@ -166,7 +166,7 @@ class Contents:
             "template_date": template_date, "batch_size": batch_size, "memory": memory,
             "budget": budget, "device": device, "dtype": dtype, "tf32": tf32, "ray": ray,
         }  # fmt: skip
-        known = self.shelf()
+        known = self.catalogue()
         folder = None if adapter is None else os.fspath(adapter)
         runs = take_model(
             os.fspath(model) if isinstance(model, str | os.PathLike) else model, folder, name,
@@ -180,7 +180,7 @@ class Contents:
         """Take an activation table of somebody else's as one variant's correlation run."""
         from circuitgraph.ingest.entry import take_table
 
-        known = self.shelf()
+        known = self.catalogue()
         run = take_table(expanded(path), name, recipe, known, self.runs_folder)
         self._load([*known.runs, run])
         return run
@@ -193,7 +193,7 @@ class Contents:
         """
         from circuitgraph.ingest.entry import take_circuit
 
-        known = self.shelf()
+        known = self.catalogue()
         run = take_circuit(expanded(path), name, recipe, known, self.runs_folder)
         self._load([*known.runs, run])
         return run
@@ -208,7 +208,7 @@ class Contents:
 
     def sync(self) -> int:
         """Load runs the graph does not hold yet; returns how many."""
-        return self._load(self.shelf().runs)
+        return self._load(self.catalogue().runs)
 
     def _load(self, runs: Sequence[Run]) -> int:
         from circuitgraph.transfer import load_graph
@@ -222,7 +222,7 @@ class Contents:
         """Copy the workspace's graph into the server that is its ``store``."""
         from circuitgraph.transfer import push
 
-        return push(self.path, self.shelf().runs, self.store_uri, self.reporter)
+        return push(self.path, self.catalogue().runs, self.store_uri, self.reporter)
 
     def pull(self) -> Copied:
         """Copy the graph of the server that is its ``store`` into the workspace's file."""
@@ -234,7 +234,7 @@ class Contents:
         """Make the embedded graph again from the files beside it; see ``transfer.rebuild``."""
         from circuitgraph.transfer import rebuild
 
-        return rebuild(self.path, self.shelf().runs)
+        return rebuild(self.path, self.catalogue().runs)
 
     def query(self, name: str, **parameters: Any) -> pd.DataFrame:
         """Answer of a named query; see ``queries.list_queries``.
@@ -245,7 +245,7 @@ class Contents:
 
         self.sync()
         if {*COMPONENTS} & {*parameters}:
-            known = self.shelf().table_names()
+            known = self.catalogue().table_names()
             named = {n: own_name(str(parameters[n]), known) for n in COMPONENTS if n in parameters}
             parameters |= named
         with self.open_store() as store:
@@ -261,19 +261,19 @@ class Contents:
 
     def variants(self) -> pd.DataFrame:
         """One row a variant."""
-        return self.shelf().variant_table()
+        return self.catalogue().variant_table()
 
     def runs(self) -> pd.DataFrame:
         """One row a run, oldest first."""
-        return self.shelf().run_table()
+        return self.catalogue().run_table()
 
     def remove(self, name: str) -> int:
         """Remove a variant, its runs and their diffs; returns the number of runs."""
         from circuitgraph.interventions import patching
         from circuitgraph.store import tables_of
 
-        shelf = self.shelf()
-        runs = shelf.of(name)
+        catalogue = self.catalogue()
+        runs = catalogue.of(name)
         gone = {run.id for run in runs}
         kept = [*self._diffs.files_of(gone), *tables_of(self.path, gone)]
         kept += patching.kept_of(self.transfers_folder, gone)
@@ -284,7 +284,7 @@ class Contents:
         for run in runs:
             discard_run(run)
         forget(self.nulls_folder, gone)
-        forget_unused(self.runs_folder, runs, [r for r in shelf.runs if r.id not in gone])
+        forget_unused(self.runs_folder, runs, [r for r in catalogue.runs if r.id not in gone])
         return len(runs)
 
     def edges(self, name: str, kind: Kind | None = None) -> pd.DataFrame:

@@ -111,7 +111,7 @@ class Diffs(Contents):
             It was kept by an older version, or its files are damaged.
         """
         name = self._diffs.find(id)
-        found = self._diffs.read(self._diffs.record(name), self.shelf().by_id)
+        found = self._diffs.read(self._diffs.record(name), self.catalogue().by_id)
         if found is None:
             raise InputError(
                 f"diff {name[:12]} was kept by another version, or a file of it is damaged; "
@@ -349,7 +349,7 @@ class Diffs(Contents):
         return result
 
     def _comparison(self) -> Comparison:
-        return Comparison(self.shelf(), self.reporter, self._diffs, self.nulls_folder)
+        return Comparison(self.catalogue(), self.reporter, self._diffs, self.nulls_folder)
 
     def _answered(
         self, comparison: Comparison, question: Question, null: Null, mechanism: bool
@@ -358,7 +358,7 @@ class Diffs(Contents):
         answer = comparison.answer(question, null, mechanism)
         diff = KeptDiff.of(answer.diff, self._diffs, self.reporter)
         if answer.new or self.store_uri not in (None, "", "embedded"):
-            self._keep(diff, answer.asked, comparison.shelf.runs)
+            self._keep(diff, answer.asked, comparison.catalogue.runs)
         else:
             self._diffs.asked_again(diff, answer.asked)
         return diff

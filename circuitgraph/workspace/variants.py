@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.base.quoting import short
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run, Variant
 
 
@@ -28,7 +28,7 @@ class VariantRuns:
     runs: tuple[Run, ...]
 
     @classmethod
-    def of(cls, shelf: Shelf, name: str) -> VariantRuns:
+    def of(cls, catalogue: RunCatalogue, name: str) -> VariantRuns:
         """The runs of a name.
 
         Raises
@@ -36,7 +36,7 @@ class VariantRuns:
         UsageError
             No such variant.
         """
-        runs = shelf.of(name)
+        runs = catalogue.of(name)
         return cls(runs[-1].variant, tuple(runs))
 
     @property
@@ -51,7 +51,7 @@ class VariantRuns:
 
     def newest(self, kind: str) -> Run:
         """The newest run of one kind of edges; ``UsageError`` where there is none."""
-        return Shelf(self.runs).of(self.name, kind)[-1]
+        return RunCatalogue(self.runs).of(self.name, kind)[-1]
 
     def edges(self, kind: str | None = None) -> pd.DataFrame:
         """The edges of its newest run of one kind; of both kinds where None."""

@@ -76,7 +76,7 @@ class Workspace(Diffs):
         from circuitgraph.interventions.circuits.ranking import SIZES
 
         return faithfulness(
-            self.shelf(), name, sizes=SIZES if sizes is None else listed(sizes), random=random,
+            self.catalogue(), name, sizes=SIZES if sizes is None else listed(sizes), random=random,
             seed=seed, rank=rank, run=run, reporter=self.reporter,
         )  # fmt: skip
 
@@ -152,15 +152,15 @@ class Workspace(Diffs):
         """
         from circuitgraph.nodes.entry import Asked, one, two
 
-        asked, shelf = Asked(label, groups, prompts), self.shelf()
+        asked, catalogue = Asked(label, groups, prompts), self.catalogue()
         if other is None:
-            table = one(shelf, name, measure, asked, self.reporter)
-            self._load(shelf.runs)
+            table = one(catalogue, name, measure, asked, self.reporter)
+            self._load(catalogue.runs)
             return table
         found = two(
-            shelf, name, other, measure, scope, asked, self.reporter, margin=margin, alpha=alpha
+            catalogue, name, other, measure, scope, asked, self.reporter, margin=margin, alpha=alpha
         )
-        self._keep_nodes(found, shelf.runs)
+        self._keep_nodes(found, catalogue.runs)
         return found
 
     def _keep_nodes(self, found: NodeDiff, runs: Sequence[Run]) -> None:
@@ -245,8 +245,8 @@ class Workspace(Diffs):
         if positions not in ("all", "last"):
             raise UsageError(f"``positions={positions!r}``: choose all or last")
         plan = Plan(names_in(at), strengths_in(strength), positions == "last", random, seed)
-        shelf = self.shelf()
-        first, second, runs = (shelf.one(name, "effect") for name in (a, b, into))
+        catalogue = self.catalogue()
+        first, second, runs = (catalogue.one(name, "effect") for name in (a, b, into))
         return steer(first, second, runs, plan, self.reporter)
 
     def plan(
@@ -289,7 +289,7 @@ class Workspace(Diffs):
             alpha=alpha, power=power, margin=margin, changed=changed, tokens=tokens,
             model=None if model is None else os.fspath(model), split_inputs=split_inputs,
         )  # fmt: skip
-        return planning.plan(question, self.shelf(), self.reporter)
+        return planning.plan(question, self.catalogue(), self.reporter)
 
     def behave(
         self,
@@ -326,9 +326,9 @@ class Workspace(Diffs):
         from circuitgraph.behaviour.behave import BehaveRequest, behave
 
         request = BehaveRequest(games, wordings, samples, stored, opponent, seed)
-        shelf = self.shelf()
-        found = behave(shelf, listed(names), request, self.reporter)
-        self._load(shelf.runs)
+        catalogue = self.catalogue()
+        found = behave(catalogue, listed(names), request, self.reporter)
+        self._load(catalogue.runs)
         return found
 
     def compose(
@@ -353,9 +353,11 @@ class Workspace(Diffs):
         """
         from circuitgraph.composition.scores import composition
 
-        shelf = self.shelf()
-        table = composition(shelf, name, other, shared_basis=shared_basis, reporter=self.reporter)
-        self._load(shelf.runs)
+        catalogue = self.catalogue()
+        table = composition(
+            catalogue, name, other, shared_basis=shared_basis, reporter=self.reporter
+        )
+        self._load(catalogue.runs)
         return table
 
     def export(
@@ -379,5 +381,5 @@ class Workspace(Diffs):
 
         names, path = listed(names), expanded(path)
         if format == "neo4j-admin":
-            return write_bulk(self.shelf(), compare, names, path, self.path)
-        return write_files(self.shelf(), compare, names, format, path, self.reporter)
+            return write_bulk(self.catalogue(), compare, names, path, self.path)
+        return write_files(self.catalogue(), compare, names, format, path, self.reporter)

@@ -24,7 +24,7 @@ from circuitgraph.interventions.circuits.ranking import (
     top_edges,
 )
 from circuitgraph.runs.aligned import Observations
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.summaries import edge_table
 from circuitgraph.stats.draws import lent_weights
@@ -91,7 +91,7 @@ class _Decided:
 
 
 def faithfulness(
-    shelf: Shelf,
+    catalogue: RunCatalogue,
     name: str,
     *,
     sizes: Sequence[float] = SIZES,
@@ -111,7 +111,7 @@ def faithfulness(
     were chosen on the same prompts.
 
     Args:
-        shelf: the runs of a workspace.
+        catalogue: the runs of a workspace.
         name: of a variant with an effect run, and its model where it was.
         sizes: shares of all edges, each above 0 and at most 1.
         random: rankings drawn at random to compare with; 0 for none.
@@ -126,7 +126,7 @@ def faithfulness(
         InputError: the model is gone or changed, or corruption moves nothing.
     """
     shares = _checked(sizes, random, rank)
-    chosen = shelf.one(name, "effect", run)
+    chosen = catalogue.one(name, "effect", run)
     seen = Observations.of_run(chosen)
     _require_something(chosen, seen)
     counts = edge_counts(shares, len(chosen.edges))

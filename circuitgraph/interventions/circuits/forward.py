@@ -48,12 +48,12 @@ class _Residual:
     corrupt: Tensor
     patched: Tensor
 
-    def judged(self, patch: Patch, layer: int) -> _Residual:
+    def at_scored(self, patch: Patch, layer: int) -> _Residual:
         """The same where block ``layer`` must still compute."""
         if not patch.is_last(layer):
             return self
-        said = patch.judged(self.said.flatten(0, 1), layer).unflatten(0, self.said.shape[:2])
-        others = (patch.judged(x, layer) for x in (self.alone, self.corrupt, self.patched))
+        said = patch.at_scored(self.said.flatten(0, 1), layer).unflatten(0, self.said.shape[:2])
+        others = (patch.at_scored(x, layer) for x in (self.alone, self.corrupt, self.patched))
         alone, corrupt, patched = others
         return _Residual(alone, said, corrupt, patched)
 
@@ -142,14 +142,14 @@ def _run_block(
     own = attention_components(model, granularity)
     first = 1 + layer * (own + 1)
     heads = _heads(patch, layer, now, circuits)
-    entering = now.judged(patch, layer) if model.parallel else now
+    entering = now.at_scored(patch, layer) if model.parallel else now
 
     def write(z: Tensor, raw: Tensor) -> Tensor:
         nonlocal now
         parts = attention_parts(block.attention, z, raw, granularity)
         bias = block.attention.out.bias if granularity == "head" else None
         total = post(raw, block.attention.post)
-        now = now.judged(patch, layer).write(first, parts, total, bias)
+        now = now.at_scored(patch, layer).write(first, parts, total, bias)
         return now.alone
 
     def read(name: str, stream: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ def _heads(patch: Patch, layer: int, now: _Residual, circuits: Circuits) -> dict
         if (layer, letters) in circuits:
             normed = attention.norm(now.read(circuits[layer, letters]))
             found |= {name: _heads_of(model, attention, name, normed) for name in letters}
-    return found | {"q": patch.judged(found["q"], layer)}
+    return found | {"q": patch.at_scored(found["q"], layer)}
 
 
 def _heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> Tensor:

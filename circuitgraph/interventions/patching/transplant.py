@@ -93,8 +93,8 @@ def _run_block(
         The same columns.
     """
     model, block = patch.model, patch.model.blocks[layer]
-    given = patch.judged(given, layer)
-    inside = patch.judged(patch.batch.patched[None], layer)[0]
+    given = patch.at_scored(given, layer)
+    inside = patch.at_scored(patch.batch.patched[None], layer)[0]
 
     def write(z: Tensor, raw: Tensor) -> Tensor:
         added = post(raw, block.attention.post)
@@ -102,7 +102,7 @@ def _run_block(
             added = _replaced(added, given[:-1], sets[:, :-1], inside)
         elif bool(sets[:, :-1].any()):
             added = added + _exchanged(block.attention, z, raw, given[:-1], sets[:, :-1]) * inside
-        return patch.judged(x, layer) + added
+        return patch.at_scored(x, layer) + added
 
     trace = run_block(model, block, x, Window.of(patch, layer), write=write)
     return trace.mid + _replaced(trace.mlp, given[-1:], sets[:, -1:], inside)

@@ -123,9 +123,11 @@ class Heard:
     others: Tensor
     sender: Tensor
 
-    def judged(self, patch: Patch, layer: int) -> Heard:
+    def at_scored(self, patch: Patch, layer: int) -> Heard:
         """The same where block ``layer`` must still compute."""
-        return Heard(patch.judged(self.others[None], layer)[0], patch.judged(self.sender, layer))
+        return Heard(
+            patch.at_scored(self.others[None], layer)[0], patch.at_scored(self.sender, layer)
+        )
 
 
 def said(swap: Swap, sender: Component, signal: int, edge: int) -> Tensor:
@@ -223,7 +225,7 @@ def value(
     patch, layer = swap.patches[after], receiver.layer
     models = swap.sides[edge].model, swap.sides[after].model
     if layer == patch.model.layers:
-        at_end = heard.judged(patch, layer - 1)
+        at_end = heard.at_scored(patch, layer - 1)
         decided = mixed_decision(*models, at_end.others, at_end.sender, swap.batch)
     else:
         if receiver.heads is None:
@@ -242,7 +244,7 @@ def value(
 def _through_mlp(
     patch: Patch, models: tuple[Model, Model], layer: int, heard: Heard, mid: Tensor
 ) -> Tensor:
-    heard = heard.judged(patch, layer)
+    heard = heard.at_scored(patch, layer)
     edge, own = (model.blocks[layer].one_mlp for model in models)
     norms = edge.norm, own.norm
     inner = read(norms, (edge.up, own.up), heard)
@@ -250,7 +252,7 @@ def _through_mlp(
         inner = patch.model.activation(inner)
     else:
         inner = patch.model.activation(read(norms, (edge.gate, own.gate), heard)) * inner
-    return patch.judged(mid[None], layer) + post(own.down(inner), own.post)
+    return patch.at_scored(mid[None], layer) + post(own.down(inner), own.post)
 
 
 def _through_attention(
@@ -259,11 +261,11 @@ def _through_attention(
     layer, model = receiver.layer, patch.model
     own = model.blocks[layer].attention
     q, k, v = (_letter(patch, models, receiver, heard, on, name) for name in "qkv")
-    z = patch.judged(on.z.expand(2, *on.z.shape), layer).clone()
+    z = patch.at_scored(on.z.expand(2, *on.z.shape), layer).clone()
     z[..., receiver.heads, :] = window_attention(patch, layer, q, k, v)
-    mid = patch.judged(on.pre[None], layer) + post(own.out(z.flatten(-2)), own.post)
+    mid = patch.at_scored(on.pre[None], layer) + post(own.out(z.flatten(-2)), own.post)
     if model.parallel:
-        return mid + patch.judged(on.mlp[None], layer)
+        return mid + patch.at_scored(on.mlp[None], layer)
     return mid + add_mlp(model, model.blocks[layer], mid)
 
 
@@ -281,9 +283,9 @@ def _letter(
     if name not in receiver.letters:
         plain = getattr(on, name)[..., heads, :]
         plain = plain.expand(2, *plain.shape)
-        return patch.judged(plain, layer) if name == "q" else plain
+        return patch.at_scored(plain, layer) if name == "q" else plain
     index = patch.queries(layer) if name == "q" else patch.batch.index
-    at = heard.judged(patch, layer) if name == "q" else heard
+    at = heard.at_scored(patch, layer) if name == "q" else heard
     edge, own = (model.blocks[layer].attention for model in models)
     size = patch.model.head_size
     columns = slice(heads.start * size, heads.stop * size)

@@ -181,7 +181,7 @@ def _change(patch: Patch, place: Place, receivers: tuple[Receiver, ...], senders
     model, deltas = patch.model, patch.deltas[senders]
     if place.layer == model.layers:
         final = gather(patch.clean.final, patch.batch.read)
-        moved = final + patch.judged(deltas, model.layers - 1)
+        moved = final + patch.at_scored(deltas, model.layers - 1)
         return (logits(model, moved) - logits(model, final))[None]
     if not place.attention:
         clean = gather(patch.clean.layers[place.layer].mlp, patch.queries(place.layer))

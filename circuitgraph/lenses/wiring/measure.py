@@ -19,7 +19,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.engine.batches import in_batches
-from circuitgraph.engine.model import Model, moved
+from circuitgraph.engine.model import Model, to_device
 from circuitgraph.engine.receivers import edges_of
 from circuitgraph.lenses.wiring.drifts import drifted
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
@@ -184,7 +184,7 @@ def _by_function(
     seed: int,
     advance: Callable[[int], None],
 ) -> Channels:
-    a, b = (moved(model, "cpu", torch.float64) for model in asked.models)
+    a, b = (to_device(model, "cpu", torch.float64) for model in asked.models)
     batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
     asked = replace(asked, models=(a, aligned(b, _orders((a, b), asked, batches))))
     arrays = _functions(asked, batches, advance)
