@@ -1,4 +1,4 @@
-"""Where heads look: attention from the scored position to spans of the prompt."""
+"""Attention of heads from the scored position to spans of the prompt."""
 
 from __future__ import annotations
 
@@ -18,37 +18,41 @@ from circuitgraph.nodes.scored import Scored, scored
 
 REST = "rest"
 BY_VALUE = " by value"
-"""Ending of the categories whose mass is weighted by the norm of the value that is read."""
+"""Ending of the categories whose mass is weighted by the norm of the value vectors."""
 
 Spans = Sequence[Mapping[str, Sequence[int]]]
-"""Of every prompt, token positions by category."""
+"""Token positions by category, for each prompt."""
 
 
 @torch.no_grad()
 def attention(model: StoredModel, spans: Spans) -> NodeValues:
-    """Attention of every head from the position where the answers part, by category of tokens.
+    """Attention of every head from the scored position, summed over each category of tokens.
 
     Parameters
     ----------
     model
         Of a run with answers.
     spans
-        Token positions of every prompt, in the run's order; a position in two categories is
-        refused, and what is in none is ``rest``.
+        Token positions of every prompt, in the run's order; positions in no category are ``rest``.
 
     Returns
     -------
     NodeValues
-        Plain masses, which sum to 1 over categories; and, in categories that end in
-        ``by value``, masses weighted by the norm of the values, scaled to sum to 1.
+        Attention, which sums to 1 over categories; and, in categories that end in ``by value``,
+        attention times the norm of the value vectors, scaled to sum to 1.
+
+    Raises
+    ------
+    UsageError
+        A position in two categories.
     """
     engine = model.engine
     categories = [*dict.fromkeys(name for own in spans for name in own), REST]
     rows = []
     for start in range(0, len(model.prompts), BATCH):
-        asked = scored(engine, model.prompts[start : start + BATCH])
-        members = _members(asked, spans[start : start + BATCH], categories)
-        rows.append(_masses(engine, asked, members))
+        batch = scored(engine, model.prompts[start : start + BATCH])
+        members = _members(batch, spans[start : start + BATCH], categories)
+        rows.append(_masses(engine, batch, members))
     nodes = [
         Node(head_name(layer, head), name + kind)
         for layer in range(engine.layers)
@@ -59,9 +63,9 @@ def attention(model: StoredModel, spans: Spans) -> NodeValues:
     return NodeValues(tuple(nodes), np.concatenate(rows))
 
 
-def _members(asked: Scored, spans: Spans, categories: Sequence[str]) -> Tensor:
+def _members(batch: Scored, spans: Spans, categories: Sequence[str]) -> Tensor:
     """1 where a position belongs to a category [n, T, categories]."""
-    members = torch.zeros(*asked.tokens.shape, len(categories))
+    members = torch.zeros(*batch.tokens.shape, len(categories))
     for row, own in enumerate(spans):
         for name, positions in own.items():
             members[row, list(positions), categories.index(name)] = 1
@@ -71,15 +75,15 @@ def _members(asked: Scored, spans: Spans, categories: Sequence[str]) -> Tensor:
     return members
 
 
-def _masses(engine: NativeModel, asked: Scored, members: Tensor) -> np.ndarray:
+def _masses(engine: NativeModel, batch: Scored, members: Tensor) -> np.ndarray:
     """[n, layers · heads · 2 · categories]."""
-    trace, found = forward(engine, asked.tokens, asked.ends), []
-    keys = torch.arange(asked.tokens.shape[1]).expand(asked.tokens.shape)
-    rows = torch.arange(len(asked.last))
+    trace, found = forward(engine, batch.tokens, batch.ends), []
+    keys = torch.arange(batch.tokens.shape[1]).expand(batch.tokens.shape)
+    rows = torch.arange(len(batch.last))
     for block, layer in zip(engine.blocks, trace.layers, strict=True):
-        seen = visible(asked.last[:, None], keys, block.attention.window)[:, 0, 0]
+        seen = visible(batch.last[:, None], keys, block.attention.window)[:, 0, 0]
         k, v = (x.repeat_interleave(engine.group, 2) for x in (layer.k, layer.v))
-        scores = torch.einsum("nhe,nthe->nht", layer.q[rows, asked.last], k)
+        scores = torch.einsum("nhe,nthe->nht", layer.q[rows, batch.last], k)
         scores = softcap(scores * block.attention.scale, engine.attention_cap)
         weights = scores.masked_fill(~seen[:, None], float("-inf")).softmax(-1)
         sized = weights * v.norm(dim=-1).transpose(1, 2)

@@ -1,9 +1,8 @@
-"""Direct logit attribution: what a component adds to the logit difference by itself.
+"""Direct logit attribution: a component's direct contribution to the logit difference.
 
-The final norm is linear once its scale is fixed, so the logit difference is a sum over what was
-written into the residual stream (Elhage et al. 2021, A mathematical framework for transformer
-circuits). Heads are true slices of the output matrix, and norms after a branch are applied with
-the run's own scale.
+The final norm is linear once its scale is fixed, so the logit difference is a sum over the
+contributions to the residual stream (Elhage et al. 2021, A mathematical framework for transformer
+circuits). Heads are slices of the output matrix; norms after a branch use the run's own scale.
 """
 
 from __future__ import annotations
@@ -28,9 +27,8 @@ TOLERANCE = 1e-4
 def attribution(model: StoredModel) -> NodeValues:
     """Contribution of every component to logit(answer) − logit(wrong answer).
 
-    Where the first token is predicted in which the answers differ, before any soft cap. What
-    attention layers and the final norm add whatever they read are nodes of category ``bias``,
-    so that a row's sum is the logit difference.
+    At the scored position, before any soft cap. Biases of attention layers and of the final norm
+    are nodes of category ``bias``, so that a row's sum is the logit difference.
 
     Raises
     ------
@@ -41,8 +39,8 @@ def attribution(model: StoredModel) -> NodeValues:
     biased = _biases(engine, granularity)
     rows = []
     for start in range(0, len(model.prompts), BATCH):
-        asked = scored(engine, model.prompts[start : start + BATCH])
-        rows.append(_of_batch(engine, asked, granularity, biased).numpy())
+        batch = scored(engine, model.prompts[start : start + BATCH])
+        rows.append(_of_batch(engine, batch, granularity, biased).numpy())
     names = [EMBED, *writers(engine.layers, engine.heads, granularity)]
     nodes = [Node(name) for name in names]
     nodes += [Node(attn_name(layer), "bias") for layer in biased] + [Node(LOGITS, "bias")]
@@ -51,18 +49,18 @@ def attribution(model: StoredModel) -> NodeValues:
 
 
 def _of_batch(
-    engine: NativeModel, asked: Scored, granularity: Granularity, biased: dict[int, Tensor]
+    engine: NativeModel, batch: Scored, granularity: Granularity, biased: dict[int, Tensor]
 ) -> Tensor:
-    parts, final = engine.contributions(asked.tokens, asked.last[:, None], granularity, asked.ends)
+    parts, final = engine.contributions(batch.tokens, batch.last[:, None], granularity, batch.ends)
     final = final[:, 0]
-    # What attention adds beside its heads is the same at every position, its post-norm aside.
-    whole = torch.cat([parts[:, :, 0], *(_rest(engine, b, asked) for b in biased.items())])
+    # The output bias of attention is the same at every position, its post-norm aside.
+    whole = torch.cat([parts[:, :, 0], *(_rest(engine, b, batch) for b in biased.items())])
     linear = engine.norm.linear(whole, engine.norm.scale(final))
-    found = (linear * asked.direction).sum(-1).T
+    found = (linear * batch.direction).sum(-1).T
     constant = engine.norm.bias
-    last = asked.direction.new_zeros(len(final)) if constant is None else asked.direction @ constant
+    last = batch.direction.new_zeros(len(final)) if constant is None else batch.direction @ constant
     found = torch.cat([found, last[:, None]], 1)
-    want = (engine.norm(final) * asked.direction).sum(-1)
+    want = (engine.norm(final) * batch.direction).sum(-1)
     apart = float((found.sum(1) - want).abs().max())
     if not apart <= TOLERANCE * max(1.0, float(want.abs().max())):
         raise InputError(
@@ -73,7 +71,7 @@ def _of_batch(
 
 
 def _biases(engine: NativeModel, granularity: Granularity) -> dict[int, Tensor]:
-    """Output biases of attention that no head counts as its own, by layer."""
+    """Output biases of attention, which belong to no head, by layer."""
     if granularity == "layer":
         return {}
     return {
@@ -83,7 +81,7 @@ def _biases(engine: NativeModel, granularity: Granularity) -> dict[int, Tensor]:
     }
 
 
-def _rest(engine: NativeModel, biased: tuple[int, Tensor], asked: Scored) -> Tensor:
+def _rest(engine: NativeModel, biased: tuple[int, Tensor], batch: Scored) -> Tensor:
     layer, bias = biased
     block: Block = engine.blocks[layer]
     if block.attention.post is not None:
@@ -91,4 +89,4 @@ def _rest(engine: NativeModel, biased: tuple[int, Tensor], asked: Scored) -> Ten
             "direct logit attribution: attention with an output bias under a norm is not "
             'supported by head; ingest with ``granularity="layer"``'
         )
-    return bias.expand(1, len(asked.last), -1)
+    return bias.expand(1, len(batch.last), -1)

@@ -24,15 +24,15 @@ from circuitgraph.runs.record import Run
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a measure needs beside a run.
+class MeasureInputs:
+    """Further inputs of a measure.
 
     Attributes
     ----------
     label, groups
-        Of probes: the column that is predicted, and the one whose values are left out in turn.
+        For probes: the column to predict, and the one whose values are held out in turn.
     prompts
-        The prompt file, for columns that runs do not keep.
+        The prompt file, for columns that are not stored with runs.
     """
 
     label: str | None = None
@@ -40,24 +40,20 @@ class Asked:
     prompts: str | os.PathLike[str] | None = None
 
     def extra(self, measure: Measure, run: Run) -> list[Any]:
-        """What is handed to the measure of one run.
+        """Further arguments of the measure for one run.
 
         Raises
         ------
         UsageError, InputError
-            It is not there.
+            An option, file or column is missing.
         """
         if measure.name == "probe":
             if self.label is None:
                 raise UsageError('``measure="probe"`` needs ``label``: the column to predict')
-            labels = labels_of(run, self.label, self.prompts)
+            file = None if self.groups in ("scenario", "template") else self.prompts
             return [
-                labels,
-                labels_of(
-                    run,
-                    self.groups,
-                    self.prompts if self.groups not in ("scenario", "template") else None,
-                ),
+                labels_of(run, self.label, self.prompts),
+                labels_of(run, self.groups, file),
             ]
         if measure.name == "attention":
             from circuitgraph.models.stored import tokenizer_of
@@ -68,48 +64,49 @@ class Asked:
                     '``measure="attention"`` needs ``prompts``: the prompt file whose column '
                     "spans says {name: [[start, end], …]} of every prompt"
                 )
-            told = labels_of(run, "spans", self.prompts)
-            return [token_spans(run, told, tokenizer_of(run.variant))]
+            spans = labels_of(run, "spans", self.prompts)
+            return [token_spans(run, spans, tokenizer_of(run.variant))]
         return []
 
 
-def one(
-    catalogue: RunCatalogue, name: str, measure: str, asked: Asked, reporter: Reporter
+def measure_one(
+    catalogue: RunCatalogue, name: str, measure: str, inputs: MeasureInputs, reporter: Reporter
 ) -> pd.DataFrame:
-    """Values of one variant's components; columns ``component, measure, category, value, low,
-    high, n``.
+    """Values of one variant's components, with the columns of ``single.COLUMNS``.
 
     Raises
     ------
     UsageError, InputError
-        Unknown names; a measure that takes two variants; as ``values_of`` does.
+        Unknown names; a measure of two variants; those of ``values_of``.
     """
     if measure == WEIGHTS:
         raise UsageError('``measure="weights"`` is of two variants: name the other one too')
     chosen = _known(measure)
     run = _newest(catalogue, name, chosen)
-    found = values_of(run, chosen, reporter, asked.extra(chosen, run))
+    found = values_of(run, chosen, reporter, inputs.extra(chosen, run))
     for key, value in found.facts.items():
         reporter.remark(f"{measure}: {key} {value}")
     return table_of(run, chosen, found)
 
 
-def two(
+def measure_two(
     catalogue: RunCatalogue,
     a: str,
     b: str,
     measure: str,
     scope: str,
-    asked: Asked,
+    inputs: MeasureInputs,
     reporter: Reporter,
-    **options: Any,
+    *,
+    margin: float | None = None,
+    alpha: float = 0.05,
 ) -> NodeDiff:
-    """Change of a measure between two variants or groups of variants.
+    """Change of a measure between two variants or groups of variants; options as ``compare``.
 
     Raises
     ------
     UsageError, InputError
-        Unknown names; runs that may not be compared; as ``values_of`` does.
+        Unknown names; runs that are not comparable; those of ``values_of``.
     """
     names_a, names_b = catalogue.side(a, scope), catalogue.side(b, scope)
     about = {"a": a, "b": b}
@@ -119,13 +116,13 @@ def two(
     runs_a, runs_b = _matched(catalogue, names_a, names_b, chosen)
     matched = match_runs(runs_a, runs_b, runs_a[0].kind, lens=measure)
     values = [
-        [values_of(run, chosen, reporter, asked.extra(chosen, run)) for run in side]
+        [values_of(run, chosen, reporter, inputs.extra(chosen, run)) for run in side]
         for side in (matched.runs_a, matched.runs_b)
     ]
     sides = Sides.of(chosen, matched, *values)
-    table, summary = compare(chosen, sides, scope, **options)
-    told = {**about, **summary, "facts": dict(values[0][0].facts)}
-    return NodeDiff(table, told, (matched.runs_a, matched.runs_b))
+    table, summary = compare(chosen, sides, scope, margin=margin, alpha=alpha)
+    summary = {**about, **summary, "facts": dict(values[0][0].facts)}
+    return NodeDiff(table, summary, (matched.runs_a, matched.runs_b))
 
 
 def _known(measure: str) -> Measure:
@@ -135,25 +132,26 @@ def _known(measure: str) -> Measure:
 
 
 def _newest(catalogue: RunCatalogue, name: str, measure: Measure) -> Run:
-    for kind in measure.kinds:
-        found = catalogue.of(name, kind) if _has(catalogue, name, kind) else []
-        if found:
-            return found[-1]
+    kind = _kind(catalogue, [name], measure)
+    if kind is not None:
+        return catalogue.of(name, kind)[-1]
     wanted = " or ".join(measure.kinds)
     raise UsageError(f"{quoted(name)}: {measure.name} needs a run of kind {wanted}; ingest it so")
 
 
-def _has(catalogue: RunCatalogue, name: str, kind: str) -> bool:
-    return any(run.kind == kind for run in catalogue.of(name))
+def _kind(catalogue: RunCatalogue, names: Sequence[str], measure: Measure) -> str | None:
+    """The preferred kind of run that all of these variants have."""
+    kinds = [{run.kind for run in catalogue.of(name)} for name in names]
+    return next((k for k in measure.kinds if all(k in own for own in kinds)), None)
 
 
 def _matched(
     catalogue: RunCatalogue, names_a: Sequence[str], names_b: Sequence[str], measure: Measure
 ) -> tuple[list[Run], list[Run]]:
-    for kind in measure.kinds:
-        if all(_has(catalogue, name, kind) for name in (*names_a, *names_b)):
-            runs_a, runs_b, _ = catalogue.matched(names_a, names_b, kind)
-            return runs_a, runs_b
+    kind = _kind(catalogue, [*names_a, *names_b], measure)
+    if kind is not None:
+        runs_a, runs_b, _ = catalogue.matched(names_a, names_b, kind)
+        return runs_a, runs_b
     wanted = " or ".join(measure.kinds)
     raise UsageError(
         f"{measure.name}: not every variant has a run of kind {wanted}; ingest them so"
@@ -182,13 +180,12 @@ def _weights(
         hf, _ = reload(replace(variants[0], adapter="", fingerprints=bare))
         base = from_hf(hf)
     table = weight_table(*pair.engines, base)
-    changed = table["category"].isin(["change", "norm change"]) & (table["verdict"] == "changed")
-    return NodeDiff(
-        table,
-        {**about, "measure": WEIGHTS, "scope": "checkpoint", "evidence": "ok",
-         "quantity": "‖ΔW‖/‖W‖ of a component's weights", "unit": "share",
-         "n_nodes": int(table["category"].isin(["change", "norm change"]).sum()),
-         "n_testable": int(table["category"].isin(["change", "norm change"]).sum()),
-         "n_claims": int(changed.sum())},
-        ((first,), (second,)),
-    )  # fmt: skip
+    of_change = table["category"].isin(["change", "norm change"])
+    count = int(of_change.sum())
+    summary = {
+        **about, "measure": WEIGHTS, "scope": "checkpoint", "evidence": "ok",
+        "quantity": "‖ΔW‖/‖W‖ of a component's weights", "unit": "share",
+        "n_nodes": count, "n_testable": count,
+        "n_claims": int((of_change & (table["verdict"] == "changed")).sum()),
+    }  # fmt: skip
+    return NodeDiff(table, summary, ((first,), (second,)))

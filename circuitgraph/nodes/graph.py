@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -24,20 +24,15 @@ from circuitgraph.store.tables import (
 )
 
 IN_GRAPH = tuple(name for name in MEASURES if name not in ("activity", "probe"))
-"""Measures that a run's graph holds once they were asked for. Its activity is there already, and
-what a probe says hangs on a label that the graph does not know."""
+"""Measures in a run's graph once measured. Activity is stored with the run itself; a probe
+depends on a label that the graph does not hold."""
 
 
 def with_measures(tables: GraphTables, run: Run) -> GraphTables:
     """The graph of a run, with the measures of its components kept beside it."""
-    parts = [tables, *_parts(run)]
-    return merge_tables(parts) if len(parts) > 1 else tables
-
-
-def _parts(run: Run) -> Iterator[GraphTables]:
-    for name in IN_GRAPH:
-        if (found := kept_values(run, name)) is not None:
-            yield _measured(run, name, table_of(run, MEASURES[name], found))
+    found = {name: values for name in IN_GRAPH if (values := kept_values(run, name)) is not None}
+    parts = [_measured(run, n, table_of(run, MEASURES[n], values)) for n, values in found.items()]
+    return merge_tables([tables, *parts]) if parts else tables
 
 
 def _measured(run: Run, measure: str, table: pd.DataFrame) -> GraphTables:
@@ -59,7 +54,7 @@ def _measured(run: Run, measure: str, table: pd.DataFrame) -> GraphTables:
 
 
 def lacking_measures(store: Store, runs: Iterable[Run]) -> list[Run]:
-    """Those of the runs whose kept measures the graph does not hold."""
+    """Runs with kept measures that are missing in the graph."""
     kept = {run.id: (run, {name for name in IN_GRAPH if has_values(run, name)}) for run in runs}
     wanted = {key: own for key, own in kept.items() if own[1]}
     if not wanted:
@@ -72,7 +67,7 @@ def lacking_measures(store: Store, runs: Iterable[Run]) -> list[Run]:
 
 
 def changed_tables(diff: NodeDiff) -> GraphTables:
-    """The graph of a comparison of components: its claims; the runs must be there already."""
+    """Graph tables of a comparison's claims; its runs must be in the graph already."""
     runs_a, runs_b = diff.runs
     architecture = runs_a[0].variant.architecture
     claims = diff.claims.drop_duplicates(["component", "category"])

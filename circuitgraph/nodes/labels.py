@@ -1,4 +1,4 @@
-"""What a prompt file says beside its prompts: labels for probes, spans for attention."""
+"""Further columns of a prompt file: labels for probes, token spans for attention."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from circuitgraph.base.quoting import quoted
 from circuitgraph.runs.record import Run
 
 OWN = ("scenario", "template", "direction")
-"""Columns that a run itself keeps."""
+"""Columns that are stored with a run."""
 
 
 def labels_of(run: Run, column: str, file: str | os.PathLike[str] | None) -> list[Any]:
-    """A column's value for every prompt of a run, in its order.
+    """Values of a column for every prompt of a run, in its order.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def labels_of(run: Run, column: str, file: str | os.PathLike[str] | None) -> lis
     column
         ``scenario``, ``template``, ``direction``, or a column of ``file``.
     file
-        The prompt file, JSONL or CSV; its prompts are found by their text.
+        The prompt file, JSONL or CSV; rows are matched by the text of their prompts.
 
     Raises
     ------
@@ -71,41 +71,41 @@ def _rows(file: Path) -> list[Mapping[str, Any]]:
         raise InputError(f"{file}: cannot be read ({error})") from error
 
 
-def token_spans(run: Run, told: Sequence[Any], tokenizer: Any) -> list[dict[str, list[int]]]:
+def token_spans(run: Run, spans: Sequence[Any], tokenizer: Any) -> list[dict[str, list[int]]]:
     """Token positions of every prompt's character spans.
 
     Parameters
     ----------
     run
-        Whose prompts they are of.
-    told
-        Of every prompt a mapping from category to spans ``[[start, end], …]`` in characters, or
-        its JSON text.
+        Without a chat template.
+    spans
+        For every prompt a mapping from category to ``[[start, end], …]`` in characters, or its
+        JSON text.
     tokenizer
-        The library's; must tell the characters of its tokens.
+        A fast tokenizer, which maps tokens to characters.
 
     Raises
     ------
     UsageError
-        Spans that are none, a chat template in between, or one that holds no token.
+        Malformed spans, a chat template, or a category without a token.
     """
     if run.method.template:
         raise UsageError("``spans``: characters of a prompt have other places in a chat template")
     return [
-        _positions(spans, _places(prompt.prompt or "", tokenizer), prompt.prompt or "")
-        for prompt, spans in zip(run.prompts, told, strict=True)
+        _positions(own, _offsets(prompt.prompt or "", tokenizer), prompt.prompt or "")
+        for prompt, own in zip(run.prompts, spans, strict=True)
     ]
 
 
-def _places(text: str, tokenizer: Any) -> list[tuple[int, int]]:
-    """Characters of every token that a model reads of a text, a BOS in front included."""
+def _offsets(text: str, tokenizer: Any) -> list[tuple[int, int]]:
+    """Start and end character of every token of a text, BOS included."""
     read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     bos = tokenizer.bos_token_id
     added = bos is not None and list(read["input_ids"][:1]) != [bos]
     return [(0, 0)] * added + list(read["offset_mapping"])
 
 
-def _positions(spans: Any, places: Sequence[tuple[int, int]], text: str) -> dict[str, list[int]]:
+def _positions(spans: Any, offsets: Sequence[tuple[int, int]], text: str) -> dict[str, list[int]]:
     try:
         spans = json.loads(spans) if isinstance(spans, str) else spans
         plain = {str(name): [(int(a), int(b)) for a, b in pairs] for name, pairs in spans.items()}
@@ -115,7 +115,7 @@ def _positions(spans: Any, places: Sequence[tuple[int, int]], text: str) -> dict
         ) from error
     found = {
         name: [
-            i for i, (start, end) in enumerate(places)
+            i for i, (start, end) in enumerate(offsets)
             if end > start and any(start < b and end > a for a, b in pairs)
         ]
         for name, pairs in plain.items()

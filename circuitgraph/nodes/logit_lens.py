@@ -1,7 +1,4 @@
-"""The logit lens: the decision read from the residual stream after every layer.
-
-nostalgebraist (2020), interpreting GPT: the logit lens.
-"""
+"""The logit lens (nostalgebraist 2020, interpreting GPT: the logit lens)."""
 
 from __future__ import annotations
 
@@ -18,20 +15,20 @@ from circuitgraph.nodes.scored import scored
 
 @torch.no_grad()
 def logit_lens(model: StoredModel) -> NodeValues:
-    """Logit of the answer minus that of the wrong answer, after the embedding and every layer.
+    """Logit difference of the answers, from the residual stream after embedding and every layer.
 
-    Where the first token is predicted in which the answers differ; the final norm and the soft
-    cap of the model are applied, so that the last layer gives the model's own logits.
+    At the scored position, with the final norm and the model's soft cap, so that the last layer
+    gives the model's own logits.
     """
     engine, rows = model.engine, []
     for start in range(0, len(model.prompts), BATCH):
-        asked = scored(engine, model.prompts[start : start + BATCH])
-        trace = forward(engine, asked.tokens, asked.ends)
+        batch = scored(engine, model.prompts[start : start + BATCH])
+        trace = forward(engine, batch.tokens, batch.ends)
         streams = [trace.embed, *(layer.mid + layer.mlp for layer in trace.layers)]
         found = []
         for stream in streams:
-            read = engine.norm(gather(stream, asked.last[:, None])[:, 0])
-            both = torch.einsum("nd,nkd->nk", read, engine.unembed[asked.answers])
+            read = engine.norm(gather(stream, batch.last[:, None])[:, 0])
+            both = torch.einsum("nd,nkd->nk", read, engine.unembed[batch.answers])
             both = softcap(both, engine.logit_cap)
             found.append(both[:, 0] - both[:, 1])
         rows.append(torch.stack(found, 1).float().numpy())

@@ -1,4 +1,4 @@
-"""All measures of components by name; adding one is adding a file and an entry here."""
+"""All measures of components by name; to add one, add a file and an entry here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EITHER = ("effect", "correlation")
 
 
 def _from(module: str, function: str) -> Callable[..., NodeValues]:
-    """A function that is imported, with torch, when it is first called."""
+    """A function imported (with torch) only when it is called."""
 
     def call(*given: object) -> NodeValues:
         found = getattr(import_module(f"circuitgraph.nodes.{module}"), function)(*given)
@@ -46,12 +46,12 @@ MEASURES = {
         ),
         Measure(
             "probe", "whether a linear probe of the residual stream predicts a label",
-            "right", 0.05, "one", _EITHER, False, _from("probe", "probe"),
+            "accuracy", 0.05, "one", _EITHER, False, _from("probe", "probe"),
         ),
     )
 }  # fmt: skip
-"""Those with one number a prompt. Their margins silence the eight null fine-tunes of
-``examples/ipd`` (the base's own answers, random rewards; four seeds each). ``weights`` has no
+"""Measures with one number per prompt. With these margins none of the eight null fine-tunes of
+``examples/ipd`` (own answers, random rewards; four seeds each) gives a claim. ``weights`` has no
 prompts: see ``nodes.weights``."""
 
 WEIGHTS = "weights"

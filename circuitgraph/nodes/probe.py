@@ -1,8 +1,8 @@
-"""Linear probes: can a label be read off the residual stream, on groups never trained on?
+"""Linear probes of the residual stream, tested on groups that they were not trained on.
 
-Alain & Bengio (2016), Understanding intermediate layers using linear classifier probes. Beside
-every probe stand the same one on shuffled labels (Hewitt & Liang 2019, Designing and interpreting
-probes with control tasks) and the commonest label.
+Alain & Bengio (2016), Understanding intermediate layers using linear classifier probes. Controls:
+the same probe on shuffled labels (Hewitt & Liang 2019, Designing and interpreting probes with
+control tasks), and always predicting the commonest label.
 """
 
 from __future__ import annotations
@@ -28,32 +28,31 @@ RIDGE = 1e-3
 def probe(
     model: StoredModel, labels: Sequence[Any], groups: Sequence[Any], seed: int = 0
 ) -> NodeValues:
-    """Out-of-group predictions of a label from the stream at the last prompt token.
+    """Held-out accuracy of a linear probe on the residual stream at the last prompt token.
 
     Parameters
     ----------
     model
         Of any run.
     labels
-        Of every prompt, in the run's order: text or whole numbers are classes, other numbers
-        are predicted by value.
+        One a prompt, in the run's order: text or whole numbers are classes, other numbers are
+        regressed.
     groups
-        Of every prompt: a probe never sees a prompt of the group that it is tested on, so
-        paraphrases must share one.
+        One a prompt. Each group is held out in turn, so paraphrases must share one.
     seed
-        Of the shuffled labels, which are shuffled among groups where a group has one label.
+        Of the shuffled labels; where every group has one label, labels are permuted over groups.
 
     Returns
     -------
     NodeValues
-        After the embedding and every layer, in three categories: the probe, the same on
-        shuffled labels, and the commonest label (the mean). A class: 1 where it is right, else
-        0. A number: 1 − (error / its standard deviation)².
+        After the embedding and every layer, in three categories: the probe, the probe on
+        shuffled labels, and the commonest label (or mean). Classes: 1 where correct, else 0.
+        Numbers: 1 − (error / standard deviation of the label)².
 
     Raises
     ------
     UsageError
-        One class alone, or a class that stands in one group only, which nobody could predict.
+        Only one class, or a class that occurs in one group only.
     """
     y, classes = _coded(labels)
     g = np.unique([str(group) for group in groups], return_inverse=True)[1]
@@ -109,7 +108,7 @@ def _streams(model: StoredModel) -> list[np.ndarray]:
 
 
 def _shuffled(y: np.ndarray, g: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Labels that say nothing of the prompts: permuted, or among groups of one label each."""
+    """Labels permuted over prompts, or over groups where every group has one label."""
     by_group = [y[g == group] for group in range(int(g.max()) + 1)]
     if any(len(set(own.tolist())) > 1 for own in by_group):
         return generator.permutation(y)
@@ -120,7 +119,7 @@ def _shuffled(y: np.ndarray, g: np.ndarray, generator: np.random.Generator) -> n
 def _held_out(
     x: np.ndarray | None, y: np.ndarray, g: np.ndarray, classes: tuple[str, ...] | None
 ) -> np.ndarray:
-    """Predictions for every group by a probe of the others; without ``x`` the trivial ones."""
+    """Predictions for each group by a probe trained on the others; trivial ones without ``x``."""
     found = np.empty(len(y), np.float64)
     for group in range(int(g.max()) + 1):
         test, train = g == group, g != group

@@ -1,4 +1,4 @@
-"""Where the answers part: the position that predicts the first token in which they differ."""
+"""The scored position: the one that predicts the first token in which the two answers differ."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from circuitgraph.prompts.tokens import Encoded
 
 @dataclass(frozen=True)
 class Scored:
-    """Rows that end where the answers part.
+    """Token rows that end at the scored position.
 
     Attributes
     ----------
     tokens : int [n, T]
-        Prompts with the tokens that their answers share, padded on the right.
+        Prompts with the tokens that both answers begin with, padded on the right.
     last : int [n]
-        The position that predicts the first token that differs.
+        The scored position.
     direction : float32 [n, d]
-        Unembedding of the answer's token minus that of the wrong answer's.
+        Unembedding of the answer's token minus that of the wrong answer's, there.
     answers : int [n, 2]
-        Those tokens.
+        Those two tokens.
     """
 
     tokens: Tensor
@@ -42,12 +42,12 @@ class Scored:
 
 
 def scored(model: NativeModel, prompts: Sequence[Encoded]) -> Scored:
-    """Rows of prompts with answers.
+    """Rows up to the scored position, with the direction of the logit difference.
 
     Raises
     ------
     InputError
-        A prompt without answers, with sets of answers, or whose answers never part.
+        A prompt without answers, with sets of answers, or one answer the beginning of the other.
     """
     shared = [_shared(prompt) for prompt in prompts]
     rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]

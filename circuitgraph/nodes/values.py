@@ -1,8 +1,8 @@
-"""Values of components of a run: measured when first asked for, and kept beside it."""
+"""Values of components of a run, measured once and kept beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from circuitgraph.runs import artefacts
 from circuitgraph.runs.record import Run
 
 METHOD = 1
-"""Of all measures: what another version kept is measured again."""
+"""Version of all measures; values kept by another version are measured again."""
 
 
 def values_of(
@@ -31,7 +31,7 @@ def values_of(
     measure
         What is measured.
     extra
-        Whatever the measure needs beside the model, as plain JSON values.
+        Further arguments of the measure, as plain JSON values.
 
     Raises
     ------
@@ -54,12 +54,12 @@ def values_of(
 
 
 def has_values(run: Run, measure: str) -> bool:
-    """Whether something is kept of a measure beside a run."""
+    """Whether values of a measure are kept beside a run."""
     return bool(_records(run, measure))
 
 
 def kept_values(run: Run, measure: str) -> NodeValues | None:
-    """The newest that is kept of a measure beside a run, whatever else it was asked with."""
+    """The newest kept values of a measure, whatever its further arguments."""
     files = _records(run, measure)
     if not files:
         return None
@@ -72,12 +72,9 @@ def _records(run: Run, measure: str) -> list[Path]:
 
 
 def _kept(record: Path | None, arrays: Path | None) -> NodeValues | None:
-    """What a record and its arrays hold; None unless both are there."""
-    told = artefacts.get(record, dict, "ask again")
-    kept = None if told is None else artefacts.get(arrays, dict, "ask again")
-    return None if told is None or kept is None else _read(told, kept)
-
-
-def _read(told: Mapping[str, Any], kept: Mapping[str, np.ndarray]) -> NodeValues:
-    nodes = tuple(Node(*node) for node in told["nodes"])
-    return NodeValues(nodes, kept["values"], told["facts"])
+    """Values from a record and its arrays; None unless both are there."""
+    about: dict[str, Any] | None = artefacts.get(record, dict, "ask again")
+    kept = None if about is None else artefacts.get(arrays, dict, "ask again")
+    if about is None or kept is None:
+        return None
+    return NodeValues(tuple(Node(*n) for n in about["nodes"]), kept["values"], about["facts"])

@@ -1,4 +1,4 @@
-"""What an update does to the weights of every component; no prompts are asked."""
+"""Change of every component's weights between two models, without prompts."""
 
 from __future__ import annotations
 
@@ -16,26 +16,23 @@ from circuitgraph.nodes.compare import COLUMNS
 from circuitgraph.updates.spectrum import effective_rank, spectrum
 
 ROUNDING = 1e-7
-"""‖ΔW‖ / ‖W‖ of float32 weights below which nothing was changed but the last digit."""
+"""‖ΔW‖ / ‖W‖ below this is float32 rounding: unchanged."""
 
 
 def component_weights(model: NativeModel) -> dict[tuple[str, str], Tensor]:
-    """The weights of every component as one matrix [d × columns], gains of norms apart.
+    """All weights of each component as one matrix [d × columns], gains of norms apart.
 
-    Heads: what they read through q and write; key/value groups: k and v; MLPs: gate, up and
-    down. By (component, category); the category is "" for matrices, ``norm`` for gains.
+    Heads: query and output; key/value groups: k and v; MLPs: gate, up and down. Keys are
+    (component, category); the category is "" for matrices, ``norm`` for gains.
     """
     found = dict(_matrices(model))
     found[EMBED, ""] = model.embed.T
     found[LOGITS, ""] = model.unembed.T
     found[LOGITS, "norm"] = model.norm.weight[:, None]
     for layer, block in enumerate(model.blocks):
-        for name, norm in (
-            (attn_name(layer), block.attention.norm),
-            (mlp_name(layer), block.mlp.norm),
-        ):
-            if isinstance(norm, Norm):
-                found[name, "norm"] = norm.weight[:, None]
+        for name, part in ((attn_name(layer), block.attention), (mlp_name(layer), block.mlp)):
+            if isinstance(part.norm, Norm):
+                found[name, "norm"] = part.norm.weight[:, None]
     return found
 
 
@@ -57,22 +54,22 @@ def _matrices(model: NativeModel) -> Iterator[tuple[tuple[str, str], Tensor]]:
 
 @torch.no_grad()
 def weight_table(a: NativeModel, b: NativeModel, base: NativeModel | None = None) -> pd.DataFrame:
-    """‖ΔW‖/‖W‖ and effective rank of what parts B's weights from A's, by component.
+    """‖ΔW‖/‖W‖ and effective rank of ΔW = W_B − W_A, by component.
 
     Parameters
     ----------
     a, b
         Models of one build.
     base
-        Where both are updates of it: also the cosine between the two updates' matrices.
+        Where both are updates of it: also the cosine between the two updates.
 
     Returns
     -------
     DataFrame
         Columns of a node diff; categories ``change``, ``rank`` and ``cosine`` (of gains
-        ``norm change``). ``value_a`` and ``value_b`` are the two variants' own ‖ΔW‖/‖W‖ and
-        ranks against the base where there is one. No test is made: weights are what they are,
-        so the verdict is ``changed`` or ``unchanged``, and ``p`` and ``q`` are empty.
+        ``norm change``). With a base, ``value_a`` and ``value_b`` are each variant's ‖ΔW‖/‖W‖ and
+        rank against it. Weights have no sampling error, so there is no test: the verdict is
+        ``changed`` or ``unchanged``, and ``p`` and ``q`` are empty.
     """
     own_a, own_b = component_weights(a), component_weights(b)
     start = own_a if base is None else component_weights(base)
@@ -93,23 +90,18 @@ def _rows(
     component, kind = key
     name = f"{kind} change".strip()
     size = float(torch.linalg.vector_norm(start.double())) or 1.0
-    moves = [x.double() - start.double() for x in (a, b)]
+    updates = [x.double() - start.double() for x in (a, b)]
     between = float(torch.linalg.vector_norm(b.double() - a.double())) / size
     verdict = "changed" if between > ROUNDING else "unchanged"
-    shares = [float(torch.linalg.vector_norm(move)) / size for move in moves]
+    shares = [float(torch.linalg.vector_norm(update)) / size for update in updates]
     head = {"component": component, "verdict": verdict}
     yield {**head, "category": name, "value_a": shares[0], "value_b": shares[1], "change": between}
     if kind:
         return
-    ranks = [effective_rank(spectrum(m)) if bool(m.any()) else 0.0 for m in moves]
+    ranks = [effective_rank(spectrum(m)) if bool(m.any()) else 0.0 for m in updates]
     whole = effective_rank(spectrum(b.double() - a.double())) if between > ROUNDING else 0.0
     yield {**head, "category": "rank", "value_a": ranks[0], "value_b": ranks[1], "change": whole}
-    if of_base and all(bool(move.any()) for move in moves):
-        cosine = float((moves[0] * moves[1]).sum() / (moves[0].norm() * moves[1].norm()))
-        yield {
-            **head,
-            "category": "cosine",
-            "value_a": 1.0,
-            "value_b": cosine,
-            "change": cosine - 1,
-        }
+    if of_base and all(bool(update.any()) for update in updates):
+        cosine = float((updates[0] * updates[1]).sum() / (updates[0].norm() * updates[1].norm()))
+        own = {"value_a": 1.0, "value_b": cosine, "change": cosine - 1}
+        yield {**head, "category": "cosine", **own}

@@ -150,15 +150,15 @@ class Workspace(Diffs):
         UsageError, InputError
             Before any long work.
         """
-        from circuitgraph.nodes.entry import Asked, one, two
+        from circuitgraph.nodes.entry import MeasureInputs, measure_one, measure_two
 
-        asked, catalogue = Asked(label, groups, prompts), self.catalogue()
+        inputs, catalogue = MeasureInputs(label, groups, prompts), self.catalogue()
         if other is None:
-            table = one(catalogue, name, measure, asked, self.reporter)
+            table = measure_one(catalogue, name, measure, inputs, self.reporter)
             self._load(catalogue.runs)
             return table
-        found = two(
-            catalogue, name, other, measure, scope, asked, self.reporter, margin=margin, alpha=alpha
+        found = measure_two(
+            catalogue, name, other, measure, scope, inputs, self.reporter, margin=margin, alpha=alpha
         )
         self._keep_nodes(found, catalogue.runs)
         return found
