@@ -45,7 +45,9 @@ def _effects(patch: Patch, own: int) -> Tensor:
 
 def _through_attention(patch: Patch, layer: int, senders: Tensor) -> Tensor:
     model, index = patch.model, patch.queries(layer)
-    mid = gather(patch.clean.layers[layer].mid, index) + patch.at_scored(patch.deltas[senders], layer)
+    mid = gather(patch.clean.layers[layer].mid, index) + patch.at_scored(
+        patch.deltas[senders], layer
+    )
     if model.parallel:  # the MLP reads the stream before attention
         out = gather(patch.clean.layers[layer].mlp, index)
     else:

@@ -158,7 +158,15 @@ class Workspace(Diffs):
             self._load(catalogue.runs)
             return table
         found = measure_two(
-            catalogue, name, other, measure, scope, inputs, self.reporter, margin=margin, alpha=alpha
+            catalogue,
+            name,
+            other,
+            measure,
+            scope,
+            inputs,
+            self.reporter,
+            margin=margin,
+            alpha=alpha,
         )
         self._keep_nodes(found, catalogue.runs)
         return found
