@@ -1,10 +1,11 @@
-"""What variants decide in games, and against their base on the same prompts."""
+"""Decisions of variants in games, compared with their base on the same prompts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,26 +26,29 @@ from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 from circuitgraph.stats import special
 
+if TYPE_CHECKING:
+    from circuitgraph.behaviour.measure import Answerer, Question
+
 MADE = 12
-"""Wordings of prompts that are made to ask about other games."""
+"""Default number of wordings of generated prompts."""
 
 
 @dataclass(frozen=True)
 class BehaveRequest:
-    """What is asked of variants.
+    """Options of measuring decisions.
 
     Attributes
     ----------
     games
-        Games to make prompts of (``all``, ``ipd,ish``, TOML files); None asks the run's own.
+        Games to generate prompts for (``all``, ``ipd,ish``, TOML files); None for the run's own.
     wordings
-        Of prompts that are made.
+        Of generated prompts.
     samples
-        Answers drawn a prompt; 0 for none.
+        Sampled answers per prompt; 0 for none.
     stored
-        Take what runs hold, without loading a model: one spelling of the labels.
+        Use the decisions stored with runs, without loading a model: one spelling of each label.
     opponent
-        Whose next move utilitarian regret rests on.
+        Gives the next move, for utilitarian regret.
     seed
         Of samples.
     """
@@ -65,23 +69,25 @@ class BehaveRequest:
 
     @property
     def known_games(self) -> dict[str, Game]:
-        """Games with payoffs."""
+        """Games with known payoffs."""
         own = () if self.games is None else games_named(self.games)
         return {**GAMES, **{game.name: game for game in own}}
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """Decisions of variants, one row a prompt each.
+    """Decisions of variants, one row per prompt.
 
     Attributes
     ----------
     decisions
         By name of variant; columns ``behaviour.tables.COLUMNS``.
     bases
-        Name of each variant's base among them, or "".
+        Name of each variant's base, or "".
     games, opponent
         For regret.
+    names
+        Variants of the table; ``decisions`` also holds their bases.
     """
 
     decisions: Mapping[str, pd.DataFrame]
@@ -91,12 +97,12 @@ class Behaviour:
     names: tuple[str, ...]
 
     def table(self, by: By = "scenario") -> pd.DataFrame:
-        """All variants asked for in one table; see ``behaviour.tables.compared``.
+        """Table of all variants; see ``behaviour.tables.compared``.
 
         Raises
         ------
         UsageError
-            No such kind of row.
+            Unknown ``by``.
         """
         if by not in BY:
             raise UsageError(f"``by={quoted(by)}``: choose {', '.join(BY)}")
@@ -110,19 +116,19 @@ class Behaviour:
 def behave(
     catalogue: RunCatalogue, names: Sequence[str], request: BehaveRequest, reporter: Reporter
 ) -> Behaviour:
-    """Ask variants, and their bases where the workspace has them.
+    """Measure decisions of variants and of their bases in the workspace.
 
-    What was measured is kept beside a run of the variant and not measured again.
+    Decisions are kept beside a run of the variant and not measured again.
 
     Raises
     ------
     UsageError, InputError
-        No such variant, prompts without states, or a model that is gone.
+        No such variant, prompts without states, or a missing model.
     """
     runs = {name: _run_of(catalogue, name, request) for name in dict.fromkeys(names)}
     bases = {name: _base_of(catalogue, run) for name, run in runs.items()}
     for name in sorted({*bases.values()} - {*runs, ""}):
-        if any(_states(run) for run in catalogue.of(name)):
+        if any(_has_states(run) for run in catalogue.of(name)):
             runs[name] = _run_of(catalogue, name, request)
     decisions = {name: _decisions(run, request, reporter) for name, run in runs.items()}
     return Behaviour(
@@ -130,17 +136,17 @@ def behave(
     )
 
 
-def _states(run: Run) -> bool:
-    """Whether a run has decisions, and the state of every prompt is known."""
+def _has_states(run: Run) -> bool:
+    """Whether a run has decisions and a state for every prompt."""
     if run.kind != "effect" or "decisions" not in run.arrays:
         return False
     try:
-        return bool(_played(run))
+        return bool(_game_prompts(run))
     except CircuitGraphError:
         return False
 
 
-def _played(run: Run) -> PromptSet:
+def _game_prompts(run: Run) -> PromptSet:
     """A run's prompts with their states; raises InputError where one has none."""
     names = {field.name for field in fields(Prompt)} - {"line"}
     own = (Prompt(**{k: v for k, v in vars(p).items() if k in names}) for p in run.prompts)
@@ -148,9 +154,8 @@ def _played(run: Run) -> PromptSet:
 
 
 def _run_of(catalogue: RunCatalogue, name: str, request: BehaveRequest) -> Run:
-    """The newest run of a variant that was asked about games."""
-    runs = catalogue.of(name)
-    found = [run for run in runs if _states(run)]
+    """The newest run of a variant on game prompts."""
+    found = [run for run in catalogue.of(name) if _has_states(run)]
     if found:
         return found[-1]
     raise UsageError(
@@ -160,7 +165,7 @@ def _run_of(catalogue: RunCatalogue, name: str, request: BehaveRequest) -> Run:
 
 
 def _base_of(catalogue: RunCatalogue, run: Run) -> str:
-    """The variant that is this one's base; "" for a base, and where there is none."""
+    """Name of the variant's base in the workspace, or ""."""
     if not run.variant.adapter:
         return ""
     plain = [
@@ -172,70 +177,58 @@ def _base_of(catalogue: RunCatalogue, run: Run) -> str:
 def _decisions(run: Run, request: BehaveRequest, reporter: Reporter) -> pd.DataFrame:
     if request.stored:
         return _from_run(run)
-    from circuitgraph.behaviour.measure import Interview, Question, questions
-
-    interview: Interview | None = None
-
-    def loaded() -> Interview:
-        nonlocal interview
-        interview = interview or Interview(run.variant, reporter)
-        return interview
-
+    from circuitgraph.behaviour.measure import Answerer, questions
     from circuitgraph.models.stored import tokenizer_of
 
+    model = cache(lambda: Answerer(run.variant, reporter))
     known = read_decisions(run)
     tokenizer = tokenizer_of(run.variant)
     chat = run.method.template == "chat" and request.games is None
     moment = Moment.of_run(run.rendered) if chat else None
-    rows = 1 << 30  # the run's own prompts fit; made ones are of the tokenizer's own words
-    asked: list[Question] = questions(
+    rows = 1 << 30  # no limit: ingest has checked the run's prompts, and the rest are generated
+    asked = questions(
         _prompts(run, request, tokenizer), tokenizer, chat_template=chat, moment=moment, rows=rows
     )
     missing = [q for q in asked if q.key not in set(known["key"])]
     if missing:
-        keep_decisions(run, pd.DataFrame([_row(a) for a in loaded().ask(missing)]))
+        answers = model().answers(missing)
+        measured = [_row(a.question.key, a.question.prompt, a.p, a.legal) for a in answers]
+        keep_decisions(run, pd.DataFrame(measured))
         known = read_decisions(run)
     wanted = pd.DataFrame({"key": list(dict.fromkeys(q.key for q in asked))})
     found = wanted.merge(known, on="key", how="left")
-    return _sampled(found, asked, loaded(), request) if request.samples else found
+    return _with_samples(found, asked, model(), request) if request.samples else found
 
 
-def _row(answered: Any) -> dict[str, Any]:
-    prompt = answered.question.prompt
+def _row(key: str, prompt: Prompt, p: float, legal: float) -> dict[str, Any]:
     return {
-        "key": answered.question.key,
-        **_told(prompt),
-        "p": answered.p,
-        "legal": answered.legal,
-    }
-
-
-def _told(prompt: Any) -> dict[str, Any]:
-    return {
+        "key": key,
         "game": prompt.game or "",
         "scenario": prompt.scenario,
         "wording": prompt.template or prompt.id or f"line {prompt.line}",
         "state": f"{prompt.state_self}{prompt.state_other}",
         "split": prompt.split or "",
+        "p": p,
+        "legal": legal,
     }
 
 
 def _from_run(run: Run) -> pd.DataFrame:
-    """What the run holds: decisions between the answers as they were spelled, and their mass."""
+    """Decisions stored with the run, for the answers as written, and their probability mass."""
     decisions = np.asarray(run.arrays["decisions"], np.float64)
     mass = np.asarray(run.arrays.get("mass", np.full(run.n, np.nan)), np.float64)
     rows = [
-        {"key": digest(prompt.prompt), **_told(prompt), "p": p, "legal": legal}
-        for prompt, p, legal in zip(_played(run), special.expit(decisions), mass, strict=True)
+        _row(digest(prompt.prompt), prompt, p, legal)
+        for prompt, p, legal in zip(_game_prompts(run), special.expit(decisions), mass, strict=True)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _prompts(run: Run, request: BehaveRequest, tokenizer: Any) -> PromptSet:
-    played = _played(run)
+    stored = _game_prompts(run)
     if request.games is None:
-        return played
-    own = played.prompts
+        return stored
+    own = stored.prompts
     labels = [(own[0].answer or "").strip(), (own[0].wrong_answer or "").strip()]
     chat = not (own[0].answer or "").startswith(" ") and bool(tokenizer.chat_template)
     turn = None
@@ -251,21 +244,21 @@ def _prompts(run: Run, request: BehaveRequest, tokenizer: Any) -> PromptSet:
 
 
 def _turn(run: Run, tokenizer: Any, text: str, moment: Moment) -> str:
-    """A text in the chat template, as this run's prompts were."""
+    """A text in the chat template, rendered like this run's prompts."""
     if run.method.template == "chat":
         return render(tokenizer, text, moment)
     return instructed(tokenizer, INSTRUCTION, text, moment)
 
 
-def _sampled(
-    found: pd.DataFrame, asked: Sequence[Any], interview: Any, request: BehaveRequest
+def _with_samples(
+    found: pd.DataFrame, asked: Sequence[Question], model: Answerer, request: BehaveRequest
 ) -> pd.DataFrame:
-    """With shares of sampled answers, and whether most of them are the likelier move."""
+    """Add shares of sampled answers, and whether most of them are the likelier move."""
     by_key = {question.key: question for question in asked}
     rows = []
     for number, (key, p) in enumerate(zip(found["key"], found["p"], strict=True)):
-        share, legal = interview.sample(by_key[key], request.samples, request.seed + number)
-        told = np.nan if np.isnan(share) or share == 0.5 else float((share > 0.5) == (p > 0.5))
-        rows.append((share, legal, told))
+        share, legal = model.sample(by_key[key], request.samples, request.seed + number)
+        tied = np.isnan(share) or share == 0.5
+        rows.append((share, legal, np.nan if tied else float((share > 0.5) == (p > 0.5))))
     shares = pd.DataFrame(rows, columns=["sampled", "sampled_legal", "agrees"])
     return pd.concat([found.reset_index(drop=True), shares], axis=1)

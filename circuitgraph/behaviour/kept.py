@@ -1,4 +1,4 @@
-"""Decisions kept beside a run of the variant, and as relationships of the graph."""
+"""Decisions kept beside a run of the variant, and as ``DECIDES`` in the graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE_NAME = "decisions.parquet"
 
 
 def keep_decisions(run: Run, decisions: pd.DataFrame) -> None:
-    """Add decisions to those kept beside a run; of a prompt asked again the last count."""
+    """Add decisions to those kept beside a run; a prompt measured again is replaced."""
     file = run.beside(FILE_NAME)
     if file is None:
         return
@@ -28,7 +28,7 @@ def keep_decisions(run: Run, decisions: pd.DataFrame) -> None:
 
 
 def read_decisions(run: Run) -> pd.DataFrame:
-    """The decisions kept beside a run; no rows where there are none.
+    """The decisions kept beside a run; empty without any.
 
     Raises
     ------
@@ -42,13 +42,13 @@ def read_decisions(run: Run) -> pd.DataFrame:
 def with_decisions(tables: GraphTables, run: Run) -> GraphTables:
     """The graph of a run, with the ``DECIDES`` kept beside it."""
     kept = read_decisions(run)
-    return (
-        merge_tables([tables, decision_tables(run, scenario_table(kept))]) if len(kept) else tables
-    )
+    if kept.empty:
+        return tables
+    return merge_tables([tables, decision_tables(run, scenario_table(kept))])
 
 
 def lacking_decisions(store: Store, runs: Iterable[Run]) -> list[Run]:
-    """Those of the runs whose kept decisions the graph does not hold as they are."""
+    """Runs whose kept decisions differ from those in the graph."""
     kept = [(run, read_decisions(run)) for run in runs if _has(run)]
     if not kept:
         return []

@@ -1,4 +1,4 @@
-"""A variant asked: probabilities of both labels in both spellings, and answers sampled."""
+"""Probabilities of both labels in all spellings, and sampled answers, of a variant."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from circuitgraph.training.sites import layers_of
 from circuitgraph.training.texts import Group, Text
 
 PACK = 8
-"""Most texts that begin alike and are run together."""
+"""Largest number of texts with a common prefix per row."""
 
 Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt as token ids, with every spelling of both labels that can follow it.
+    """A prompt as token ids, with all spellings of both labels.
 
     Attributes
     ----------
     prompt
         As written.
     ids
-        Of the prompt.
+        Token ids of the prompt.
     spellings
-        Tokens of the labels of C and of D, each spelled once or twice.
+        Token ids of the labels of C and of D, one or two spellings each.
     """
 
     prompt: Prompt
@@ -47,22 +47,22 @@ class Question:
 
     @property
     def key(self) -> str:
-        """Hash of what the model reads and of what counts as an answer."""
+        """Hash of the prompt's tokens and of those of all legal answers."""
         return digest("question", self.ids, self.spellings)
 
 
 def questions(
     prompts: PromptSet, tokenizer: Any, *, chat_template: bool, moment: Moment | None, rows: int
 ) -> list[Question]:
-    """Prompts with both spellings of both labels: as they stand, and with or without a blank.
+    """Prompts with both spellings of both labels: as written, and with or without a leading blank.
 
-    A spelling that would merge with the prompt's last token cannot follow it, and one whose tokens
-    are the same is counted once.
+    A spelling that would merge with the prompt's last token is left out; one of equal tokens is
+    counted once.
 
     Raises
     ------
     InputError
-        As ``prompts.tokens.encode`` does.
+        See ``prompts.tokens.encode``.
     """
     other = replace(prompts, prompts=tuple(map(_respelled, prompts)))
     first, second = (
@@ -74,8 +74,8 @@ def questions(
 
 def _respelled(prompt: Prompt) -> Prompt:
     answers = (prompt.answer or "", prompt.wrong_answer or "")
-    turned = [text[1:] if text.startswith(" ") else f" {text}" for text in answers]
-    return replace(prompt, answer=turned[0], wrong_answer=turned[1], corrupt=None)
+    other = [text[1:] if text.startswith(" ") else f" {text}" for text in answers]
+    return replace(prompt, answer=other[0], wrong_answer=other[1], corrupt=None)
 
 
 def _question(written: Encoded, other: Encoded) -> Question:
@@ -89,8 +89,8 @@ def _question(written: Encoded, other: Encoded) -> Question:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Answers to one question.
+class Answer:
+    """Probabilities of answers to one question.
 
     Attributes
     ----------
@@ -103,15 +103,15 @@ class Asked:
     legal: float
 
 
-class Interview:
-    """A loaded variant that answers questions.
+class Answerer:
+    """A loaded variant, to compute or sample answers.
 
     Parameters
     ----------
     variant
-        An ingested one; its files are checked.
+        Ingested; its files are checked.
     reporter
-        Where progress goes.
+        Of progress.
     """
 
     def __init__(self, variant: Variant, reporter: Reporter) -> None:
@@ -122,27 +122,28 @@ class Interview:
         self.reporter = reporter
         self.rows = hf.get_input_embeddings().weight.shape[0]
 
-    def ask(self, asked: Sequence[Question]) -> list[Asked]:
-        """Probabilities of both labels, one result a question."""
-        packs = list(_packs(asked))
+    def answers(self, questions: Sequence[Question]) -> list[Answer]:
+        """Probabilities of both labels for every question."""
+        packs = list(_packs(questions))
         if not packs:
             return []
         self.runner.check([group for _, group in packs])
-        found: dict[int, Asked] = {}
-        with torch.no_grad(), self.reporter.progress(len(asked), self.name) as bar:
+        found: dict[int, Answer] = {}
+        with torch.no_grad(), self.reporter.progress(len(questions), self.name) as bar:
             for numbers, group in packs:
                 rows = self.runner.rows(group)
                 scores = self.runner.scores(rows)[1].double().numpy()
                 for number, own in zip(numbers, scores, strict=True):
-                    found[number] = _answered(asked[number], own)
+                    found[number] = _answer(questions[number], own)
                 bar.advance(len(numbers))
-        return [found[number] for number in range(len(asked))]
+        return [found[number] for number in range(len(questions))]
 
     @torch.no_grad()
     def sample(self, question: Question, count: int, seed: int) -> tuple[float, float]:
-        """Answers drawn token by token: share of C among legal ones, and of legal among all.
+        """Sampled answers: share of C among legal ones, and share of legal ones.
 
-        An answer is as long as the longest label; legal where it is a label in either spelling.
+        An answer has the length of the longest label, and is legal if it begins with a label in
+        any spelling.
         """
         generator = torch.Generator().manual_seed(seed)
         longest = max(len(ids) for side in question.spellings for ids in side)
@@ -155,26 +156,26 @@ class Interview:
             )
             tokens = tokens.expand(count, -1) if len(tokens) == 1 else tokens
             tokens = torch.cat([tokens, drawn.view(-1, 1)], 1)
-        said = [tuple(row[len(question.ids) :]) for row in tokens.tolist()]
-        c, d = (sum(_says(answer, side) for answer in said) for side in question.spellings)
+        sampled = [tuple(row[len(question.ids) :]) for row in tokens.tolist()]
+        c, d = (sum(_is_one_of(own, side) for own in sampled) for side in question.spellings)
         return (c / (c + d) if c + d else float("nan")), (c + d) / count
 
 
-def _says(answer: Ids, side: Sequence[Ids]) -> bool:
-    return any(answer[: len(ids)] == ids for ids in side)
+def _is_one_of(answer: Ids, spellings: Sequence[Ids]) -> bool:
+    return any(answer[: len(ids)] == ids for ids in spellings)
 
 
-def _packs(asked: Sequence[Question]) -> Iterator[tuple[list[int], Group]]:
-    """Questions that begin alike, with as many spellings, together."""
-    order = sorted(range(len(asked)), key=lambda i: (_shape(asked[i]), asked[i].ids))
+def _packs(questions: Sequence[Question]) -> Iterator[tuple[list[int], Group]]:
+    """Groups of questions with a common prefix and equally many spellings."""
+    order = sorted(range(len(questions)), key=lambda i: (_shape(questions[i]), questions[i].ids))
     pack: list[int] = []
     for number in order:
-        if pack and not _together(asked[pack[0]], asked[number], len(pack)):
-            yield pack, _group([asked[i] for i in pack])
+        if pack and not _together(questions[pack[0]], questions[number], len(pack)):
+            yield pack, _group([questions[i] for i in pack])
             pack = []
         pack.append(number)
     if pack:
-        yield pack, _group([asked[i] for i in pack])
+        yield pack, _group([questions[i] for i in pack])
 
 
 def _shape(question: Question) -> tuple[int, int]:
@@ -188,18 +189,15 @@ def _together(first: Question, other: Question, size: int) -> bool:
 
 
 def _group(questions: Sequence[Question]) -> Group:
-    return Group(
-        tuple(
-            Text(q.ids, (*q.spellings[0], *q.spellings[1]), q.prompt.state, "", "")
-            for q in questions
-        )
-    )
+    answers = [(*q.spellings[0], *q.spellings[1]) for q in questions]
+    texts = zip(questions, answers, strict=True)
+    return Group(tuple(Text(q.ids, own, q.prompt.state, "", "") for q, own in texts))
 
 
-def _answered(question: Question, scores: np.ndarray) -> Asked:
+def _answer(question: Question, scores: np.ndarray) -> Answer:
     split = len(question.spellings[0])
     c, d = np.exp(scores[:split]).sum(), np.exp(scores[split:]).sum()
     if c + d > 0:
-        return Asked(question, float(c / (c + d)), float(c + d))
+        return Answer(question, float(c / (c + d)), float(c + d))
     gap = np.logaddexp.reduce(scores[split:]) - np.logaddexp.reduce(scores[:split])
-    return Asked(question, float(1 / (1 + np.exp(gap))), 0.0)
+    return Answer(question, float(1 / (1 + np.exp(gap))), 0.0)

@@ -49,3 +49,13 @@ def treat_p(
 def half_width(se: np.ndarray, df: float | np.ndarray, level: float = 0.95) -> np.ndarray:
     """Half the width of a t-interval; NaN without degrees of freedom."""
     return special.stdtrit(df, (1 + level) / 2) * se
+
+
+def mean_interval(values: np.ndarray, bounds: tuple[float, float]) -> tuple[float, float, float]:
+    """Mean with its 95% t-interval, clipped to bounds; of a single value, the bounds."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, *bounds
+    half = float(special.stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1))
+    half /= len(values) ** 0.5
+    return mean, max(bounds[0], mean - half), min(bounds[1], mean + half)

@@ -1,4 +1,4 @@
-"""The LoRA adapter of one seed: put on, measured, written."""
+"""The LoRA adapter of one seed: create, continue, measure and write it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ KINDS = (".lora_A.", ".lora_B.")
 
 @contextmanager
 def fresh(hf: Any, sites: Sites, rank: int, seed: int, base: str) -> Iterator[Any]:
-    """A new adapter on some matrices, taken off again at the end.
+    """Context with a new LoRA adapter on some matrices.
 
     Parameters
     ----------
     hf
-        The library's model; frozen.
+        The transformers model, frozen.
     sites
-        What is trained.
+        Matrices to train.
     rank
-        Of every matrix; alpha is twice that.
+        LoRA rank; alpha is twice that.
     seed
-        Of the first values of A; B begins at 0.
+        Of the initial A; B begins at 0.
     base
-        What the adapter says it belongs to.
+        Name of the base in the adapter's settings.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -56,12 +56,12 @@ def fresh(hf: Any, sites: Sites, rank: int, seed: int, base: str) -> Iterator[An
 
 @contextmanager
 def continued(hf: Any, folder: Path, base: str) -> Iterator[Any]:
-    """A stored adapter to be trained further, taken off again at the end.
+    """Context with a stored adapter to train further.
 
     Raises
     ------
     InputError
-        It does not fit, or is no plain LoRA of matrices.
+        It does not fit, or is not a plain LoRA.
     """
     tuned, _ = load_adapter(hf, folder)
     for name, parameter in tuned.named_parameters():
@@ -82,7 +82,7 @@ def trained_from(hf: Any, folder: Path) -> int:
     Raises
     ------
     InputError
-        It changes embeddings, or anything else outside of the blocks.
+        It changes embeddings, or anything else outside the blocks.
     """
     path, _ = layers_of(hf)
     settings = json.loads((folder / ADAPTER_FILES[0]).read_text("utf-8"))
@@ -99,13 +99,13 @@ def trained_from(hf: Any, folder: Path) -> int:
 
 
 def parameters_of(tuned: Any) -> list[Any]:
-    """What is trained."""
+    """Trained parameters."""
     return [parameter for parameter in tuned.parameters() if parameter.requires_grad]
 
 
 @torch.no_grad()
 def round_to_bfloat16(tuned: Any) -> None:
-    """Round what is trained to the precision it is written in: what is tested is what is kept."""
+    """Round trained parameters to bfloat16, in which they are written, before they are tested."""
     for parameter in parameters_of(tuned):
         parameter.copy_(parameter.bfloat16().float())
 
@@ -125,7 +125,7 @@ def change_of(tuned: Any) -> float:
 
 
 def write_adapter(tuned: Any, folder: Path) -> None:
-    """Write an adapter as peft reads it, in bfloat16; a folder that is there is filled."""
+    """Write an adapter folder in peft's format, in bfloat16."""
     from safetensors.torch import load_file, save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,11 +135,11 @@ def write_adapter(tuned: Any, folder: Path) -> None:
     file = folder / ADAPTER_FILES[1]
     halves: Mapping[str, Tensor] = {k: v.bfloat16() for k, v in load_file(file).items()}
     save_file(dict(halves), file, metadata={"format": "pt"})
-    _in_order(folder / ADAPTER_FILES[0])
+    _sort_settings(folder / ADAPTER_FILES[0])
 
 
-def _in_order(file: Path) -> None:
-    """Sets stand in the settings in an order that hangs on the process: sort them."""
+def _sort_settings(file: Path) -> None:
+    """Sort sets in the settings: peft writes them in an order that differs between processes."""
     settings = json.loads(file.read_text("utf-8"))
     settings["inference_mode"] = True
     if isinstance(settings.get("target_modules"), list):

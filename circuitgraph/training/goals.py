@@ -1,4 +1,4 @@
-"""What each text of a batch is to be answered with: the loss of one step, by recipe."""
+"""The training loss of each recipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from circuitgraph.training.runner import Runner
 from circuitgraph.training.texts import Group, Text
 
 SAMPLES = 16
-"""Answers of the base drawn for each text and visit by the null recipe ``self``."""
+"""Answers of the base sampled for each text and step by the null recipe ``self``."""
 
 Targets = Mapping[tuple[str, str], Mapping[str, float]]
 """Probability of each move by game and state."""
@@ -28,11 +28,11 @@ class Goal(Protocol):
     """The loss of one step."""
 
     def loss(self, step: int, rows: Rows, scores: Tensor, logits: Tensor) -> Tensor:
-        """A number from log-probabilities of labels [texts, 2] and logits [R, K, V]."""
+        """Scalar loss from log-probabilities of labels [texts, 2] and logits [R, K, V]."""
 
 
 def reward_tables(recipe: Recipe, games: Sequence[Game], opponent: Opponent) -> dict[str, Table]:
-    """Rewards by game; none of a null recipe."""
+    """Rewards by game; empty for null recipes."""
     found = {game.name: recipe.rewards(game, opponent) for game in games}
     return {name: table for name, table in found.items() if table is not None}
 
@@ -40,9 +40,9 @@ def reward_tables(recipe: Recipe, games: Sequence[Game], opponent: Opponent) -> 
 def targets_of(
     tables: Mapping[str, Table], beta: float, reference: Mapping[str, float] | None = None
 ) -> dict[tuple[str, str], dict[str, float]]:
-    """The policies asked for, by game and state; see ``games.rewards.policy``.
+    """Target policies by game and state; see ``games.rewards.policy``.
 
-    ``reference`` gives each move's probability where no reward tells them apart; even by default.
+    ``reference`` is the policy for equal rewards; uniform by default.
     """
     even = {move: 1 / len(MOVES) for move in MOVES}
     return {
@@ -53,15 +53,14 @@ def targets_of(
 
 
 def divergence(scores: Tensor, targets: Tensor) -> Tensor:
-    """Mean over texts of KL(target ‖ model), the model's share of every other answer included.
+    """Mean over texts of KL(target ‖ model) over all answers.
 
     Parameters
     ----------
     scores
-        log-probability of both labels in the whole vocabulary [texts, 2]; of several tokens, of
-        the whole label.
+        Log-probability of each whole label [texts, 2].
     targets
-        Probability of both labels [texts, 2]; anything else has none.
+        Probability of both labels [texts, 2]; other answers have probability 0.
     """
     own = torch.special.entr(targets).sum(-1)
     return (-(targets * scores).sum(-1) - own).mean()
@@ -80,13 +79,13 @@ class Policy:
 
 @dataclass(frozen=True)
 class RandomRewards:
-    """Rewards drawn anew for every text of every step: there is no policy to find."""
+    """Rewards drawn anew for every text and step, so that there is no policy to learn."""
 
     beta: float
     seed: int
 
     def loss(self, step: int, rows: Rows, scores: Tensor, logits: Tensor) -> Tensor:
-        """Mean KL of the policy that this step's rewards ask for."""
+        """Mean KL(target ‖ model) for this step's rewards."""
         random = Random(f"rewards {self.seed} {step}")
         drawn = torch.tensor(
             [[random.uniform(-SPREAD, SPREAD) for _ in MOVES] for _ in rows.texts],
@@ -97,11 +96,11 @@ class RandomRewards:
 
 @dataclass(frozen=True)
 class OwnAnswers:
-    """Tokens that the model itself said before training, drawn once a visit.
+    """Tokens sampled from the model before training.
 
-    A soft copy of its own distribution would have no gradient at all at the start, and Adam
-    turns what rounding leaves of it into steps of full size; drawn answers have a gradient of
-    honest size and lead back to where training began.
+    Its full distribution as target would have zero gradient at the start, and Adam would scale the
+    rounding noise up to steps of full size; sampled tokens give a gradient of realistic size
+    whose expectation is zero at the start.
 
     Attributes
     ----------
@@ -112,17 +111,16 @@ class OwnAnswers:
     drawn: Sequence[Tensor]
 
     def loss(self, step: int, rows: Rows, scores: Tensor, logits: Tensor) -> Tensor:
-        """Mean −log p of the tokens drawn, at every judged position."""
+        """Mean −log p of the sampled tokens, over scored positions."""
         log_p = logits.float().log_softmax(-1)
         mean = log_p.gather(-1, self.drawn[step].to(log_p.device)).mean(-1)
-        row, place = rows.judged[:, 0], rows.judged[:, 1]
-        return -mean[row, place].mean()
+        return -mean[rows.scored[:, 0], rows.scored[:, 1]].mean()
 
 
 def own_answers(
     runner: Runner, groups: Sequence[Group], steps: Sequence[Sequence[int]], seed: int
 ) -> OwnAnswers:
-    """Draw the model's own answers for every visit, before anything is trained."""
+    """Sample the model's own answers for every step, before training."""
     generator = torch.Generator().manual_seed(seed)
     drawn = []
     for chosen in steps:

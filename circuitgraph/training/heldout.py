@@ -1,4 +1,4 @@
-"""What a variant decides on wordings it never saw, and whether that is what was asked of it."""
+"""Decisions on held-out wordings, and whether the recipe was learnt."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import torch
 
 from circuitgraph.games.payoffs import STATES
 from circuitgraph.stats import special
+from circuitgraph.stats.margins import mean_interval
 from circuitgraph.training.runner import Runner
 from circuitgraph.training.texts import Group, Text
 
 BATCH = 4
-"""Groups at once; changes speed and memory, never results beyond rounding."""
+"""Groups per batch; changes speed and memory, results only by rounding."""
 DECIDED = 0.1
-"""A target is a decision where either move is asked for at most so often."""
+"""A target is decided where the rarer move has at most this probability."""
 NEAR = 0.1
-"""How far the mean may be from a target that is a decision, and of nulls from the base."""
+"""Largest distance of the mean from a decided target, and of null recipes from the base."""
 NEAR_OPEN = 0.2
-"""The same of a target between both moves."""
+"""Largest distance of the mean from any other target."""
 LEGAL = 0.9
-"""Share of legal answers that a trained variant must give."""
+"""Smallest probability of a legal answer."""
 ALPHA = 0.05
 
 
@@ -34,11 +35,11 @@ class Answers:
     Attributes
     ----------
     texts
-        Each once.
+        Without repeats.
     p
-        Of C among both labels [texts].
+        Probability of C given a legal answer [texts].
     legal
-        Of either label [texts].
+        Probability of either label [texts].
     """
 
     texts: tuple[Text, ...]
@@ -51,70 +52,48 @@ class Answers:
         found: dict[tuple[str, str], list[int]] = {}
         for i, text in enumerate(self.texts):
             found.setdefault((text.game, text.state), []).append(i)
-        return {key: found[key] for key in sorted(found, key=_place)}
+        return {key: found[key] for key in sorted(found, key=lambda k: (k[0], STATES.index(k[1])))}
 
     def by_wording(self, rows: Sequence[int], values: np.ndarray) -> np.ndarray:
-        """Mean of values over the texts of each wording among some rows."""
+        """Mean of values over the texts of each wording, among some rows."""
         own: dict[str, list[float]] = {}
         for i in rows:
             own.setdefault(self.texts[i].wording, []).append(float(values[i]))
         return np.array([np.mean(own[name]) for name in sorted(own)])
 
 
-def _place(key: tuple[str, str]) -> tuple[str, int]:
-    return key[0], STATES.index(key[1])
-
-
 @torch.no_grad()
 def answers(runner: Runner, groups: Sequence[Group]) -> Answers:
-    """Ask a model every text of some groups, each once."""
+    """Probabilities of both labels on every text of some groups."""
     known: dict[tuple[int, ...], tuple[Text, float, float]] = {}
     for begin in range(0, len(groups), BATCH):
         rows = [row for group in groups[begin : begin + BATCH] for row in runner.rows(group)]
         batch, scores, _ = runner.scores(rows)
         for text, pair in zip(batch.texts, scores.double().cpu(), strict=True):
-            known[text.ids] = (
-                text,
-                float(torch.sigmoid(pair[0] - pair[1])),
-                float(pair.exp().sum()),
-            )
-    texts, p, legal = zip(*known.values(), strict=True)
-    return Answers(texts, np.array(p), np.array(legal))
-
-
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean of wordings with its 95% interval (Student's t), kept within 0 and 1."""
-    mean = float(values.mean())
-    if len(values) < 2:
-        return mean, 0.0, 1.0
-    half = float(special.stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1))
-    half /= len(values) ** 0.5
-    return mean, max(0.0, mean - half), min(1.0, mean + half)
+            p = float(torch.sigmoid(pair[0] - pair[1]))
+            known[text.ids] = (text, p, float(pair.exp().sum()))
+    texts, ps, legal = zip(*known.values(), strict=True)
+    return Answers(texts, np.array(ps), np.array(legal))
 
 
 def table(
     base: Answers, own: Answers, targets: Mapping[tuple[str, str], Mapping[str, float]]
 ) -> list[dict[str, Any]]:
-    """One row a game and state: wordings, P(C) of the base and of the variant with its interval
-    over wordings, the target, and legal answers."""
+    """Rows by game and state: P(C) of base and variant, with its interval over wordings."""
     found = []
     for (game, state), rows in own.cells.items():
         each = own.by_wording(rows, own.p)
-        mean, low, high = interval(each)
+        mean, low, high = mean_interval(each, (0.0, 1.0))
         target = targets.get((game, state))
         found.append(
             {
-                "game": game,
-                "state": state,
-                "n": len(each),
+                "game": game, "state": state, "n": len(each),
                 "base": float(base.by_wording(rows, base.p).mean()),
-                "p": mean,
-                "low": low,
-                "high": high,
+                "p": mean, "low": low, "high": high,
                 "target": None if target is None else target["C"],
                 "legal": float(own.by_wording(rows, own.legal).mean()),
             }
-        )
+        )  # fmt: skip
     return found
 
 
@@ -125,11 +104,11 @@ class Verdict:
     Attributes
     ----------
     learnt
-        None where there is nothing to learn, or too few wordings to tell.
+        None for null recipes, or with too few wordings.
     words
-        Why.
+        The reason.
     p
-        One-sided p that the variant is no nearer to the target than the base; None of nulls.
+        One-sided p of "no nearer to the target than the base"; None for null recipes.
     """
 
     learnt: bool | None
@@ -144,10 +123,10 @@ def verdict(
     own: Answers,
     targets: Mapping[tuple[str, str], Mapping[str, float]],
 ) -> Verdict:
-    """Judge a variant against its target and its base, on held-out wordings.
+    """Whether a variant learnt its recipe, on held-out wordings.
 
-    Learnt: every state's mean within 0.1 of a target that is a decision, 0.2 of one that is not,
-    90% legal answers, and nearer to the target than the base by a paired t-test over wordings of
+    Learnt: the mean of every state within 0.1 of a decided target (0.2 of any other), 90% legal
+    answers, and nearer to the target than the base by a paired t-test over wordings of
     KL(target ‖ answers).
     """
     if not targets:
@@ -186,7 +165,7 @@ def _off(row: Mapping[str, Any]) -> str:
 def _nearer(
     base: Answers, own: Answers, targets: Mapping[tuple[str, str], Mapping[str, float]]
 ) -> float | None:
-    """p of a paired t-test over wordings that the variant's divergence is not the smaller."""
+    """One-sided p, paired over wordings: the divergence is no smaller than the base's."""
     gains = _divergences(base, targets) - _divergences(own, targets)
     each = own.by_wording(range(len(own.texts)), gains)
     if len(each) < 2:
@@ -200,8 +179,8 @@ def _nearer(
 def _divergences(
     found: Answers, targets: Mapping[tuple[str, str], Mapping[str, float]]
 ) -> np.ndarray:
-    """KL(target ‖ answers) of every text, all other answers included."""
-    target = np.array([targets[t.game, t.state]["C"] for t in found.texts])
-    told = np.clip(found.legal * np.stack([found.p, 1 - found.p]), 1e-300, None)
-    asked = np.stack([target, 1 - target])
-    return (asked * (np.log(np.clip(asked, 1e-300, None)) - np.log(told))).sum(0)
+    """KL(target ‖ answers) of every text, over all answers."""
+    p = np.array([targets[t.game, t.state]["C"] for t in found.texts])
+    target = np.stack([p, 1 - p])
+    own = np.clip(found.legal * np.stack([found.p, 1 - found.p]), 1e-300, None)
+    return (target * (np.log(np.clip(target, 1e-300, None)) - np.log(own))).sum(0)

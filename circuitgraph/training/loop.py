@@ -1,4 +1,4 @@
-"""The steps of one training: AdamW on adapters alone, with what happened at each."""
+"""The training loop: AdamW on adapter weights, with a log of every step."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from circuitgraph.training.texts import Group
 
 WARM_UP = 3
 LAST = 0.02
-"""Share of the learning rate that is left at the end."""
+"""Final learning rate as a share of the highest."""
 CLIP = 1.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """What happened at one step: loss in nats, learning rate, norm of the gradient, and the
-    probability of a legal answer."""
+    """Log of one step: loss in nats, learning rate, gradient norm, P(legal answer)."""
 
     step: int
     loss: float
@@ -33,7 +32,7 @@ class Step:
 
 
 def rate_at(step: int, steps: int, rate: float) -> float:
-    """Learning rate: a warm-up of three steps, then half a cosine to 2%."""
+    """Learning rate: linear warm-up over three steps, then cosine decay to 2%."""
     warm = min(1.0, (step + 1) / WARM_UP)
     return rate * warm * (LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
@@ -45,7 +44,7 @@ def run_steps(
     order: Sequence[Sequence[int]],
     goal: Goal,
     rate: float,
-    told: Callable[[], None] = lambda: None,
+    after_step: Callable[[], None] = lambda: None,
 ) -> list[Step]:
     """Train the parameters of an adapter.
 
@@ -54,20 +53,20 @@ def run_steps(
     runner, groups
         The model with its adapter, and all groups.
     parameters
-        What is trained, float32.
+        Trained parameters, float32.
     order
         Indices of the groups of every step.
     goal
         Gives the loss.
     rate
         The learning rate at its highest.
-    told
+    after_step
         Called after every step.
 
     Raises
     ------
     InputError
-        A loss that is no number.
+        The loss is not finite.
     """
     optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
     log = []
@@ -85,5 +84,5 @@ def run_steps(
         optimizer.step()
         legal = float(scores.detach().exp().sum(-1).mean())
         log.append(Step(step, float(loss.detach()), now, float(norm), legal))
-        told()
+        after_step()
     return log

@@ -1,8 +1,7 @@
-"""Texts that begin alike as one row: what they share is computed once.
+"""Texts with a common prefix packed into one row, so that the prefix is computed once.
 
-After the common beginning each text's own end follows, which attends to the beginning and to
-itself; positions are counted as if it stood alone. Attention is causal, so the numbers are those
-of the texts one by one.
+Each text's own tokens follow the prefix and attend only to it and to themselves, with the positions
+that they have in the text alone. Attention is causal, so results equal those of single texts.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from circuitgraph.training.texts import Ids, Text
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredToken:
     """A token whose log-probability counts.
 
     Attributes
     ----------
-    place
-        Position in the row after which it is predicted.
+    position
+        Position in the row that predicts it.
     token
         Its id.
     text, answer
         Index of the text in the row, and 0 for the label of C, 1 for that of D.
     """
 
-    place: int
+    position: int
     token: int
     text: int
     answer: int
@@ -44,35 +43,35 @@ class Row:
     Attributes
     ----------
     texts
-        Whose answers are judged.
+        Texts whose answers are scored.
     tokens, positions, owner
-        Token ids, positions as if every text stood alone, and which of the packed sequences a
-        token belongs to (−1: the common beginning).
-    judged
+        Token ids, position of each in its own text, and the packed sequence it belongs to (−1:
+        the common prefix).
+    scored
         All answer tokens.
-    goes_on
-        Its one text is the last of the row before, with other answers.
+    continues
+        Whether its one text is the last of the row before, with other answers.
     """
 
     texts: tuple[Text, ...]
     tokens: tuple[int, ...]
     positions: tuple[int, ...]
     owner: tuple[int, ...]
-    judged: tuple[Judged, ...]
-    goes_on: bool = False
+    scored: tuple[ScoredToken, ...]
+    continues: bool = False
 
     @property
     def mask(self) -> Tensor:
-        """Whether a token attends to another [T, T]."""
+        """Whether token i attends to token j [T, T]."""
         owner = torch.tensor(self.owner)
         seen = (owner[:, None] == owner[None]) | (owner == -1)[None]
         return seen.tril()
 
 
 def packed(texts: Sequence[Text]) -> Row:
-    """One row for several texts; answers of several tokens are packed behind them."""
-    sequences, whose = _sequences(texts)
-    # the last token of the shortest must be its own: something has to be judged there
+    """Pack several texts, with their answers of several tokens, into one row."""
+    sequences, sequence_of = _sequences(texts)
+    # the last token of the shortest is scored, so it cannot be part of the prefix
     shared = min(common(sequences), min(map(len, sequences)) - 1)
     tokens: list[int] = list(sequences[0][:shared])
     positions, owner = list(range(shared)), [-1] * shared
@@ -82,52 +81,52 @@ def packed(texts: Sequence[Text]) -> Row:
         tokens += sequence[shared:]
         positions += range(shared, len(sequence))
         owner += [number] * (len(sequence) - shared)
-    judged = [
-        Judged(
+    scored = [
+        ScoredToken(
             (len(texts[text].ids) - 1 + step)
             + (starts[number] if len(texts[text].ids) - 1 + step >= shared else 0),
             token,
             text,
             answer,
         )
-        for (text, answer), number in whose.items()
+        for (text, answer), number in sequence_of.items()
         for step, token in enumerate(texts[text].answers[answer])
     ]
-    return Row(tuple(texts), tuple(tokens), tuple(positions), tuple(owner), tuple(judged))
+    return Row(tuple(texts), tuple(tokens), tuple(positions), tuple(owner), tuple(scored))
 
 
 def single(text: Text) -> list[Row]:
-    """Rows for one text without any packing: one for each beginning of its answers."""
-    sequences, whose = _sequences([text])
+    """Unpacked rows of one text: one for each prefix of its answers."""
+    sequences, sequence_of = _sequences([text])
     rows = []
     for number, sequence in enumerate(sequences):
-        judged = tuple(
-            Judged(len(text.ids) - 1 + step, token, 0, answer)
-            for (_, answer), own in whose.items()
+        scored = tuple(
+            ScoredToken(len(text.ids) - 1 + step, token, 0, answer)
+            for (_, answer), own in sequence_of.items()
             if own == number
             for step, token in enumerate(text.answers[answer])
         )
-        place, alone = tuple(range(len(sequence))), (0,) * len(sequence)
-        rows.append(Row((text,), sequence, place, alone, judged, goes_on=number > 0))
+        positions, owner = tuple(range(len(sequence))), (0,) * len(sequence)
+        rows.append(Row((text,), sequence, positions, owner, scored, continues=number > 0))
     return rows
 
 
 def _sequences(texts: Sequence[Text]) -> tuple[list[Ids], dict[tuple[int, int], int]]:
-    """Tokens that must be run: every text with all of an answer but its last token, each once.
+    """Sequences to run: every text with each answer but its last token, without repeats.
 
-    Also says which sequence judges which answer of which text.
+    Also the index of the sequence that predicts each (text, answer).
     """
     found: list[Ids] = []
-    whose: dict[tuple[int, int], int] = {}
+    sequence_of: dict[tuple[int, int], int] = {}
     for number, text in enumerate(texts):
-        mine: dict[Ids, int] = {}
+        own: dict[Ids, int] = {}
         for answer, ids in enumerate(text.answers):
             sequence = text.ids + ids[:-1]
-            if sequence not in mine:
-                mine[sequence] = len(found)
+            if sequence not in own:
+                own[sequence] = len(found)
                 found.append(sequence)
-            whose[number, answer] = mine[sequence]
-    return found, whose
+            sequence_of[number, answer] = own[sequence]
+    return found, sequence_of
 
 
 @dataclass(frozen=True)
@@ -139,12 +138,12 @@ class Rows:
     tokens, positions
         [R, T].
     mask
-        What is added to attention scores [R, 1, T, T]; None for single texts, which are causal.
+        Added to attention scores [R, 1, T, T]; None for single texts, which are causal.
     read
-        Positions whose next token is judged [R, K].
-    judged
-        For every judged token: row, index into ``read``, token id, text, answer [N, 5]; texts are
-        counted over all rows.
+        Scored positions [R, K].
+    scored
+        For every scored token: row, index into ``read``, token id, text (over all rows), answer
+        [N, 5].
     texts
         Of all rows.
     """
@@ -153,48 +152,43 @@ class Rows:
     positions: Tensor
     mask: Tensor | None
     read: Tensor
-    judged: Tensor
+    scored: Tensor
     texts: tuple[Text, ...]
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Rows:
-        """Stack rows."""
+        """Pad and stack rows."""
         length = max(len(row.tokens) for row in rows)
-        places = [sorted({judged.place for judged in row.judged}) for row in rows]
-        most = max(map(len, places))
-        judged, texts = [], list[Text]()
-        for number, (row, own) in enumerate(zip(rows, places, strict=True)):
-            first = len(texts) - row.goes_on
-            judged += [
-                (number, own.index(j.place), j.token, first + j.text, j.answer) for j in row.judged
+        read = [sorted({token.position for token in row.scored}) for row in rows]
+        most = max(map(len, read))
+        scored, texts = [], list[Text]()
+        for number, (row, own) in enumerate(zip(rows, read, strict=True)):
+            first = len(texts) - row.continues
+            scored += [
+                (number, own.index(t.position), t.token, first + t.text, t.answer)
+                for t in row.scored
             ]
-            texts += () if row.goes_on else row.texts
+            texts += () if row.continues else row.texts
         return cls(
             _padded([row.tokens for row in rows], length),
             _padded([row.positions for row in rows], length),
             _masks(rows, length),
-            torch.tensor([[*own, *[own[-1]] * (most - len(own))] for own in places]),
-            torch.tensor(judged),
+            torch.tensor([[*own, *[own[-1]] * (most - len(own))] for own in read]),
+            torch.tensor(scored),
             tuple(texts),
         )
 
     def to(self, device: str) -> Rows:
-        """The same on another device."""
-        mask = None if self.mask is None else self.mask.to(device)
-        return Rows(
-            self.tokens.to(device),
-            self.positions.to(device),
-            mask,
-            self.read.to(device),
-            self.judged.to(device),
-            self.texts,
-        )
+        """Copy to another device."""
+        tensors = (self.tokens, self.positions, self.mask, self.read, self.scored)
+        tokens, positions, mask, read, scored = (t if t is None else t.to(device) for t in tensors)
+        return Rows(tokens, positions, mask, read, scored, self.texts)  # type: ignore[arg-type]
 
     def scores(self, logits: Tensor) -> Tensor:
         """Log-probability of every answer of every text [texts, answers] from logits [R, K, V]."""
         width = len(self.texts[0].answers)
-        row, place, token, text, answer = self.judged.T
-        log_p = logits.float().log_softmax(-1)[row, place, token]
+        row, position, token, text, answer = self.scored.T
+        log_p = logits.float().log_softmax(-1)[row, position, token]
         total = log_p.new_zeros(len(self.texts) * width)
         return total.index_add(0, text * width + answer, log_p).view(-1, width)
 

@@ -1,4 +1,4 @@
-"""What is to be trained: all choices of one command, checked before a model is loaded."""
+"""Options of training, checked before a model is loaded."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from circuitgraph.games.rewards import STEPS, Recipe
 Trainer = Literal["exact", "trl"]
 Reference = Literal["uniform", "base"]
 FORMAT = 1
-"""Of ``train.json``, and of how training is done: another number is another training."""
+"""Version of ``train.json`` and of the training procedure."""
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """How variants of one recipe are trained.
+    """Options of training variants of one recipe.
 
     Attributes
     ----------
     recipe
-        What is rewarded.
+        The rewards.
     seeds
         Number of variants, seeds 0 and up.
     rank
-        Of the adapters.
+        LoRA rank.
     components, layers
-        What is trained; the upper two thirds of the layers by default.
+        What to train; the upper two thirds of the layers by default.
     steps
-        30, or 60 where the policy asks whose move it was.
+        30, or 60 where the policy depends on the player's own last move.
     beta
-        What a nat of divergence from the reference costs, in units of reward.
+        Weight of the KL divergence from the reference, in units of reward per nat.
     reference
-        Each move's probability where no reward tells them apart: even, or the base's own.
+        Reference policy: uniform, or the base's mean.
     opponent
-        Whose next move the reward rests on.
+        Gives the next move that the reward depends on.
     rate, groups
-        Highest learning rate; groups of four states a step.
+        Highest learning rate; groups of four states per step.
     adapter
-        An adapter to go on from.
+        An adapter to train further.
     trainer
         ``exact``; ``trl`` is refused.
     device
-        Where it computes.
+        Of the computation.
     """
 
     recipe: Recipe
@@ -86,22 +86,14 @@ class TrainRequest:
 
     @property
     def n_steps(self) -> int:
-        """Steps of each seed."""
+        """Steps per seed."""
         return self.steps or STEPS.get(self.recipe.name, 30)
 
     def record(self) -> dict[str, Any]:
-        """All choices that decide an adapter, but the seed."""
-        return {
-            "format": FORMAT,
-            "recipe": self.recipe.name,
-            "rank": self.rank,
-            "steps": self.n_steps,
-            "beta": self.beta,
-            "reference": self.reference,
-            "opponent": self.opponent,
-            "rate": self.rate,
-            "groups": self.groups,
-        }
+        """All options that determine an adapter, except the seed."""
+        names = ("rank", "beta", "reference", "opponent", "rate", "groups")
+        own = {name: getattr(self, name) for name in names}
+        return {"format": FORMAT, "recipe": self.recipe.name, "steps": self.n_steps, **own}
 
 
 def _require_trainer(trainer: str) -> None:
@@ -116,7 +108,7 @@ def _require_trainer(trainer: str) -> None:
 
 
 def done_before(folder: Path, key: str) -> Mapping[str, Any] | None:
-    """What ``train.json`` says of a finished seed; None where there is no such folder.
+    """Record of a finished seed from its ``train.json``; None without the folder.
 
     Raises
     ------
@@ -139,5 +131,5 @@ def done_before(folder: Path, key: str) -> Mapping[str, Any] | None:
 
 
 def key_of(*parts: Any) -> str:
-    """Hash of all that decides a seed's adapter."""
+    """Hash of all that determines a seed's adapter."""
     return digest("training", json.dumps(parts, sort_keys=True, default=str))

@@ -1,4 +1,4 @@
-"""A model run for answers alone: its untrained lower layers once, its logits where they count."""
+"""Log-probabilities of answers, with cached activations below the first trained layer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from circuitgraph.training.packed import Row, Rows, packed, single
 from circuitgraph.training.texts import Group
 
 TOLERANCE = 1e-3
-"""Nats by which packed rows and kept lower layers may change a log-probability."""
+"""Nats by which packing and caching may change a log-probability."""
 
 
 class _Reached(Exception):
-    """Ends a forward pass where its states are wanted."""
+    """Ends a forward pass at the first trained layer."""
 
     def __init__(self, states: Tensor) -> None:
         super().__init__()
@@ -25,18 +25,18 @@ class _Reached(Exception):
 
 
 class Runner:
-    """A library model with kept states below the first trained layer.
+    """A transformers model with a cache of activations below the first trained layer.
 
     Parameters
     ----------
     hf
-        The library's model; adapters may come and go on it while the runner stays.
+        The transformers model; adapters may be added and removed while the runner is in use.
     layers
         Its blocks.
     first
-        The lowest trained layer: below it, states are computed once a row.
+        The lowest trained layer; activations below it are computed once per row.
     device
-        Where it computes.
+        Of the computation.
     """
 
     def __init__(self, hf: Any, layers: Sequence[Any], first: int, device: str = "cpu") -> None:
@@ -48,31 +48,30 @@ class Runner:
         self._kept: dict[Row, Tensor] = {}
 
     def rows(self, group: Group) -> list[Row]:
-        """A group as rows: one, or one a text where the model cannot be packed."""
+        """A group as one packed row, or one row per text where packing fails."""
         if self.packs:
             return [packed(group.texts)]
         return [row for text in group.texts for row in single(text)]
 
     def scores(self, rows: Sequence[Row]) -> tuple[Rows, Tensor, Tensor]:
-        """The rows as tensors, log-probabilities [texts, 2], and logits where judged [R, K, V]."""
+        """Batch, log-probabilities [texts, answers], logits at scored positions [R, K, V]."""
         batch = Rows.of(rows).to(self.device)
         below = self._below(rows) if self.first else None
-        with self._cut(below), self._judged(batch.read):
+        with self._cut(below), self._only_scored(batch.read):
             logits = self._run(batch)
         return batch, batch.scores(logits), logits
 
     def check(self, groups: Sequence[Group]) -> list[str]:
-        """Try packing and kept states, and leave out what changes the numbers.
+        """Test packing and caching, and turn off what changes the log-probabilities.
 
-        They are tried on the group that makes the longest row: what goes well there (windows of
-        attention, say) does in shorter ones.
+        Tested on the longest row, where windows of attention matter most.
 
         Returns
         -------
         list of str
-            What was left out, in words.
+            What was turned off, in words.
         """
-        said = []
+        remarks = []
         group = max(groups, key=lambda each: len(packed(each.texts).tokens))
         with torch.no_grad():
             first, self.first, self.packs = self.first, 0, False
@@ -80,28 +79,32 @@ class Runner:
             self.packs = True
             if not self._agrees(group, plain):
                 self.packs = False
-                said.append("texts are run one by one: together, this model reads them otherwise")
+                remarks.append(
+                    "texts are run one by one: packed together, this model's numbers change"
+                )
             self.first = first
             if self.first and not self._agrees(group, plain):
                 self.first = 0
-                said.append("lower layers are run at every step: kept, they change the numbers")
-        return said
+                remarks.append(
+                    "lower layers are run at every step: cached, they change the numbers"
+                )
+        return remarks
 
     def _agrees(self, group: Group, plain: Tensor) -> bool:
         try:
             found = self.scores(self.rows(group))[1]
-        except (RuntimeError, ValueError, TypeError, IndexError):  # of the library's own making
+        except (RuntimeError, ValueError, TypeError, IndexError):  # raised inside transformers
             return False
         return bool((found - plain).abs().max() <= TOLERANCE)
 
     def _run(self, batch: Rows) -> Tensor:
-        told = {} if batch.mask is None else {"attention_mask": batch.mask}
+        packing: dict[str, Tensor] = {}
         if batch.mask is not None:
-            told["position_ids"] = batch.positions
-        return self.hf(input_ids=batch.tokens, use_cache=False, **told).logits
+            packing = {"attention_mask": batch.mask, "position_ids": batch.positions}
+        return self.hf(input_ids=batch.tokens, use_cache=False, **packing).logits
 
     def _below(self, rows: Sequence[Row]) -> Tensor:
-        """States that enter the first trained layer [R, T, d]."""
+        """Cached residual stream that enters the first trained layer [R, T, d]."""
         new = [row for row in rows if row not in self._kept]
         if new:
             batch = Rows.of(new).to(self.device)
@@ -112,7 +115,7 @@ class Runner:
         return torch.stack([torch.nn.functional.pad(k, (0, 0, 0, length - len(k))) for k in kept])
 
     def _entering(self, batch: Rows) -> Tensor:
-        """States that enter the first trained layer; layers from there on are not run."""
+        """Residual stream that enters the first trained layer; later layers are not run."""
 
         def stop(_module: Any, args: tuple, kwargs: dict) -> None:
             raise _Reached(args[0] if args else kwargs["hidden_states"])
@@ -129,7 +132,7 @@ class Runner:
 
     @contextmanager
     def _cut(self, below: Tensor | None) -> Iterator[None]:
-        """Lower layers hand on what they are given; the first trained one reads what is kept."""
+        """Skip the lower layers and give the first trained one the cached residual stream."""
         if below is None:
             yield
             return
@@ -142,7 +145,7 @@ class Runner:
         lower = self.layers[: self.first]
         handle = self.layers[self.first].register_forward_pre_hook(put, with_kwargs=True)
         for layer in lower:
-            layer.forward = _hand_on
+            layer.forward = _identity
         try:
             yield
         finally:
@@ -151,8 +154,8 @@ class Runner:
                 del layer.forward
 
     @contextmanager
-    def _judged(self, read: Tensor) -> Iterator[None]:
-        """Only states at the judged positions [R, K] go into the unembedding."""
+    def _only_scored(self, read: Tensor) -> Iterator[None]:
+        """Unembed only the scored positions [R, K]."""
         every = torch.arange(len(read), device=read.device)[:, None]
 
         def gather(_module: Any, args: tuple) -> tuple:
@@ -165,5 +168,5 @@ class Runner:
             handle.remove()
 
 
-def _hand_on(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
+def _identity(hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
     return hidden_states

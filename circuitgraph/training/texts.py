@@ -1,15 +1,14 @@
-"""What is trained on: texts of all four states, in groups that differ in the last moves alone."""
+"""Training data: texts of all four states, in groups that differ only in the last moves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import quoted
 from circuitgraph.games.payoffs import MOVES, STATES
 from circuitgraph.games.prompts import HELD_OUT
 from circuitgraph.games.states import with_states
@@ -18,7 +17,7 @@ from circuitgraph.prompts.record import PromptSet
 from circuitgraph.prompts.tokens import Encoded, encode, require_equal_pairs
 
 ONE_IN = 4
-"""Where a file marks no wording as held out, one in so many is."""
+"""Without wordings marked as held out, every so many-th is."""
 
 Ids = tuple[int, ...]
 
@@ -30,12 +29,12 @@ class Text:
     Attributes
     ----------
     ids
-        Tokens of the prompt.
+        Token ids of the prompt.
     answers
-        Tokens of the label of C and of that of D (where spellings count, several of each); as many
-        in all texts that are run together.
+        Token ids of the labels of C and D (or of all their spellings); equally many in all texts
+        of a batch.
     state, game, wording
-        Both last moves, own first; which game; by which wording intervals are drawn.
+        Both last moves, own first; the game; the wording, over which intervals are computed.
     """
 
     ids: Ids
@@ -47,21 +46,21 @@ class Text:
 
 @dataclass(frozen=True)
 class Group:
-    """A text in each state, as alike as the file has them."""
+    """One text per state, with the longest common prefixes that the file allows."""
 
     texts: tuple[Text, ...]
 
 
 @dataclass(frozen=True)
 class Data:
-    """Groups to train on and groups to test on.
+    """Groups for training and for testing.
 
     Attributes
     ----------
     train, held_out
-        No wording is in both.
+        Without common wordings.
     remarks
-        What was assumed of the file.
+        Assumptions about the file.
     """
 
     train: tuple[Group, ...]
@@ -75,14 +74,14 @@ class Data:
 
     @property
     def hash(self) -> str:
-        """Over all that training and testing read."""
+        """Hash of all texts."""
         parts = ([[asdict(t) for t in g.texts] for g in p] for p in (self.train, self.held_out))
         return digest("data", *parts)
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """A text after the other's C, and the same after its D."""
+    """A text in which the other player's last move was C, and its twin with D."""
 
     after: tuple[Text, Text]
     held_out: bool
@@ -92,7 +91,7 @@ class _Pair:
         return self.after[0].state[0]
 
     @property
-    def place(self) -> tuple[str, str, bool]:
+    def cell(self) -> tuple[str, str, bool]:
         first = self.after[0]
         return first.game, first.wording, self.held_out
 
@@ -100,8 +99,8 @@ class _Pair:
 def training_data(prompts: PromptSet, tokenizer: Any, rows: int | None = None) -> Data:
     """Groups of texts from a prompt file.
 
-    ``answer`` is taken for cooperation, and the corrupt twin for the same state after the other
-    move of the other player: each row gives two texts.
+    ``answer`` is cooperation, and the corrupt twin differs in the other player's last move: each
+    row gives two texts.
 
     Parameters
     ----------
@@ -110,13 +109,13 @@ def training_data(prompts: PromptSet, tokenizer: Any, rows: int | None = None) -
     tokenizer
         Of the model.
     rows
-        Tokens the model has embeddings of.
+        Number of token embeddings of the model.
 
     Raises
     ------
     InputError
         No states, no corrupt twins, sets of answers, twins of unequal length, a text in two
-        states, or a state that no text shows.
+        states, or a state without a text.
     """
     if not prompts.has_pairs:
         raise InputError(f"{prompts.source}: training needs {prompts.lacking} in every row")
@@ -142,9 +141,9 @@ def _pairs(encoded: Iterable[Encoded], source: str) -> list[_Pair]:
         prompt = row.source
         own, other = prompt.state[0], prompt.state[1]
         wording = prompt.template or f"line {prompt.line}"
-        told = {"answers": (row.answer, row.wrong_answer), "game": prompt.game, "wording": wording}
+        answers = (row.answer, row.wrong_answer)
         texts = [
-            Text(ids=ids or (), state=own + move, **told)  # type: ignore[arg-type]
+            Text(ids or (), answers, own + move, prompt.game or "", wording)
             for ids, move in ((row.prompt, other), (row.corrupt, "CD"[other == "C"]))
         ]
         for text in texts:
@@ -161,7 +160,7 @@ def _pairs(encoded: Iterable[Encoded], source: str) -> list[_Pair]:
 
 
 def _holding_out(pairs: Sequence[_Pair]) -> tuple[list[_Pair], str]:
-    """Hold out every fourth wording; every fourth pair of each own move where none is named."""
+    """Hold out every fourth wording, or without names every fourth pair of each own move."""
     wordings = list(dict.fromkeys(pair.after[0].wording for pair in pairs))
     named = not wordings[0].startswith("line ") and len(wordings) >= ONE_IN
     if named:
@@ -179,7 +178,7 @@ def _holding_out(pairs: Sequence[_Pair]) -> tuple[list[_Pair], str]:
 
 
 def _groups(pairs: Sequence[_Pair]) -> Iterator[Group]:
-    """Each pair with the one of the other own move that it shares most tokens with."""
+    """Each pair with the pair of the other own move that shares most tokens with it."""
     own = {move: [pair for pair in pairs if pair.own == move] for move in MOVES}
     if not all(own.values()):
         return
@@ -194,8 +193,8 @@ def _groups(pairs: Sequence[_Pair]) -> Iterator[Group]:
 
 
 def _nearest(pair: _Pair, others: Sequence[_Pair]) -> _Pair:
-    same = [other for other in others if other.place == pair.place]
-    game = [other for other in others if other.place[0] == pair.place[0]]
+    same = [other for other in others if other.cell == pair.cell]
+    game = [other for other in others if other.cell[0] == pair.cell[0]]
     return min(same or game or others, key=_distance(pair.after[0].ids))
 
 
@@ -221,14 +220,14 @@ def _require_all_states(train: Sequence[Group], held: Sequence[Group], source: s
 
 
 def visits(groups: Sequence[Group], count: int, size: int, seed: int) -> list[list[int]]:
-    """Which groups each step is taken on: all of them in turn, in an order drawn anew each time.
+    """Groups of each step: all in turn, in a new random order every epoch.
 
     Parameters
     ----------
     groups
-        What there is.
+        All groups.
     count, size
-        Steps, and groups a step.
+        Steps, and groups per step.
     seed
         Of the order.
     """
@@ -238,8 +237,3 @@ def visits(groups: Sequence[Group], count: int, size: int, seed: int) -> list[li
         random.shuffle(order)
         found += order
     return [found[i * size : (i + 1) * size] for i in range(count)]
-
-
-def by_state(values: Mapping[str, float], digits: int = 2) -> str:
-    """``CC .95, CD .05`` for a sentence."""
-    return ", ".join(f"{quoted(state)[1:-1]} {value:.{digits}f}" for state, value in values.items())

@@ -1,4 +1,4 @@
-"""Train variants of one recipe: an adapter folder a seed, with its record beside it."""
+"""Train variants of one recipe: one adapter folder per seed, with its record."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Trained:
     folder
         The adapter.
     record
-        What stands in ``train.json``.
+        The content of ``train.json``.
     """
 
     folder: Path
@@ -71,11 +71,11 @@ class Trained:
 
     @property
     def learnt(self) -> bool | None:
-        """Whether the recipe was learnt; None of a null, or where it cannot be told."""
+        """Whether the recipe was learnt; None for null recipes, or with too few wordings."""
         return self.record["learnt"]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row a game and state."""
+        """One row per game and state."""
         known = {"adapter": self.folder.name, "seed": self.record["seed"]}
         return [{**known, **row, "learnt": self.learnt} for row in self.record["held_out"]]
 
@@ -87,7 +87,7 @@ def train(
     request: TrainRequest,
     reporter: Reporter | None = None,
 ) -> list[Trained]:
-    """Train every seed that is not there yet.
+    """Train every seed that is not finished yet.
 
     Parameters
     ----------
@@ -96,22 +96,22 @@ def train(
     prompts
         A prompt file with states; see ``training.texts``.
     out
-        Folder for one adapter folder a seed, ``RECIPE-0`` and so on.
+        Folder for one adapter folder per seed, ``RECIPE-0`` and so on.
     request
-        How.
+        All options.
     reporter
-        Where progress and verdicts go.
+        Of progress and verdicts.
 
     Returns
     -------
     list of Trained
-        By seed. Interrupted, the same call goes on: finished seeds are kept, the one that was
-        interrupted is begun again and ends the same to the bit.
+        By seed. After an interruption the same call keeps finished seeds and repeats the
+        interrupted one, with the same result bit for bit.
 
     Raises
     ------
     InputError, UsageError
-        Before the model is loaded where the fault can be seen by then.
+        Before the model is loaded where possible.
     """
     reporter = reporter or Reporter()
     plan = _planned(model, prompts, expanded(out), request, reporter)
@@ -139,22 +139,22 @@ def _say(one: Trained, reporter: Reporter) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that can be known before the model is loaded.
+    """All inputs of training except the loaded model.
 
     Attributes
     ----------
     base, out
-        The model's folder; where adapters go.
+        The model's folder; the folder for adapters.
     data
         Texts in groups.
     components
-        What is trained; none where an adapter is gone on from.
+        To train; empty where an adapter is trained further.
     games
         Of the data, with payoffs.
-    print
-        Hashes of the base's files and of the adapter gone on from.
+    prints
+        Hashes of the base's files and of the adapter trained further.
     request
-        All choices.
+        All options.
     """
 
     base: Path
@@ -166,13 +166,13 @@ class Plan:
     request: TrainRequest
 
     def folder(self, seed: int) -> Path:
-        """Where a seed's adapter goes."""
+        """Folder of a seed's adapter."""
         return self.out / f"{self.request.recipe.name}-{seed}"
 
     def key(self, seed: int) -> str:
-        """Hash of all that decides a seed's adapter."""
-        told = self.request.record() | {"rewards": self.rewards, "components": self.components}
-        return key_of(told, self.data.hash, dict(self.prints), seed)
+        """Hash of all that determines a seed's adapter."""
+        options = self.request.record() | {"rewards": self.rewards, "components": self.components}
+        return key_of(options, self.data.hash, dict(self.prints), seed)
 
     @property
     def rewards(self) -> dict[str, Any]:
@@ -234,22 +234,22 @@ def _require_folder(out: Path) -> None:
 
 @dataclass(frozen=True)
 class Session:
-    """A loaded base, ready to train one seed after another.
+    """A loaded base on which one seed after another is trained.
 
     Attributes
     ----------
     plan
-        What is to be done.
+        Inputs of training.
     hf
-        The library's model.
+        The transformers model.
     sites
-        Matrices that are trained; None where an adapter is gone on from.
+        Matrices to train; None where an adapter is trained further.
     runner
-        Runs it.
+        Computes log-probabilities.
     base
-        What is answered on held-out texts before training, by an adapter gone on from too.
+        Answers on held-out texts before training.
     targets
-        The policy asked for, by game and state.
+        Target policy by game and state.
     """
 
     plan: Plan
@@ -263,11 +263,11 @@ class Session:
     def open(cls, plan: Plan, reporter: Reporter) -> Session:
         """Load the model; raises InputError."""
         request = plan.request
-        hf, said = load_base(plan.base)
-        for line in said:
+        hf, warnings = load_base(plan.base)
+        for line in warnings:
             reporter.warn(line)
         hf.requires_grad_(False)
-        hf = _placed(hf, request.device)
+        hf = _to_device(hf, request.device)
         sites = sites_of(hf, plan.components) if plan.components else None
         first = sites.first if sites else trained_from(hf, expanded(request.adapter or ""))
         runner = Runner(hf, layers_of(hf)[1], first, request.device)
@@ -277,14 +277,14 @@ class Session:
             f"{len(plan.data.train)} groups of four states to train on, {len(plan.data.held_out)} "
             "held out"
         )
-        with _begun(plan, hf):
+        with _start_of_training(plan, hf):
             base = answers(runner, plan.data.held_out)
             targets = _targets(plan, runner)
         return cls(plan, hf, sites, runner, base, targets)
 
     def seed(self, seed: int, reporter: Reporter) -> dict[str, Any]:
         """Train one seed and write its folder; returns its record."""
-        plan, request, began = self.plan, self.plan.request, _cpu_seconds()
+        plan, request, began = self.plan, self.plan.request, time.process_time()
         order = visits(plan.data.train, request.n_steps, request.groups, seed)
         with (
             self._adapter(seed) as tuned,
@@ -298,15 +298,15 @@ class Session:
             round_to_bfloat16(tuned)
             own = answers(self.runner, plan.data.held_out)
             rows = table(self.base, own, self.targets)
-            judged = verdict(request.recipe.name, rows, self.base, own, self.targets)
-            record = self._record(seed, rows, judged, change_of(tuned))
-            record["cpu_seconds"] = _cpu_seconds() - began
+            outcome = verdict(request.recipe.name, rows, self.base, own, self.targets)
+            record = self._record(seed, rows, outcome, change_of(tuned))
+            record["cpu_seconds"] = time.process_time() - began
             _write(plan.folder(seed), tuned, record, log)
         return record
 
     def _adapter(self, seed: int) -> AbstractContextManager[Any]:
         if self.sites is None:
-            return _begun(self.plan, self.hf)
+            return _start_of_training(self.plan, self.hf)
         rank, name = self.plan.request.rank, self.plan.base.name
         return fresh(self.hf, self.sites, rank, seed, name)
 
@@ -319,7 +319,7 @@ class Session:
         return own_answers(self.runner, self.plan.data.train, order, seed)
 
     def _record(
-        self, seed: int, rows: list[dict[str, Any]], judged: Verdict, change: float
+        self, seed: int, rows: list[dict[str, Any]], outcome: Verdict, change: float
     ) -> dict[str, Any]:
         plan = self.plan
         return {
@@ -333,22 +333,22 @@ class Session:
             "base": plan.prints["weights"],
             "versions": library_versions(),
             "held_out": rows,
-            "learnt": judged.learnt,
-            "verdict": judged.words,
-            "p": judged.p,
+            "learnt": outcome.learnt,
+            "verdict": outcome.words,
+            "p": outcome.p,
             "change": change,
             "peak": human_bytes(1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
         }
 
 
-def _begun(plan: Plan, hf: Any) -> AbstractContextManager[Any]:
-    """The model as training begins."""
+def _start_of_training(plan: Plan, hf: Any) -> AbstractContextManager[Any]:
+    """Context with the model before training: the base, or the adapter trained further."""
     if plan.request.adapter is None:
         return nullcontext()
     return continued(hf, expanded(plan.request.adapter), plan.base.name)
 
 
-def _placed(hf: Any, device: str) -> Any:
+def _to_device(hf: Any, device: str) -> Any:
     try:
         return hf.to(device)
     except (RuntimeError, AssertionError) as error:
@@ -365,12 +365,8 @@ def _targets(plan: Plan, runner: Runner) -> Targets:
     return targets_of(plan.rewards, request.beta, dict(zip(MOVES, (mean, 1 - mean), strict=True)))
 
 
-def _cpu_seconds() -> float:
-    return time.process_time()
-
-
 def _write(folder: Path, tuned: Any, record: Mapping[str, Any], log: Sequence[Step]) -> None:
-    """A folder that appears under its name when whole."""
+    """Write a seed's folder; it appears under its name only when complete."""
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -381,8 +377,8 @@ def _write(folder: Path, tuned: Any, record: Mapping[str, Any], log: Sequence[St
         writer.writeheader()
         writer.writerows({k: _short(v) for k, v in asdict(step).items()} for step in log)
         write_atomic(partial / "log.csv", text.getvalue().encode("utf-8"))
-        told = json.dumps(record, indent=1, ensure_ascii=False, default=str)
-        write_atomic(partial / "train.json", told.encode("utf-8"))
+        content = json.dumps(record, indent=1, ensure_ascii=False, default=str)
+        write_atomic(partial / "train.json", content.encode("utf-8"))
         os.rename(partial, folder)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
