@@ -14,11 +14,12 @@ from shell import IPD, cli, done, rows
 
 from circuitgraph import Workspace, load_variant
 from circuitgraph.behaviour.measure import questions
-from circuitgraph.behaviour.tables import compared, interval, scenario_table
+from circuitgraph.behaviour.tables import compared, scenario_table
 from circuitgraph.games.opponents import OPPONENTS
 from circuitgraph.games.payoffs import GAMES
 from circuitgraph.prompts import Prompt, PromptSet, read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.stats.margins import mean_interval
 
 WORDINGS = ("w4", "w5", "w6")
 MOVE = {"C": "w10", "D": "w11"}
@@ -156,7 +157,7 @@ def test_by_game_by_hand() -> None:
     unknown = decisions.assign(game="other")
     [row] = compared("v", unknown, None, "game", GAMES, OPPONENTS["random"]).to_dict("records")
     assert np.isnan(row["utilitarian_regret"])
-    assert interval(np.array([0.3]), (0.0, 1.0)) == (0.3, 0.0, 1.0)
+    assert mean_interval(np.array([0.3]), (0.0, 1.0)) == (0.3, 0.0, 1.0)
 
 
 def test_samples_agree_with_probabilities(place: Path) -> None:
