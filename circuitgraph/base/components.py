@@ -18,6 +18,10 @@ from typing import Any, Literal, NamedTuple, get_args
 EMBED = "EMBED"
 LOGITS = "LOGITS"
 
+EdgeKind = Literal["correlation", "effect"]
+Wanted = Literal["auto", "exact", "receiver-exact", "eap", "eap-ig"]
+Activity = Literal["norm", "projection"]
+Dtype = Literal["float32", "bfloat16"]
 Granularity = Literal["head", "layer"]
 Inputs = Literal["joint", "split"]
 Ablation = Literal["corrupt", "mean", "zero"]

@@ -1,4 +1,4 @@
-"""The command behave: what variants decide in games."""
+"""The command behave: decisions of variants in games."""
 
 from __future__ import annotations
 
@@ -8,35 +8,33 @@ import click
 
 from circuitgraph.behaviour.tables import BY
 from circuitgraph.commands.options import Output, global_options, output_options, settings
+from circuitgraph.commands.typed import options_of
 from circuitgraph.games.opponents import OPPONENTS
+from circuitgraph.workspace import Workspace
 
 
 @click.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--games", metavar="NAMES", help="Make prompts of all, ipd,ish,…, or a TOML file.")
-@click.option("--wordings", type=int, default=12, show_default=True, help="Of prompts made.")
 @click.option(
-    "--by", type=click.Choice(BY), help="What a row is [default: scenario; game where made]."
+    "--by",
+    type=click.Choice(BY),
+    help="What a row is [default: scenario; game for generated prompts].",
 )
-@click.option("--samples", type=int, default=0, help="Also draw so many answers a prompt.")
-@click.option("--stored", is_flag=True, help="Only what runs hold; loads no model.")
-@click.option(
-    "--opponent",
-    type=click.Choice(list(OPPONENTS)),
-    default="random",
-    show_default=True,
-    help="Whose next move utilitarian regret rests on.",
+@options_of(
+    Workspace.behave,
+    *("games", "wordings", "samples", "stored", "opponent", "seed"),
+    games={"metavar": "NAMES"},
+    opponent={"type": click.Choice(list(OPPONENTS))},
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of samples.")
 @output_options
 @global_options
 def behave(names: tuple[str, ...], output: Output, by: Any, **options: Any) -> None:
-    """What variants decide in games: P(cooperate) by state and wording, beside their base.
+    """Decisions of variants in games: P(cooperate) by state and wording, and of their base.
 
-    p is the probability of cooperation among legal answers, legal that of an answer that is
-    either label, with or without a blank before it; low and high are its 95% interval over
-    wordings. By game: the four states (own last move, then the other's), reciprocity
-    P(C | C) − P(C | D), and regret as the study of moral alignment counts it.
+    p is the probability of cooperation among legal answers, with its 95% interval over
+    wordings; legal is the probability of either label, with or without a leading blank. By
+    game: the four states (own last move, then the other's), reciprocity P(C | C) − P(C | D),
+    and regret as defined in the study of moral alignment (docs/lab.md).
 
     \b
     Example:

@@ -1,8 +1,7 @@
-"""The command blocks: claims tested as circuits."""
+"""The command blocks: blocks of claims tested as circuits."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -19,8 +18,10 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
+from circuitgraph.commands.typed import PATH, options_of
 from circuitgraph.commands.views import WHERE
 from circuitgraph.interventions.patching import BlockTests
+from circuitgraph.workspace import Workspace
 
 SHOWN = 15
 """Blocks that somebody reads."""
@@ -34,31 +35,26 @@ _READ = [
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option(
-    "--second",
-    type=click.Choice(["mean", "zero"]),
-    help="Second corruption [default: mean ablation, or zero where the runs have mean].",
+@options_of(
+    Workspace.blocks,
+    *("second", "corrupt"),
+    corrupt={"type": PATH, "metavar": "FILE"},
 )
-@click.option(
-    "--corrupt",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Prompt file with other corrupt texts for the same prompts: the second corruption.",
+@options_of(
+    Workspace.diff,
+    *("run", "margin", "alpha"),
+    run={"metavar": "A_ID:B_ID"},
+    margin={"help": "Smallest change that matters [default: 0.01 of effect shares]."},
 )
-@click.option("--run", metavar="A_ID:B_ID", help="Choose among several runs by their ids.")
-@click.option(
-    "--margin", type=float, help="Smallest change that matters [default: 0.01 of effect shares]."
-)
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="False discovery rate.")
 @output_options
 @global_options
 def blocks(a: str, b: str, output: Output, **options: Any) -> int:
-    """Test the claims of an effect diff as circuits: blocks whose changes go together.
+    """Test the claims of an effect diff as circuits: blocks of correlated changes.
 
-    All edges of a block are patched together in both variants (set, beside the sum of
-    their single effects), once more under a second corruption, and the block is moved: its
-    receivers read the other variant's senders along its edges, told as a share of the gap
-    between the decisions. Exit code 3 means the evidence is insufficient for any claim.
+    All edges of a block are patched together in both variants (set, beside the sum of their
+    single effects), again under a second corruption, and across models: its receivers read
+    the other variant's senders along its edges (moved, as a share of the gap between the
+    decisions). Exit code 3: the evidence is insufficient for any claim.
 
     \b
     Example:

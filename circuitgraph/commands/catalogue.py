@@ -1,4 +1,4 @@
-"""Commands that ask the graph: query, cypher; and shell completion."""
+"""Commands that query the graph: query, cypher; and shell completion."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from circuitgraph.commands.options import (
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--list", "list_", is_flag=True, help="Explain every query in a line, or NAME.")
+@click.option("--list", "list_", is_flag=True, help="List all queries, or describe NAME.")
 @click.option(
     "--param", multiple=True, metavar="K=V", help="Value of a parameter of NAME; repeatable."
 )
 @output_options
 @global_options
 def query(name: str | None, list_: bool, param: tuple[str, ...], output: Output) -> None:
-    """Ask a named question of the graph; every parameter has a default.
+    """Run a named query of the graph; every parameter has a default.
 
     \b
     Example:
@@ -63,7 +63,7 @@ def _explain(name: str | None) -> None:
 @output_options
 @global_options
 def cypher(text: str, param: tuple[str, ...], output: Output) -> None:
-    """Ask the graph in Cypher; it is read, never written.
+    """Run a read-only Cypher statement on the graph.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""The command check: is this fine-tune real?"""
+"""The command check: what a fine-tune changes in its base."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 @click.option(
     "--adapter",
     type=click.Path(path_type=Path),
-    help="Of a whole model: the adapter that was merged into it, to say what is left of it.",
+    help="The adapter that was merged into a whole model, to measure what is left of it.",
 )
 @click.option(
     "--prompts",
     type=click.Path(path_type=Path),
-    help="Prompt file: do decisions move beyond random updates of the same size and spectrum?",
+    help="Prompt file: do decisions change more than by random updates of equal spectrum?",
 )
 @click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
 @click.option(
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     default=7,
     show_default=True,
-    help="Random updates beside which decisions are looked at; 19 can claim at 5%.",
+    help="Random updates to compare decisions with; a claim at 5% needs 19.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of their directions.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random updates.")
 @click.option(
     "--fail-on",
     multiple=True,
@@ -65,12 +65,12 @@ def check(
     fail_on: tuple[str, ...],
     output: Output,
 ) -> int:
-    """Is this fine-tune real: what it changes in its base, where, and what merging leaves of it.
+    """What a fine-tune changes in its base, where, and what rounding leaves of it when merged.
 
     The first line is the verdict: alive, nearly erased, erased, identical or wrong base. Exit
-    code 0 means alive, 3 that nothing or nearly nothing of the change is left, 1 another base
-    (or what --fail-on names). A table says how much of each kind of module changed; --format
-    csv or -o gives it tensor by tensor.
+    code 0: alive; 3: nothing or nearly nothing of the change is left; 1: another base, or a
+    condition of --fail-on. A table gives the change of each kind of module; --format csv or
+    -o of each tensor.
 
     \b
     Example:

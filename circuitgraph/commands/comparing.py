@@ -17,6 +17,7 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
+from circuitgraph.commands.typed import options_of
 from circuitgraph.commands.views import (
     change_hubs_view,
     compare_view,
@@ -27,6 +28,7 @@ from circuitgraph.commands.views import (
 from circuitgraph.diff.record import Diff
 from circuitgraph.lenses.registry import lens_names
 from circuitgraph.report.words import headline, summary_lines
+from circuitgraph.workspace import Workspace
 
 if TYPE_CHECKING:
     from circuitgraph.workspace.diffs import Of
@@ -35,101 +37,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 INSUFFICIENT = 3
 
 
-def diff_options(command: F) -> F:
-    """The options of every comparison."""
-    for option in (
-        click.option(
-            "--seed",
-            type=int,
-            default=0,
-            show_default=True,
-            help="Seed of the bootstrap samples; wiring: of the random updates.",
-        ),
-        click.option(
-            "--shared-basis",
-            is_flag=True,
-            help="Wiring lens: compare weights of models that are not adapters of one base nor "
-            "look alike, on your word that their directions mean the same.",
-        ),
-        click.option(
-            "--form",
-            type=click.Choice(["weights", "functional"]),
-            default="weights",
-            show_default=True,
-            help="Wiring lens: how weights act on common signals, or what receivers put out "
-            "(blind to rewrites that keep the function).",
-        ),
-        click.option(
-            "--fdr",
-            type=click.Choice(["bh", "by"]),
-            default="bh",
-            show_default=True,
-            help="Benjamini-Hochberg, or Benjamini-Yekutieli for any dependence.",
-        ),
-        click.option(
-            "--rank", is_flag=True, help="Correlation lens: normal scores of ranks, not values."
-        ),
-        click.option(
-            "--scale",
-            type=click.Choice(["share", "logit"]),
-            default="share",
-            show_default=True,
-            help="Effect lens: shares of the norm of all edge effects, or log-odds.",
-        ),
-        click.option(
-            "--margin",
-            type=float,
-            help="Smallest change that matters [default: 0.1 of r, 0.01 of effect shares, 0.02 "
-            "of channels].",
-        ),
-        click.option(
-            "--alpha", type=float, default=0.05, show_default=True, help="False discovery rate."
-        ),
-        click.option(
-            "--lens",
-            type=click.Choice(lens_names()),
-            help="Which edges [default: effect where both have them, else correlation]; wiring "
-            "compares the connections themselves and loads both models again.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def scope_option(command: F) -> F:
-    """--scope."""
-    return click.option(
-        "--scope",
-        type=click.Choice(["checkpoint", "recipe"]),
-        default="checkpoint",
-        show_default=True,
-        help="Say that these two models differ, or that their training does it (needs three "
-        "variants or more a side).",
-    )(command)
-
-
-def mechanism_option(command: F) -> F:
-    """--no-mechanism."""
-    return click.option(
-        "--no-mechanism",
-        "mechanism",
-        flag_value=False,
-        default=True,
-        type=bool,
-        help="Effect lens: leave unsaid why claimed effects changed (about a second a claim).",
-    )(command)
-
-
-def null_option(command: F) -> F:
-    """--null."""
-    return click.option(
-        "--null",
-        multiple=True,
-        metavar="A:B|random[:K]",
-        help="A pair known not to differ, or A moved K times (4) at random as far as B is from "
-        "it: counts what the same test claims there; repeatable. Pairs stay with the diff; none "
-        "drops those given before.",
-    )(command)
+LENS = click.Choice(lens_names())
+scope_option = options_of(Workspace.diff, "scope")
+mechanism_option = options_of(
+    Workspace.diff, "mechanism", mechanism={"flags": ("--mechanism/--no-mechanism",)}
+)
+null_option = options_of(
+    Workspace.diff,
+    "null",
+    null={"multiple": True, "metavar": "A:B|random[:K]", "type": str, "default": ()},
+)
+diff_options = options_of(
+    Workspace.diff,
+    *("lens", "alpha", "margin", "scale", "rank", "fdr", "form", "shared_basis", "seed"),
+    lens={"type": LENS},
+)
 
 
 @click.command()
@@ -138,22 +60,21 @@ def null_option(command: F) -> F:
 @scope_option
 @null_option
 @mechanism_option
-@click.option("--run", metavar="A_ID:B_ID", help="Choose among several runs by their ids.")
+@options_of(Workspace.diff, "run", run={"metavar": "A_ID:B_ID"})
 @click.option(
     "--fail-on",
     multiple=True,
     type=click.Choice(["claims", "insufficient"]),
-    help="Exit with 1 where any edge is claimed, or where nobody can tell; repeatable.",
+    help="Exit with 1 on any claim, or on insufficient evidence; repeatable.",
 )
 @diff_options
 @output_options
 @global_options
 def diff(a: str, b: str, output: Output, fail_on: tuple[str, ...], **options: Any) -> int:
-    """Which edges differ between two variants, which do not, and when nobody can tell.
+    """Which edges differ between two variants, and whether the evidence suffices to tell.
 
-    At --scope recipe A and B name recipes, single variants, or several with commas.
-    Exit code 3 means the evidence is insufficient for any claim; with --fail-on, 1 that what
-    it names was found.
+    At --scope recipe A and B are recipes, single variants, or several with commas. Exit code
+    3: the evidence is insufficient for any claim; 1: a condition of --fail-on is met.
 
     \b
     Example:
@@ -182,11 +103,11 @@ def diff(a: str, b: str, output: Output, fail_on: tuple[str, ...], **options: An
 @output_options
 @global_options
 def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any) -> int:
-    """Many variants against one base: what they share, what one of them alone does.
+    """Many variants against one base: which changes they share, and which only one has.
 
-    shared: claimed in several, the change of one sign; opposite: of both signs; only in X:
-    claimed there alone, and specific where its difference from every other variant passes
-    the same test beyond the margin.
+    shared: claimed in several with one sign; opposite: with both signs; only in X: claimed
+    for X alone, and specific if its difference from every other variant passes the same
+    test beyond the margin.
 
     \b
     Example:
@@ -213,10 +134,10 @@ def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any
 @output_options
 @global_options
 def explain(source: str, target: str, a: str, b: str, output: Output, **options: Any) -> None:
-    """One edge in two variants: in words, per scenario, and prompt by prompt.
+    """One edge in two variants: in words, per scenario, and per prompt.
 
-    Printed are the words and the means per scenario; --format csv or json and -o give
-    the values per prompt.
+    Prints the words and the means per scenario; --format csv or json and -o give the
+    values per prompt.
 
     \b
     Example:
@@ -233,43 +154,22 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
 @click.command()
 @click.argument("name")
 @click.argument("other", required=False)
-@click.option(
-    "--kind",
-    type=click.Choice(lens_names()),
-    help="Which edges [default: effect where there are such, else correlation]; wiring with "
-    "--of change only.",
-)
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Seed of the bootstrap samples."
-)
-@click.option(
-    "--samples",
-    type=click.IntRange(20),
-    default=200,
-    show_default=True,
-    help="Bootstrap samples of the prompts behind each interval.",
-)
-@click.option(
-    "--of",
-    type=click.Choice(["strength", "change"]),
-    default="strength",
-    show_default=True,
-    help="Hubs by strength, or (of two variants) by how many of their edges changed.",
-)
-@click.option(
-    "--direction",
-    type=click.Choice(["both", "out", "in"]),
-    help="--of change: count changed edges out of a component, into it, or both [default: both].",
+@options_of(
+    Workspace.hubs,
+    *("kind", "seed", "samples", "of", "direction"),
+    kind={"type": LENS, "flags": ("--kind", "--lens")},
+    samples={"type": click.IntRange(20)},
+    direction={"default": None},
 )
 @output_options
 @global_options
 def hubs(name: str, other: str | None, output: Output, of: Of, **options: Any) -> int:
-    """Components by signed strength, with the ranks that resampling allows.
+    """Components by signed strength, with bootstrap intervals of their ranks.
 
     With OTHER, both variants side by side: a hub changed where the rank intervals do not
-    overlap and its share of all strength changed too. --of change asks at which components
-    more edges differ than chance puts there (difference degree test). Exit code 3 means
-    the evidence is insufficient for that.
+    overlap and its share of all strength changed too. --of change lists components at which
+    more edges differ than by chance (difference degree test). Exit code 3: the evidence is
+    insufficient for that.
 
     \b
     Example:
@@ -306,9 +206,9 @@ def hubs(name: str, other: str | None, output: Output, of: Of, **options: Any) -
 @diff_options
 @global_options
 def report(a: str, b: str, output: Path, **options: Any) -> int:
-    """A self-contained HTML page: what was rewired, what was only noise.
+    """A self-contained HTML page about a diff: its claims, and the controls for noise.
 
-    Exit code 3 means the evidence is insufficient for any claim; the page says so.
+    Exit code 3: the evidence is insufficient for any claim; the page says so.
 
     \b
     Example:

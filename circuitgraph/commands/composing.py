@@ -1,4 +1,4 @@
-"""The command compose: who could read what whom writes, by weights alone."""
+"""The command compose: composition scores from weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
+from circuitgraph.commands.typed import options_of
 from circuitgraph.commands.views import WHERE
+from circuitgraph.workspace import Workspace
 
 SHOWN = 8
 """Rows of each input that somebody reads."""
@@ -24,16 +26,16 @@ SHOWN = 8
 @click.command()
 @click.argument("name")
 @click.argument("other", required=False)
-@click.option("--shared-basis", is_flag=True, help="Your word that both models share a basis.")
+@options_of(Workspace.compose, "shared_basis")
 @output_options
 @global_options
 def compose(name: str, other: str | None, shared_basis: bool, output: Output) -> None:
-    """How much of what one component writes another can read, from weights alone.
+    """Composition scores between components, from weights alone.
 
     The score is ‖W_s W_r‖ / (‖W_s‖ ‖W_r‖) of Elhage et al. (2021): through the query, key
-    and value of heads (q, k, v), and into MLPs and LOGITS (in). It needs no prompts, and
-    says what could be told, not what is. Compare scores of one input and kind of sender
-    only. With OTHER, delta is the relative change of the virtual weights, 0 to 1.
+    and value of heads (q, k, v), and into MLPs and LOGITS (in). It needs no prompts and
+    measures what could be read, not what is. Compare only scores of one input and kind of
+    sender. With OTHER, delta is the relative change of the virtual weights, 0 to 1.
 
     \b
     Example:

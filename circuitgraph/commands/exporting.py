@@ -1,4 +1,4 @@
-"""Commands that write graphs for other programs: export."""
+"""The command export: files for other programs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def export(names: tuple[str, ...], format_: str, output: Path, lens: str | None)
       circuitgraph export base:tuned --format graphml -o rewired.graphml
       circuitgraph export --format neo4j-admin -o import
 
-    For neo4j-admin, no names mean the whole graph; printed is the command that imports it.
+    For neo4j-admin, no names mean the whole graph; the import command is printed.
     """
     if not names and format_ != "neo4j-admin":
         raise UsageError(f"name what to export as {format_}; circuitgraph variants lists them")

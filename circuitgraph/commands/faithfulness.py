@@ -1,4 +1,4 @@
-"""The command faithfulness: what circuits recover of a decision."""
+"""The command faithfulness: faithfulness of circuits by size."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
+from circuitgraph.commands.typed import options_of
 from circuitgraph.interventions.circuits.faithfulness import RANKINGS, Faithfulness
 from circuitgraph.interventions.circuits.ranking import SIZES
+from circuitgraph.workspace import Workspace
 
 SHOWN = ["share", "edges", "connected", "faithfulness", "low", "high"]
 COMPARED = ["random", "random_low", "random_high"]
@@ -36,43 +38,23 @@ def _shares(context: click.Context, parameter: click.Parameter, text: str | None
 
 @click.command()
 @click.argument("name")
-@click.option(
-    "--sizes",
-    metavar="PERCENT,…",
-    callback=_shares,
-    help="Sizes of the circuits in % of all edges [default: 0.1,0.2,0.5,1,2,5,10,20,50,100].",
-)
-@click.option(
-    "--random",
-    type=click.IntRange(0),
-    default=10,
-    show_default=True,
-    help="Rankings drawn at random, to compare with circuits of the same sizes.",
-)
-@click.option(
-    "--rank",
-    type=click.Choice(RANKINGS),
-    default="magnitude",
-    show_default=True,
-    help="Strongest edges first, whatever they do; or those first that favour the clean decision.",
-)
-@click.option("--run", metavar="ID", help="The effect run to take [default: the newest].")
-@click.option(
-    "--seed",
-    type=int,
-    default=0,
-    show_default=True,
-    help="Seed of random rankings and bootstrap samples.",
+@options_of(
+    Workspace.faithfulness,
+    *("sizes", "random", "rank", "run", "seed"),
+    sizes={"metavar": "PERCENT,…", "callback": _shares, "type": str},
+    random={"type": click.IntRange(0)},
+    rank={"type": click.Choice(RANKINGS)},
+    run={"metavar": "ID"},
 )
 @output_options
 @global_options
 def faithfulness(name: str, output: Output, **options: Any) -> None:
-    """How much of its decision a variant's strongest edges recover alone, over their number.
+    """Faithfulness of circuits of a variant's strongest edges, by size.
 
-    In a circuit only its edges are clean; all others carry the corrupt run (or what the
-    ablation puts in its place), and everything recomputes. Faithfulness is 0 where no edge
-    is clean and 1 where all are (MIB, Mueller et al. 2025). CPR is the area under it, CMD
-    that between it and 1, from the smallest to the largest size.
+    Edges outside the circuit carry the corrupt run (or its replacement by the ablation), and
+    everything is recomputed. Faithfulness is 0 where no edge is clean and 1 where all are
+    (MIB, Mueller et al. 2025). CPR is the area under it, CMD that between it and 1, from the
+    smallest to the largest size.
 
     \b
     Example:

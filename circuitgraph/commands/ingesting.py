@@ -1,4 +1,4 @@
-"""Commands that put variants in: ingest, ingest-table, remove, demo."""
+"""Commands that add and remove variants: ingest, ingest-table, import-circuit, remove, demo."""
 
 from __future__ import annotations
 
@@ -14,109 +14,44 @@ from circuitgraph.commands.options import (
     settings,
     show,
 )
+from circuitgraph.commands.typed import PATH, options_of
+from circuitgraph.workspace import Workspace
 
-EXISTING = click.Path(path_type=Path)
+into_variant = options_of(Workspace.ingest, "name", "recipe", name={"required": True})
 
 
 @click.command()
 @click.argument("model")
-@click.option("--adapter", type=EXISTING, help="LoRA adapter folder (peft, safetensors).")
-@click.option("--name", required=True, help="What to call this variant.")
-@click.option("--recipe", default="", help="Shared by variants trained alike with other seeds.")
-@click.option("--prompts", type=EXISTING, required=True, help="Prompt file, JSONL or CSV.")
-@click.option(
-    "--edges", help="correlation, effect, or both with a comma [default: what the file allows]."
-)
-@click.option(
-    "--estimator",
-    type=click.Choice(["auto", "exact", "receiver-exact", "eap", "eap-ig"]),
-    default="auto",
-    show_default=True,
-    help="How effects are measured. exact reruns what is downstream of every edge; "
-    "receiver-exact reruns the receiver and linearises the rest; eap linearises both; eap-ig "
-    "averages eap's gradients from corrupt to clean; auto is exact where that is affordable, "
-    "else receiver-exact with a sample measured exactly, else eap (diff measures its claims "
-    "exactly).",
-)
-@click.option(
-    "--steps", type=click.IntRange(1), default=5, show_default=True, help="Gradients of eap-ig."
-)
-@click.option("--split-inputs", is_flag=True, help="Effects through q, k and v one by one.")
-@click.option(
-    "--granularity",
-    type=click.Choice(["head", "layer"]),
-    default="head",
-    show_default=True,
-    help="Single attention heads, or whole attention layers.",
-)
-@click.option(
-    "--activity",
-    type=click.Choice(["norm", "projection"]),
-    default="norm",
-    show_default=True,
-    help="Correlate sizes of contributions, or their push towards the answer.",
-)
-@click.option(
-    "--ablation",
-    type=click.Choice(["corrupt", "mean", "zero"]),
-    default="corrupt",
-    show_default=True,
-    help="What a sender's contribution is replaced by.",
-)
-@click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
-@click.option(
-    "--template-date",
-    metavar="DAY",
-    help="The day (YYYY-MM-DD) a template that tells the date is told; default: that of the "
-    "first ingest of these prompts.",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1),
-    default=16,
-    show_default=True,
-    help="Prompts at once, at most: memory and speed, never results.",
-)
-@click.option("--memory", metavar="SIZE", help="Most the process may hold, such as 4GB.")
-@click.option(
-    "--budget",
-    metavar="TIME",
-    help="Most that effects may take (90s, 10m, 2h): says what fits, takes the best of it.",
-)
-@click.option(
-    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, or mps (untested)."
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="Of weights and activations; effects need float32.",
-)
-@click.option("--tf32", is_flag=True, help="On CUDA: faster matrix products of 10-bit inputs.")
-@click.option(
-    "--ray",
-    metavar="ADDRESS",
-    help="Spread the work over Ray: local, local:WORKERS, auto, HOST:PORT or ray://HOST:PORT.",
+@options_of(
+    Workspace.ingest,
+    *("adapter", "name", "recipe", "prompts", "edges", "estimator", "steps", "split_inputs"),
+    *("granularity", "activity", "ablation", "chat_template", "template_date", "batch_size"),
+    *("memory", "budget", "device", "dtype", "tf32", "ray"),
+    name={"required": True},
+    prompts={"required": True, "type": PATH},
+    edges={"flags": ("--edges", "--kind")},
+    steps={"type": click.IntRange(1)},
+    template_date={"metavar": "DAY"},
+    batch_size={"type": click.IntRange(1)},
+    memory={"metavar": "SIZE", "type": str},
+    budget={"metavar": "TIME", "type": str},
+    ray={"metavar": "ADDRESS"},
 )
 @global_options
-def ingest(
-    model: str, edges: str | None, memory: str | None, budget: str | None, **options: Any
-) -> None:
+def ingest(model: str, memory: str | None, budget: str | None, **options: Any) -> None:
     """Measure one variant on a prompt set and keep its graph.
 
-    MODEL is a Hugging Face folder. Interrupted, the same command goes on where it
-    stopped; done, it finds what is there.
+    MODEL is a Hugging Face folder or GGUF file. After an interruption, the same command
+    continues where it stopped.
 
     \b
     Example:
       circuitgraph ingest ./base --adapter ./lora-seed0 --name tuned-0 \\
           --recipe tuned --prompts prompts.jsonl
     """
-    kinds = None if edges is None else [kind.strip() for kind in edges.split(",")]
     options["memory"] = None if memory is None else read_bytes(memory)
     options["budget"] = None if budget is None else read_seconds(budget)
-    runs = settings().open().ingest(model, edges=kinds, **options)
+    runs = settings().open().ingest(model, **options)
     rows = [
         {
             "run": run.id,
@@ -133,12 +68,11 @@ def ingest(
 
 
 @click.command("ingest-table")
-@click.argument("file", type=EXISTING)
-@click.option("--name", required=True, help="What to call this variant.")
-@click.option("--recipe", default="", help="Shared by variants trained alike with other seeds.")
+@click.argument("file", type=PATH)
+@into_variant
 @global_options
 def ingest_table(file: Path, name: str, recipe: str) -> None:
-    """Take an activation table of somebody else's: long or wide CSV or parquet, or JSON.
+    """Read an activation table from elsewhere: long or wide CSV or parquet, or JSON.
 
     \b
     Example:
@@ -157,15 +91,14 @@ def ingest_table(file: Path, name: str, recipe: str) -> None:
 
 
 @click.command("import-circuit")
-@click.argument("file", type=EXISTING)
-@click.option("--name", required=True, help="What to call this variant.")
-@click.option("--recipe", default="", help="Shared by variants trained alike with other seeds.")
+@click.argument("file", type=PATH)
+@into_variant
 @global_options
 def import_circuit(file: Path, name: str, recipe: str) -> None:
-    """Take a circuit of EAP-IG, MIB or CircuitKIT: JSON with scores and flags of edges.
+    """Read a circuit of EAP-IG, MIB or CircuitKIT: JSON with scores and flags of edges.
 
-    There are no prompts behind the scores, so two such circuits can be described side by
-    side and nothing can be claimed. export --format mib writes the file again.
+    There are no prompts behind the scores, so two such circuits can be compared side by
+    side, but without claims. export --format mib writes the file again.
 
     \b
     Example:
@@ -203,14 +136,14 @@ def remove(name: str) -> None:
 @click.command()
 @click.option(
     "--out",
-    type=EXISTING,
+    type=PATH,
     default=Path("demo-output"),
     show_default=True,
     help="Folder for the page and its workspace.",
 )
 @global_options
 def demo(out: Path) -> None:
-    """Real trained models, ingested, compared and reported: a first result in minutes.
+    """Ingest, compare and report real trained models: a first result in minutes.
 
     \b
     Example:

@@ -1,11 +1,12 @@
-"""Commands that show what is there: edges, variants, runs."""
+"""Commands that list the workspace: edges, variants, runs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
+from circuitgraph.base.components import EdgeKind
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -16,18 +17,18 @@ from circuitgraph.commands.options import (
 
 if TYPE_CHECKING:
     from circuitgraph.base.frames import Rows
-    from circuitgraph.workspace.contents import Kind
+    from circuitgraph.workspace.contents import EdgeKind
 
 
 @click.command()
 @click.argument("name")
 @click.option(
-    "--kind", type=click.Choice(["correlation", "effect"]), help="One kind only [default: both]."
+    "--kind", type=click.Choice(get_args(EdgeKind)), help="One kind only [default: both]."
 )
 @output_options
 @global_options
-def edges(name: str, kind: Kind | None, output: Output) -> None:
-    """The edges of a variant with weights, intervals and tests against 0.
+def edges(name: str, kind: EdgeKind | None, output: Output) -> None:
+    """Edges of a variant with weights, intervals and tests against 0.
 
     \b
     Example:
@@ -69,7 +70,7 @@ def runs(output: Output) -> None:
 
 
 def _show_or_say(rows: Rows, output: Output) -> None:
-    """An empty workspace is often another workspace than the one that was meant."""
+    """Show rows; an empty workspace is often not the intended one, so say its folder."""
     output.show(rows)
     if not rows:
         settings().reporter.remark(

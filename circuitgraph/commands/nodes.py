@@ -1,15 +1,16 @@
-"""The command nodes: what components do, and whether that changed."""
+"""The command nodes: measures of components, and whether they changed."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from circuitgraph.commands.comparing import INSUFFICIENT
 from circuitgraph.commands.options import Output, global_options, output_options, settings
+from circuitgraph.commands.typed import options_of
 from circuitgraph.nodes.measures import NAMES
+from circuitgraph.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,44 +19,19 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name")
 @click.argument("other", required=False)
-@click.option(
-    "--measure",
-    type=click.Choice(NAMES),
-    default="activity",
-    show_default=True,
-    help="activity: norm of what a component writes. attribution: its direct contribution to the "
-    "logit difference. ablation: its total effect. logit-lens: the decision after each layer. "
-    "attention: where heads look (spans in --prompts). probe: a linear probe of --label. "
-    "weights: what an update does to each component's weights.",
-)
-@click.option(
-    "--scope",
-    type=click.Choice(["checkpoint", "recipe"]),
-    default="checkpoint",
-    show_default=True,
-    help="These two models, or two groups of seeds.",
-)
-@click.option("--margin", type=float, help="Smallest change that matters, in the measure's units.")
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="False discovery rate.")
-@click.option("--label", metavar="COLUMN", help="Of probes: what is predicted.")
-@click.option(
-    "--groups",
-    metavar="COLUMN",
-    default="scenario",
-    show_default=True,
-    help="Of probes: prompts with one value here are left out together.",
-)
-@click.option(
-    "--prompts",
-    type=click.Path(path_type=Path),
-    help="Prompt file with columns that runs do not keep (spans, labels).",
+@options_of(
+    Workspace.nodes,
+    *("measure", "scope", "margin", "alpha", "label", "groups", "prompts"),
+    measure={"type": click.Choice(NAMES)},
+    label={"metavar": "COLUMN"},
+    groups={"metavar": "COLUMN"},
 )
 @output_options
 @global_options
 def nodes(name: str, other: str | None, output: Output, **options: Any) -> int:
-    """What the components of a variant do; with OTHER, where that changed.
+    """Measure the components of a variant; with OTHER, test where the measure changed.
 
-    Exit code 3 means the evidence is insufficient for any claim.
+    Exit code 3: the evidence is insufficient for any claim.
 
     \b
     Example:

@@ -19,8 +19,10 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
+from circuitgraph.commands.typed import options_of
 from circuitgraph.commands.views import WHERE
 from circuitgraph.interventions.patching import CrossPatch
+from circuitgraph.workspace import Workspace
 
 SHOWN = 15
 """Rows of each direction that somebody reads."""
@@ -40,40 +42,30 @@ _UNREAD = ["source_variant", "variant", "raw", "n", "by", "enough"]
 )
 @click.option("--edges", "part", flag_value="edges", help="Each single edge alone.")
 @click.option(
-    "--sets", "part", flag_value="sets", help="The smallest set of components that does enough."
+    "--sets", "part", flag_value="sets", help="The smallest sufficient set of components (greedy)."
 )
 @click.option(
     "--routes",
     "part",
     flag_value="routes",
-    help="Residual stream, attention or MLPs, layer after layer.",
+    help="Residual stream, attention or MLPs, layer by layer.",
 )
-@click.option(
-    "--share",
-    type=float,
-    default=0.8,
-    show_default=True,
-    help="What a set must do to be enough (up to 10 components).",
+@options_of(
+    Workspace.patch,
+    *("share", "by", "layers", "run"),
+    layers={"metavar": "FIRST:LAST"},
+    run={"metavar": "FROM_ID:INTO_ID"},
 )
-@click.option(
-    "--by",
-    type=click.Choice(["share", "flips"]),
-    default="share",
-    show_default=True,
-    help="Share of the gap between the decisions, or of the prompts decided differently.",
-)
-@click.option("--layers", metavar="FIRST:LAST", help="Layers of the routes [default: all].")
-@click.option("--run", metavar="FROM_ID:INTO_ID", help="Choose among several runs by their ids.")
 @output_options
 @global_options
 def patch(
     source: str, into: str, part: str, layers: str | None, output: Output, **options: Any
 ) -> None:
-    """Put parts of one variant into another's run, both ways, on the same prompts.
+    """Patch activations of one variant into another's run, both ways, on the same prompts.
 
-    At the prompt's positions a component of INTO adds what it adds in FROM; everything
-    else recomputes. Told is the change of the decision toward FROM's, the share of the
-    gap that is recovered, and the decisions that flip. A head is patched alone.
+    At the prompt's positions a component's contribution in INTO is replaced by that in FROM;
+    everything downstream is recomputed. Reports the change of the decision toward FROM's, the
+    recovered share of the gap, and the decisions that flip. A head is patched alone.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""The command plan: what a design can show, before it costs anything."""
+"""The command plan: power and cost of a design."""
 
 from __future__ import annotations
 
@@ -16,40 +16,29 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
+from circuitgraph.commands.typed import options_of
 from circuitgraph.lenses.registry import lens_names
-from circuitgraph.stats.power import CHANGED
+from circuitgraph.workspace import Workspace
 
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--prompts", metavar="N|FILE", help="Distinct prompts, or their file [default: 100].")
-@click.option("--scenarios", type=int, help="Scenarios [default: those of the file, else 5].")
-@click.option("--seeds", type=int, default=3, show_default=True, help="Variants a side.")
-@click.option("--edges", type=int, help="Edges tested [default: of MODEL or pilot, else 200].")
-@click.option("--pilot", metavar="A:B", help="Variants or recipes to measure noise on.")
-@click.option("--lens", type=click.Choice(lens_names()), help="One lens only [default: all].")
-@click.option("--power", type=float, default=0.8, show_default=True, help="How often it is seen.")
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="False discovery rate.")
-@click.option("--margin", type=float, help="Smallest change that matters; needs --lens.")
-@click.option(
-    "--changed",
-    type=float,
-    default=CHANGED,
-    show_default=True,
-    help="Share of edges expected to change.",
+@options_of(
+    Workspace.plan,
+    *("prompts", "scenarios", "seeds", "edges", "pilot", "lens", "power", "alpha", "margin"),
+    *("changed", "tokens", "split_inputs"),
+    prompts={"metavar": "N|FILE", "type": str},
+    pilot={"metavar": "A:B"},
+    lens={"type": click.Choice(lens_names())},
 )
-@click.option(
-    "--tokens", type=int, default=100, show_default=True, help="Of a prompt, without a file."
-)
-@click.option("--split-inputs", is_flag=True, help="Effects of q, k and v one by one.")
 @output_options
 @global_options
 def plan(output: Output, **options: Any) -> None:
-    """What a design can show: prompts, scenarios, seeds → the smallest visible change.
+    """Power of a design: the smallest change that diff detects with these prompts and seeds.
 
-    By the test of diff itself, for each lens and scope, and for more prompts or seeds than
-    asked. With MODEL also hours and bytes; its weights are not read. With --pilot the noise
-    is that of runs in the workspace, else that of the shipped example, and said to be so.
+    For each lens and scope, and for more prompts or seeds. With MODEL also hours and bytes
+    (its weights are not read). The noise is that of the --pilot runs of the workspace, else
+    that of the shipped example.
 
     \b
     Example:

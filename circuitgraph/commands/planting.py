@@ -1,4 +1,4 @@
-"""The command plant: models whose truly changed edges are known."""
+"""The command plant: pairs of models with known changed edges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from circuitgraph.commands.options import global_options, settings, show
     required=True,
     help="New folder for the models (a and b) and the truth.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
 @click.option(
     "--edges",
     "k",
@@ -42,9 +42,9 @@ from circuitgraph.commands.options import global_options, settings, show
     type=click.Choice(["read", "write"]),
     default="read",
     show_default=True,
-    help="Change what receivers read, or what senders write to all who read it.",
+    help="Change what a receiver reads, or what a sender writes to all its receivers.",
 )
-@click.option("--consequential", is_flag=True, help="Only plants that move the next token.")
+@click.option("--consequential", is_flag=True, help="Only plants with large effects.")
 @click.option(
     "--prompts",
     type=click.Path(path_type=Path),
@@ -54,16 +54,16 @@ from circuitgraph.commands.options import global_options, settings, show
     "--rewrite",
     "kind",
     type=click.Choice(["value", "query", "neurons", "heads", "all"]),
-    help="No plants: write the model itself with other weights of the same function.",
+    help="No plants: other weights that compute the same function.",
 )
 @global_options
 def plant(model: Path, out: Path, seed: int, kind: str | None, **options: Any) -> None:
-    """Write a pair of models whose truly changed edges are known, to test any measure by.
+    """Write a pair of models with known changed edges, as ground truth for any measure.
 
-    In a widened copy of MODEL (a) every component writes a private channel that later ones
-    may read; in b some are read no more, read anew, or read with the other sign, and every
-    matrix has drifted. truth.csv names these edges. No plants (--edges 0) or a rewrite make a
-    null.
+    In a widened copy of MODEL (a) every component writes a private channel that later
+    components may read; in b some are no longer read, newly read, or read with the other
+    sign, and every matrix gets a random update (--drift). truth.csv lists these edges. No
+    plants (--edges 0) or a rewrite give a null pair.
 
     \b
     Example:

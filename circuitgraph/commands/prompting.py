@@ -21,7 +21,7 @@ GAME = "game"
 @click.group(no_args_is_help=False)
 @global_options
 def prompts() -> None:
-    """Look at a prompt file before spending hours on it, or make one.
+    """Check a prompt file before a long ingest, or make one.
 
     \b
     Example:
@@ -33,10 +33,10 @@ def prompts() -> None:
 @click.argument("file", type=EXISTING)
 @click.option("--model", help="Also check against this model and its tokenizer.")
 @click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
-@click.option("--template-date", metavar="DAY", help="The day that its template is told.")
+@click.option("--template-date", metavar="DAY", help="The day (YYYY-MM-DD) in its chat template.")
 @global_options
 def check(file: Path, model: str | None, chat_template: bool, template_date: str | None) -> None:
-    """What these prompts can show, and what is wrong with them.
+    """Power of these prompts, and problems with them.
 
     \b
     Example:
@@ -64,23 +64,23 @@ def _report(record: dict[str, Any], lines: list[str]) -> None:
 
 @prompts.command("make")
 @click.argument("task", type=click.Choice([*TASKS, GAME]))
-@click.option("--model", required=True, help="Whose tokenizer will read them.")
-@click.option("--n", type=click.IntRange(1), help="Prompts of a task [default: 200].")
-@click.option("--seed", type=int, help="Of a task's draws [default: 0].")
+@click.option("--model", required=True, help="Model folder with the tokenizer.")
+@click.option("--n", type=click.IntRange(1), help="Number of prompts of a task [default: 200].")
+@click.option("--seed", type=int, help="Of a task's random choices [default: 0].")
 @click.option("--game", "games", metavar="NAMES", help="ipd,ish,…, all, or TOML [default: ipd].")
-@click.option("--wordings", type=int, help="Of games, five prompts each [default: 24].")
-@click.option("--labels", metavar="A,B", help="Moves; the first cooperates [default: A,B].")
+@click.option("--wordings", type=int, help="Wordings of games, five prompts each [default: 24].")
+@click.option("--labels", metavar="A,B", help="Labels; the first cooperates [default: A,B].")
 @click.option("--chat", is_flag=True, help="Games in the model's chat template.")
 @click.option(
     "--output", "-o", type=EXISTING, required=True, help="The file: JSONL, in parts of scenarios."
 )
 @global_options
 def make(task: str, model: str, output: Path, **options: Any) -> None:
-    """Write prompts of a task that circuits are studied on, or of repeated games.
+    """Write prompts of a task from the circuits literature, or of repeated games.
 
-    Every prompt has a corrupt twin of as many tokens for this model's tokenizer, answers,
-    a scenario, a wording and a direction; docs/prompts.md says what each task asks. Games
-    (docs/lab.md) have a prompt a wording and state, and mark the wordings that are held out.
+    Every prompt has a corrupt twin of equal length in tokens, answers, a scenario, a wording
+    and a direction; docs/prompts.md describes the tasks. Games (docs/lab.md) have one prompt
+    per wording and state; some wordings are marked as held out.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Commands that copy whole graphs, from files or to and from a server: rebuild, push, pull."""
+"""Commands that copy or rebuild whole graphs: push, pull, rebuild."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from circuitgraph.store import Copied
 @click.command()
 @global_options
 def push() -> None:
-    """Copy the workspace's graph into the server given by --store.
+    """Copy the workspace's graph to the server given by --store.
 
-    Runs and diffs the server holds already are left alone; each appears there whole or
-    not at all. After an interruption the same command goes on.
+    Runs and diffs that the server has are skipped; each appears there whole or not at all.
+    After an interruption, repeat the command.
 
     \b
     Example:
@@ -32,8 +32,8 @@ def push() -> None:
 def pull() -> None:
     """Copy the graph of the server given by --store into the workspace.
 
-    It brings what queries see. What was measured prompt by prompt is not in a graph:
-    pulled runs can be asked, but not compared anew.
+    The graph holds what queries need, but no values per prompt: pulled runs can be
+    queried, but not compared again.
 
     \b
     Example:
@@ -51,10 +51,10 @@ def pull() -> None:
 @click.command()
 @global_options
 def rebuild() -> None:
-    """Make the embedded graph again, from the runs, diffs and patches of the workspace.
+    """Rebuild the embedded graph from the runs, diffs and patches of the workspace.
 
-    For a graph file that cannot be opened. What was pulled from a server is in the graph
-    alone: it is taken over where the file can still be read, else pull brings it again.
+    For a graph file that cannot be opened. Runs pulled from a server are kept if the file
+    can still be read; otherwise pull them again.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""The command steer: a direction between two variants, added to a run."""
+"""The command steer: the difference of two variants' activations, added to a run."""
 
 from __future__ import annotations
 
@@ -14,33 +14,24 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
+from circuitgraph.commands.typed import options_of
+from circuitgraph.workspace import Workspace
 
 
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--into", required=True, metavar="NAME", help="The variant that runs.")
-@click.option("--at", required=True, metavar="NAMES", help="Components, with commas.")
-@click.option(
-    "--strength",
-    default="-2:2:9",
-    show_default=True,
-    metavar="FROM:TO:N",
-    help="In units of each component's own mean norm; one number alone is one strength.",
+@options_of(
+    Workspace.steer,
+    *("into", "at", "strength", "positions", "random", "seed"),
+    into={"required": True, "metavar": "NAME"},
+    at={"required": True, "metavar": "NAMES"},
+    strength={"metavar": "FROM:TO:N"},
 )
-@click.option(
-    "--positions",
-    type=click.Choice(["all", "last"]),
-    default="all",
-    show_default=True,
-    help="All of the prompt's tokens, or the last alone.",
-)
-@click.option("--random", type=int, default=20, show_default=True, help="Random directions beside.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of these.")
 @output_options
 @global_options
 def steer(a: str, b: str, output: Output, **options: Any) -> None:
-    """Does the direction from A to B move what another variant decides?
+    """Steer a variant with the difference of activations B − A, beside random directions.
 
     \b
     Example:

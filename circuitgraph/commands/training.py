@@ -1,4 +1,4 @@
-"""The command train: adapters that are taught what to do in a game."""
+"""The command train: LoRA adapters trained by rewards in games."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import click
 
 from circuitgraph.commands.options import global_options, settings, show
+from circuitgraph.commands.typed import options_of
 from circuitgraph.games.opponents import OPPONENTS
 from circuitgraph.games.payoffs import games_named
 from circuitgraph.games.rewards import NULLS, REWARDED, recipe_named
+from circuitgraph.training.request import TrainRequest
 
 PATH = click.Path(path_type=Path)
 SHOWN = ("adapter", "game", "state", "n", "base", "p", "low", "high", "target", "legal", "learnt")
@@ -19,58 +21,34 @@ SHOWN = ("adapter", "game", "state", "n", "base", "p", "low", "high", "target", 
 @click.command()
 @click.argument("model", type=PATH)
 @click.option("--recipe", required=True, help=f"{', '.join((*REWARDED, *NULLS))}, or a TOML file.")
-@click.option("--prompts", type=PATH, required=True, help="With states: prompts make game.")
+@click.option("--prompts", type=PATH, required=True, help="Game prompts (prompts make game).")
 @click.option("--out", "-o", type=PATH, required=True, help="Folder for RECIPE-0, RECIPE-1, ….")
-@click.option("--seeds", type=int, default=4, show_default=True, help="Variants, seeds 0 and up.")
-@click.option("--rank", type=int, default=4, show_default=True, help="Of the LoRA matrices.")
-@click.option("--components", metavar="L2_MLP,…", help="What is trained, by component.")
-@click.option("--layers", metavar="11-23", help="What is trained, by layer [default: upper 2/3].")
-@click.option("--steps", type=int, help="[default: 30; deontological and hybrid 60]")
-@click.option("--beta", type=float, default=1 / 3, help="Price of a nat of divergence [1/3].")
-@click.option(
-    "--reference",
-    type=click.Choice(["uniform", "base"]),
-    default="uniform",
-    show_default=True,
-    help="Each move's share where no reward tells them apart.",
+@options_of(
+    TrainRequest,
+    *("seeds", "rank", "components", "layers", "steps", "beta", "reference", "opponent", "rate"),
+    *("groups", "games", "adapter", "trainer", "device"),
+    components={"metavar": "L2_MLP,…"},
+    layers={"metavar": "11-23"},
+    beta={"show_default": False},
+    opponent={"type": click.Choice(list(OPPONENTS))},
+    games={"flags": ("--game",), "metavar": "FILE.toml", "default": None},
 )
-@click.option(
-    "--opponent",
-    type=click.Choice(list(OPPONENTS)),
-    default="tit-for-tat",
-    show_default=True,
-    help="Whose next move rewards rest on.",
-)
-@click.option("--rate", type=float, default=2e-3, show_default=True, help="Learning rate.")
-@click.option("--groups", type=int, default=2, show_default=True, help="Wordings a step.")
-@click.option("--game", "games", metavar="FILE.toml", help="Payoffs of a game of your own.")
-@click.option("--adapter", type=PATH, help="Go on from this adapter.")
-@click.option(
-    "--trainer",
-    type=click.Choice(["exact", "trl"]),
-    default="exact",
-    show_default=True,
-    help="exact scores every answer; trl would sample them.",
-)
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @global_options
 def train(
     model: Path, prompts: Path, out: Path, recipe: str, games: str | None, **options: Any
 ) -> int:
-    """Teach a model a recipe: one LoRA adapter a seed, tested on wordings it never saw.
+    """Train LoRA adapters by reward, one per seed, and test them on held-out wordings.
 
-    The policy a reward asks for is known in closed form, π(a) ∝ reference(a) exp(r(a)/β), and
-    the adapter is trained towards it: KL(π ‖ model) over the whole vocabulary, four states of
-    a wording side by side. Null recipes: self (the base's own answers), random (a reward drawn
-    anew for every text). Interrupted, the same command goes on. Exit code 3: a recipe was not
-    learnt.
+    The optimal policy is known in closed form, π(a) ∝ reference(a) exp(r(a)/β), and the loss
+    is KL(π ‖ model) over the whole vocabulary, for all four states of a wording. Null
+    recipes: self (the base's own answers), random (a reward drawn anew for every text).
+    After an interruption, repeat the command. Exit code 3: a recipe was not learnt.
 
     \b
     Example:
       circuitgraph train ./base --recipe hybrid --prompts ipd.jsonl -o trained
       circuitgraph train ./base --recipe utilitarian --components L2_MLP --prompts ipd.jsonl -o l2
     """
-    from circuitgraph.training.request import TrainRequest
     from circuitgraph.training.train import train as run
 
     known = {} if games is None else {game.name: game for game in games_named(games)}

@@ -7,25 +7,25 @@ from typing import Any
 import click
 
 from circuitgraph.commands.options import Output, global_options, output_options, settings
+from circuitgraph.commands.typed import options_of
+from circuitgraph.workspace import Workspace
 
 
 @click.command()
 @click.argument("source", metavar="FROM")
 @click.argument("into", metavar="INTO")
-@click.option(
-    "--components",
-    metavar="NAMES",
-    multiple=True,
-    help="Put in together, with commas (L5_MLP,L6_ATTN); may be given again for another set.",
+@options_of(
+    Workspace.transplant,
+    *("components", "layers", "each"),
+    components={"multiple": True, "metavar": "NAMES", "default": ()},
+    layers={"metavar": "FIRST-LAST"},
 )
-@click.option("--layers", metavar="FIRST-LAST", help="Whole blocks, such as 11-23, together.")
-@click.option("--each", is_flag=True, help="Each attention layer, MLP and end by itself [default].")
 @output_options
 @global_options
 def transplant(source: str, into: str, output: Output, **options: Any) -> None:
-    """What INTO decides with the weights of some components of FROM.
+    """Decisions of INTO with the weights of some components of FROM, and the other way.
 
-    A share of 1 is all of the gap between the two; back_share is the same the other way.
+    A share of 1 is the whole gap between the two; back_share is that of the other direction.
 
     \b
     Example:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from circuitgraph.base.components import EdgeKind
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.batches import make_batch
@@ -21,7 +22,6 @@ from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.reader import Source
-from circuitgraph.prompts.record import Kind
 from circuitgraph.prompts.report import PromptReport, check_text
 from circuitgraph.prompts.template import Moment
 from circuitgraph.prompts.tokens import (
@@ -229,7 +229,7 @@ def _model_report(name: str, model: Engine, encoded: EncodedSet, prompts: Prompt
 
 
 def _alike(rows: Sequence[Encoded], prompts: PromptSet) -> list[str]:
-    kind: Kind = "effect" if prompts.has_pairs else "correlation"
+    kind: EdgeKind = "effect" if prompts.has_pairs else "correlation"
     distinct = {decisive(row, kind, "norm") for row in rows}
     more = len(prompts.distinct(kind)[0]) - len(distinct)
     if more <= 0:

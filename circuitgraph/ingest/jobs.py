@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import get_args
 
-from circuitgraph.base.components import Ablation, Granularity, Inputs
+from circuitgraph.base.components import (
+    Ablation,
+    Activity,
+    Dtype,
+    EdgeKind,
+    Granularity,
+    Inputs,
+    Wanted,
+)
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.families.common import embedded
 from circuitgraph.engine.families.rotary import longest
-from circuitgraph.engine.interface import ESTIMATORS, STEPS
+from circuitgraph.engine.interface import STEPS
 from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import (
     AFFORDABLE,
@@ -29,13 +37,8 @@ from circuitgraph.prompts.tokens import Encoded, EncodedSet, encode, require_equ
 from circuitgraph.runs.identity import decisive, fingerprint, in_order, pairs_of, tokens_of
 from circuitgraph.runs.record import Method, run_id
 
-Kind = Literal["correlation", "effect"]
-Activity = Literal["norm", "projection"]
-Wanted = Literal["auto", "exact", "receiver-exact", "eap", "eap-ig"]
-Dtype = Literal["float32", "bfloat16"]
-
 CHOICES = {
-    "estimator": ("auto", *ESTIMATORS),
+    "estimator": get_args(Wanted),
     "inputs": get_args(Inputs),
     "granularity": get_args(Granularity),
     "activity": get_args(Activity),
@@ -71,7 +74,7 @@ class Request:
         ray: where else to compute: ``local``, ``auto`` or an address; speed, never results.
     """
 
-    kinds: tuple[Kind, ...] | None = None
+    kinds: tuple[EdgeKind, ...] | None = None
     estimator: Wanted = "auto"
     steps: int = STEPS
     inputs: Inputs = "joint"
@@ -88,7 +91,7 @@ class Request:
     tf32: bool = False
     ray: str | None = None
 
-    def kinds_for(self, prompts: PromptSet) -> tuple[Kind, ...]:
+    def kinds_for(self, prompts: PromptSet) -> tuple[EdgeKind, ...]:
         """Edge kinds this request means for these prompts.
 
         Raises:
@@ -136,7 +139,7 @@ class Request:
     def _can(self, prompts: PromptSet) -> bool:
         return prompts.has_pairs or (self.ablation != "corrupt" and prompts.has_answers)
 
-    def method(self, kind: Kind, encoded: EncodedSet) -> Method:
+    def method(self, kind: EdgeKind, encoded: EncodedSet) -> Method:
         """The method keys of the run of one edge kind; ``auto`` stands as it was asked."""
         shared = Method(
             kind,
@@ -240,7 +243,7 @@ def plan(
     return [replace(job, prompt_set=prompt_set) for job in jobs]
 
 
-def _read_in(kind: Kind, prompts: PromptSet, request: Request) -> PromptSet:
+def _read_in(kind: EdgeKind, prompts: PromptSet, request: Request) -> PromptSet:
     """The prompts with the texts that runs of this kind read.
 
     Where senders are replaced by a mean or by nothing, nobody reads a corrupt prompt: rows that
@@ -258,7 +261,7 @@ def _job(
     prompts: PromptSet,
     encoded: EncodedSet,
     request: Request,
-    kind: Kind,
+    kind: EdgeKind,
 ) -> Job:
     what = kind, request.activity
     kept, duplicates = _distinct(prompts, encoded, request, kind)
@@ -283,7 +286,7 @@ def _job(
 
 
 def _distinct(
-    prompts: PromptSet, encoded: EncodedSet, request: Request, kind: Kind
+    prompts: PromptSet, encoded: EncodedSet, request: Request, kind: EdgeKind
 ) -> tuple[list[Encoded], int]:
     """The first of prompts that are the same to the model, and the number of the others."""
     by_prompt: dict[Prompt, Encoded] = {e.source: e for e in encoded.prompts}

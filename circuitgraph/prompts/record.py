@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
-from circuitgraph.base.components import digest
+from circuitgraph.base.components import Activity, EdgeKind, digest
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts.kept import RunPrompt
-
-Kind = Literal["correlation", "effect"]
-Activity = Literal["norm", "projection"]
 
 PAIR = ("corrupt", "answer", "wrong_answer")
 SPANS = ("span", "corrupt_span")
@@ -151,7 +148,7 @@ class PromptSet:
 
     def distinct(
         self,
-        kind: Kind,
+        kind: EdgeKind,
         activity: Activity = "norm",
         key: Callable[[Prompt], Hashable] | None = None,
     ) -> tuple[PromptSet, int]:
@@ -205,7 +202,7 @@ class PromptSet:
         )
         return replace(self, prompts=tuple(ordered))
 
-    def fingerprint(self, kind: Kind, activity: Activity = "norm") -> str:
+    def fingerprint(self, kind: EdgeKind, activity: Activity = "norm") -> str:
         """Hash of all that decides a run's numbers: blind to order, ids and duplicates.
 
         Correlations: texts and scenarios (projections: the answers too). Effects: every
@@ -249,6 +246,6 @@ def sides_of(
     return tuple(sorted((answer, *also))), tuple(sorted((wrong_answer, *also_wrong)))
 
 
-def decisive_fields(kind: Kind, activity: Activity = "norm") -> tuple[str, ...]:
+def decisive_fields(kind: EdgeKind, activity: Activity = "norm") -> tuple[str, ...]:
     """Names of the fields that decide a prompt's numbers in runs of this kind."""
     return _DECIDES[(kind, "" if kind == "effect" else activity)]

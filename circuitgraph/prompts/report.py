@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
+from circuitgraph.base.components import EdgeKind
 from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts.pairs import exchanged_in_words, observed
-from circuitgraph.prompts.record import Kind, Prompt, PromptSet
+from circuitgraph.prompts.record import Prompt, PromptSet
 from circuitgraph.stats.evidence import THRESHOLDS, evidence
 from circuitgraph.stats.power import visible_on_typical_edge
 
@@ -42,7 +43,7 @@ class LensReport:
         Smallest p a sign test over scenarios can reach.
     """
 
-    lens: Kind
+    lens: EdgeKind
     n: int
     n_scenarios: int
     n_effective: int
@@ -140,7 +141,7 @@ def check_text(prompts: PromptSet) -> PromptReport:
     InputError
         Equal prompts that contradict each other (see :meth:`PromptSet.distinct`).
     """
-    kinds: tuple[Kind, ...] = ("correlation", "effect") if prompts.has_pairs else ("correlation",)
+    kinds = get_args(EdgeKind) if prompts.has_pairs else ("correlation",)
     lenses = tuple(_lens(prompts, kind) for kind in kinds)
     templates = Counter(p.template for p in prompts if p.template is not None)
     return PromptReport(
@@ -155,7 +156,7 @@ def check_text(prompts: PromptSet) -> PromptReport:
     )
 
 
-def _lens(prompts: PromptSet, kind: Kind) -> LensReport:
+def _lens(prompts: PromptSet, kind: EdgeKind) -> LensReport:
     kept, duplicates = prompts.distinct(kind)
     if kind == "effect":
         kept = observed(kept)

@@ -32,24 +32,30 @@ class TrainRequest:
         Number of variants, seeds 0 and up.
     rank
         LoRA rank.
-    components, layers
-        What to train; the upper two thirds of the layers by default.
+    components
+        Components to train.
+    layers
+        Layers to train [default: the upper 2/3].
     steps
-        30, or 60 where the policy depends on the player's own last move.
+        Training steps [default: 30; deontological and hybrid 60].
     beta
-        Weight of the KL divergence from the reference, in units of reward per nat.
+        Weight of the KL divergence from the reference, in reward per nat [default: 1/3].
     reference
         Reference policy: uniform, or the base's mean.
     opponent
         Gives the next move that the reward depends on.
-    rate, groups
-        Highest learning rate; groups of four states per step.
+    rate
+        Highest learning rate.
+    groups
+        Wordings per step, four states each.
     adapter
-        An adapter to train further.
+        Train this adapter further.
     trainer
-        ``exact``; ``trl`` is refused.
+        exact computes the loss over all answers; trl is refused.
     device
-        Of the computation.
+        cpu or cuda.
+    games
+        Payoffs of further games.
     """
 
     recipe: Recipe

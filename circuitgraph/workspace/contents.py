@@ -1,4 +1,4 @@
-"""What lies in a workspace: runs, variants and their graph; how they come in and go."""
+"""Runs, variants and their graph in a workspace: ingest, query, remove."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from circuitgraph.base.components import Ablation, Activity, Dtype, EdgeKind, Granularity, Wanted
 from circuitgraph.base.foreign import own_name
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
@@ -21,12 +22,9 @@ from circuitgraph.runs.record import Run, discard_run
 from circuitgraph.workspace.variants import VariantRuns
 
 if TYPE_CHECKING:
-    from circuitgraph.base.components import Granularity
-    from circuitgraph.ingest.jobs import Ablation, Activity, Dtype, Wanted
     from circuitgraph.prompts.reader import Source
     from circuitgraph.store import Copied, Store
 
-Kind = Literal["correlation", "effect"]
 COMPONENTS = ("component", "source", "target")
 """Parameters of named queries that are names of components."""
 
@@ -61,22 +59,22 @@ class Contents:
 
     @property
     def runs_folder(self) -> Path:
-        """Where runs lie."""
+        """Folder of the runs."""
         return self.path / "runs"
 
     @property
     def diffs_folder(self) -> Path:
-        """Where the full tables of diffs lie."""
+        """Folder of the diffs' full tables."""
         return self.path / FOLDER
 
     @property
     def nulls_folder(self) -> Path:
-        """Where the runs of random updates lie."""
+        """Folder of the runs of random updates."""
         return self.path / NULLS
 
     @property
     def transfers_folder(self) -> Path:
-        """Where the tables of cross-model patches lie."""
+        """Folder of the cross-model patches' tables."""
         return self.path / "transfers"
 
     @property
@@ -84,7 +82,7 @@ class Contents:
         return DiffFolder(self.diffs_folder)
 
     def catalogue(self) -> RunCatalogue:
-        """All runs, for looking up names."""
+        """All runs, to look up names."""
         return RunCatalogue.read(self.runs_folder)
 
     # Ingest
@@ -121,34 +119,65 @@ class Contents:
         Parameters
         ----------
         model : path, PreTrainedModel, PeftModel or TransformerBridge
-            A Hugging Face folder (or hub name), or a model in memory: it is copied, and known by
-            its weights. What loads models again (``wiring``, mechanisms, ``patch`` …) finds it
-            while you keep it; later sessions need a folder.
+            A Hugging Face folder (or hub name), or a model in memory: it is copied, and identified
+            by its weights. Whatever loads models again (``wiring``, mechanisms, ``patch`` …) finds
+            it in this session; later sessions need a folder.
         name : str
-            Of the variant.
+            Name of the variant.
         prompts : path, DataFrame, dictionaries or PromptSet
-            A file, a table, or prompts already read.
+            Prompt file, JSONL or CSV.
         adapter : path, optional
-            A LoRA folder.
+            LoRA adapter folder (peft, safetensors).
         tokenizer : optional
-            Of a model in memory; a TransformerBridge brings its own.
+            Of a model in memory; a TransformerBridge has its own.
         recipe : str
             Shared by variants trained alike with other seeds.
         edges : str or sequence of str, optional
-            ``correlation``, ``effect`` or both; None takes what the file allows.
-        estimator, steps, granularity, activity, ablation, chat_template, template_date
-            How edges are measured; see ``ingest.jobs.Request``.
+            Kinds of edges: correlation, effect, or both with a comma [default: what the file
+            allows].
+        estimator : str
+            How effects are measured. exact reruns what is downstream of every edge;
+            receiver-exact reruns the receiver and linearises the rest; eap linearises both;
+            eap-ig averages eap's gradients from corrupt to clean; auto is exact where that is
+            affordable, else receiver-exact with a sample measured exactly, else eap (diff
+            measures its claims exactly).
+        steps : int
+            Gradients of eap-ig.
         split_inputs : bool
-            Effects of q, k and v one by one.
-        batch_size, memory, budget, device, dtype, tf32, ray
-            Where and how fast; see there.
+            Effects through q, k and v one by one.
+        granularity : {"head", "layer"}
+            Single attention heads, or whole attention layers.
+        activity : {"norm", "projection"}
+            Correlate norms of contributions, or their projection on the logit difference.
+        ablation : {"corrupt", "mean", "zero"}
+            What replaces a sender's contribution.
+        chat_template : bool
+            Wrap each prompt as one user turn.
+        template_date : str, optional
+            The day (YYYY-MM-DD) in a chat template that contains the date [default: that of the
+            first ingest of these prompts].
+        batch_size : int
+            Largest number of prompts per batch: memory and speed, never results.
+        memory : float, optional
+            Limit of the process's memory, such as 4GB. In Python a number of bytes.
+        budget : float, optional
+            Limit of the time for effects, such as 90s, 10m or 2h; the best estimator that fits is
+            used. In Python a number of seconds.
+        device : str
+            cpu, cuda, cuda:1, or mps (untested).
+        dtype : {"float32", "bfloat16"}
+            Of weights and activations; effects need float32.
+        tf32 : bool
+            On CUDA: faster matrix products of inputs rounded to 10 bits.
+        ray : str, optional
+            Spread the work over Ray: local, local:WORKERS, auto, HOST:PORT or ray://HOST:PORT.
         load : bool
             Put the graph into the store now; else the next query or diff does.
 
         Returns
         -------
         list of Run
-            One run an edge kind; the same ingest again finds the same runs.
+            One run per kind of edges; the same ingest again finds the same runs.
 
         Raises
         ------
@@ -177,7 +206,7 @@ class Contents:
         return runs
 
     def ingest_table(self, path: str | os.PathLike[str], *, name: str, recipe: str = "") -> Run:
-        """Take an activation table of somebody else's as one variant's correlation run."""
+        """Read an activation table (CSV, parquet or JSON) as one variant's correlation run."""
         from circuitgraph.ingest.entry import take_table
 
         known = self.catalogue()
@@ -186,10 +215,10 @@ class Contents:
         return run
 
     def import_circuit(self, path: str | os.PathLike[str], *, name: str, recipe: str = "") -> Run:
-        """Take a circuit of EAP-IG, MIB or CircuitKIT (JSON) as one variant's effect run.
+        """Read a circuit of EAP-IG, MIB or CircuitKIT (JSON) as one variant's effect run.
 
-        Its edges keep scores and flags; there are no prompts behind them, so nothing can be
-        tested. ``export(name, "mib", path)`` writes the file again.
+        Its edges keep scores and flags; without prompts nothing can be tested.
+        ``export(name, "mib", path)`` writes the file again.
         """
         from circuitgraph.ingest.entry import take_circuit
 
@@ -207,7 +236,7 @@ class Contents:
         return open_store(self.store_uri, self.path)
 
     def sync(self) -> int:
-        """Load runs the graph does not hold yet; returns how many."""
+        """Load runs that the graph lacks; returns their number."""
         return self._load(self.catalogue().runs)
 
     def _load(self, runs: Sequence[Run]) -> int:
@@ -219,7 +248,7 @@ class Contents:
             return load_graph(store, self.path, {run.id: run for run in runs}.values())
 
     def push(self) -> Copied:
-        """Copy the workspace's graph into the server that is its ``store``."""
+        """Copy the workspace's graph to the server that is its ``store``."""
         from circuitgraph.transfer import push
 
         return push(self.path, self.catalogue().runs, self.store_uri, self.reporter)
@@ -231,13 +260,13 @@ class Contents:
         return pull(self.path, self.store_uri, self.reporter)
 
     def rebuild(self) -> tuple[Copied, bool]:
-        """Make the embedded graph again from the files beside it; see ``transfer.rebuild``."""
+        """Rebuild the embedded graph from the files beside it; see ``transfer.rebuild``."""
         from circuitgraph.transfer import rebuild
 
         return rebuild(self.path, self.catalogue().runs)
 
     def query(self, name: str, **parameters: Any) -> pd.DataFrame:
-        """Answer of a named query; see ``queries.list_queries``.
+        """Result of a named query; see ``queries.list_queries``.
 
         Parameters that name components take names of EAP-IG and TransformerLens too.
         """
@@ -252,19 +281,17 @@ class Contents:
             return run_query(store, name, parameters)
 
     def cypher(self, text: str, parameters: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Answer of a Cypher statement that reads; values travel as parameters."""
+        """Result of a read-only Cypher statement with parameters."""
         self.sync()
         with self.open_store() as store:
             return store.query(text, dict(parameters or {}))
 
-    # What is there
-
     def variants(self) -> pd.DataFrame:
-        """One row a variant."""
+        """Table with one row per variant."""
         return self.catalogue().variant_table()
 
     def runs(self) -> pd.DataFrame:
-        """One row a run, oldest first."""
+        """Table with one row per run, oldest first."""
         return self.catalogue().run_table()
 
     def remove(self, name: str) -> int:
@@ -287,15 +314,15 @@ class Contents:
         forget_unused(self.runs_folder, runs, [r for r in catalogue.runs if r.id not in gone])
         return len(runs)
 
-    def edges(self, name: str, kind: Kind | None = None) -> pd.DataFrame:
-        """The edges of a variant's newest run of one kind (both kinds where None)."""
+    def edges(self, name: str, kind: EdgeKind | None = None) -> pd.DataFrame:
+        """Edges of a variant's newest run of one kind (None: of both)."""
         return self[name].edges(kind)
 
     def graph(
         self,
         name: str,
-        kind: Kind | None = None,
+        kind: EdgeKind | None = None,
         library: Literal["networkx", "igraph"] = "networkx",
     ) -> Any:
-        """The same edges as a graph, weights signed."""
+        """The same edges as a graph with signed weights."""
         return self[name].graph(kind, library)

@@ -1,4 +1,4 @@
-"""Comparisons of a workspace: diffs, and all that starts from them."""
+"""Comparisons in a workspace: diffs, and what is computed from them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ if TYPE_CHECKING:
     from circuitgraph.diff.explain import Explanation
     from circuitgraph.diff.many import ManyDiff
     from circuitgraph.graph.signed import Weights
-    from circuitgraph.interventions.patching import BlockTests, CrossPatch
-    from circuitgraph.interventions.patching.search import By
+    from circuitgraph.interventions.patching import BlockTests
     from circuitgraph.prompts.reader import Source
 
 Scope = Literal["checkpoint", "recipe"]
 Fdr = Literal["bh", "by"]
+Scale = Literal["share", "logit"]
+Form = Literal["weights", "functional"]
 Of = Literal["strength", "change"]
+Direction = Literal["both", "out", "in"]
+Second = Literal["mean", "zero"]
 
 
 class Diffs(Contents):
@@ -50,48 +53,60 @@ class Diffs(Contents):
         margin: float | None = None,
         fdr: Fdr = "bh",
         seed: int = 0,
-        scale: Literal["share", "logit"] | None = None,
+        scale: Scale | None = None,
         rank: bool | None = None,
-        form: Literal["weights", "functional"] | None = None,
+        form: Form | None = None,
         shared_basis: bool | None = None,
     ) -> KeptDiff:
-        """Compare two variants (or recipes) edge by edge, and keep the answer.
+        """Compare two variants (or recipes) edge by edge, and keep the diff.
 
-        What was asked before is read, not measured again.
+        The same question again returns the kept diff.
 
         Parameters
         ----------
         a, b : str
             Variants; at recipe scope recipes, variants, or several with commas.
         lens : str or Lens, optional
-            ``correlation``, ``effect`` or ``wiring``, or a lens with its options, such as
-            ``Wiring(form="functional")``; None: effects where both have them.
+            Kind of comparison: correlations, effects, or wiring, which compares weights and loads
+            both models again [default: effect where both have such runs, else correlation]. In
+            Python also a lens with its options, such as Wiring(form="functional").
         scope : {"checkpoint", "recipe"}
-            Whether these two models differ, or whether their training does it.
+            Claim that these two models differ, or that their training does it (needs three
+            variants or more a side).
         null : pairs of names
-            Known not to differ, "A:B" or (A, B); ``"random:K"``: A against A moved K times at
-            random as far as B is from it. Kept until "none" drops them.
+            A pair known not to differ, or random:K for A with K random updates (4) as large as
+            B's: counts the claims of the same test there; repeatable. Kept with the diff until
+            none drops them.
         run : str, optional
-            ``A_ID:B_ID`` chooses among several runs.
+            Choose among several runs by their ids.
         mechanism : bool
-            Measure why effects changed.
+            Effect lens: measure why claimed effects changed (about a second a claim).
         alpha : float
             False discovery rate of the claims.
         margin : float, optional
-            Smallest change that matters, in units of ``delta``; the lens' own where None.
+            Smallest change that matters [default: 0.1 of r, 0.01 of effect shares, 0.02 of
+            channels].
         fdr : {"bh", "by"}
             Benjamini-Hochberg, or Benjamini-Yekutieli for any dependence.
         seed : int
             Of the bootstrap samples; wiring: of the random updates.
-        scale, rank, form, shared_basis
-            Options of one lens, where ``lens`` is a name; None: the lens' own default.
+        scale : {"share", "logit"}, optional
+            Effect lens: shares of the norm of all edge effects, or log-odds [default: share].
+        rank : bool, optional
+            Correlation lens: normal scores of ranks, not values.
+        form : {"weights", "functional"}, optional
+            Wiring lens: weights applied to signals of both models, or outputs of receivers
+            (blind to rewrites that keep the function) [default: weights].
+        shared_basis : bool, optional
+            Wiring lens: compare weights although the models are neither adapters of one base nor
+            similar; only if both residual streams share a basis.
 
         Raises
         ------
         UsageError
-            Unknown names, or runs or choices that do not fit together.
+            Unknown names, or runs or options that do not fit together.
         InputError
-            Models or files that are needed are gone.
+            Missing models or files.
         """
         comparison = self._comparison()
         own = {"scale": scale, "rank": rank, "form": form, "shared_basis": shared_basis}
@@ -101,14 +116,14 @@ class Diffs(Contents):
         return self._answered(comparison, question, null, mechanism)
 
     def load_diff(self, id: str) -> KeptDiff:
-        """A kept diff by its id, or the beginning of it; nothing is measured.
+        """A kept diff by its id, or the beginning of it, without measuring anything.
 
         Raises
         ------
         UsageError
             No kept diff, or more than one, has such an id.
         InputError
-            It was kept by an older version, or its files are damaged.
+            It was written by an older version, or its files are damaged.
         """
         name = self._diffs.find(id)
         found = self._diffs.read(self._diffs.record(name), self.catalogue().by_id)
@@ -129,17 +144,17 @@ class Diffs(Contents):
         margin: float | None = None,
         fdr: Fdr = "bh",
         seed: int = 0,
-        scale: Literal["share", "logit"] | None = None,
+        scale: Scale | None = None,
         rank: bool | None = None,
-        form: Literal["weights", "functional"] | None = None,
+        form: Form | None = None,
         shared_basis: bool | None = None,
     ) -> ManyDiff:
-        """Many variants against one base in one table: shared, opposite, only in one.
+        """Compare many variants with one base: changes shared, opposite, or in one variant only.
 
         Parameters
         ----------
         base : str
-            The variant that all are compared with.
+            Side A of all comparisons.
         others : str or sequence of str
             Variants.
         lens, alpha, margin, fdr, seed, scale, rank, form, shared_basis
@@ -165,9 +180,9 @@ class Diffs(Contents):
         margin: float | None = None,
         fdr: Fdr = "bh",
         seed: int = 0,
-        scale: Literal["share", "logit"] | None = None,
+        scale: Scale | None = None,
         rank: bool | None = None,
-        form: Literal["weights", "functional"] | None = None,
+        form: Form | None = None,
         shared_basis: bool | None = None,
     ) -> Explanation:
         """One edge in two variants: per prompt, per scenario, and in words.
@@ -175,7 +190,7 @@ class Diffs(Contents):
         Parameters
         ----------
         source, target : str
-            Components; unknown ones are refused before anything is compared.
+            Components.
         a, b, lens, scope, run, mechanism, alpha, margin, fdr, seed, scale, rank, form, shared_basis
             As in :meth:`diff`.
         """
@@ -202,9 +217,9 @@ class Diffs(Contents):
         margin: float | None = None,
         fdr: Fdr = "bh",
         seed: int = 0,
-        scale: Literal["share", "logit"] | None = None,
+        scale: Scale | None = None,
         rank: bool | None = None,
-        form: Literal["weights", "functional"] | None = None,
+        form: Form | None = None,
         shared_basis: bool | None = None,
     ) -> KeptDiff:
         """Write a self-contained HTML page about two variants; returns its diff.
@@ -232,23 +247,25 @@ class Diffs(Contents):
         a: str,
         b: str,
         *,
-        second: Literal["mean", "zero"] | None = None,
+        second: Second | None = None,
         corrupt: Source | None = None,
         run: str | None = None,
         alpha: float = 0.05,
         margin: float | None = None,
         fdr: Fdr = "bh",
         seed: int = 0,
-        scale: Literal["share", "logit"] | None = None,
+        scale: Scale | None = None,
     ) -> BlockTests:
-        """Test the blocks of correlated claims of an effect diff as circuits, and keep both.
+        """Patch the blocks of correlated claims of an effect diff as circuits; keep the results.
 
         Parameters
         ----------
         a, b : str
             Variants of one build with effect runs on the same prompts.
-        second, corrupt
-            The second corruption; see ``KeptDiff.blocks``.
+        second : {"mean", "zero"}, optional
+            Second corruption [default: mean ablation, or zero where the runs have mean].
+        corrupt : prompts, optional
+            Prompt file with other corrupt texts for the same prompts: the second corruption.
         run, alpha, margin, fdr, seed, scale
             As in :meth:`diff`.
 
@@ -274,27 +291,30 @@ class Diffs(Contents):
         *,
         kind: str | None = None,
         of: Of = "strength",
-        direction: Literal["both", "out", "in"] = "both",
+        direction: Direction = "both",
         seed: int = 0,
         samples: int = 200,
         weights: Weights = "absolute",
     ) -> pd.DataFrame:
-        """Hubs of one variant with rank intervals, of two side by side, or of their change.
+        """Components by strength with rank intervals, of one or two variants, or by changed edges.
 
         Parameters
         ----------
         name, other : str
-            Variants; one alone has no change.
+            One or two variants.
         kind : str, optional
-            Which edges; of change: the lens.
+            Kind of edges; with ``of="change"`` the lens [default: effect where there are such, else
+            correlation].
         of : {"strength", "change"}
-            ``change``: components at which more edges differ than chance puts there.
+            Hubs by strength, or (of two variants) by the number of changed edges beyond chance.
         direction : {"both", "out", "in"}
-            Of change: which edges of a component count.
-        seed, samples : int
-            Of the resamples of prompts, and their number.
+            With ``of="change"``: count edges out of a component, into it, or both [default: both].
+        seed : int
+            Of the bootstrap samples.
+        samples : int
+            Bootstrap samples of the prompts behind each interval.
         weights : {"absolute", "positive", "negative"}
-            Of strength: what centralities and communities use.
+            Weights of centralities and communities.
         """
         comparison = self._comparison()
         if of != "change":
@@ -305,56 +325,13 @@ class Diffs(Contents):
         found = self._answered(comparison, question, (), mechanism=False)  # why is not asked
         return found.hubs(direction=direction, seed=seed, samples=samples)
 
-    def patch(
-        self,
-        source: str,
-        into: str,
-        *,
-        parts: str | Sequence[str] = ("components",),
-        share: float = 0.8,
-        by: By = "share",
-        layers: tuple[int, int] | None = None,
-        run: str | None = None,
-    ) -> CrossPatch:
-        """Put parts of one variant into the other, both ways, and keep the answer.
-
-        Parameters
-        ----------
-        source, into : str
-            Variants of one build with runs on the same prompts.
-        parts : str or sequence of str
-            Any of ``components``, ``edges``, ``sets``, ``routes``.
-        share, by
-            What a set must do to be enough, and what that is a share of.
-        layers : (int, int), optional
-            First and last layer of the routes; None for all.
-        run : str, optional
-            ``SOURCE_ID:INTO_ID`` chooses among several runs.
-
-        Raises
-        ------
-        UsageError, InputError
-            Before any long work.
-        """
-        from circuitgraph.interventions import patching
-
-        first, second = self._comparison().alike(source, into, run, None)
-        result = patching.cross_patch(
-            first, second, self.reporter, parts=parts, share=share, by=by, layers=layers
-        )
-        self.sync()
-        with self.open_store() as store:
-            store.write_all(patching.graph_parts(result))
-        patching.keep(result, self.transfers_folder)
-        return result
-
     def _comparison(self) -> Comparison:
         return Comparison(self.catalogue(), self.reporter, self._diffs, self.nulls_folder)
 
     def _answered(
         self, comparison: Comparison, question: Question, null: Null, mechanism: bool
     ) -> KeptDiff:
-        """The answer to a question, kept in files and, where it is news to it, in the graph."""
+        """The diff that answers a question, kept in files and, if new, in the graph."""
         answer = comparison.answer(question, null, mechanism)
         diff = KeptDiff.of(answer.diff, self._diffs, self.reporter)
         if answer.new or self.store_uri not in (None, "", "embedded"):
@@ -364,7 +341,7 @@ class Diffs(Contents):
         return diff
 
     def _keep(self, diff: Diff, asked: list[list[str]], runs: Sequence[Run]) -> None:
-        """The full table as parquet, the claims in the graph."""
+        """Keep the full table as parquet and the claims in the graph."""
         from circuitgraph.store import diff_tables, keep_tables
 
         keep_tables(tables := diff_tables(diff), self.path, diff.id)
@@ -374,5 +351,5 @@ class Diffs(Contents):
             store.write_diff(tables)
 
     def diff_path(self, diff: Diff) -> Path:
-        """Where the full table of a diff lies."""
+        """File of a diff's full table."""
         return self._diffs.file(diff.id, "parquet")

@@ -1,7 +1,6 @@
-"""A workspace: the folder that holds runs and their graph, and all one can do with it.
+"""The Python interface: a folder of runs and their graph, with one method per command.
 
-The command line says the same as this class. Runs on disk are the truth; the graph
-database holds their summaries, and what is missing there is loaded when next asked for.
+The graph database holds summaries of the runs on disk; runs that it lacks are loaded when needed.
 """
 
 from __future__ import annotations
@@ -13,18 +12,15 @@ from typing import TYPE_CHECKING, overload
 
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed, named_keywords
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
-from circuitgraph.workspace.diffs import Diffs
+from circuitgraph.workspace.diffs import Scope
 from circuitgraph.workspace.kept_diff import KeptDiff
+from circuitgraph.workspace.patches import Interventions
 
 if TYPE_CHECKING:
     from circuitgraph.behaviour.behave import Behaviour
-    from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking
-    from circuitgraph.interventions.steering.measure import Steering
-    from circuitgraph.interventions.transplant.measure import Transplant
     from circuitgraph.nodes.compare import NodeDiff
     from circuitgraph.planning.plan import Plan
     from circuitgraph.prompts.reader import Source
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @named_keywords
-class Workspace(Diffs):
+class Workspace(Interventions):
     """A folder of runs and the graph made of them.
 
     ``len`` counts its variants, iteration gives their names, ``workspace["name"]`` one of them.
@@ -47,39 +43,6 @@ class Workspace(Diffs):
         Where remarks and progress go; silent by default.
     """
 
-    def faithfulness(
-        self,
-        name: str,
-        *,
-        sizes: float | Sequence[float] | None = None,
-        random: int = 10,
-        seed: int = 0,
-        rank: Ranking = "magnitude",
-        run: str | None = None,
-    ) -> Faithfulness:
-        """What a variant's strongest edges alone recover of its decision, over their number.
-
-        Parameters
-        ----------
-        name : str
-            A variant with an effect run.
-        sizes : sequence of float, optional
-            Shares of all edges.
-        random, seed : int
-            Rankings drawn at random to compare with, and their seed.
-        rank : {"magnitude", "signed"}
-            Largest |effect| first, or what counts most for the clean decision.
-        run : str, optional
-            The beginning of a run's id, where the newest is not meant.
-        """
-        from circuitgraph.interventions.circuits.faithfulness import faithfulness
-        from circuitgraph.interventions.circuits.ranking import SIZES
-
-        return faithfulness(
-            self.catalogue(), name, sizes=SIZES if sizes is None else listed(sizes), random=random,
-            seed=seed, rank=rank, run=run, reporter=self.reporter,
-        )  # fmt: skip
-
     @overload
     def nodes(
         self,
@@ -87,7 +50,7 @@ class Workspace(Diffs):
         other: None = None,
         *,
         measure: str = ...,
-        scope: str = ...,
+        scope: Scope = ...,
         margin: float | None = ...,
         alpha: float = ...,
         label: str | None = ...,
@@ -102,7 +65,7 @@ class Workspace(Diffs):
         other: str,
         *,
         measure: str = ...,
-        scope: str = ...,
+        scope: Scope = ...,
         margin: float | None = ...,
         alpha: float = ...,
         label: str | None = ...,
@@ -116,34 +79,42 @@ class Workspace(Diffs):
         other: str | None = None,
         *,
         measure: str = "activity",
-        scope: str = "checkpoint",
+        scope: Scope = "checkpoint",
         margin: float | None = None,
         alpha: float = 0.05,
         label: str | None = None,
         groups: str = "scenario",
         prompts: str | os.PathLike[str] | None = None,
     ) -> pd.DataFrame | NodeDiff:
-        """What the components of a variant do; of two, where that changed.
+        """Measure the components of a variant, or compare them between two.
 
         Parameters
         ----------
         name, other : str
             Variants; at scope ``recipe`` groups of them, as for ``diff``.
         measure : str
-            ``activity``, ``attribution``, ``ablation``, ``logit-lens``, ``attention``, ``probe``
-            or ``weights``; see ``nodes.measures``.
-        scope, margin, alpha
-            As for ``diff``; the margin is in the measure's units.
-        label, groups : str
-            Of probes: the column predicted, and the one whose values are left out in turn.
+            activity: norm of a component's contribution. attribution: its direct contribution to
+            the logit difference. ablation: its total effect. logit-lens: the logit difference
+            after each layer. attention: attention of heads to spans (in --prompts). probe: a
+            linear probe of --label. weights: change of each component's weights.
+        scope : {"checkpoint", "recipe"}
+            Compare these two models, or two groups of seeds.
+        margin : float, optional
+            Smallest change that matters, in the measure's units.
+        alpha : float
+            False discovery rate of the claims.
+        label : str, optional
+            For probes: the column to predict.
+        groups : str
+            For probes: prompts with equal values in this column are held out together.
         prompts : path, optional
-            The prompt file, for columns that runs do not keep (``spans``, labels).
+            Prompt file with columns that are not stored with runs (spans, labels).
 
         Returns
         -------
         DataFrame or NodeDiff
-            Of one variant columns ``component, measure, category, value, low, high, n``: means
-            over scenarios with equal weight. Of two a :class:`circuitgraph.nodes.compare.NodeDiff`.
+            For one variant columns ``component, measure, category, value, low, high, n``: means
+            over scenarios with equal weight; for two see ``nodes.compare.NodeDiff``.
 
         Raises
         ------
@@ -172,7 +143,7 @@ class Workspace(Diffs):
         return found
 
     def _keep_nodes(self, found: NodeDiff, runs: Sequence[Run]) -> None:
-        """The claims in the graph, and beside the diffs, so that the graph can be made again."""
+        """Keep the claims in the graph, and in a file from which the graph can be rebuilt."""
         from circuitgraph.nodes.graph import changed_tables
         from circuitgraph.store import keep_tables
 
@@ -180,82 +151,6 @@ class Workspace(Diffs):
         self._load(runs)
         with self.open_store() as store:
             store.write_diff(tables)
-
-    def transplant(
-        self,
-        source: str,
-        into: str,
-        *,
-        components: str | Sequence[str] = (),
-        layers: str | tuple[int, int] | None = None,
-        each: bool = False,
-    ) -> Transplant:
-        """What a variant decides with the weights of some components of another, both ways.
-
-        Parameters
-        ----------
-        source, into : str
-            Variants of one build with effect runs on the same prompts.
-        components : str or sequence of str
-            Sets put in together, each a name or names with commas.
-        layers : "FIRST-LAST" or (int, int), optional
-            One more set: all of these blocks.
-        each : bool
-            Also each attention layer, MLP and end by itself, which no set means, too.
-
-        Raises
-        ------
-        UsageError, InputError
-            Before any long work.
-        """
-        from circuitgraph.interventions.transplant.choice import sets_of
-        from circuitgraph.interventions.transplant.measure import transplant
-
-        runs = self._comparison().alike(source, into, None, "effect")
-        sets = sets_of(listed(components), layers, each, runs[1].variant.layers)
-        return transplant(*runs, sets, self.reporter)
-
-    def steer(
-        self,
-        a: str,
-        b: str,
-        *,
-        into: str,
-        at: str | Sequence[str],
-        strength: str | float | Sequence[float] = "-2:2:9",
-        positions: str = "all",
-        random: int = 20,
-        seed: int = 0,
-    ) -> Steering:
-        """Add the direction from A to B to what components write in another variant's run.
-
-        Parameters
-        ----------
-        a, b, into : str
-            Variants of one build with effect runs on the same prompts.
-        at : str or sequence of str
-            Components; one text may name several with commas.
-        strength : "FROM:TO:N", float or sequence of float
-            In units of each component's own mean norm in ``into``.
-        positions : {"all", "last"}
-            All of the prompt's tokens, or the last alone.
-        random, seed : int
-            Random directions of equal length beside it.
-
-        Raises
-        ------
-        UsageError, InputError
-            Before any long work.
-        """
-        from circuitgraph.interventions.steering.measure import Plan, steer
-        from circuitgraph.interventions.steering.words import names_in, strengths_in
-
-        if positions not in ("all", "last"):
-            raise UsageError(f"``positions={positions!r}``: choose all or last")
-        plan = Plan(names_in(at), strengths_in(strength), positions == "last", random, seed)
-        catalogue = self.catalogue()
-        first, second, runs = (catalogue.one(name, "effect") for name in (a, b, into))
-        return steer(first, second, runs, plan, self.reporter)
 
     def plan(
         self,
@@ -274,16 +169,36 @@ class Workspace(Diffs):
         tokens: int = 100,
         split_inputs: bool = False,
     ) -> Plan:
-        """What a design can show: the smallest visible change, with hours and bytes.
+        """Power of a design: the smallest change it detects, with hours and bytes.
 
         Parameters
         ----------
         model : path, optional
             A model folder, for hours and bytes.
-        prompts, scenarios, seeds, edges, lens, pilot, alpha, power, margin, changed, tokens
-            The design; see ``planning.plan.Question``.
+        prompts : int or path, optional
+            Distinct prompts, or their file [default: 100].
+        scenarios : int, optional
+            Scenarios [default: those of the file, else 5].
+        seeds : int
+            Variants a side.
+        edges : int, optional
+            Edges tested [default: of MODEL or pilot, else 200].
+        lens : str, optional
+            One lens only [default: all].
+        pilot : str, optional
+            Variants or recipes to measure noise on.
+        alpha : float
+            False discovery rate of the claims.
+        power : float
+            Probability of a claim where the change is real.
+        margin : float, optional
+            Smallest change that matters; needs ``lens``.
+        changed : float
+            Share of edges expected to change.
+        tokens : int
+            Tokens per prompt, without a file.
         split_inputs : bool
-            Effects of q, k and v one by one.
+            Effects through q, k and v one by one.
 
         Raises
         ------
@@ -310,26 +225,37 @@ class Workspace(Diffs):
         opponent: str = "random",
         seed: int = 0,
     ) -> Behaviour:
-        """What variants decide in games, beside their base on the same prompts.
+        """Decisions of variants in games, compared with their base on the same prompts.
 
-        Kept as ``DECIDES``, and not measured again.
+        Kept as ``DECIDES`` and not measured again.
 
         Parameters
         ----------
         names : str or sequence of str
             Variants with an effect run on prompts that have states.
-        games, wordings, samples, stored, opponent, seed
-            What is asked; see ``behaviour.behave.BehaveRequest``.
+        games : str or sequence of str, optional
+            Generate prompts of all games, of ipd,ish,…, or of a TOML file [default: the
+            variants' own prompts].
+        wordings : int
+            Of generated prompts.
+        samples : int
+            Also sample so many answers per prompt.
+        stored : bool
+            Only the decisions stored with runs; loads no model.
+        opponent : str
+            Gives the next move, for utilitarian regret.
+        seed : int
+            Of samples.
 
         Returns
         -------
         Behaviour
-            ``.table(by)`` with a row a scenario, state, wording or game.
+            ``.table(by)`` has one row per scenario, state, wording or game.
 
         Raises
         ------
         UsageError, InputError
-            No such variant, prompts without states, or files that are gone.
+            No such variant, prompts without states, or missing files.
         """
         from circuitgraph.behaviour.behave import BehaveRequest, behave
 
@@ -352,7 +278,8 @@ class Workspace(Diffs):
             Another of the same build; then ``delta`` is the relative change of every virtual
             weight, 0 to 1.
         shared_basis : bool
-            The caller's word that both share a basis.
+            Compare although the models are neither adapters of one base nor similar; only if both
+            residual streams share a basis.
 
         Raises
         ------

@@ -1,0 +1,181 @@
+"""Interventions in a workspace: patching, circuits, transplanted weights, steering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.keywords import listed
+from circuitgraph.workspace.diffs import Diffs
+
+if TYPE_CHECKING:
+    from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking
+    from circuitgraph.interventions.patching import CrossPatch
+    from circuitgraph.interventions.steering.measure import Steering
+    from circuitgraph.interventions.transplant.measure import Transplant
+
+
+class Interventions(Diffs):
+    """Interventions in the variants of a workspace."""
+
+    def patch(
+        self,
+        source: str,
+        into: str,
+        *,
+        parts: str | Sequence[str] = ("components",),
+        share: float = 0.8,
+        by: Literal["share", "flips"] = "share",
+        layers: tuple[int, int] | None = None,
+        run: str | None = None,
+    ) -> CrossPatch:
+        """Patch activations of one variant into another's run, both ways, and keep the results.
+
+        Parameters
+        ----------
+        source, into : str
+            Variants of one build with runs on the same prompts.
+        parts : str or sequence of str
+            Any of ``components``, ``edges``, ``sets``, ``routes``.
+        share : float
+            What a sufficient set recovers (of up to 10 components).
+        by : {"share", "flips"}
+            Share of the gap between the decisions, or of the prompts decided differently.
+        layers : (int, int), optional
+            First and last layer of the routes [default: all].
+        run : str, optional
+            Choose among several runs by their ids.
+
+        Raises
+        ------
+        UsageError, InputError
+            Before any long work.
+        """
+        from circuitgraph.interventions import patching
+
+        first, second = self._comparison().alike(source, into, run, None)
+        result = patching.cross_patch(
+            first, second, self.reporter, parts=parts, share=share, by=by, layers=layers
+        )
+        self.sync()
+        with self.open_store() as store:
+            store.write_all(patching.graph_parts(result))
+        patching.keep(result, self.transfers_folder)
+        return result
+
+    def faithfulness(
+        self,
+        name: str,
+        *,
+        sizes: float | Sequence[float] | None = None,
+        random: int = 10,
+        seed: int = 0,
+        rank: Ranking = "magnitude",
+        run: str | None = None,
+    ) -> Faithfulness:
+        """Faithfulness of a variant's strongest edges as circuits, by size (Mueller et al. 2025).
+
+        Parameters
+        ----------
+        name : str
+            A variant with an effect run.
+        sizes : sequence of float, optional
+            Sizes of the circuits in % of all edges [default: 0.1,0.2,0.5,1,2,5,10,20,50,100]. In
+            Python shares of 1.
+        random : int
+            Random rankings, to compare with circuits of the same sizes.
+        seed : int
+            Of random rankings and bootstrap samples.
+        rank : {"magnitude", "signed"}
+            Edges of largest |effect| first, or those first that favour the clean decision.
+        run : str, optional
+            The effect run, by the beginning of its id [default: the newest].
+        """
+        from circuitgraph.interventions.circuits.faithfulness import faithfulness
+        from circuitgraph.interventions.circuits.ranking import SIZES
+
+        return faithfulness(
+            self.catalogue(), name, sizes=SIZES if sizes is None else listed(sizes), random=random,
+            seed=seed, rank=rank, run=run, reporter=self.reporter,
+        )  # fmt: skip
+
+    def transplant(
+        self,
+        source: str,
+        into: str,
+        *,
+        components: str | Sequence[str] = (),
+        layers: str | tuple[int, int] | None = None,
+        each: bool = False,
+    ) -> Transplant:
+        """Decisions of a variant with weights of another's components, in both directions.
+
+        Parameters
+        ----------
+        source, into : str
+            Variants of one build with effect runs on the same prompts.
+        components : str or sequence of str
+            Components replaced together, with commas (L5_MLP,L6_ATTN); repeat for another set.
+        layers : "FIRST-LAST" or (int, int), optional
+            Another set: whole blocks, such as 11-23.
+        each : bool
+            Each attention layer, MLP, embedding and unembedding alone [default without sets].
+
+        Raises
+        ------
+        UsageError, InputError
+            Before any long work.
+        """
+        from circuitgraph.interventions.transplant.choice import sets_of
+        from circuitgraph.interventions.transplant.measure import transplant
+
+        runs = self._comparison().alike(source, into, None, "effect")
+        sets = sets_of(listed(components), layers, each, runs[1].variant.layers)
+        return transplant(*runs, sets, self.reporter)
+
+    def steer(
+        self,
+        a: str,
+        b: str,
+        *,
+        into: str,
+        at: str | Sequence[str],
+        strength: str | float | Sequence[float] = "-2:2:9",
+        positions: Literal["all", "last"] = "all",
+        random: int = 20,
+        seed: int = 0,
+    ) -> Steering:
+        """Steer a variant: add the difference of activations B − A to components' outputs.
+
+        Parameters
+        ----------
+        a, b : str
+            Variants of one build with effect runs on the same prompts.
+        into : str
+            The variant that is steered.
+        at : str or sequence of str
+            Components, with commas.
+        strength : "FROM:TO:N", float or sequence of float
+            In units of each component's mean norm in ``into``; a single number is one strength.
+        positions : {"all", "last"}
+            All tokens of the prompt, or only the last.
+        random : int
+            Number of random directions of equal norm, as controls.
+        seed : int
+            Of the random directions.
+
+        Raises
+        ------
+        UsageError, InputError
+            Before any long work.
+        """
+        from circuitgraph.interventions.steering.measure import Plan, steer
+        from circuitgraph.interventions.steering.words import names_in, strengths_in
+
+        if positions not in ("all", "last"):
+            raise UsageError(f"``positions={positions!r}``: choose all or last")
+        plan = Plan(names_in(at), strengths_in(strength), positions == "last", random, seed)
+        catalogue = self.catalogue()
+        first, second, runs = (catalogue.one(name, "effect") for name in (a, b, into))
+        return steer(first, second, runs, plan, self.reporter)
