@@ -27,13 +27,20 @@ BASE = "base"
 class Story:
     """What the demo found.
 
-    Attributes:
-        recipes: deontological against utilitarian training, four seeds each.
-        naive: the same two seeds through the correlation lens, for the bare cut.
-        seeds: two seeds of one recipe.
-        null: the base and its fine-tune on its own answers.
-        only_l2: the base and a variant whose layer-2 MLP alone was trained.
-        hubs: ranks of every component in the two variants.
+    Attributes
+    ----------
+    recipes
+        Deontological against utilitarian training, four seeds each.
+    naive
+        The same two seeds through the correlation lens, for the bare cut.
+    seeds
+        Two seeds of one recipe.
+    null
+        The base and its fine-tune on its own answers.
+    only_l2
+        The base and a variant whose layer-2 MLP alone was trained.
+    hubs
+        Ranks of every component in the two variants.
     """
 
     recipes: Diff
@@ -47,14 +54,19 @@ class Story:
 def run_demo(out: Path, reporter: Reporter, examples: Path = EXAMPLES) -> list[str]:
     """Ingest the example's variants, compare, write ``index.html``; five lines to print.
 
-    Args:
-        out: a folder; ``out/workspace`` holds runs and graph, and a second demo
-            finds them there.
-        reporter: where remarks and progress go.
-        examples: a folder with ``base``, ``variants/*`` and ``prompts.jsonl``.
+    Parameters
+    ----------
+    out
+        A folder; ``out/workspace`` holds runs and graph, and a second demo finds them there.
+    reporter
+        Where remarks and progress go.
+    examples
+        A folder with ``base``, ``variants/*`` and ``prompts.jsonl``.
 
-    Raises:
-        InputError: the examples are not there (they come with a checkout).
+    Raises
+    ------
+    InputError
+        The examples are not there (they come with a checkout).
     """
     if not (examples / "prompts.jsonl").is_file():
         raise InputError(

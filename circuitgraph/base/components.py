@@ -33,12 +33,17 @@ _RANK = {"embed": 0, "head": 1, "kv": 2, "attn": 3, "mlp": 4, "resid": 5, "logit
 class Component(NamedTuple):
     """One node: its name and, where the name says so, its place in the model.
 
-    Attributes:
-        name: as written in every file and graph.
-        kind: ``embed``, ``head``, ``kv``, ``attn``, ``mlp``, ``resid``, ``logits``, or ``other``
-            for a name from somebody else's table that says nothing to us.
-        layer: from 0; None for ``EMBED``, ``LOGITS`` and other names.
-        head: index of the head or key/value group; None elsewhere.
+    Attributes
+    ----------
+    name
+        As written in every file and graph.
+    kind
+        ``embed``, ``head``, ``kv``, ``attn``, ``mlp``, ``resid``, ``logits``, or ``other`` for a
+        name from somebody else's table that says nothing to us.
+    layer
+        From 0; None for ``EMBED``, ``LOGITS`` and other names.
+    head
+        Index of the head or key/value group; None elsewhere.
     """
 
     name: str
@@ -50,11 +55,15 @@ class Component(NamedTuple):
 class Edge(NamedTuple):
     """A directed place for an effect: who writes, who reads, through which input.
 
-    Attributes:
-        source: the sending component.
-        target: the receiving component.
-        input: ``all`` (q, k and v together), ``q``, ``k``, ``v``, or ``in`` for MLPs
-            and ``LOGITS``, which have one input.
+    Attributes
+    ----------
+    source
+        The sending component.
+    target
+        The receiving component.
+    input
+        ``all`` (q, k and v together), ``q``, ``k``, ``v``, or ``in`` for MLPs and ``LOGITS``, which
+        have one input.
     """
 
     source: str
@@ -65,9 +74,10 @@ class Edge(NamedTuple):
 def parse(name: str) -> Component:
     """Read a component's kind, layer and index from its name.
 
-    Example:
-        >>> parse("L5H3")
-        Component(name='L5H3', kind='head', layer=5, head=3)
+    Examples
+    --------
+    >>> parse("L5H3")
+    Component(name='L5H3', kind='head', layer=5, head=3)
     """
     if name in (EMBED, LOGITS):
         return Component(name, name.lower())

@@ -6,8 +6,10 @@ from __future__ import annotations
 class CircuitGraphError(Exception):
     """Base of all errors raised on purpose; the command line prints it on one line.
 
-    Attributes:
-        exit_code: the exit status of the command line for this error.
+    Attributes
+    ----------
+    exit_code
+        The exit status of the command line for this error.
     """
 
     exit_code = 1

@@ -39,8 +39,10 @@ _CHANCE = re.compile(r"(.+_)?[pq]")
 def write_frame(frame: pd.DataFrame, format: Format, path: Path) -> None:
     """Write a table to a file that appears only when whole.
 
-    Raises:
-        InputError: the file cannot be written.
+    Raises
+    ------
+    InputError
+        The file cannot be written.
     """
     try:
         if format == "parquet":
@@ -60,8 +62,10 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 def copy_whole(source: Path, target: Path) -> None:
     """Copy a file so that the copy appears only when whole.
 
-    Raises:
-        InputError: it cannot be written.
+    Raises
+    ------
+    InputError
+        It cannot be written.
     """
     try:
         with whole(target) as partial:
@@ -83,8 +87,10 @@ def to_text(
     texts and ids, and leaves out columns that do not fit ``width``, saying so. The first
     ``must`` columns stay, their texts shortened further, while that makes room for them.
 
-    Raises:
-        UsageError: parquet is not text.
+    Raises
+    ------
+    UsageError
+        Parquet is not text.
     """
     if format == "csv":
         return _csv(as_frame(frame))
@@ -130,9 +136,12 @@ def _plain(value: Any) -> Any:
 class _Column:
     """One column as text.
 
-    Attributes:
-        right: numbers stand to the right.
-        rigid: cells that mean nothing when cut: numbers, times, ids.
+    Attributes
+    ----------
+    right
+        Numbers stand to the right.
+    rigid
+        Cells that mean nothing when cut: numbers, times, ids.
     """
 
     name: str

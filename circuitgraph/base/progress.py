@@ -25,9 +25,12 @@ class Progress:
 class Reporter:
     """Where remarks go.
 
-    Attributes:
-        quiet: say nothing but warnings.
-        words: how a line is put for whom it is; as it is, by default.
+    Attributes
+    ----------
+    quiet
+        Say nothing but warnings.
+    words
+        How a line is put for whom it is; as it is, by default.
     """
 
     quiet: bool = True

@@ -209,8 +209,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def stored_kinds(file: Path) -> dict[str, str]:
     """How a safetensors file stores each of its tensors (``F32``, ``BF16``, ``U8``), by name.
 
-    Raises:
-        InputError: no whole file.
+    Raises
+    ------
+    InputError
+        No whole file.
     """
     from safetensors import SafetensorError, safe_open
 

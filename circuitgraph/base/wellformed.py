@@ -51,8 +51,10 @@ METHODS = {
 def typed(record: R) -> R:
     """A record whose fields are of the types they are declared with.
 
-    Raises:
-        TypeError: names the field and what it holds.
+    Raises
+    ------
+    TypeError
+        Names the field and what it holds.
     """
     for name, wanted, of_texts in _declared(type(record)):
         value = getattr(record, name)
@@ -77,8 +79,10 @@ def _declared(record: type[Any]) -> list[tuple[str, tuple[type, ...], bool]]:
 def texts(values: T) -> T:
     """Values all of which are texts that can be written.
 
-    Raises:
-        TypeError, ValueError: one is not.
+    Raises
+    ------
+    TypeError, ValueError
+        One is not.
     """
     for value in values:
         if not isinstance(value, str):
@@ -90,8 +94,10 @@ def texts(values: T) -> T:
 def known(method: R) -> R:
     """A method whose words are all known: another could not have been measured.
 
-    Raises:
-        ValueError: names the key and its value.
+    Raises
+    ------
+    ValueError
+        Names the key and its value.
     """
     for name, values in METHODS.items():
         if getattr(method, name) not in values:
@@ -104,8 +110,10 @@ def shaped(
 ) -> dict[str, np.ndarray]:
     """Arrays of a run: one row a prompt, one column a component or edge.
 
-    Raises:
-        ValueError: names the array.
+    Raises
+    ------
+    ValueError
+        Names the array.
     """
     main, *more = _ARRAYS[kind]
     for name in sorted({main, *more, *arrays}):
@@ -125,8 +133,10 @@ def _shape(name: str, value: Any, rows: int, columns: int) -> tuple[int, int]:
 def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     """Write arrays; what could not be written whole is removed.
 
-    Raises:
-        OSError: with the file's name, as where the disk is full.
+    Raises
+    ------
+    OSError
+        With the file's name, as where the disk is full.
     """
     try:
         save_file({name: np.ascontiguousarray(v) for name, v in arrays.items()}, path)

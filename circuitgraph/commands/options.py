@@ -48,8 +48,10 @@ class Settings:
     def folder(self) -> Path:
         """The folder of the workspace.
 
-        Raises:
-            UsageError: its path is a file.
+        Raises
+        ------
+        UsageError
+            Its path is a file.
         """
         path = expanded(self.workspace)
         if path.exists() and not path.is_dir():
@@ -59,8 +61,10 @@ class Settings:
     def open(self) -> Workspace:
         """The workspace these settings mean.
 
-        Raises:
-            UsageError: its path is a file.
+        Raises
+        ------
+        UsageError
+            Its path is a file.
         """
         from circuitgraph.workspace import Workspace
 
@@ -69,8 +73,10 @@ class Settings:
     def catalogue(self) -> RunCatalogue:
         """The runs of the workspace, for commands that only list them.
 
-        Raises:
-            UsageError: its path is a file.
+        Raises
+        ------
+        UsageError
+            Its path is a file.
         """
         from circuitgraph.runs.catalogue import RunCatalogue
 
@@ -131,9 +137,12 @@ def global_options(command: F) -> F:
 class Output:
     """Where the rows of a command go, checked before it works for them.
 
-    Attributes:
-        format: how they are written.
-        path: the file, or None for stdout.
+    Attributes
+    ----------
+    format
+        How they are written.
+    path
+        The file, or None for stdout.
     """
 
     format: Format
@@ -143,9 +152,11 @@ class Output:
     def of(cls, format_: str | None, path: Path | None, as_json: bool) -> Output:
         """What the options mean.
 
-        Raises:
-            UsageError: a format that stdout cannot take or that the file does not tell,
-                or no folder to write to.
+        Raises
+        ------
+        UsageError
+            A format that stdout cannot take or that the file does not tell, or no folder to write
+            to.
         """
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"-o {path}: there is no folder {path.parent}")
@@ -219,8 +230,10 @@ def read_bytes(text: str) -> float:
 
     A step is 1000, with an i 1024.
 
-    Raises:
-        UsageError: anything else.
+    Raises
+    ------
+    UsageError
+        Anything else.
     """
     found = re.fullmatch(
         r"\s*(\d+(?:\.\d+)?)\s*(?:([kMGT])(i?))?B?\s*", text, re.IGNORECASE | re.ASCII
@@ -234,8 +247,10 @@ def read_bytes(text: str) -> float:
 def read_seconds(text: str) -> float:
     """``90s``, ``10m``, ``1.5h`` or a plain number of seconds, as seconds.
 
-    Raises:
-        UsageError: anything else, or no time at all.
+    Raises
+    ------
+    UsageError
+        Anything else, or no time at all.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text, re.IGNORECASE | re.ASCII)
     if found is None or float(found[1]) == 0:
@@ -246,8 +261,10 @@ def read_seconds(text: str) -> float:
 def key_values(pairs: tuple[str, ...]) -> Mapping[str, str]:
     """``k=v`` options as a mapping; values may hold anything, ``=`` included.
 
-    Raises:
-        UsageError: no ``=``, or no name before it.
+    Raises
+    ------
+    UsageError
+        No ``=``, or no name before it.
     """
     found = {}
     for pair in pairs:

@@ -35,10 +35,14 @@ FLOAT = 4
 class Cost:
     """What one variant's run of one kind costs.
 
-    Attributes:
-        columns: edges, or components.
-        estimator: of effects; "" for correlations.
-        seconds, size: for one prompt, on this machine as it is now; bytes on disk.
+    Attributes
+    ----------
+    columns
+        Edges, or components.
+    estimator
+        Of effects; "" for correlations.
+    seconds, size
+        For one prompt, on this machine as it is now; bytes on disk.
     """
 
     columns: int
@@ -52,15 +56,23 @@ def costs(
 ) -> dict[str, Cost]:
     """Cost of a variant's runs by kind.
 
-    Args:
-        model: a folder (or hub name).
-        prompts: as read; None for prompts of ``tokens`` tokens.
-        number: how many there will be: decides whether exact effects are affordable.
-        tokens: of a prompt, all of which patching changes.
-        inputs: ``joint`` or ``split``.
+    Parameters
+    ----------
+    model
+        A folder (or hub name).
+    prompts
+        As read; None for prompts of ``tokens`` tokens.
+    number
+        How many there will be: decides whether exact effects are affordable.
+    tokens
+        Of a prompt, all of which patching changes.
+    inputs
+        ``joint`` or ``split``.
 
-    Raises:
-        InputError, UsageError: a model that cannot be read, or prompts too long for it.
+    Raises
+    ------
+    InputError, UsageError
+        A model that cannot be read, or prompts too long for it.
     """
     folder = model_folder(model)
     shape, limit = _shape(folder)

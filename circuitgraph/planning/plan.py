@@ -41,22 +41,35 @@ COLUMNS = (
 class Question:
     """What is planned; None where it is left to the pilot, the file, or the defaults.
 
-    Attributes:
-        prompts: number of distinct prompts, or a prompt file.
-        scenarios: number of scenarios.
-        seeds: variants a side, trained alike.
-        edges: number of edges tested together.
-        lens: one lens only.
-        pilot: ``A:B``, or a recipe, of runs that are there.
-        alpha, power, margin: of the test.
-        changed: share of edges expected to change: decides how strict the control of false
-            discoveries is.
-        model: of which hours and bytes are told.
-        tokens: of a prompt, where there is no file.
-        split_inputs: effects of q, k and v one by one.
+    Attributes
+    ----------
+    prompts
+        Number of distinct prompts, or a prompt file.
+    scenarios
+        Number of scenarios.
+    seeds
+        Variants a side, trained alike.
+    edges
+        Number of edges tested together.
+    lens
+        One lens only.
+    pilot
+        ``A:B``, or a recipe, of runs that are there.
+    alpha, power, margin
+        Of the test.
+    changed
+        Share of edges expected to change: decides how strict the control of false discoveries is.
+    model
+        Of which hours and bytes are told.
+    tokens
+        Of a prompt, where there is no file.
+    split_inputs
+        Effects of q, k and v one by one.
 
-    Raises:
-        UsageError: a number that cannot be.
+    Raises
+    ------
+    UsageError
+        A number that cannot be.
     """
 
     prompts: Source | int | None = None
@@ -99,9 +112,12 @@ class Question:
 class Plan:
     """What a design can show.
 
-    Attributes:
-        table: one row a lens, scope and design; columns :data:`COLUMNS`.
-        remarks: what it rests on, and what to know.
+    Attributes
+    ----------
+    table
+        One row a lens, scope and design; columns :data:`COLUMNS`.
+    remarks
+        What it rests on, and what to know.
     """
 
     table: pd.DataFrame
@@ -127,8 +143,10 @@ _NONE = _Pilot({}, {}, None, None)
 def plan(question: Question, catalogue: RunCatalogue, reporter: Reporter) -> Plan:
     """The smallest changes a design would show, with hours and bytes where there is a model.
 
-    Raises:
-        UsageError, InputError: names, files or numbers that cannot be.
+    Raises
+    ------
+    UsageError, InputError
+        Names, files or numbers that cannot be.
     """
     prompts = _file(question.prompts)
     pilot = _NONE if question.pilot is None else _read_pilot(question, catalogue, reporter)

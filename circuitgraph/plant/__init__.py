@@ -1,9 +1,10 @@
 """Pairs of models whose truly changed connections are known: ground truth for any lens.
 
-Example:
-    >>> from circuitgraph import plant
-    >>> pair = plant.plant("./base", "./planted", drift=0.02)  # doctest: +SKIP
-    >>> pair.truth  # doctest: +SKIP
+Examples
+--------
+>>> from circuitgraph import plant
+>>> pair = plant.plant("./base", "./planted", drift=0.02)  # doctest: +SKIP
+>>> pair.truth  # doctest: +SKIP
 """
 
 from circuitgraph.plant.drifts import drift

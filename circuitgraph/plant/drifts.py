@@ -23,10 +23,13 @@ def drift(
     Real LoRA fine-tunes of small models by reinforcement drift by .1 or so, by training on
     a model's own samples by .03.
 
-    Args:
-        size: ‖ΔW‖ / ‖W‖ (Frobenius) of each matrix; the update has rank 8.
-        embeddings: drift of the embedding and unembedding too, which LoRA on all linear
-            layers would leave alone.
+    Parameters
+    ----------
+    size
+        ‖ΔW‖ / ‖W‖ (Frobenius) of each matrix; the update has rank 8.
+    embeddings
+        Drift of the embedding and unembedding too, which LoRA on all linear layers would leave
+        alone.
     """
     require_size(size)
     require_free(Path(out))
@@ -39,8 +42,10 @@ def drift(
 def require_size(size: float) -> None:
     """Refuse sizes that are none.
 
-    Raises:
-        UsageError: not in 0 to 1.
+    Raises
+    ------
+    UsageError
+        Not in 0 to 1.
     """
     if not 0 <= size <= 1:
         raise UsageError(f"drift {size}: give ‖ΔW‖ / ‖W‖, from 0 to 1")

@@ -33,12 +33,18 @@ from circuitgraph.prompts import PromptSet
 class Recipe:
     """How a graft is made.
 
-    Attributes:
-        seed: of everything drawn.
-        size: dimensions of a channel.
-        density: share of (sender, reader) pairs that are wired.
-        rho: rms of a channel, in rms of the stream it is written to.
-        read: spread of the reading weights, in that of the reader's other weights.
+    Attributes
+    ----------
+    seed
+        Of everything drawn.
+    size
+        Dimensions of a channel.
+    density
+        Share of (sender, reader) pairs that are wired.
+    rho
+        Rms of a channel, in rms of the stream it is written to.
+    read
+        Spread of the reading weights, in that of the reader's other weights.
     """
 
     seed: int = 0
@@ -63,12 +69,18 @@ class Recipe:
 class Grafted:
     """A widened model, in memory.
 
-    Attributes:
-        source: what it was made from.
-        model: its weights, float64.
-        layout: where its channels lie.
-        recipe: how it was made.
-        texts: what scales were measured on.
+    Attributes
+    ----------
+    source
+        What it was made from.
+    model
+        Its weights, float64.
+    layout
+        Where its channels lie.
+    recipe
+        How it was made.
+    texts
+        What scales were measured on.
     """
 
     source: Source
@@ -88,15 +100,23 @@ def graft(
 ) -> Path:
     """Write a model widened by private channels, close to the model it was made from.
 
-    Args:
-        model: a Hugging Face folder.
-        out: a new folder.
-        seed: of all that is drawn.
-        prompts: where scales are measured; random tokens where None.
-        **options: ``size``, ``density``, ``rho``, ``read``; see ``Recipe``.
+    Parameters
+    ----------
+    model
+        A Hugging Face folder.
+    out
+        A new folder.
+    seed
+        Of all that is drawn.
+    prompts
+        Where scales are measured; random tokens where None.
+    **options
+        ``size``, ``density``, ``rho``, ``read``; see ``Recipe``.
 
-    Raises:
-        InputError, UsageError: before any work.
+    Raises
+    ------
+    InputError, UsageError
+        Before any work.
     """
     recipe = Recipe(seed, **options)
     require_free(Path(out))

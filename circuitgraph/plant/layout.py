@@ -31,10 +31,14 @@ from circuitgraph.engine.model import Model
 class Layout:
     """Where the private channels lie.
 
-    Attributes:
-        width: of the model's own stream, before the channels.
-        size: dimensions of one channel.
-        senders: their writers, in order.
+    Attributes
+    ----------
+    width
+        Of the model's own stream, before the channels.
+    size
+        Dimensions of one channel.
+    senders
+        Their writers, in order.
     """
 
     width: int

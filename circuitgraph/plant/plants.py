@@ -52,24 +52,37 @@ def plant(
 ) -> Planted:
     """Two models in ``out/a`` and ``out/b`` that differ in known edges, and random drift.
 
-    Args:
-        model: a Hugging Face folder of a Llama-like family or GPT-2, small.
-        out: a new folder; ``truth.csv`` and ``truth-split.csv`` are written there too.
-        seed: of all that is drawn.
-        k: plants, in turn ``off``, ``on`` and ``flip`` [6 reads, or 2 writes].
-        drift: ‖ΔW‖ / ‖W‖ of the random update of rank 8 on every matrix of B.
-        embeddings: drift of embedding and unembedding too.
-        side: ``read``: a receiver reads a sender's channel or stops to. ``write``: a sender
-            writes its channel or stops to, which changes the edges to all who read it.
-        only: (source, target) pairs to choose among; of senders alone with ``write``, the
-            pairs' sources.
-        consequential: choose among the third of plants that move the next token most.
-        prompts: where scales and consequences are measured; random tokens where None.
-        **options: ``size``, ``density``, ``rho``, ``read`` of the graft (see ``Recipe``);
-            consequential plants are made with ``rho=1, read=2`` unless told otherwise.
+    Parameters
+    ----------
+    model
+        A Hugging Face folder of a Llama-like family or GPT-2, small.
+    out
+        A new folder; ``truth.csv`` and ``truth-split.csv`` are written there too.
+    seed
+        Of all that is drawn.
+    k
+        Plants, in turn ``off``, ``on`` and ``flip`` [6 reads, or 2 writes].
+    drift
+        ‖ΔW‖ / ‖W‖ of the random update of rank 8 on every matrix of B.
+    embeddings
+        Drift of embedding and unembedding too.
+    side
+        ``read``: a receiver reads a sender's channel or stops to. ``write``: a sender writes its
+        channel or stops to, which changes the edges to all who read it.
+    only
+        (source, target) pairs to choose among; of senders alone with ``write``, the pairs' sources.
+    consequential
+        Choose among the third of plants that move the next token most.
+    prompts
+        Where scales and consequences are measured; random tokens where None.
+    **options
+        ``size``, ``density``, ``rho``, ``read`` of the graft (see ``Recipe``); consequential plants
+        are made with ``rho=1, read=2`` unless told otherwise.
 
-    Raises:
-        InputError, UsageError: before anything is written.
+    Raises
+    ------
+    InputError, UsageError
+        Before anything is written.
     """
     require_size(drift)
     if side not in ("read", "write"):
@@ -92,11 +105,16 @@ def plant(
 class Plant:
     """One possible change, both ways of making it.
 
-    Attributes:
-        change: ``off``, ``on`` or ``flip``.
-        place: what is changed; two plants of one place exclude each other.
-        joint, split: the edges that differ then.
-        before, after: make the change in A and in B (in place).
+    Attributes
+    ----------
+    change
+        ``off``, ``on`` or ``flip``.
+    place
+        What is changed; two plants of one place exclude each other.
+    joint, split
+        The edges that differ then.
+    before, after
+        Make the change in A and in B (in place).
     """
 
     change: str

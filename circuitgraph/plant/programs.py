@@ -51,12 +51,17 @@ def program(name: str, out: str | Path) -> Planted:
     Beside them: ``truth.csv``, the edge that differs; ``circuit.csv``, the edges that carry
     the behaviour in both; ``prompts.jsonl``, prompts whose corrupt twins reach all of these.
 
-    Args:
-        name: ``induction`` or ``lookup``.
-        out: a new folder.
+    Parameters
+    ----------
+    name
+        ``induction`` or ``lookup``.
+    out
+        A new folder.
 
-    Raises:
-        UsageError: an unknown program, or a folder that is not free.
+    Raises
+    ------
+    UsageError
+        An unknown program, or a folder that is not free.
     """
     if name not in PROGRAMS:
         raise UsageError(f"program {name!r}: choose one of {', '.join(PROGRAMS)}")

@@ -26,11 +26,15 @@ class Change(NamedTuple):
 class Planted:
     """Two model folders and what truly differs between them.
 
-    Attributes:
-        folder_a, folder_b: Hugging Face folders.
-        truth: edges that differ, one row each: source, target, input, change. Named as in
-            ``components.effect_edges`` with joint inputs (``all`` for heads). Empty for a null.
-        split: the same with q, k and v told apart.
+    Attributes
+    ----------
+    folder_a, folder_b
+        Hugging Face folders.
+    truth
+        Edges that differ, one row each: source, target, input, change. Named as in
+        ``components.effect_edges`` with joint inputs (``all`` for heads). Empty for a null.
+    split
+        The same with q, k and v told apart.
     """
 
     folder_a: Path

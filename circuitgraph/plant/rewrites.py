@@ -19,16 +19,20 @@ from circuitgraph.plant.record import Planted, table
 def rewrite(model: str | Path, out: str | Path, *, kind: str = "all", seed: int = 0) -> Planted:
     """Write a model with other weights that computes the same: a null for every lens.
 
-    Args:
-        kind: ``value``: a rotation between each value and output matrix; ``query``: a rotation
-            of queries and keys that commutes with rotary positions; ``neurons``: another order
-            of neurons, and scales moved from ``up`` to ``down``; ``heads``: another order of
-            heads, within what shares keys and of these, which relabels components; ``all``:
-            the first three.
+    Parameters
+    ----------
+    kind
+        ``value``: a rotation between each value and output matrix; ``query``: a rotation of queries
+        and keys that commutes with rotary positions; ``neurons``: another order of neurons, and
+        scales moved from ``up`` to ``down``; ``heads``: another order of heads, within what shares
+        keys and of these, which relabels components; ``all``: the first three.
 
-    Raises:
-        UsageError: an unknown kind, or a folder that is not free.
-        InputError: a model that has no such rewrite.
+    Raises
+    ------
+    UsageError
+        An unknown kind, or a folder that is not free.
+    InputError
+        A model that has no such rewrite.
     """
     if kind not in KINDS:
         raise UsageError(f"rewrite {kind!r}: choose one of {', '.join(KINDS)}")

@@ -30,11 +30,16 @@ class Node:
 class Arc:
     """A claim: a curve from sender to receiver.
 
-    Attributes:
-        path: SVG path data.
-        colour: by the verdict, ``#RRGGBB``.
-        width: of the line, by |delta|.
-        title: what hovering says.
+    Attributes
+    ----------
+    path
+        SVG path data.
+    colour
+        By the verdict, ``#RRGGBB``.
+    width
+        Of the line, by |delta|.
+    title
+        What hovering says.
     """
 
     path: str
@@ -47,10 +52,14 @@ class Arc:
 class Drawing:
     """Everything an SVG needs; empty where there is nothing to draw.
 
-    Attributes:
-        width, height: in pixels.
-        nodes, arcs: what to draw.
-        left: claims that are not drawn.
+    Attributes
+    ----------
+    width, height
+        In pixels.
+    nodes, arcs
+        What to draw.
+    left
+        Claims that are not drawn.
     """
 
     width: float

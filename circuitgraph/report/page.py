@@ -28,10 +28,14 @@ MEAN = "mean: "
 class Section:
     """One diff as the page shows it.
 
-    Attributes:
-        title, lead: what a reader should look for.
-        diff: the diff.
-        blocks: its blocks as ``patching.BlockTests`` has them, or None where not tested.
+    Attributes
+    ----------
+    title, lead
+        What a reader should look for.
+    diff
+        The diff.
+    blocks
+        Its blocks as ``patching.BlockTests`` has them, or None where not tested.
     """
 
     title: str
@@ -93,14 +97,21 @@ def _by_scenario(diff: Diff, claims: pd.DataFrame) -> list[dict[str, Any]]:
 def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], path: Path) -> Path:
     """Write a page of several diffs; it appears only when whole.
 
-    Args:
-        heading: of the page.
-        lines: what the whole page says, first.
-        sections: one a diff.
-        path: the HTML file.
+    Parameters
+    ----------
+    heading
+        Of the page.
+    lines
+        What the whole page says, first.
+    sections
+        One a diff.
+    path
+        The HTML file.
 
-    Raises:
-        InputError: the file cannot be written.
+    Raises
+    ------
+    InputError
+        The file cannot be written.
     """
     environment = Environment(
         loader=PackageLoader("circuitgraph.report", ""),
@@ -126,8 +137,10 @@ def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], 
 def require_page(path: Path) -> None:
     """Refuse a file that no page can be written to, before the work for it begins.
 
-    Raises:
-        UsageError: another ending than .html, a folder, or no folder to write to.
+    Raises
+    ------
+    UsageError
+        Another ending than .html, a folder, or no folder to write to.
     """
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"-o {path}: the report is an HTML page; end the name in .html")

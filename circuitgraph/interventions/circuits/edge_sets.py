@@ -34,12 +34,17 @@ def edge_set_changes(
 
     Exactly 0 for a prompt to which no sender of the set says anything new.
 
-    Args:
-        patch: of one batch, with senders of this granularity.
-        sets: True for each edge of the set, bool [N, edges], edges in the order of
-            ``components.effect_edges``.
-        granularity: of senders and attention receivers.
-        inputs: receivers read through q, k and v together, or through one at a time.
+    Parameters
+    ----------
+    patch
+        Of one batch, with senders of this granularity.
+    sets
+        True for each edge of the set, bool [N, edges], edges in the order of
+        ``components.effect_edges``.
+    granularity
+        Of senders and attention receivers.
+    inputs
+        Receivers read through q, k and v together, or through one at a time.
     """
     changes = circuit_decisions(patch, ~sets, granularity, inputs) - patch.base
     heard = [torch.arange(r.senders) for r in receivers(patch.model, granularity, inputs)]

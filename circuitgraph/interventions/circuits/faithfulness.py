@@ -49,17 +49,20 @@ Columns = dict[str, Any]
 class Faithfulness:
     """What circuits of growing size recover of a variant's decision.
 
-    Attributes:
-        run: the effect run that ranks the edges, and whose prompts are decided.
-        table: one row a size: ``share`` of all edges asked for, ``edges`` in the circuit,
-            how many are ``connected`` (on a path from ``EMBED`` to ``LOGITS`` in it), its
-            ``faithfulness`` f with 95% bootstrap interval ``low``, ``high``; the mean f of
-            ``random`` edge sets of the same size and the range of 95% of them; ``cpr``,
-            ``cmd`` and their means over random sets: areas up to this size, so that the
-            last row holds CPR and CMD themselves; ``n`` prompts.
-        summary: ``cpr``, ``cmd``, ``random_cpr`` and ``random_cmd``, each with ``_low``
-            and ``_high``; ``clean`` and ``empty``, the aligned mean decision with all
-            edges and with none; how it was measured; ``remarks`` a reader must be told.
+    Attributes
+    ----------
+    run
+        The effect run that ranks the edges, and whose prompts are decided.
+    table
+        One row a size: ``share`` of all edges asked for, ``edges`` in the circuit, how many are
+        ``connected`` (on a path from ``EMBED`` to ``LOGITS`` in it), its ``faithfulness`` f with
+        95% bootstrap interval ``low``, ``high``; the mean f of ``random`` edge sets of the same
+        size and the range of 95% of them; ``cpr``, ``cmd`` and their means over random sets: areas
+        up to this size, so that the last row holds CPR and CMD themselves; ``n`` prompts.
+    summary
+        ``cpr``, ``cmd``, ``random_cpr`` and ``random_cmd``, each with ``_low`` and ``_high``;
+        ``clean`` and ``empty``, the aligned mean decision with all edges and with none; how it was
+        measured; ``remarks`` a reader must be told.
     """
 
     run: Run
@@ -75,12 +78,17 @@ class Faithfulness:
 class _Decided:
     """The decisions all shares are made of.
 
-    Attributes:
-        inside: in the circuits [1 + random × sizes × n]; the first are the ranking's own.
-        clean, empty: with all edges and with none [n].
-        weights: of the prompts, sums of which are aligned means over scenarios [1 × n].
-        samples: the same in bootstrap samples [samples × n]; none where nothing is known
-            of how prompts of one scenario vary.
+    Attributes
+    ----------
+    inside
+        In the circuits [1 + random × sizes × n]; the first are the ranking's own.
+    clean, empty
+        With all edges and with none [n].
+    weights
+        Of the prompts, sums of which are aligned means over scenarios [1 × n].
+    samples
+        The same in bootstrap samples [samples × n]; none where nothing is known of how prompts of
+        one scenario vary.
     """
 
     inside: np.ndarray
@@ -110,20 +118,32 @@ def faithfulness(
     scenarios and keep the circuit: they say how well f is known for these circuits, which
     were chosen on the same prompts.
 
-    Args:
-        catalogue: the runs of a workspace.
-        name: of a variant with an effect run, and its model where it was.
-        sizes: shares of all edges, each above 0 and at most 1.
-        random: rankings drawn at random to compare with; 0 for none.
-        seed: of random rankings and of bootstrap samples.
-        rank: ``magnitude`` takes the largest |effect|; ``signed`` the edges that count
-            most for the clean decision, and last those that count against it.
-        run: the beginning of a run's id, where the newest is not meant.
-        reporter: where progress goes.
+    Parameters
+    ----------
+    catalogue
+        The runs of a workspace.
+    name
+        Of a variant with an effect run, and its model where it was.
+    sizes
+        Shares of all edges, each above 0 and at most 1.
+    random
+        Rankings drawn at random to compare with; 0 for none.
+    seed
+        Of random rankings and of bootstrap samples.
+    rank
+        ``magnitude`` takes the largest |effect|; ``signed`` the edges that count most for the clean
+        decision, and last those that count against it.
+    run
+        The beginning of a run's id, where the newest is not meant.
+    reporter
+        Where progress goes.
 
-    Raises:
-        UsageError: no such variant, run or ranking; sizes that are no shares.
-        InputError: the model is gone or changed, or corruption moves nothing.
+    Raises
+    ------
+    UsageError
+        No such variant, run or ranking; sizes that are no shares.
+    InputError
+        The model is gone or changed, or corruption moves nothing.
     """
     shares = _checked(sizes, random, rank)
     chosen = catalogue.one(name, "effect", run)

@@ -34,13 +34,18 @@ Circuits = Mapping[tuple[int, str], Tensor]
 class _Residual:
     """C circuits at the positions that still matter [R, W].
 
-    Attributes:
-        alone: what a receiver without any edge reads: on the prompt the sum of what the
-            corrupt run's senders write, behind it that of this run's [C, R, W, d].
-        said: what this run's senders write more than the corrupt run's, filled as they
-            do; 0 behind the prompt [C, S, R, W, d].
-        corrupt: what the corrupt run's senders write [S, R, W, d].
-        patched: 1 on the prompt, else 0 [1, R, W, 1].
+    Attributes
+    ----------
+    alone
+        What a receiver without any edge reads: on the prompt the sum of what the corrupt run's
+        senders write, behind it that of this run's [C, R, W, d].
+    said
+        What this run's senders write more than the corrupt run's, filled as they do; 0 behind the
+        prompt [C, S, R, W, d].
+    corrupt
+        What the corrupt run's senders write [S, R, W, d].
+    patched
+        1 on the prompt, else 0 [1, R, W, 1].
     """
 
     alone: Tensor
@@ -77,15 +82,22 @@ def circuit_decisions(
 ) -> Tensor:
     """Decision of every prompt in every circuit, [C, n].
 
-    Args:
-        patch: of one batch, with senders of this granularity.
-        circuits: True for each edge of the circuit, bool [C, edges], edges in the order
-            of ``components.effect_edges``.
-        granularity: of senders and attention receivers.
-        inputs: receivers read through q, k and v together, or through one at a time.
+    Parameters
+    ----------
+    patch
+        Of one batch, with senders of this granularity.
+    circuits
+        True for each edge of the circuit, bool [C, edges], edges in the order of
+        ``components.effect_edges``.
+    granularity
+        Of senders and attention receivers.
+    inputs
+        Receivers read through q, k and v together, or through one at a time.
 
-    Raises:
-        UsageError: heads of a family that norms the queries of all of them at once.
+    Raises
+    ------
+    UsageError
+        Heads of a family that norms the queries of all of them at once.
     """
     require_heads_apart(patch.model, granularity, "faithfulness of circuits of heads")
     corrupt = contributions(patch.model, patch.clean, patch.batch.index, granularity)

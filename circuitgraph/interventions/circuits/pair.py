@@ -21,9 +21,12 @@ from circuitgraph.prompts.tokens import unequal_pairs
 class SetEffects:
     """What one model decides when sets of edges are patched, in the decision's units.
 
-    Attributes:
-        changes: of the decision with each set patched, float64 [N × n].
-        totals: of the decision with every edge patched, float64 [n].
+    Attributes
+    ----------
+    changes
+        Of the decision with each set patched, float64 [N × n].
+    totals
+        Of the decision with every edge patched, float64 [n].
     """
 
     changes: np.ndarray

@@ -56,19 +56,22 @@ COLUMNS = (
 class BlockTests:
     """What became of the blocks of a diff.
 
-    Attributes:
-        diff: of the effect lens between two variants.
-        table: one row a block, columns ``COLUMNS``: its number as in ``diff.details``, how
-            many ``edges``, the ``members`` and what they are claimed as; ``set_a, set_b``,
-            the effect of all its edges patched together, beside ``sum_a, sum_b``, the sum
-            of their single effects, all in the units of the diff's weights; the ``change``
-            set_b − set_a with its 95% interval, p beyond the diff's margin and q over
-            blocks; the ``verdict``; the change under the ``second`` corruption, in the
-            same units; whether the change is ``corrupt_dependent``; what moving the
-            block carries of the decision gap, as a share with 95% interval, and how many
-            decisions it flips to the other variant's answer, and ``away`` from it; what
-            the test of the change rests on.
-        summary: plain JSON types: counts, the second corruption, both gaps.
+    Attributes
+    ----------
+    diff
+        Of the effect lens between two variants.
+    table
+        One row a block, columns ``COLUMNS``: its number as in ``diff.details``, how many ``edges``,
+        the ``members`` and what they are claimed as; ``set_a, set_b``, the effect of all its edges
+        patched together, beside ``sum_a, sum_b``, the sum of their single effects, all in the units
+        of the diff's weights; the ``change`` set_b − set_a with its 95% interval, p beyond the
+        diff's margin and q over blocks; the ``verdict``; the change under the ``second``
+        corruption, in the same units; whether the change is ``corrupt_dependent``; what moving the
+        block carries of the decision gap, as a share with 95% interval, and how many decisions it
+        flips to the other variant's answer, and ``away`` from it; what the test of the change rests
+        on.
+    summary
+        Plain JSON types: counts, the second corruption, both gaps.
     """
 
     diff: Diff
@@ -86,14 +89,21 @@ class BlockTests:
 def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> BlockTests:
     """Test every block of claims of a diff as a set of edges.
 
-    Args:
-        diff: of the effect lens, of two variants whose models are where they were.
-        recorrupt: the second corruption; see ``corruption``.
-        reporter: where progress goes.
+    Parameters
+    ----------
+    diff
+        Of the effect lens, of two variants whose models are where they were.
+    recorrupt
+        The second corruption; see ``corruption``.
+    reporter
+        Where progress goes.
 
-    Raises:
-        UsageError: another lens or scope, or so many claims that no blocks were formed.
-        InputError: files of a variant are gone or changed, or pairs of unequal lengths.
+    Raises
+    ------
+    UsageError
+        Another lens or scope, or so many claims that no blocks were formed.
+    InputError
+        Files of a variant are gone or changed, or pairs of unequal lengths.
     """
     if not isinstance(diff.asks, Effect) or diff.scope != "checkpoint":
         raise UsageError("blocks are tested for the effect lens between two variants")
@@ -267,9 +277,12 @@ def depends(first: pd.DataFrame, second: pd.DataFrame, alpha: float) -> np.ndarr
     They do where only one of them shows a change beyond the margin (q ≤ alpha), and where
     both do with opposite signs. Where neither does there is nothing to disagree about.
 
-    Args:
-        first, second: columns ``change`` and ``q``.
-        alpha: false discovery rate.
+    Parameters
+    ----------
+    first, second
+        Columns ``change`` and ``q``.
+    alpha
+        False discovery rate.
     """
     relevant, again = (t["q"].to_numpy() <= alpha for t in (first, second))
     opposed = first["change"].to_numpy() * second["change"].to_numpy() < 0

@@ -20,14 +20,21 @@ Recorrupt = Callable[[Run], Run]
 def second_corruption(run: Run, second: str | None, corrupt: PromptSet | None) -> Recorrupt:
     """How to corrupt the prompts of runs like this one a second time.
 
-    Args:
-        run: one of the runs, of kind ``effect``.
-        second: ``mean``, ``zero``, or None: mean, or zero where the run has mean itself.
-        corrupt: the same prompts with other corrupt texts, in place of ``second``.
+    Parameters
+    ----------
+    run
+        One of the runs, of kind ``effect``.
+    second
+        ``mean``, ``zero``, or None: mean, or zero where the run has mean itself.
+    corrupt
+        The same prompts with other corrupt texts, in place of ``second``.
 
-    Raises:
-        UsageError: both are given, or what is given is what the run was measured with.
-        InputError: a prompt of the run has no corrupt text, or two of them.
+    Raises
+    ------
+    UsageError
+        Both are given, or what is given is what the run was measured with.
+    InputError
+        A prompt of the run has no corrupt text, or two of them.
     """
     if corrupt is not None:
         if second is not None:

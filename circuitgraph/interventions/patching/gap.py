@@ -18,10 +18,14 @@ ROUNDING = 1e-5
 class Gap:
     """The decisions between which a patch moves.
 
-    Attributes:
-        into: decision of the variant that runs, for every prompt [n].
-        source: decision of the variant whose components are put in [n].
-        scenarios: codes 0 … S−1 [n].
+    Attributes
+    ----------
+    into
+        Decision of the variant that runs, for every prompt [n].
+    source
+        Decision of the variant whose components are put in [n].
+    scenarios
+        Codes 0 … S−1 [n].
     """
 
     into: np.ndarray
@@ -50,11 +54,14 @@ class Gap:
     def measured(self, changes: np.ndarray) -> pd.DataFrame:
         """The columns every patch has, one row a patch.
 
-        Args:
-            changes: of the decision [N, n].
+        Parameters
+        ----------
+        changes
+            Of the decision [N, n].
 
-        Returns:
-            Columns ``record.MEASURED``; see ``record.CrossPatch``.
+        Returns
+        -------
+        Columns ``record.MEASURED``; see ``record.CrossPatch``.
         """
         parts = [self._measured(changes[some]) for some in chunks(len(changes))]
         return pd.concat(parts, ignore_index=True)

@@ -38,11 +38,16 @@ ROUTES = ("residual", "attention", "mlp")
 class Options:
     """What is patched.
 
-    Attributes:
-        parts: which of ``components``, ``edges``, ``sets``, ``routes``.
-        share: what a set must do to be enough.
-        by: what ``share`` is of: ``share`` (of the gap) or ``flips``.
-        layers: first and last layer of the routes, both included; None for all.
+    Attributes
+    ----------
+    parts
+        Which of ``components``, ``edges``, ``sets``, ``routes``.
+    share
+        What a set must do to be enough.
+    by
+        What ``share`` is of: ``share`` (of the gap) or ``flips``.
+    layers
+        First and last layer of the routes, both included; None for all.
     """
 
     parts: Sequence[str] = ("components",)
@@ -53,8 +58,10 @@ class Options:
     def checked(self, layers: int) -> Options:
         """These options, known to make sense for models of so many layers.
 
-        Raises:
-            UsageError: naming the option.
+        Raises
+        ------
+        UsageError
+            Naming the option.
         """
         unknown = [part for part in self.parts if part not in PARTS]
         if unknown or not self.parts:
@@ -73,8 +80,10 @@ class Options:
 def require_alike(source: Variant, into: Variant) -> None:
     """Refuse variants whose components or tokens have no counterpart in each other.
 
-    Raises:
-        UsageError: says what differs.
+    Raises
+    ------
+    UsageError
+        Says what differs.
     """
     if source.name == into.name:
         raise UsageError(f"{quoted(into.name)} cannot be patched with itself; name two variants")
@@ -85,13 +94,19 @@ def require_alike(source: Variant, into: Variant) -> None:
 def cross_patch(source: Run, into: Run, reporter: Reporter, **options: Any) -> CrossPatch:
     """Put parts of two variants into each other on the prompts of their runs.
 
-    Args:
-        source, into: runs of both on the same prompts, of alike variants.
-        reporter: where progress goes.
-        **options: see ``Options``.
+    Parameters
+    ----------
+    source, into
+        Runs of both on the same prompts, of alike variants.
+    reporter
+        Where progress goes.
+    **options
+        See ``Options``.
 
-    Raises:
-        UsageError, InputError: before any long work; see ``require_alike``, ``load_pair``.
+    Raises
+    ------
+    UsageError, InputError
+        Before any long work; see ``require_alike``, ``load_pair``.
     """
     if "parts" in options:
         options["parts"] = listed(options["parts"])

@@ -42,20 +42,31 @@ class CrossPatch:
     counts prompts whose preferred answer changes (the answer where the decision is above
     0): ``flips_to_source`` of them to the one the source prefers, ``flips_away`` from it.
 
-    Attributes:
-        id: hash over the two runs.
-        name: ``FROM → INTO``.
-        runs: ids of the runs of both that name the prompts, FROM's first.
-        variants: both names, FROM's first.
-        architecture: of both.
-        components: one row a component.
-        edges: one row an edge: one receiver reads one sender of the source.
-        sets: one row a step of the greedy search; each holds the components of the
-            steps before it too; ``reached``: they do at least the share ``enough`` of
-            what ``by`` counts.
-        routes: one row a layer up to which a route is patched.
-        summary: plain JSON types; by direction what there is to recover.
-        created: ISO time.
+    Attributes
+    ----------
+    id
+        Hash over the two runs.
+    name
+        ``FROM → INTO``.
+    runs
+        Ids of the runs of both that name the prompts, FROM's first.
+    variants
+        Both names, FROM's first.
+    architecture
+        Of both.
+    components
+        One row a component.
+    edges
+        One row an edge: one receiver reads one sender of the source.
+    sets
+        One row a step of the greedy search; each holds the components of the steps before it too;
+        ``reached``: they do at least the share ``enough`` of what ``by`` counts.
+    routes
+        One row a layer up to which a route is patched.
+    summary
+        Plain JSON types; by direction what there is to recover.
+    created
+        ISO time.
     """
 
     id: str

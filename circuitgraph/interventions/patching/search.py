@@ -28,20 +28,26 @@ def greedy_sets(
     No set of fewer components found this way does; another search might find one, for
     components that do nothing alone may do much together.
 
-    Args:
-        changes: from sets [N, components] to changes of the decision [N, n].
-        gap: what there is to recover.
-        names: of the components.
-        enough: share to be reached.
-        by: ``share`` counts the share of the gap that is recovered; ``flips`` the share
-            of the prompts decided differently whose decision flips to the source's, less
-            those that flip away (ties: by ``share``).
+    Parameters
+    ----------
+    changes
+        From sets [N, components] to changes of the decision [N, n].
+    gap
+        What there is to recover.
+    names
+        Of the components.
+    enough
+        Share to be reached.
+    by
+        ``share`` counts the share of the gap that is recovered; ``flips`` the share of the prompts
+        decided differently whose decision flips to the source's, less those that flip away (ties:
+        by ``share``).
 
-    Returns:
-        One row a step: ``step``, ``component``, the measured columns of the whole set,
-        ``by``, ``enough``, ``reached``. It ends with the first set that does enough,
-        after ten steps, or where no component adds anything; empty where there is
-        nothing to recover.
+    Returns
+    -------
+    One row a step: ``step``, ``component``, the measured columns of the whole set, ``by``,
+    ``enough``, ``reached``. It ends with the first set that does enough, after ten steps, or where
+    no component adds anything; empty where there is nothing to recover.
     """
     held = np.zeros(len(names), bool)
     rows: list[pd.DataFrame] = []

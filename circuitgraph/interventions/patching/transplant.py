@@ -28,8 +28,10 @@ def given_by(source: Model, batch: Batch, granularity: Granularity = "head") -> 
 
     As ``ablated`` of ``make_patch`` it makes single edges read the other model's senders.
 
-    Args:
-        batch: made with ``whole=True``.
+    Parameters
+    ----------
+    batch
+        Made with ``whole=True``.
     """
     return contributions(source, forward(source, batch.clean, batch.ends), batch.index, granularity)
 
@@ -42,10 +44,14 @@ def set_changes(
 
     Exactly 0 for a prompt to which no component of the set says anything new.
 
-    Args:
-        patch: made with ``ablated=given``.
-        given: from ``given_by``.
-        sets: which components each set holds, bool [N, 1 + components], ``EMBED`` first.
+    Parameters
+    ----------
+    patch
+        Made with ``ablated=given``.
+    given
+        From ``given_by``.
+    sets
+        Which components each set holds, bool [N, 1 + components], ``EMBED`` first.
     """
     own = attention_components(patch.model, granularity) + 1
     blocks = _first_blocks(sets, own, patch.model.layers)
