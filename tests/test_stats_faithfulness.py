@@ -13,8 +13,8 @@ from circuitgraph.interventions.circuits.ranking import (
     areas,
     connected,
     edge_counts,
-    heard,
     random_circuits,
+    reached,
     recovered,
     top_edges,
 )
@@ -100,7 +100,7 @@ def test_paths_by_hand() -> None:
         edges, "EMBED>L0H1", "L0H1>L1_MLP", "L0H0>L1_MLP", "L1_MLP>LOGITS", "EMBED>L1H0"
     )
     reached = {"EMBED>L0H1", "L0H1>L1_MLP", "L1_MLP>LOGITS", "EMBED>L1H0"}
-    assert names(edges, heard(edges, chosen, 2, 2)) == reached
+    assert names(edges, reached(edges, chosen, 2, 2)) == reached
     assert names(edges, connected(edges, chosen, 2, 2)) == reached - {"EMBED>L1H0"}
 
 
@@ -116,7 +116,7 @@ def test_each_circuit_has_its_own_paths() -> None:
     edges = effect_edges(2, 2, 2, "head", "joint")
     rng = np.random.default_rng(0)
     circuits = rng.random((40, len(edges))) < 0.4
-    for function in (heard, connected):
+    for function in (reached, connected):
         together = function(edges, circuits, 2, 2)
         alone = [function(edges, one[None], 2, 2)[0] for one in circuits]
         assert (together == np.array(alone)).all()

@@ -4,15 +4,14 @@ For a set E of edges, receiver r reads
 
     x_r = Σ_{s: (s, r) ∉ E} c_s(this run) + Σ_{s: (s, r) ∈ E} c_s(corrupt run)
 
-at the prompt's positions, c_s(…) being what sender s adds to the residual stream in that
-run; effect(E) = decision(this run) − decision(clean run). What enters along E is fixed, so
-a path of two edges of E counts once, at its end; everything else recomputes. It is the
-circuit of all edges but E (Conmy et al. 2023, arXiv:2304.14997). A set of one edge has that
-edge's exact effect, all edges into one receiver are that receiver fed the corrupt stream,
-and the set of all edges has the total effect.
+at the prompt's positions, c_s(…) being the contribution of sender s in that run;
+effect(E) = decision(this run) − decision(clean run). Inputs along E are fixed, so a path of two
+edges of E counts once, at its end; everything else is recomputed. It is the circuit of all edges
+but E (Conmy et al. 2023, arXiv:2304.14997). A set of one edge has that edge's exact effect; the
+set of all edges has the total effect.
 
-With another model's clean run in place of the corrupt one (``transplant.given_by``) the
-set is moved: receivers in E read the other model's senders along exactly these edges.
+With another model's clean run in place of the corrupt one (``transplant.given_by``) the set is
+patched across models: receivers read the other model's senders along exactly these edges.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def edge_set_changes(
 ) -> Tensor:
     """Change of the decision with each set of edges patched, [N, n].
 
-    Exactly 0 for a prompt to which no sender of the set says anything new.
+    Exactly 0 for prompts where no sender of the set has another contribution in the corrupt run.
 
     Parameters
     ----------
@@ -44,9 +43,9 @@ def edge_set_changes(
     granularity
         Of senders and attention receivers.
     inputs
-        Receivers read through q, k and v together, or through one at a time.
+        Inputs q, k and v together, or one at a time.
     """
     changes = circuit_decisions(patch, ~sets, granularity, inputs) - patch.base
-    heard = [torch.arange(r.senders) for r in receivers(patch.model, granularity, inputs)]
-    moved = patch.changed[torch.cat(heard)]
-    return changes * (sets.to(moved.dtype) @ moved).clamp_max(1)
+    senders = [torch.arange(r.senders) for r in receivers(patch.model, granularity, inputs)]
+    differs = patch.changed[torch.cat(senders)]
+    return changes * (sets.to(differs.dtype) @ differs).clamp_max(1)

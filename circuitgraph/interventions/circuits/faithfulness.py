@@ -1,4 +1,4 @@
-"""How faithful is a circuit: do a variant's strongest edges alone decide as it does?"""
+"""Faithfulness of the circuits of a variant's strongest edges."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from circuitgraph.interventions.circuits.ranking import (
     areas,
     connected,
     edge_counts,
-    heard,
     random_circuits,
+    reached,
     recovered,
     top_edges,
 )
@@ -40,29 +40,29 @@ COLUMNS = (
 SAMPLES = 1000
 """Bootstrap samples of the prompts behind each interval."""
 NOTHING = 1e-5
-"""Share of the largest decision below which corruption moved nothing."""
+"""Share of the largest decision below which corruption has no effect."""
 
 Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """What circuits of growing size recover of a variant's decision.
+    """Faithfulness of circuits of increasing size.
 
     Attributes
     ----------
     run
-        The effect run that ranks the edges, and whose prompts are decided.
+        The effect run, for the ranking of edges and the prompts.
     table
-        One row a size: ``share`` of all edges asked for, ``edges`` in the circuit, how many are
+        One row per size: ``share`` of all edges, ``edges`` in the circuit, how many are
         ``connected`` (on a path from ``EMBED`` to ``LOGITS`` in it), its ``faithfulness`` f with
         95% bootstrap interval ``low``, ``high``; the mean f of ``random`` edge sets of the same
-        size and the range of 95% of them; ``cpr``, ``cmd`` and their means over random sets: areas
-        up to this size, so that the last row holds CPR and CMD themselves; ``n`` prompts.
+        size and the range of 95% of them; ``cpr``, ``cmd`` and their means over random sets up to
+        this size (the last row is CPR and CMD); ``n`` prompts.
     summary
         ``cpr``, ``cmd``, ``random_cpr`` and ``random_cmd``, each with ``_low`` and ``_high``;
-        ``clean`` and ``empty``, the aligned mean decision with all edges and with none; how it was
-        measured; ``remarks`` a reader must be told.
+        ``clean`` and ``empty``, the aligned mean decision with all edges and with none; options;
+        ``remarks``.
     """
 
     run: Run
@@ -75,20 +75,11 @@ class Faithfulness:
 
 
 @dataclass(frozen=True)
-class _Decided:
-    """The decisions all shares are made of.
+class _Decisions:
+    """Decisions in circuits [1 + random × sizes × n], with all edges and with none [n].
 
-    Attributes
-    ----------
-    inside
-        In the circuits [1 + random × sizes × n]; the first are the ranking's own.
-    clean, empty
-        With all edges and with none [n].
-    weights
-        Of the prompts, sums of which are aligned means over scenarios [1 × n].
-    samples
-        The same in bootstrap samples [samples × n]; none where nothing is known of how prompts of
-        one scenario vary.
+    Sums with ``weights`` [1 × n] are aligned means over scenarios; ``samples`` [samples × n] are
+    the same in bootstrap samples, empty where every scenario has one prompt.
     """
 
     inside: np.ndarray
@@ -109,43 +100,21 @@ def faithfulness(
     run: str | None = None,
     reporter: Reporter | None = None,
 ) -> Faithfulness:
-    """Faithfulness of the circuits of a variant's strongest edges, over their size.
+    """Faithfulness of a variant's strongest edges as circuits; see ``Workspace.faithfulness``.
 
-    The decision is aligned by the prompts' directions and averaged over scenarios with
-    equal weight, as effects are everywhere else. The circuit of a size holds the edges
-    with the largest mean aligned effect in the newest effect run; MIB's definitions of
-    f, CPR and CMD are in ``ranking``. Intervals resample the prompts within
-    scenarios and keep the circuit: they say how well f is known for these circuits, which
-    were chosen on the same prompts.
-
-    Parameters
-    ----------
-    catalogue
-        The runs of a workspace.
-    name
-        Of a variant with an effect run, and its model where it was.
-    sizes
-        Shares of all edges, each above 0 and at most 1.
-    random
-        Rankings drawn at random to compare with; 0 for none.
-    seed
-        Of random rankings and of bootstrap samples.
-    rank
-        ``magnitude`` takes the largest |effect|; ``signed`` the edges that count most for the clean
-        decision, and last those that count against it.
-    run
-        The beginning of a run's id, where the newest is not meant.
-    reporter
-        Where progress goes.
+    The decision is aligned by the prompts' directions and averaged over scenarios with equal
+    weight, like effects. The circuit of a size holds the edges with the largest mean aligned
+    effect; f, CPR and CMD are defined in ``ranking``. Intervals resample prompts within scenarios
+    for the fixed circuits, which were chosen on the same prompts.
 
     Raises
     ------
     UsageError
-        No such variant, run or ranking; sizes that are no shares.
+        No such variant, run or ranking; sizes that are not shares.
     InputError
-        The model is gone or changed, or corruption moves nothing.
+        The model is missing or changed, or corruption has no effect.
     """
-    shares = _checked(sizes, random, rank)
+    shares = _valid_shares(sizes, random, rank)
     chosen = catalogue.one(name, "effect", run)
     seen = Observations.of_run(chosen)
     _require_something(chosen, seen)
@@ -154,16 +123,18 @@ def faithfulness(
     best = top_edges(np.abs(effects) if rank == "magnitude" else effects, counts)
     others = random_circuits(len(chosen.edges), counts, random, seed)
     circuits = np.concatenate([best[None], others])
-    decided = _decide(chosen, circuits, seen, seed, reporter or Reporter())
+    decisions = _decide(chosen, circuits, seen, seed, reporter or Reporter())
     paths = connected(chosen.edges, best, chosen.variant.heads, chosen.variant.kv_heads)
     columns = {"share": shares, "edges": counts, "connected": paths.sum(1), "n": len(seen.first)}
-    measured = _measured(shares, decided)
+    measured = _measured(shares, decisions)
     how = {"rank": rank, "random": random, "seed": seed, "directions": seen.origin}
     table = pd.DataFrame(columns | measured)[list(COLUMNS)]
-    return Faithfulness(chosen, table, _areas(measured) | _told(chosen, decided, effects) | how)
+    return Faithfulness(
+        chosen, table, _areas(measured) | _summary(chosen, decisions, effects) | how
+    )
 
 
-def _checked(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...]:
+def _valid_shares(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...]:
     shares = tuple(sorted({float(size) for size in listed(sizes)}))
     wrong = [share for share in shares if not 0 < share <= 1]
     if wrong or not shares:
@@ -189,20 +160,22 @@ def _require_something(run: Run, seen: Observations) -> None:
 
 def _decide(
     run: Run, circuits: np.ndarray, seen: Observations, seed: int, reporter: Reporter
-) -> _Decided:
-    """Decisions in circuits [… × edges], each different one run once."""
+) -> _Decisions:
+    """Decisions in circuits [… × edges]; equal circuits are run once."""
     from circuitgraph.interventions.circuits.measure import run_circuits
 
     flat = circuits.reshape(-1, circuits.shape[-1])
     ends = np.array([np.ones(flat.shape[1]), np.zeros(flat.shape[1])], dtype=bool)
-    acting = heard(run.edges, np.concatenate([ends, flat]), run.variant.heads, run.variant.kv_heads)
+    acting = reached(
+        run.edges, np.concatenate([ends, flat]), run.variant.heads, run.variant.kv_heads
+    )
     packed, back = np.unique(np.packbits(acting, axis=1), axis=0, return_inverse=True)
     different = np.unpackbits(packed, axis=1, count=acting.shape[1]).astype(bool)
     found = run_circuits(run, different, reporter)[back.reshape(-1)].astype(np.float64)
     scenarios = recode(run.scenarios[seen.first])
     count = SAMPLES if len(seen.first) > run.n_scenarios else 0
     share = seen.signs * seen.weights
-    return _Decided(
+    return _Decisions(
         inside=found[2:].reshape(*circuits.shape[:-1], run.n),
         clean=found[0],
         empty=found[1],
@@ -211,14 +184,11 @@ def _decide(
     )
 
 
-def _measured(shares: Sequence[float], decided: _Decided) -> Columns:
-    """f and areas by size, with bounds.
-
-    Bounds of areas, which only the summary shows, are ``cpr_low`` … ``random_cmd_high``.
-    """
-    ends = decided.clean, decided.empty
-    f = recovered(decided.inside, *ends, decided.weights)[0]
-    resampled = recovered(decided.inside[0], *ends, decided.samples)
+def _measured(shares: Sequence[float], decisions: _Decisions) -> Columns:
+    """f and areas by size, with bounds (of areas for the summary: ``cpr_low`` …)."""
+    ends = decisions.clean, decisions.empty
+    f = recovered(decisions.inside, *ends, decisions.weights)[0]
+    resampled = recovered(decisions.inside[0], *ends, decisions.samples)
     own = areas(shares, f[0]), areas(shares, resampled), areas(shares, f[1:])
     found: Columns = {"faithfulness": f[0], **_bounds("", resampled)}
     found |= {"random": _mean(f[1:]), **_bounds("random_", f[1:])}
@@ -229,12 +199,12 @@ def _measured(shares: Sequence[float], decided: _Decided) -> Columns:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over rows; NaN where there are none."""
+    """Mean over rows; NaN without rows."""
     return values.mean(0) if len(values) else np.full(values.shape[1], np.nan)
 
 
 def _bounds(prefix: str, values: np.ndarray) -> Columns:
-    """Where 95% of the rows lie; NaN where there are none."""
+    """Range of 95% of the rows; NaN without rows."""
     if len(values) == 0:
         values = np.full((1, values.shape[1]), np.nan)
     low, high = np.quantile(values, (0.025, 0.975), axis=0)
@@ -246,9 +216,9 @@ def _areas(columns: Columns) -> dict[str, Any]:
     return {name: float(c[-1]) for name, c in columns.items() if "cpr" in name or "cmd" in name}
 
 
-def _told(run: Run, decided: _Decided, effects: np.ndarray) -> dict[str, Any]:
-    """What was measured, and what a reader must be told of it."""
-    clean, empty = (float((decided.weights @ x)[0]) for x in (decided.clean, decided.empty))
+def _summary(run: Run, decisions: _Decisions, effects: np.ndarray) -> dict[str, Any]:
+    """Facts about the measurement, and remarks for the reader."""
+    clean, empty = (float((decisions.weights @ x)[0]) for x in (decisions.clean, decisions.empty))
     n_effective = run.n_observations - run.n_scenarios
     strength = evidence("effect", n_effective)
     return {
@@ -263,12 +233,12 @@ def _told(run: Run, decided: _Decided, effects: np.ndarray) -> dict[str, Any]:
         "evidence": strength,
         "remarks": [
             *([] if strength == "ok" else [f"evidence is {strength}: n_effective {n_effective}"]),
-            *_of_little(abs(clean - empty), float(np.nanmax(np.abs(effects)))),
+            *_cancellation_remark(abs(clean - empty), float(np.nanmax(np.abs(effects)))),
         ],
     }
 
 
-def _of_little(total: float, strongest: float) -> list[str]:
+def _cancellation_remark(total: float, strongest: float) -> list[str]:
     if 2 * total >= strongest:
         return []
     return [

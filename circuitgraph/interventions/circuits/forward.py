@@ -1,12 +1,9 @@
-"""The decision of a model in which only a circuit, a set of edges, is clean.
+"""The decision of a model in which only the edges of a circuit are clean.
 
-Every receiver reads, from each sender it has an edge of the circuit to, what that sender
-says in this very run, and from every other sender what it says in the corrupt run (or
-what ablation puts in its place). All components recompute, so whatever reaches a sender
-through the circuit alone is what it passes on (Conmy et al. 2023, arXiv:2304.14997;
-Mueller et al. 2025, arXiv:2504.13151). The circuit of all edges decides as the clean run,
-the empty one as the corrupt run. As everywhere, the prompt's positions are patched and
-those of the answers recompute.
+Along edges of the circuit a receiver reads the sender's contribution in this run, from every other
+sender that of the corrupt run (or its ablation). All components are recomputed (Conmy et al. 2023,
+arXiv:2304.14997; Mueller et al. 2025, arXiv:2504.13151). The circuit of all edges gives the clean
+decision, the empty one the corrupt decision. Only the prompt's positions are patched.
 """
 
 from __future__ import annotations
@@ -32,46 +29,48 @@ Circuits = Mapping[tuple[int, str], Tensor]
 
 @dataclass(frozen=True)
 class _Residual:
-    """C circuits at the positions that still matter [R, W].
+    """Contributions in C circuits at the positions [R, W] that are still computed.
 
     Attributes
     ----------
     alone
-        What a receiver without any edge reads: on the prompt the sum of what the corrupt run's
-        senders write, behind it that of this run's [C, R, W, d].
-    said
-        What this run's senders write more than the corrupt run's, filled as they do; 0 behind the
-        prompt [C, S, R, W, d].
+        Input of a receiver without edges: the sum of contributions, of the corrupt run on the
+        prompt and of this run after it [C, R, W, d].
+    changes
+        Contributions of this run minus those of the corrupt run, filled as they are computed; 0
+        after the prompt [C, S, R, W, d].
     corrupt
-        What the corrupt run's senders write [S, R, W, d].
+        Contributions in the corrupt run [S, R, W, d].
     patched
         1 on the prompt, else 0 [1, R, W, 1].
     """
 
     alone: Tensor
-    said: Tensor
+    changes: Tensor
     corrupt: Tensor
     patched: Tensor
 
     def at_scored(self, patch: Patch, layer: int) -> _Residual:
-        """The same where block ``layer`` must still compute."""
+        """Restriction to positions where block ``layer`` is still computed."""
         if not patch.is_last(layer):
             return self
-        said = patch.at_scored(self.said.flatten(0, 1), layer).unflatten(0, self.said.shape[:2])
+        changes = patch.at_scored(self.changes.flatten(0, 1), layer).unflatten(
+            0, self.changes.shape[:2]
+        )
         others = (patch.at_scored(x, layer) for x in (self.alone, self.corrupt, self.patched))
         alone, corrupt, patched = others
-        return _Residual(alone, said, corrupt, patched)
+        return _Residual(alone, changes, corrupt, patched)
 
     def read(self, edges: Tensor) -> Tensor:
-        """What P receivers with edges [C, P, S] from the first S senders read [C, P, R, W, d]."""
-        said = self.said[:, : edges.shape[-1]].flatten(2)
-        return self.alone[:, None] + (edges @ said).unflatten(-1, self.alone.shape[1:])
+        """Inputs [C, P, R, W, d] of P receivers with edges [C, P, S] from the first S senders."""
+        changes = self.changes[:, : edges.shape[-1]].flatten(2)
+        return self.alone[:, None] + (edges @ changes).unflatten(-1, self.alone.shape[1:])
 
     def write(self, first: int, parts: Tensor, total: Tensor, bias: Tensor | None) -> _Residual:
-        """Senders from ``first`` on say ``parts`` [k, C, R, W, d], with the bias ``total``."""
+        """Add contributions ``parts`` [k, C, R, W, d] of senders from ``first``; their sum ``total``."""
         last = first + len(parts)
         corrupt = self.corrupt[first:last]
-        self.said[:, first:last] = ((parts - corrupt[:, None]) * self.patched).transpose(0, 1)
+        self.changes[:, first:last] = ((parts - corrupt[:, None]) * self.patched).transpose(0, 1)
         instead = corrupt.sum(0) if bias is None else corrupt.sum(0) + bias
         return replace(self, alone=self.alone + torch.where(self.patched > 0, instead, total))
 
@@ -92,12 +91,12 @@ def circuit_decisions(
     granularity
         Of senders and attention receivers.
     inputs
-        Receivers read through q, k and v together, or through one at a time.
+        Inputs q, k and v together, or one at a time.
 
     Raises
     ------
     UsageError
-        Heads of a family that norms the queries of all of them at once.
+        Heads of a family with one norm over the queries of all heads.
     """
     require_heads_apart(patch.model, granularity, "faithfulness of circuits of heads")
     corrupt = contributions(patch.model, patch.clean, patch.batch.index, granularity)
@@ -113,7 +112,7 @@ def circuit_decisions(
 
 
 def _keys_by_head(patch: Patch) -> Patch:
-    """Clean keys and values once a query head: heads of a group read different sums."""
+    """Repeat clean keys and values per query head: heads of a group have different inputs."""
     group = patch.model.group
     layers = tuple(
         replace(t, k=t.k.repeat_interleave(group, -2), v=t.v.repeat_interleave(group, -2))
@@ -140,7 +139,7 @@ def _decisions(
 ) -> Tensor:
     model = patch.model
     end = circuits[model.layers, "in"]
-    now = _beginning(patch, corrupt, len(end))
+    now = _initial(patch, corrupt, len(end))
     for layer in range(model.layers):
         now = _run_block(patch, layer, now, circuits, granularity)
     return decide(model, now.read(end)[:, 0], patch.batch)
@@ -149,7 +148,7 @@ def _decisions(
 def _run_block(
     patch: Patch, layer: int, now: _Residual, circuits: Circuits, granularity: Granularity
 ) -> _Residual:
-    """One block whose receivers read through the circuits' edges only."""
+    """Run one block whose receivers read only along the circuits' edges."""
     model, block = patch.model, patch.model.blocks[layer]
     own = attention_components(model, granularity)
     first = 1 + layer * (own + 1)
@@ -174,17 +173,17 @@ def _run_block(
     return now.write(first + own, out[None], out, None)
 
 
-def _beginning(patch: Patch, corrupt: Tensor, count: int) -> _Residual:
-    """The initial state: only ``EMBED``'s contribution is known, and it is the clean run's."""
+def _initial(patch: Patch, corrupt: Tensor, count: int) -> _Residual:
+    """Initial state: only the contribution of ``EMBED``, which is that of the clean run."""
     patched = patch.batch.patched
-    said = corrupt.new_empty(count, *corrupt.shape)
-    said[:, 0] = -patch.deltas[0]
+    changes = corrupt.new_empty(count, *corrupt.shape)
+    changes[:, 0] = -patch.deltas[0]
     alone = torch.where(patched > 0, corrupt[0], patch.at_window(patch.clean.embed))
-    return _Residual(alone.expand(count, *alone.shape), said, corrupt, patched[None])
+    return _Residual(alone.expand(count, *alone.shape), changes, corrupt, patched[None])
 
 
 def _heads(patch: Patch, layer: int, now: _Residual, circuits: Circuits) -> dict[str, Tensor]:
-    """q where block ``layer`` still computes, k and v: [C, R, Q or W, heads, e]."""
+    """q at the positions block ``layer`` computes, k and v: [C, R, Q or W, heads, e]."""
     model, attention = patch.model, patch.model.blocks[layer].attention
     found: dict[str, Tensor] = {}
     for letters in ("qkv", "q", "k", "v"):
@@ -197,7 +196,7 @@ def _heads(patch: Patch, layer: int, now: _Residual, circuits: Circuits) -> dict
 def _heads_of(model: Model, attention: Attention, name: str, normed: Tensor) -> Tensor:
     """q, k or v of receivers [C, P, R, W, d], each through its own head: [C, R, W, heads, e].
 
-    One receiver stands for all heads; as many as query heads have their group's k and v.
+    With one receiver all heads share its input; with one per query head k and v are their group's.
     """
     receivers = normed.shape[1]
     if receivers == 1:

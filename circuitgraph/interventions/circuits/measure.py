@@ -1,4 +1,4 @@
-"""Circuits of a stored run: its model loaded again, and the decision in each of them."""
+"""Decisions of a stored run's model in circuits."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def run_circuits(
     circuits
         True for each edge of the circuit, bool [C, edges], edges as in ``run.edges``.
     reporter
-        Where progress goes.
+        Of progress.
     batch_size
-        Prompts at once: memory and speed, never results.
+        Prompts per batch.
 
     Raises
     ------
     UsageError
-        The model's family has no reader.
+        The model's family is served by hooks only.
     InputError
-        The model's files are gone or changed, or it decides otherwise now.
+        The model's files are missing or changed, or its decisions differ from the run's.
     """
     model = StoredModel.open(run, "faithfulness")
     wanted = torch.from_numpy(np.ascontiguousarray(circuits))

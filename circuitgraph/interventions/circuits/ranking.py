@@ -1,4 +1,4 @@
-"""How much of the decision a circuit recovers, over sizes: f, CPR and CMD.
+"""Faithfulness of circuits by size: f, CPR and CMD.
 
 f(C) = (m(C) − m(∅)) / (m(N) − m(∅)), where m is the mean decision in a circuit C, in the
 empty circuit ∅ and in the whole network N. CPR (circuit performance ratio) is the area
@@ -23,16 +23,13 @@ SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 def edge_counts(shares: Sequence[float], edges: int) -> np.ndarray:
-    """How many edges each share is, rounded up: at least one; int [sizes]."""
+    """Number of edges of each share, rounded up, at least one; int [sizes]."""
     # 0.1 × 30 is 3.0000000000000004 and still means three edges
     return np.array([min(edges, max(1, math.ceil(s * edges - 1e-9))) for s in shares], dtype=int)
 
 
 def top_edges(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The edges with the highest scores, ties in the order of edges; bool [sizes × edges].
-
-    Edges whose score is not a number come last.
-    """
+    """Edges with the highest scores, ties in order, NaN last; bool [sizes × edges]."""
     order = np.argsort(np.where(np.isnan(scores), np.inf, -scores), kind="stable")
     rank = np.empty(len(scores), dtype=int)
     rank[order] = np.arange(len(scores))
@@ -42,47 +39,45 @@ def top_edges(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
 def random_circuits(edges: int, counts: np.ndarray, draws: int, seed: int) -> np.ndarray:
     """Random edge sets of the same sizes, bool [draws × sizes × edges].
 
-    A draw ranks all edges at random; its smaller sets lie within its larger ones, as
-    with any ranking, so that each draw has a CPR and a CMD of its own.
+    A draw ranks all edges at random, so its sets are nested and it has its own CPR and CMD.
     """
     rng = np.random.default_rng(seed)
     found = [top_edges(rng.random(edges), counts) for _ in range(draws)]
     return np.array(found, dtype=bool).reshape(draws, len(counts), edges)
 
 
-def heard(edges: Sequence[Edge], circuits: np.ndarray, heads: int, kv_heads: int) -> np.ndarray:
+def reached(edges: Sequence[Edge], circuits: np.ndarray, heads: int, kv_heads: int) -> np.ndarray:
     """Edges whose sender is reached from ``EMBED`` through the circuit; bool [C × edges].
 
-    Other senders have nothing of this prompt to pass on, and MIB leaves their edges out.
-    That changes no number where the rest is as in the corrupt run; with mean and zero
-    ablation it means that such a sender says what ablation puts in its place, and not
-    what it makes of nothing but ablated input.
+    MIB leaves the other edges out: their senders do not depend on the prompt. With corrupt runs
+    that changes nothing; with mean and zero ablation such a sender has its ablated contribution
+    instead of what it would compute from ablated inputs.
     """
     live: dict[str, np.ndarray] = {EMBED: np.ones(len(circuits), dtype=bool)}
-    nobody = np.zeros(len(circuits), dtype=bool)
+    none = np.zeros(len(circuits), dtype=bool)
     found = np.zeros_like(circuits)
     for i, edge in enumerate(edges):
-        found[:, i] = circuits[:, i] & live.get(edge.source, nobody)
-        for name in speakers(edge.target, heads, kv_heads):
-            live[name] = live.get(name, nobody) | found[:, i]
+        found[:, i] = circuits[:, i] & live.get(edge.source, none)
+        for name in senders_after(edge.target, heads, kv_heads):
+            live[name] = live.get(name, none) | found[:, i]
     return found
 
 
 def connected(edges: Sequence[Edge], circuits: np.ndarray, heads: int, kv_heads: int) -> np.ndarray:
     """Edges on a path from ``EMBED`` to ``LOGITS`` through the circuit; bool [C × edges]."""
-    found = heard(edges, circuits, heads, kv_heads)
-    nobody = np.zeros(len(circuits), dtype=bool)
+    found = reached(edges, circuits, heads, kv_heads)
+    none = np.zeros(len(circuits), dtype=bool)
     useful: dict[str, np.ndarray] = {LOGITS: np.ones(len(circuits), dtype=bool)}
     for i in range(len(edges) - 1, -1, -1):
         edge = edges[i]
-        through = speakers(edge.target, heads, kv_heads)
-        found[:, i] &= np.any([useful.get(name, nobody) for name in through], axis=0)
-        useful[edge.source] = useful.get(edge.source, nobody) | found[:, i]
+        through = senders_after(edge.target, heads, kv_heads)
+        found[:, i] &= np.any([useful.get(name, none) for name in through], axis=0)
+        useful[edge.source] = useful.get(edge.source, none) | found[:, i]
     return found
 
 
-def speakers(target: str, heads: int, kv_heads: int) -> list[str]:
-    """The senders that write what a receiver reads: itself, or the heads of its group."""
+def senders_after(target: str, heads: int, kv_heads: int) -> list[str]:
+    """Senders whose output depends on a receiver: itself, or for a KV group its query heads."""
     component = parse(target)
     if component.kind != "kv" or component.head is None:
         return [target]
@@ -102,7 +97,7 @@ def recovered(
     clean, empty : float [n]
         Decisions in the whole network, and in the empty circuit.
     weights : float [samples × n]
-        What each prompt counts, the sign of alignment included.
+        Weights of prompts, times the sign of alignment.
     """
     gained = (np.asarray(decisions, np.float64) - empty) @ weights.T
     whole = (np.asarray(clean, np.float64) - empty) @ weights.T
@@ -113,11 +108,9 @@ def recovered(
 def areas(shares: Sequence[float], f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """CPR and CMD: areas under f and under |1 − f|, by trapezoids between the sizes.
 
-    As in MIB's own code: over the nominal shares, linear and not logarithmic; from the
-    smallest share on, so that what lies below it (with MIB's sizes 0.1% of the axis)
-    counts for nothing; not divided by the width. A circuit as good as the network at
-    every size has CPR 0.999 and CMD 0. f may exceed 1, where edges that work against the
-    answer are left out, and so may CPR.
+    As in MIB's code: over the nominal shares on a linear axis, from the smallest share on, not
+    divided by the width. A circuit as good as the network at every size has CPR 0.999 and CMD 0.
+    f, and so CPR, may exceed 1 where edges against the answer are left out.
 
     Parameters
     ----------

@@ -96,7 +96,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
     recorrupt
         The second corruption; see ``corruption``.
     reporter
-        Where progress goes.
+        Of progress.
 
     Raises
     ------

@@ -99,7 +99,7 @@ def cross_patch(source: Run, into: Run, reporter: Reporter, **options: Any) -> C
     source, into
         Runs of both on the same prompts, of alike variants.
     reporter
-        Where progress goes.
+        Of progress.
     **options
         See ``Options``.
 

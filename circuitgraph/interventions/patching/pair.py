@@ -14,7 +14,7 @@ from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import make_patch
-from circuitgraph.interventions.asked import clean_batches, clean_decisions
+from circuitgraph.interventions.clean import clean_batches, clean_decisions
 from circuitgraph.interventions.patching.transplant import given_by, set_changes
 from circuitgraph.models.stored import ModelPair
 from circuitgraph.prompts.tokens import Encoded

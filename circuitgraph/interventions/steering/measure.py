@@ -21,7 +21,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.base.quoting import short
 from circuitgraph.engine.batches import in_batches, right_padded
-from circuitgraph.interventions.asked import clean_batches
+from circuitgraph.interventions.clean import clean_batches
 from circuitgraph.interventions.steering.run import sites, steered
 from circuitgraph.models.stored import BATCH, ModelPair, StoredModel
 from circuitgraph.runs.aligned import Observations
@@ -112,7 +112,7 @@ def steer(a: Run, b: Run, into: Run, plan: Plan, reporter: Reporter) -> Steering
     plan
         Where, how strongly, and beside how many random directions.
     reporter
-        Where progress goes.
+        Of progress.
 
     Raises
     ------

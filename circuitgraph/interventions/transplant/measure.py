@@ -17,7 +17,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.engine.native import NativeModel
-from circuitgraph.interventions.asked import clean_decisions
+from circuitgraph.interventions.clean import clean_decisions
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.transplant.parts import with_parts
 from circuitgraph.models.stored import ModelPair, StoredModel
@@ -69,7 +69,7 @@ def transplant(
     sets
         Components put in together.
     reporter
-        Where progress goes.
+        Of progress.
 
     Raises
     ------

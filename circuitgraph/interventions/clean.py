@@ -1,4 +1,4 @@
-"""What a model is asked in an intervention: the clean prompts; and its decisions."""
+"""Clean prompts in batches, and a model's decisions on them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from circuitgraph.prompts.tokens import Encoded
 def clean_batches(
     model: NativeModel, prompts: Sequence[Encoded]
 ) -> Iterator[tuple[list[int], Batch]]:
-    """Rows of the prompts, and the prompts, of each batch; corrupt twins are left out."""
+    """Indices of the prompts, and the batch, without corrupt twins."""
     for rows in in_batches(prompts, None, BATCH):
         chosen = [prompts[i] for i in rows]
         yield rows, make_batch(chosen, whole=True, border=model.border)
