@@ -55,9 +55,8 @@ class Interventions(Diffs):
         from circuitgraph.interventions import patching
 
         first, second = self._comparison().alike(source, into, run, None)
-        result = patching.cross_patch(
-            first, second, self.reporter, parts=parts, share=share, by=by, layers=layers
-        )
+        options = patching.Options(parts, share, by, layers)
+        result = patching.cross_patch(first, second, options, self.reporter)
         self.sync()
         with self.open_store() as store:
             store.write_all(patching.graph_parts(result))

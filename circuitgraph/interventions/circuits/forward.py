@@ -67,7 +67,7 @@ class _Residual:
         return self.alone[:, None] + (edges @ changes).unflatten(-1, self.alone.shape[1:])
 
     def write(self, first: int, parts: Tensor, total: Tensor, bias: Tensor | None) -> _Residual:
-        """Add contributions ``parts`` [k, C, R, W, d] of senders from ``first``; their sum ``total``."""
+        """Add contributions ``parts`` [k, C, R, W, d] of senders from ``first`` (sum ``total``)."""
         last = first + len(parts)
         corrupt = self.corrupt[first:last]
         self.changes[:, first:last] = ((parts - corrupt[:, None]) * self.patched).transpose(0, 1)

@@ -1,4 +1,4 @@
-"""Cross-model patching: which parts of one variant carry its decisions into another."""
+"""Cross-model activation patching, and tests of blocks of claims."""
 
 from circuitgraph.interventions.patching.blocks import BlockTests, confirm_blocks
 from circuitgraph.interventions.patching.corruption import second_corruption
@@ -9,13 +9,14 @@ from circuitgraph.interventions.patching.kept import (
     kept_of,
     load_transfers,
 )
-from circuitgraph.interventions.patching.measure import cross_patch, require_alike
+from circuitgraph.interventions.patching.measure import Options, cross_patch, require_alike
 from circuitgraph.interventions.patching.record import CrossPatch
 
 __all__ = [
     "FOLDER",
     "BlockTests",
     "CrossPatch",
+    "Options",
     "confirm_blocks",
     "cross_patch",
     "graph_parts",

@@ -1,10 +1,9 @@
-"""Claims as circuits: blocks of claims tested as sets of edges.
+"""Blocks of correlated claims tested as circuits.
 
-Claims of one effect diff whose changes go together over prompts form a block. Each is
-tested three ways: all its edges patched together in both variants, the same under a second
-corruption, and the block moved from either variant into the other (see
-``engine.edge_sets``). The blocks were chosen on the same prompts: a confirmed block says
-that its edges act together as claimed, not that other prompts would show it again.
+Claims of an effect diff whose changes are correlated over prompts form a block. Its edges are
+patched together in both variants, again under a second corruption, and across models (see
+``circuits.edge_sets``). Blocks are chosen on the same prompts: a confirmed block acts jointly as
+claimed, but other prompts need not show it again.
 """
 
 from __future__ import annotations
@@ -54,22 +53,20 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class BlockTests:
-    """What became of the blocks of a diff.
+    """Tests of the blocks of a diff.
 
     Attributes
     ----------
     diff
         Of the effect lens between two variants.
     table
-        One row a block, columns ``COLUMNS``: its number as in ``diff.details``, how many ``edges``,
-        the ``members`` and what they are claimed as; ``set_a, set_b``, the effect of all its edges
-        patched together, beside ``sum_a, sum_b``, the sum of their single effects, all in the units
-        of the diff's weights; the ``change`` set_b − set_a with its 95% interval, p beyond the
-        diff's margin and q over blocks; the ``verdict``; the change under the ``second``
-        corruption, in the same units; whether the change is ``corrupt_dependent``; what moving the
-        block carries of the decision gap, as a share with 95% interval, and how many decisions it
-        flips to the other variant's answer, and ``away`` from it; what the test of the change rests
-        on.
+        One row per block, columns ``COLUMNS``: its number as in ``diff.details``, its ``edges``,
+        ``members`` and ``claims``; ``set_a, set_b``, the effect of all its edges patched together,
+        and ``sum_a, sum_b``, the sum of their single effects, in the units of the diff's weights;
+        the ``change`` set_b − set_a with its 95% interval, p beyond the diff's margin and q over
+        blocks; the ``verdict``; the same change under the ``second`` corruption; whether it is
+        ``corrupt_dependent``; the share of the decision gap recovered across models with 95%
+        interval (``moved_…``), and decisions flipped to the other variant's answer and ``away``.
     summary
         Plain JSON types: counts, the second corruption, both gaps.
     """
@@ -92,7 +89,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
     Parameters
     ----------
     diff
-        Of the effect lens, of two variants whose models are where they were.
+        Of the effect lens between two variants with their models.
     recorrupt
         The second corruption; see ``corruption``.
     reporter
@@ -103,7 +100,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
     UsageError
         Another lens or scope, or so many claims that no blocks were formed.
     InputError
-        Files of a variant are gone or changed, or pairs of unequal lengths.
+        Missing or changed files, or pairs of unequal lengths.
     """
     if not isinstance(diff.asks, Effect) or diff.scope != "checkpoint":
         raise UsageError("blocks are tested for the effect lens between two variants")
@@ -119,14 +116,14 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
     sets = _sets(a, members, numbers)
     pair = load_pair(a, b, "blocks")
     work = _Work(diff, a, b, pair, sets, reporter)
-    table = pd.concat([_described(members, numbers), work.tested(recorrupt)], axis=1)
+    table = pd.concat([_members(members, numbers), work.tested(recorrupt)], axis=1)
     moved, gaps = work.moved()
     table = pd.concat([table, moved], axis=1)[list(COLUMNS)]
     return BlockTests(diff, table, _summary(diff, table, gaps))
 
 
 def _sets(run: Run, members: pd.DataFrame, numbers: np.ndarray) -> np.ndarray:
-    """Which edges of the run each block holds, bool [blocks × edges]."""
+    """Edges of the run in each block, bool [blocks × edges]."""
     column = {edge: i for i, edge in enumerate(run.edges)}
     sets = np.zeros((numbers.max() + 1, len(run.edges)), dtype=bool)
     for number, edge in zip(numbers, _edges(members), strict=True):
@@ -139,8 +136,8 @@ def _edges(rows: pd.DataFrame) -> list[Edge]:
     return [Edge(*names) for names in zip(*ends, strict=True)]
 
 
-def _described(members: pd.DataFrame, numbers: np.ndarray) -> pd.DataFrame:
-    """Number, edges and claims of every block, and the sums of its parts."""
+def _members(members: pd.DataFrame, numbers: np.ndarray) -> pd.DataFrame:
+    """Members and claims of every block, and sums of single effects."""
     kinds = members["verdict"].astype(str).to_numpy()
     texts = np.array([_text(edge) for edge in _edges(members)], dtype=object)
     weights = members[["weight_a", "weight_b"]].to_numpy(float)
@@ -168,7 +165,7 @@ def _text(edge: Edge) -> str:
 
 @dataclass(frozen=True)
 class _Work:
-    """The sets of one diff, and the models to test them in."""
+    """The blocks of one diff as sets of edges, and both models."""
 
     diff: Diff
     a: Run
@@ -178,16 +175,16 @@ class _Work:
     reporter: Reporter
 
     def tested(self, recorrupt: Recorrupt) -> pd.DataFrame:
-        """The change of every set effect under both corruptions, and the verdicts."""
+        """Changes of set effects under both corruptions, with verdicts."""
         from circuitgraph.interventions.circuits.pair import require_pairs
 
         runs = recorrupt(self.a), recorrupt(self.b)
-        for model in self._asked(runs):  # refused before the long work, not behind it
+        for model in self._models(runs):  # before the long work
             require_pairs(model)
         shares = Shares.of(match_runs([self.a], [self.b], "effect"), self.diff.own["scale"])
-        first = self._changed(shares, self._effects((self.a, self.b)))
+        first = self._change(shares, self._effects((self.a, self.b)))
         effects = self._effects(runs)
-        second = self._changed(self._realigned(shares, runs, effects), effects)
+        second = self._change(self._realigned(shares, runs, effects), effects)
         named = second.drop(columns=["set_a", "set_b"]).add_prefix("second_")
         confirmed = first["q"].to_numpy() <= self.diff.alpha
         return first.assign(
@@ -203,17 +200,17 @@ class _Work:
     def _effects(self, runs: Sequence[Run]) -> list[SetEffects]:
         from circuitgraph.interventions.circuits.pair import set_effects
 
-        return [set_effects(model, self.sets, self.reporter) for model in self._asked(runs)]
+        return [set_effects(model, self.sets, self.reporter) for model in self._models(runs)]
 
-    def _asked(self, runs: Sequence[Run]) -> list[StoredModel]:
-        """Both models with the prompts and the ablation of these runs."""
+    def _models(self, runs: Sequence[Run]) -> list[StoredModel]:
+        """Both models with the prompts and ablation of these runs."""
         stored = self.pair.stored
         return [model.asked(run) for model, run in zip((stored.a, stored.b), runs, strict=True)]
 
     def _realigned(
         self, shares: Shares, runs: Sequence[Run], effects: Sequence[SetEffects]
     ) -> Shares:
-        """The same shares; other corrupt texts have directions of their own."""
+        """The same shares, with the directions of other corrupt texts."""
         if runs[0].method.ablation != "corrupt":
             return shares
         prompts = tuple(replace(prompt, pair=None) for prompt in runs[0].prompts)
@@ -227,8 +224,8 @@ class _Work:
             directions=origin,
         )
 
-    def _changed(self, shares: Shares, effects: Sequence[SetEffects]) -> pd.DataFrame:
-        """Set effects of both variants, and the paired test of their difference."""
+    def _change(self, shares: Shares, effects: Sequence[SetEffects]) -> pd.DataFrame:
+        """Set effects of both variants, with a paired test of their difference."""
         norms = [n[0] if shares.scale == "share" else 1.0 for n in (shares.norms_a, shares.norms_b)]
         seen = shares.matched.observations
         a, b = (
@@ -253,7 +250,7 @@ class _Work:
         )
 
     def moved(self) -> tuple[pd.DataFrame, dict[str, Any]]:
-        """What each block carries of the gap, into A and into B, and the gaps."""
+        """Share of the gap that each block recovers into A and into B, and the gaps."""
         from circuitgraph.interventions.circuits.pair import moved_sets
 
         pair, columns, gaps = self.pair, {}, {}
@@ -274,8 +271,7 @@ class _Work:
 def depends(first: pd.DataFrame, second: pd.DataFrame, alpha: float) -> np.ndarray:
     """Whether two corruptions disagree about a change, bool [blocks].
 
-    They do where only one of them shows a change beyond the margin (q ≤ alpha), and where
-    both do with opposite signs. Where neither does there is nothing to disagree about.
+    True where only one shows a change beyond the margin (q ≤ alpha), or both with opposite signs.
 
     Parameters
     ----------
@@ -290,7 +286,7 @@ def depends(first: pd.DataFrame, second: pd.DataFrame, alpha: float) -> np.ndarr
 
 
 def _summary(diff: Diff, table: pd.DataFrame | None, gaps: dict[str, Any]) -> dict[str, Any]:
-    """Counts in plain JSON types."""
+    """Counts, in plain JSON types."""
     counts: dict[str, Any] = {"blocks": 0, "confirmed": 0, "corrupt_dependent": 0, "second": ""}
     if table is not None:
         counts["blocks"] = len(table)

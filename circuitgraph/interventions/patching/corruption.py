@@ -1,4 +1,4 @@
-"""A second corruption of the same prompts, to see what depends on the first."""
+"""A second corruption of the same prompts, to test what depends on the first."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from circuitgraph.runs.record import Run
 SECONDS = ("mean", "zero")
 
 Recorrupt = Callable[[Run], Run]
-"""A run as it would be under the second corruption; its effects are those of the first."""
+"""Changes a run's prompts or ablation to the second corruption (its effects stay the first's)."""
 
 
 def second_corruption(run: Run, second: str | None, corrupt: PromptSet | None) -> Recorrupt:
-    """How to corrupt the prompts of runs like this one a second time.
+    """The second corruption of runs like this one.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def second_corruption(run: Run, second: str | None, corrupt: PromptSet | None) -
     Raises
     ------
     UsageError
-        Both are given, or what is given is what the run was measured with.
+        Both are given, or the corruption is that of the run.
     InputError
         A prompt of the run has no corrupt text, or two of them.
     """

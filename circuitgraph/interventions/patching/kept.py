@@ -1,7 +1,7 @@
-"""Cross-model patches on disk: what the graph's transfers are made from.
+"""Cross-model patches on disk, from which the graph's ``TRANSFERS`` are made.
 
-A patch is ``transfers/<id>.json`` and beside it one parquet file a table. Tables that a
-later patch of the same runs makes anew take the place of the older ones.
+A patch is ``transfers/<id>.json`` and one parquet file per table. A later patch of the same runs
+replaces its tables.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ AGAIN = "patch again"
 
 
 def table_path(folder: Path, patch: str, part: str) -> Path:
-    """Where one table of a patch lies."""
+    """File of one table of a patch."""
     return folder / f"{patch}.{part}.parquet"
 
 
 def keep(patch: CrossPatch, folder: Path) -> None:
-    """Write the tables that were made, and last what names them."""
+    """Write the tables of a patch, and its record last."""
     folder.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
         table = getattr(patch, part)
@@ -37,15 +37,12 @@ def keep(patch: CrossPatch, folder: Path) -> None:
 
 
 def kept_of(folder: Path, runs: Iterable[str]) -> list[Path]:
-    """The files of every patch of one of these runs; ``InputError`` where one is damaged."""
+    """Files of every patch of these runs; raises InputError where one is damaged."""
     return resting_on({*runs}, folder, lambda record: record["runs"], AGAIN)
 
 
 def load_transfers(store: Store, folder: Path) -> int:
-    """Put the transfers of kept patches into a store that lacks them; returns how many.
-
-    Those whose runs the store does not hold are left out.
-    """
+    """Load transfers that a store lacks, for runs that it has; returns their number."""
     kept = [record for _, record in records(folder, _needed, AGAIN)]
     if not kept:
         return 0
@@ -61,7 +58,7 @@ def load_transfers(store: Store, folder: Path) -> int:
 
 
 def graph_parts(patch: CrossPatch) -> list[GraphTables]:
-    """The transfers of a patch, one part a direction."""
+    """Graph tables of a patch, one per direction."""
     record = {name: getattr(patch, name) for name in ("runs", "variants", "architecture")}
     return _parts(record, patch.components)
 

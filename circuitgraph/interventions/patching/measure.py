@@ -1,4 +1,4 @@
-"""Cross-model patching: parts of one variant put into another, both ways.
+"""Cross-model activation patching in both directions.
 
 See ``transplant`` for what a patched component is, ``record`` for the columns.
 """
@@ -6,17 +6,13 @@ See ``transplant`` for what a patched component is, ``record`` for the columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.components import (
-    EMBED,
-    digest,
-    writers,
-)
+from circuitgraph.base.components import EMBED, digest, writers
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
@@ -36,33 +32,15 @@ ROUTES = ("residual", "attention", "mlp")
 
 @dataclass(frozen=True)
 class Options:
-    """What is patched.
+    """Options of ``cross_patch``; see ``Workspace.patch``."""
 
-    Attributes
-    ----------
-    parts
-        Which of ``components``, ``edges``, ``sets``, ``routes``.
-    share
-        What a set must do to be enough.
-    by
-        What ``share`` is of: ``share`` (of the gap) or ``flips``.
-    layers
-        First and last layer of the routes, both included; None for all.
-    """
-
-    parts: Sequence[str] = ("components",)
+    parts: str | Sequence[str] = ("components",)
     share: float = 0.8
     by: By = "share"
     layers: tuple[int, int] | None = None
 
     def checked(self, layers: int) -> Options:
-        """These options, known to make sense for models of so many layers.
-
-        Raises
-        ------
-        UsageError
-            Naming the option.
-        """
+        """Check the options for models of so many layers; raises UsageError."""
         unknown = [part for part in self.parts if part not in PARTS]
         if unknown or not self.parts:
             found = ", ".join(map(str, unknown)) or "none"
@@ -78,39 +56,31 @@ class Options:
 
 
 def require_alike(source: Variant, into: Variant) -> None:
-    """Refuse variants whose components or tokens have no counterpart in each other.
-
-    Raises
-    ------
-    UsageError
-        Says what differs.
-    """
+    """Require variants of one build and tokenizer; raises UsageError."""
     if source.name == into.name:
         raise UsageError(f"{quoted(into.name)} cannot be patched with itself; name two variants")
     require_same_build(source, into)
     require_same_tokenizer(source, into)
 
 
-def cross_patch(source: Run, into: Run, reporter: Reporter, **options: Any) -> CrossPatch:
-    """Put parts of two variants into each other on the prompts of their runs.
+def cross_patch(source: Run, into: Run, options: Options, reporter: Reporter) -> CrossPatch:
+    """Patch parts of each of two variants into the other, on the prompts of their runs.
 
     Parameters
     ----------
     source, into
-        Runs of both on the same prompts, of alike variants.
+        Runs of variants of one build on the same prompts.
+    options
+        What is patched.
     reporter
         Of progress.
-    **options
-        See ``Options``.
 
     Raises
     ------
     UsageError, InputError
         Before any long work; see ``require_alike``, ``load_pair``.
     """
-    if "parts" in options:
-        options["parts"] = listed(options["parts"])
-    chosen = Options(**options).checked(into.variant.layers)
+    chosen = replace(options, parts=listed(options.parts)).checked(into.variant.layers)
     from circuitgraph.interventions.patching.pair import load_pair
 
     runs = (source, into)
@@ -158,7 +128,7 @@ def _summary(gap: Gap, source: str, into: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Way:
-    """One direction: what runs, and what there is to recover."""
+    """One direction of patching."""
 
     pair: Pair
     into: int
@@ -168,7 +138,7 @@ class _Way:
     reporter: Reporter
 
     def table(self, part: str) -> pd.DataFrame:
-        """The rows of one table."""
+        """Rows of one table."""
         makers: dict[str, Callable[[], pd.DataFrame]] = {
             "components": self._components,
             "edges": self._edges,
@@ -217,11 +187,10 @@ class _Way:
 
 
 def route_set(layers: int, route: str, first: int, last: int) -> np.ndarray:
-    """Which whole attention layers and MLPs a route holds, bool [1 + 2 · layers].
+    """Attention layers and MLPs of a route, bool [1 + 2 · layers].
 
-    ``attention`` and ``mlp``: those of layers ``first`` to ``last``. ``residual``: both,
-    and from layer 0 the embedding too: the stream that leaves layer ``last`` is then the
-    source's whole stream.
+    ``attention`` and ``mlp``: those of layers ``first`` to ``last``. ``residual``: both, and from
+    layer 0 also the embedding, so that the residual stream after ``last`` is the source's.
     """
     held = np.zeros(1 + 2 * layers, bool)
     begin, end = 1 + 2 * first, 3 + 2 * last

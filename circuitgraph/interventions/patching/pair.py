@@ -1,4 +1,4 @@
-"""Two models on the prompts of their runs, each ready to take components of the other."""
+"""Two models on common prompts, for patching across models."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from circuitgraph.runs.comparable import incomparable, require_same_answers
 from circuitgraph.runs.record import Run
 
 Advance = Callable[[int], None]
-"""Told how many prompts are done."""
+"""Called with the number of prompts that are done."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models and the prompts both are asked.
+    """Two models and their common prompts.
 
     Attributes
     ----------
     stored
-        The models behind two runs.
+        The models of two runs.
     prompts
-        With answers; those that differ in their corrupt twins alone are one.
+        With answers; prompts that differ only in their corrupt twins are one.
     """
 
     stored: ModelPair
@@ -42,21 +42,21 @@ class Pair:
 
     @property
     def engines(self) -> tuple[NativeModel, NativeModel]:
-        """The first model and the second."""
+        """The first and the second model."""
         return self.stored.engines
 
     @property
     def spec(self) -> EdgeSpec:
-        """Components and edges of the first run, and so of both."""
+        """Granularity and inputs of both runs."""
         return self.stored.a.spec
 
     @property
     def scenarios(self) -> np.ndarray:
-        """Scenario of every prompt as a code, int [n]."""
+        """Scenario codes, int [n]."""
         return np.unique([p.source.scenario for p in self.prompts], return_inverse=True)[1]
 
     def decisions(self, side: int) -> np.ndarray:
-        """Decision of one model for every prompt, float64 [n]."""
+        """Decisions of one model, float64 [n]."""
         return clean_decisions(self.engines[side], self.prompts)
 
     def set_changes(
@@ -66,23 +66,18 @@ class Pair:
         advance: Advance = lambda _: None,
         granularity: Granularity | None = None,
     ) -> np.ndarray:
-        """Change of one model's decision with each set of the other's components in it.
+        """Change of one model's decision by each set of the other's components, float64 [N, n].
 
         Parameters
         ----------
         into
-            Which of the models runs.
+            The patched model: 0 or 1.
         sets
             Bool [N, 1 + components], ``EMBED`` first.
         advance
-            Told of prompts done.
+            Called with the number of prompts done.
         granularity
             Of the components; None for the pair's own.
-
-        Returns
-        -------
-        ndarray
-            float64 [N, n].
         """
         chosen = granularity or self.spec.granularity
         changes = np.empty((len(sets), len(self.prompts)))
@@ -94,13 +89,7 @@ class Pair:
         return changes
 
     def edge_changes(self, into: int, advance: Advance = lambda _: None) -> np.ndarray:
-        """Change of one model's decision when one receiver reads the other's sender.
-
-        Returns
-        -------
-        ndarray
-            float32 [edges, n], edges in the order of ``components.effect_edges``.
-        """
+        """Change of one model's decision by patching each edge, float32 [edges, n]."""
         spec, columns, order = self.spec, list[Tensor](), list[int]()
         for rows, batch in self.batches(into):
             given = self.given(into, batch, spec.granularity)
@@ -112,31 +101,23 @@ class Pair:
         return torch.cat(columns)[np.argsort(order)].T.numpy()
 
     def batches(self, side: int) -> Iterator[tuple[list[int], Batch]]:
-        """Rows and prompts of each batch for one model: alike in length, to save padding."""
+        """Indices and batch of prompts of similar length, for one model."""
         return clean_batches(self.engines[side], self.prompts)
 
     def given(self, into: int, batch: Batch, granularity: Granularity) -> Tensor:
-        """What every component of the other model adds [1 + components, R, T, d]."""
+        """Contributions of the other model's components [1 + components, R, T, d]."""
         return given_by(self.engines[1 - into], batch, granularity)
 
 
 def load_pair(first: Run, second: Run, command: str = "patch") -> Pair:
-    """Both models of two runs on the same prompts, and these prompts encoded.
-
-    Parameters
-    ----------
-    first, second
-        Of either kind.
-    command
-        What asks for them, for messages.
+    """Load both models of two runs on the same prompts.
 
     Raises
     ------
     InputError
-        The files of a variant are gone or no longer the same.
+        The files of a variant are missing or changed.
     UsageError
-        A family without a reader; the prompts have no answers or not the same, or the models
-        differ in width.
+        A family served by hooks only; prompts without equal answers; models of different width.
     """
     require_same_answers(first, second)
     stored = ModelPair.open(first, second, command)
@@ -144,11 +125,11 @@ def load_pair(first: Run, second: Run, command: str = "patch") -> Pair:
     if a != b:
         why = f"one is {a} wide and the other {b}, so what components add does not fit"
         raise incomparable(first.variant, second.variant, why, "take variants of one width")
-    return Pair(stored, _asked(stored.a.prompts))
+    return Pair(stored, _without_twins(stored.a.prompts))
 
 
-def _asked(rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
-    """What is asked: prompts that differ in their corrupt twins alone are one prompt here."""
+def _without_twins(rows: Sequence[Encoded]) -> tuple[Encoded, ...]:
+    """Prompts without corrupt twins, each once."""
     alone: dict[tuple, Encoded] = {}
     for row in rows:
         same = (row.prompt, row.sides)

@@ -1,4 +1,4 @@
-"""What a cross-model patch found: tables of components, edges, sets and routes."""
+"""Results of cross-model patching: tables of components, edges, sets and routes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from circuitgraph.base.quoting import short
 
 DIRECTION = ("source_variant", "variant")
-"""Whose components are put into whose run."""
+"""Source of the patched components, and the patched variant."""
 
 MEASURED = (
     *("effect", "low", "high", "share", "raw"),
@@ -32,15 +32,14 @@ def _empty(part: str) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class CrossPatch:
-    """Parts of two variants put into each other, both ways, on the same prompts.
+    """Results of patching two variants into each other on the same prompts.
 
-    In every table ``variant`` ran with parts of ``source_variant`` in it; its decision
-    alone is D, that of the source S, and P with the patch. ``effect`` is P − D toward S:
-    the sign of a scenario is that of its mean S − D; scenarios count alike; ``low`` and
-    ``high`` bound it at 95%. ``share`` is ``effect`` over the mean of the aligned S − D,
-    NaN where the variants decide alike. ``raw`` is the plain mean of P − D. ``flips``
-    counts prompts whose preferred answer changes (the answer where the decision is above
-    0): ``flips_to_source`` of them to the one the source prefers, ``flips_away`` from it.
+    In every table ``variant`` ran with parts of ``source_variant``. D is its decision, S that of
+    the source, P the decision with the patch. ``effect`` is the mean of P − D over scenarios with
+    equal weight, signed by each scenario's mean S − D, with 95% interval ``low``, ``high``;
+    ``share`` is ``effect`` over the aligned mean of S − D, NaN without a gap; ``raw`` is the plain
+    mean of P − D. ``flips`` counts prompts whose preferred answer changes: ``flips_to_source`` of
+    them to that of the source, ``flips_away`` from it.
 
     Attributes
     ----------
@@ -49,22 +48,22 @@ class CrossPatch:
     name
         ``FROM → INTO``.
     runs
-        Ids of the runs of both that name the prompts, FROM's first.
+        Ids of both runs, FROM's first.
     variants
         Both names, FROM's first.
     architecture
         Of both.
     components
-        One row a component.
+        One row per component.
     edges
-        One row an edge: one receiver reads one sender of the source.
+        One row per edge: one receiver reads one sender of the source.
     sets
-        One row a step of the greedy search; each holds the components of the steps before it too;
-        ``reached``: they do at least the share ``enough`` of what ``by`` counts.
+        One row per step of the greedy search, with all components up to it; ``reached``: at least
+        the share ``enough`` of ``by``.
     routes
-        One row a layer up to which a route is patched.
+        One row per last layer of a route.
     summary
-        Plain JSON types; by direction what there is to recover.
+        Plain JSON types; the gap in each direction.
     created
         ISO time.
     """

@@ -1,4 +1,4 @@
-"""The smallest set of components that carries a decision over, found greedily."""
+"""Greedy search for the smallest sufficient set of components."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pandas as pd
 
 from circuitgraph.interventions.patching.gap import Gap
 
-MOST = 10
-"""Components a set may hold."""
+MAX_SIZE = 10
+"""Largest number of components in a set."""
 
 By = Literal["share", "flips"]
 
@@ -52,7 +52,7 @@ def greedy_sets(
     held = np.zeros(len(names), bool)
     rows: list[pd.DataFrame] = []
     reached = (0.0, 0.0)
-    while _worth(gap, by) and len(rows) < min(MOST, len(names)) and reached[0] < enough:
+    while _worth(gap, by) and len(rows) < min(MAX_SIZE, len(names)) and reached[0] < enough:
         free = np.flatnonzero(~held)
         tried = held | (np.arange(len(names)) == free[:, None])
         found = gap.measured(changes(tried))

@@ -1,8 +1,7 @@
-"""Does the direction from one variant to another move a third one's decisions?
+"""Steering by the mean difference of a component's contributions between two variants.
 
-The mean difference of a component's contributions is added to the same component in the run of
-another variant (activation addition, Turner et al. 2023, arXiv:2308.10248; Rimsky et al. 2024,
-arXiv:2312.06681), beside random directions of the same length.
+Activation addition (Turner et al. 2023, arXiv:2308.10248; Rimsky et al. 2024, arXiv:2312.06681),
+with random directions of equal norm as controls.
 """
 
 from __future__ import annotations
@@ -35,24 +34,25 @@ COLUMNS = (
 )
 KEYS = ("template", "bos")
 FEWEST = 20
-"""Random directions below which a p-value says too little."""
+"""Smallest number of random directions."""
 
 
 @dataclass(frozen=True, eq=False)
 class Steering:
-    """What a direction does, strength by strength, and how much of it is left layer by layer.
+    """Effect of a steering vector by strength, and its remainder by layer.
 
     Attributes
     ----------
     table
-        A row a strength: ``strength`` (in units of each component's own mean norm in the variant
-        that runs), ``effect`` (mean change of the decision over scenarios, nats) with its 95%
-        interval, ``flips`` (prompts whose preferred answer changes), ``p`` (share of random
-        directions of equal length that move it as much, the direction itself counted),
-        ``random_low``, ``random_high`` (their 2.5% and 97.5% points), ``n``.
+        One row per strength: ``strength`` (in units of each component's mean norm in the steered
+        variant), ``effect`` (mean change of the decision over scenarios, nats) with its 95%
+        interval, ``flips`` (prompts whose preferred answer changes), ``p`` (permutation p-value
+        against random directions), ``random_low``, ``random_high`` (their 2.5% and 97.5% points),
+        ``n``.
     washout
-        A row a layer, at the largest strength: ``layer``, ``share`` of the added vector that
-        the residual stream still differs by along it, ``random_low``, ``random_high``.
+        One row per layer, at the largest strength: ``layer``, ``share`` (projection of the change
+        of the residual stream on the added vector, relative to it), ``random_low``,
+        ``random_high``.
     summary
         Plain JSON values.
     """
@@ -69,20 +69,20 @@ class Steering:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a direction is tried.
+    """Options of steering.
 
     Attributes
     ----------
     at
         Components.
     strengths
-        In units of each component's own mean norm.
+        In units of each component's mean norm.
     last_only
-        At the last prompt token alone.
+        Only at the last prompt token.
     random
         Number of random directions.
     seed
-        Of these.
+        Of the random directions.
     """
 
     at: Sequence[str]
@@ -101,16 +101,16 @@ class Plan:
 
 
 def steer(a: Run, b: Run, into: Run, plan: Plan, reporter: Reporter) -> Steering:
-    """Add the mean difference of two variants' contributions to a third one's run.
+    """Add the mean difference of two variants' contributions to a third variant's run.
 
     Parameters
     ----------
     a, b
-        The direction leads from A to B.
+        The direction is B − A.
     into
         An effect run on the same prompts; may be of A or B.
     plan
-        Where, how strongly, and beside how many random directions.
+        Components, strengths and controls.
     reporter
         Of progress.
 
@@ -247,7 +247,7 @@ def _row(
 
 
 def _left(clean: Tensor, after: Tensor, added: Mapping[str, Tensor], strength: float) -> np.ndarray:
-    """Share of what was added that the stream still differs by, along it, by layer."""
+    """Projection of the change of the residual stream on the added vector, relative, by layer."""
     vector = torch.stack(list(added.values())).sum(0) * strength
     size = float(vector @ vector) or 1.0
     return ((after - clean) @ vector / size).mean(1).double().numpy()

@@ -1,4 +1,4 @@
-"""Components and strengths as people write them."""
+"""Parse names of components and strengths."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 
 from circuitgraph.base.errors import UsageError
 
-MOST = 101
+MAX_STRENGTHS = 101
 
 
 def names_in(at: str | Sequence[str]) -> list[str]:
-    """Names, one text with commas or several."""
+    """Names of components from a text with commas or a list."""
     parts = at.split(",") if isinstance(at, str) else list(at)
     return list(dict.fromkeys(name.strip() for name in parts if name.strip()))
 
@@ -34,7 +34,7 @@ def strengths_in(given: str | float | Sequence[float]) -> list[float]:
         if len(parts) == 1:
             return [float(parts[0])]
         low, high, count = float(parts[0]), float(parts[1]), int(parts[2])
-        if not 2 <= count <= MOST or len(parts) != 3:
+        if not 2 <= count <= MAX_STRENGTHS or len(parts) != 3:
             raise ValueError
     except (ValueError, IndexError) as error:
         raise UsageError(

@@ -1,7 +1,7 @@
-"""What a variant decides with some of another variant's weights.
+"""Decisions of a variant with some of another variant's weights.
 
-Activation patches say what a component carries on these prompts; transplanted weights say what it
-would do by itself in the other model (Prakash et al. 2024, arXiv:2402.14811, both ways).
+Unlike patched activations, transplanted weights compute on the other model's own inputs (Prakash
+et al. 2024, arXiv:2402.14811), in both directions.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Transplant:
     Attributes
     ----------
     table
-        A row a set of components: ``component`` (names with commas), ``decision`` (mean over
+        One row per set of components: ``component`` (names with commas), ``decision`` (mean over
         scenarios, in nats), ``share`` of the gap between both variants with its 95% interval
         (1: all of it), ``flips`` (prompts whose preferred answer changes), ``n``; ``back_share``,
-        ``back_low``, ``back_high``: the same the other way, INTO's weights in FROM.
+        ``back_low``, ``back_high``: the other direction, INTO's weights in FROM.
     summary
         Plain JSON values: both names, their decisions, the gap.
     """
@@ -60,14 +60,14 @@ class Transplant:
 def transplant(
     source: Run, into: Run, sets: Sequence[Sequence[str]], reporter: Reporter
 ) -> Transplant:
-    """Put weights of one variant's components into another, both ways.
+    """Replace weights of components by those of another variant, in both directions.
 
     Parameters
     ----------
     source, into
         Effect runs of two variants of one build on the same prompts.
     sets
-        Components put in together.
+        Components replaced together.
     reporter
         Of progress.
 
@@ -81,7 +81,7 @@ def transplant(
     if not all(sets):
         raise UsageError("``components``: name at least one in every set")
     for names in sets:
-        with_parts(models[1], models[0], names)  # refuses what is not there before any work
+        with_parts(models[1], models[0], names)  # raises for unknown components before any work
     seen = Observations.of_run(into)
     codes = recode(into.scenarios[seen.first])
     total = 2 * (len(sets) + 1)
@@ -107,7 +107,7 @@ def _way(
     sets: Sequence[Sequence[str]],
     bar: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Own decisions [n], and changes of them with each set [sets × n]."""
+    """Decisions [n], and their changes by each set [sets × n]."""
     own = _decisions(into, pair.b, seen)
     bar.advance(1)
     changes = []

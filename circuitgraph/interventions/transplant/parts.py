@@ -22,8 +22,8 @@ def with_parts(into: NativeModel, source: NativeModel, components: Collection[st
     into, source
         Of one build.
     components
-        ``L5H3``: what the head reads through q and writes. ``L5KV1``: k and v of a group.
-        ``L5_ATTN``: all of attention, its norms included. ``L5_MLP``: the MLP with its norms.
+        ``L5H3``: query and output weights of the head. ``L5KV1``: k and v of a group.
+        ``L5_ATTN``: attention with its norms. ``L5_MLP``: the MLP with its norms.
         ``EMBED``: token and position embeddings. ``LOGITS``: final norm and unembedding.
 
     Raises
