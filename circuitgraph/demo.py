@@ -1,4 +1,4 @@
-"""The demo: 26 real models ingested, the telling pairs compared, a page at the end."""
+"""The demo: ingest 26 real models, compare them, and write a page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Story:
-    """What the demo found.
+    """Results of the demo.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def ingest_examples(workspace: Workspace, reporter: Reporter, examples: Path) ->
 
 
 def tell(workspace: Workspace) -> Story:
-    """The comparisons that tell the story."""
+    """The demo's comparisons."""
     null = [(BASE, "null-self-sft")]
     a, b = "deontological", "utilitarian"
     recipe_nulls = [("null-self-sft", "null-random-reward"), (BASE, "null-self-sft")]
@@ -189,7 +189,7 @@ def _hub(story: Story) -> str:
 
 
 def five_lines(story: Story, workspace: Workspace, page: Path) -> list[str]:
-    """What was rewired, what was noise, which hub, where the page is, what to type next."""
+    """Summary: claims, noise, hub, page, next command."""
     top = _strongest(story.recipes)
     return [
         _rewired(story),
@@ -208,7 +208,7 @@ def _strongest(diff: Diff) -> dict[Hashable, Any]:
 
 
 def _command() -> str:
-    """``circuitgraph`` as it can be typed here: ``make demo`` puts nothing on the path."""
+    """The command to run circuitgraph here (``make demo`` does not put it on the path)."""
     if shutil.which("circuitgraph"):
         return "circuitgraph"
     script = Path(sys.argv[0])

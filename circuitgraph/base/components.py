@@ -31,7 +31,7 @@ _RANK = {"embed": 0, "head": 1, "kv": 2, "attn": 3, "mlp": 4, "resid": 5, "logit
 
 
 class Component(NamedTuple):
-    """One node: its name and, where the name says so, its place in the model.
+    """A component: its name, and its kind, layer and index if the name has them.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Component(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """A directed place for an effect: who writes, who reads, through which input.
+    """A directed edge: sender, receiver, and the receiver's input.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ def effect_edges(
     inputs: Inputs,
     parallel: bool = False,
 ) -> list[Edge]:
-    """Every edge whose effect can be measured, by receiver in order of computation.
+    """All edges with an effect, by receiver in order of computation.
 
     A component writes to every later reader: attention of layer l reads ``EMBED`` and
     all components of earlier layers; the MLP of layer l reads its own layer's
@@ -200,7 +200,7 @@ def attention_receivers(
 
 @dataclass(frozen=True)
 class EdgeSpec:
-    """Which edges are measured, and what takes the place of a sender's contribution.
+    """Granularity and inputs of edges, and the ablation of the sender's contribution.
 
     Attributes
     ----------
@@ -218,7 +218,7 @@ class EdgeSpec:
 
     @classmethod
     def of(cls, granularity: str, inputs: str, ablation: str) -> EdgeSpec:
-        """The keys of a method, of which those of effects are "" in runs of correlations.
+        """The spec of a run's method; in runs of correlations the keys of effects are "".
 
         Raises
         ------

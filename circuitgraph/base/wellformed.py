@@ -1,4 +1,4 @@
-"""Whether what was read back from disk is what could have been written there."""
+"""Validation of records read from disk."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ METHODS = {
 
 
 def typed(record: R) -> R:
-    """A record whose fields are of the types they are declared with.
+    """Check that a record's fields have their declared types.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def typed(record: R) -> R:
 
 @cache
 def _declared(record: type[Any]) -> list[tuple[str, tuple[type, ...], bool]]:
-    """Name, types and whether it holds texts, of every field of a dataclass."""
+    """Name, types and "holds texts" of every field of a dataclass."""
     return [
         (one.name, _TYPES.get(str(one.type), (object,)), one.type == "tuple[str, ...]")
         for one in fields(record)
@@ -77,7 +77,7 @@ def _declared(record: type[Any]) -> list[tuple[str, tuple[type, ...], bool]]:
 
 
 def texts(values: T) -> T:
-    """Values all of which are texts that can be written.
+    """Check that all values are valid texts.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def texts(values: T) -> T:
 
 
 def known(method: R) -> R:
-    """A method whose words are all known: another could not have been measured.
+    """Check that all keys of a method are known.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def known(method: R) -> R:
 def shaped(
     arrays: dict[str, np.ndarray], kind: str, rows: int, columns: int
 ) -> dict[str, np.ndarray]:
-    """Arrays of a run: one row a prompt, one column a component or edge.
+    """Check the shapes of a run's arrays: prompts × components or edges.
 
     Raises
     ------
@@ -125,13 +125,13 @@ def shaped(
 
 
 def _shape(name: str, value: Any, rows: int, columns: int) -> tuple[int, int]:
-    """Of arrays with a column an edge; a screen's sample may have any number of them."""
+    """Expected shape of an array."""
     sampled = name == _SAMPLE and np.ndim(value) == 2 and value.shape[1] <= columns
     return rows, int(value.shape[1]) if sampled else columns
 
 
 def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write arrays; what could not be written whole is removed.
+    """Write arrays; a partial file is removed.
 
     Raises
     ------

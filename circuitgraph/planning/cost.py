@@ -1,4 +1,4 @@
-"""What a model costs to measure, from its configuration alone: no weight is read."""
+"""Cost of measuring a model, from its configuration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class Cost:
-    """What one variant's run of one kind costs.
+    """Cost of one run.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ def _columns(shape: Shape, method: Method) -> int:
 
 
 def _shape(folder: Path) -> tuple[Shape, int]:
-    """Sizes of a model and the longest sequence it runs, its weights never read."""
+    """Sizes of a model from its configuration, and its longest sequence."""
     try:
         config = loading_part(folder).get("config") or AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -116,6 +116,6 @@ def _shape(folder: Path) -> tuple[Shape, int]:
 
 
 def _blank(tokens: int) -> Encoded:
-    """A prompt of so many tokens that differs from its corrupt twin from the first on."""
+    """A prompt of so many tokens that differs from its corrupt twin in all."""
     source = Prompt("", "", line=1)
     return Encoded((0,) * tokens, (1,) * tokens, (0,), (1,), source)

@@ -1,4 +1,4 @@
-"""Pairs of models whose truly changed connections are known: ground truth for any lens.
+"""Pairs of models with known changed edges: ground truth for lenses.
 
 Examples
 --------

@@ -18,7 +18,7 @@ RANK = 8
 def drift(
     model: str | Path, out: str | Path, *, size: float, seed: int = 0, embeddings: bool = False
 ) -> Planted:
-    """Write a model with a random update on every matrix: a null, no edge is rewired.
+    """Write a model with a random update of every matrix: a null pair.
 
     Real LoRA fine-tunes of small models by reinforcement drift by .1 or so, by training on
     a model's own samples by .03.
@@ -40,7 +40,7 @@ def drift(
 
 
 def require_size(size: float) -> None:
-    """Refuse sizes that are none.
+    """Check the size of a random update.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def require_size(size: float) -> None:
 
 
 def matrices(model: Model, embeddings: bool = False) -> list[Tensor]:
-    """Every matrix of a model, embeddings first where they are wanted."""
+    """All matrices of a model, optionally with embeddings first."""
     ends = (model.embed, model.positions, model.unembed) if embeddings else ()
     found = [table for table in ends if table is not None]
     for block in model.blocks:

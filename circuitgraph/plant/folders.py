@@ -1,4 +1,4 @@
-"""Model folders as plain weights in float64, and plain weights as model folders."""
+"""Read and write model folders as float64 weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OFFSETS = {"llama": 0, "mistral": 0, "qwen2": 0, "qwen3": 0, "seed_oss": 0, "gem
 
 @dataclass(frozen=True)
 class Source:
-    """A model out of its folder, free to be changed.
+    """A model's weights and configuration, to be changed.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ def save(model: Model, config: Any, out: Path) -> None:
 
 
 def require_free(out: Path) -> None:
-    """Refuse a folder that holds something.
+    """Require an empty or new folder.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Widen a model's residual stream: every component gets a private channel to later readers."""
+"""Widened models: a private channel of the residual stream per component."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from circuitgraph.prompts import PromptSet
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a graft is made.
+    """Options of widening a model.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Recipe:
             )
 
     def random(self, *what: object) -> torch.Generator:
-        """A generator of its own for everything that is drawn, so that order does not matter."""
+        """A separate random generator for each draw."""
         return torch.Generator().manual_seed(int(digest("graft", self.seed, *what)[:15], 16))
 
 
@@ -149,7 +149,7 @@ def grafted_model(
 
 
 def wire(model: Model, layout: Layout, recipe: Recipe, reader: Reader, sender: str) -> None:
-    """Make a reader read a sender's channel (in place): always the same weights."""
+    """Let a receiver read a sender's channel (in place)."""
     random = recipe.random("read", sender, *reader)
     own, new = (views(model, reader, rows) for rows in (slice(0, layout.width), layout.of(sender)))
     for weight, view in zip(own, new, strict=True):
@@ -161,7 +161,7 @@ def wire(model: Model, layout: Layout, recipe: Recipe, reader: Reader, sender: s
 
 @dataclass(frozen=True)
 class _Output:
-    """What a sender writes into its channel: squared size [R, T], and the scale it needs."""
+    """A sender's squared output in its channel [R, T], and its scale."""
 
     energy: Tensor
     scale: float
@@ -207,7 +207,7 @@ def _growth(
     width: int,
     recipe: Recipe,
 ) -> list[float]:
-    """By how much each norm would shrink the model's own dimensions: two a block, one last."""
+    """Growth of the norm's input by the channels, for each norm."""
     heard = outputs[EMBED].energy.clone()
     found = []
 

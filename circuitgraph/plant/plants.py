@@ -1,4 +1,4 @@
-"""Plant known changes of wiring into a widened model."""
+"""Known changes of wiring in a widened model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plant(
     prompts: PromptSet | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Planted:
-    """Two models in ``out/a`` and ``out/b`` that differ in known edges, and random drift.
+    """Write two models, ``out/a`` and ``out/b``, that differ in known edges.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def plant(
 
 @dataclass(frozen=True)
 class Plant:
-    """One possible change, both ways of making it.
+    """One possible change of an edge.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class Plant:
 
 
 def _nothing(model: Model) -> None:
-    """A is the graft as it is."""
+    """No change."""
 
 
 def _read_plants(grafted: Grafted, only: list[tuple[str, ...]] | None) -> list[Plant]:
@@ -184,7 +184,7 @@ def _rewrite(grafted: Grafted, sender: str, factor: float) -> Callable[[Model], 
 
 
 def _choose(plants: list[Plant], wanted: int, recipe: Recipe) -> list[Plant]:
-    """Plants by turns off, on, flip, no two of them about one edge."""
+    """Choose plants in turn off, on and flip, with distinct edges."""
     order = torch.randperm(len(plants), generator=recipe.random("chosen")).tolist()
     left = [plants[i] for i in order]
     chosen: list[Plant] = []
@@ -203,7 +203,7 @@ def _choose(plants: list[Plant], wanted: int, recipe: Recipe) -> list[Plant]:
 
 @torch.no_grad()
 def _strongest_third(grafted: Grafted, plants: list[Plant]) -> list[Plant]:
-    """Those at places whose switching on or off moves the next token most, by mean KL."""
+    """The third of plants with the largest mean KL of the next token."""
     base = to_device(grafted.model, "cpu", torch.float32)
     unchanged = next_tokens(base, grafted.texts).double()
     moves: dict[tuple[object, ...], float] = {}

@@ -1,4 +1,4 @@
-"""Other weights, same function: what a measure of wiring must not call rewired."""
+"""Rewrites: other weights that compute the same function."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from circuitgraph.plant.record import Planted, table
 
 
 def rewrite(model: str | Path, out: str | Path, *, kind: str = "all", seed: int = 0) -> Planted:
-    """Write a model with other weights that computes the same: a null for every lens.
+    """Write a model with other weights and the same function: a null pair.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def rotation(size: int, random: torch.Generator, dtype: torch.dtype) -> Tensor:
 
 
 def rotary_rotation(size: int, random: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """Turns each pair (i, i + size/2) by an angle of its own: commutes with rotary positions."""
+    """Rotation of each pair (i, i + size/2), which commutes with rotary positions."""
     angle = torch.rand(size // 2, generator=random, dtype=dtype) * 2 * torch.pi
     cos, sin = angle.cos().diag(), angle.sin().diag()
     return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])

@@ -1,4 +1,4 @@
-"""Defaults that are looked up: the words for them, and the query whose first row they are."""
+"""Defaults that are looked up by other queries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Phrase:
-    """The first row of a named query, one column of it.
+    """One column of the first row of a named query.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ MOST_NODES = 400
 
 @dataclass(frozen=True)
 class Node:
-    """A component at its place, in pixels from the top left."""
+    """A component's position, in pixels from the top left."""
 
     name: str
     x: float
@@ -50,7 +50,7 @@ class Arc:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Everything an SVG needs; empty where there is nothing to draw.
+    """Content of the SVG; empty without claims.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Drawing:
 
 
 def draw(diff: Diff) -> Drawing:
-    """The strongest claims over all components of a diff."""
+    """Draw the strongest claims of a diff over all its components."""
     ends = pd.unique(pd.concat([diff.table["source"], diff.table["target"]]).astype(str))
     names = in_order(ends)
     claims = diff.claims

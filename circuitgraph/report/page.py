@@ -45,7 +45,7 @@ class Section:
 
     @property
     def values(self) -> dict[str, Any]:
-        """What the template shows."""
+        """Values of the template."""
         claims = self.diff.claims
         order = claims["delta"].abs().sort_values(ascending=False).index[:MOST_ROWS]
         return {
@@ -70,7 +70,7 @@ class Section:
 
 
 def _largest(blocks: pd.DataFrame | None) -> list[dict[Hashable, Any]]:
-    """The blocks that change most, first."""
+    """Blocks by size of change."""
     if blocks is None or blocks.empty:
         return []
     order = blocks["change"].abs().sort_values(ascending=False, kind="stable").index[:MOST_ROWS]
@@ -83,7 +83,7 @@ def _scenario_names(diff: Diff) -> list[str]:
 
 
 def _by_scenario(diff: Diff, claims: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of every claim the mean change per scenario, and how far its prompts agree."""
+    """Mean change of every claim per scenario, and agreement of prompts."""
     details = diff.details.reindex(claims.index)
     agreement = details.get("cancellation", pd.Series(dtype=float)).tolist()
     means = details[[MEAN + name for name in _scenario_names(diff)]].to_numpy().tolist()
@@ -95,7 +95,7 @@ def _by_scenario(diff: Diff, claims: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], path: Path) -> Path:
-    """Write a page of several diffs; it appears only when whole.
+    """Write a page of several diffs, atomically.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], 
 
 
 def require_page(path: Path) -> None:
-    """Refuse a file that no page can be written to, before the work for it begins.
+    """Require a path that a page can be written to, before long work.
 
     Raises
     ------
@@ -151,6 +151,6 @@ def require_page(path: Path) -> None:
 
 
 def write_report(diff: Diff, path: Path, blocks: pd.DataFrame | None = None) -> Path:
-    """Write the page of one diff, with its blocks where these were tested."""
+    """Write the page of one diff, with its tested blocks."""
     section = Section("What changed", "", diff, blocks)
     return write_page(title(diff), [headline(diff)], [section], path)

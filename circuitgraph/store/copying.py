@@ -1,4 +1,4 @@
-"""A graph copied from one store into another, part by part, so that it can go on later."""
+"""Resumable copy of a graph from one store to another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _GROUP = 200_000
 
 @dataclass(frozen=True)
 class Copied:
-    """What one copy did.
+    """Counts of one copy.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Copied:
 def copy_graph(
     source: Store, target: Store, advance: Callable[[int], None] = lambda _: None
 ) -> Copied:
-    """Copy all runs, diffs and transfers the target does not hold.
+    """Copy all runs, diffs and transfers that the target lacks.
 
     Each appears in the target whole or not at all; after an interruption the same call
     goes on with those that are missing, and a second call writes nothing.
@@ -83,7 +83,7 @@ def _write(
 
 
 def _groups(parts: Iterator[GraphTables]) -> Iterator[Sequence[GraphTables]]:
-    """Parts together as long as they are small."""
+    """Batches of small parts."""
     group: list[GraphTables] = []
     for part in parts:
         if group and sum(map(_size, group)) + _size(part) > _GROUP:

@@ -1,4 +1,4 @@
-"""The graph in one file of the workspace, in ladybug: no server, nothing to set up."""
+"""The embedded store: one ladybug file in the workspace."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ class EmbeddedStore:
         self.close()
 
     def close(self) -> None:
-        """Nothing to do: the file is closed after every call."""
+        """No effect: the file is closed after every call."""
 
     def write_run(self, tables: GraphTables) -> None:
-        """Write one run, in place of what is there under its id."""
+        """Write one run, replacing that of its id."""
         self.write_all([tables])
 
     def write_diff(self, tables: GraphTables) -> None:
-        """Write one diff, in place of what is there under its id; raises as write_all does."""
+        """Write one diff, replacing that of its id; raises as write_all."""
         self.write_all([tables])
 
     def write_all(self, parts: Sequence[GraphTables], *, replace: bool = True) -> None:
@@ -109,7 +109,7 @@ class EmbeddedStore:
             _load(connection, tables)
 
     def write_anew(self, parts: Sequence[GraphTables]) -> None:
-        """Put a graph of these parts in place of the file and all that ladybug left beside it.
+        """Replace the file and ladybug's side files by a graph of these parts.
 
         The file may be damaged; it stays as it is until the new one is whole.
         """
@@ -155,7 +155,7 @@ class EmbeddedStore:
         return read_pairs(self.query)
 
     def read_all(self) -> GraphTables:
-        """The whole graph, every table sorted: two equal graphs read equal."""
+        """The whole graph as sorted tables, equal for equal graphs."""
         with self._reading() as connection:
             return read_all(functools.partial(_ask, connection))
 
@@ -166,7 +166,7 @@ class EmbeddedStore:
         *,
         read_only: bool = True,
     ) -> pd.DataFrame:
-        """Answer of one Cypher statement.
+        """Result of one Cypher statement.
 
         Parameters
         ----------
@@ -224,7 +224,7 @@ class EmbeddedStore:
 
 @contextlib.contextmanager
 def _opened(database: str, path: Path, *, read_only: bool = False) -> Iterator[ladybug.Connection]:
-    """A connection to ``database``; errors speak of ``path``, the file users know."""
+    """A connection to ``database``, with errors that name ``path``."""
     try:
         _refuse_torn_page(database)
         with (
@@ -245,7 +245,7 @@ def _damaged(path: Path, error: BaseException) -> str:
 
 
 def _refuse_torn_page(database: str) -> None:
-    """ladybug counts pages when it opens a file, but rounds a torn last page up."""
+    """Refuse a file with a torn last page, which ladybug would round up."""
     file = Path(database)
     if file.is_file() and (file.stat().st_size % _PAGE or not file.stat().st_size):
         raise RuntimeError("it ends in the middle of a page")
@@ -275,7 +275,7 @@ def _ask(
 def _run(
     connection: ladybug.Connection, cypher: str, parameters: Mapping[str, Any] | None = None
 ) -> None:
-    """A statement of our own: if it fails, the file is at fault."""
+    """Run an internal statement; a failure means a damaged file."""
     try:
         connection.execute(cypher, dict(parameters or {}))
     except RuntimeError as error:
@@ -285,7 +285,7 @@ def _run(
 
 
 def _existing(connection: ladybug.Connection, label: str, ids: Iterable[str]) -> set[str]:
-    """Those of the ids that nodes of the graph have."""
+    """Ids that exist among nodes of the graph."""
     wanted = sorted(set(ids))
     if not wanted:  # ladybug gives an empty list no type
         return set()
@@ -316,7 +316,7 @@ def _owned(connection: ladybug.Connection, variant: str) -> tuple[list[str], lis
 def _delete_nodes(
     connection: ladybug.Connection, variant: str, runs: list[str], diffs: list[str]
 ) -> None:
-    """Delete a variant, runs and diffs, then components and scenarios that nothing touches."""
+    """Delete a variant, runs and diffs, then unconnected components and scenarios."""
     for label, ids in (("Diff", diffs), ("Run", runs)):
         if ids:
             _run(connection, f"MATCH (x:{label}) WHERE x.id IN $ids DELETE x", {"ids": ids})
@@ -340,7 +340,7 @@ def _delete_edges(connection: ladybug.Connection, runs: list[str], diffs: list[s
 
 
 def _delete_transfers(connection: ladybug.Connection, transfers: Iterable[Transfer]) -> None:
-    """Delete what the runs of transfers have from their sources; the runs must be there."""
+    """Delete transfers between existing runs and their sources."""
     wanted = sorted(transfers)
     lacking = {run for run, _ in wanted} - _existing(connection, "Run", [run for run, _ in wanted])
     if lacking:
@@ -360,7 +360,7 @@ def _load(connection: ladybug.Connection, tables: GraphTables) -> None:
 
 
 def _load_nodes(connection: ladybug.Connection, label: str, frame: pd.DataFrame) -> None:
-    """Load the nodes that are not there, and set the properties of those that are.
+    """Load missing nodes, and update properties of existing ones.
 
     A component's properties follow from its id, so there is nothing to set.
     """

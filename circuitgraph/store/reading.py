@@ -1,4 +1,4 @@
-"""Graphs read back from any store as the tables they were written from."""
+"""Read graphs from any store as tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ask = Callable[[str, Mapping[str, Any]], pd.DataFrame]
 
 
 def read_all(ask: Ask) -> GraphTables:
-    """The whole graph, every table sorted: two equal graphs read equal.
+    """The whole graph as sorted tables, equal for equal graphs.
 
     What belongs to no whole run or diff is left out: relationships of unfinished ones,
     variants without a run, components and scenarios without a relationship.
@@ -35,7 +35,7 @@ def read_all(ask: Ask) -> GraphTables:
 
 
 def read_run(ask: Ask, run: str) -> GraphTables:
-    """One run with its variant, its components and all it measured.
+    """One run with its variant, components and measurements.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def read_pairs(ask: Ask) -> list[Transfer]:
 
 
 def read_transfers(ask: Ask, transfer: Transfer) -> GraphTables:
-    """What one run's variant has from one other variant, with the components."""
+    """Transfers into one run from one source variant, with components."""
     run, source = transfer
     where = " WHERE e.run = $run AND e.source_variant = $source"
     rels = {"TRANSFERS": _rels(ask, "TRANSFERS", where, {"run": run, "source": source})}
@@ -141,6 +141,6 @@ def _rels(
 
 
 def _sorted(rows: pd.DataFrame, columns: Mapping[str, str], by: list[str]) -> pd.DataFrame:
-    """Rows in a fixed order, in the types of the vocabulary whatever the store answered."""
+    """Sort rows and convert them to the types of the schema."""
     typed = from_arrow(to_arrow(rows, columns))
     return typed.sort_values(by, ignore_index=True)

@@ -1,4 +1,4 @@
-"""What a variant's components do in another variant's run, as relationships.
+"""Effects of a variant's components patched into another, as ``TRANSFERS``.
 
 They belong to the run of the variant that ran, and to the variant they came from: with
 either they go. All of one run and one source are written at once.
@@ -26,7 +26,7 @@ Transfer = tuple[str, str]
 def transfer_tables(
     architecture: str, run: str, source_run: str, table: pd.DataFrame
 ) -> GraphTables:
-    """The graph of one direction of a cross-model patch.
+    """Graph tables of one direction of a cross-model patch.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def transfer_tables(
 
 
 def transfers_in(tables: GraphTables) -> set[Transfer]:
-    """The transfers that belong to no run of the same tables."""
+    """Transfers whose run is not in the same tables."""
     if "TRANSFERS" not in tables.rels:
         return set()
     rows = tables.rels["TRANSFERS"]
@@ -69,5 +69,5 @@ def transfers_in(tables: GraphTables) -> set[Transfer]:
 
 
 def not_there(label: str, ids: Iterable[str]) -> str:
-    """Why what refers to nodes that are not in the graph cannot be written."""
+    """Message for relationships to nodes that the graph lacks."""
     return f"{label.lower()} {min(ids)[:12]} is not in the graph; write it before what refers to it"
