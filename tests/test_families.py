@@ -49,7 +49,7 @@ def hf(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
 
 def edges_of(model: Model, granularity: Any, inputs: Any) -> list[Edge]:
     sizes = (model.layers, model.heads, model.kv_heads)
-    return effect_edges(*sizes, granularity, inputs, model.parallel)
+    return effect_edges(*sizes, granularity, inputs, model.parallel, model.experts)
 
 
 def apart(ours: Tensor, theirs: Tensor) -> float:

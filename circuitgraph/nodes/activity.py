@@ -11,7 +11,8 @@ from circuitgraph.nodes.record import Node, NodeValues
 
 
 def activity(model: StoredModel) -> NodeValues:
-    """Norm of every head's (or attention layer's) and MLP's contribution at the last token.
+    """Norm of every head's (or attention layer's) and MLP's (or expert's) contribution at the last
+    token.
 
     Returns
     -------
@@ -23,5 +24,5 @@ def activity(model: StoredModel) -> NodeValues:
         norm_activity(engine, model.prompts[start : start + BATCH], granularity).numpy()
         for start in range(0, len(model.prompts), BATCH)
     ]
-    names = writers(engine.layers, engine.heads, granularity)
+    names = writers(engine.layers, engine.heads, granularity, engine.experts)
     return NodeValues(tuple(Node(name) for name in names), np.concatenate(parts))
