@@ -3,7 +3,8 @@
 A *component* is a node of every graph: ``EMBED``, an attention head ``L5H3``, a
 key/value group ``L5KV1``, a whole attention layer ``L5_ATTN``, an MLP ``L2_MLP``, an expert
 ``L3E17`` of a mixture, its router ``L3_ROUTER`` or ``LOGITS``. Names are shared by all
-variants of one architecture, which is what lets two graphs be joined. Names found in other people's tables are kept verbatim.
+variants of one architecture, which is what lets two graphs be joined. Names found in other
+people's tables are kept verbatim.
 """
 
 from __future__ import annotations
