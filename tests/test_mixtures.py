@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from circuitgraph.engine.receivers import ROUTER, component_names, edges_of
 from circuitgraph.ingest.jobs import MOST_EDGES, _require_few_edges
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.interventions.patching.transplant import given_by, set_changes
+from circuitgraph.interventions.transplant.parts import with_parts
 from circuitgraph.lenses.chosen import not_chosen, not_chosen_edges
 from circuitgraph.models.variants import load_variant
+from circuitgraph.nodes.weights import weight_table
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
 
@@ -47,6 +50,13 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="module")
 def model(library: Any) -> NativeModel:
     return from_hf(library)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> NativeModel:
+    """Another of the same build."""
+    folder: Path = tmp_path_factory.mktemp("other")
+    return from_hf(load_variant(make_model("qwen3_moe", folder / "base", seed=1)).merged())
 
 
 def test_names_stand_in_order_of_computation_and_say_what_they_are() -> None:
@@ -127,8 +137,9 @@ def test_only_experts_that_rest_in_every_variant_are_not_chosen() -> None:
     assert not_chosen_edges(edges, [values]).tolist() == [False, False, True]
 
 
-def test_all_experts_of_a_block_moved_are_its_mlp_moved(model: NativeModel, tmp_path: Path) -> None:
-    other = from_hf(load_variant(make_model("qwen3_moe", tmp_path / "other", seed=1)).merged())
+def test_all_experts_of_a_block_moved_are_its_mlp_moved(
+    model: NativeModel, other: NativeModel
+) -> None:
     batch, found = make_batch(PROMPTS, whole=True), []
     for granularity, begin in (("head", "L2E"), ("layer", "L2_MLP")):
         given = given_by(other, batch, granularity)
@@ -138,6 +149,24 @@ def test_all_experts_of_a_block_moved_are_its_mlp_moved(model: NativeModel, tmp_
         found.append(set_changes(patch, given, some, granularity))
     assert found[0].abs().max() > 0.01
     assert torch.allclose(*found, atol=1e-5)
+
+
+def test_all_experts_and_the_router_put_in_are_the_block_put_in(
+    model: NativeModel, other: NativeModel
+) -> None:
+    tokens = torch.tensor([PROMPTS[0].prompt])
+    base, block = (f.logits(tokens) for f in (model, with_parts(model, other, ["L0_MLP"])))
+    parts = [f"L0E{number}" for number in range(5)]
+    norm = replace(model.blocks[0].mlp, norm=other.blocks[0].mlp.norm)
+    normed = replace(model, blocks=(replace(model.blocks[0], mlp=norm), *model.blocks[1:]))
+    found = with_parts(normed, other, [*parts, "L0_ROUTER"]).logits(tokens)
+    assert (block - base).abs().max() > 0.01
+    assert torch.equal(found, block)
+    with pytest.raises(UsageError, match="'L1E0' is no part"):
+        with_parts(model, other, ["L1E0"])
+    changed = weight_table(model, with_parts(model, other, ["L0E2", "L2_ROUTER"]))
+    changed = changed[changed["verdict"] == "changed"]
+    assert set(changed["component"]) == {"L0E2", "L2_ROUTER"}
 
 
 def test_sizes_are_known_before_any_weight_is_and_too_many_edges_refused(
