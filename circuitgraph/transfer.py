@@ -87,8 +87,10 @@ def _graph_of(run: Run) -> GraphTables:
     return with_measures(with_decisions(with_composition(measured, run), run), run)
 
 
-def load_graph(store: Store, folder: Path, runs: Iterable[Run]) -> int:
+def load_graph(store: Store, folder: Path, runs: Iterable[Run], but: str = "") -> int:
     """Load runs, diffs and transfers that a store lacks.
+
+    ``but`` is the id of a diff that the caller writes.
 
     Returns
     -------
@@ -100,18 +102,18 @@ def load_graph(store: Store, folder: Path, runs: Iterable[Run]) -> int:
     refresh_runs(store, runs)
     load_transfers(store, folder / TRANSFERS)  # also those that a refresh took away
     if isinstance(store, EmbeddedStore):
-        load_diffs(store, folder)
+        load_diffs(store, folder, but)
     return loaded
 
 
-def load_diffs(store: Store, folder: Path) -> None:
-    """Load kept diffs that a store lacks or has in an older version; and the
-    time at which each was last asked for, which makes one the newest."""
+def load_diffs(store: Store, folder: Path, but: str = "") -> None:
+    """Load kept diffs (except ``but``) that a store lacks or has in an older version, and the time
+    at which each was last used, which makes one the newest."""
     dates = "MATCH (d:Diff) RETURN d.id AS id, d.created AS created"
     there = dict(store.query(dates).itertuples(index=False, name=None))
     for record in DiffFolder(folder / DIFFS).measured():
         diff, created, measured = record["id"], record["created"], record["measured"]
-        if there.get(diff) == created:
+        if diff == but or there.get(diff) == created:
             continue
         if there.get(diff, "") < measured:
             tables = read_tables(graph_file(folder, diff))

@@ -94,12 +94,15 @@ def demo(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def _demo(examples: Path, out: Path) -> None:
     lines = run_demo(out, Reporter(), examples)
+    for name in TRIO[1:]:  # what many tests ask for
+        Workspace(out / "workspace").diff("base", name)
     (out / "lines.json").write_text(json.dumps(lines), "utf-8")
 
 
 @pytest.fixture(scope="session")
 def study(demo: tuple[Path, list[str]]) -> Path:
-    """A workspace with a base and thirteen variants; tests that change it take a copy."""
+    """A workspace with a base and thirteen variants, two of them compared with the base by their
+    effects; tests that change it take a copy."""
     return demo[0] / "workspace"
 
 

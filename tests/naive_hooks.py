@@ -101,13 +101,14 @@ def place_of(hf: Any) -> Places:
 @dataclass(frozen=True)
 class Block:
     """One block of one run: the stream before it [T, d], z [T, H · e], attention before its
-    post-norm, and what each part adds."""
+    post-norm, what each part adds, and what the experts of a mixture are given."""
 
     pre: Tensor
     z: Tensor
     raw: Tensor
     attention: Tensor
     mlp: Tensor
+    routed: tuple[Tensor, ...] | None = None
 
 
 @torch.no_grad()
@@ -142,7 +143,7 @@ Change = tuple[Any, str, Callable[[Tensor], Tensor]]
 @torch.no_grad()
 def run(hf: Any, tokens: tuple[int, ...], *changed: Change) -> tuple[list[Block], Tensor]:
     """Every block and the logits [T, V], with inputs or outputs of some modules changed."""
-    place, notes = place_of(hf), {}
+    place, notes, given = place_of(hf), {}, {}
     with ExitStack() as stack:
         for module, side, change in changed:
             stack.callback(_put(module, side, change).remove)
@@ -160,13 +161,16 @@ def run(hf: Any, tokens: tuple[int, ...], *changed: Change) -> tuple[list[Block]
             }
             for name, (module, side) in seen.items():
                 stack.callback(_note(module, side, notes, (i, name)).remove)
+            if hasattr(block, "mlp") and hasattr(block.mlp, "experts"):
+                stack.callback(_note_all(block.mlp.experts, given, i).remove)
         scores = hf(torch.tensor([tokens])).logits[0]
     factor = getattr(hf.config, "residual_multiplier", 1.0)
     for (_, name), value in notes.items():
         if name in ("attention", "mlp"):
             value.mul_(factor)
     names = ("pre", "z", "raw", "attention", "mlp")
-    return [Block(*(notes[i, n] for n in names)) for i in range(len(blocks(hf)))], scores
+    found = [Block(*(notes[i, n] for n in names), given.get(i)) for i in range(len(blocks(hf)))]
+    return found, scores
 
 
 def _put(module: Any, side: str, change: Callable[[Tensor], Tensor]) -> Any:
@@ -182,6 +186,18 @@ def _note(module: Any, side: str, notes: dict, key: tuple) -> Any:
     if side == "in":
         return module.register_forward_pre_hook(lambda m, args: keep(args[0]))
     return module.register_forward_hook(lambda m, args, out: keep(out))
+
+
+def _note_all(module: Any, given: dict, key: int) -> Any:
+    def keep(m: Any, args: tuple) -> None:
+        given[key] = tuple(x.clone() for x in args)
+
+    return module.register_forward_pre_hook(keep)
+
+
+def one_expert(experts: Any, number: int, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+    """What one expert of the library's module adds [T, d], at its weights of those given."""
+    return experts(x, chosen, weights * (chosen == number))
 
 
 def blocks(hf: Any) -> Any:
@@ -202,6 +218,8 @@ def sent(hf: Any, seen: list[Block], name: str) -> Tensor:
         return seen[0].pre.clone()
     component, place = parse(name), place_of(hf)
     block, module = seen[component.layer], blocks(hf)[component.layer]
+    if component.kind == "expert":
+        return one_expert(module.mlp.experts, component.head, *block.routed)
     if component.kind != "head":
         return (block.mlp if component.kind == "mlp" else block.attention).clone()
     weight, mine = out_proj(module, place).weight, slice_of(hf, component.head)
@@ -254,10 +272,15 @@ def changes(hf: Any, clean: list[Block], edge: Edge, delta: Tensor) -> list[Chan
     if edge.target == LOGITS:
         return [(attrgetter(place.final_norm)(hf), "in", lambda x: x + delta)]
     block, seen = blocks(hf)[target.layer], clean[target.layer]
-    if target.kind == "mlp":
+    if target.kind in ("mlp", "router", "expert"):
         stream = seen.pre if place.parallel else seen.pre + seen.attention
         read = normed(block, place.mlp_norm, stream + delta)
-        return [(attrgetter(place.mlp_in)(block), "in", lambda x: read.view(x.shape))]
+        if target.kind == "expert":
+            experts, (before, *routes) = block.mlp.experts, seen.routed
+            pair = [one_expert(experts, target.head, x, *routes) for x in (before, read)]
+            return [(experts, "out", lambda out: out + pair[1] - pair[0])]
+        reader = block.mlp.gate if target.kind == "router" else attrgetter(place.mlp_in)(block)
+        return [(reader, "in", lambda x: read.view(x.shape))]
     heads = heads_of(hf, target)
     found = projections(
         hf, block, heads, edge, normed(block, place.attention_norm, seen.pre + delta)

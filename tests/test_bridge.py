@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from functools import cache
 from pathlib import Path
 
 import naive_hooks
@@ -56,6 +57,12 @@ def bridges(folders):
     return {name: over(folder) for name, folder in folders.items()}
 
 
+@pytest.fixture(scope="module")
+def library(folders):
+    """The library's model of a family, loaded once; nobody leaves a hook in it."""
+    return cache(lambda family: load_variant(folders[family]).hf)
+
+
 def edges_of(model, granularity, inputs):
     sizes = (model.layers, model.heads, model.kv_heads)
     return effect_edges(*sizes, granularity, inputs, model.parallel)
@@ -71,9 +78,9 @@ def close(ours, theirs, limit=1e-4):
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", naive_hooks.PLACES)
 def test_effects_are_those_of_plain_hooks_on_the_library_s_modules(
-    folders, bridges, family, granularity, inputs
+    library, bridges, family, granularity, inputs
 ):
-    hf, edges = load_variant(folders[family]).hf, edges_of(bridges[family], granularity, inputs)
+    hf, edges = library(family), edges_of(bridges[family], granularity, inputs)
     naive = torch.stack([naive_hooks.effects(hf, prompt, edges) for prompt in PROMPTS])
     ours = bridges[family].edge_effects(make_batch(PROMPTS), EffectSpec(granularity, inputs))
     assert close(ours.effects, naive)
@@ -102,9 +109,9 @@ def test_effects_with_lora_are_those_of_the_library_s_finer_hooks(
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_with_a_reader_has_the_engine_s_numbers(
-    folders, bridges, family, granularity, inputs, ablation
+    library, bridges, family, granularity, inputs, ablation
 ):
-    model, bridge = from_hf(load_variant(folders[family]).hf), bridges[family]
+    model, bridge = from_hf(library(family)), bridges[family]
     ablated = [ablated_contributions(m, PROMPTS, granularity, ablation) for m in (model, bridge)]
     batch = make_batch(PROMPTS, whole=ablation != "corrupt")
     want = model.edge_effects(batch, EffectSpec(granularity, inputs, ablated=ablated[0]))
@@ -120,17 +127,17 @@ def test_a_family_with_a_reader_has_the_engine_s_numbers(
 @pytest.mark.parametrize("granularity", ["head", "layer"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_activity_of_a_family_with_a_reader_is_the_engine_s(
-    folders, bridges, family, granularity, activity
+    library, bridges, family, granularity, activity
 ):
-    model = from_hf(load_variant(folders[family]).hf)
+    model = from_hf(library(family))
     assert close(
         activity(bridges[family], PROMPTS, granularity), activity(model, PROMPTS, granularity)
     )
 
 
 @pytest.mark.parametrize("family", HOOKED)
-def test_logits_decisions_and_mass_are_the_library_s_whatever_the_padding(folders, bridges, family):
-    hf, bridge = load_variant(folders[family]).hf, bridges[family]
+def test_logits_decisions_and_mass_are_the_library_s_whatever_the_padding(library, bridges, family):
+    hf, bridge = library(family), bridges[family]
     clean, corrupt, mass = bridge.decisions(make_batch(PROMPTS))
     for i, p in enumerate(PROMPTS):
         alone = torch.tensor([p.prompt])
@@ -175,11 +182,11 @@ FINAL = {
 }
 
 
-def test_projections_of_all_parts_sum_to_the_logit_difference(folders, bridges):
+def test_projections_of_all_parts_sum_to_the_logit_difference(library, bridges):
     """Granite: no bias anywhere, no cap, and logits divided by a number."""
     bridge = bridges["granite"]
     prompt = PROMPTS[0]
-    scores = load_variant(folders["granite"]).hf(PROBE).logits[0, -1].detach()
+    scores = library("granite")(PROBE).logits[0, -1].detach()
     want = float(scores[prompt.answer[0]] - scores[prompt.wrong_answer[0]])
     parts, final = bridge.contributions(PROBE, torch.tensor([[PROBE.shape[1] - 1]]), "head")
     norm, out = bridge.read_out.norm, bridge.read_out.unembed * bridge.read_out.factor
@@ -276,9 +283,9 @@ ESTIMATORS = ("receiver-exact", "eap", "eap-ig")
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_screens_through_hooks_are_the_engine_s(
-    folders, bridges, family, granularity, inputs, estimator, ablation
+    library, bridges, family, granularity, inputs, estimator, ablation
 ):
-    model, bridge = from_hf(load_variant(folders[family]).hf), bridges[family]
+    model, bridge = from_hf(library(family)), bridges[family]
     ablated = [ablated_contributions(m, PROMPTS, granularity, ablation) for m in (model, bridge)]
     batch = make_batch(PROMPTS, whole=ablation != "corrupt")
     want, ours = (

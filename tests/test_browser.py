@@ -195,9 +195,15 @@ def test_labels_for_colour_change_nothing_circuitgraph_reads(
     [
         "MATCH p = (:Component)-[:REWIRED {verdict: 'sign_flip'}]->(:Component)\n"
         "RETURN p LIMIT 100",
-        "MATCH p = (:Component)-[:REWIRED]->(:Component {name: 'LOGITS'})\nRETURN p LIMIT 100",
-        "MATCH p = (:Component)-[e:REWIRED]->(:Component)-[f:REWIRED]->(:Component)\n"
-        "WHERE e.diff = $diff AND f.diff = $diff RETURN p LIMIT 100",
+        pytest.param(
+            "MATCH p = (:Component)-[:REWIRED]->(:Component {name: 'LOGITS'})\nRETURN p LIMIT 100",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "MATCH p = (:Component)-[e:REWIRED]->(:Component)-[f:REWIRED]->(:Component)\n"
+            "WHERE e.diff = $diff AND f.diff = $diff RETURN p LIMIT 100",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_statement_typed_by_hand_is_drawn(browser: BrowserPage, statement: str) -> None:

@@ -60,6 +60,11 @@ def bridges(sides: list[Side]) -> list[Any]:
     return [each.bridge() for each in sides]
 
 
+@pytest.fixture(scope="module")
+def hooked(bridges: list[Any]) -> Hooked:
+    return Hooked(*bridges)
+
+
 def names_of(model: Model, granularity: str) -> list[str]:
     return [EMBED, *writers(model.layers, model.heads, granularity)]
 
@@ -78,18 +83,39 @@ def changes(
     return set_changes(patch, given, sets, granularity)
 
 
-@torch.no_grad()
-def hooked(source: Any, into: Any, prompt: Encoded, names: Sequence[str]) -> float:
-    """Change of the decision by one forward with hooks, every component replaced by its own."""
-    end, total = len(prompt.prompt), 0.0
-    for answer, sign in ((prompt.answer, 1.0), (prompt.wrong_answer, -1.0)):
-        tokens = torch.tensor([prompt.prompt + answer[:-1]])
-        _, kept = source.run_with_cache(tokens)
-        hooks = [h for n in names for h in replaced(into, n, sent(source, kept, n)[:, :end])]
-        patched = into.run_with_hooks(tokens, fwd_hooks=hooks)
-        after, before = (_log_prob(x, answer, end) for x in (patched, into(tokens)))
-        total += sign * float((after - before)[0])
-    return total
+class Hooked:
+    """Forwards with hooks, every component replaced by its own; a text's own runs are kept."""
+
+    def __init__(self, source: Any, into: Any) -> None:
+        self.source, self.into = source, into
+        self._runs: dict[tuple[int, ...], tuple[Tensor, Any]] = {}
+
+    @torch.no_grad()
+    def change(self, prompt: Encoded, names: Sequence[str]) -> float:
+        """Change of the decision, from one forward a text."""
+        end, total = len(prompt.prompt), 0.0
+        answers = ((prompt.answer, 1.0), (prompt.wrong_answer, -1.0))
+        for shown in {answer[:-1] for answer, _ in answers}:
+            tokens = torch.tensor([prompt.prompt + shown])
+            clean, kept = self._own(prompt.prompt + shown)
+            hooks = [
+                h
+                for n in names
+                for h in replaced(self.into, n, sent(self.source, kept, n)[:, :end])
+            ]
+            patched = self.into.run_with_hooks(tokens, fwd_hooks=hooks)
+            for answer, sign in answers:
+                if answer[:-1] == shown:
+                    after, before = (_log_prob(x, answer, end) for x in (patched, clean))
+                    total += sign * float((after - before)[0])
+        return total
+
+    def _own(self, text: tuple[int, ...]) -> tuple[Tensor, Any]:
+        """Logits of the model patched into, and the source's cache."""
+        if text not in self._runs:
+            tokens = torch.tensor([text])
+            self._runs[text] = self.into(tokens), self.source.run_with_cache(tokens)[1]
+        return self._runs[text]
 
 
 def replaced(bridge: Any, name: str, given: Tensor) -> list:
@@ -116,16 +142,16 @@ def replaced(bridge: Any, name: str, given: Tensor) -> list:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-def test_a_component_alone_is_one_hooked_forward(sides, bridges, granularity) -> None:
+def test_a_component_alone_is_one_hooked_forward(sides, hooked, granularity) -> None:
     source, into = (each.model for each in sides)
     names = names_of(into, granularity)
     ours = changes(source, into, PROMPTS, single(len(names)), granularity)
-    naive = torch.tensor([[hooked(*bridges, p, [name]) for p in PROMPTS] for name in names])
+    naive = torch.tensor([[hooked.change(p, [name]) for p in PROMPTS] for name in names])
     assert naive.abs().max() > 0.1
     assert (ours - naive).abs().max() <= 1e-4 * naive.abs().max()
 
 
-def test_a_set_is_one_hooked_forward(sides, bridges) -> None:
+def test_a_set_is_one_hooked_forward(sides, hooked) -> None:
     source, into = (each.model for each in sides)
     names = names_of(into, "head")
     chosen = (
@@ -137,7 +163,7 @@ def test_a_set_is_one_hooked_forward(sides, bridges) -> None:
     )
     sets = torch.tensor([[name in some for name in names] for some in chosen])
     ours = changes(source, into, PROMPTS, sets)
-    naive = torch.tensor([[hooked(*bridges, p, some) for p in PROMPTS] for some in chosen])
+    naive = torch.tensor([[hooked.change(p, some) for p in PROMPTS] for some in chosen])
     assert (ours[0] == 0).all()
     assert (ours - naive).abs().max() <= 1e-4 * naive.abs().max()
 

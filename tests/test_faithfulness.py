@@ -19,11 +19,12 @@ from circuitgraph.interventions.circuits.measure import run_circuits
 from circuitgraph.runs.catalogue import RunCatalogue
 
 NAME = "deontological"
+FEW = 5  # random circuits of a size: most of the time goes into them
 
 
 @pytest.fixture(scope="module")
 def result(study: Path) -> Faithfulness:
-    return Workspace(study).faithfulness(NAME)
+    return Workspace(study).faithfulness(NAME, random=FEW)
 
 
 def test_the_table_has_a_row_a_size(result: Faithfulness) -> None:
@@ -86,10 +87,10 @@ def test_a_size_by_the_public_table_and_one_circuit(study: Path, rank: str) -> N
 
 
 def test_seeds_decide_what_is_random_and_nothing_else(study: Path, result: Faithfulness) -> None:
-    again = Workspace(study).faithfulness(NAME)
+    again = Workspace(study).faithfulness(NAME, random=FEW)
     pd.testing.assert_frame_equal(again.table, result.table)
     assert again.summary == result.summary
-    other = Workspace(study).faithfulness(NAME, seed=1)
+    other = Workspace(study).faithfulness(NAME, seed=1, random=FEW)
     assert other.table["faithfulness"].tolist() == pytest.approx(
         result.table["faithfulness"].tolist(), abs=1e-5
     )
@@ -157,9 +158,9 @@ def test_both_ends_are_those_of_the_run(tmp_path: Path, family: str, ablation: s
 
 def test_the_command_says_what_the_class_says(study: Path, result: Faithfulness) -> None:
     words = ("faithfulness", NAME, "-w", study)
-    found = pd.DataFrame(rows(*words)).astype(float)
+    found = pd.DataFrame(rows(*words, "--random", FEW)).astype(float)
     pd.testing.assert_frame_equal(found, result.table.astype(float))
-    shown = done(*words)
+    shown = done(*words, "--random", FEW)
     assert shown.out.splitlines()[0].split()[:4] == ["share", "edges", "connected", "faithfulness"]
     last = shown.out.splitlines()[-1]
     assert last.startswith(f"CPR {result.summary['cpr']:.3f} [")

@@ -44,7 +44,7 @@ def forked(*words: object) -> dict:
 
 
 def check_kills(model: Path, folder: Path, count: int, seed: int) -> None:
-    found = forked("kills", model, write_prompts(folder / "p.jsonl", 60), folder, count, seed)
+    found = forked("kills", model, write_prompts(folder / "p.jsonl", 40), folder, count, seed)
     whole = found["whole"]
     assert found["status"] == 0
     assert whole["hidden"] == []
@@ -59,7 +59,7 @@ def check_kills(model: Path, folder: Path, count: int, seed: int) -> None:
 
 
 def test_a_killed_ingest_run_again_is_an_uninterrupted_one(model, tmp_path):
-    check_kills(model, tmp_path, 3, seed=1)
+    check_kills(model, tmp_path, 2, seed=1)
 
 
 @pytest.mark.slow
@@ -75,6 +75,7 @@ def test_two_processes_that_ingest_the_same_make_one_run_of_each_kind(model, tmp
     assert found["hidden"] == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_one_line_and_130(model, tmp_path):
     prompts = write_prompts(tmp_path / "p.jsonl", 2000)
     words = ("ingest", model, "--name", "m", "--prompts", prompts, "--batch-size", 1)

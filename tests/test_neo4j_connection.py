@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -14,19 +15,28 @@ from pathlib import Path
 
 import pytest
 from neo4j_server import Server
+from shell import cli
 
 from circuitgraph.base.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
 from circuitgraph.store import open_store
 from circuitgraph.store.connection import Address, connect
 
 SECRET = "s3cret-of-nobody"
+IN_TURN = """
+import json, sys
+from circuitgraph.cli import run
+for words in json.loads(sys.argv[1]):
+    print(words, run(words))
+"""
 KNOWN = {"NEO4J_PASSWORD": SECRET}
 
 
-def circuitgraph(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "circuitgraph.cli", *words]
+def circuitgraph(
+    commands: list[list[str]], environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Commands in a process of their own, whose environment and warnings are what matters."""
     return subprocess.run(
-        command,
+        [sys.executable, "-c", IN_TURN, json.dumps(commands)],
         env=environment,
         capture_output=True,
         text=True,
@@ -80,16 +90,18 @@ def test_every_scheme_goes_to_the_driver_as_it_is(uri: str) -> None:
 
 @pytest.mark.parametrize("uri", [f"neo4j://me:{SECRET}@host:7687", f"bolt://{SECRET}@host"])
 @pytest.mark.parametrize("where", ["option", "variable"])
-def test_a_password_in_a_uri_is_refused_and_not_repeated(uri: str, where: str) -> None:
+def test_a_password_in_a_uri_is_refused_and_not_repeated(
+    uri: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store, environment = (uri, {}) if where == "option" else ("neo4j", {"NEO4J_URI": uri})
     with pytest.raises(UsageError, match="NEO4J_PASSWORD_FILE") as caught:
         Address.from_environment(store, environment)
     assert SECRET not in str(caught.value)
-    done = circuitgraph(
-        "--store", store, "--debug", "query", "runs", environment=outside(**environment)
-    )
-    assert done.returncode == 2
-    assert SECRET not in done.stdout + done.stderr
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    answer = cli("--store", store, "--debug", "query", "runs", "-w", tmp_path)
+    assert answer.code == 2
+    assert SECRET not in answer.out + answer.err
 
 
 @pytest.mark.parametrize(
@@ -144,13 +156,14 @@ def test_a_dead_server_is_told_within_five_seconds(
     assert "\n" not in str(caught.value)
 
 
-def test_a_dead_server_is_exit_code_4(closed_port: int, tmp_path: Path) -> None:
+def test_a_dead_server_is_exit_code_4(
+    closed_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEO4J_PASSWORD", SECRET)
     uri = f"neo4j://127.0.0.1:{closed_port}"
-    words = ("-w", str(tmp_path), "--store", uri, "query", "runs")
-    done = circuitgraph(*words, environment=outside(**KNOWN))
-    assert done.returncode == 4
-    assert done.stdout == ""
-    assert re.fullmatch(r"error: neo4j://127.* is the server started[^\n]*\n", done.stderr)
+    answer = cli("-w", tmp_path, "--store", uri, "query", "runs")
+    assert answer.code == 4
+    assert re.fullmatch(r"error: neo4j://127.* is the server started.*", answer.complaint)
 
 
 @pytest.mark.neo4j
@@ -193,16 +206,10 @@ def test_the_password_appears_nowhere(neo4j_server: Server, tmp_path: Path) -> N
     password = neo4j_server.address.password
     store = ("-w", str(tmp_path), "--store", "neo4j", "--debug")
     environment = {**neo4j_server.environment, "PYTHONWARNINGS": "always", "NEO4J_DEBUG": "1"}
-    said = ""
-    for words in (
-        ("query", "runs"),
-        ("cypher", "MATSCH"),
-        ("query", "nothing"),
-        ("push",),
-        ("pull",),
-    ):
-        done = circuitgraph(*store, *words, environment=environment)
-        said += done.stdout + done.stderr
+    commands = [["query", "runs"], ["cypher", "MATSCH"], ["query", "nothing"], ["push"], ["pull"]]
+    done = circuitgraph([[*store, *words] for words in commands], environment)
+    said = done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) > len(commands)
     assert "Traceback" in said
     assert "MATSCH" in said
     assert password not in said

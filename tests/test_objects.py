@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from shell import IPD, done
+from shell import IPD
 from test_workspace import write_table
 
 from circuitgraph import InputError, UsageError, Workspace, load_variant, read_prompts
@@ -41,7 +42,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_same_question_again_is_read(
     workspace: Workspace, lens: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pair = ("base", "deontological")
+    pair = ("base", "deontological-seed1")
     first = workspace.diff(*pair, lens=lens, null=["base:null-self-sft"])
     some = [*first.details.index, *first.table.index][0]  # 25 prompts claim no correlation
     edge = first.table.loc[some, ["source", "target"]]
@@ -100,8 +101,8 @@ def test_another_method_version_measures_again_under_the_same_id(
 def test_a_diff_of_an_older_version_or_with_a_lost_file_is_measured_again(
     workspace: Workspace, lost: str
 ) -> None:
-    pair = ("base", "deontological")
-    first = workspace.diff(*pair, null="base:null-self-sft")
+    pair = ("base", "deontological-seed1")
+    first = workspace.diff(*pair, null="base:null-self-sft", mechanism=False)
     record = workspace.diffs_folder / f"{first.id}.json"
     told = json.loads(record.read_text("ascii"))
     older = {key: told[key] for key in ("id", "name", "runs_a", "runs_b", "summary")}
@@ -110,7 +111,7 @@ def test_a_diff_of_an_older_version_or_with_a_lost_file_is_measured_again(
             (workspace.diffs_folder / f"{first.id}.{lost}").write_bytes(b"damaged")
         else:
             record.write_text(json.dumps(older), "ascii")
-        again = workspace.diff(*pair)
+        again = workspace.diff(*pair, mechanism=False)
         assert again.summary["decoys"] == first.summary["decoys"]
         pd.testing.assert_frame_equal(again.table, first.table)
         assert workspace.load_diff(first.id).summary == again.summary
@@ -199,7 +200,7 @@ def test_every_result_says_what_it_is_in_a_few_lines(study: Path, workspace: Wor
         diff,
         blocks,
         diff.explain(*edge),
-        workspace.compare("base", ["deontological", "utilitarian"]),
+        workspace.compare("base", ["deontological", "utilitarian"], lens="correlation"),
         workspace.plan(prompts=50),
         workspace.faithfulness("base", sizes=[0.1], random=0),
         workspace.patch("base", "deontological"),
@@ -214,9 +215,8 @@ def test_every_result_says_what_it_is_in_a_few_lines(study: Path, workspace: Wor
         assert type(result).__name__.replace("KeptDiff", "Diff") in told
 
 
-def test_a_kept_diff_is_shown_without_heavy_libraries(workspace: Workspace) -> None:
-    words = ("base", "deontological", "-w", workspace.path, "-q")
-    done("diff", *words)
+def test_a_kept_diff_is_shown_without_heavy_libraries(trio: Path, tmp_path: Path) -> None:
+    words = ("base", "utilitarian", "-w", shutil.copytree(trio, tmp_path / "w"), "-q")
     heavy = ("torch", "transformers", "ladybug", "neo4j", "igraph")
     code = f"""
 import sys

@@ -22,6 +22,14 @@ from circuitgraph.base.components import effect_edges
 LAYERS, HEADS, SIZE = 3, 4, 8
 GROUPS = {"gpt2": 4}
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "seed_oss", "gpt2")
+ALIKE = ("mistral", "gemma", "seed_oss")  # llama but for an option or two
+REWRITES = [
+    pytest.param(
+        family, kind, marks=[pytest.mark.slow] if family in ALIKE and kind != "all" else []
+    )
+    for family in FAMILIES
+    for kind in plant.KINDS
+]
 
 
 @pytest.fixture(scope="module")
@@ -207,8 +215,7 @@ def test_a_tied_model_stays_tied(tmp_path: Path) -> None:
     assert not torch.allclose(logits(IPD / "base", tokens), logits(pair.folder_b, tokens))
 
 
-@pytest.mark.parametrize("kind", plant.KINDS)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "kind"), REWRITES)
 def test_a_rewrite_moves_the_weights_and_no_logit(
     bases: dict[str, Path], tmp_path: Path, family: str, kind: str
 ) -> None:

@@ -225,6 +225,7 @@ def test_a_server_killed_at_fifty_moments(
 
 
 @pytest.mark.neo4j
+@pytest.mark.slow
 def test_a_server_that_comes_back_while_we_push(
     neo4j_server: Server, neo4j_store: Neo4jStore, source: EmbeddedStore
 ) -> None:

@@ -246,14 +246,17 @@ def started(path: Path, name: str) -> multiprocessing.process.BaseProcess:
     return process
 
 
-def test_a_kill_at_any_time_leaves_the_old_or_the_new_graph(filled: EmbeddedStore) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.slow)])
+def test_a_kill_at_any_time_leaves_the_old_or_the_new_graph(
+    filled: EmbeddedStore, kills: int
+) -> None:
     """The writer signals when it begins to write; kills come at random times after."""
     old = sizes(filled)
     reference = EmbeddedStore(filled.path.parent / "reference.lbug")
     reference.write_all([*planted.planted(), large_tables("large")])
     new = reference.read_all()
     chance = random.Random(0)
-    for _ in range(6):
+    for _ in range(kills):
         process = started(filled.path, "large")
         while not Path(f"{filled.path}.partial").exists() and process.is_alive():
             time.sleep(0.005)

@@ -244,14 +244,15 @@ def write_large(server: Server, name: str) -> None:
         store.write_run(large_tables(name))
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_killed_writer_leaves_nothing_that_is_seen(
-    neo4j_store: Neo4jStore, neo4j_server: Server, embedded: EmbeddedStore
+    neo4j_store: Neo4jStore, neo4j_server: Server, embedded: EmbeddedStore, kills: int
 ) -> None:
     """The server stays; the next writer does not wait for the dead one."""
     neo4j_store.write_all(planted.planted())
     before = embedded.read_all()
     chance = random.Random(0)
-    for _ in range(3):
+    for _ in range(kills):
         spawn = multiprocessing.get_context("spawn")
         process = spawn.Process(target=write_large, args=(neo4j_server, "large"))
         process.start()

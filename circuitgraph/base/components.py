@@ -1,9 +1,10 @@
 """Components of a transformer: their names, their order, and the edges between them.
 
 A *component* is a node of every graph: ``EMBED``, an attention head ``L5H3``, a
-key/value group ``L5KV1``, a whole attention layer ``L5_ATTN``, an MLP ``L2_MLP`` or
-``LOGITS``. Names are shared by all variants of one architecture, which is what lets
-two graphs be joined. Names found in other people's tables are kept verbatim.
+key/value group ``L5KV1``, a whole attention layer ``L5_ATTN``, an MLP ``L2_MLP``, an expert
+``L3E17`` of a mixture, its router ``L3_ROUTER`` or ``LOGITS``. Names are shared by all
+variants of one architecture, which is what lets two graphs be joined. Names found in other
+people's tables are kept verbatim.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -26,8 +27,9 @@ Granularity = Literal["head", "layer"]
 Inputs = Literal["joint", "split"]
 Ablation = Literal["corrupt", "mean", "zero"]
 
-_PATTERN = re.compile(r"L(\d+)(?:(H|KV)(\d+)|_(ATTN|MLP|RESID))", re.ASCII)
-_RANK = {"embed": 0, "head": 1, "kv": 2, "attn": 3, "mlp": 4, "resid": 5, "logits": 6, "other": 7}
+_PATTERN = re.compile(r"L(\d+)(?:(H|KV|E)(\d+)|_(ATTN|MLP|ROUTER|RESID))", re.ASCII)
+_KINDS = ("embed", "head", "kv", "attn", "mlp", "router", "expert", "resid", "logits", "other")
+_RANK = {kind: rank for rank, kind in enumerate(_KINDS)}
 
 
 class Component(NamedTuple):
@@ -38,12 +40,12 @@ class Component(NamedTuple):
     name
         As written in every file and graph.
     kind
-        ``embed``, ``head``, ``kv``, ``attn``, ``mlp``, ``resid``, ``logits``, or ``other`` for a
-        name from somebody else's table that says nothing to us.
+        ``embed``, ``head``, ``kv``, ``attn``, ``mlp``, ``router``, ``expert``, ``resid``,
+        ``logits``, or ``other`` for an unknown name of another program's table.
     layer
         From 0; None for ``EMBED``, ``LOGITS`` and other names.
     head
-        Index of the head or key/value group; None elsewhere.
+        Index of the head, key/value group or expert; None elsewhere.
     """
 
     name: str
@@ -57,13 +59,11 @@ class Edge(NamedTuple):
 
     Attributes
     ----------
-    source
-        The sending component.
-    target
-        The receiving component.
+    source, target
+        The sending and the receiving component.
     input
-        ``all`` (q, k and v together), ``q``, ``k``, ``v``, or ``in`` for MLPs and ``LOGITS``, which
-        have one input.
+        ``all`` (q, k and v together), ``q``, ``k``, ``v``, or ``in`` for MLPs, experts, routers and
+        ``LOGITS``, which have one input.
     """
 
     source: str
@@ -87,7 +87,8 @@ def parse(name: str) -> Component:
     layer, letter, index, block = match.groups()
     if block:
         return Component(name, block.lower(), int(layer))
-    return Component(name, {"H": "head", "KV": "kv"}[letter], int(layer), int(index))
+    kind = {"H": "head", "KV": "kv", "E": "expert"}[letter]
+    return Component(name, kind, int(layer), int(index))
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
@@ -133,6 +134,16 @@ def mlp_name(layer: int) -> str:
     return f"L{layer}_MLP"
 
 
+def expert_name(layer: int, expert: int) -> str:
+    """``L3E17``."""
+    return f"L{layer}E{expert}"
+
+
+def router_name(layer: int) -> str:
+    """``L3_ROUTER``: it reads, and what it decides is part of what experts write."""
+    return f"L{layer}_ROUTER"
+
+
 def resid_name(layer: int) -> str:
     """``L5_RESID``: the residual stream after layer 5."""
     return f"L{layer}_RESID"
@@ -145,13 +156,31 @@ def attention_names(layer: int, heads: int, granularity: Granularity) -> list[st
     return [head_name(layer, h) for h in range(heads)]
 
 
-def writers(layers: int, heads: int, granularity: Granularity) -> list[str]:
-    """Heads (or attention layers) and MLPs in order of computation: the nodes of a
-    correlation graph, and with ``EMBED`` in front the senders of effects."""
+def mlp_names(layer: int, granularity: Granularity, experts: Sequence[int] = ()) -> list[str]:
+    """What stands in the place of one layer's MLP: itself, or beside heads its experts.
+
+    Parameters
+    ----------
+    experts
+        Of every layer, 0 for an MLP; none for a model without any.
+    """
+    count = experts[layer] if experts and granularity == "head" else 0
+    return [expert_name(layer, e) for e in range(count)] or [mlp_name(layer)]
+
+
+def writers(
+    layers: int, heads: int, granularity: Granularity, experts: Sequence[int] = ()
+) -> list[str]:
+    """Heads (or attention layers) and MLPs (or experts, see ``mlp_names``) in order of
+    computation: the nodes of a correlation graph, and with ``EMBED`` in front the senders of
+    effects."""
     return [
         name
         for layer in range(layers)
-        for name in (*attention_names(layer, heads, granularity), mlp_name(layer))
+        for name in (
+            *attention_names(layer, heads, granularity),
+            *mlp_names(layer, granularity, experts),
+        )
     ]
 
 
@@ -162,13 +191,15 @@ def effect_edges(
     granularity: Granularity,
     inputs: Inputs,
     parallel: bool = False,
+    experts: Sequence[int] = (),
 ) -> list[Edge]:
     """All edges with an effect, by receiver in order of computation.
 
     A component writes to every later reader: attention of layer l reads ``EMBED`` and
     all components of earlier layers; the MLP of layer l reads its own layer's
     attention too, unless both read the same stream (``parallel`` blocks: GPT-NeoX, GPT-J);
-    ``LOGITS`` reads all.
+    ``LOGITS`` reads all. Where there are ``experts`` (see ``mlp_names``) the router and each of
+    them read what the MLP would.
     """
     edges: list[Edge] = []
     before = [EMBED]
@@ -178,8 +209,10 @@ def effect_edges(
             edges += [Edge(sender, target, name) for sender in before]
         after = before + own
         heard = before if parallel else after
-        edges += [Edge(sender, mlp_name(layer), "in") for sender in heard]
-        before = [*after, mlp_name(layer)]
+        own = mlp_names(layer, granularity, experts)
+        router = [] if own == [mlp_name(layer)] else [router_name(layer)]
+        edges += [Edge(sender, target, "in") for target in router + own for sender in heard]
+        before = after + own
     return edges + [Edge(sender, LOGITS, "in") for sender in before]
 
 

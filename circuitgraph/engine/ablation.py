@@ -24,7 +24,7 @@ def ablated_contributions(
     if ablation == "corrupt":
         return None
     if ablation == "zero":
-        senders = 1 + len(writers(model.layers, model.heads, granularity))
+        senders = 1 + len(writers(model.layers, model.heads, granularity, model.experts))
         return torch.zeros(senders, model.width, device=model.device, dtype=model.dtype)
     total = torch.zeros((), dtype=torch.float64)
     for prompt in prompts:

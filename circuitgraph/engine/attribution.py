@@ -18,6 +18,7 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.gradients import LayerGradients, gradients
+from circuitgraph.engine.mixtures import Mixture
 from circuitgraph.engine.model import Attention, Linear, Model
 from circuitgraph.engine.patch import Patch
 from circuitgraph.engine.receivers import Readers, readers
@@ -58,6 +59,9 @@ def _columns(
         first = group.receivers[0]
         if first.heads is not None:
             gradient = _attention_inputs(model, group, layers[first.layer], patch)
+        elif first.expert is not None:
+            yield from _mixture_scores(patch, group, layers[first.layer])
+            continue
         elif first.layer < model.layers:
             gradient = patch.at_window(layers[first.layer].read)[None]
         else:
@@ -70,6 +74,28 @@ def _scores(patch: Patch, gradient: Tensor, senders: int) -> Tensor:
     deltas = patch.deltas[:senders].transpose(0, 1).flatten(2)
     by_row = torch.bmm(gradient.transpose(0, 1).flatten(2), deltas.transpose(1, 2))
     return patch.batch.by_prompt(by_row.permute(1, 2, 0))
+
+
+def _mixture_scores(patch: Patch, group: Readers, layer: LayerGradients) -> Iterator[Tensor]:
+    """Scores [senders, n] of a router and then of every expert, where that is chosen.
+
+    By the weights and experts that this run chose: the choice has no gradient.
+    """
+    first, window = group.receivers[0], patch.batch.index.shape
+    assert layer.heard is not None
+    heard = patch.at_window(layer.heard)
+    mixture = Mixture.of(patch, first.layer, heard, patch.batch.patched)
+    assert mixture is not None
+    after = patch.at_window(layer.after).flatten(0, 1)
+    deltas = patch.deltas[: first.senders].flatten(1, 2)
+    for receiver in group.receivers:
+        assert receiver.expert is not None
+        slope, places = mixture.slope(receiver.expert, after)
+        size = max(1, 8 * patch.chunk_rows // max(1, len(places)))  # senders whose copies fit
+        scores = torch.cat([(part[:, places] * slope).sum(-1) for part in deltas.split(size)])
+        by_row = scores.new_zeros(len(scores), window[0])
+        by_row.index_add_(1, places // window[1], scores)
+        yield patch.batch.by_prompt(by_row)
 
 
 def _attention_inputs(model: Model, group: Readers, layer: LayerGradients, patch: Patch) -> Tensor:

@@ -2,7 +2,8 @@
 
 Heads: their slice of the attention output times the output matrix; with a post-norm
 (Gemma-2) scaled by that norm with the scale of the same run, so that the contributions
-of one run, plus the output bias where there is one, sum to its residual stream.
+of one run, plus the output bias where there is one, sum to its residual stream. Experts: what
+they say times the router's weight, nothing where they are not chosen.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import gather
+from circuitgraph.engine.experts import apart, routed
 from circuitgraph.engine.forward import LayerTrace, Trace, post
-from circuitgraph.engine.model import Attention, Model
-from circuitgraph.engine.receivers import attention_components
+from circuitgraph.engine.model import Attention, Experts, Mlp, Model
+from circuitgraph.engine.receivers import first_components
 
 
 def contributions(model: Model, trace: Trace, index: Tensor, granularity: Granularity) -> Tensor:
@@ -30,29 +32,42 @@ def contributions(model: Model, trace: Trace, index: Tensor, granularity: Granul
     index : int [R, W]
         Positions wanted.
     granularity : Granularity
-        Heads one by one, or whole attention layers (output bias included).
+        Heads (and experts) one by one, or whole attention layers (output bias included).
 
     Returns
     -------
     [1 + components, R, W, d]
     """
-    own = attention_components(model, granularity) + 1
     parts = (
-        (_attention(block.attention, layer, index, granularity), gather(layer.mlp, index))
+        part
         for block, layer in zip(model.blocks, trace.layers, strict=True)
+        for part in (
+            _attention(block.attention, layer, index, granularity),
+            _mlp(model, block.mlp, layer, index, granularity),
+        )
     )
-    return stacked(gather(trace.embed, index), model.layers * own, parts)
+    return stacked(gather(trace.embed, index), first_components(model, granularity)[-1], parts)
 
 
-def stacked(embed: Tensor, components: int, parts: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """``EMBED`` [R, W, d], then every layer's attention components and its MLP."""
-    whole = embed.new_empty(1 + components, *embed.shape)  # the largest array of all
+def stacked(embed: Tensor, components: int, parts: Iterable[Tensor]) -> Tensor:
+    """``EMBED`` [R, W, d], then what branch after branch is made of [k, R, W, d]."""
+    whole = embed.new_empty(components, *embed.shape)  # the largest array of all
     whole[0], start = embed, 1
-    for attention, mlp in parts:
-        stop = start + len(attention)
-        whole[start:stop], whole[stop] = attention, mlp
-        start = stop + 1
+    for part in parts:
+        whole[start : start + len(part)] = part
+        start += len(part)
     return whole
+
+
+def _mlp(
+    model: Model, weights: Mlp | Experts, layer: LayerTrace, index: Tensor, granularity: Granularity
+) -> Tensor:
+    if granularity == "layer" or not isinstance(weights, Experts):
+        return gather(layer.mlp, index)[None]
+    read = gather(layer.read, index)
+    normed = weights.norm(read.flatten(0, 1))
+    parts = apart(weights, model.activation, routed(weights, normed), lambda _, rows: normed[rows])
+    return parts.view(-1, *read.shape)
 
 
 def _attention(

@@ -23,6 +23,7 @@ from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import mlp, run_block
+from circuitgraph.engine.mixtures import Mixture
 from circuitgraph.engine.patch import (
     Patch,
     Window,
@@ -51,7 +52,7 @@ def exact_columns(
         if first.heads is not None:
             yield from _attention_effects(patch, group)
         elif first.layer < patch.model.layers:
-            yield _mlp_effects(patch, first.layer, group.senders[0])
+            yield from _mlp_effects(patch, group)
         else:
             yield logit_effects(patch, group.senders[0])
 
@@ -99,13 +100,36 @@ def _through_attention(
     return resume(patch, layer + 1, mid + out)
 
 
-def _mlp_effects(patch: Patch, layer: int, senders: Tensor) -> Tensor:
-    mid = gather(patch.clean.layers[layer].mid, patch.queries(layer))
-    effects = [patch.base.new_empty(0, patch.batch.n)]
+def _mlp_effects(patch: Patch, group: Readers) -> Iterator[Tensor]:
+    """Effects [senders, n] of edges into an MLP, or into a router and then every expert."""
+    layer, clean = group.receivers[0].layer, patch.clean.layers[group.receivers[0].layer]
+    mid = gather(clean.mid, patch.queries(layer))
+    mixture = Mixture.asked(patch, layer)
+    for receiver, senders in zip(group.receivers, group.senders, strict=True):
+        effects = [patch.base.new_empty(0, patch.batch.n)]
+        if mixture is None or receiver.expert is None:
+            for chunk in patch.chunks(senders):
+                out = mid + mlp_change(patch, layer, patch.deltas[chunk])
+                effects.append(resume(patch, layer + 1, out))
+        else:
+            before = mid + gather(clean.mlp, patch.queries(layer))
+            effects += _mixture_effects(patch, mixture, receiver, senders, before)
+        yield torch.cat(effects)
+
+
+def _mixture_effects(
+    patch: Patch, mixture: Mixture, receiver: Receiver, senders: Tensor, before: Tensor
+) -> Iterator[Tensor]:
+    """The same of a router or one expert; exactly 0 where no position of a prompt has it."""
+    assert receiver.expert is not None
+    heard = patch.batch.by_prompt(mixture.hears(receiver.expert)).clamp_max(1)
+    if not heard.any():
+        yield heard.expand(len(senders), -1)
+        return
     for chunk in patch.chunks(senders):
-        out = mid + mlp_change(patch, layer, patch.deltas[chunk])
-        effects.append(resume(patch, layer + 1, out))
-    return torch.cat(effects)
+        deltas = patch.at_scored(patch.deltas[chunk], receiver.layer)
+        out = before + mixture.change(receiver.expert, deltas)
+        yield resume(patch, receiver.layer + 1, out) * heard
 
 
 def resume(patch: Patch, layer: int, x: Tensor) -> Tensor:

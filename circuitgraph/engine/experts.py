@@ -2,39 +2,96 @@
 
     m(x) = Σ_e w_e(x) · E_e(x),  w = softmax(x·R), kept for the largest k of them alone
 
-(Shazeer et al. 2017, arXiv:1701.06538), as one component: whatever the block reads reaches
-router and experts alike, so that an exact patch routes anew. Gradients are those of the weights
-and experts chosen, for the choice itself has none.
+(Shazeer et al. 2017, arXiv:1701.06538). Beside heads every expert is a component: it adds
+w_e · E_e to the stream where it is chosen, and nothing elsewhere.
+
+Gradients are those of the weights and experts chosen, for the choice itself has none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from circuitgraph.engine.model import Experts
 
+Activation = Callable[[Tensor], Tensor]
 
-def routed(experts: Experts, normed: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights of the experts chosen and their indices, [..., k] each, of what is read [..., d]."""
+
+@dataclass(frozen=True)
+class Routes:
+    """Which experts M positions have [M, k], and with which weights [M, k]."""
+
+    weights: Tensor
+    chosen: Tensor
+
+    @property
+    def used(self) -> list[int]:
+        """Experts that some position has, ascending."""
+        numbers: list[int] = self.chosen.unique().tolist()
+        return numbers
+
+    def where(self, number: int) -> tuple[Tensor, Tensor]:
+        """Positions that have an expert [m], and its weights there [m, 1]."""
+        rows, place = (self.chosen == number).nonzero(as_tuple=True)
+        return rows, self.weights[rows, place, None]
+
+
+def routed(experts: Experts, normed: Tensor) -> Routes:
+    """What the router decides of what it reads [M, d]."""
     shares = (normed @ experts.router).softmax(-1)
     weights, chosen = shares.topk(experts.chosen, -1)
     if experts.renormed:
         weights = weights / weights.sum(-1, keepdim=True)
-    return weights, chosen
+    return Routes(weights, chosen)
 
 
-def mixed(experts: Experts, activation: Callable[[Tensor], Tensor], normed: Tensor) -> Tensor:
+def expert(experts: Experts, activation: Activation, number: int, normed: Tensor) -> Tensor:
+    """What one expert makes of what it reads [..., d], its weight left out."""
+    held = activation(normed @ experts.gate[number]) * (normed @ experts.up[number])
+    return held @ experts.down[number]
+
+
+def mixed(experts: Experts, activation: Activation, normed: Tensor) -> Tensor:
     """What all experts say of what they read [..., d]; only those chosen are run."""
     flat = normed.reshape(-1, normed.shape[-1])
-    weights, chosen = routed(experts, flat)
+    routes = routed(experts, flat)
     out = torch.zeros_like(flat)
-    for number in chosen.unique().tolist():
-        rows, place = (chosen == number).nonzero(as_tuple=True)
-        x = flat[rows]
-        held = activation(x @ experts.gate[number]) * (x @ experts.up[number])
-        said = held @ experts.down[number] * weights[rows, place, None]
+    for _, rows, said in _each(experts, activation, routes, lambda number, rows: flat[rows]):
         out = out.index_add(0, rows, said)
     return out.view(normed.shape)
+
+
+def apart(
+    experts: Experts,
+    activation: Activation,
+    routes: Routes,
+    read: Callable[[int, Tensor], Tensor],
+) -> Tensor:
+    """What each expert adds where the router chose it, nothing elsewhere [E, M, d].
+
+    Parameters
+    ----------
+    read
+        What an expert of this number reads, normed, at some of the positions [m].
+    """
+    size = experts.router.shape[-1], len(routes.chosen), experts.down.shape[-1]
+    out = experts.down.new_zeros(size)
+    for number, rows, said in _each(experts, activation, routes, read):
+        out[number, rows] = said
+    return out
+
+
+def _each(
+    experts: Experts,
+    activation: Activation,
+    routes: Routes,
+    read: Callable[[int, Tensor], Tensor],
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Number, positions [m] and weighted output [m, d] of every expert that some position has."""
+    for number in routes.used:
+        rows, weights = routes.where(number)
+        yield number, rows, expert(experts, activation, number, read(number, rows)) * weights

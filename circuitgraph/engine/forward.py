@@ -289,7 +289,7 @@ def mlp(model: Model, block: Block, heard: Tensor) -> Tensor:
     """What the MLP adds to the stream [..., d] where it reads this, post-norm included."""
     weights = block.mlp
     if isinstance(weights, Experts):
-        return post(mixed(weights, model.activation, weights.norm(heard)), weights.post)
+        return mixed(weights, model.activation, weights.norm(heard))
     return post(weights.down(hidden(model, block, heard)), weights.post)
 
 

@@ -11,7 +11,7 @@ from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import Span, run_block, stream_reader
-from circuitgraph.engine.model import Attention, Block, Model, Norm
+from circuitgraph.engine.model import Attention, Block, Experts, Model, Norm
 from circuitgraph.engine.norms import JointNorm
 
 
@@ -28,6 +28,8 @@ class LayerGradients:
         norm spans all heads and heads are receivers, by what a head itself makes of them.
     z : [R, T, H, e]
         By each head's output before the output matrix.
+    heard : [R, T, d] or None
+        What router and experts read in this run, where there are some; no gradient.
     read : [R, T, d]
         By the MLP's input.
     after : [R, T, d]
@@ -39,6 +41,7 @@ class LayerGradients:
     k: Tensor
     v: Tensor
     z: Tensor
+    heard: Tensor | None
     read: Tensor
     after: Tensor
 
@@ -96,9 +99,10 @@ def gradients(
     flat = torch.autograd.grad(decision, [t for mine in nodes for t in mine] + streams[1:])
     after = flat[-model.layers :]
     found = []
-    for layer in range(model.layers):
+    for layer, block in enumerate(model.blocks):
         q, k, v, z, read = flat[5 * layer : 5 * layer + 5]
-        found.append(LayerGradients(streams[layer].detach(), q, k, v, z, read, after[layer]))
+        heard = nodes[layer][-1].detach() if isinstance(block.mlp, Experts) else None
+        found.append(LayerGradients(streams[layer].detach(), q, k, v, z, heard, read, after[layer]))
     return tuple(found)
 
 

@@ -115,6 +115,9 @@ class Engine(Protocol):
     def parallel(self) -> bool: ...
 
     @property
+    def experts(self) -> tuple[int, ...]: ...
+
+    @property
     def border(self) -> int | None: ...
 
     @property

@@ -151,7 +151,6 @@ class Experts:
         down: [experts × hidden × width].
         chosen: how many experts a position has.
         renormed: whether the weights of those chosen are made to sum to 1.
-        post: norm after the sum, or None.
     """
 
     norm: Norm
@@ -161,7 +160,6 @@ class Experts:
     down: Tensor
     chosen: int
     renormed: bool
-    post: Norm | None
 
 
 @dataclass(frozen=True)
@@ -258,6 +256,13 @@ class Model:
     attention_cap: float | None = None
     logit_cap: float | None = None
     parallel: bool = False
+
+    @property
+    def experts(self) -> tuple[int, ...]:
+        """Experts of every block, 0 where it has an MLP; none where no block has any."""
+        mlps = [block.mlp for block in self.blocks]
+        counts = tuple(m.router.shape[-1] if isinstance(m, Experts) else 0 for m in mlps)
+        return counts if any(counts) else ()
 
     @property
     def device(self) -> torch.device:

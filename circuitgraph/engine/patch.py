@@ -32,7 +32,7 @@ from circuitgraph.engine.forward import (
 )
 from circuitgraph.engine.model import Attention, Block, Model, for_rows
 from circuitgraph.engine.norms import JointNorm
-from circuitgraph.engine.receivers import attention_components
+from circuitgraph.engine.receivers import attention_components, mlp_components
 
 CHUNK_ROWS = 1024
 """Positions recomputed at once: wide enough for matrix products, small enough for the cache."""
@@ -281,12 +281,13 @@ def _ablated_run(
     inside = (span.keys < batch.prompt_end[:, None])[..., None]
     stream = ablated[0]
     start = x = torch.where(inside, stream, embed(model, batch.clean))
-    by_block = ablated[1:].split(attention_components(model, granularity) + 1)
-    for block, parts in zip(model.blocks, by_block, strict=True):
-        middle = stream + parts[:-1].sum(0)
+    own = attention_components(model, granularity)
+    sizes = [own + mlp_components(model, layer, granularity) for layer in range(model.layers)]
+    for block, parts in zip(model.blocks, ablated[1:].split(sizes), strict=True):
+        middle = stream + parts[:own].sum(0)
         if granularity == "head" and block.attention.out.bias is not None:
             middle = middle + block.attention.out.bias
-        stream = middle + parts[-1]
+        stream = middle + parts[own:].sum(0)
         x = _ablated_block(model, block, x, span, inside, (middle, stream))
     return start, x
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.gradients import LayerGradients, gradients
+from circuitgraph.engine.mixtures import Mixture
 from circuitgraph.engine.patch import Patch, attention_change, logit_effects, mlp_change
 from circuitgraph.engine.receivers import Readers, readers
 
@@ -30,7 +31,7 @@ def receiver_exact_columns(
             if first.heads is not None:
                 yield from _attention(patch, group, layers[first.layer])
             elif first.layer < patch.model.layers:
-                yield _mlp(patch, first.layer, group.senders[0], layers[first.layer])
+                yield from _mlp(patch, group, layers[first.layer])
             else:
                 yield logit_effects(patch, group.senders[0])
 
@@ -47,14 +48,19 @@ def _attention(patch: Patch, group: Readers, layer: LayerGradients) -> list[Tens
     return list(patch.batch.by_prompt(torch.cat(parts, 1)))
 
 
-def _mlp(patch: Patch, number: int, senders: Tensor, layer: LayerGradients) -> Tensor:
+def _mlp(patch: Patch, group: Readers, layer: LayerGradients) -> Iterator[Tensor]:
+    number = group.receivers[0].layer
     index = patch.queries(number)
     gradient = gather(layer.after, index) * patch.counted(number)[..., None]
     clean = gather(patch.clean.layers[number].mlp, index)
-    parts = [
-        torch.einsum(
-            "nrqd,rqd->nr", mlp_change(patch, number, patch.deltas[chunk]) - clean, gradient
-        )
-        for chunk in patch.chunks(senders)
-    ]
-    return patch.batch.by_prompt(torch.cat(parts))
+    mixture = Mixture.asked(patch, number)
+    for receiver, senders in zip(group.receivers, group.senders, strict=True):
+        parts = []
+        for chunk in patch.chunks(senders):
+            deltas = patch.deltas[chunk]
+            if mixture is None or receiver.expert is None:
+                change = mlp_change(patch, number, deltas) - clean
+            else:
+                change = mixture.change(receiver.expert, patch.at_scored(deltas, number))
+            parts.append(torch.einsum("nrqd,rqd->nr", change, gradient))
+        yield patch.batch.by_prompt(torch.cat(parts))

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Edge, Granularity, Inputs, effect_edges
+from circuitgraph.base.components import EMBED, Edge, Granularity, Inputs, effect_edges, writers
 
 
 class Sizes(Protocol):
@@ -28,22 +28,31 @@ class Sizes(Protocol):
     @property
     def parallel(self) -> bool: ...
 
+    @property
+    def experts(self) -> tuple[int, ...]: ...
+
+
+ROUTER = -1
+"""The router of a mixture, where experts are numbered from 0."""
+
 
 @dataclass(frozen=True)
 class Receiver:
-    """Who reads: one attention receiver of a layer, an MLP, or ``LOGITS``.
+    """Who reads: one attention receiver of a layer, an MLP, an expert, a router, or ``LOGITS``.
 
     Attributes:
         layer: its block; ``model.layers`` for ``LOGITS``.
-        letters: which of q, k, v it reads through; ``in`` for MLPs and ``LOGITS``.
-        heads: the query heads it writes through; None for MLPs and ``LOGITS``.
+        letters: which of q, k, v it reads through; ``in`` for all others.
+        heads: the query heads it writes through; None for all others.
         senders: how many components, in order of computation, it can read.
+        expert: its number, or ``ROUTER``; None for all others.
     """
 
     layer: int
     letters: str
     heads: slice | None
     senders: int
+    expert: int | None = None
 
     def is_alone(self, model: Sizes) -> bool:
         """Whether it is some heads of a layer, whose others read what they always do."""
@@ -53,26 +62,53 @@ class Receiver:
 def receivers(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Receiver]:
     """Every receiver in the order of ``components.effect_edges``."""
     found: list[Receiver] = []
-    own = attention_components(model, granularity)
+    attention = attention_components(model, granularity)
     before = 1
     for layer in range(model.layers):
         for letters in ("qkv",) if inputs == "joint" else ("q", "k", "v"):
-            parts = _query_heads(model, granularity, letters)
-            found += [Receiver(layer, letters, heads, before) for heads in parts]
-        found.append(Receiver(layer, "in", None, before if model.parallel else before + own))
-        before += own + 1
+            own = _query_heads(model, granularity, letters)
+            found += [Receiver(layer, letters, heads, before) for heads in own]
+        heard = before if model.parallel else before + attention
+        count = mlp_components(model, layer, granularity)
+        parts: Sequence[int | None] = (None,)
+        if has_experts(model, layer, granularity):
+            parts = (ROUTER, *range(count))
+        found += [Receiver(layer, "in", None, heard, part) for part in parts]
+        before += attention + count
     return [*found, Receiver(model.layers, "in", None, before)]
 
 
 def edges_of(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Edge]:
     """Every edge of a model in the order of ``components.effect_edges``."""
     sizes = model.layers, model.heads, model.heads // model.group
-    return effect_edges(*sizes, granularity, inputs, model.parallel)
+    return effect_edges(*sizes, granularity, inputs, model.parallel, model.experts)
+
+
+def component_names(model: Sizes, granularity: Granularity) -> list[str]:
+    """``EMBED``, then all components in order of computation."""
+    return [EMBED, *writers(model.layers, model.heads, granularity, model.experts)]
 
 
 def attention_components(model: Sizes, granularity: Granularity) -> int:
     """Attention components a layer."""
     return 1 if granularity == "layer" else model.heads
+
+
+def has_experts(model: Sizes, layer: int, granularity: Granularity) -> bool:
+    """Whether experts are components of a block: beside heads, never beside whole layers."""
+    return granularity == "head" and bool(model.experts) and model.experts[layer] > 0
+
+
+def mlp_components(model: Sizes, layer: int, granularity: Granularity) -> int:
+    """Components in the place of a block's MLP: 1, or as many as there are experts."""
+    return model.experts[layer] if has_experts(model, layer, granularity) else 1
+
+
+def first_components(model: Sizes, granularity: Granularity) -> list[int]:
+    """Index of every block's first component, ``EMBED`` being 0; at the end their number."""
+    own = attention_components(model, granularity)
+    each = [own + mlp_components(model, layer, granularity) for layer in range(model.layers)]
+    return [1 + sum(each[:layer]) for layer in range(model.layers + 1)]
 
 
 def _query_heads(model: Sizes, granularity: Granularity, letters: str) -> list[slice]:

@@ -76,6 +76,12 @@ def _require_heads(run: Run) -> None:
             f"{quoted(variant.name)}: the format knows single heads that read by q, k and v apart; "
             "ingest with ``split_inputs`` and ``granularity=head``"
         )
+    mixture = next((e for e in run.edges if parse(e.target).kind == "router"), None)
+    if mixture is not None:
+        raise UsageError(
+            f"{quoted(variant.name)}: a mixture of experts ({mixture.target}), and the format "
+            "knows no router and no experts; export it in another format"
+        )
     if variant.kv_heads != variant.heads:
         raise UsageError(
             f"{quoted(variant.name)}: {variant.heads} heads share {variant.kv_heads} keys and "

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
-from circuitgraph.base.components import Edge, effect_edges, parse
+from circuitgraph.base.components import Edge
 from circuitgraph.base.progress import human_bytes, human_seconds
+from circuitgraph.engine import receivers
 from circuitgraph.engine.batches import window
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts.tokens import Encoded
@@ -107,7 +107,7 @@ def _under_hooks(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> fl
     if method.kind == "correlation":
         return forward
     if method.estimator == "exact":
-        return forward * (1 + len(edges_of(shape, method)))
+        return forward * (1 + number_of_edges(shape, method))
     own = 1 if method.granularity == "layer" else shape.heads
     # One backward pass, and attention's own part of it once a receiver.
     screen = 3 * forward * max(1, method.steps) * (1 + own / 3) + _products(shape, method, tokens)
@@ -125,35 +125,52 @@ def rows(prompt: Encoded) -> int:
 
 def edges_of(shape: Shape, method: Method) -> list[Edge]:
     """Every edge a run of this method holds."""
-    spec, sizes = method.spec, (shape.layers, shape.heads, shape.kv_heads)
-    return effect_edges(*sizes, spec.granularity, spec.inputs, shape.parallel)
+    return receivers.edges_of(shape, method.spec.granularity, method.spec.inputs)
+
+
+def number_of_edges(shape: Shape, method: Method) -> int:
+    """How many there are, without their names: there may be tens of millions."""
+    return sum(receiver.senders for receiver in _readers(shape, method))
+
+
+def _readers(shape: Shape, method: Method) -> list[receivers.Receiver]:
+    return receivers.receivers(shape, method.spec.granularity, method.spec.inputs)
 
 
 def _suffixes(shape: Shape, method: Method, windows: int) -> float:
     """Blocks recomputed, summed over edges; a receiver's own counts half."""
-    into = Counter(parse(edge.target).layer for edge in edges_of(shape, method))
     again = sum(
-        count * (shape.layers - layer - 0.5) for layer, count in into.items() if layer is not None
+        reader.senders * (shape.layers - reader.layer - 0.5)
+        for reader in _readers(shape, method)
+        if reader.layer < shape.layers
     )
     return 2.0 * windows * shape.block_weights * again
 
 
 def _receivers(shape: Shape, method: Method, windows: int) -> float:
-    """Each block once for each sender it can read."""
-    own = 2 if method.granularity == "layer" else shape.heads + 1
-    heard = sum(1 + layer * own for layer in range(shape.layers))
-    return 2.0 * windows * shape.block_weights * heard
+    """Each block once for each sender it can read; of a mixture also once for its router."""
+    granularity = method.spec.granularity
+    heard = receivers.first_components(shape, granularity)[:-1]
+    again = sum(
+        count * (1 + receivers.has_experts(shape, layer, granularity))
+        for layer, count in enumerate(heard)
+    )
+    return 2.0 * windows * shape.block_weights * again
 
 
 def _products(shape: Shape, method: Method, windows: int) -> float:
-    """Every sender's change times every receiver's gradient."""
-    return 2.0 * windows * shape.width * len(edges_of(shape, method)) * max(1, method.steps)
+    """Every sender's change times every receiver's gradient, an expert's where it is chosen."""
+    products = 0.0
+    for reader in _readers(shape, method):
+        own = reader.expert is not None and reader.expert != receivers.ROUTER
+        products += reader.senders * (shape.chosen / shape.experts[reader.layer] if own else 1)
+    return 2.0 * windows * shape.width * products * max(1, method.steps)
 
 
 def _normalisers(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
     """The whole vocabulary for each further token of an answer, for every edge."""
     alone = sum(len(a) - 1 for p in prompts for a in (p.answer, p.wrong_answer))
-    return 2.0 * alone * shape.vocabulary * shape.width * len(edges_of(shape, method))
+    return 2.0 * alone * shape.vocabulary * shape.width * number_of_edges(shape, method)
 
 
 def matrix_rate(size: int = 384, repeats: int = 3) -> float:

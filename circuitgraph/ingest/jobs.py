@@ -23,7 +23,7 @@ from circuitgraph.ingest.activity import shared_prefix
 from circuitgraph.ingest.estimate import (
     AFFORDABLE,
     affordable,
-    edges_of,
+    number_of_edges,
     rate_here,
     what_fits,
 )
@@ -36,6 +36,9 @@ from circuitgraph.prompts.template import Moment
 from circuitgraph.prompts.tokens import Encoded, EncodedSet, encode, require_equal_pairs
 from circuitgraph.runs.identity import decisive, fingerprint, in_order, pairs_of, tokens_of
 from circuitgraph.runs.record import Method, run_id
+
+MOST_EDGES = 5_000_000
+"""Of a mixture of experts, whose experts are components beside heads."""
 
 CHOICES = {
     "estimator": get_args(Wanted),
@@ -202,7 +205,7 @@ class Job:
 
     def on(self, shape: Shape) -> Job:
         """The same job once a run has shown which edges there are (``Shape.parallel``)."""
-        sample = sample_of(len(edges_of(shape, self.method))) if self.sample else ()
+        sample = sample_of(number_of_edges(shape, self.method)) if self.sample else ()
         return replace(self, sample=sample)
 
     @property
@@ -310,6 +313,7 @@ def _settled(
     """The method with ``auto`` decided, the edges measured exactly beside it, what fits."""
     if method.kind != "effect":
         return method, (), ""
+    _require_few_edges(method, shape)
     rate = None if budget is None else rate_here()
     if method.estimator == "auto":
         most = AFFORDABLE if budget is None or rate is None else budget * rate
@@ -324,7 +328,18 @@ def _settled(
             )
     # With every such run, however it came about: equal ids mean equal arrays.
     screened = method.estimator == "receiver-exact"
-    return method, sample_of(len(edges_of(shape, method))) if screened else (), told
+    return method, sample_of(number_of_edges(shape, method)) if screened else (), told
+
+
+def _require_few_edges(method: Method, shape: Shape) -> None:
+    """Refuse what would fill any memory before the first effect."""
+    count = number_of_edges(shape, method)
+    if shape.experts and count > MOST_EDGES:
+        raise UsageError(
+            f"{count:,} edges between heads, routers and {sum(shape.experts):,} experts are more "
+            f'than {MOST_EDGES:,}; take ``granularity="layer"``, where a mixture of experts is '
+            "one component a layer"
+        )
 
 
 def _require_distinct_answers(rows: Sequence[Encoded]) -> None:

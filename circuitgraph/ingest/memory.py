@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitgraph.base.components import writers
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import human_bytes
 from circuitgraph.engine.batches import window
 from circuitgraph.engine.decision import CHUNK_LOGITS
 from circuitgraph.engine.patch import CHUNK_ROWS
-from circuitgraph.ingest.estimate import edges_of, rows
+from circuitgraph.engine.receivers import first_components
+from circuitgraph.ingest.estimate import number_of_edges, rows
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
@@ -91,15 +91,16 @@ def working_set(
     if method.kind == "correlation":
         return _activities(shape, method, prompts, batch_size)
     longest = max(rows(p) * _length(p) for p in prompts) * batch_size
-    results = len(prompts) * len(edges_of(shape, method))
+    results = len(prompts) * number_of_edges(shape, method)
     if shape.hooked:
         return FLOAT * results + _whole_rows(shape, method, longest, chunk_rows)
     reach = max(rows(p) * window(p, method.ablation) for p in prompts) * batch_size
-    senders = 1 + len(writers(shape.layers, shape.heads, method.spec.granularity))
+    senders = first_components(shape, method.spec.granularity)[-1]
     trace = longest * shape.layers * _kept_by_forward(shape)
     deltas = senders * reach * shape.width
     judged = batch_size * max(rows(p) for p in prompts) * shape.vocabulary
-    preparing = 2 * trace + 2 * deltas
+    apart = max(shape.experts, default=0) * reach * shape.width  # what one block's experts add
+    preparing = 2 * trace + 2 * deltas + apart
     at_once = min(max(chunk_rows, reach), senders * reach)
     working = trace + deltas + _at_work(shape, method, prompts, reach, longest, at_once)
     held = max(preparing, working, trace + deltas + 2 * judged) + results
@@ -138,7 +139,7 @@ def _kept_by_forward(shape: Shape) -> int:
 
 def _whole_rows(shape: Shape, method: Method, longest: int, chunk_rows: int) -> float:
     """Hooks hold contributions at every position, and one forward's logits."""
-    senders = 1 + len(writers(shape.layers, shape.heads, method.spec.granularity))
+    senders = first_components(shape, method.spec.granularity)[-1]
     logits = min(CHUNK_LOGITS, max(chunk_rows, longest) * shape.vocabulary)
     return FLOAT * (2.0 * senders * shape.width * longest + 2 * logits)
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from circuitgraph.base.components import digest, writers
+from circuitgraph.base.components import digest
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter, human_bytes
 from circuitgraph.base.quoting import short
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.families import has_reader
 from circuitgraph.engine.interface import Engine
+from circuitgraph.engine.receivers import component_names
 from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
 from circuitgraph.ingest.compute import compute, library_versions
 from circuitgraph.ingest.day import planned, settle, tells_a_date
@@ -79,7 +80,7 @@ def ingest_model(
         base = _base_totals(loaded, missing, runs_folder)
         model, check = checked_model(loaded, missing[0].encoded)
         _say_check(loaded, check, reporter)
-        shape = replace(Shape.of(loaded.hf), parallel=model.parallel)
+        shape = replace(Shape.of(loaded.hf), parallel=model.parallel, experts=model.experts)
         missing = [job.on(shape) for job in missing]
         model = placed(model, request)
         with open_cluster(request, loaded.variant, model, reporter) as cluster:
@@ -226,7 +227,7 @@ def _say_not_finite(variant: Variant, arrays: dict[str, np.ndarray], reporter: R
 
 def _columns(shape: Shape, job: Job) -> Sequence:
     if job.kind == "correlation":
-        return writers(shape.layers, shape.heads, job.method.spec.granularity)
+        return component_names(shape, job.method.spec.granularity)[1:]
     return edges_of(shape, job.method)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,8 @@ class Shape:
         hooked: no reader of ours knows the family.
         parallel: attention and MLP of a block read the same stream; of families without a
             reader known once one has run.
+        experts: of every layer, 0 where it has an MLP; none where no layer has any.
+        chosen: how many experts a position has.
     """
 
     layers: int
@@ -44,6 +47,13 @@ class Shape:
     parameters: int
     hooked: bool
     parallel: bool = False
+    experts: tuple[int, ...] = ()
+    chosen: int = 0
+
+    @property
+    def group(self) -> int:
+        """Query heads a key/value group."""
+        return self.heads // self.kv_heads
 
     @classmethod
     def of(cls, hf: Any) -> Shape:
@@ -56,9 +66,13 @@ class Shape:
             if p.dim() == 2 and _BLOCK.search(name) and not _ADDED.search(name)
         }
         mlp = [max(shape) for name, shape in matrices.items() if ".mlp." in name]
-        stacked = [p.shape for _, p in hf.named_parameters() if p.dim() == 3]  # of experts
+        stacked = {  # matrices of experts
+            name: p.shape
+            for name, p in hf.named_parameters()
+            if p.dim() == 3 and _BLOCK.search(name) and not _ADDED.search(name)
+        }
         chosen = getattr(config, "num_experts_per_tok", None) or 0
-        mixtures = sum(shape.numel() * chosen // shape[0] for shape in stacked)
+        mixtures = sum(shape.numel() * chosen // shape[0] for shape in stacked.values())
         return cls(
             layers=layers,
             heads=heads,
@@ -74,4 +88,16 @@ class Shape:
             ),
             hooked=not has_reader(config.model_type),
             parallel=bool(getattr(config, "use_parallel_residual", False)),
+            experts=_experts(stacked, layers),
+            chosen=chosen if stacked else 0,
         )
+
+
+def _experts(stacked: Mapping[str, Sequence[int]], layers: int) -> tuple[int, ...]:
+    """Experts of every layer, of matrices by their names."""
+    counts = [0] * layers
+    for name, shape in stacked.items():
+        found = _BLOCK.search(name)
+        assert found is not None
+        counts[int(found[1])] = shape[0]
+    return tuple(counts) if stacked else ()

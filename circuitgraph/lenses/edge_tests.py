@@ -12,6 +12,7 @@ REASONS = (
     "",
     "edge missing on one side",
     "computed values not finite",
+    "expert not chosen",
     "degenerate component",
     "effect too small",
     "zero variance with a difference",
@@ -20,9 +21,17 @@ REASONS = (
 )
 """Why an edge cannot be tested; an earlier reason goes before a later one."""
 
-TESTABLE, MISSING, NOT_FINITE, DEGENERATE, TOO_SMALL, NO_VARIANCE, INSUFFICIENT, NO_SIGNAL = range(
-    len(REASONS)
-)
+(
+    TESTABLE,
+    MISSING,
+    NOT_FINITE,
+    NOT_CHOSEN,
+    DEGENERATE,
+    TOO_SMALL,
+    NO_VARIANCE,
+    INSUFFICIENT,
+    NO_SIGNAL,
+) = range(len(REASONS))
 
 Names = tuple[pd.Categorical, pd.Categorical, pd.Categorical]
 Intervals = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import EMBED, writers
+from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.exact import resume
 from circuitgraph.engine.forward import mlp
 from circuitgraph.engine.patch import Patch
-from circuitgraph.engine.receivers import attention_components
+from circuitgraph.engine.receivers import (
+    attention_components,
+    component_names,
+    first_components,
+)
 from circuitgraph.models.stored import StoredModel
 from circuitgraph.nodes.record import Node, NodeValues
 
@@ -25,21 +31,24 @@ def ablation(model: StoredModel) -> NodeValues:
     downstream is recomputed, so the effect is exact.
     """
     engine, granularity = model.engine, model.spec.granularity
-    names = [EMBED, *writers(engine.layers, engine.heads, granularity)]
+    names = component_names(engine, granularity)
     values = np.zeros((len(model.prompts), len(names)), np.float32)
     for rows, patch in model.batches():
-        values[rows] = _effects(patch, attention_components(engine, granularity)).T.numpy()
+        values[rows] = _effects(patch, granularity).T.numpy()
     return NodeValues(tuple(Node(name) for name in names), values)
 
 
-def _effects(patch: Patch, own: int) -> Tensor:
+def _effects(patch: Patch, granularity: Granularity) -> Tensor:
     """Effects [1 + components, n]."""
     found = [_resumed(patch, 0, patch.at_window(patch.clean.embed) + patch.deltas[:1])]
-    for layer in range(patch.model.layers):
-        first = 1 + layer * (own + 1)
-        heads = torch.arange(first, first + own)
+    own, firsts = (
+        attention_components(patch.model, granularity),
+        first_components(patch.model, granularity),
+    )
+    for layer, (first, end) in enumerate(pairwise(firsts)):
+        heads, others = torch.arange(first, first + own), torch.arange(first + own, end)
         found += [_through_attention(patch, layer, chunk) for chunk in patch.chunks(heads)]
-        found.append(_through_mlp(patch, layer, first + own))
+        found += [_through_mlp(patch, layer, chunk) for chunk in patch.chunks(others)]
     return torch.cat(found) * patch.changed
 
 
@@ -55,9 +64,9 @@ def _through_attention(patch: Patch, layer: int, senders: Tensor) -> Tensor:
     return _resumed(patch, layer + 1, mid + out)
 
 
-def _through_mlp(patch: Patch, layer: int, sender: int) -> Tensor:
+def _through_mlp(patch: Patch, layer: int, senders: Tensor) -> Tensor:
     clean, index = patch.clean.layers[layer], patch.queries(layer)
-    change = patch.at_scored(patch.deltas[sender : sender + 1], layer)
+    change = patch.at_scored(patch.deltas[senders], layer)
     return _resumed(patch, layer + 1, gather(clean.mid + clean.mlp, index) + change)
 
 

@@ -11,11 +11,11 @@ from circuitgraph.nodes.record import Node, NodeValues
 
 
 def activity(model: StoredModel) -> NodeValues:
-    """Norm of the contribution of every head (or attention layer) and MLP at the last token."""
+    """Norm of contributions of heads (or attention layers), MLPs and experts at the last token."""
     engine, granularity = model.engine, model.spec.granularity
     parts = [
         norm_activity(engine, model.prompts[start : start + BATCH], granularity).numpy()
         for start in range(0, len(model.prompts), BATCH)
     ]
-    names = writers(engine.layers, engine.heads, granularity)
+    names = writers(engine.layers, engine.heads, granularity, engine.experts)
     return NodeValues(tuple(Node(name) for name in names), np.concatenate(parts))

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import EMBED, LOGITS, Granularity, attn_name, writers
+from circuitgraph.base.components import LOGITS, Granularity, attn_name
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.model import Block
 from circuitgraph.engine.native import NativeModel
+from circuitgraph.engine.receivers import component_names
 from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.nodes.record import Node, NodeValues
 from circuitgraph.nodes.scored import Scored, scored
@@ -41,8 +42,7 @@ def attribution(model: StoredModel) -> NodeValues:
     for start in range(0, len(model.prompts), BATCH):
         batch = scored(engine, model.prompts[start : start + BATCH])
         rows.append(_of_batch(engine, batch, granularity, biased).numpy())
-    names = [EMBED, *writers(engine.layers, engine.heads, granularity)]
-    nodes = [Node(name) for name in names]
+    nodes = [Node(name) for name in component_names(engine, granularity)]
     nodes += [Node(attn_name(layer), "bias") for layer in biased] + [Node(LOGITS, "bias")]
     facts = {} if engine.logit_cap is None else {"before the soft cap of": engine.logit_cap}
     return NodeValues(tuple(nodes), np.concatenate(rows), facts)

@@ -13,7 +13,9 @@ from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.record import VERDICTS
 from circuitgraph.diff.verdicts import Decided, decide
+from circuitgraph.lenses.chosen import not_chosen
 from circuitgraph.lenses.edge_tests import (
+    NOT_CHOSEN,
     NOT_FINITE,
     REASONS,
     TESTABLE,
@@ -206,6 +208,8 @@ def _tests(sides: Sides, scope: str, margin: float) -> EdgeTests:
     reason = np.zeros(len(sides.nodes), np.int8)
     numbers = np.vstack([found.numbers_a, found.numbers_b])
     flag(reason, ~np.isfinite(numbers).all(0), NOT_FINITE)
+    names = [node.component for node in sides.nodes]
+    flag(reason, not_chosen(names, (*sides.a, *sides.b)), NOT_CHOSEN)
     flag(reason, _too_small((*sides.a, *sides.b)), TOO_SMALL)
     if scope == "recipe":
         both = combine(found, df, reason == TESTABLE, trend=True)

@@ -9,8 +9,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import EMBED, LOGITS, attn_name, head_name, kv_name, mlp_name
-from circuitgraph.engine.model import Norm
+from circuitgraph.base.components import (
+    EMBED,
+    LOGITS,
+    attn_name,
+    expert_name,
+    head_name,
+    kv_name,
+    mlp_name,
+    router_name,
+)
+from circuitgraph.engine.model import Experts, Mlp, Norm
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.nodes.compare import COLUMNS
 from circuitgraph.updates.spectrum import effective_rank, spectrum
@@ -22,8 +31,8 @@ ROUNDING = 1e-7
 def component_weights(model: NativeModel) -> dict[tuple[str, str], Tensor]:
     """All weights of each component as one matrix [d × columns], gains of norms apart.
 
-    Heads: query and output; key/value groups: k and v; MLPs: gate, up and down. Keys are
-    (component, category); the category is "" for matrices, ``norm`` for gains.
+    Heads: query and output; key/value groups: k and v; MLPs and experts: gate, up and down;
+    routers. Keys are (component, category); the category is "" for matrices, ``norm`` for gains.
     """
     found = dict(_matrices(model))
     found[EMBED, ""] = model.embed.T
@@ -39,7 +48,7 @@ def component_weights(model: NativeModel) -> dict[tuple[str, str], Tensor]:
 def _matrices(model: NativeModel) -> Iterator[tuple[tuple[str, str], Tensor]]:
     size = model.head_size
     for layer, block in enumerate(model.blocks):
-        attention, mlp = block.attention, block.one_mlp
+        attention = block.attention
         for head in range(model.heads):
             own = slice(head * size, (head + 1) * size)
             read, write = attention.q.weight[:, own], attention.out.weight[own]
@@ -48,8 +57,17 @@ def _matrices(model: NativeModel) -> Iterator[tuple[tuple[str, str], Tensor]]:
             own = slice(group * size, (group + 1) * size)
             both = attention.k.weight[:, own], attention.v.weight[:, own]
             yield (kv_name(layer, group), ""), torch.cat(both, 1)
-        parts = [] if mlp.gate is None else [mlp.gate.weight]
-        yield (mlp_name(layer), ""), torch.cat([*parts, mlp.up.weight, mlp.down.weight.T], 1)
+        yield from _of_mlp(layer, block.mlp)
+
+
+def _of_mlp(layer: int, mlp: Mlp | Experts) -> Iterator[tuple[tuple[str, str], Tensor]]:
+    if isinstance(mlp, Experts):
+        yield (router_name(layer), ""), mlp.router
+        for number, (gate, up, down) in enumerate(zip(mlp.gate, mlp.up, mlp.down, strict=True)):
+            yield (expert_name(layer, number), ""), torch.cat([gate, up, down.T], 1)
+        return
+    parts = [] if mlp.gate is None else [mlp.gate.weight]
+    yield (mlp_name(layer), ""), torch.cat([*parts, mlp.up.weight, mlp.down.weight.T], 1)
 
 
 @torch.no_grad()

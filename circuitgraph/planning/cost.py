@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from circuitgraph.base.components import writers
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import first_line
 from circuitgraph.engine.families.rotary import longest
+from circuitgraph.engine.receivers import first_components
 from circuitgraph.ingest.estimate import (
     AFFORDABLE,
     affordable,
-    edges_of,
+    number_of_edges,
     operations,
     rate_here,
 )
@@ -98,8 +98,8 @@ def costs(
 
 def _columns(shape: Shape, method: Method) -> int:
     if method.kind == "effect":
-        return len(edges_of(shape, method))
-    return len(writers(shape.layers, shape.heads, method.spec.granularity))
+        return number_of_edges(shape, method)
+    return first_components(shape, method.spec.granularity)[-1] - 1
 
 
 def _shape(folder: Path) -> tuple[Shape, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -247,8 +248,10 @@ class _Encoder:
     def _text(self, text: str) -> str:
         return text if self.moment is None else render(self.tokenizer, text, self.moment)
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+    @cached_property
+    def _ids(self) -> Callable[[str], list[int]]:
+        """Tokens of a text; each of a prompt's few texts is asked for several times."""
+        return lru_cache(32)(lambda t: self.tokenizer(t, add_special_tokens=False)["input_ids"])
 
     def _check_answers(
         self, prompt: Prompt, border: int, answer: Sequence[int], wrong: Sequence[int]

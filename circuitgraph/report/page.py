@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from circuitgraph.base.atomic import write_atomic
 from circuitgraph.base.errors import InputError, UsageError
@@ -94,6 +95,19 @@ def _by_scenario(diff: Diff, claims: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
+@cache  # half the time that a page takes
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("circuitgraph.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short
+    return environment.get_template("page.html")
+
+
 def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], path: Path) -> Path:
     """Write a page of several diffs, atomically.
 
@@ -113,15 +127,7 @@ def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], 
     InputError
         The file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("circuitgraph.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["short"] = short
-    html = environment.get_template("page.html").render(
+    html = _template().render(
         title=heading,
         lines=lines,
         sections=[section.values for section in sections],

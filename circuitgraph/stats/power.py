@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
@@ -74,15 +75,21 @@ def _chi2_quantile(share: np.ndarray | float, df: float) -> Any:
     return 2 * special.gammaincinv(df / 2, share)
 
 
+@lru_cache(maxsize=64)  # a search asks for many shifts on the same degrees of freedom
+def _errors(df: float) -> np.ndarray:
+    """What a standard error of 1 may be estimated as, each as likely as the others [GRID]."""
+    if not np.isfinite(df):
+        return np.ones(1)
+    return np.asarray(np.sqrt(_chi2_quantile((np.arange(GRID) + 0.5) / GRID, df) / df))
+
+
 def power_at(shift: float, t: float, df: float, two_sided: bool = True) -> float:
     """P(|T| ≥ t) of Student's t with noncentrality ``shift``; one tail alone if asked.
 
     The mean of Φ(shift − t s) over s = √(χ²/df): exact in the limit of a fine grid, and
     steady where closed forms of the noncentral t are not.
     """
-    s = np.ones(1)
-    if np.isfinite(df):
-        s = np.sqrt(_chi2_quantile((np.arange(GRID) + 0.5) / GRID, df) / df)
+    s = _errors(df)
     upper = special.ndtr(shift - t * s)
     return float((upper + special.ndtr(-shift - t * s) if two_sided else upper).mean())
 

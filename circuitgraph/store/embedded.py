@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
+from circuitgraph.store.embedded_file import opened
 from circuitgraph.store.embedded_words import reason, refused
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.protocol import check_parameters
@@ -30,9 +30,6 @@ FILE_NAME = "graph.lbug"
 
 _SLICE = 500_000
 """Rows of one COPY: what a transaction holds must fit the buffer pool."""
-
-_PAGE = 4096
-"""Bytes of one page of a ladybug file."""
 
 
 class EmbeddedStore:
@@ -201,11 +198,11 @@ class EmbeddedStore:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[ladybug.Connection]:
         if not self.path.exists():
-            with _opened(":memory:", self.path) as connection:
+            with opened(":memory:", self.path) as connection:
                 connection.execute(_schema())
                 yield connection
             return
-        with _opened(str(self.path), self.path, read_only=True) as connection:
+        with opened(str(self.path), self.path, read_only=True) as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -215,40 +212,11 @@ class EmbeddedStore:
         rows = tables.rows if tables else 0
         with (
             replacing(self.path, self.timeout, anew=anew, rows=rows) as copy,
-            _opened(str(copy), self.path) as connection,
+            opened(str(copy), self.path, rows=rows) as connection,
         ):
             _run(connection, _schema())
             yield connection
             _run(connection, "CHECKPOINT")
-
-
-@contextlib.contextmanager
-def _opened(database: str, path: Path, *, read_only: bool = False) -> Iterator[ladybug.Connection]:
-    """A connection to ``database``, with errors that name ``path``."""
-    try:
-        _refuse_torn_page(database)
-        with (
-            ladybug.Database(database, read_only=read_only) as opened,
-            ladybug.Connection(opened) as connection,
-        ):
-            yield connection
-    except (RuntimeError, MemoryError, UnicodeDecodeError) as error:
-        raise InputError(_damaged(path, error)) from error
-
-
-def _damaged(path: Path, error: BaseException) -> str:
-    folder = shlex.quote(str(path.parent))
-    return (
-        f"{path}: this graph cannot be read ({reason(error)}); make it again from the runs "
-        f"and diffs beside it: circuitgraph -w {folder} rebuild"
-    )
-
-
-def _refuse_torn_page(database: str) -> None:
-    """Refuse a file with a torn last page, which ladybug would round up."""
-    file = Path(database)
-    if file.is_file() and (file.stat().st_size % _PAGE or not file.stat().st_size):
-        raise RuntimeError("it ends in the middle of a page")
 
 
 def _schema() -> str:

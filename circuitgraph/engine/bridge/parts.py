@@ -9,19 +9,20 @@ from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.bridge.wrapped import BlockTrace, Bridge, BridgeTrace, Wiring
 from circuitgraph.engine.contributions import stacked
-from circuitgraph.engine.receivers import attention_components
+from circuitgraph.engine.receivers import first_components
 
 
 def bridge_contributions(
     bridge: Bridge, trace: BridgeTrace, index: Tensor, granularity: Granularity
 ) -> Tensor:
     """As ``engine.contributions``, of a bridge's run [1 + components, R, W, d]."""
-    own = attention_components(bridge, granularity) + 1
     parts = (
-        (_attention(wiring, block, index, granularity), gather(block.mlp, index))
+        part
         for wiring, block in zip(bridge.wiring, trace.blocks, strict=True)
+        for part in (_attention(wiring, block, index, granularity), gather(block.mlp, index)[None])
     )
-    return stacked(gather(trace.blocks[0].pre, index), bridge.layers * own, parts)
+    count = first_components(bridge, granularity)[-1]
+    return stacked(gather(trace.blocks[0].pre, index), count, parts)
 
 
 def _attention(

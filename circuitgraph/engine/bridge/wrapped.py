@@ -106,6 +106,11 @@ class Bridge:
         return len(self.wiring)
 
     @property
+    def experts(self) -> tuple[int, ...]:
+        """None: mixtures are refused."""
+        return ()
+
+    @property
     def device(self) -> torch.device:
         """Where it runs: the CPU."""
         return torch.device("cpu")

@@ -107,8 +107,8 @@ class Reader:
         )
 
     def _mlp(self, layer: Any, config: Any, post: Norm | None) -> Mlp | Experts:
-        if hasattr(layer.mlp, "experts"):
-            return experts(layer.mlp, self._norm_before(layer, self.mlp_norm, config), post)
+        if hasattr(layer.mlp, "experts") and post is None:
+            return experts(layer.mlp, self._norm_before(layer, self.mlp_norm, config))
         gate, up = self.mlp_reads(layer.mlp, config)
         return Mlp(
             norm=self._norm_before(layer, self.mlp_norm, config),

@@ -38,7 +38,7 @@ def interleaved(read: Linear, heads: int) -> list[Linear]:
     ]
 
 
-def experts(mlp: Any, norm: Norm, post: Norm | None) -> Experts:
+def experts(mlp: Any, norm: Norm) -> Experts:
     """A library's mixture of experts, its matrices seen from where they lie."""
     first, router = mlp.experts.gate_up_proj.detach(), mlp.gate
     gate, up = first.chunk(2, 1)
@@ -50,7 +50,6 @@ def experts(mlp: Any, norm: Norm, post: Norm | None) -> Experts:
         down=mlp.experts.down_proj.detach().mT,
         chosen=router.top_k,
         renormed=bool(getattr(router, "norm_topk_prob", True)),
-        post=post,
     )
 
 

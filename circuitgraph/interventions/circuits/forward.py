@@ -17,11 +17,17 @@ from torch import Tensor
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.contributions import attention_parts, contributions
 from circuitgraph.engine.decision import decide
+from circuitgraph.engine.experts import apart, routed
 from circuitgraph.engine.forward import heads_of, post, run_block
-from circuitgraph.engine.model import Attention, Linear, Model
+from circuitgraph.engine.model import Attention, Experts, Linear, Model
 from circuitgraph.engine.norms import require_heads_apart
 from circuitgraph.engine.patch import Patch, Window
-from circuitgraph.engine.receivers import attention_components, readers
+from circuitgraph.engine.receivers import (
+    attention_components,
+    first_components,
+    has_experts,
+    readers,
+)
 
 Circuits = Mapping[tuple[int, str], Tensor]
 """By block and letters: 1 where the circuit has the edge, else 0 [C, receivers, senders]."""
@@ -103,12 +109,18 @@ def circuit_decisions(
     corrupt += patch.deltas
     if granularity == "head" and inputs == "joint":
         patch = _keys_by_head(patch)
-    held = patch.batch.index.numel() * attention_components(patch.model, granularity)
+    held = patch.batch.index.numel() * _most_receivers(patch.model, granularity)
     decisions = [
         _decisions(patch, corrupt, _by_receivers(patch, part, granularity, inputs), granularity)
         for part in circuits.split(max(1, patch.chunk_rows // held))
     ]
     return torch.cat(decisions)
+
+
+def _most_receivers(model: Model, granularity: Granularity) -> int:
+    """Receivers that read at one place, at most."""
+    experts = 1 + max(model.experts, default=0) if granularity == "head" else 1
+    return max(attention_components(model, granularity), experts)
 
 
 def _keys_by_head(patch: Patch) -> Patch:
@@ -151,7 +163,7 @@ def _run_block(
     """Run one block whose receivers read only along the circuits' edges."""
     model, block = patch.model, patch.model.blocks[layer]
     own = attention_components(model, granularity)
-    first = 1 + layer * (own + 1)
+    first = first_components(model, granularity)[layer]
     heads = _heads(patch, layer, now, circuits)
     entering = now.at_scored(patch, layer) if model.parallel else now
 
@@ -170,7 +182,23 @@ def _run_block(
 
     window = Window.of(patch, layer)
     out = run_block(model, block, now.alone, window, read=read, write=write).mlp
-    return now.write(first + own, out[None], out, None)
+    parts = out[None]
+    if has_experts(model, layer, granularity):
+        heard = (entering if model.parallel else now).read(circuits[layer, "in"])
+        parts = _experts(model, layer, heard)
+        out = parts.sum(0)
+    return now.write(first + own, parts, out, None)
+
+
+def _experts(model: Model, layer: int, heard: Tensor) -> Tensor:
+    """What experts add [E, C, R, Q, d], of what the router and each of them read
+    [C, 1 + E, R, Q, d]: chosen by the one, filled by the other."""
+    experts = model.blocks[layer].mlp
+    assert isinstance(experts, Experts)
+    normed = experts.norm(heard).transpose(0, 1).flatten(1, -2)
+    routes = routed(experts, normed[0])
+    parts = apart(experts, model.activation, routes, lambda number, rows: normed[1 + number, rows])
+    return parts.view(-1, len(heard), *heard.shape[2:])
 
 
 def _initial(patch: Patch, corrupt: Tensor, count: int) -> _Residual:

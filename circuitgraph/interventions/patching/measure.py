@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.components import EMBED, digest, writers
+from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
-from circuitgraph.engine.receivers import edges_of
+from circuitgraph.engine.receivers import component_names, edges_of
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.patching.record import COLUMNS, PARTS, CrossPatch
 from circuitgraph.interventions.patching.search import By, greedy_sets
@@ -149,8 +149,7 @@ class _Way:
 
     @property
     def _names(self) -> list[str]:
-        variant, spec = self.run.variant, self.run.method.spec
-        return [EMBED, *writers(variant.layers, variant.heads, spec.granularity)]
+        return component_names(self.pair.engines[self.into], self.run.method.spec.granularity)
 
     def _changes(self, sets: np.ndarray, **options: Any) -> np.ndarray:
         label = f"into {short(self.run.variant.name, 40)}"

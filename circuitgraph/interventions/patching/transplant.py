@@ -7,6 +7,8 @@ recomputed (Prakash et al. 2024, arXiv:2402.14811). Positions of the answers are
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -14,10 +16,11 @@ from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.decision import decide
-from circuitgraph.engine.forward import forward, post, run_block
-from circuitgraph.engine.model import Attention, Model
+from circuitgraph.engine.experts import apart, routed
+from circuitgraph.engine.forward import LayerTrace, forward, post, run_block
+from circuitgraph.engine.model import Attention, Experts, Model
 from circuitgraph.engine.patch import Patch, Window
-from circuitgraph.engine.receivers import attention_components
+from circuitgraph.engine.receivers import attention_components, first_components
 
 
 @torch.no_grad()
@@ -51,8 +54,7 @@ def set_changes(
     sets
         Components of each set, bool [N, 1 + components], ``EMBED`` first.
     """
-    own = attention_components(patch.model, granularity) + 1
-    blocks = _first_blocks(sets, own, patch.model.layers)
+    blocks = _first_blocks(sets, first_components(patch.model, granularity))
     order = blocks.argsort(stable=True)  # sets with the same first block share the blocks before it
     changes = patch.base.new_zeros(len(sets), patch.batch.n)
     for some in patch.chunks(order):
@@ -61,10 +63,18 @@ def set_changes(
     return changes * (sets.to(patch.changed.dtype) @ patch.changed).clamp_max(1)
 
 
-def _first_blocks(sets: Tensor, own: int, layers: int) -> Tensor:
-    """The first block each set changes, [N]; ``layers`` for an empty set."""
-    block = (torch.arange(sets.shape[1], device=sets.device) - 1).clamp_min(0) // own
-    return torch.where(sets, block, layers).amin(1)
+def _first_blocks(sets: Tensor, firsts: list[int]) -> Tensor:
+    """The first block each set changes, [N]; their number for an empty set.
+
+    Parameters
+    ----------
+    firsts
+        See ``receivers.first_components``.
+    """
+    counts = [after - before for before, after in pairwise([0, *firsts[1:]])]
+    layers = torch.arange(len(counts))
+    block = layers.repeat_interleave(torch.tensor(counts)).to(sets.device)
+    return torch.where(sets, block, len(counts)).amin(1)
 
 
 def _run(patch: Patch, given: Tensor, sets: Tensor, granularity: Granularity, first: int) -> Tensor:
@@ -77,9 +87,9 @@ def _run(patch: Patch, given: Tensor, sets: Tensor, granularity: Granularity, fi
     x = start.expand(len(sets), *start.shape)
     if first == 0:
         x = _replaced(x, given[:1], sets[:, :1], patch.batch.patched)
-    own = attention_components(model, granularity) + 1
+    firsts = first_components(model, granularity)
     for layer in range(first, model.layers):
-        part = slice(1 + layer * own, 1 + (layer + 1) * own)
+        part = slice(firsts[layer], firsts[layer + 1])
         x = _run_block(patch, layer, x, given[part], sets[:, part], granularity)
     return x
 
@@ -92,24 +102,30 @@ def _run_block(
     Parameters
     ----------
     given : [C, R, W, d]
-        Of the block's own components, the MLP last.
+        Of the block's own components, attention's first.
     sets : bool [N, C]
         The same columns.
     """
     model, block = patch.model, patch.model.blocks[layer]
+    own = attention_components(model, granularity)
     given = patch.at_scored(given, layer)
     inside = patch.at_scored(patch.batch.patched[None], layer)[0]
 
     def write(z: Tensor, raw: Tensor) -> Tensor:
         added = post(raw, block.attention.post)
         if granularity == "layer":
-            added = _replaced(added, given[:-1], sets[:, :-1], inside)
-        elif bool(sets[:, :-1].any()):
-            added = added + _exchanged(block.attention, z, raw, given[:-1], sets[:, :-1]) * inside
+            added = _replaced(added, given[:own], sets[:, :own], inside)
+        elif bool(sets[:, :own].any()):
+            added = added + _exchanged(block.attention, z, raw, given[:own], sets[:, :own]) * inside
         return patch.at_scored(x, layer) + added
 
     trace = run_block(model, block, x, Window.of(patch, layer), write=write)
-    return trace.mid + _replaced(trace.mlp, given[-1:], sets[:, -1:], inside)
+    if len(given) == own + 1:
+        return trace.mid + _replaced(trace.mlp, given[own:], sets[:, own:], inside)
+    if bool(sets[:, own:].any()):
+        change = _experts_exchanged(model, layer, trace, given[own:], sets[:, own:])
+        return trace.mid + trace.mlp + change * inside
+    return trace.mid + trace.mlp
 
 
 def _exchanged(attention: Attention, z: Tensor, raw: Tensor, given: Tensor, sets: Tensor) -> Tensor:
@@ -119,6 +135,20 @@ def _exchanged(attention: Attention, z: Tensor, raw: Tensor, given: Tensor, sets
     if attention.post is not None:
         here = attention.post.linear(here, attention.post.scale(raw))
     return torch.einsum("nh,hrqd->nrqd", mask, given) - here
+
+
+def _experts_exchanged(
+    model: Model, layer: int, trace: LayerTrace, given: Tensor, sets: Tensor
+) -> Tensor:
+    """What the experts of a set added in the other run, minus what they add in this one."""
+    experts = model.blocks[layer].mlp
+    assert isinstance(experts, Experts)
+    normed = experts.norm(trace.read.flatten(0, -2))
+    routes = routed(experts, normed)
+    here = apart(experts, model.activation, routes, lambda _, rows: normed[rows])
+    mask = sets.to(given.dtype)
+    added = torch.einsum("ne,erqd->nrqd", mask, given)
+    return added - torch.einsum("ne,enrqd->nrqd", mask, here.view(-1, *trace.read.shape))
 
 
 def _replaced(x: Tensor, given: Tensor, held: Tensor, inside: Tensor) -> Tensor:

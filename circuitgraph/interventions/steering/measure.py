@@ -15,11 +15,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Granularity, parse, writers
+from circuitgraph.base.components import Granularity, parse
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.base.quoting import short
 from circuitgraph.engine.batches import in_batches, right_padded
+from circuitgraph.engine.receivers import component_names
 from circuitgraph.interventions.clean import clean_batches
 from circuitgraph.interventions.steering.run import sites, steered
 from circuitgraph.models.stored import BATCH, ModelPair, StoredModel
@@ -159,8 +160,9 @@ def _mean_contributions(
     engine = model.engine
     places: dict[str, tuple[Granularity, int]] = {}
     for name in at:
-        own: Granularity = "layer" if name.endswith("_ATTN") else "head"
-        places[name] = own, 1 + writers(engine.layers, engine.heads, own).index(name)
+        whole = name.endswith("_ATTN") or (name.endswith("_MLP") and bool(engine.experts))
+        own: Granularity = "layer" if whole else "head"
+        places[name] = own, component_names(engine, own).index(name)
     for rows in in_batches(model.prompts, None, BATCH):
         tokens, last = right_padded([model.prompts[i].prompt for i in rows])
         share = torch.tensor(weights[rows], dtype=engine.dtype)

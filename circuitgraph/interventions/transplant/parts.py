@@ -10,7 +10,7 @@ from torch import Tensor
 from circuitgraph.base.components import EMBED, LOGITS, Component, parse
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import quoted
-from circuitgraph.engine.model import Attention, Block, Linear
+from circuitgraph.engine.model import Attention, Block, Experts, Linear
 from circuitgraph.engine.native import NativeModel
 
 
@@ -23,7 +23,8 @@ def with_parts(into: NativeModel, source: NativeModel, components: Collection[st
         Of one build.
     components
         ``L5H3``: query and output weights of the head. ``L5KV1``: k and v of a group.
-        ``L5_ATTN``: attention with its norms. ``L5_MLP``: the MLP with its norms.
+        ``L5_ATTN``: attention with its norms. ``L5_MLP``: the MLP with its norms, or the whole
+        mixture. ``L5E17``: one expert. ``L5_ROUTER``: the router.
         ``EMBED``: token and position embeddings. ``LOGITS``: final norm and unembedding.
 
     Raises
@@ -47,13 +48,15 @@ def with_parts(into: NativeModel, source: NativeModel, components: Collection[st
 
 def _require(part: Component, model: NativeModel) -> None:
     limits = {"head": model.heads, "kv": model.kv_heads}
-    known = part.kind in ("embed", "logits", "head", "kv", "attn", "mlp")
+    known = part.kind in ("embed", "logits", "head", "kv", "attn", "mlp", "expert", "router")
     if known and part.layer is not None:
+        experts = model.experts[part.layer] if part.layer < len(model.experts) else 0
+        limits |= {"expert": experts, "router": min(experts, 1)}
         known = part.layer < model.layers and (part.head or 0) < limits.get(part.kind, 1)
     if not known:
         raise UsageError(
             f"``components``: {quoted(part.name, 40)} is no part of these models; name "
-            "L5H3, L5KV1, L5_ATTN, L5_MLP, EMBED or LOGITS"
+            "L5H3, L5KV1, L5_ATTN, L5_MLP, EMBED or LOGITS (of a mixture also L5E17, L5_ROUTER)"
         )
 
 
@@ -62,6 +65,11 @@ def _block(model: NativeModel, block: Block, source: Block, part: Component) -> 
         return replace(block, mlp=source.mlp)
     if part.kind == "attn":
         return replace(block, attention=source.attention)
+    if isinstance(block.mlp, Experts) and isinstance(source.mlp, Experts):
+        if part.kind == "router":
+            return replace(block, mlp=replace(block.mlp, router=source.mlp.router))
+        if part.kind == "expert":
+            return replace(block, mlp=_with_expert(block.mlp, source.mlp, part.head or 0))
     index = part.head or 0
     own = slice(index * model.head_size, (index + 1) * model.head_size)
     a: Attention = block.attention
@@ -73,6 +81,16 @@ def _block(model: NativeModel, block: Block, source: Block, part: Component) -> 
     else:
         a = replace(a, k=_columns(a.k, b.k, own), v=_columns(a.v, b.v, own))
     return replace(block, attention=a)
+
+
+def _with_expert(into: Experts, source: Experts, number: int) -> Experts:
+    def exchanged(a: Tensor, b: Tensor) -> Tensor:
+        mixed = a.clone()
+        mixed[number] = b[number]
+        return mixed
+
+    gate, up = exchanged(into.gate, source.gate), exchanged(into.up, source.up)
+    return replace(into, gate=gate, up=up, down=exchanged(into.down, source.down))
 
 
 def _columns(into: Linear, source: Linear, own: slice) -> Linear:

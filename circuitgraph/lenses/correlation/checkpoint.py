@@ -11,9 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from circuitgraph.lenses.chosen import not_chosen
 from circuitgraph.lenses.edge_tests import (
     DEGENERATE,
     MISSING,
+    NOT_CHOSEN,
     NOT_FINITE,
     EdgeTests,
     Groups,
@@ -96,7 +98,9 @@ def pair_reasons(matched: Matched, codes: tuple[np.ndarray, np.ndarray]) -> np.n
     arrays = (*matched.a, *matched.b)
     broken = np.any([~np.isfinite(x).all(0) for x in arrays], axis=0)
     coarse = np.any([degenerate(x, matched.scenarios) for x in arrays], axis=0)
-    for bad, code in ((matched.missing, MISSING), (broken, NOT_FINITE), (coarse, DEGENERATE)):
+    resting = not_chosen(matched.components, arrays)
+    every = (matched.missing, MISSING), (broken, NOT_FINITE), (resting, NOT_CHOSEN)
+    for bad, code in (*every, (coarse, DEGENERATE)):
         if bad.any():
             flag(reason, _pairs_with(bad, codes), code)
     return reason

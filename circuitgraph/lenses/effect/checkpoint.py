@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circuitgraph.lenses.chosen import not_chosen_edges
 from circuitgraph.lenses.edge_tests import (
     MISSING,
+    NOT_CHOSEN,
     NOT_FINITE,
     TOO_SMALL,
     EdgeTests,
@@ -149,6 +151,7 @@ def groups(shares: Shares) -> tuple[Groups, np.ndarray]:
     reason = np.zeros(size, np.int8)
     flag(reason, matched.missing, MISSING)
     flag(reason, ~np.all(np.isfinite(np.vstack(numbers)), axis=0), NOT_FINITE)
+    flag(reason, not_chosen_edges(matched.edges, (*matched.a, *matched.b)), NOT_CHOSEN)
     flag(reason, _too_small((*matched.a, *matched.b)), TOO_SMALL)
     return Groups(*numbers, *variances), reason
 

@@ -15,18 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import (
-    EMBED,
-    Component,
-    Granularity,
-    Inputs,
-    parse,
-    writers,
-)
+from circuitgraph.base.components import Component, Granularity, Inputs, parse
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.forward import forward
 from circuitgraph.engine.model import Model, Norm
-from circuitgraph.engine.receivers import Receiver, receivers
+from circuitgraph.engine.receivers import Receiver, component_names, receivers
 from circuitgraph.lenses.mechanism.swap import (
     Heard,
     Instead,
@@ -70,8 +63,7 @@ class Mixed:
 
 def places(model: Model, granularity: Granularity, inputs: Inputs) -> list[Place]:
     """Sender and receiver of every edge in the order of ``components.effect_edges``."""
-    names = [EMBED, *writers(model.layers, model.heads, granularity)]
-    senders = [parse(name) for name in names]
+    senders = [parse(name) for name in component_names(model, granularity)]
     every = receivers(model, granularity, inputs)
     return [Place(sender, receiver) for receiver in every for sender in senders[: receiver.senders]]
 
@@ -221,7 +213,8 @@ def same_weights(models: tuple[Model, Model], edges: Sequence[Place]) -> Tensor:
 def _reader(receiver: Receiver) -> tuple:
     """Tells receivers apart; a slice of heads is no key."""
     heads = receiver.heads
-    return receiver.layer, receiver.letters, None if heads is None else (heads.start, heads.stop)
+    part = receiver.expert if heads is None else (heads.start, heads.stop)
+    return receiver.layer, receiver.letters, part
 
 
 def _same_after(models: tuple[Model, Model], receiver: Receiver, tails: Sequence[bool]) -> bool:

@@ -1,0 +1,136 @@
+"""A mixture of experts whose router, or one of whose experts, reads otherwise.
+
+The two are receivers of their own. An expert reads the change where the clean run chose it, and
+keeps the weight it had there; the router reads it and chooses anew, by new weights, among
+experts that read what they always do: those it did not choose before are run for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from circuitgraph.engine.batches import gather
+from circuitgraph.engine.experts import Activation, Routes, expert, mixed, routed
+from circuitgraph.engine.model import Experts
+from circuitgraph.engine.patch import Patch
+from circuitgraph.engine.receivers import ROUTER
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A block's experts in one run, at M positions of its R rows.
+
+    Attributes
+    ----------
+    experts, activation
+        The block's.
+    read : [M, d]
+        The stream they and the router read.
+    routes
+        What the router decides of it.
+    patched : bool [M]
+        Where a sender may say something else; nothing changes elsewhere.
+    rows : int
+        R.
+    """
+
+    experts: Experts
+    activation: Activation
+    read: Tensor
+    routes: Routes
+    patched: Tensor
+    rows: int
+
+    @classmethod
+    def of(cls, patch: Patch, layer: int, read: Tensor, patched: Tensor) -> Mixture | None:
+        """Of what block ``layer`` reads [R, Q, d], ``patched`` [R, Q, 1]; None without experts."""
+        experts = patch.model.blocks[layer].mlp
+        if not isinstance(experts, Experts):
+            return None
+        flat = read.flatten(0, 1)
+        routes = routed(experts, experts.norm(flat))
+        inside = patched.flatten() > 0
+        return cls(experts, patch.model.activation, flat, routes, inside, len(read))
+
+    @classmethod
+    def asked(cls, patch: Patch, layer: int) -> Mixture | None:
+        """Of the clean run, where block ``layer`` must still compute."""
+        read = gather(patch.clean.layers[layer].read, patch.queries(layer))
+        return cls.of(patch, layer, read, patch.at_scored(patch.batch.patched[None], layer)[0])
+
+    def places(self, number: int) -> tuple[Tensor, Tensor]:
+        """Patched positions that have an expert [m], and its weights there [m, 1]."""
+        rows, weights = self.routes.where(number)
+        inside = self.patched[rows]
+        return rows[inside], weights[inside]
+
+    def hears(self, number: int) -> Tensor:
+        """1 for rows in which a receiver reads anything at all, else 0 [R]."""
+        found = self.read.new_zeros(self.rows)
+        if number == ROUTER:
+            return found + 1
+        found[self.places(number)[0] // (len(self.read) // self.rows)] = 1
+        return found
+
+    def change(self, number: int, deltas: Tensor) -> Tensor:
+        """Change of what the block adds when one receiver reads deltas more, both [N, R, Q, d]."""
+        if number == ROUTER:
+            return self._rerouted(deltas.flatten(1, 2)).view(deltas.shape)
+        out = torch.zeros_like(deltas)
+        places, _ = self.places(number)
+        out.flatten(1, 2)[:, places] = self.expert_change(number, deltas.flatten(1, 2)[:, places])
+        return out
+
+    def expert_change(self, number: int, deltas: Tensor) -> Tensor:
+        """The same of an expert, at its ``places`` alone [N, m, d]."""
+        places, weights = self.places(number)
+        before = self.read[places]
+        return (self._say(number, before + deltas) - self._say(number, before)) * weights
+
+    def _say(self, number: int, read: Tensor) -> Tensor:
+        return expert(self.experts, self.activation, number, self.experts.norm(read))
+
+    def _rerouted(self, deltas: Tensor) -> Tensor:
+        """Change [N, M, d] by the router alone."""
+        normed = self.experts.norm(self.read)
+        after = self.experts.norm(self.read + deltas).flatten(0, 1)
+        routes, out = routed(self.experts, after), torch.zeros_like(after)
+        for number in routes.used:
+            rows, weights = routes.where(number)
+            here, place = (rows % len(normed)).unique(return_inverse=True)
+            said = expert(self.experts, self.activation, number, normed[here])
+            out.index_add_(0, rows, said[place] * weights)
+        clean = mixed(self.experts, self.activation, normed)
+        return (out.view(deltas.shape) - clean) * self.patched[:, None]
+
+    def slope(self, number: int, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient by what one receiver reads, and at which positions: [m, d], [m].
+
+        Parameters
+        ----------
+        gradient : [M, d]
+            By what the block adds.
+        """
+        places = self.patched.nonzero()[:, 0] if number == ROUTER else self.places(number)[0]
+        with torch.enable_grad():
+            x = self.read[places].detach().requires_grad_(True)
+            if number == ROUTER:
+                said = self._weighed(x, places, gradient)
+            else:
+                said = self._say(number, x) * self.places(number)[1] * gradient[places]
+            (found,) = torch.autograd.grad(said.sum(), x)
+        return found, places
+
+    def _weighed(self, x: Tensor, places: Tensor, gradient: Tensor) -> Tensor:
+        """Each position's weights times what its experts gain [m, k], of what the router reads."""
+        routes = routed(self.experts, self.experts.norm(x))
+        with torch.no_grad():
+            normed, gain = self.experts.norm(x), torch.zeros_like(routes.weights)
+            for number in routes.used:
+                rows, place = (routes.chosen == number).nonzero(as_tuple=True)
+                said = expert(self.experts, self.activation, number, normed[rows])
+                gain[rows, place] = (said * gradient[places][rows]).sum(-1)
+        return routes.weights * gain

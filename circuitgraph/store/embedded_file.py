@@ -1,0 +1,67 @@
+"""Opening a ladybug file, in as much memory as it may need, and saying what is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import ladybug
+
+from circuitgraph.base.errors import InputError
+from circuitgraph.store.embedded_words import reason
+
+_PAGE = 4096
+"""Bytes of one page of a ladybug file."""
+
+_SMALL, _FEW = 32 << 20, 100_000
+"""Bytes of a file, and rows to be written into it, that a small buffer pool is enough for."""
+
+_POOL = 2 << 30
+"""Bytes of the small one. By itself ladybug takes four fifths of the memory, and setting that up
+costs two thirds of the time of a small query."""
+
+
+@contextlib.contextmanager
+def opened(
+    database: str, path: Path, *, read_only: bool = False, rows: int = 0
+) -> Iterator[ladybug.Connection]:
+    """A connection to ``database``, into which so many rows are going to be written.
+
+    Raises
+    ------
+    InputError
+        ladybug cannot read it; speaks of ``path``, the file users know.
+    """
+    try:
+        _refuse_torn_page(database)
+        pool = _pool(Path(database), rows)
+        with (
+            ladybug.Database(database, buffer_pool_size=pool, read_only=read_only) as file,
+            ladybug.Connection(file) as connection,
+        ):
+            yield connection
+    except (RuntimeError, MemoryError, UnicodeDecodeError) as error:
+        raise InputError(_damaged(path, error)) from error
+
+
+def _pool(file: Path, rows: int) -> int:
+    """Bytes of the buffer pool; 0 leaves them to ladybug."""
+    size = file.stat().st_size if file.exists() else 0
+    return _POOL if size <= _SMALL and rows <= _FEW else 0
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    folder = shlex.quote(str(path.parent))
+    return (
+        f"{path}: this graph cannot be read ({reason(error)}); make it again from the runs "
+        f"and diffs beside it: circuitgraph -w {folder} rebuild"
+    )
+
+
+def _refuse_torn_page(database: str) -> None:
+    """ladybug counts pages when it opens a file, but rounds a torn last page up."""
+    file = Path(database)
+    if file.is_file() and (file.stat().st_size % _PAGE or not file.stat().st_size):
+        raise RuntimeError("it ends in the middle of a page")
