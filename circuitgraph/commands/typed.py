@@ -49,8 +49,9 @@ def _option(source: Callable[..., Any], name: str, changes: dict[str, Any]) -> A
     given: dict[str, Any] = {"help": in_flags(descriptions(source)[name].split(" In Python")[0])}
     if "type" not in changes and "is_flag" not in changes:
         given |= _typed(source, parameter.annotation)
-    if not any(parameter.default is none for none in (None, False, "", inspect.Parameter.empty)):
-        given |= {"default": parameter.default, "show_default": True}
+    if parameter.default not in (None, inspect.Parameter.empty):
+        shown = not any(parameter.default is plain for plain in (False, ""))
+        given |= {"default": parameter.default, "show_default": shown}
     return click.option(*flags, name, **given | changes)
 
 
