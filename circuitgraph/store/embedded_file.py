@@ -34,7 +34,7 @@ def opened(
     InputError
         ladybug cannot read it; speaks of ``path``, the file users know.
     """
-    try:
+    with told_of(path):
         _refuse_torn_page(database)
         pool = _pool(Path(database), rows)
         with (
@@ -42,8 +42,47 @@ def opened(
             ladybug.Connection(file) as connection,
         ):
             yield connection
+
+
+@contextlib.contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Errors of ladybug speak of ``path`` (InputError)."""
+    try:
+        yield
     except (RuntimeError, MemoryError, UnicodeDecodeError) as error:
         raise InputError(_damaged(path, error)) from error
+
+
+class Reader:
+    """A connection to a file as long as nobody replaces the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, ...] = ()
+        self._open = contextlib.ExitStack()
+        self._connection: ladybug.Connection = None
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[ladybug.Connection]:
+        """To the file as it is now; raises as :func:`opened` does."""
+        stamp = self._stamp_of_now()
+        if stamp != self._stamp:
+            self.close()
+            self._connection = self._open.enter_context(
+                opened(str(self._path), self._path, read_only=True)
+            )
+            self._stamp = stamp
+        with told_of(self._path):
+            yield self._connection
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._open.close()
+        self._stamp = ()
+
+    def _stamp_of_now(self) -> tuple[int, ...]:
+        told = self._path.stat()
+        return told.st_ino, told.st_size, told.st_mtime_ns
 
 
 def _pool(file: Path, rows: int) -> int:
