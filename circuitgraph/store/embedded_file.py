@@ -58,31 +58,25 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, ...] = ()
         self._open = contextlib.ExitStack()
-        self._connection: ladybug.Connection = None
+        self._held: tuple[tuple[int, ...], ladybug.Connection] | None = None
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[ladybug.Connection]:
         """To the file as it is now; raises as :func:`opened` does."""
-        stamp = self._stamp_of_now()
-        if stamp != self._stamp:
+        told = self._path.stat()
+        stamp = told.st_ino, told.st_size, told.st_mtime_ns
+        if self._held is None or self._held[0] != stamp:
             self.close()
-            self._connection = self._open.enter_context(
-                opened(str(self._path), self._path, read_only=True)
-            )
-            self._stamp = stamp
+            file = opened(str(self._path), self._path, read_only=True)
+            self._held = stamp, self._open.enter_context(file)
         with told_of(self._path):
-            yield self._connection
+            yield self._held[1]
 
     def close(self) -> None:
         """Let go of the file."""
         self._open.close()
-        self._stamp = ()
-
-    def _stamp_of_now(self) -> tuple[int, ...]:
-        told = self._path.stat()
-        return told.st_ino, told.st_size, told.st_mtime_ns
+        self._held = None
 
 
 def _pool(file: Path, rows: int) -> int:
