@@ -121,10 +121,15 @@ def effects(hf: Any, prompt: Encoded, edges: list[Edge]) -> Tensor:
         clean, base = run(hf, prompt.prompt + shown)
         corrupt, _ = run(hf, prompt.corrupt + shown)
         judged = [(answer, sign) for answer, sign in signed if answer[:-1] == shown]
-        for i, edge in enumerate(edges):
-            delta = sent(hf, corrupt, edge.source) - sent(hf, clean, edge.source)
+        deltas = {
+            source: sent(hf, corrupt, source) - sent(hf, clean, source)
+            for source in {edge.source for edge in edges}
+        }
+        for delta in deltas.values():
             delta[end:] = 0
-            _, patched = run(hf, prompt.prompt + shown, *changes(hf, clean, edge, delta))
+        for i, edge in enumerate(edges):
+            changed = changes(hf, clean, edge, deltas[edge.source])
+            patched = logits(hf, prompt.prompt + shown, *changed)
             for answer, sign in judged:
                 found[i] += sign * (log_prob(patched, answer, end) - log_prob(base, answer, end))
     return found
@@ -138,6 +143,14 @@ def log_prob(scores: Tensor, answer: tuple[int, ...], end: int) -> Tensor:
 
 Change = tuple[Any, str, Callable[[Tensor], Tensor]]
 """A module, whether its input (``in``) or output (``out``) is changed, and how."""
+
+
+def logits(hf: Any, tokens: tuple[int, ...], *changed: Change) -> Tensor:
+    """[T, V], with inputs or outputs of some modules changed."""
+    with ExitStack() as stack:
+        for module, side, change in changed:
+            stack.callback(_put(module, side, change).remove)
+        return hf(torch.tensor([tokens]), use_cache=False).logits[0]
 
 
 @torch.no_grad()
