@@ -1,7 +1,8 @@
-"""Naive edge effects by plain PyTorch hooks on the library's own modules, an edge a forward.
+"""Naive edge effects by plain PyTorch hooks on the library's own modules, an edge a row.
 
-No bridge, no engine. One prompt at a time. Of what q, k and v project only the receiver's own
-slice is changed, and of what the heads read out only the receiver's is kept.
+No bridge, no engine. One prompt at a time; no row of a forward sees another. Of what q, k and v
+project only the receiver's own slice is changed, and of what the heads read out only the
+receiver's is kept.
 """
 
 from __future__ import annotations
@@ -127,9 +128,8 @@ def effects(hf: Any, prompt: Encoded, edges: list[Edge]) -> Tensor:
         }
         for delta in deltas.values():
             delta[end:] = 0
-        for i, edge in enumerate(edges):
-            changed = changes(hf, clean, edge, deltas[edge.source])
-            patched = logits(hf, prompt.prompt + shown, *changed)
+        changed = [changes(hf, clean, edge, deltas[edge.source]) for edge in edges]
+        for i, patched in enumerate(logits(hf, prompt.prompt + shown, changed)):
             for answer, sign in judged:
                 found[i] += sign * (log_prob(patched, answer, end) - log_prob(base, answer, end))
     return found
@@ -145,12 +145,28 @@ Change = tuple[Any, str, Callable[[Tensor], Tensor]]
 """A module, whether its input (``in``) or output (``out``) is changed, and how."""
 
 
-def logits(hf: Any, tokens: tuple[int, ...], *changed: Change) -> Tensor:
-    """[T, V], with inputs or outputs of some modules changed."""
+def logits(hf: Any, tokens: tuple[int, ...], changed: list[list[Change]]) -> Tensor:
+    """[rows, T, V]: in row i inputs or outputs of some modules are changed as its list says."""
+    by_place: dict[tuple[Any, str], list[tuple[int, Callable[[Tensor], Tensor]]]] = {}
+    for row, own in enumerate(changed):
+        for module, side, change in own:
+            by_place.setdefault((module, side), []).append((row, change))
     with ExitStack() as stack:
-        for module, side, change in changed:
-            stack.callback(_put(module, side, change).remove)
-        return hf(torch.tensor([tokens]), use_cache=False).logits[0]
+        for (module, side), some in by_place.items():
+            stack.callback(_put(module, side, _in_rows(some, len(changed))).remove)
+        return hf(torch.tensor([tokens] * len(changed)), use_cache=False).logits
+
+
+def _in_rows(
+    some: list[tuple[int, Callable[[Tensor], Tensor]]], count: int
+) -> Callable[[Tensor], Tensor]:
+    def change(x: Tensor) -> Tensor:
+        rows = list(x.reshape(count, -1, x.shape[-1]).split(1))
+        for row, own in some:
+            rows[row] = own(rows[row])
+        return torch.cat(rows).view(x.shape)
+
+    return change
 
 
 @torch.no_grad()
