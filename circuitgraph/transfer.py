@@ -173,8 +173,7 @@ def push(folder: Path, runs: Sequence[Run], uri: str | None, reporter: Reporter)
     StoreUnreachable
         The server does not answer; the same call later goes on.
     """
-    with _server(folder, uri) as target:
-        source = EmbeddedStore(folder / FILE_NAME)
+    with _server(folder, uri) as target, EmbeddedStore(folder / FILE_NAME) as source:
         load_graph(source, folder, runs)
         there = set(target.run_ids())
         refresh_runs(target, [run for run in runs if run.id in there])
@@ -189,8 +188,8 @@ def pull(folder: Path, uri: str | None, reporter: Reporter) -> Copied:
 
     Parameters, errors: as for :func:`push`.
     """
-    with _server(folder, uri) as source:
-        return _copied(source, EmbeddedStore(folder / FILE_NAME), reporter, "pull")
+    with _server(folder, uri) as source, EmbeddedStore(folder / FILE_NAME) as target:
+        return _copied(source, target, reporter, "pull")
 
 
 def write_files(

@@ -1,7 +1,8 @@
-"""Naive edge effects by plain PyTorch hooks on the library's own modules, an edge a forward.
+"""Naive edge effects by plain PyTorch hooks on the library's own modules, an edge a row.
 
-No bridge, no engine. One prompt at a time. Of what q, k and v project only the receiver's own
-slice is changed, and of what the heads read out only the receiver's is kept.
+No bridge, no engine. One prompt at a time; no row of a forward sees another. Of what q, k and v
+project only the receiver's own slice is changed, and of what the heads read out only the
+receiver's is kept.
 """
 
 from __future__ import annotations
@@ -121,10 +122,14 @@ def effects(hf: Any, prompt: Encoded, edges: list[Edge]) -> Tensor:
         clean, base = run(hf, prompt.prompt + shown)
         corrupt, _ = run(hf, prompt.corrupt + shown)
         judged = [(answer, sign) for answer, sign in signed if answer[:-1] == shown]
-        for i, edge in enumerate(edges):
-            delta = sent(hf, corrupt, edge.source) - sent(hf, clean, edge.source)
+        deltas = {
+            source: sent(hf, corrupt, source) - sent(hf, clean, source)
+            for source in {edge.source for edge in edges}
+        }
+        for delta in deltas.values():
             delta[end:] = 0
-            _, patched = run(hf, prompt.prompt + shown, *changes(hf, clean, edge, delta))
+        changed = [changes(hf, clean, edge, deltas[edge.source]) for edge in edges]
+        for i, patched in enumerate(logits(hf, prompt.prompt + shown, changed)):
             for answer, sign in judged:
                 found[i] += sign * (log_prob(patched, answer, end) - log_prob(base, answer, end))
     return found
@@ -138,6 +143,30 @@ def log_prob(scores: Tensor, answer: tuple[int, ...], end: int) -> Tensor:
 
 Change = tuple[Any, str, Callable[[Tensor], Tensor]]
 """A module, whether its input (``in``) or output (``out``) is changed, and how."""
+
+
+def logits(hf: Any, tokens: tuple[int, ...], changed: list[list[Change]]) -> Tensor:
+    """[rows, T, V]: in row i inputs or outputs of some modules are changed as its list says."""
+    by_place: dict[tuple[Any, str], list[tuple[int, Callable[[Tensor], Tensor]]]] = {}
+    for row, own in enumerate(changed):
+        for module, side, change in own:
+            by_place.setdefault((module, side), []).append((row, change))
+    with ExitStack() as stack:
+        for (module, side), some in by_place.items():
+            stack.callback(_put(module, side, _in_rows(some, len(changed))).remove)
+        return hf(torch.tensor([tokens] * len(changed)), use_cache=False).logits
+
+
+def _in_rows(
+    some: list[tuple[int, Callable[[Tensor], Tensor]]], count: int
+) -> Callable[[Tensor], Tensor]:
+    def change(x: Tensor) -> Tensor:
+        rows = list(x.reshape(count, -1, x.shape[-1]).split(1))
+        for row, own in some:
+            rows[row] = own(rows[row])
+        return torch.cat(rows).view(x.shape)
+
+    return change
 
 
 @torch.no_grad()

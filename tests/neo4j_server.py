@@ -211,8 +211,9 @@ def any_store(
 ) -> Iterator[Store]:
     """An empty store of each kind, for a whole module."""
     if request.param == "embedded":
-        yield EmbeddedStore(tmp_path_factory.mktemp("graph") / "graph.lbug")
+        with EmbeddedStore(tmp_path_factory.mktemp("graph") / "graph.lbug") as store:
+            yield store
         return
-    with Neo4jStore(request.getfixturevalue("neo4j_server").address) as store:
-        clear(store)
-        yield store
+    with Neo4jStore(request.getfixturevalue("neo4j_server").address) as server:
+        clear(server)
+        yield server

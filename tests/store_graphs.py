@@ -7,6 +7,9 @@ EMBED and LOGITS), a correlation and an effect run each, and one effect diff.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ import pandas as pd
 from circuitgraph.base.components import Edge, digest
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
-from circuitgraph.store import Store
+from circuitgraph.store import FILE_NAME, EmbeddedStore, Store
 from circuitgraph.store.columns import NODES, RELATIONSHIPS
 from circuitgraph.store.tables import GraphTables, diff_tables, run_tables
 
@@ -194,6 +197,19 @@ def planted_diff() -> PlantedDiff:
 def planted() -> list[GraphTables]:
     """The whole planted graph, runs first."""
     return [*(run_tables(r, e) for r, e in planted_runs()), diff_tables(planted_diff())]
+
+
+def write_planted(path: Path) -> None:
+    """An embedded store's file of the planted graph; written once, then copied."""
+    path.write_bytes(_planted_file())
+
+
+@cache
+def _planted_file() -> bytes:
+    with TemporaryDirectory() as folder:
+        store = EmbeddedStore(Path(folder) / FILE_NAME)
+        store.write_all(planted())
+        return store.path.read_bytes()
 
 
 def same(first: GraphTables, second: GraphTables) -> bool:

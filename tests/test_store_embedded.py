@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> EmbeddedStore:
 
 @pytest.fixture
 def filled(store: EmbeddedStore) -> EmbeddedStore:
-    store.write_all(planted.planted())
+    planted.write_planted(store.path)
     return store
 
 
@@ -55,8 +55,9 @@ def test_a_missing_file_is_an_empty_graph(store: EmbeddedStore) -> None:
     assert not store.path.exists()
 
 
-def test_everything_written_is_read_back(filled: EmbeddedStore) -> None:
-    assert sizes(filled) == {
+def test_everything_written_is_read_back(store: EmbeddedStore) -> None:
+    store.write_all(planted.planted())
+    assert sizes(store) == {
         "Variant": 2,
         "Run": 4,
         "Component": 6,
@@ -69,7 +70,7 @@ def test_everything_written_is_read_back(filled: EmbeddedStore) -> None:
         "REWIRED": 3,
     }
     written = planted.planted()[0].rels["CORRELATES"]
-    read = filled.read_all().rels["CORRELATES"]
+    read = store.read_all().rels["CORRELATES"]
     read = read[read["run"] == written["run"].iloc[0]].set_index("key").loc[written["key"]]
     assert read["weight"].tolist() == written["weight"].tolist()
     assert read["n"].tolist() == [4, 4, 4]

@@ -39,7 +39,7 @@ def filled(neo4j_store: Neo4jStore) -> Neo4jStore:
 @pytest.fixture
 def embedded(tmp_path: Path) -> EmbeddedStore:
     store = EmbeddedStore(tmp_path / "graph.lbug")
-    store.write_all(planted.planted())
+    planted.write_planted(store.path)
     return store
 
 

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -343,14 +343,14 @@ def read_run(folder: Path) -> Run:
     """
     try:
         record = json.loads((folder / "run.json").read_text("ascii"))
-        lines = (folder / "prompts.jsonl").read_text("ascii").splitlines()
+        prompts = _prompts((folder / "prompts.jsonl").read_text("ascii"))
         signs = read_signs(folder.parent, record)
         if record.pop("format") != FORMAT:
             raise ValueError("written by another version of circuitgraph")
         run = Run(
             variant=typed(Variant(**record.pop("variant"))),
             method=known(typed(Method(**record.pop("method")))),
-            prompts=tuple(_prompt(line) for line in lines),
+            prompts=prompts,
             components=tuple(record.pop("components")),
             edges=tuple(texts(Edge(*edge)) for edge in record.pop("edges")),
             path=folder,
@@ -363,6 +363,11 @@ def read_run(folder: Path) -> Run:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         why = f"this run cannot be read ({error}); remove the folder and ingest again"
         raise InputError(f"{folder / 'run.json'}: {why}") from error
+
+
+@lru_cache(maxsize=8)  # the runs of a workspace have few sets of prompts
+def _prompts(text: str) -> tuple[RunPrompt, ...]:
+    return tuple(_prompt(line) for line in text.splitlines())
 
 
 def _prompt(line: str) -> RunPrompt:

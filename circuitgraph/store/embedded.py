@@ -16,7 +16,7 @@ import pandas as pd
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
-from circuitgraph.store.embedded_file import opened
+from circuitgraph.store.embedded_file import Reader, opened
 from circuitgraph.store.embedded_words import reason, refused
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.protocol import check_parameters
@@ -35,9 +35,10 @@ _SLICE = 500_000
 class EmbeddedStore:
     """The graph of a workspace in one ladybug file.
 
-    The file is opened for each call and closed straight after. A write copies it, works
-    on the copy, and puts it in place when whole, so that a reader sees the graph before
-    or after a write and never waits. A file that does not exist is an empty graph.
+    The file is opened for each call and closed straight after; in a ``with`` statement it stays
+    open between questions until somebody replaces it. A write copies it, works on the copy, and
+    puts it in place when whole, so that a reader sees the graph before or after a write and never
+    waits. A file that does not exist is an empty graph.
 
     Parameters
     ----------
@@ -52,8 +53,10 @@ class EmbeddedStore:
     def __init__(self, path: str | Path, *, timeout: float = 600.0) -> None:
         self.path = Path(path)
         self.timeout = timeout
+        self._reader: Reader | None = None
 
     def __enter__(self) -> Self:
+        self._reader = self._reader or Reader(self.path)
         return self
 
     def __exit__(
@@ -65,7 +68,10 @@ class EmbeddedStore:
         self.close()
 
     def close(self) -> None:
-        """No effect: the file is closed after every call."""
+        """Close the file."""
+        if self._reader:
+            self._reader.close()
+            self._reader = None
 
     def write_run(self, tables: GraphTables) -> None:
         """Write one run, replacing that of its id."""
@@ -200,6 +206,10 @@ class EmbeddedStore:
         if not self.path.exists():
             with opened(":memory:", self.path) as connection:
                 connection.execute(_schema())
+                yield connection
+            return
+        if self._reader:
+            with self._reader.connection() as connection:
                 yield connection
             return
         with opened(str(self.path), self.path, read_only=True) as connection:

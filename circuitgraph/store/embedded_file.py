@@ -34,7 +34,7 @@ def opened(
     InputError
         ladybug cannot read it; speaks of ``path``, the file users know.
     """
-    try:
+    with told_of(path):
         _refuse_torn_page(database)
         pool = _pool(Path(database), rows)
         with (
@@ -42,8 +42,41 @@ def opened(
             ladybug.Connection(file) as connection,
         ):
             yield connection
+
+
+@contextlib.contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Errors of ladybug speak of ``path`` (InputError)."""
+    try:
+        yield
     except (RuntimeError, MemoryError, UnicodeDecodeError) as error:
         raise InputError(_damaged(path, error)) from error
+
+
+class Reader:
+    """A connection to a file as long as nobody replaces the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open = contextlib.ExitStack()
+        self._held: tuple[tuple[int, ...], ladybug.Connection] | None = None
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[ladybug.Connection]:
+        """To the file as it is now; raises as :func:`opened` does."""
+        told = self._path.stat()
+        stamp = told.st_ino, told.st_size, told.st_mtime_ns
+        if self._held is None or self._held[0] != stamp:
+            self.close()
+            file = opened(str(self._path), self._path, read_only=True)
+            self._held = stamp, self._open.enter_context(file)
+        with told_of(self._path):
+            yield self._held[1]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._open.close()
+        self._held = None
 
 
 def _pool(file: Path, rows: int) -> int:
