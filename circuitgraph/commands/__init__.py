@@ -26,6 +26,7 @@ SECTIONS = {
     "Lab": {
         "train": ("training", "Teach a model a recipe: adapters by reward, and nulls."),
         "behave": ("behaving", "What variants decide in games, state by state."),
+        "study": ("studying", "Train recipes and nulls, compare them, answer three questions."),
     },
     "Graph": {
         "query": ("catalogue", "Ask a named question of the graph."),

@@ -1,0 +1,53 @@
+"""How long the study will take here, said before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from circuitgraph.ingest.estimate import affordable, operations, rate_here
+from circuitgraph.ingest.shape import Shape
+from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.prompts.tokens import encode
+from circuitgraph.runs.record import Method
+from circuitgraph.study.design import Design
+from circuitgraph.study.steps import HEADS, LAYERS, Steps
+
+BESIDE = 1.5
+"""Diffs, wiring, patches and loading take about half as much again (SmolLM2, measured)."""
+SHARED = 1.5
+"""Tokens of four packed texts over those of one, in the prompts of games."""
+
+
+def seconds(steps: Steps) -> float:
+    """A guess of the CPU seconds of the whole study, from operations and this machine's rate."""
+    design = steps.design
+    shape, prompts = shape_of(design), encode(steps.asked, load_tokenizer(design.model)).prompts
+    length = SHARED * sum(len(p.prompt) for p in prompts) / len(prompts)
+    trained = 2 / 3 * shape.layers  # of whole variants; parts are cheaper
+    parts = 4 + 2 * design.draws
+    runs = (
+        sum(
+            (len(design.variants) / design.seeds) and steps.request(name, 1).n_steps
+            for _, name in design.variants
+        )
+        + parts * steps.request("hybrid", 1).n_steps
+    )
+    total = 4.0 * runs * length * shape.block_weights * trained
+    for where in (LAYERS, HEADS) if design.heads else (LAYERS,):
+        granularity = "layer" if where == LAYERS else "head"
+        method = Method("effect", granularity=granularity)
+        wanted = steps.estimator(where)
+        chosen = affordable(shape, method, prompts) if wanted == "auto" else wanted
+        method = replace(method, estimator=chosen)
+        total += (1 + len(design.variants)) * operations(shape, method, prompts)
+    return BESIDE * total / rate_here()
+
+
+def shape_of(design: Design) -> Shape:
+    """Sizes of the base, from its configuration alone."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(design.model, local_files_only=True)
+    with torch.device("meta"):
+        return Shape.of(AutoModelForCausalLM.from_config(config))

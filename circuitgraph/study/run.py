@@ -1,0 +1,200 @@
+"""The whole study: train, measure, compare, train parts, answer; all that is done is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.errors import CircuitGraphError
+from circuitgraph.base.progress import Reporter, human_seconds
+from circuitgraph.diff.record import Diff
+from circuitgraph.games.rewards import NULLS, REWARDED
+from circuitgraph.study import tables as rows_of
+from circuitgraph.study.answers import answers, fate_row
+from circuitgraph.study.costs import costs_of, timed
+from circuitgraph.study.design import BASE, MORAL, TAUGHT, Comparison, Design, Part
+from circuitgraph.study.forecast import seconds, shape_of
+from circuitgraph.study.page import page
+from circuitgraph.study.parts import chosen
+from circuitgraph.study.steps import HEADS, LAYERS, Steps, asked_at, require_model
+from circuitgraph.study.tables import Tables
+from circuitgraph.training.sites import components_named
+
+
+@dataclass
+class Study:
+    """One run of the study.
+
+    Attributes
+    ----------
+    steps
+        What is done, kept from run to run.
+    pages
+        Folder of ``study.md`` and ``study/*.csv``.
+    deadline
+        Seconds on the clock of ``time.monotonic`` after which nothing new is begun.
+    tables, missing
+        What was found, and what was not done and why.
+    """
+
+    steps: Steps
+    pages: Path
+    deadline: float = float("inf")
+    tables: Tables = field(default_factory=Tables)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def design(self) -> Design:
+        """All choices."""
+        return self.steps.design
+
+    def run(self) -> None:
+        """Everything, the page written after each stage."""
+        for stage in (self._train, self._layers, self._parts, self._closer, self._heads):
+            stage()
+            self.write()
+
+    def attempt(self, name: str, work: Callable[[], None]) -> bool:
+        """Do something unless time is over; what cannot be done is said on the page."""
+        if time.monotonic() > self.deadline:
+            self.missing.append(f"{name}: no time was left")
+            return False
+        try:
+            work()
+        except CircuitGraphError as error:
+            self.missing.append(f"{name}: {error}")
+            self.steps.reporter.warn(f"{name}: {error}")
+            return False
+        return True
+
+    def write(self) -> None:
+        """The tables and the page, as far as they are."""
+        self.tables.write(self.pages / "study")
+        text = page(self.design, self.tables, self._told(), costs_of(self.design.out), self.missing)
+        write_atomic(self.pages / "study.md", text.encode("utf-8"))
+
+    def _told(self) -> dict[str, str]:
+        asked = self.steps.asked
+        steps = sorted({row["steps"] for row in self.tables.rows.get("behaviour", ())})
+        return {
+            "Model": self.design.model.name,
+            "Prompts": f"{len(asked.prompts)} of wordings held out of training, in "
+            f"{len({p.scenario for p in asked})} scenarios",
+            "Adapters": f"LoRA of rank {self.design.rank}, {' or '.join(map(str, steps))} steps",
+        }
+
+    def _train(self) -> None:
+        for recipe in (*REWARDED, *NULLS):
+            self.attempt(f"train {recipe}", lambda recipe=recipe: self._one(recipe))  # type: ignore[misc]
+
+    def _one(self, recipe: str, part: Part | None = None) -> None:
+        done = self.steps.trained(recipe, part)
+        self.tables.add("behaviour", rows_of.behaviour_rows(done, part))
+        if part is not None:
+            self.tables.add("parts", [rows_of.part_row(one, part) for one in done])
+
+    def _layers(self) -> None:
+        if self.attempt("ingest by layer", lambda: self.steps.all_measured(LAYERS)):
+            self._compare(LAYERS)
+
+    def _heads(self) -> None:
+        if not self.design.heads:
+            self.missing.append("heads: left out by the design")
+        elif self.attempt("ingest by head", lambda: self.steps.all_measured(HEADS)):
+            self._compare(HEADS)
+
+    def _compare(self, where: str) -> None:
+        for one in asked_at(where):
+            name = f"{where}, {one.lens}, {one.scope}: {one.a} → {one.b}"
+            self.attempt(name, lambda one=one: self._compared(where, one))  # type: ignore[misc]
+
+    def _compared(self, where: str, one: Comparison) -> None:
+        for asked, diff in self.steps.compared(where, [one]):
+            self.tables.add("comparisons", [rows_of.comparison_row(asked, where, diff)])
+            self.tables.add("claims", rows_of.claim_rows(asked, where, diff))
+            moral = one.a == "strategic" and one.b in MORAL
+            if where == LAYERS and moral and (one.lens, one.scope) == ("effect", "recipe"):
+                self.tables.add("fates", [fate_row(diff)])
+
+    def _parts(self) -> None:
+        self.attempt("choose parts", self._choose)
+
+    def _choose(self) -> None:
+        count = shape_of(self.design).layers
+        names = components_named(None, self.design.layers, count)
+        layers = sorted({int(name[1:].split("_")[0]) for name in names})
+        asked = Comparison(BASE, TAUGHT, "effect", "recipe")
+        [(_, diff)] = self.steps.compared(LAYERS, [asked])
+        for part in chosen(diff, layers, self.design):
+            self.attempt(f"train {part.name}", lambda part=part: self._one(TAUGHT, part))  # type: ignore[misc]
+
+    def _closer(self) -> None:
+        """Hubs, mechanism and patches."""
+        self.attempt("hubs", self._hubs)
+        self.attempt("patches", self._patches)
+        self.attempt("mechanism", self._mechanism)
+
+    def _hubs(self) -> None:
+        workspace = self.steps.workspace()
+        for a, b in (("strategic-0", f"{TAUGHT}-0"), ("deontological-0", "utilitarian-0")):
+            with timed(self.design.out, "hubs"):
+                found = workspace.hubs(a, b, kind="effect", of="change")
+            self.tables.add("hubs", rows_of.hub_rows(a, b, found))
+
+    def _patches(self) -> None:
+        for a, b in (("strategic-0", f"{TAUGHT}-0"), ("deontological-0", "utilitarian-0")):
+            with timed(self.design.out, "patches"):
+                found = self.steps.workspace().patch(a, b)
+            self.tables.add("patches", rows_of.patch_rows(found.components))
+
+    def _mechanism(self) -> None:
+        """Why the effects of the component trained alone changed."""
+        name = "component"
+        folder = self.design.adapters / name / f"{TAUGHT}-0"
+        self.steps.measured(name, f"{TAUGHT} by {name}", folder, LAYERS)
+        with timed(self.design.out, "mechanism"):
+            diff: Diff = self.steps.workspace().diff(BASE, name, lens="effect")
+        counts = diff.claims["mechanism"].astype(str).value_counts()
+        told = {"a": BASE, "b": name, "claims": len(diff.claims)}
+        self.tables.add("mechanism", [told | {str(k): int(v) for k, v in counts.items()}])
+
+
+def run_study(
+    design: Design, pages: Path, reporter: Reporter, budget: float | None = None
+) -> list[str]:
+    """Run the study, or go on with it; lines to print.
+
+    Parameters
+    ----------
+    design
+        What is trained and asked.
+    pages
+        Folder of the page and its tables.
+    reporter
+        Where progress goes.
+    budget
+        Seconds after which nothing new is begun; what is left out stands on the page.
+
+    Raises
+    ------
+    InputError
+        No model folder.
+    """
+    require_model(design.model)
+    steps = Steps(design, reporter)
+    steps.prompts()
+    reporter.remark(f"the study takes {human_seconds(seconds(steps))} of one core here, from "
+                    "nothing; what is there already is kept")  # fmt: skip
+    deadline = float("inf") if budget is None else time.monotonic() + budget
+    study = Study(steps, pages, deadline)
+    study.run()
+    return _lines(study)
+
+
+def _lines(study: Study) -> Sequence[str]:
+    told = [f"{one.name} ({one.grade}): {one.words}" for one in answers(study.tables)]
+    left = [f"not run: {len(study.missing)} steps"] if study.missing else []
+    return [*told, *left, f"page: {study.pages / 'study.md'}"]
