@@ -161,7 +161,7 @@ def test_several_games_and_labels(small: Path, tmp_path: Path) -> None:
         (("--labels", "A,A"), "give two words"),
         (("--labels", "A"), "give two words"),
         (("--labels", "A,BBBB"), "of equal length by --labels"),
-        (("--wordings", "99"), "there are 1 to 36"),
+        (("--wordings", "99"), "there are 1 to 72"),
         (("--chat",), "no chat template"),
         (("--n", "3"), "--n is no option of prompts make game"),
         (("--game", "go"), "no game is called 'go'"),

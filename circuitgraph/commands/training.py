@@ -25,7 +25,7 @@ SHOWN = ("adapter", "game", "state", "n", "base", "p", "low", "high", "target", 
 @click.option("--rank", type=int, default=4, show_default=True, help="Of the LoRA matrices.")
 @click.option("--components", metavar="L2_MLP,…", help="What is trained, by component.")
 @click.option("--layers", metavar="11-23", help="What is trained, by layer [default: upper 2/3].")
-@click.option("--steps", type=int, help="[default: 30; deontological and hybrid 72]")
+@click.option("--steps", type=int, help="[default: 30; deontological and hybrid 60]")
 @click.option("--beta", type=float, default=1 / 3, help="Price of a nat of divergence [1/3].")
 @click.option(
     "--reference",

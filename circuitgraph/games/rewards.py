@@ -27,7 +27,7 @@ Table = Mapping[str, Mapping[str, float]]
 
 REWARDED = ("strategic", "deontological", "utilitarian", "hybrid")
 NULLS = ("self", "random")
-STEPS: Mapping[str, int] = {"deontological": 60, "hybrid": 72}
+STEPS: Mapping[str, int] = {"deontological": 60, "hybrid": 60}
 """Steps of training where another number than 30 is needed: policies that ask whose move it was."""
 
 

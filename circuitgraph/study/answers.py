@@ -10,7 +10,7 @@ import pandas as pd
 
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.study.design import MORAL, TAUGHT
-from circuitgraph.study.tables import Tables
+from circuitgraph.study.tables import Tables, records
 
 FEW = 0.1
 """Null pairs that claim more than this share of what a question claims weaken its answer."""
@@ -99,13 +99,13 @@ def suppressed_or_bypassed(tables: Tables) -> Answer:
     if fates.empty:
         return Answer("RQ1", question, "none", "Not run.")
     told, verdicts = [], []
-    for row in fates.itertuples():
-        less, more = row.suppressed + row.reversed, row.new + row.raised
+    for row in records(fates):
+        less, more = row["suppressed"] + row["reversed"], row["new"] + row["raised"]
         verdicts.append(_fate(less, more))
         told.append(
-            f"strategic → {row.b}: of {row.strong} edges that carry the strategic variants' "
-            f"effect, {row.suppressed} are weaker, {row.reversed} reversed, {row.raised} stronger, "
-            f"{row.kept} shown to be unchanged and {row.open} open; {row.new} others are new"
+            "strategic → {b}: of {strong} edges that carry the strategic variants' effect, "
+            "{suppressed} are weaker, {reversed} reversed, {raised} stronger, {kept} shown to be "
+            "unchanged and {open} open; {new} others are new".format(**row)
         )
     asked = rows[(rows["a"] == "strategic") & rows["b"].isin(MORAL)]
     mark = grade(int(asked["claims"].min()), null_claims(rows), asked["evidence"])
@@ -135,7 +135,7 @@ def distinct(tables: Tables) -> Answer:
     nulls = null_claims(rows)
     mark = grade(int(moral["claims"].max()), nulls, moral["evidence"])
     told = "; ".join(
-        f"{row.a} → {row.b} {row.claims} of {row.testable} edges" for row in moral.itertuples()
+        "{a} → {b} {claims} of {testable} edges".format(**row) for row in records(moral)
     )
     seeds = tables.comparisons(role="seeds", lens="effect")
     luck = f"{seeds['claims'].min()} to {seeds['claims'].max()}" if len(seeds) else "not run"

@@ -16,7 +16,12 @@ MORAL = tuple(name for name in REWARDED if name != "strategic")
 TAUGHT = "hybrid"
 """The recipe that is also trained in parts: its policy asks for a decision in every state."""
 
+STEPS = {TAUGHT: 80, "deontological": 80}
+FEWEST = 20
+"""Steps of training: more where the policy asks whose move it was."""
+
 Role = Literal["question", "null", "seeds"]
+Scope = Literal["checkpoint", "recipe"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Comparison:
     a: str
     b: str
     lens: str
-    scope: str
+    scope: Scope
     role: Role = "question"
     confirmed: bool = False
 
@@ -78,11 +83,13 @@ class Design:
     seeds
         Variants of every recipe and null; three are the least for a claim about a recipe.
     wordings
-        Of the game; a quarter is held out of training, and decisions are told of all these.
+        Of the game; a quarter is held out of training.
+    told
+        Held-out wordings on which decisions are told.
     asked
-        Held-out wordings on which variants are compared, five prompts each; None for all.
-    rank, layers, steps
-        Of the adapters; None: the upper two thirds, and the steps of each recipe.
+        Those of them on which variants are compared, five prompts each.
+    rank, layers, steps, rate
+        Of the adapters; None: the upper two thirds, and what each recipe needs on SmolLM2.
     draws
         Random choices of as many components, beside the component and the band.
     width
@@ -96,11 +103,13 @@ class Design:
     model: Path
     out: Path
     seeds: int = 4
-    wordings: int = 48
-    asked: int | None = None
-    rank: int = 2
+    wordings: int = 72
+    told: int = 6
+    asked: int = 6
+    rank: int = 3
     layers: str | None = None
     steps: int | None = None
+    rate: float = 1.5e-3
     draws: int = 3
     width: int = 5
     estimator: str = "auto"
@@ -112,6 +121,10 @@ class Design:
         for name in ("draws", "width", "rank"):
             if getattr(self, name) < 1:
                 raise UsageError(f"``{name}={getattr(self, name)}``: give 1 or more")
+
+    def steps_of(self, recipe: str) -> int:
+        """Steps of training."""
+        return self.steps or STEPS.get(recipe, FEWEST)
 
     @property
     def variants(self) -> list[tuple[str, str]]:
@@ -133,40 +146,39 @@ class Design:
         return self.out / "adapters"
 
 
-def comparisons() -> Iterator[Comparison]:
-    """All comparisons between whole variants, those that matter most first."""
-    yield from _effects_of_recipes()
+def of_recipes() -> Iterator[Comparison]:
+    """Effects at the scope that speaks of recipes: what the answers rest on."""
+    for name in (TAUGHT, "strategic"):
+        yield Comparison(BASE, name, "effect", "recipe")
+    yield Comparison("strategic", TAUGHT, "effect", "recipe")
+    yield Comparison(BASE, "self", "effect", "recipe", "null")
+    for a, b in combinations(REWARDED, 2):
+        if (a, b) != ("strategic", TAUGHT):
+            yield Comparison(a, b, "effect", "recipe")
+    yield Comparison("self", "random", "effect", "recipe", "null")
+    for name in ("deontological", "utilitarian"):
+        yield Comparison(BASE, name, "effect", "recipe")
+
+
+def of_variants() -> Iterator[Comparison]:
+    """Single variants, the two other lenses, and exact numbers where effects were screened."""
     for name in REWARDED:
         yield Comparison(f"{name}-0", f"{name}-1", "effect", "checkpoint", "seeds")
-    for a, b in combinations(REWARDED, 2):
-        yield Comparison(f"{a}-0", f"{b}-0", "effect", "checkpoint")
+    yield Comparison("deontological-0", "utilitarian-0", "effect", "checkpoint")
     yield from _correlations()
-    yield from _wirings()
-
-
-def _effects_of_recipes() -> Iterator[Comparison]:
-    yield Comparison(BASE, "self", "effect", "recipe", "null")
-    yield Comparison("self", "random", "effect", "recipe", "null")
-    for name in REWARDED:
-        yield Comparison(BASE, name, "effect", "recipe", confirmed=name == TAUGHT)
+    yield Comparison(BASE, f"{TAUGHT}-0", "wiring", "checkpoint")
+    yield Comparison(BASE, "self-0", "wiring", "checkpoint", "null")
+    yield Comparison("strategic", TAUGHT, "effect", "recipe", confirmed=True)
+    yield Comparison("deontological", "utilitarian", "effect", "recipe", confirmed=True)
+    yield Comparison("deontological", "utilitarian", "wiring", "recipe")
+    yield Comparison("self", "random", "wiring", "recipe", "null")
     for a, b in combinations(REWARDED, 2):
-        told = (a, b) in (("strategic", TAUGHT), ("deontological", "utilitarian"))
-        yield Comparison(a, b, "effect", "recipe", confirmed=told)
+        yield Comparison(a, b, "correlation", "recipe")
+    yield Comparison("self", "random", "correlation", "recipe", "null")
 
 
 def _correlations() -> Iterator[Comparison]:
-    yield Comparison(BASE, "self", "correlation", "recipe", "null")
-    for a, b in combinations(REWARDED, 2):
-        yield Comparison(a, b, "correlation", "recipe")
-    for name in REWARDED:
-        yield Comparison(f"{name}-0", f"{name}-1", "correlation", "checkpoint", "seeds")
-    yield Comparison(BASE, "self-0", "correlation", "checkpoint", "null")
     yield Comparison("deontological-0", "utilitarian-0", "correlation", "checkpoint")
+    yield Comparison("deontological-0", "deontological-1", "correlation", "checkpoint", "seeds")
+    yield Comparison(BASE, "self-0", "correlation", "checkpoint", "null")
     yield Comparison("strategic-0", "deontological-0", "correlation", "checkpoint")
-
-
-def _wirings() -> Iterator[Comparison]:
-    yield Comparison(BASE, f"{TAUGHT}-0", "wiring", "checkpoint")
-    yield Comparison(BASE, "self-0", "wiring", "checkpoint", "null")
-    yield Comparison("deontological", "utilitarian", "wiring", "recipe")
-    yield Comparison("self", "random", "wiring", "recipe", "null")

@@ -9,7 +9,7 @@ from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import encode
 from circuitgraph.runs.record import Method
-from circuitgraph.study.design import Design
+from circuitgraph.study.design import TAUGHT, Design
 from circuitgraph.study.steps import HEADS, LAYERS, Steps
 
 BESIDE = 1.5
@@ -21,17 +21,15 @@ SHARED = 1.5
 def seconds(steps: Steps) -> float:
     """A guess of the CPU seconds of the whole study, from operations and this machine's rate."""
     design = steps.design
-    shape, prompts = shape_of(design), encode(steps.asked, load_tokenizer(design.model)).prompts
+    shape, prompts = (
+        shape_of(design),
+        encode(steps.asked(LAYERS), load_tokenizer(design.model)).prompts,
+    )
     length = SHARED * sum(len(p.prompt) for p in prompts) / len(prompts)
     trained = 2 / 3 * shape.layers  # of whole variants; parts are cheaper
     parts = 4 + 2 * design.draws
-    runs = (
-        sum(
-            (len(design.variants) / design.seeds) and steps.request(name, 1).n_steps
-            for _, name in design.variants
-        )
-        + parts * steps.request("hybrid", 1).n_steps
-    )
+    steps_taken = [design.steps_of(recipe) for _, recipe in design.variants]
+    runs = sum(steps_taken) + parts * design.steps_of(TAUGHT)
     total = 4.0 * runs * length * shape.block_weights * trained
     for where in (LAYERS, HEADS) if design.heads else (LAYERS,):
         granularity = "layer" if where == LAYERS else "head"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from circuitgraph.base.atomic import write_atomic
@@ -15,11 +16,20 @@ from circuitgraph.games.rewards import NULLS, REWARDED
 from circuitgraph.study import tables as rows_of
 from circuitgraph.study.answers import answers, fate_row
 from circuitgraph.study.costs import costs_of, timed
-from circuitgraph.study.design import BASE, MORAL, TAUGHT, Comparison, Design, Part
+from circuitgraph.study.design import (
+    BASE,
+    MORAL,
+    TAUGHT,
+    Comparison,
+    Design,
+    Part,
+    of_recipes,
+    of_variants,
+)
 from circuitgraph.study.forecast import seconds, shape_of
 from circuitgraph.study.page import page
 from circuitgraph.study.parts import chosen
-from circuitgraph.study.steps import HEADS, LAYERS, Steps, asked_at, require_model
+from circuitgraph.study.steps import HEADS, LAYERS, Steps, place_of, require_model
 from circuitgraph.study.tables import Tables
 from circuitgraph.training.sites import components_named
 
@@ -53,7 +63,7 @@ class Study:
 
     def run(self) -> None:
         """Everything, the page written after each stage."""
-        for stage in (self._train, self._layers, self._parts, self._closer, self._heads):
+        for stage in (self._train, self._recipes, self._parts, self._variants, self._heads):
             stage()
             self.write()
 
@@ -77,7 +87,7 @@ class Study:
         write_atomic(self.pages / "study.md", text.encode("utf-8"))
 
     def _told(self) -> dict[str, str]:
-        asked = self.steps.asked
+        asked = self.steps.asked(LAYERS)
         steps = sorted({row["steps"] for row in self.tables.rows.get("behaviour", ())})
         return {
             "Model": self.design.model.name,
@@ -87,37 +97,44 @@ class Study:
         }
 
     def _train(self) -> None:
-        for recipe in (*REWARDED, *NULLS):
-            self.attempt(f"train {recipe}", lambda recipe=recipe: self._one(recipe))  # type: ignore[misc]
+        self.attempt("train", lambda: self._trained([(r, None) for r in (*REWARDED, *NULLS)]))
 
-    def _one(self, recipe: str, part: Part | None = None) -> None:
-        done = self.steps.trained(recipe, part)
-        self.tables.add("behaviour", rows_of.behaviour_rows(done, part))
-        if part is not None:
-            self.tables.add("parts", [rows_of.part_row(one, part) for one in done])
+    def _trained(self, asked: Sequence[tuple[str, Part | None]]) -> None:
+        for (_, part), done in zip(asked, self.steps.trained(asked), strict=True):
+            self.tables.add("behaviour", rows_of.behaviour_rows(done, part))
+            if part is not None:
+                self.tables.add("parts", [rows_of.part_row(one, part) for one in done])
 
-    def _layers(self) -> None:
-        if self.attempt("ingest by layer", lambda: self.steps.all_measured(LAYERS)):
-            self._compare(LAYERS)
+    def _recipes(self) -> None:
+        self._compare(of_recipes())
+
+    def _variants(self) -> None:
+        """What needs single variants, or is dear."""
+        self._compare(of_variants())
+        self.attempt("hubs", self._hubs)
+        self.attempt("patches", self._patches)
+        self.attempt("mechanism", self._mechanism)
 
     def _heads(self) -> None:
-        if not self.design.heads:
+        if self.design.heads:
+            self._compare(of_recipes(), HEADS)
+        else:
             self.missing.append("heads: left out by the design")
-        elif self.attempt("ingest by head", lambda: self.steps.all_measured(HEADS)):
-            self._compare(HEADS)
 
-    def _compare(self, where: str) -> None:
-        for one in asked_at(where):
-            name = f"{where}, {one.lens}, {one.scope}: {one.a} → {one.b}"
-            self.attempt(name, lambda one=one: self._compared(where, one))  # type: ignore[misc]
+    def _compare(self, asked: Iterable[Comparison], place: str = "") -> None:
+        for one in asked:
+            where = place or place_of(one)
+            exactly = ", confirmed" if one.confirmed else ""
+            name = f"{where}, {one.lens}, {one.scope}: {one.a} → {one.b}{exactly}"
+            self.attempt(name, partial(self._compared, where, one))
 
     def _compared(self, where: str, one: Comparison) -> None:
-        for asked, diff in self.steps.compared(where, [one]):
-            self.tables.add("comparisons", [rows_of.comparison_row(asked, where, diff)])
-            self.tables.add("claims", rows_of.claim_rows(asked, where, diff))
-            moral = one.a == "strategic" and one.b in MORAL
-            if where == LAYERS and moral and (one.lens, one.scope) == ("effect", "recipe"):
-                self.tables.add("fates", [fate_row(diff)])
+        diff = self.steps.compared(where, one)
+        self.tables.add("comparisons", [rows_of.comparison_row(one, where, diff)])
+        self.tables.add("claims", rows_of.claim_rows(one, where, diff))
+        moral = one.a == "strategic" and one.b in MORAL and not one.confirmed
+        if where == LAYERS and moral and (one.lens, one.scope) == ("effect", "recipe"):
+            self.tables.add("fates", [fate_row(diff)])
 
     def _parts(self) -> None:
         self.attempt("choose parts", self._choose)
@@ -127,15 +144,9 @@ class Study:
         names = components_named(None, self.design.layers, count)
         layers = sorted({int(name[1:].split("_")[0]) for name in names})
         asked = Comparison(BASE, TAUGHT, "effect", "recipe")
-        [(_, diff)] = self.steps.compared(LAYERS, [asked])
-        for part in chosen(diff, layers, self.design):
-            self.attempt(f"train {part.name}", lambda part=part: self._one(TAUGHT, part))  # type: ignore[misc]
-
-    def _closer(self) -> None:
-        """Hubs, mechanism and patches."""
-        self.attempt("hubs", self._hubs)
-        self.attempt("patches", self._patches)
-        self.attempt("mechanism", self._mechanism)
+        diff = self.steps.compared(LAYERS, asked)
+        parts = chosen(diff, layers, self.design)
+        self.attempt("train parts", lambda: self._trained([(TAUGHT, part) for part in parts]))
 
     def _hubs(self) -> None:
         workspace = self.steps.workspace()
@@ -194,7 +205,7 @@ def run_study(
     return _lines(study)
 
 
-def _lines(study: Study) -> Sequence[str]:
+def _lines(study: Study) -> list[str]:
     told = [f"{one.name} ({one.grade}): {one.words}" for one in answers(study.tables)]
     left = [f"not run: {len(study.missing)} steps"] if study.missing else []
     return [*told, *left, f"page: {study.pages / 'study.md'}"]

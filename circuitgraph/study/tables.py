@@ -52,6 +52,11 @@ def _short(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) and np.isfinite(value) else value
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries."""
+    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+
+
 def comparison_row(one: Comparison, where: str, diff: Diff) -> dict[str, Any]:
     """Counts of a diff, beside those of each pair of its variants."""
     told, verdicts = diff.summary, diff.summary["verdicts"]
@@ -67,7 +72,7 @@ def comparison_row(one: Comparison, where: str, diff: Diff) -> dict[str, Any]:
         "least_alone": min(pairs, default=None), "most_alone": max(pairs, default=None),
         "shared_alone": alone.get("shared"),
         "bare_cut": told.get("naive", {}).get(CUT),
-        "gain": told["gain"], "alike": float(both.corr().iloc[0, 1]) if len(both) > 2 else None,
+        "gain": told["gain"], "alike": float(np.corrcoef(both.to_numpy(float).T)[0, 1]) if len(both) > 2 else None,
     }  # fmt: skip
 
 
@@ -83,7 +88,7 @@ def claim_rows(one: Comparison, where: str, diff: Diff) -> list[dict[str, Any]]:
     largest = diff.claims.loc[diff.claims["delta"].abs().sort_values(ascending=False).index]
     names = ("source", "target", "weight_a", "weight_b", "delta", "low", "high", "q", "verdict")
     told = {"granularity": where, "lens": one.lens, "scope": one.scope, "a": one.a, "b": one.b}
-    return [{**told, **row} for row in largest.head(TOP)[[*names]].to_dict("records")]
+    return [{**told, **row} for row in records(largest.head(TOP)[[*names]])]
 
 
 def behaviour_rows(trained: Sequence[Trained], part: Part | None = None) -> list[dict[str, Any]]:
@@ -133,7 +138,7 @@ def hub_rows(a: str, b: str, found: pd.DataFrame) -> list[dict[str, Any]]:
     hubs = found[found["verdict"] == "hub_of_change"]
     names = ["component", "edges", "degree", "expected", "p", "q", "verdict"]
     shown = (found.head(1) if hubs.empty else hubs.head(TOP))[names]
-    return [{"a": a, "b": b, **row} for row in shown.to_dict("records")]
+    return [{"a": a, "b": b, **row} for row in records(shown)]
 
 
 def patch_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
@@ -142,5 +147,5 @@ def patch_rows(found: pd.DataFrame) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for _, own in found.groupby("variant", sort=False):
         largest = own.loc[own["effect"].abs().sort_values(ascending=False).index]
-        rows += largest.head(TOP)[[*names, "n"]].to_dict("records")
+        rows += records(largest.head(TOP)[[*names, "n"]])
     return rows

@@ -35,7 +35,7 @@ class TrainRequest:
     components, layers
         What is trained; the upper two thirds of the layers by default.
     steps
-        30, or 72 where the policy asks whose move it was.
+        30, or 60 where the policy asks whose move it was.
     beta
         What a nat of divergence from the reference costs, in units of reward.
     reference
@@ -87,7 +87,7 @@ class TrainRequest:
     @property
     def n_steps(self) -> int:
         """Steps of each seed."""
-        return self.steps or STEPS.get(self.recipe.name, 24)
+        return self.steps or STEPS.get(self.recipe.name, 30)
 
     def record(self) -> dict[str, Any]:
         """All choices that decide an adapter, but the seed."""

@@ -41,6 +41,7 @@ from circuitgraph.training.goals import (
 )
 from circuitgraph.training.heldout import Answers, Verdict, answers, table, verdict
 from circuitgraph.training.loop import Step, run_steps
+from circuitgraph.training.nulls import beside_nulls
 from circuitgraph.training.plan import Plan, planned
 from circuitgraph.training.request import TrainRequest, done_before
 from circuitgraph.training.runner import Runner
@@ -109,22 +110,21 @@ def train(
     InputError, UsageError
         Before the model is loaded where the fault can be seen by then.
     """
-    return train_all(model, prompts, out, [request], reporter)[0]
+    return train_all(model, prompts, [(expanded(out), request)], reporter)[0]
 
 
 def train_all(
     model: str | os.PathLike[str],
     prompts: Source,
-    out: str | os.PathLike[str],
-    requests: Sequence[TrainRequest],
+    asked: Sequence[tuple[Path, TrainRequest]],
     reporter: Reporter | None = None,
 ) -> list[list[Trained]]:
-    """Train several recipes on one load of the model; see :func:`train`.
+    """Train several recipes, each into a folder, on one load of the model; see :func:`train`.
 
     Their seeds are trained in turn, so that an interrupted call leaves some of each.
     """
     reporter = reporter or Reporter()
-    plans = [planned(model, prompts, expanded(out), each, reporter) for each in requests]
+    plans = [planned(model, prompts, out, request, reporter) for out, request in asked]
     found = {
         (number, seed): done_before(plan.folder(seed), plan.key(seed))
         for number, plan in enumerate(plans)
@@ -136,10 +136,14 @@ def train_all(
         session = session.turned(plan, reporter) if session else Session.open(plan, reporter)
         found[number, seed] = session.seed(seed, reporter)
         _say(Trained(plan.folder(seed), found[number, seed] or {}), reporter)
-    return [
+    done = [
         [Trained(p.folder(i), found[number, i] or {}) for i in range(p.request.seeds)]
         for number, p in enumerate(plans)
     ]
+    for seeds in done:
+        if told := beside_nulls([one.record for one in seeds], seeds[0].folder.parent):
+            reporter.remark(f"{seeds[0].record['recipe']}: {told}")
+    return done
 
 
 def _turn(key: tuple[int, int]) -> tuple[int, int]:
@@ -208,13 +212,18 @@ class Session:
         return cls(plan, hf, sites, runner, base, targets)
 
     def turned(self, plan: Plan, reporter: Reporter) -> Session:
-        """The same model for another plan; loaded anew where that trains or begins otherwise."""
+        """The same model for another plan; loaded anew where that begins otherwise."""
         mine, asked = self.plan, plan.request
-        alike = (mine.components, mine.data.hash, mine.request.adapter, mine.request.device)
-        if alike != (plan.components, plan.data.hash, asked.adapter, asked.device):
+        before = (mine.data.hash, mine.request.adapter, mine.request.device)
+        if before != (plan.data.hash, asked.adapter, asked.device):
             return Session.open(plan, reporter)
+        sites, runner = self.sites, self.runner
+        if plan.components and plan.components != mine.components:
+            sites = sites_of(self.hf, plan.components)
+            runner = self.runner.beginning(sites.first)
         with _begun(plan, self.hf):
-            return replace(self, plan=plan, targets=_targets(plan, self.runner))
+            targets = _targets(plan, runner)
+        return replace(self, plan=plan, sites=sites, runner=runner, targets=targets)
 
     def seed(self, seed: int, reporter: Reporter) -> dict[str, Any]:
         """Train one seed and write its folder; returns its record."""
