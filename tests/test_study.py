@@ -55,6 +55,7 @@ def test_nothing_is_answered_from_nothing() -> None:
 def test_circuits_are_distinct_only_beyond_nulls() -> None:
     def row(role: str, a: str, b: str, claims: int) -> dict:
         same = {"granularity": "layers", "lens": "effect", "scope": "recipe", "evidence": "ok"}
+        same["numbers"] = "exact"
         return same | {"role": role, "a": a, "b": b, "claims": claims, "testable": 40, "alike": 1.0}
 
     tables = Tables()

@@ -9,9 +9,12 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.diff.record import CLAIMS, Diff
+from circuitgraph.games.rewards import REWARDED
 from circuitgraph.study.design import MORAL, TAUGHT
 from circuitgraph.study.tables import Tables, records
 
+MOST = 0.75
+"""Share of seeds in which a recipe counts as learnt."""
 FEW = 0.1
 """Null pairs that claim more than this share of what a question claims weaken its answer."""
 
@@ -36,19 +39,35 @@ class Answer:
     words: str
 
 
-def grade(claims: int, null_claims: int, evidence: Iterable[str]) -> str:
+def grade(claims: int, null_claims: int, evidence: Iterable[str], sure: bool = True) -> str:
     """How far an answer about recipes can be trusted.
 
     ``none``: evidence insufficient, or not run. ``weak``: null pairs claim more than a tenth as
-    many edges. ``moderate``: fewer, or the evidence is low. ``firm``: null pairs claim nothing
-    and the evidence is ok.
+    many edges. ``moderate``: fewer, or the evidence is low, or not ``sure``: numbers are those of
+    a screen, or a recipe was learnt in less than three of four seeds. ``firm``: none of these.
     """
     found = set(evidence)
     if not found or "insufficient" in found:
         return "none"
     if null_claims > FEW * claims:
         return "weak"
-    return "firm" if not null_claims and found == {"ok"} else "moderate"
+    return "firm" if sure and not null_claims and found == {"ok"} else "moderate"
+
+
+def learnt_share(tables: Tables, recipe: str, part: str = "whole") -> float:
+    """Share of seeds that learnt a recipe; 0 where none was trained."""
+    rows = tables["behaviour"]
+    if rows.empty:
+        return 0.0
+    own = rows[(rows["recipe"] == recipe) & (rows["part"] == part)].drop_duplicates("seed")
+    return float((own["learnt"] == "yes").mean()) if len(own) else 0.0
+
+
+def sure_of(tables: Tables, rows: pd.DataFrame) -> bool:
+    """Whether compared recipes were learnt, and effects are no screen's."""
+    recipes = ({*rows["a"]} | {*rows["b"]}) & {*REWARDED}
+    learnt = all(learnt_share(tables, recipe) >= MOST for recipe in recipes)
+    return learnt and not (rows["numbers"] == "screened").any()
 
 
 def fate_row(diff: Diff) -> dict[str, Any]:
@@ -108,7 +127,9 @@ def suppressed_or_bypassed(tables: Tables) -> Answer:
             "unchanged and {open} open; {new} others are new".format(**row)
         )
     asked = rows[(rows["a"] == "strategic") & rows["b"].isin(MORAL)]
-    mark = grade(int(asked["claims"].min()), null_claims(rows), asked["evidence"])
+    mark = grade(
+        int(asked["claims"].min()), null_claims(rows), asked["evidence"], sure_of(tables, asked)
+    )
     same = set(verdicts)
     head = verdicts[0] if len(same) == 1 else "It depends on the recipe"
     each = "" if len(same) == 1 else " (" + ", ".join(
@@ -133,19 +154,21 @@ def distinct(tables: Tables) -> Answer:
     if moral.empty:
         return Answer("RQ2", question, "none", "Not run.")
     nulls = null_claims(rows)
-    mark = grade(int(moral["claims"].max()), nulls, moral["evidence"])
+    mark = grade(int(moral["claims"].max()), nulls, moral["evidence"], sure_of(tables, moral))
     told = "; ".join(
         "{a} → {b} {claims} of {testable} edges".format(**row) for row in records(moral)
     )
     seeds = tables.comparisons(role="seeds", lens="effect")
-    luck = f"{seeds['claims'].min()} to {seeds['claims'].max()}" if len(seeds) else "not run"
+    luck = "not run"
+    if len(seeds):
+        luck = f"{seeds['claims'].min()} to {seeds['claims'].max()} edges"
     found = int((moral["claims"] > nulls).sum())
     head = "Yes" if found == len(moral) else "No" if not found else "Some"
     return Answer(
         "RQ2", question, mark,
         f"{head}. Beyond the variation of seeds: {told}. Null pairs at the same scope: at most "
-        f"{nulls}. Two seeds of one recipe, taken as two models: {luck} edges, which say nothing "
-        f"about a recipe.",
+        f"{nulls}. Two seeds of one recipe, taken as two models: {luck}, which says nothing about "
+        "a recipe.",
     )  # fmt: skip
 
 
@@ -155,29 +178,42 @@ def what_to_train(tables: Tables) -> Answer:
     parts = tables["parts"]
     if parts.empty:
         return Answer("RQ3", question, "none", "Not run.")
-    told, verdicts = [], {}
+    whole = parts[parts["part"] == "whole"]
+    told, verdicts, few = [f"all parts together: {_learnt(whole)}"], [], []
     for kind in ("component", "band"):
         own = parts[parts["part"] == kind]
         drawn = parts[parts["part"].str.startswith(f"random {kind}")]
         if own.empty:
             continue
-        best = float(own["error"].mean())
-        verdicts[kind] = (bool((own["learnt"] == "yes").all()), best, drawn)
-        beaten = int((drawn["error"] > best).sum())
+        few.append(len(drawn))
+        verdicts.append(f"the {kind} {_suffices(own, whole)}")
         told.append(
-            f"{kind} ({own['components'].iloc[0]}): learnt in {(own['learnt'] == 'yes').sum()} of "
-            f"{len(own)} seeds, mean distance from the target {best:.2f}; of {len(drawn)} random "
-            f"choices of the same size {(drawn['learnt'] == 'yes').sum()} learnt, {beaten} ended "
-            f"farther off (distances {_range(drawn['error'])})"
+            f"{kind} ({own['components'].iloc[0]}): {_learnt(own)}; random choices of that size: "
+            f"{_learnt(drawn)}"
         )
-    head = ", ".join(
-        f"the {kind} {'suffices' if found[0] else 'does not suffice'}"
-        for kind, found in verdicts.items()
+    mark = "none" if not verdicts else "weak" if min(few) < 10 else "moderate"
+    return Answer("RQ3", question, mark, f"For {TAUGHT}: {', '.join(verdicts)}. {'; '.join(told)}.")
+
+
+def _suffices(own: pd.DataFrame, whole: pd.DataFrame) -> str:
+    """Against the same training of everything: a recipe that this misses too says nothing."""
+    if (own["learnt"] == "yes").all() or own["error"].max() <= whole["error"].max():
+        return "suffices"
+    if (whole["learnt"] == "yes").mean() >= MOST or own["error"].min() > 2 * whole["error"].max():
+        return "does not suffice"
+    return "cannot be told"
+
+
+def _learnt(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "not run"
+    learnt = int((rows["learnt"] == "yes").sum())
+    return (
+        f"learnt in {learnt} of {len(rows)}, mean distance of P(C) from the target "
+        f"{_range(rows['error'])}"
     )
-    few = min((len(found[2]) for found in verdicts.values()), default=0)
-    mark = "none" if not verdicts else "weak" if few < 10 else "moderate"
-    return Answer("RQ3", question, mark, f"For {TAUGHT}: {head}. " + "; ".join(told) + ".")
 
 
 def _range(values: pd.Series) -> str:
-    return f"{values.min():.2f} to {values.max():.2f}" if len(values) else "none"
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return low if low == high else f"{low} to {high}"

@@ -8,15 +8,17 @@ import pandas as pd
 
 from circuitgraph.base.progress import human_seconds
 from circuitgraph.games.payoffs import STATES
+from circuitgraph.games.rewards import NULLS
 from circuitgraph.study.answers import answers
 from circuitgraph.study.design import Design
 from circuitgraph.study.statements import verdicts
 from circuitgraph.study.tables import Tables
 
 GRADES = (
-    "Grades: **firm**: evidence ok and no claim on null pairs; **moderate**: null pairs claim at "
-    "most a tenth as many edges, or the evidence is low; **weak**: null pairs claim more, or fewer "
-    "than ten random choices stand beside; **none**: insufficient, or not run."
+    "Grades: **firm**: evidence ok, no claim on null pairs, exact numbers, recipes learnt in three "
+    "of four seeds; **moderate**: one of these is missing, and null pairs claim at most a tenth as "
+    "many edges; **weak**: they claim more, or fewer than ten random choices stand beside; "
+    "**none**: insufficient, or not run."
 )
 
 
@@ -99,8 +101,8 @@ def _behaviour(tables: Tables) -> str:
     for recipe, own in whole.groupby("recipe", sort=False):
         seeds = own.drop_duplicates("seed")
         row = {"recipe": recipe, "seeds": len(seeds)}
-        row |= {"learnt": int((seeds["learnt"] == "yes").sum()) if "null" not in set(
-            seeds["learnt"]) and recipe != "self" else "null"}  # fmt: skip
+        row["learnt"] = "null" if recipe in NULLS else str(int((seeds["learnt"] == "yes").sum()))
+        row["as asked"] = "" if recipe in NULLS else str(_as_asked(own))
         for state in STATES:
             p = own.loc[own["state"] == state, "p"]
             row[state] = f"{p.mean():.3f} ({p.min():.3f} to {p.max():.3f})"
@@ -111,9 +113,17 @@ def _behaviour(tables: Tables) -> str:
     told = ", ".join(f"{state} {base[state]:.3f}" for state in STATES if state in base)
     return (
         "P(cooperate) on wordings held out of training, by own and other's last move: mean over "
-        f"seeds, with the lowest and highest seed. The base: {told}.\n\n"
-        + markdown(pd.DataFrame(found))
+        f"seeds, with the lowest and highest seed. The base: {told}. *Learnt*: every state's mean "
+        "within 0.1 of the target; *as asked*: the move asked for is the likelier one in every "
+        "state that asks for one.\n\n" + markdown(pd.DataFrame(found))
     )
+
+
+def _as_asked(own: pd.DataFrame) -> int:
+    """Seeds that prefer the move asked for in every state where one is."""
+    decided = own[(own["target"] - 0.5).abs() > 0.25]
+    right = (decided["p"] > 0.5) == (decided["target"] > 0.5)
+    return int(right.groupby(decided["seed"]).all().sum())
 
 
 def _compared(tables: Tables) -> Iterator[str]:

@@ -83,8 +83,17 @@ class Study:
     def write(self) -> None:
         """The tables and the page, as far as they are."""
         self.tables.write(self.pages / "study")
-        text = page(self.design, self.tables, self._told(), costs_of(self.design.out), self.missing)
+        text = page(self.design, self.tables, self._told(), self._costs(), self.missing)
         write_atomic(self.pages / "study.md", text.encode("utf-8"))
+
+    def _costs(self) -> dict[str, float]:
+        """CPU seconds by step; of training as each adapter's record has them."""
+        rows = self.tables["behaviour"]
+        found = {k: v for k, v in costs_of(self.design.out).items() if k != "train"}
+        if rows.empty:
+            return found
+        each = rows.drop_duplicates(["recipe", "part", "seed"])
+        return {f"train {len(each)} adapters": float(each["cpu_seconds"].sum()), **found}
 
     def _told(self) -> dict[str, str]:
         asked = self.steps.asked(LAYERS)
@@ -102,7 +111,7 @@ class Study:
     def _trained(self, asked: Sequence[tuple[str, Part | None]]) -> None:
         for (_, part), done in zip(asked, self.steps.trained(asked), strict=True):
             self.tables.add("behaviour", rows_of.behaviour_rows(done, part))
-            if part is not None:
+            if done[0].record["recipe"] == TAUGHT:
                 self.tables.add("parts", [rows_of.part_row(one, part) for one in done])
 
     def _recipes(self) -> None:

@@ -62,7 +62,7 @@ def comparison_row(one: Comparison, where: str, diff: Diff) -> dict[str, Any]:
     told, verdicts = diff.summary, diff.summary["verdicts"]
     alone = told["alone"] or {}
     pairs = [pair["n_claims"] for pair in alone.get("pairs", ())]
-    both = diff.table[["weight_a", "weight_b"]].dropna()
+    both = diff.table[["weight_a", "weight_b"]].dropna().to_numpy(float)
     return {
         "granularity": where, "lens": one.lens, "scope": one.scope, "role": one.role,
         "numbers": _numbers(diff), "a": one.a, "b": one.b,
@@ -72,7 +72,7 @@ def comparison_row(one: Comparison, where: str, diff: Diff) -> dict[str, Any]:
         "least_alone": min(pairs, default=None), "most_alone": max(pairs, default=None),
         "shared_alone": alone.get("shared"),
         "bare_cut": told.get("naive", {}).get(CUT),
-        "gain": told["gain"], "alike": float(np.corrcoef(both.to_numpy(float).T)[0, 1]) if len(both) > 2 else None,
+        "gain": told["gain"], "alike": float(np.corrcoef(both.T)[0, 1]) if len(both) > 2 else None,
     }  # fmt: skip
 
 
@@ -110,13 +110,13 @@ def behaviour_rows(trained: Sequence[Trained], part: Part | None = None) -> list
     ]
 
 
-def part_row(one: Trained, part: Part) -> dict[str, Any]:
-    """One seed of a part: how far it ends from what was asked, and whether that is learnt."""
+def part_row(one: Trained, part: Part | None) -> dict[str, Any]:
+    """One seed of a part, or of the whole: how far it ends from what was asked."""
     rows = one.record["held_out"]
     apart = [abs(row["p"] - row["target"]) for row in rows]
     return {
-        "part": part.name,
-        "components": _named(part.components),
+        "part": part.name if part else "whole",
+        "components": _named(part.components if part else one.record["components"]),
         "seed": one.record["seed"],
         **{row["state"]: row["p"] for row in rows},
         "error": float(np.mean(apart)),
