@@ -90,6 +90,8 @@ class Design:
         Those of them on which variants are compared, five prompts each.
     rank, layers, steps, rate
         Of the adapters; None: the upper two thirds, and what each recipe needs on SmolLM2.
+    part_seeds
+        Variants of the component and of the band; random choices have one.
     draws
         Random choices of as many components, beside the component and the band.
     width
@@ -110,6 +112,7 @@ class Design:
     layers: str | None = None
     steps: int | None = None
     rate: float = 1.5e-3
+    part_seeds: int = 2
     draws: int = 3
     width: int = 5
     estimator: str = "auto"
@@ -118,7 +121,7 @@ class Design:
     def __post_init__(self) -> None:
         if self.seeds < 3:
             raise UsageError(f"``seeds={self.seeds}``: a claim about a recipe needs 3 or more")
-        for name in ("draws", "width", "rank"):
+        for name in ("part_seeds", "draws", "width", "rank"):
             if getattr(self, name) < 1:
                 raise UsageError(f"``{name}={getattr(self, name)}``: give 1 or more")
 

@@ -54,7 +54,8 @@ def chosen(diff: Diff, layers: Sequence[int], design: Design) -> list[Part]:
     random = Random(f"study {design.draws}")
     same = [mlp_name(i) if best.endswith("MLP") else attn_name(i) for i in layers]
     others = random.sample([name for name in same if name != best], design.draws)
-    parts = [Part("component", (best,), 2), Part("band", _of(band), 2)]
+    seeds = design.part_seeds
+    parts = [Part("component", (best,), seeds), Part("band", _of(band), seeds)]
     for number, name in enumerate(others, start=1):
         parts.append(Part(f"random component {number}", (name,)))
     for number in range(1, design.draws + 1):

@@ -27,6 +27,8 @@ from circuitgraph.training.train import train_all
 from circuitgraph.updates.rounding import rounded
 
 RECIPES = ("strategic", "deontological")
+WAYS = (("4-bit merge", "bfloat16"), ("4-bit merge", "float32"), ("float32 merge", "float32"))
+"""How adapters were merged, and what activations were kept as."""
 FEW = 3
 """Wordings of the small prompt set, five prompts each: as many rows as the published study had."""
 
@@ -97,10 +99,10 @@ def _rows(
     whole = read_prompts(prompts)
     wordings = list(dict.fromkeys(p.template for p in whole))
     few = PromptSet(tuple(p for p in whole if p.template in wordings[:FEW]), whole.source)
-    many = PromptSet(tuple(p for p in whole if p.template in wordings[: 4 * FEW]), whole.source)
+    many = PromptSet(tuple(p for p in whole if p.template in wordings[: 2 * FEW]), whole.source)
     for asked in (few, many):
-        for way in ("4-bit merge", "float32 merge"):
-            place = out / f"{way.replace(' ', '-')}-{len(asked.prompts)}"
+        for way, dtype in WAYS:
+            place = out / f"{way.replace(' ', '-')}-{dtype}-{len(asked.prompts)}"
             workspace = Workspace(place, reporter=reporter)
             for recipe in RECIPES:
                 lost = way == "4-bit merge"
@@ -108,17 +110,18 @@ def _rows(
                     copies[recipe] if lost else base,
                     adapter=None if lost else folders[recipe],
                     name=recipe, prompts=asked, edges="correlation", granularity="layer",
-                    dtype="bfloat16", load=False,
+                    dtype=dtype, load=False,
                 )  # fmt: skip
             diff = workspace.diff(*RECIPES, lens="correlation")
-            yield _row(way, diff)
+            yield _row(f"{way}, {dtype}", diff)
 
 
 def _row(way: str, diff: Diff) -> dict[str, Any]:
     told = diff.summary
     return {
         "loaded by": way, "prompts": told["n"], "pairs": told["n_edges"],
-        "|Δr| ≥ 0.3": told["naive"]["0.3"], "of A against itself": told["yardstick"]["self"]["0.3"],
+        "Δr of 0.3 or more": told["naive"]["0.3"],
+        "of A against itself": told["yardstick"]["self"]["0.3"],
         "claims": told["n_claims"], "evidence": told["evidence"],
     }  # fmt: skip
 
@@ -147,8 +150,8 @@ merged into it and rounded again. `circuitgraph check BASE COPY --adapter ADAPTE
 {said}
 
 The two copies are then compared as the study did: activity (norms) of attention layers and MLPs,
-bfloat16, correlated over a few prompts; a pair counts as rewired where |Δr| is 0.3 or more.
-"A against itself" is that count for two bootstrap samples of one model's prompts, in the median.
+correlated over a few prompts; a pair counts as rewired where r changes by 0.3 or more.
+"Of A against itself" is that count for two bootstrap samples of one model's prompts, in the median.
 
 {table}
 """
