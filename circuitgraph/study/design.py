@@ -158,13 +158,13 @@ def of_recipes() -> Iterator[Comparison]:
     for a, b in combinations(REWARDED, 2):
         if (a, b) != ("strategic", TAUGHT):
             yield Comparison(a, b, "effect", "recipe")
-    yield Comparison("self", "random", "effect", "recipe", "null")
     for name in ("deontological", "utilitarian"):
         yield Comparison(BASE, name, "effect", "recipe")
 
 
 def of_variants() -> Iterator[Comparison]:
     """Single variants, the two other lenses, and exact numbers where effects were screened."""
+    yield Comparison("self", "random", "effect", "recipe", "null")
     for name in REWARDED:
         yield Comparison(f"{name}-0", f"{name}-1", "effect", "checkpoint", "seeds")
     yield Comparison("deontological-0", "utilitarian-0", "effect", "checkpoint")
