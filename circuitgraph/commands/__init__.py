@@ -38,6 +38,7 @@ SECTIONS = {
     },
     "More": {
         "faithfulness": ("faithfulness", "What the strongest edges alone recover."),
+        "overlap": ("overlap", "Do two circuits share more than chance gives."),
         "compose": ("composing", "Composition of components, from weights alone."),
         "convert": ("converting", "A GGUF file as a float32 model folder."),
         "plan": ("planning", "What a design can show, before anything is trained."),

@@ -16,6 +16,7 @@ from circuitgraph.commands.options import (
     Output,
     global_options,
     output_options,
+    resource_options,
     settings,
     terminal_width,
 )
@@ -50,6 +51,7 @@ _READ = [
     "--margin", type=float, help="Smallest change that matters [default: 0.01 of effect shares]."
 )
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="False discovery rate.")
+@resource_options
 @output_options
 @global_options
 def blocks(a: str, b: str, output: Output, **options: Any) -> int:

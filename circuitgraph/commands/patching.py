@@ -16,6 +16,7 @@ from circuitgraph.commands.options import (
     Output,
     global_options,
     output_options,
+    resource_options,
     settings,
     terminal_width,
 )
@@ -64,6 +65,7 @@ _UNREAD = ["source_variant", "variant", "raw", "n", "by", "enough"]
 )
 @click.option("--layers", metavar="FIRST:LAST", help="Layers of the routes [default: all].")
 @click.option("--run", metavar="FROM_ID:INTO_ID", help="Choose among several runs by their ids.")
+@resource_options
 @output_options
 @global_options
 def patch(

@@ -19,6 +19,7 @@ from circuitgraph.runs.record import Run
 from circuitgraph.workspace.comparison import Comparison, Null
 from circuitgraph.workspace.contents import Contents
 from circuitgraph.workspace.kept_diff import KeptDiff
+from circuitgraph.workspace.within import within
 
 if TYPE_CHECKING:
     from circuitgraph.diff.explain import Explanation
@@ -54,6 +55,8 @@ class Diffs(Contents):
         rank: bool | None = None,
         form: Literal["weights", "functional"] | None = None,
         shared_basis: bool | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> KeptDiff:
         """Compare two variants (or recipes) edge by edge, and keep the answer.
 
@@ -85,6 +88,8 @@ class Diffs(Contents):
             Of the bootstrap samples; wiring: of the random updates.
         scale, rank, form, shared_basis
             Options of one lens, where ``lens`` is a name; None: the lens' own default.
+        memory, device
+            Bytes the process may hold, and where to compute: speed, never results.
 
         Raises
         ------
@@ -93,7 +98,7 @@ class Diffs(Contents):
         InputError
             Models or files that are needed are gone.
         """
-        comparison = self._comparison()
+        comparison = self._comparison(memory, device)
         own = {"scale": scale, "rank": rank, "form": form, "shared_basis": shared_basis}
         question = comparison.question(
             a, b, lens, scope, run, own, alpha=alpha, margin=margin, fdr=fdr, seed=seed
@@ -133,6 +138,8 @@ class Diffs(Contents):
         rank: bool | None = None,
         form: Literal["weights", "functional"] | None = None,
         shared_basis: bool | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> ManyDiff:
         """Many variants against one base in one table: shared, opposite, only in one.
 
@@ -142,11 +149,11 @@ class Diffs(Contents):
             The variant that all are compared with.
         others : str or sequence of str
             Variants.
-        lens, alpha, margin, fdr, seed, scale, rank, form, shared_basis
+        lens, alpha, margin, fdr, seed, scale, rank, form, shared_basis, memory, device
             As in :meth:`diff`.
         """
         own = {"scale": scale, "rank": rank, "form": form, "shared_basis": shared_basis}
-        return self._comparison().compare(
+        return self._comparison(memory, device).compare(
             base, listed(others), lens, own, alpha=alpha, margin=margin, fdr=fdr, seed=seed
         )
 
@@ -169,6 +176,8 @@ class Diffs(Contents):
         rank: bool | None = None,
         form: Literal["weights", "functional"] | None = None,
         shared_basis: bool | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> Explanation:
         """One edge in two variants: per prompt, per scenario, and in words.
 
@@ -176,10 +185,10 @@ class Diffs(Contents):
         ----------
         source, target : str
             Components; unknown ones are refused before anything is compared.
-        a, b, lens, scope, run, mechanism, alpha, margin, fdr, seed, scale, rank, form, shared_basis
+        a, b, and further keywords
             As in :meth:`diff`.
         """
-        comparison = self._comparison()
+        comparison = self._comparison(memory, device)
         comparison.require_components((source, target), a, b, lens, scope)
         own = {"scale": scale, "rank": rank, "form": form, "shared_basis": shared_basis}
         question = comparison.question(
@@ -206,6 +215,8 @@ class Diffs(Contents):
         rank: bool | None = None,
         form: Literal["weights", "functional"] | None = None,
         shared_basis: bool | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> KeptDiff:
         """Write a self-contained HTML page about two variants; returns its diff.
 
@@ -222,7 +233,7 @@ class Diffs(Contents):
         found = self.diff(
             a, b, lens=lens, scope=scope, null=null, run=run, mechanism=mechanism, alpha=alpha,
             margin=margin, fdr=fdr, seed=seed, scale=scale, rank=rank, form=form,
-            shared_basis=shared_basis,
+            shared_basis=shared_basis, memory=memory, device=device,
         )  # fmt: skip
         found.report(page)
         return found
@@ -240,6 +251,8 @@ class Diffs(Contents):
         fdr: Fdr = "bh",
         seed: int = 0,
         scale: Literal["share", "logit"] | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> BlockTests:
         """Test the blocks of correlated claims of an effect diff as circuits, and keep both.
 
@@ -249,7 +262,7 @@ class Diffs(Contents):
             Variants of one build with effect runs on the same prompts.
         second, corrupt
             The second corruption; see ``KeptDiff.blocks``.
-        run, alpha, margin, fdr, seed, scale
+        run, alpha, margin, fdr, seed, scale, memory, device
             As in :meth:`diff`.
 
         Raises
@@ -263,9 +276,9 @@ class Diffs(Contents):
         as_asked(first, second, corrupt)
         found = self.diff(
             a, b, lens="effect", run=f"{first.id}:{other.id}", alpha=alpha, margin=margin, fdr=fdr,
-            seed=seed, scale=scale,
+            seed=seed, scale=scale, memory=memory, device=device,
         )  # fmt: skip
-        return found.blocks(second=second, corrupt=corrupt)
+        return found.blocks(second=second, corrupt=corrupt, memory=memory, device=device)
 
     def hubs(
         self,
@@ -315,6 +328,8 @@ class Diffs(Contents):
         by: By = "share",
         layers: tuple[int, int] | None = None,
         run: str | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> CrossPatch:
         """Put parts of one variant into the other, both ways, and keep the answer.
 
@@ -330,6 +345,8 @@ class Diffs(Contents):
             First and last layer of the routes; None for all.
         run : str, optional
             ``SOURCE_ID:INTO_ID`` chooses among several runs.
+        memory, device
+            Bytes the process may hold, and where to compute: speed, never results.
 
         Raises
         ------
@@ -340,16 +357,20 @@ class Diffs(Contents):
 
         first, second = self._comparison().alike(source, into, run, None)
         result = patching.cross_patch(
-            first, second, self.reporter, parts=parts, share=share, by=by, layers=layers
-        )
+            first, second, self.reporter, within(memory, device), parts=parts, share=share,
+            by=by, layers=layers,
+        )  # fmt: skip
         self.sync()
         with self.open_store() as store:
             store.write_all(patching.graph_parts(result))
         patching.keep(result, self.transfers_folder)
         return result
 
-    def _comparison(self) -> Comparison:
-        return Comparison(self.catalogue(), self.reporter, self._diffs, self.nulls_folder)
+    def _comparison(self, memory: float | None = None, device: str = "cpu") -> Comparison:
+        resources = within(memory, device)
+        return Comparison(
+            self.catalogue(), self.reporter, self._diffs, self.nulls_folder, resources
+        )
 
     def _answered(
         self, comparison: Comparison, question: Question, null: Null, mechanism: bool

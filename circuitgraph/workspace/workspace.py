@@ -17,12 +17,11 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed, named_keywords
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
-from circuitgraph.workspace.diffs import Diffs
+from circuitgraph.workspace.circuits import Circuits
 from circuitgraph.workspace.kept_diff import KeptDiff
 
 if TYPE_CHECKING:
     from circuitgraph.behaviour.behave import Behaviour
-    from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking
     from circuitgraph.interventions.steering.measure import Steering
     from circuitgraph.interventions.transplant.measure import Transplant
     from circuitgraph.nodes.compare import NodeDiff
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @named_keywords
-class Workspace(Diffs):
+class Workspace(Circuits):
     """A folder of runs and the graph made of them.
 
     ``len`` counts its variants, iteration gives their names, ``workspace["name"]`` one of them.
@@ -46,39 +45,6 @@ class Workspace(Diffs):
     reporter : Reporter, optional
         Where remarks and progress go; silent by default.
     """
-
-    def faithfulness(
-        self,
-        name: str,
-        *,
-        sizes: float | Sequence[float] | None = None,
-        random: int = 10,
-        seed: int = 0,
-        rank: Ranking = "magnitude",
-        run: str | None = None,
-    ) -> Faithfulness:
-        """What a variant's strongest edges alone recover of its decision, over their number.
-
-        Parameters
-        ----------
-        name : str
-            A variant with an effect run.
-        sizes : sequence of float, optional
-            Shares of all edges.
-        random, seed : int
-            Rankings drawn at random to compare with, and their seed.
-        rank : {"magnitude", "signed"}
-            Largest |effect| first, or what counts most for the clean decision.
-        run : str, optional
-            The beginning of a run's id, where the newest is not meant.
-        """
-        from circuitgraph.interventions.circuits.faithfulness import faithfulness
-        from circuitgraph.interventions.circuits.ranking import SIZES
-
-        return faithfulness(
-            self.catalogue(), name, sizes=SIZES if sizes is None else listed(sizes), random=random,
-            seed=seed, rank=rank, run=run, reporter=self.reporter,
-        )  # fmt: skip
 
     @overload
     def nodes(

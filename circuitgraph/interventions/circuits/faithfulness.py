@@ -13,6 +13,7 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.interventions.circuits.ranking import (
     SIZES,
     areas,
@@ -100,6 +101,7 @@ def faithfulness(
     rank: Ranking = "magnitude",
     run: str | None = None,
     reporter: Reporter | None = None,
+    resources: Resources = USUAL,
 ) -> Faithfulness:
     """Faithfulness of the circuits of a variant's strongest edges, over their size.
 
@@ -120,9 +122,11 @@ def faithfulness(
             most for the clean decision, and last those that count against it.
         run: the beginning of a run's id, where the newest is not meant.
         reporter: where progress goes.
+        resources: where to compute, and within what memory.
 
     Raises:
-        UsageError: no such variant, run or ranking; sizes that are no shares.
+        UsageError: no such variant, run or ranking; sizes that are no shares; a device that is
+            not there, or too little memory for one prompt.
         InputError: the model is gone or changed, or corruption moves nothing.
     """
     shares = _checked(sizes, random, rank)
@@ -134,7 +138,7 @@ def faithfulness(
     best = top_edges(np.abs(effects) if rank == "magnitude" else effects, counts)
     others = random_circuits(len(chosen.edges), counts, random, seed)
     circuits = np.concatenate([best[None], others])
-    decided = _decide(chosen, circuits, seen, seed, reporter or Reporter())
+    decided = _decide(chosen, circuits, seen, seed, reporter or Reporter(), resources)
     paths = connected(chosen.edges, best, chosen.variant.heads, chosen.variant.kv_heads)
     columns = {"share": shares, "edges": counts, "connected": paths.sum(1), "n": len(seen.first)}
     measured = _measured(shares, decided)
@@ -143,12 +147,22 @@ def faithfulness(
     return Faithfulness(chosen, table, _areas(measured) | _told(chosen, decided, effects) | how)
 
 
-def _checked(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...]:
+def checked_sizes(sizes: float | Sequence[float]) -> tuple[float, ...]:
+    """Shares of edges, ascending.
+
+    Raises:
+        UsageError: none, or one that is no share.
+    """
     shares = tuple(sorted({float(size) for size in listed(sizes)}))
     wrong = [share for share in shares if not 0 < share <= 1]
     if wrong or not shares:
         what = f"{wrong[0]:g} is no share" if wrong else "no share"
         raise UsageError(f"``sizes``: {what} of edges; give numbers above 0 and up to 1")
+    return shares
+
+
+def _checked(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...]:
+    shares = checked_sizes(sizes)
     if random < 0:
         raise UsageError("``random`` must not be negative")
     if rank not in RANKINGS:
@@ -168,7 +182,12 @@ def _require_something(run: Run, seen: Observations) -> None:
 
 
 def _decide(
-    run: Run, circuits: np.ndarray, seen: Observations, seed: int, reporter: Reporter
+    run: Run,
+    circuits: np.ndarray,
+    seen: Observations,
+    seed: int,
+    reporter: Reporter,
+    resources: Resources,
 ) -> _Decided:
     """Decisions in circuits [… × edges], each different one run once."""
     from circuitgraph.interventions.circuits.measure import run_circuits
@@ -178,7 +197,7 @@ def _decide(
     acting = heard(run.edges, np.concatenate([ends, flat]), run.variant.heads, run.variant.kv_heads)
     packed, back = np.unique(np.packbits(acting, axis=1), axis=0, return_inverse=True)
     different = np.unpackbits(packed, axis=1, count=acting.shape[1]).astype(bool)
-    found = run_circuits(run, different, reporter)[back.reshape(-1)].astype(np.float64)
+    found = run_circuits(run, different, reporter, resources)[back.reshape(-1)].astype(np.float64)
     scenarios = recode(run.scenarios[seen.first])
     count = SAMPLES if len(seen.first) > run.n_scenarios else 0
     share = seen.signs * seen.weights

@@ -21,6 +21,7 @@ from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import short
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.interventions.patching.corruption import Recorrupt
@@ -83,13 +84,16 @@ class BlockTests:
         )
 
 
-def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> BlockTests:
+def confirm_blocks(
+    diff: Diff, recorrupt: Recorrupt, reporter: Reporter, resources: Resources = USUAL
+) -> BlockTests:
     """Test every block of claims of a diff as a set of edges.
 
     Args:
         diff: of the effect lens, of two variants whose models are where they were.
         recorrupt: the second corruption; see ``corruption``.
         reporter: where progress goes.
+        resources: where to compute, and within what memory.
 
     Raises:
         UsageError: another lens or scope, or so many claims that no blocks were formed.
@@ -107,7 +111,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
     a, b = (side[0] for side in as_compared(diff))
     members = diff.table.loc[diff.details.index]
     sets = _sets(a, members, numbers)
-    pair = load_pair(a, b, "blocks")
+    pair = load_pair(a, b, "blocks", resources)
     work = _Work(diff, a, b, pair, sets, reporter)
     table = pd.concat([_described(members, numbers), work.tested(recorrupt)], axis=1)
     moved, gaps = work.moved()

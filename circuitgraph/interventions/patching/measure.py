@@ -17,6 +17,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.receivers import component_names, edges_of
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.patching.record import COLUMNS, PARTS, CrossPatch
@@ -78,12 +79,15 @@ def require_alike(source: Variant, into: Variant) -> None:
     require_same_tokenizer(source, into)
 
 
-def cross_patch(source: Run, into: Run, reporter: Reporter, **options: Any) -> CrossPatch:
+def cross_patch(
+    source: Run, into: Run, reporter: Reporter, resources: Resources = USUAL, **options: Any
+) -> CrossPatch:
     """Put parts of two variants into each other on the prompts of their runs.
 
     Args:
         source, into: runs of both on the same prompts, of alike variants.
         reporter: where progress goes.
+        resources: where to compute, and within what memory.
         **options: see ``Options``.
 
     Raises:
@@ -95,7 +99,7 @@ def cross_patch(source: Run, into: Run, reporter: Reporter, **options: Any) -> C
     from circuitgraph.interventions.patching.pair import load_pair
 
     runs = (source, into)
-    pair = load_pair(source, into)
+    pair = load_pair(source, into, resources=resources)
     decisions = [pair.decisions(side) for side in (0, 1)]
     tables: dict[str, list[pd.DataFrame]] = {part: [] for part in chosen.parts}
     summary = {}
