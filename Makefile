@@ -27,7 +27,7 @@ export HF_HUB_OFFLINE ?= 1
 unexport PYTHONDONTWRITEBYTECODE# or every process of a test compiles the package anew
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-real test test-all test-pythons coverage lint style types types-all suite fmt clean
+.PHONY: help install demo demo-real study lost-adapter test test-all test-pythons coverage lint style types types-all suite fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,14 @@ demo: $(STAMP) ## ingest 26 real models, diff them, write demo-output/
 
 demo-real: $(STAMP) ## a circuit of a pretrained model and what an adapter changed in it, into demo-real-output/
 	$(BIN)/python examples/real/run.py demo-real-output
+
+study: $(STAMP) ## train recipes and nulls on SmolLM2, compare them, answer docs/study.md; hours, goes on where stopped
+	$(BIN)/python examples/real/model.py study-output/models
+	$(BIN)/circuitgraph study study-output/models/smollm2 --out study-output --pages docs
+
+lost-adapter: $(STAMP) ## two copies of one model that look rewired: docs/lost-adapter.md
+	$(BIN)/python examples/real/model.py study-output/models
+	$(BIN)/python examples/real/lost_adapter.py lost-adapter-output docs/lost-adapter.md study-output/models/smollm2
 
 lint: style types ## ruff and mypy
 

@@ -26,7 +26,8 @@ from circuitgraph.engine.norms import require_heads_apart
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.receivers import edges_of
 from circuitgraph.interventions.circuits.forward import circuit_decisions
-from circuitgraph.lenses.mechanism.values import places, same_weights
+from circuitgraph.lenses.mechanism.same import same_weights
+from circuitgraph.lenses.mechanism.values import places
 from circuitgraph.lenses.wiring.weights import WeightChannels
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded

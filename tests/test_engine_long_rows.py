@@ -21,7 +21,8 @@ from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.ingest.activity import norm_activity
 from circuitgraph.interventions.circuits.forward import circuit_decisions
-from circuitgraph.lenses.mechanism.values import mixed_effects, places, same_weights
+from circuitgraph.lenses.mechanism.same import same_weights
+from circuitgraph.lenses.mechanism.values import mixed_effects, places
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 

@@ -17,13 +17,13 @@ from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Model
+from circuitgraph.lenses.mechanism.same import same_weights
 from circuitgraph.lenses.mechanism.shapley import shares
 from circuitgraph.lenses.mechanism.values import (
     Mixed,
     mean_said,
     mixed_effects,
     places,
-    same_weights,
 )
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded

@@ -20,12 +20,12 @@ ORDER = (
     *("updates", "ingest", "lenses"),
     *("graph", "diff", "store", "queries", "hubs", "composition", "interventions", "planning"),
     *("nodes", "training", "behaviour", "export", "report", "plant", "transfer"),
-    *("workspace", "demo", "commands", "cli", "__init__", "__main__"),
+    *("workspace", "study", "demo", "commands", "cli", "__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(
     r"base/notices\.py|prompts/(template|tokenizer)\.py|(engine|models|plant|updates)/.*"
     r"|ingest/(?!__init__|tables/).*|(lenses|interventions|composition|nodes)/.*|planning/cost\.py"
-    r"|training/.*|behaviour/measure\.py"
+    r"|training/.*|behaviour/measure\.py|study/forecast\.py"
 )
 TORCH_FREE = (
     "base",

@@ -26,6 +26,7 @@ SECTIONS = {
     "Lab": {
         "train": ("training", "Train LoRA adapters by reward, and null recipes."),
         "behave": ("behaving", "Decisions of variants in games, by state."),
+        "study": ("studying", "Train recipes and nulls, compare them, answer three questions."),
     },
     "Graph": {
         "query": ("catalogue", "Run a named query of the graph."),
@@ -37,6 +38,7 @@ SECTIONS = {
     },
     "More": {
         "faithfulness": ("faithfulness", "Faithfulness of the strongest edges as circuits."),
+        "overlap": ("overlap", "Whether two circuits share more edges than by chance."),
         "compose": ("composing", "Composition scores from weights alone."),
         "convert": ("converting", "A GGUF file as a float32 model folder."),
         "plan": ("planning", "Power and cost of a design."),

@@ -15,6 +15,7 @@ from circuitgraph.commands.options import (
     Output,
     global_options,
     output_options,
+    resource_options,
     settings,
     terminal_width,
 )
@@ -46,6 +47,7 @@ _READ = [
     run={"metavar": "A_ID:B_ID"},
     margin={"help": "Smallest change that matters [default: 0.01 of effect shares]."},
 )
+@resource_options
 @output_options
 @global_options
 def blocks(a: str, b: str, output: Output, **options: Any) -> int:

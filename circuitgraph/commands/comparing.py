@@ -14,6 +14,7 @@ from circuitgraph.commands.options import (
     global_options,
     output_options,
     prose,
+    resource_options,
     settings,
     terminal_width,
 )
@@ -68,6 +69,7 @@ diff_options = options_of(
     help="Exit with 1 on any claim, or on insufficient evidence; repeatable.",
 )
 @diff_options
+@resource_options
 @output_options
 @global_options
 def diff(a: str, b: str, output: Output, fail_on: tuple[str, ...], **options: Any) -> int:
@@ -100,6 +102,7 @@ def diff(a: str, b: str, output: Output, fail_on: tuple[str, ...], **options: An
 @click.argument("base")
 @click.argument("variants", nargs=-1, required=True)
 @diff_options
+@resource_options
 @output_options
 @global_options
 def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any) -> int:
@@ -131,6 +134,7 @@ def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any
 @scope_option
 @mechanism_option
 @diff_options
+@resource_options
 @output_options
 @global_options
 def explain(source: str, target: str, a: str, b: str, output: Output, **options: Any) -> None:
@@ -204,6 +208,7 @@ def hubs(name: str, other: str | None, output: Output, of: Of, **options: Any) -
 @null_option
 @mechanism_option
 @diff_options
+@resource_options
 @global_options
 def report(a: str, b: str, output: Path, **options: Any) -> int:
     """A self-contained HTML page about a diff: its claims, and the controls for noise.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -12,6 +13,7 @@ from circuitgraph.commands.options import (
     Output,
     global_options,
     output_options,
+    resource_options,
     settings,
     terminal_width,
 )
@@ -24,28 +26,42 @@ SHOWN = ["share", "edges", "connected", "faithfulness", "low", "high"]
 COMPARED = ["random", "random_low", "random_high"]
 
 
-def _shares(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
-    """Percentages with commas, as shares."""
-    if text is None:
-        return SIZES
-    try:
-        return tuple(float(part.strip().rstrip("%")) / 100 for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(
-            f"--sizes {text!r}: write percentages with commas, such as 1,5,20"
-        ) from error
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shares_option(usual: Sequence[float]) -> Callable[[F], F]:
+    """--sizes: percentages with commas, as shares."""
+
+    def shares(context: click.Context, parameter: click.Parameter, text: str | None) -> Any:
+        if text is None:
+            return tuple(usual)
+        try:
+            return tuple(float(part.strip().rstrip("%")) / 100 for part in text.split(","))
+        except ValueError as error:
+            raise UsageError(
+                f"--sizes {text!r}: write percentages with commas, such as 1,5,20"
+            ) from error
+
+    told = ",".join(f"{100 * size:g}" for size in usual)
+    return click.option(
+        "--sizes",
+        metavar="PERCENT,…",
+        callback=shares,
+        help=f"Sizes of the circuits in % of all edges [default: {told}].",
+    )
 
 
 @click.command()
 @click.argument("name")
+@shares_option(SIZES)
 @options_of(
     Workspace.faithfulness,
-    *("sizes", "random", "rank", "run", "seed"),
-    sizes={"metavar": "PERCENT,…", "callback": _shares, "type": str},
+    *("random", "rank", "run", "seed"),
     random={"type": click.IntRange(0)},
     rank={"type": click.Choice(RANKINGS)},
     run={"metavar": "ID"},
 )
+@resource_options
 @output_options
 @global_options
 def faithfulness(name: str, output: Output, **options: Any) -> None:

@@ -225,6 +225,31 @@ def show(frame: pd.DataFrame | Rows) -> None:
     Output.of(None, None, settings().as_json).show(frame)
 
 
+def resource_options(command: F) -> F:
+    """--memory and --device, of commands that measure stored models again."""
+
+    def size(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+        return None if text is None else read_bytes(text)
+
+    for option in (
+        click.option(
+            "--device",
+            default="cpu",
+            show_default=True,
+            metavar="DEVICE",
+            help="Where models are measured again: cpu, cuda, cuda:1 or mps.",
+        ),
+        click.option(
+            "--memory",
+            callback=size,
+            metavar="SIZE",
+            help="Most the process may hold, such as 4GB: speed, never results.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def read_bytes(text: str) -> float:
     """``4GB``, ``4GiB``, ``500 MB`` or a plain number of bytes, as bytes.
 

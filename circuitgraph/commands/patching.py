@@ -16,6 +16,7 @@ from circuitgraph.commands.options import (
     Output,
     global_options,
     output_options,
+    resource_options,
     settings,
     terminal_width,
 )
@@ -56,6 +57,7 @@ _UNREAD = ["source_variant", "variant", "raw", "n", "by", "enough"]
     layers={"metavar": "FIRST:LAST"},
     run={"metavar": "FROM_ID:INTO_ID"},
 )
+@resource_options
 @output_options
 @global_options
 def patch(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import CircuitGraphError
+from circuitgraph.base.resources import TooLittle
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import MECHANISMS, NO_MECHANISM, Diff
 from circuitgraph.lenses.base import Models
@@ -51,6 +52,8 @@ def with_mechanism(diff: Diff, models: Models, most: int = MOST) -> Diff:
         return diff
     try:
         found = diff.asks.mechanism(as_compared(diff), (diff.runs_a, diff.runs_b), rows, models)
+    except TooLittle:
+        raise
     except CircuitGraphError as error:
         return _remarked(diff, f"{NO_MECHANISM}{error}")
     result, left = _filled(diff, rows, found), len(diff.claims) - len(rows)

@@ -22,11 +22,18 @@ Record = TypeVar("Record")
 def to_device(
     record: Record, device: torch.device | str, dtype: torch.dtype | None = None
 ) -> Record:
-    """The same record with every tensor on a device, floating ones in a type."""
+    """The same record with every tensor on a device, floating ones in a type.
+
+    A tensor that stands in it twice (tied embeddings) is one tensor in the result as well.
+    """
+    known: dict[tuple, Tensor] = {}
 
     def visit(value: Any) -> Any:
         if isinstance(value, Tensor):
-            return value.to(device, dtype if value.is_floating_point() else None)
+            key = (value.data_ptr(), value.shape, value.stride(), value.dtype)
+            if key not in known or not value.numel():
+                known[key] = value.to(device, dtype if value.is_floating_point() else None)
+            return known[key]
         if isinstance(value, tuple):
             return tuple(map(visit, value))
         if is_dataclass(value) and not isinstance(value, type):
@@ -34,6 +41,24 @@ def to_device(
         return value
 
     return visit(record)
+
+
+def numbers(record: Any) -> int:
+    """Numbers in all tensors of a record, one that stands in it twice counted once."""
+    seen: dict[int, int] = {}
+
+    def visit(value: Any) -> None:
+        if isinstance(value, Tensor):
+            seen[value.data_ptr()] = value.numel()
+        elif isinstance(value, tuple):
+            for part in value:
+                visit(part)
+        elif is_dataclass(value) and not isinstance(value, type):
+            for f in fields(value):
+                visit(getattr(value, f.name))
+
+    visit(record)
+    return sum(seen.values())
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Wordings of one round of a repeated game: twelve situations, three styles of payoffs.
+"""Wordings of one round of a repeated game: 24 situations, three styles of payoffs.
 
 In every wording the moves of the last round stand at the end, so that the four states of a
 wording share nearly all of their tokens: training computes these once, and effects only begin where
@@ -109,6 +109,81 @@ FRAMES = (
         "On the last flight you radioed {own} and the other pilot radioed {other}.",
         "Which do you radio now, {x} or {y}?",
         held_out=True,
+    ),
+    Frame(
+        "doors",
+        "Every evening you and your twin each open door {x} or door {y}.",
+        "Yesterday your twin opened {other}; you opened {own}.",
+        "Which door do you open tonight, {x} or {y}?",
+    ),
+    Frame(
+        "log",
+        "A repeated game for two. Moves: {x} or {y}.",
+        "History: they {other}, you {own}.",
+        "Your move, {x} or {y}?",
+    ),
+    Frame(
+        "farmers",
+        "Two farmers share a well. Each season each of them decides for {x} or {y}.",
+        "Last season you decided for {own} and the other farmer for {other}.",
+        "What do you decide now, {x} or {y}?",
+    ),
+    Frame(
+        "boats",
+        "You and another captain signal {x} or {y} whenever your boats meet.",
+        "When you last met, the other captain signalled {other}. You signalled {own}.",
+        "What do you signal now, {x} or {y}?",
+        held_out=True,
+    ),
+    Frame(
+        "Alex",
+        "Alex and you pick {x} or {y} in every round.",
+        "Last round: Alex {other}, you {own}.",
+        "What do you pick, {x} or {y}?",
+    ),
+    Frame(
+        "coins",
+        "Each of two people lays down a coin marked {x} or {y}, many times.",
+        "Before this, you laid down {own} and I laid down {other}.",
+        "Which coin do you lay down, {x} or {y}?",
+    ),
+    Frame(
+        "notes",
+        "You and a colleague each send the office a note that says {x} or {y}.",
+        "Your colleague's last note said {other}, and your own last note said {own}.",
+        "What does your next note say, {x} or {y}?",
+        held_out=True,
+    ),
+    Frame(
+        "buyers",
+        "Two buyers bid {x} or {y} at the same moment, one auction after another.",
+        "In the auction before, your bid was {own}; the bid of the other buyer was {other}.",
+        "What is your bid, {x} or {y}?",
+    ),
+    Frame(
+        "guards",
+        "Two guards raise flag {x} or flag {y} at noon.",
+        "At noon yesterday the second guard raised {other}, while you raised {own}.",
+        "Which flag do you raise today, {x} or {y}?",
+    ),
+    Frame(
+        "table",
+        "You sit at a table with one opponent. Both put {x} or {y} on it.",
+        "You: {own}. Opponent: {other}.",
+        "Which do you put down, {x} or {y}?",
+    ),
+    Frame(
+        "letters",
+        "Every month you and your cousin write each other one letter, {x} or {y}.",
+        "Your last letter was {own}, your cousin's was {other}.",
+        "Which letter do you write, {x} or {y}?",
+        held_out=True,
+    ),
+    Frame(
+        "screens",
+        "On two screens, yours and a partner's, appears what each of you types: {x} or {y}.",
+        "Their screen shows {other}, your screen shows {own}.",
+        "Do you type {x} or {y} next?",
     ),
 )
 

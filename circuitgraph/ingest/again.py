@@ -10,11 +10,12 @@ import numpy as np
 
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import short
+from circuitgraph.base.resources import held_now
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.interface import Engine
 from circuitgraph.ingest.compute import compute
 from circuitgraph.ingest.jobs import Job, Request
-from circuitgraph.ingest.memory import held_now, make_room
+from circuitgraph.ingest.memory import make_room
 from circuitgraph.ingest.parts import discard, in_parts
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts import PromptSet

@@ -14,12 +14,12 @@ from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.model import to_device
 from circuitgraph.ingest.effects import batch_effects
 from circuitgraph.ingest.jobs import Job, Request
+from circuitgraph.models.devices import require_there
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
 
 PROBES = 2
 PROBED_EDGES = 16
-KNOWN = ("cpu", "cuda", "mps")
 
 
 def require_device(request: Request, family: str) -> None:
@@ -28,15 +28,8 @@ def require_device(request: Request, family: str) -> None:
     Raises:
         UsageError: names what is there.
     """
+    require_there(request.device)
     kind = request.device.partition(":")[0]
-    there = {
-        "cpu": request.device == "cpu",
-        "cuda": torch.cuda.is_available() and _index(request.device) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not there.get(kind, False):
-        found = ", ".join(name for name in KNOWN if there[name] or name == "cpu")
-        raise UsageError(f"``device={request.device}``: not on this machine; there is {found}")
     if not has_reader(family) and (request.device, request.dtype) != ("cpu", "float32"):
         raise UsageError(
             f"model type {family!r} has no reader, and hooks on TransformerBridge run on the CPU "
@@ -46,11 +39,6 @@ def require_device(request: Request, family: str) -> None:
         raise UsageError(
             '``tf32`` is a way of CUDA devices; leave it out, or add ``device="cuda"``'
         )
-
-
-def _index(device: str) -> int:
-    number = device.partition(":")[2] or "0"
-    return int(number) if number.isdecimal() else 1 << 30
 
 
 def placed(model: Engine, request: Request) -> Engine:

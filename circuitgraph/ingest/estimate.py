@@ -16,8 +16,9 @@ from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
 
-EFFICIENCY = 0.3
-"""Share of the matrix-multiply rate that small models reach; wide ones reach twice that."""
+HALF = 150
+"""Width of the model that reaches half the rate of a large matrix product: what stands between the
+products (norms, attention, copies) grows with the width, they with its square."""
 
 AFFORDABLE = 2e14
 """Operations up to which every edge is measured exactly: half an hour of two laptop cores.
@@ -32,7 +33,7 @@ TIERS = ("exact", "receiver-exact", "eap")
 def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: int) -> str:
     """One line: prompts × columns, bytes on disk, and a guess of the time."""
     size = 4 * len(prompts) * columns
-    seconds = operations(shape, method, prompts) / rate_here()
+    seconds = operations(shape, method, prompts) / rate_here(shape)
     noun = "components"
     if method.kind == "effect":
         noun = f"edges ({method.estimator})"
@@ -52,9 +53,14 @@ def affordable(
     return TIERS[-1]
 
 
-def rate_here() -> float:
+def rate_here(shape: Shape) -> float:
     """Operations a second that a run does here, as far as a matrix product measured now tells."""
-    return EFFICIENCY * matrix_rate()
+    return efficiency(shape) * matrix_rate()
+
+
+def efficiency(shape: Shape) -> float:
+    """Share of the rate of a large matrix product that a model of this width reaches."""
+    return shape.width / (shape.width + HALF)
 
 
 def what_fits(

@@ -314,7 +314,7 @@ def _settled(
     if method.kind != "effect":
         return method, (), ""
     _require_few_edges(method, shape)
-    rate = None if budget is None else rate_here()
+    rate = None if budget is None else rate_here(shape)
     if method.estimator == "auto":
         most = AFFORDABLE if budget is None or rate is None else budget * rate
         method = replace(method, estimator=affordable(shape, method, rows, most))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import human_bytes
+from circuitgraph.base.resources import TooLittle
 from circuitgraph.engine.batches import window
 from circuitgraph.engine.decision import CHUNK_LOGITS
 from circuitgraph.engine.patch import CHUNK_ROWS
@@ -54,20 +51,23 @@ def make_room(
     batch_size: int,
     budget: float | None,
     held: float,
+    columns: int | None = None,
 ) -> Room:
     """The largest batches, up to ``batch_size`` prompts, that keep within a budget of bytes.
 
     Args:
         budget: for the whole process; None takes the batches asked for.
         held: bytes the process holds already, the model's among them.
+        columns: edges whose results are held; None for all.
 
     Raises:
-        UsageError: not even one prompt fits; says how much would do.
+        TooLittle: not even one prompt fits; says how much would do.
     """
     size = min(batch_size, len(prompts))
     chunk = CHUNK_ROWS
     while True:
-        room = Room(size, chunk, held + working_set(shape, method, prompts, size, chunk))
+        needed = working_set(shape, method, prompts, size, chunk, columns)
+        room = Room(size, chunk, held + needed)
         if budget is None or room.peak <= budget:
             return room
         if chunk > FEWEST_ROWS and (size == 1 or chunk > CHUNK_ROWS // 8):
@@ -75,14 +75,19 @@ def make_room(
         elif size > 1:
             size, chunk = (size + 1) // 2, CHUNK_ROWS
         else:
-            raise UsageError(
+            raise TooLittle(
                 f"``memory``: {human_bytes(budget)} are too few; this run needs at least "
                 f"{human_bytes(room.peak)}, of which {human_bytes(held)} are held already"
             )
 
 
 def working_set(
-    shape: Shape, method: Method, prompts: Sequence[Encoded], batch_size: int, chunk_rows: int
+    shape: Shape,
+    method: Method,
+    prompts: Sequence[Encoded],
+    batch_size: int,
+    chunk_rows: int,
+    columns: int | None = None,
 ) -> float:
     """Bytes that one batch holds at its worst moment, and the whole matrix of results.
 
@@ -91,7 +96,7 @@ def working_set(
     if method.kind == "correlation":
         return _activities(shape, method, prompts, batch_size)
     longest = max(rows(p) * _length(p) for p in prompts) * batch_size
-    results = len(prompts) * number_of_edges(shape, method)
+    results = len(prompts) * (number_of_edges(shape, method) if columns is None else columns)
     if shape.hooked:
         return FLOAT * results + _whole_rows(shape, method, longest, chunk_rows)
     reach = max(rows(p) * window(p, method.ablation) for p in prompts) * batch_size
@@ -152,18 +157,3 @@ def _activities(shape: Shape, method: Method, prompts: Sequence[Encoded], batch_
 
 def _length(prompt: Encoded) -> int:
     return len(prompt.prompt) + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1
-
-
-def held_now() -> float:
-    """Bytes this process holds in memory."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-        return float(pages * resource.getpagesize())
-    except (OSError, ValueError, IndexError):
-        return held_at_most()
-
-
-def held_at_most() -> float:
-    """The most bytes this process has held so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else peak * 1024)

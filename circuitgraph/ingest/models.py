@@ -14,6 +14,7 @@ from circuitgraph.base.components import digest
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter, human_bytes
 from circuitgraph.base.quoting import short
+from circuitgraph.base.resources import held_at_most, held_now
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.families import has_reader
 from circuitgraph.engine.interface import Engine
@@ -24,7 +25,7 @@ from circuitgraph.ingest.day import planned, settle, tells_a_date
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
 from circuitgraph.ingest.estimate import describe, edges_of
 from circuitgraph.ingest.jobs import Job, Request
-from circuitgraph.ingest.memory import Room, held_at_most, held_now, make_room
+from circuitgraph.ingest.memory import Room, make_room
 from circuitgraph.ingest.parts import discard, in_parts
 from circuitgraph.ingest.reference import base_totals
 from circuitgraph.ingest.screen import in_words, quality

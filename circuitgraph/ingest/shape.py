@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from circuitgraph.engine.families import has_reader
+from circuitgraph.engine.model import Experts, Model, numbers
 from circuitgraph.models.architectures import sizes_of
 
 _BLOCK = re.compile(r"\.(\d+)\.")
@@ -90,6 +91,37 @@ class Shape:
             parallel=bool(getattr(config, "use_parallel_residual", False)),
             experts=_experts(stacked, layers),
             chosen=chosen if stacked else 0,
+        )
+
+    @classmethod
+    def of_engine(cls, model: Model) -> Shape:
+        """Sizes of a model whose weights were read."""
+        attention, mlp = model.blocks[0].attention, model.blocks[0].mlp
+        own = [x.weight for x in (attention.q, attention.k, attention.v, attention.out)]
+        met, hidden, gated = 0, 0, True
+        chosen = [block.mlp.chosen for block in model.blocks if isinstance(block.mlp, Experts)]
+        if isinstance(mlp, Experts):
+            matrices = (mlp.gate, mlp.up, mlp.down)
+            met, hidden = sum(x[0].numel() for x in matrices) * mlp.chosen, mlp.up.shape[-1]
+        else:
+            gated = mlp.gate is not None
+            own += [x.weight for x in (mlp.gate, mlp.up, mlp.down) if x is not None]
+            hidden = mlp.up.weight.shape[-1]
+        return cls(
+            layers=model.layers,
+            heads=model.heads,
+            kv_heads=model.kv_heads,
+            width=model.width,
+            head_size=model.head_size,
+            hidden=hidden,
+            block_weights=met + sum(x.numel() for x in own),
+            vocabulary=len(model.unembed),
+            gated=gated,
+            parameters=numbers(model),
+            hooked=False,
+            parallel=model.parallel,
+            experts=model.experts,
+            chosen=max(chosen, default=0),
         )
 
 

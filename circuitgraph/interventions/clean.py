@@ -10,18 +10,20 @@ import torch
 from circuitgraph.engine.batches import Batch, gather, in_batches, make_batch
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import forward
+from circuitgraph.engine.model import to_device
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.models.stored import BATCH
 from circuitgraph.prompts.tokens import Encoded
 
 
 def clean_batches(
-    model: NativeModel, prompts: Sequence[Encoded]
+    model: NativeModel, prompts: Sequence[Encoded], size: int = BATCH
 ) -> Iterator[tuple[list[int], Batch]]:
     """Indices of the prompts, and the batch, without corrupt twins."""
-    for rows in in_batches(prompts, None, BATCH):
+    for rows in in_batches(prompts, None, size):
         chosen = [prompts[i] for i in rows]
-        yield rows, make_batch(chosen, whole=True, border=model.border)
+        batch = make_batch(chosen, whole=True, border=model.border)
+        yield rows, to_device(batch, model.device)
 
 
 @torch.no_grad()
@@ -30,5 +32,5 @@ def clean_decisions(model: NativeModel, prompts: Sequence[Encoded]) -> np.ndarra
     decided = np.empty(len(prompts))
     for rows, batch in clean_batches(model, prompts):
         final = gather(forward(model, batch.clean, batch.ends).final, batch.read)
-        decided[rows] = decide(model, final, batch).numpy()
+        decided[rows] = decide(model, final, batch).cpu().numpy()
     return decided

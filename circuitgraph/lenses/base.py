@@ -15,6 +15,7 @@ import pandas as pd
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import short
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.lenses.edge_tests import Closer, EdgeTests, Split
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.lenses.noise import Noise
@@ -34,11 +35,13 @@ class Models:
         reporter: where progress and remarks go.
         runs: all runs that are stored, among which the base of others is looked for.
         at_hand: by id of a run whose model no file holds, what opens it, for a ``with``.
+        resources: where to compute, and within what memory.
     """
 
     reporter: Reporter
     runs: tuple[Run, ...] = ()
     at_hand: Mapping[str, Callable[[], AbstractContextManager[Any]]] = field(default_factory=dict)
+    resources: Resources = USUAL
 
 
 @dataclass(frozen=True)

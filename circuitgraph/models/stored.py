@@ -14,12 +14,14 @@ import torch
 from circuitgraph.base.components import EdgeSpec
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import Experts, Model
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import Patch, make_patch
+from circuitgraph.models.devices import on_device, require_there
 from circuitgraph.models.memory import recalled
 from circuitgraph.models.sources import require_readable
 from circuitgraph.models.variants import load_variant, model_folder, tokenizer_folder
@@ -55,14 +57,17 @@ class StoredModel:
         The model, its adapter merged.
     tokenizer
         The library's.
+    resources
+        Within which it is measured.
     """
 
     run: Run
     engine: NativeModel
     tokenizer: Any
+    resources: Resources = USUAL
 
     @classmethod
-    def open(cls, run: Run, command: str) -> StoredModel:
+    def open(cls, run: Run, command: str, resources: Resources = USUAL) -> StoredModel:
         """Load the model of a run.
 
         Parameters
@@ -71,17 +76,20 @@ class StoredModel:
             Of any kind.
         command
             What asks for the model, for messages.
+        resources
+            Where to compute, and within what memory.
 
         Raises
         ------
         UsageError
-            A table, or a family without a reader.
+            A table, a family without a reader, or a device that is not there.
         InputError
             The files are gone or no longer the same.
         """
+        require_there(resources.device)
         require_readable([run], command)
         hf, tokenizer = reload(run.variant)
-        return cls(run, from_hf(hf), tokenizer)
+        return cls(run, on_device(from_hf(hf), resources.device), tokenizer, resources)
 
     def asked(self, run: Run) -> StoredModel:
         """The same model with the prompts, the ablation and the kind of edges of another run."""
@@ -114,8 +122,9 @@ class StoredModel:
         for rows in in_batches(self.prompts, self.spec.ablation, size):
             chosen, whole = [self.prompts[i] for i in rows], self.ablated is not None
             batch = make_batch(chosen, whole=whole, border=self.engine.border)
+            batch = on_device(batch, self.resources.device)
             patch = make_patch(self.engine, batch, self.spec.granularity, self.ablated)
-            self._require_same_decisions(rows, patch.base.numpy())
+            self._require_same_decisions(rows, patch.base.cpu().numpy())
             yield rows, patch
 
     def _require_same_decisions(self, rows: Sequence[int], now: np.ndarray) -> None:
@@ -137,13 +146,21 @@ class ModelPair:
     b: StoredModel
 
     @classmethod
-    def open(cls, a: Run, b: Run, command: str) -> ModelPair:
+    def open(cls, a: Run, b: Run, command: str, resources: Resources = USUAL) -> ModelPair:
         """Load both; raises as :meth:`StoredModel.open` does, before the first is loaded."""
+        require_there(resources.device)
         require_readable([a, b], command)
-        return cls(StoredModel.open(a, command), StoredModel.open(b, command))
+        return cls(*(StoredModel.open(run, command, resources) for run in (a, b)))
 
     @classmethod
-    def alike(cls, a: Run, b: Run, command: str, keys: Collection[str]) -> ModelPair:
+    def alike(
+        cls,
+        a: Run,
+        b: Run,
+        command: str,
+        keys: Collection[str],
+        resources: Resources = USUAL,
+    ) -> ModelPair:
         """The same of runs that agree in ``keys`` of their methods and in their prompts.
 
         Raises
@@ -154,7 +171,7 @@ class ModelPair:
         """
         require_readable([a, b], command)
         require_comparable([a, b], keys)
-        pair = cls.open(a, b, command)
+        pair = cls.open(a, b, command, resources)
         pair.require_same_shapes()
         pair._require_same_tokens()
         return pair

@@ -84,7 +84,7 @@ def costs(
         raise UsageError(f"``tokens={tokens}``: {folder} runs {limit} at most")
     else:
         encoded = (_blank(tokens),)
-    rate = rate_here()
+    rate = rate_here(shape)
     effect = Method("effect", estimator="exact", inputs=inputs, ablation="corrupt")
     most = AFFORDABLE * len(encoded) / number
     effect = replace(effect, estimator=affordable(shape, effect, encoded, most))

@@ -45,7 +45,14 @@ class Runner:
         self.first = first
         self.device = device
         self.packs = True
+        self._keeps = True
         self._kept: dict[Row, Tensor] = {}
+
+    def beginning(self, first: int) -> Runner:
+        """The same model, whose lowest trained layer is another; what was tried holds for it."""
+        other = Runner(self.hf, self.layers, first if self._keeps else 0, self.device)
+        other.packs, other._keeps = self.packs, self._keeps
+        return other
 
     def rows(self, group: Group) -> list[Row]:
         """A group as one packed row, or one row per text where packing fails."""
@@ -84,7 +91,7 @@ class Runner:
                 )
             self.first = first
             if self.first and not self._agrees(group, plain):
-                self.first = 0
+                self.first, self._keeps = 0, False
                 remarks.append(
                     "lower layers are run at every step: cached, they change the numbers"
                 )

@@ -11,22 +11,18 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from circuitgraph.base.atomic import sync, write_atomic
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter, human_bytes
 from circuitgraph.base.textfiles import expanded
-from circuitgraph.games.opponents import opponent_named
-from circuitgraph.games.payoffs import GAMES, MOVES, Game
+from circuitgraph.games.payoffs import MOVES
 from circuitgraph.ingest.compute import library_versions
-from circuitgraph.models.adapters import require_adapter
-from circuitgraph.models.architectures import require_decoder, sizes_of
-from circuitgraph.models.variants import fingerprints, load_base, model_folder
-from circuitgraph.prompts.reader import Source, read_prompts
-from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.models.variants import load_base
+from circuitgraph.prompts.reader import Source
 from circuitgraph.training.adapter import (
     change_of,
     continued,
@@ -41,15 +37,16 @@ from circuitgraph.training.goals import (
     Policy,
     RandomRewards,
     own_answers,
-    reward_tables,
     targets_of,
 )
 from circuitgraph.training.heldout import Answers, Verdict, answers, table, verdict
 from circuitgraph.training.loop import Step, run_steps
-from circuitgraph.training.request import TrainRequest, done_before, key_of
+from circuitgraph.training.nulls import beside_nulls
+from circuitgraph.training.plan import Plan, planned
+from circuitgraph.training.request import TrainRequest, done_before
 from circuitgraph.training.runner import Runner
-from circuitgraph.training.sites import Sites, components_named, layers_of, sites_of
-from circuitgraph.training.texts import Data, training_data, visits
+from circuitgraph.training.sites import Sites, layers_of, sites_of
+from circuitgraph.training.texts import visits
 
 Targets = dict[tuple[str, str], dict[str, float]]
 
@@ -113,18 +110,45 @@ def train(
     InputError, UsageError
         Before the model is loaded where possible.
     """
+    return train_all(model, prompts, [(expanded(out), request)], reporter)[0]
+
+
+def train_all(
+    model: str | os.PathLike[str],
+    prompts: Source,
+    asked: Sequence[tuple[Path, TrainRequest]],
+    reporter: Reporter | None = None,
+) -> list[list[Trained]]:
+    """Train several recipes, each into a folder, on one load of the model; see :func:`train`.
+
+    Their seeds are trained in turn, so that an interrupted call leaves some of each.
+    """
     reporter = reporter or Reporter()
-    plan = _planned(model, prompts, expanded(out), request, reporter)
-    found = {seed: done_before(plan.folder(seed), plan.key(seed)) for seed in range(request.seeds)}
-    missing = [seed for seed, record in found.items() if record is None]
-    if missing:
-        session = Session.open(plan, reporter)
-        for seed in missing:
-            found[seed] = session.seed(seed, reporter)
-    done = [Trained(plan.folder(seed), record or {}) for seed, record in found.items()]
-    for one in done:
-        _say(one, reporter)
+    plans = [planned(model, prompts, out, request, reporter) for out, request in asked]
+    found = {
+        (number, seed): done_before(plan.folder(seed), plan.key(seed))
+        for number, plan in enumerate(plans)
+        for seed in range(plan.request.seeds)
+    }
+    session: Session | None = None
+    for number, seed in sorted((key for key, done in found.items() if done is None), key=_turn):
+        plan = plans[number]
+        session = session.turned(plan, reporter) if session else Session.open(plan, reporter)
+        found[number, seed] = session.seed(seed, reporter)
+        _say(Trained(plan.folder(seed), found[number, seed] or {}), reporter)
+    done = [
+        [Trained(p.folder(i), found[number, i] or {}) for i in range(p.request.seeds)]
+        for number, p in enumerate(plans)
+    ]
+    for seeds in done:
+        if told := beside_nulls([one.record for one in seeds], seeds[0].folder.parent):
+            reporter.remark(f"{seeds[0].record['recipe']}: {told}")
     return done
+
+
+def _turn(key: tuple[int, int]) -> tuple[int, int]:
+    """First seeds of all recipes, then second ones."""
+    return key[1], key[0]
 
 
 def _say(one: Trained, reporter: Reporter) -> None:
@@ -135,101 +159,6 @@ def _say(one: Trained, reporter: Reporter) -> None:
         f"{record['cpu_seconds']:.0f} CPU s"
     )
     (reporter.warn if one.learnt is False else reporter.remark)(text)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All inputs of training except the loaded model.
-
-    Attributes
-    ----------
-    base, out
-        The model's folder; the folder for adapters.
-    data
-        Texts in groups.
-    components
-        To train; empty where an adapter is trained further.
-    games
-        Of the data, with payoffs.
-    prints
-        Hashes of the base's files and of the adapter trained further.
-    request
-        All options.
-    """
-
-    base: Path
-    out: Path
-    data: Data
-    components: tuple[str, ...]
-    games: tuple[Game, ...]
-    prints: Mapping[str, str]
-    request: TrainRequest
-
-    def folder(self, seed: int) -> Path:
-        """Folder of a seed's adapter."""
-        return self.out / f"{self.request.recipe.name}-{seed}"
-
-    def key(self, seed: int) -> str:
-        """Hash of all that determines a seed's adapter."""
-        options = self.request.record() | {"rewards": self.rewards, "components": self.components}
-        return key_of(options, self.data.hash, dict(self.prints), seed)
-
-    @property
-    def rewards(self) -> dict[str, Any]:
-        """Reward by game, state and move."""
-        opponent = opponent_named(self.request.opponent)
-        return dict(reward_tables(self.request.recipe, self.games, opponent))
-
-
-def _planned(
-    model: str | os.PathLike[str],
-    prompts: Source,
-    out: Path,
-    request: TrainRequest,
-    reporter: Reporter,
-) -> Plan:
-    from transformers import AutoConfig
-
-    folder = model_folder(Path(model), reporter)
-    require_decoder(folder)
-    adapter = None if request.adapter is None else expanded(request.adapter)
-    if adapter is not None:
-        require_adapter(adapter)
-        if request.components is not None or request.layers is not None:
-            raise UsageError("``adapter`` says what is trained; leave components and layers out")
-    _require_folder(out)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    count = sizes_of(config, folder)[0]
-    chosen = components_named(request.components, request.layers, count)
-    data = training_data(read_prompts(prompts), load_tokenizer(folder), config.vocab_size)
-    games = _known_games(data, request)
-    for line in data.remarks:
-        reporter.remark(line)
-    prints = fingerprints(model if isinstance(model, str) else Path(model), adapter, folder)
-    return Plan(
-        base=folder, out=out, data=data, components=() if adapter else tuple(chosen), games=games,
-        prints={k: v for k, v in prints.items() if k != "tokenizer"}, request=request,
-    )  # fmt: skip
-
-
-def _known_games(data: Data, request: TrainRequest) -> tuple[Game, ...]:
-    known = {**GAMES, **request.games}
-    if request.recipe.is_null or request.recipe.table is not None:
-        return tuple(known.get(name, Game(name, {})) for name in data.games)
-    for name in data.games:
-        if name not in known:
-            raise InputError(
-                f"the prompts are of a game {name!r} whose payoffs are not known; give its TOML "
-                "file by ``game``"
-            )
-    return tuple(known[name] for name in data.games)
-
-
-def _require_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"-o {out}: this is a file; name a folder")
-    if not out.exists() and not out.absolute().parent.is_dir():
-        raise UsageError(f"-o {out}: there is no folder {out.parent}")
 
 
 @dataclass(frozen=True)
@@ -281,6 +210,20 @@ class Session:
             base = answers(runner, plan.data.held_out)
             targets = _targets(plan, runner)
         return cls(plan, hf, sites, runner, base, targets)
+
+    def turned(self, plan: Plan, reporter: Reporter) -> Session:
+        """The same model for another plan; loaded anew where that begins otherwise."""
+        mine, asked = self.plan, plan.request
+        before = (mine.data.hash, mine.request.adapter, mine.request.device)
+        if before != (plan.data.hash, asked.adapter, asked.device):
+            return Session.open(plan, reporter)
+        sites, runner = self.sites, self.runner
+        if plan.components and plan.components != mine.components:
+            sites = sites_of(self.hf, plan.components)
+            runner = self.runner.beginning(sites.first)
+        with _start_of_training(plan, self.hf):
+            targets = _targets(plan, runner)
+        return replace(self, plan=plan, sites=sites, runner=runner, targets=targets)
 
     def seed(self, seed: int, reporter: Reporter) -> dict[str, Any]:
         """Train one seed and write its folder; returns its record."""

@@ -12,6 +12,7 @@ import pandas as pd
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import pairs
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.diff.decoys import NONE, NullPair, decoy_counts, pair_of, with_decoys
 from circuitgraph.diff.kept import METHOD, DiffFolder
 from circuitgraph.diff.question import Question
@@ -63,12 +64,15 @@ class Comparison:
         Where diffs are kept.
     nulls : Path
         Where the runs of random updates are kept.
+    resources : Resources
+        Where models are measured, and within what memory.
     """
 
     catalogue: RunCatalogue
     reporter: Reporter
     folder: DiffFolder
     nulls: Path
+    resources: Resources = USUAL
 
     def question(
         self,
@@ -284,7 +288,7 @@ class Comparison:
     @property
     def _models(self) -> Models:
         """Leave to load the models behind the runs."""
-        return Models(self.reporter, self.catalogue.runs)
+        return Models(self.reporter, self.catalogue.runs, resources=self.resources)
 
 
 def given(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from circuitgraph.runs.record import Run
 from circuitgraph.workspace.comparison import Comparison, Null
 from circuitgraph.workspace.contents import Contents
 from circuitgraph.workspace.kept_diff import KeptDiff
+from circuitgraph.workspace.within import within
 
 if TYPE_CHECKING:
     from circuitgraph.diff.explain import Explanation
@@ -57,6 +58,8 @@ class Diffs(Contents):
         rank: bool | None = None,
         form: Form | None = None,
         shared_basis: bool | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> KeptDiff:
         """Compare two variants (or recipes) edge by edge, and keep the diff.
 
@@ -100,6 +103,8 @@ class Diffs(Contents):
         shared_basis : bool, optional
             Wiring lens: compare weights although the models are neither adapters of one base nor
             similar; only if both residual streams share a basis.
+        memory, device
+            Bytes the process may hold, and where to compute: speed, never results.
 
         Raises
         ------
@@ -108,7 +113,7 @@ class Diffs(Contents):
         InputError
             Missing models or files.
         """
-        comparison = self._comparison()
+        comparison = self._comparison(memory, device)
         own = {"scale": scale, "rank": rank, "form": form, "shared_basis": shared_basis}
         question = comparison.question(
             a, b, lens, scope, run, own, alpha=alpha, margin=margin, fdr=fdr, seed=seed
@@ -148,6 +153,8 @@ class Diffs(Contents):
         rank: bool | None = None,
         form: Form | None = None,
         shared_basis: bool | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> ManyDiff:
         """Compare many variants with one base: changes shared, opposite, or in one variant only.
 
@@ -157,11 +164,11 @@ class Diffs(Contents):
             Side A of all comparisons.
         others : str or sequence of str
             Variants.
-        lens, alpha, margin, fdr, seed, scale, rank, form, shared_basis
+        lens, alpha, margin, fdr, seed, scale, rank, form, shared_basis, memory, device
             As in :meth:`diff`.
         """
         own = {"scale": scale, "rank": rank, "form": form, "shared_basis": shared_basis}
-        return self._comparison().compare(
+        return self._comparison(memory, device).compare(
             base, listed(others), lens, own, alpha=alpha, margin=margin, fdr=fdr, seed=seed
         )
 
@@ -184,6 +191,8 @@ class Diffs(Contents):
         rank: bool | None = None,
         form: Form | None = None,
         shared_basis: bool | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> Explanation:
         """One edge in two variants: per prompt, per scenario, and in words.
 
@@ -191,10 +200,10 @@ class Diffs(Contents):
         ----------
         source, target : str
             Components.
-        a, b, lens, scope, run, mechanism, alpha, margin, fdr, seed, scale, rank, form, shared_basis
+        a, b, and further keywords
             As in :meth:`diff`.
         """
-        comparison = self._comparison()
+        comparison = self._comparison(memory, device)
         comparison.require_components((source, target), a, b, lens, scope)
         own = {"scale": scale, "rank": rank, "form": form, "shared_basis": shared_basis}
         question = comparison.question(
@@ -221,6 +230,8 @@ class Diffs(Contents):
         rank: bool | None = None,
         form: Form | None = None,
         shared_basis: bool | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> KeptDiff:
         """Write a self-contained HTML page about two variants; returns its diff.
 
@@ -237,7 +248,7 @@ class Diffs(Contents):
         found = self.diff(
             a, b, lens=lens, scope=scope, null=null, run=run, mechanism=mechanism, alpha=alpha,
             margin=margin, fdr=fdr, seed=seed, scale=scale, rank=rank, form=form,
-            shared_basis=shared_basis,
+            shared_basis=shared_basis, memory=memory, device=device,
         )  # fmt: skip
         found.report(page)
         return found
@@ -255,6 +266,8 @@ class Diffs(Contents):
         fdr: Fdr = "bh",
         seed: int = 0,
         scale: Scale | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> BlockTests:
         """Patch the blocks of correlated claims of an effect diff as circuits; keep the results.
 
@@ -266,7 +279,7 @@ class Diffs(Contents):
             Second corruption [default: mean ablation, or zero where the runs have mean].
         corrupt : prompts, optional
             Prompt file with other corrupt texts for the same prompts: the second corruption.
-        run, alpha, margin, fdr, seed, scale
+        run, alpha, margin, fdr, seed, scale, memory, device
             As in :meth:`diff`.
 
         Raises
@@ -280,9 +293,9 @@ class Diffs(Contents):
         as_asked(first, second, corrupt)
         found = self.diff(
             a, b, lens="effect", run=f"{first.id}:{other.id}", alpha=alpha, margin=margin, fdr=fdr,
-            seed=seed, scale=scale,
+            seed=seed, scale=scale, memory=memory, device=device,
         )  # fmt: skip
-        return found.blocks(second=second, corrupt=corrupt)
+        return found.blocks(second=second, corrupt=corrupt, memory=memory, device=device)
 
     def hubs(
         self,
@@ -325,8 +338,11 @@ class Diffs(Contents):
         found = self._answered(comparison, question, (), mechanism=False)  # why is not asked
         return found.hubs(direction=direction, seed=seed, samples=samples)
 
-    def _comparison(self) -> Comparison:
-        return Comparison(self.catalogue(), self.reporter, self._diffs, self.nulls_folder)
+    def _comparison(self, memory: float | None = None, device: str = "cpu") -> Comparison:
+        resources = within(memory, device)
+        return Comparison(
+            self.catalogue(), self.reporter, self._diffs, self.nulls_folder, resources
+        )
 
     def _answered(
         self, comparison: Comparison, question: Question, null: Null, mechanism: bool

@@ -13,6 +13,7 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.diff.kept import DiffFolder
 from circuitgraph.diff.record import Diff
+from circuitgraph.workspace.within import within
 
 if TYPE_CHECKING:
     from circuitgraph.diff.explain import Explanation
@@ -74,7 +75,12 @@ class KeptDiff(Diff):
         return hubs_of_change(self, direction=direction, seed=seed, samples=samples)
 
     def blocks(
-        self, *, second: Literal["mean", "zero"] | None = None, corrupt: Source | None = None
+        self,
+        *,
+        second: Literal["mean", "zero"] | None = None,
+        corrupt: Source | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> BlockTests:
         """Its blocks of correlated claims, tested as circuits; measured when first asked for.
 
@@ -84,6 +90,8 @@ class KeptDiff(Diff):
             The second corruption; mean where None, or zero where the runs have mean.
         corrupt : prompts, optional
             The same prompts with other corrupt texts, in place of ``second``.
+        memory, device
+            Bytes the process may hold, and where to compute: speed, never results.
 
         Raises
         ------
@@ -92,7 +100,7 @@ class KeptDiff(Diff):
         """
         from circuitgraph.interventions.patching.blocks_kept import blocks_of
 
-        return blocks_of(self, self.folder, second, corrupt, self.reporter)
+        return blocks_of(self, self.folder, second, corrupt, self.reporter, within(memory, device))
 
     def report(self, path: str | os.PathLike[str]) -> Path:
         """Write a self-contained HTML page, with its blocks where these were tested.

@@ -1,4 +1,4 @@
-"""Interventions in a workspace: patching, circuits, transplanted weights, steering."""
+"""Interventions in a workspace: patching, transplanted weights, steering."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
-from circuitgraph.workspace.diffs import Diffs
+from circuitgraph.workspace.circuits import Circuits
+from circuitgraph.workspace.within import within
 
 if TYPE_CHECKING:
-    from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking
     from circuitgraph.interventions.patching import CrossPatch
     from circuitgraph.interventions.steering.measure import Steering
     from circuitgraph.interventions.transplant.measure import Transplant
 
 
-class Interventions(Diffs):
+class Interventions(Circuits):
     """Interventions in the variants of a workspace."""
 
     def patch(
@@ -29,6 +29,8 @@ class Interventions(Diffs):
         by: Literal["share", "flips"] = "share",
         layers: tuple[int, int] | None = None,
         run: str | None = None,
+        memory: float | None = None,
+        device: str = "cpu",
     ) -> CrossPatch:
         """Patch activations of one variant into another's run, both ways, and keep the results.
 
@@ -46,6 +48,8 @@ class Interventions(Diffs):
             First and last layer of the routes [default: all].
         run : str, optional
             Choose among several runs by their ids.
+        memory, device
+            Bytes the process may hold, and where to compute: speed, never results.
 
         Raises
         ------
@@ -56,48 +60,12 @@ class Interventions(Diffs):
 
         first, second = self._comparison().alike(source, into, run, None)
         options = patching.Options(parts, share, by, layers)
-        result = patching.cross_patch(first, second, options, self.reporter)
+        result = patching.cross_patch(first, second, options, self.reporter, within(memory, device))
         self.sync()
         with self.open_store() as store:
             store.write_all(patching.graph_parts(result))
         patching.keep(result, self.transfers_folder)
         return result
-
-    def faithfulness(
-        self,
-        name: str,
-        *,
-        sizes: float | Sequence[float] | None = None,
-        random: int = 10,
-        seed: int = 0,
-        rank: Ranking = "magnitude",
-        run: str | None = None,
-    ) -> Faithfulness:
-        """Faithfulness of a variant's strongest edges as circuits, by size (Mueller et al. 2025).
-
-        Parameters
-        ----------
-        name : str
-            A variant with an effect run.
-        sizes : sequence of float, optional
-            Sizes of the circuits in % of all edges [default: 0.1,0.2,0.5,1,2,5,10,20,50,100]. In
-            Python shares of 1.
-        random : int
-            Random rankings, to compare with circuits of the same sizes.
-        seed : int
-            Of random rankings and bootstrap samples.
-        rank : {"magnitude", "signed"}
-            Edges of largest |effect| first, or those first that favour the clean decision.
-        run : str, optional
-            The effect run, by the beginning of its id [default: the newest].
-        """
-        from circuitgraph.interventions.circuits.faithfulness import faithfulness
-        from circuitgraph.interventions.circuits.ranking import SIZES
-
-        return faithfulness(
-            self.catalogue(), name, sizes=SIZES if sizes is None else listed(sizes), random=random,
-            seed=seed, rank=rank, run=run, reporter=self.reporter,
-        )  # fmt: skip
 
     def transplant(
         self,

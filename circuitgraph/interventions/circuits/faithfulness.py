@@ -13,6 +13,7 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.interventions.circuits.ranking import (
     SIZES,
     areas,
@@ -99,6 +100,7 @@ def faithfulness(
     rank: Ranking = "magnitude",
     run: str | None = None,
     reporter: Reporter | None = None,
+    resources: Resources = USUAL,
 ) -> Faithfulness:
     """Faithfulness of a variant's strongest edges as circuits; see ``Workspace.faithfulness``.
 
@@ -110,7 +112,8 @@ def faithfulness(
     Raises
     ------
     UsageError
-        No such variant, run or ranking; sizes that are not shares.
+        No such variant, run or ranking; sizes that are not shares; no such device, or too little
+        memory for one prompt.
     InputError
         The model is missing or changed, or corruption has no effect.
     """
@@ -123,7 +126,7 @@ def faithfulness(
     best = top_edges(np.abs(effects) if rank == "magnitude" else effects, counts)
     others = random_circuits(len(chosen.edges), counts, random, seed)
     circuits = np.concatenate([best[None], others])
-    decisions = _decide(chosen, circuits, seen, seed, reporter or Reporter())
+    decisions = _decide(chosen, circuits, seen, seed, reporter or Reporter(), resources)
     paths = connected(chosen.edges, best, chosen.variant.heads, chosen.variant.kv_heads)
     columns = {"share": shares, "edges": counts, "connected": paths.sum(1), "n": len(seen.first)}
     measured = _measured(shares, decisions)
@@ -134,12 +137,18 @@ def faithfulness(
     )
 
 
-def _valid_shares(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...]:
+def checked_sizes(sizes: float | Sequence[float]) -> tuple[float, ...]:
+    """Shares of edges, ascending; raises UsageError."""
     shares = tuple(sorted({float(size) for size in listed(sizes)}))
     wrong = [share for share in shares if not 0 < share <= 1]
     if wrong or not shares:
         what = f"{wrong[0]:g} is no share" if wrong else "no share"
         raise UsageError(f"``sizes``: {what} of edges; give numbers above 0 and up to 1")
+    return shares
+
+
+def _valid_shares(sizes: Sequence[float], random: int, rank: str) -> tuple[float, ...]:
+    shares = checked_sizes(sizes)
     if random < 0:
         raise UsageError("``random`` must not be negative")
     if rank not in RANKINGS:
@@ -159,7 +168,12 @@ def _require_something(run: Run, seen: Observations) -> None:
 
 
 def _decide(
-    run: Run, circuits: np.ndarray, seen: Observations, seed: int, reporter: Reporter
+    run: Run,
+    circuits: np.ndarray,
+    seen: Observations,
+    seed: int,
+    reporter: Reporter,
+    resources: Resources,
 ) -> _Decisions:
     """Decisions in circuits [… × edges]; equal circuits are run once."""
     from circuitgraph.interventions.circuits.measure import run_circuits
@@ -171,7 +185,7 @@ def _decide(
     )
     packed, back = np.unique(np.packbits(acting, axis=1), axis=0, return_inverse=True)
     different = np.unpackbits(packed, axis=1, count=acting.shape[1]).astype(bool)
-    found = run_circuits(run, different, reporter)[back.reshape(-1)].astype(np.float64)
+    found = run_circuits(run, different, reporter, resources)[back.reshape(-1)].astype(np.float64)
     scenarios = recode(run.scenarios[seen.first])
     count = SAMPLES if len(seen.first) > run.n_scenarios else 0
     share = seen.signs * seen.weights

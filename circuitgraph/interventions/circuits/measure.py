@@ -7,13 +7,15 @@ import torch
 
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import short
+from circuitgraph.base.resources import USUAL, Resources
+from circuitgraph.ingest.room import prompts_at_once
 from circuitgraph.interventions.circuits.forward import circuit_decisions
-from circuitgraph.models.stored import BATCH, StoredModel
+from circuitgraph.models.stored import StoredModel
 from circuitgraph.runs.record import Run
 
 
 def run_circuits(
-    run: Run, circuits: np.ndarray, reporter: Reporter, batch_size: int = BATCH
+    run: Run, circuits: np.ndarray, reporter: Reporter, resources: Resources = USUAL
 ) -> np.ndarray:
     """Decision of every prompt of an effect run in every circuit, float32 [C, n].
 
@@ -25,23 +27,25 @@ def run_circuits(
         True for each edge of the circuit, bool [C, edges], edges as in ``run.edges``.
     reporter
         Of progress.
-    batch_size
-        Prompts per batch.
+    resources
+        Device and memory.
 
     Raises
     ------
     UsageError
-        The model's family is served by hooks only.
+        A family served by hooks only, no such device, or too little memory.
     InputError
         The model's files are missing or changed, or its decisions differ from the run's.
     """
-    model = StoredModel.open(run, "faithfulness")
-    wanted = torch.from_numpy(np.ascontiguousarray(circuits))
-    granularity, inputs = model.spec.granularity, model.spec.inputs
+    model = StoredModel.open(run, "faithfulness", resources)
+    wanted = torch.from_numpy(np.ascontiguousarray(circuits)).to(resources.device)
+    granularity, inputs, ablation = model.spec.granularity, model.spec.inputs, model.spec.ablation
+    size = prompts_at_once([model.engine], model.prompts, granularity, ablation, resources)
     found = np.empty((len(circuits), run.n), dtype=np.float32)
     label = f"{len(circuits)} circuits of {short(run.variant.name, 40)}"
     with reporter.progress(run.n, label) as bar:
-        for rows, patch in model.batches(batch_size):
-            found[:, rows] = circuit_decisions(patch, wanted, granularity, inputs).numpy()
+        for rows, patch in model.batches(size):
+            decided = circuit_decisions(patch, wanted, granularity, inputs)
+            found[:, rows] = decided.cpu().numpy()
             bar.advance(len(rows))
     return found

@@ -11,6 +11,7 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.engine.patch import make_patch
+from circuitgraph.ingest.room import prompts_at_once
 from circuitgraph.interventions.circuits.edge_sets import edge_set_changes
 from circuitgraph.interventions.patching.pair import Pair
 from circuitgraph.models.stored import StoredModel
@@ -73,13 +74,16 @@ def set_effects(model: StoredModel, sets: np.ndarray, reporter: Reporter) -> Set
     """
     require_pairs(model)
     run, spec = model.run, model.spec
-    wanted = torch.from_numpy(np.ascontiguousarray(sets))
+    wanted = torch.from_numpy(np.ascontiguousarray(sets)).to(model.engine.device)
+    size = prompts_at_once(
+        [model.engine], model.prompts, spec.granularity, spec.ablation, model.resources
+    )
     found = SetEffects(np.empty((len(sets), run.n)), np.empty(run.n))
     with reporter.progress(run.n, f"{short(run.variant.name, 40)}, {spec.ablation}") as bar:
-        for rows, patch in model.batches():
+        for rows, patch in model.batches(size):
             changes = edge_set_changes(patch, wanted, spec.granularity, spec.inputs)
-            found.changes[:, rows] = changes.numpy()
-            found.totals[rows] = (patch.total - patch.base).numpy()
+            found.changes[:, rows] = changes.cpu().numpy()
+            found.totals[rows] = (patch.total - patch.base).cpu().numpy()
             bar.advance(len(rows))
     return found
 
@@ -103,13 +107,14 @@ def moved_sets(pair: Pair, into: int, sets: np.ndarray, reporter: Reporter) -> n
     ndarray
         float64 [N × n], in the order of ``pair.prompts``.
     """
-    spec, wanted = pair.spec, torch.from_numpy(np.ascontiguousarray(sets))
+    spec, device = pair.spec, pair.engines[into].device
+    wanted = torch.from_numpy(np.ascontiguousarray(sets)).to(device)
     changes = np.empty((len(sets), len(pair.prompts)))
     with reporter.progress(len(pair.prompts), "blocks moved") as bar:
         for rows, batch in pair.batches(into):
             given = pair.given(into, batch, spec.granularity)
             patch = make_patch(pair.engines[into], batch, spec.granularity, given)
             found = edge_set_changes(patch, wanted, spec.granularity, spec.inputs)
-            changes[:, rows] = found.numpy()
+            changes[:, rows] = found.cpu().numpy()
             bar.advance(len(rows))
     return changes

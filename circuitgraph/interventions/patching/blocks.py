@@ -20,6 +20,7 @@ from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import short
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.interventions.patching.corruption import Recorrupt
@@ -83,7 +84,9 @@ class BlockTests:
         )
 
 
-def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> BlockTests:
+def confirm_blocks(
+    diff: Diff, recorrupt: Recorrupt, reporter: Reporter, resources: Resources = USUAL
+) -> BlockTests:
     """Test every block of claims of a diff as a set of edges.
 
     Parameters
@@ -94,6 +97,8 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
         The second corruption; see ``corruption``.
     reporter
         Of progress.
+    resources
+        Device and memory.
 
     Raises
     ------
@@ -114,7 +119,7 @@ def confirm_blocks(diff: Diff, recorrupt: Recorrupt, reporter: Reporter) -> Bloc
     a, b = (side[0] for side in as_compared(diff))
     members = diff.table.loc[diff.details.index]
     sets = _sets(a, members, numbers)
-    pair = load_pair(a, b, "blocks")
+    pair = load_pair(a, b, "blocks", resources)
     work = _Work(diff, a, b, pair, sets, reporter)
     table = pd.concat([_members(members, numbers), work.tested(recorrupt)], axis=1)
     moved, gaps = work.moved()

@@ -11,6 +11,7 @@ import pandas as pd
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.diff.kept import DiffFolder
 from circuitgraph.diff.record import Diff
 from circuitgraph.interventions.patching.blocks import BlockTests, confirm_blocks
@@ -27,6 +28,7 @@ def blocks_of(
     second: str | None,
     corrupt: Source | None,
     reporter: Reporter,
+    resources: Resources = USUAL,
 ) -> BlockTests:
     """Test the blocks of a diff under a second corruption, or read the kept test.
 
@@ -43,7 +45,7 @@ def blocks_of(
         table = tested_blocks(folder, diff.id)
         if table is not None:
             return BlockTests(diff, table, kept["summary"])
-    found = confirm_blocks(diff, recorrupt, reporter)
+    found = confirm_blocks(diff, recorrupt, reporter, resources)
     folder.keep_blocks(diff.id, found.table, {"asked": asked, "summary": found.summary})
     return found
 

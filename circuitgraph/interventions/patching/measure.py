@@ -17,6 +17,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.receivers import component_names, edges_of
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.patching.record import COLUMNS, PARTS, CrossPatch
@@ -63,7 +64,9 @@ def require_alike(source: Variant, into: Variant) -> None:
     require_same_tokenizer(source, into)
 
 
-def cross_patch(source: Run, into: Run, options: Options, reporter: Reporter) -> CrossPatch:
+def cross_patch(
+    source: Run, into: Run, options: Options, reporter: Reporter, resources: Resources = USUAL
+) -> CrossPatch:
     """Patch parts of each of two variants into the other, on the prompts of their runs.
 
     Parameters
@@ -74,6 +77,8 @@ def cross_patch(source: Run, into: Run, options: Options, reporter: Reporter) ->
         What is patched.
     reporter
         Of progress.
+    resources
+        Device and memory.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def cross_patch(source: Run, into: Run, options: Options, reporter: Reporter) ->
     from circuitgraph.interventions.patching.pair import load_pair
 
     runs = (source, into)
-    pair = load_pair(source, into)
+    pair = load_pair(source, into, resources=resources)
     decisions = [pair.decisions(side) for side in (0, 1)]
     tables: dict[str, list[pd.DataFrame]] = {part: [] for part in chosen.parts}
     summary = {}

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import EdgeSpec, Granularity
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import make_patch
+from circuitgraph.ingest.room import prompts_at_once
 from circuitgraph.interventions.clean import clean_batches, clean_decisions
 from circuitgraph.interventions.patching.transplant import given_by, set_changes
 from circuitgraph.models.stored import ModelPair
@@ -55,6 +57,13 @@ class Pair:
         """Scenario codes, int [n]."""
         return np.unique([p.source.scenario for p in self.prompts], return_inverse=True)[1]
 
+    @property
+    def batch_size(self) -> int:
+        """Prompts at once, within the memory that may be taken."""
+        resources = self.stored.a.resources
+        own = self.engines
+        return prompts_at_once(own, self.prompts, self.spec.granularity, "mean", resources)
+
     def decisions(self, side: int) -> np.ndarray:
         """Decisions of one model, float64 [n]."""
         return clean_decisions(self.engines[side], self.prompts)
@@ -84,7 +93,8 @@ class Pair:
         for rows, batch in self.batches(into):
             given = self.given(into, batch, chosen)
             patch = make_patch(self.engines[into], batch, chosen, given)
-            changes[:, rows] = set_changes(patch, given, torch.from_numpy(sets), chosen).numpy()
+            wanted = torch.from_numpy(sets).to(given.device)
+            changes[:, rows] = set_changes(patch, given, wanted, chosen).cpu().numpy()
             advance(len(rows))
         return changes
 
@@ -95,21 +105,24 @@ class Pair:
             given = self.given(into, batch, spec.granularity)
             asked = EffectSpec(spec.granularity, spec.inputs, ablated=given)
             result = self.engines[into].edge_effects(batch, asked)
-            columns.append(result.effects)
+            columns.append(result.effects.cpu())
             order += rows
             advance(len(rows))
         return torch.cat(columns)[np.argsort(order)].T.numpy()
 
     def batches(self, side: int) -> Iterator[tuple[list[int], Batch]]:
         """Indices and batch of prompts of similar length, for one model."""
-        return clean_batches(self.engines[side], self.prompts)
+        model = self.engines[side]
+        return clean_batches(model, self.prompts, self.batch_size)
 
     def given(self, into: int, batch: Batch, granularity: Granularity) -> Tensor:
         """Contributions of the other model's components [1 + components, R, T, d]."""
         return given_by(self.engines[1 - into], batch, granularity)
 
 
-def load_pair(first: Run, second: Run, command: str = "patch") -> Pair:
+def load_pair(
+    first: Run, second: Run, command: str = "patch", resources: Resources = USUAL
+) -> Pair:
     """Load both models of two runs on the same prompts.
 
     Raises
@@ -120,7 +133,7 @@ def load_pair(first: Run, second: Run, command: str = "patch") -> Pair:
         A family served by hooks only; prompts without equal answers; models of different width.
     """
     require_same_answers(first, second)
-    stored = ModelPair.open(first, second, command)
+    stored = ModelPair.open(first, second, command, resources)
     a, b = (engine.width for engine in stored.engines)
     if a != b:
         why = f"one is {a} wide and the other {b}, so what components add does not fit"

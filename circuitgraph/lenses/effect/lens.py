@@ -126,14 +126,15 @@ class Effect(Lens):
         """Exact effects of some edges, measured now where they are not yet kept."""
         from circuitgraph.lenses.effect.exact import exact_effects_of
 
-        return exact_effects_of(run, columns, models.reporter, models.at_hand.get(run.id))
+        opener = models.at_hand.get(run.id)
+        return exact_effects_of(run, columns, models.reporter, opener, models.resources)
 
     def mechanism(self, compared: Sides, stored: Sides, rows: np.ndarray, models: Models) -> Split:
         """Signal, edge and what follows, each taken from either variant."""
         from circuitgraph.lenses.mechanism.measure import mechanisms_of
 
         def swapped(a: Run, b: Run, columns: Sequence[int]) -> Swapped:
-            return mechanisms_of(a, b, columns, models.reporter)
+            return mechanisms_of(a, b, columns, models.reporter, models.resources)
 
         shares = Shares.of(self.lined_up(*compared), self.scale)
         return split_of(shares, *stored, rows, swapped)

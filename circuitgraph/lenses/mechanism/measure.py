@@ -12,30 +12,38 @@ from torch import Tensor
 from circuitgraph.base.components import Ablation
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.batches import in_batches, make_batch
-from circuitgraph.engine.model import Model
+from circuitgraph.engine.model import Model, numbers
 from circuitgraph.engine.norms import require_heads_apart
+from circuitgraph.ingest.estimate import rows
 from circuitgraph.lenses.effect.exact import exact_effects_of
-from circuitgraph.lenses.mechanism.swap import Instead
+from circuitgraph.lenses.mechanism.same import Place, same_weights
+from circuitgraph.lenses.mechanism.sent import Instead
 from circuitgraph.lenses.mechanism.values import (
     CELLS,
     Cell,
-    Place,
     mean_said,
     mixed_effects,
     places,
-    same_weights,
 )
-from circuitgraph.models.stored import BATCH, ModelPair
+from circuitgraph.models.devices import on_device
+from circuitgraph.models.stored import ModelPair
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.artefacts import ByEdge, keep_by_edge, read_by_edge
 from circuitgraph.runs.comparable import incomparable
 from circuitgraph.runs.record import Run
 
+BATCH = 32
+"""Prompts at once, at most: only the positions behind the first change run often."""
 ROOM = 1 << 30
-"""Bytes that the traces of a batch may take."""
+"""Bytes that a batch may take where no memory is named."""
 TRACED = 8
 """Numbers a trace keeps of a position and block, in widths of the model."""
+CHECKED = 4
+"""Prompts on which the models must give the effects stored once more."""
+KEYS = ("granularity", "inputs", "ablation")
+"""In which both runs must agree."""
 APART = 1e-3
 """Share of the largest effect by which the models may miss the effects stored."""
 
@@ -53,7 +61,13 @@ class Swapped:
     same: np.ndarray
 
 
-def mechanisms_of(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swapped:
+def mechanisms_of(
+    a: Run,
+    b: Run,
+    edges: Sequence[int],
+    reporter: Reporter,
+    resources: Resources = USUAL,
+) -> Swapped:
     """All eight values of some edges of two runs; measured once, then kept beside ``a``.
 
     Parameters
@@ -62,6 +76,8 @@ def mechanisms_of(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> S
         Comparable effect runs of one build.
     edges : sequence of int
         Columns of ``effects``.
+    resources : Resources
+        Where to compute, and within what memory.
 
     Raises
     ------
@@ -74,7 +90,7 @@ def mechanisms_of(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> S
     known = read_by_edge(file)
     missing = [edge for edge in sorted(set(edges)) if edge not in known]
     if missing:
-        found = _measure(a, b, missing, reporter)
+        found = _measure(a, b, missing, reporter, resources)
         own: ByEdge = {
             edge: {"values": found.values[..., i].astype(np.float32), "same": found.same[:, i]}
             for i, edge in enumerate(missing)
@@ -95,38 +111,47 @@ class _Work:
     places: Sequence[Place]
     weights: Tensor
     instead: Instead | None
+    resources: Resources
 
     @property
     def batch_size(self) -> int:
         """Prompts at once: both models' traces, clean and corrupt, must fit."""
-        model, length = self.models[0], max(len(p.prompt) for p in self.prompts)
-        numbers = 4 * TRACED * model.layers * model.width * length
-        return max(1, min(BATCH, ROOM // (4 * numbers)))
+        model = self.models[0]
+        length = max(rows(p) * (len(p.prompt) + 1) for p in self.prompts)
+        each = 4.0 * model.dtype.itemsize * TRACED * model.layers * model.width * length
+        if self.resources.memory is None:
+            return max(1, min(BATCH, int(ROOM // each)))
+        held = self.resources.held(2.0 * numbers(model) * model.dtype.itemsize)
+        return self.resources.batch_size(BATCH, held, lambda size: size * each)
 
     def swapped(
         self,
-        rows: Sequence[int],
+        chosen: Sequence[int],
         corners: Tensor | None,
         cells: Sequence[Cell] = CELLS,
         advance: Callable[[int], None] = lambda _: None,
     ) -> Swapped:
         """One batch; ``advance`` is told of every edge."""
-        chosen = [self.prompts[i] for i in rows]
+        prompts = [self.prompts[i] for i in chosen]
         border = self.models[0].border
-        batch = make_batch(chosen, whole=self.instead is not None, border=border)
+        batch = make_batch(prompts, whole=self.instead is not None, border=border)
+        batch = on_device(batch, self.resources.device)
         found = mixed_effects(
             self.models, batch, self.places, self.weights, corners, self.instead, cells, advance
         )
         return Swapped(found.values.numpy(), found.same.numpy())
 
 
-def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swapped:
-    work = _work(a, b, edges)
-    stored = np.stack([_exact(run, edges, reporter) for run in (a, b)]).astype(np.float64)
+def _measure(
+    a: Run, b: Run, edges: Sequence[int], reporter: Reporter, resources: Resources
+) -> Swapped:
+    effects = [_exact(run, edges, reporter, resources) for run in (a, b)]
+    stored = np.stack(effects).astype(np.float64)
+    work = _work(a, b, edges, resources)
     corners = torch.from_numpy(stored)
     batches = in_batches(work.prompts, work.ablation, work.batch_size)
     with reporter.progress(len(edges), "the effects stored, again", "edge") as progress:
-        _check(work, batches[0], stored, progress.advance)
+        _check(work, batches[0][:CHECKED], stored, progress.advance)
     values = np.empty((2, 2, 2, len(work.prompts), len(edges)))
     same = np.ones((3, len(edges)), bool)
     label = f"mechanism of {len(edges)} claims"
@@ -138,16 +163,17 @@ def _measure(a: Run, b: Run, edges: Sequence[int], reporter: Reporter) -> Swappe
     return Swapped(values, same)
 
 
-def _work(a: Run, b: Run, edges: Sequence[int]) -> _Work:
+def _work(a: Run, b: Run, edges: Sequence[int], resources: Resources) -> _Work:
     if a.edges != b.edges:
         raise incomparable(a.variant, b.variant, "their runs hold different edges")
-    pair = ModelPair.alike(a, b, "mechanism", ("granularity", "inputs", "ablation"))
+    pair = ModelPair.alike(a, b, "mechanism", KEYS, resources)
     models, prompts, spec = pair.engines, pair.a.prompts, pair.a.spec
     require_heads_apart(models[0], spec.granularity, "mechanism")
     every = places(models[0], spec.granularity, spec.inputs)
     chosen = [every[edge] for edge in edges]
     instead = _instead(models, prompts, chosen, spec.ablation)
-    return _Work(models, prompts, spec.ablation, chosen, same_weights(models, chosen), instead)
+    weights = same_weights(models, chosen)
+    return _Work(models, prompts, spec.ablation, chosen, weights, instead, resources)
 
 
 def _instead(
@@ -166,9 +192,9 @@ def _instead(
     return {(sender, u, e): nothing for sender in senders for u in (0, 1) for e in (0, 1)}
 
 
-def _exact(run: Run, edges: Sequence[int], reporter: Reporter) -> np.ndarray:
+def _exact(run: Run, edges: Sequence[int], reporter: Reporter, resources: Resources) -> np.ndarray:
     if run.method.estimator != "exact":
-        return exact_effects_of(run, edges, reporter)
+        return exact_effects_of(run, edges, reporter, resources=resources)
     return run.effects[:, list(edges)]
 
 

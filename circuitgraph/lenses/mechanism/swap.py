@@ -11,47 +11,38 @@ With ctx = x^u − W^u z^u and y = W^e z^u, a receiver's first matrices give
 
 with the norm's gain g (LayerNorm centres both parts; its bias goes with d). Swapping the read
 weights as a whole would blame an edge for what its receiver does to everybody's signal.
+
+A value is the decision with the sender patched minus that without. The run without goes through
+all positions from the receiver's block on (``Tail``); the one with it only through those behind
+the first that is patched. Where the receiver reads x^u itself with W^d alone, the run without is
+no sender's own, and all senders of a place share it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Component
 from circuitgraph.engine.batches import Batch, gather
-from circuitgraph.engine.decision import mixed_decision
+from circuitgraph.engine.decision import decide, mixed_decision
 from circuitgraph.engine.exact import resume
 from circuitgraph.engine.forward import (
     LayerTrace,
     Span,
     Trace,
-    embed,
     forward,
-    hidden,
     norm_and_rotate,
     post,
     run_block,
 )
 from circuitgraph.engine.forward import mlp as add_mlp
 from circuitgraph.engine.model import Linear, Model, Norm, for_rows
-from circuitgraph.engine.patch import Patch, window_attention
+from circuitgraph.engine.patch import Patch, Window, window_attention
 from circuitgraph.engine.receivers import Receiver
-
-Instead = Mapping[tuple[Component, int, int], Tensor]
-"""What a sender says by one model's signal (0 for A, 1 for B) and another's weights [d]."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """One model's clean and corrupt run of a batch."""
-
-    model: Model
-    clean: Trace
-    corrupt: Trace
+from circuitgraph.lenses.mechanism.sent import Instead, Side
 
 
 @dataclass(frozen=True)
@@ -60,25 +51,24 @@ class Swap:
 
     Attributes:
         sides: of A and of B.
-        batch: with windows that hold every position.
-        patches: of both models, over the whole of each row.
-        spoken: where a sender says something else, bool [R, T, 1].
-        instead: what it says there, by sender and by whose signal and edge [d]; None takes the
-            corrupt run.
+        batch: with the windows that patching can change.
+        whole: of both models, with windows that hold every position.
+        windows: of both models, behind their own clean runs.
+        instead: what a sender says where it is patched, by sender and by whose signal and edge
+            [d]; None takes the corrupt run.
     """
 
     sides: tuple[Side, Side]
     batch: Batch
-    patches: tuple[Patch, Patch]
-    spoken: Tensor
+    whole: tuple[Patch, Patch]
+    windows: tuple[Patch, Patch]
     instead: Instead | None
 
 
 def make_swap(models: tuple[Model, Model], batch: Batch, instead: Instead | None = None) -> Swap:
     """Run both models once, clean and corrupt."""
     everywhere = replace(batch, start=torch.zeros_like(batch.start))
-    late = everywhere.positions >= batch.start[:, None]
-    sides = tuple(
+    a, b = (
         Side(
             for_rows(m, batch.ends),
             forward(m, batch.clean, batch.ends),
@@ -86,103 +76,41 @@ def make_swap(models: tuple[Model, Model], batch: Batch, instead: Instead | None
         )
         for m in models
     )
-    return Swap(
-        sides=(sides[0], sides[1]),
-        batch=everywhere,
-        patches=(_whole(sides[0], everywhere), _whole(sides[1], everywhere)),
-        spoken=(everywhere.patched > 0) & late[..., None],
-        instead=instead,
-    )
+    whole = (_over(a.model, everywhere, a.clean), _over(b.model, everywhere, b.clean))
+    decided = (decide(s.model, gather(s.clean.final, batch.read), batch) for s in (a, b))
+    windows = tuple(_over(s.model, batch, s.clean, d) for s, d in zip((a, b), decided, strict=True))
+    return Swap((a, b), batch, whole, (windows[0], windows[1]), instead)
 
 
-def _whole(side: Side, batch: Batch) -> Patch:
-    """What runs a model's later blocks; nothing of the clean run stands in for a position."""
-    nothing = side.clean.final.new_zeros(batch.n)
+def _over(model: Model, batch: Batch, clean: Trace, base: Tensor | None = None) -> Patch:
+    """What runs a model's blocks again on the windows of a batch, behind a clean run."""
+    nothing = clean.embed.new_zeros(batch.n)
     return Patch(
-        model=side.model,
+        model=model,
         batch=batch,
-        clean=side.clean,
-        deltas=side.clean.final.new_empty(0),
-        base=nothing,
+        clean=clean,
+        deltas=clean.embed.new_empty(0),
+        base=nothing if base is None else base,
         total=nothing,
         changed=nothing,
-        start=side.clean.embed,
-        prefix=0,
+        start=clean.embed,
+        prefix=int(batch.start.max()),
     )
 
 
-@dataclass(frozen=True)
-class Heard:
-    """What a receiver reads: the sender apart from all others.
-
-    Attributes:
-        others: [R, T, d].
-        sender: clean, and with the corrupt run's where that is spoken: [2, R, T, d].
-    """
+class Heard(NamedTuple):
+    """What a receiver reads: the sender apart from all others, each [R, T or W, d]."""
 
     others: Tensor
     sender: Tensor
 
     def at_scored(self, patch: Patch, layer: int) -> Heard:
         """The same where block ``layer`` must still compute."""
-        return Heard(
-            patch.at_scored(self.others[None], layer)[0], patch.at_scored(self.sender, layer)
-        )
+        return Heard(*(patch.at_scored(x[None], layer)[0] for x in self))
 
-
-def said(swap: Swap, sender: Component, signal: int, edge: int) -> Tensor:
-    """What a sender adds by one model's weights in the other's run: [2, R, T, d], see ``Heard``."""
-    side, writer = swap.sides[signal], swap.sides[edge].model
-    runs = inner(swap, side, sender)
-    clean = written(writer, sender, *runs[0])
-    if swap.instead is not None:
-        other = swap.instead[sender, signal, edge]
-    else:
-        other = written(writer, sender, *runs[1])
-        other = gather(other, swap.batch.partners.clamp_min(0))
-    return torch.stack([clean, torch.where(swap.spoken, other, clean)])
-
-
-def inner(swap: Swap, side: Side, sender: Component) -> tuple[tuple[Tensor, Tensor | None], ...]:
-    """What a sender holds before it writes, clean and corrupt; see ``held``."""
-    runs = ((side.clean, swap.batch.clean), (side.corrupt, swap.batch.corrupt))
-    return tuple(held(side.model, trace, tokens, sender) for trace, tokens in runs)
-
-
-def held(
-    model: Model, trace: Trace, tokens: Tensor, sender: Component
-) -> tuple[Tensor, Tensor | None]:
-    """What a sender holds before it writes, and the scale of its post-norm.
-
-    Tokens; a head's or a layer's z; the MLP's hidden vector. Only a head needs the scale, which
-    its whole layer decides.
-    """
-    if sender.layer is None:
-        return tokens, None
-    seen, block = trace.layers[sender.layer], model.blocks[sender.layer]
-    if sender.kind == "mlp":
-        return hidden(model, block, seen.read), None
-    if sender.head is None:
-        return seen.z.flatten(-2), None
-    norm = block.attention.post
-    return seen.z[..., sender.head, :], None if norm is None else norm.scale(seen.raw)
-
-
-def written(writer: Model, sender: Component, held: Tensor, scale: Tensor | None) -> Tensor:
-    """A contribution [R, T, d]; a head's post-norm keeps the scale of the run that is read."""
-    if sender.layer is None:
-        return embed(writer, held)
-    block = writer.blocks[sender.layer]
-    if sender.kind == "mlp":
-        return post(block.one_mlp.down(held), block.one_mlp.post)
-    attention = block.attention
-    if sender.head is None:
-        return post(attention.out(held), attention.post)
-    size = writer.head_size
-    added = held @ attention.out.weight[sender.head * size : (sender.head + 1) * size]
-    if attention.post is None or scale is None:
-        return added
-    return attention.post.linear(added, scale)
+    def at(self, batch: Batch) -> Heard:
+        """What stands at every position, where the windows of a batch are."""
+        return Heard(*(gather(x, batch.index) for x in self))
 
 
 def entering(side: Side, receiver: Receiver) -> Tensor:
@@ -193,57 +121,148 @@ def entering(side: Side, receiver: Receiver) -> Tensor:
     return layer.read if receiver.heads is None else layer.pre
 
 
-def stage(swap: Swap, layer: int, signal: int, after: int) -> LayerTrace:
-    """One model's block on the other's clean residual."""
-    x = swap.sides[signal].clean.layers[layer]
-    if signal == after:
-        return x
-    model = swap.sides[after].model
-    return run_block(model, model.blocks[layer], x.pre, Span.whole(swap.batch.clean))
-
-
 def needs_stage(model: Model, receiver: Receiver) -> bool:
     """Whether what stands beside a receiver in its block is more than the residual it reads."""
     return receiver.layer < model.layers and (receiver.heads is not None or model.parallel)
 
 
+def stage(swap: Swap, receiver: Receiver, signal: int, after: int) -> LayerTrace:
+    """The receiver's block of one model in the other's clean run.
+
+    Where only the MLP is the receiver, what stands before it is the other's own.
+    """
+    x = swap.sides[signal].clean.layers[receiver.layer]
+    model = swap.sides[after].model
+    if signal == after or not needs_stage(model, receiver):
+        return x
+    return run_block(model, model.blocks[receiver.layer], x.pre, Span.whole(swap.batch.clean))
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The run without the patch, from the receiver's block on.
+
+    Attributes:
+        patch: the windows that run behind it, its own decision as ``base``.
+        on: what stands beside the receiver in its block; see ``stage``.
+        keys: keys and values of the receiver's own heads; None where they are those of ``on``.
+    """
+
+    patch: Patch
+    on: LayerTrace
+    keys: tuple[Tensor, Tensor] | None = None
+
+
+def shared_tail(swap: Swap, receiver: Receiver, on: LayerTrace, signal: int, after: int) -> Tail:
+    """The run in which all of a block, the receiver too, reads the signal as it is."""
+    whole, layer = swap.whole[after], receiver.layer
+    if signal == after:
+        return Tail(swap.windows[after], on)
+    if needs_stage(whole.model, receiver):
+        x = on.mid + on.mlp
+    else:
+        x = on.mid + add_mlp(whole.model, whole.model.blocks[layer], on.read)
+    return _run_on(swap, after, layer, on, whole.at_scored(x[None], layer)[0])
+
+
+def own_tail(
+    swap: Swap, receiver: Receiver, heard: Heard, cell: tuple[int, int, int], on: LayerTrace
+) -> Tail:
+    """The run in which a receiver reads one sender by other weights than all else.
+
+    Args:
+        heard: the sender, unpatched, and the others, by whose signal and edge.
+        cell: who gives signal, edge and what follows.
+        on: of ``stage``.
+    """
+    _, edge, after = cell
+    whole = swap.whole[after]
+    models = swap.sides[edge].model, whole.model
+    if receiver.heads is None:
+        x, keys = _through_mlp(whole, models, receiver.layer, heard, on), None
+    else:
+        x, keys = _through_attention(whole, models, receiver, heard, on)
+    return replace(_run_on(swap, after, receiver.layer, on, x), keys=keys)
+
+
+def _run_on(swap: Swap, after: int, layer: int, on: LayerTrace, x: Tensor) -> Tail:
+    """Go on from the stream that leaves block ``layer`` [R, T, d]."""
+    whole, layers = swap.whole[after], [on]
+    x = x[None]
+    for later in range(layer + 1, whole.model.layers):
+        trace = run_block(whole.model, whole.model.blocks[later], x, Window.of(whole, later))
+        layers.append(_keys_alone(trace))
+        x = trace.mid + trace.mlp
+    clean = replace(whole.clean, layers=(*whole.clean.layers[:layer], *layers))
+    base = decide(whole.model, x[0], swap.batch)
+    return Tail(_over(whole.model, swap.batch, clean, base), on)
+
+
+def _keys_alone(trace: LayerTrace) -> LayerTrace:
+    """What windows read of a block of a run [1, R, T, …]: nothing else of it is kept."""
+    nothing = trace.pre.new_empty(0)
+    others = dict.fromkeys(("pre", "mid", "read", "q", "z", "raw", "mlp"), nothing)
+    return replace(trace, k=trace.k[0], v=trace.v[0], **others)
+
+
 def value(
-    swap: Swap,
-    receiver: Receiver,
-    heard: Heard,
-    cell: tuple[int, int, int],
-    on: LayerTrace | None,
+    swap: Swap, receiver: Receiver, heard: Heard, cell: tuple[int, int, int], tail: Tail
 ) -> Tensor:
     """v(u, e, d): the effect of the edge with each factor from the model named, [n].
 
     Args:
-        heard: the sender and the others, by whose signal and edge.
+        heard: what the receiver reads at the window, the sender patched.
         cell: who gives signal, edge and what follows.
-        on: of ``stage``, where ``needs_stage``.
+        tail: the run without the patch.
     """
-    signal, edge, after = cell
-    patch, layer = swap.patches[after], receiver.layer
+    _, edge, after = cell
+    models, layer = (swap.sides[edge].model, swap.sides[after].model), receiver.layer
+    if receiver.heads is None:
+        x = _through_mlp(tail.patch, models, layer, heard, tail.on)
+        return resume(tail.patch, layer + 1, x[None])[0]
+    keys = tail.keys or _keys_of(tail.patch.model, receiver, tail.on)
+    patch = _with_keys(tail.patch, layer, *keys)
+    x, _ = _through_attention(patch, models, receiver, heard, tail.on)
+    return resume(tail.patch, layer + 1, x[None])[0]
+
+
+def logit_value(
+    swap: Swap, unpatched: Heard, patched: Tensor, cell: tuple[int, int, int]
+) -> Tensor:
+    """The same of an edge into ``LOGITS`` [n]: nothing follows but the softmax.
+
+    Args:
+        unpatched: what is read at the window.
+        patched: the sender with the patch [R, W, d].
+        cell: who gives signal, edge and what follows.
+    """
+    _, edge, after = cell
+    window, last = swap.windows[after], swap.sides[after].model.layers - 1
+    others = window.at_scored(unpatched.others[None], last)[0]
+    sender = window.at_scored(torch.stack([unpatched.sender, patched]), last)
     models = swap.sides[edge].model, swap.sides[after].model
-    if layer == patch.model.layers:
-        at_end = heard.at_scored(patch, layer - 1)
-        decided = mixed_decision(*models, at_end.others, at_end.sender, swap.batch)
-    else:
-        if receiver.heads is None:
-            mid = entering(swap.sides[signal], receiver)
-            if patch.model.parallel:  # attention beside it is part of what follows
-                assert on is not None
-                mid = on.mid
-            x = _through_mlp(patch, models, layer, heard, mid)
-        else:
-            assert on is not None
-            x = _through_attention(patch, models, receiver, heard, on)
-        decided = resume(patch, layer + 1, x)
+    decided = mixed_decision(*models, others, sender, swap.batch)
     return decided[1] - decided[0]
 
 
+def _keys_of(model: Model, receiver: Receiver, on: LayerTrace) -> tuple[Tensor, Tensor]:
+    assert receiver.heads is not None
+    k, v = (x[..., model.parts(n, receiver.heads), :] for n, x in (("k", on.k), ("v", on.v)))
+    return k, v
+
+
+def _with_keys(patch: Patch, layer: int, k: Tensor, v: Tensor) -> Patch:
+    """The same windows behind other keys and values in one block."""
+    layers = list(patch.clean.layers)
+    layers[layer] = replace(layers[layer], k=k, v=v)
+    return replace(patch, clean=replace(patch.clean, layers=tuple(layers)))
+
+
 def _through_mlp(
-    patch: Patch, models: tuple[Model, Model], layer: int, heard: Heard, mid: Tensor
+    patch: Patch, models: tuple[Model, Model], layer: int, heard: Heard, on: LayerTrace
 ) -> Tensor:
+    """The stream that leaves the block [R, Q, d]."""
+    mid = patch.at_scored(patch.at_window(on.mid)[None], layer)[0]
     heard = heard.at_scored(patch, layer)
     edge, own = (model.blocks[layer].one_mlp for model in models)
     norms = edge.norm, own.norm
@@ -252,21 +271,25 @@ def _through_mlp(
         inner = patch.model.activation(inner)
     else:
         inner = patch.model.activation(read(norms, (edge.gate, own.gate), heard)) * inner
-    return patch.at_scored(mid[None], layer) + post(own.down(inner), own.post)
+    return mid + post(own.down(inner), own.post)
 
 
 def _through_attention(
     patch: Patch, models: tuple[Model, Model], receiver: Receiver, heard: Heard, on: LayerTrace
-) -> Tensor:
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The stream that leaves the block [R, Q, d], and the receiver's keys and values."""
+
+    def still(x: Tensor) -> Tensor:
+        return patch.at_scored(patch.at_window(x)[None], layer)[0]
+
     layer, model = receiver.layer, patch.model
     own = model.blocks[layer].attention
     q, k, v = (_letter(patch, models, receiver, heard, on, name) for name in "qkv")
-    z = patch.at_scored(on.z.expand(2, *on.z.shape), layer).clone()
-    z[..., receiver.heads, :] = window_attention(patch, layer, q, k, v)
-    mid = patch.at_scored(on.pre[None], layer) + post(own.out(z.flatten(-2)), own.post)
-    if model.parallel:
-        return mid + patch.at_scored(on.mlp[None], layer)
-    return mid + add_mlp(model, model.blocks[layer], mid)
+    z = still(on.z)
+    z[..., receiver.heads, :] = window_attention(patch, layer, q[None], k[None], v[None])[0]
+    mid = still(on.pre) + post(own.out(z.flatten(-2)), own.post)
+    beside = still(on.mlp) if model.parallel else add_mlp(model, model.blocks[layer], mid)
+    return mid + beside, (k, v)
 
 
 def _letter(
@@ -277,13 +300,12 @@ def _letter(
     on: LayerTrace,
     name: str,
 ) -> Tensor:
-    """q, k or v of the receiver's heads [2, R, Q or T, heads, e]."""
+    """q, k or v of the receiver's heads [R, Q or W, heads, e]."""
     assert receiver.heads is not None
     layer, heads = receiver.layer, patch.model.parts(name, receiver.heads)
     if name not in receiver.letters:
-        plain = getattr(on, name)[..., heads, :]
-        plain = plain.expand(2, *plain.shape)
-        return patch.at_scored(plain, layer) if name == "q" else plain
+        plain = patch.at_window(getattr(on, name)[..., heads, :])
+        return patch.at_scored(plain[None], layer)[0] if name == "q" else plain
     index = patch.queries(layer) if name == "q" else patch.batch.index
     at = heard.at_scored(patch, layer) if name == "q" else heard
     edge, own = (model.blocks[layer].attention for model in models)
@@ -299,7 +321,7 @@ def read(
     heard: Heard,
     columns: slice = slice(None),
 ) -> Tensor:
-    """A first matrix of a receiver, of what it reads [2, R, T, k].
+    """A first matrix of a receiver, of what it reads [R, T, k].
 
     Args:
         norms, linears: of the edge, and of what follows.

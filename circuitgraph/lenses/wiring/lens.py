@@ -119,9 +119,10 @@ class Wiring(Lens):
         """Changes of all channels between the models of two runs; see ``wiring.measure``."""
         from circuitgraph.lenses.wiring.measure import channels_of
 
-        reporter = _required(models).reporter
+        known = _required(models)
         chosen: dict[str, Any] = {"form": self.form, "shared_basis": self.shared_basis}
-        return channels_of(a, b, **chosen, draws=draws, seed=seed, reporter=reporter)
+        chosen |= {"reporter": known.reporter, "resources": known.resources}
+        return channels_of(a, b, **chosen, draws=draws, seed=seed)
 
     def base_of(self, a: Sequence[Run], b: Sequence[Run], models: Models | None) -> Run:
         """The run of the model that the variants of both sides come from."""

@@ -18,12 +18,14 @@ from circuitgraph.base.components import Edge, EdgeSpec
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
+from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.model import Model, to_device
-from circuitgraph.engine.receivers import edges_of
+from circuitgraph.engine.receivers import edges_of, first_components
 from circuitgraph.lenses.wiring.drifts import drifted
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched
+from circuitgraph.lenses.wiring.null import MATRICES
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.lenses.wiring.signals import Signalled, make_signalled
 from circuitgraph.lenses.wiring.weights import WeightChannels
@@ -41,6 +43,11 @@ prompts at most."""
 TRIED, SIZES = 0.02, (0.002, 0.3)
 """‖ΔW‖ / ‖W‖ of a first drift, and how small and large others may be."""
 
+TRACED = {"weights": 32, "functional": 56}
+"""Numbers that traces keep of a position and block, in widths of the model."""
+SAID = 4
+"""Numbers kept of every sender and position by function, in widths."""
+
 FORMS = ("weights", "functional")
 
 
@@ -54,6 +61,7 @@ class _Asked:
         pairs: whether signals are corrupt − clean.
         weights: of every prompt, scenarios alike, sum n: float64 [n].
         spec: which edges.
+        size: prompts at once.
     """
 
     models: tuple[Model, Model]
@@ -61,6 +69,12 @@ class _Asked:
     pairs: bool
     weights: np.ndarray
     spec: EdgeSpec
+    size: int
+
+    @property
+    def batches(self) -> list[list[int]]:
+        """Rows of every batch."""
+        return in_batches(self.prompts, "corrupt" if self.pairs else "mean", self.size)
 
 
 def channels_of(
@@ -72,6 +86,7 @@ def channels_of(
     draws: int = 1000,
     seed: int = 0,
     reporter: Reporter,
+    resources: Resources = USUAL,
 ) -> Channels:
     """Changes of every channel between the variants of two runs.
 
@@ -86,30 +101,29 @@ def channels_of(
         Random updates that ``weights`` is held against; 0 for none, of either form.
     seed : int
         Of the draws.
+    resources : Resources
+        Within what memory; of the CPU alone.
 
     Raises
     ------
     UsageError
-        An unknown form; a family without a reader; different architectures, prompts or
-        methods; ``weights`` for models that share no basis.
+        An unknown form; another device than the CPU; a family without a reader; different
+        architectures, prompts or methods; ``weights`` for models that share no basis.
     InputError
         The files of a variant are gone or no longer the same.
     """
     _require_form(form)
-    asked = _ask(a, b, form, shared_basis)
-    if uneven := _lacking_partners(a, asked.prompts):
-        reporter.remark(
-            f"wiring: {uneven} of {a.n} pairs are of unequal lengths and unmarked (columns span "
-            "and corrupt_span), so signals are those of the prompts, not corrupt − clean"
-        )
-    edges = _edges(asked.spec, asked.models[0])
-    drifts = min(draws, DRIFTS) if form == "functional" else 0
     title = f"{short(a.variant.name, 30)} → {short(b.variant.name, 30)} wiring"
     if form == "weights":
-        return _by_weights(asked, edges, draws, seed, reporter, title)
+        asked = _ask(a, b, form, shared_basis, reporter, resources)
+        return _by_weights(asked, draws, seed, reporter, title)
+    drifts = min(draws, DRIFTS)
+    unit = max(roundoff(run.variant) for run in (a, b))
     with reporter.progress(a.n + drifts, title) as progress:
-        unit = max(roundoff(run.variant) for run in (a, b))
-        return _by_function(a, asked, edges, unit, drifts, seed, progress.advance)
+        # no name for what is asked here: it holds B, which makes room for the drifts
+        return _by_function(
+            a, _ask(a, b, form, False, reporter, resources), unit, drifts, seed, progress.advance
+        )
 
 
 def _require_form(form: str) -> None:
@@ -117,14 +131,49 @@ def _require_form(form: str) -> None:
         raise UsageError(f"form {quoted(form, 40)} is unknown; take {' or '.join(FORMS)}")
 
 
-def _ask(a: Run, b: Run, form: str, shared_basis: bool) -> _Asked:
+def _ask(
+    a: Run, b: Run, form: str, shared_basis: bool, reporter: Reporter, resources: Resources
+) -> _Asked:
+    if resources.device != "cpu":
+        raise UsageError(
+            f"``device={resources.device}``: the wiring lens measures in float64 on the CPU; leave "
+            "it out"
+        )
     keys = ("granularity", "inputs", "ablation", "template")
     pair = ModelPair.alike(a, b, "the wiring lens", keys)
     if form == "weights" and not shared_basis:
         other = 'compare what the receivers do (``form="functional"``), or '
         require_shared_basis(pair, instead=other)
-    prompts = pair.a.prompts
-    return _Asked(pair.engines, prompts, _paired(a, prompts), _weights(a), pair.a.spec)
+    prompts, spec, models = pair.a.prompts, pair.a.spec, pair.engines
+    if uneven := _lacking_partners(a, prompts):
+        reporter.remark(
+            f"wiring: {uneven} of {a.n} pairs are of unequal lengths and unmarked (columns span "
+            "and corrupt_span), so signals are those of the prompts, not corrupt − clean"
+        )
+    if form == "functional":
+        models = to_device(models, "cpu", torch.float64)
+    size = _batch_size(models, prompts, spec, form, resources)
+    return _Asked(models, prompts, _paired(a, prompts), _weights(a), spec, size)
+
+
+def _batch_size(
+    models: tuple[Model, Model],
+    prompts: Sequence[Encoded],
+    spec: EdgeSpec,
+    form: str,
+    resources: Resources,
+) -> int:
+    """Prompts at once: both models' traces; by function what every sender says beside them."""
+    model, longest = models[0], max(len(p.prompt) for p in prompts)
+    senders = first_components(model, spec.granularity)[-1]
+    each = TRACED[form] * model.layers + (SAID * senders if form == "functional" else 0)
+    most = BATCH if form == "weights" else BATCH // 2
+    drawn = 4.0 * min(MATRICES, senders * model.width**2) if form == "weights" else 0.0
+    return resources.batch_size(
+        most,
+        resources.held(0.0) + drawn,
+        lambda size: float(size * each * longest * model.width * model.dtype.itemsize),
+    )
 
 
 def _paired(run: Run, prompts: Sequence[Encoded]) -> bool:
@@ -156,14 +205,14 @@ def _edges(spec: EdgeSpec, model: Model) -> tuple[Edge, ...]:
 
 def _by_weights(
     asked: _Asked,
-    edges: tuple[Edge, ...],
     draws: int,
     seed: int,
     reporter: Reporter,
     title: str,
 ) -> Channels:
+    edges = _edges(asked.spec, asked.models[0])
     channels = WeightChannels.of(*asked.models, asked.spec.granularity, asked.spec.inputs)
-    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
+    batches = asked.batches
 
     def runs() -> Iterator[tuple[Signalled, Sequence[int]]]:
         for rows in batches:
@@ -178,17 +227,16 @@ def _by_weights(
 def _by_function(
     run: Run,
     asked: _Asked,
-    edges: tuple[Edge, ...],
     unit: float,
     drifts: int,
     seed: int,
     advance: Callable[[int], None],
 ) -> Channels:
-    a, b = (to_device(model, "cpu", torch.float64) for model in asked.models)
-    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
+    edges, batches, (a, b) = _edges(asked.spec, asked.models[0]), asked.batches, asked.models
     asked = replace(asked, models=(a, aligned(b, _orders((a, b), asked, batches))))
     arrays = _functions(asked, batches, advance)
     floor = _floor(unit, arrays.pop("level"), arrays["norm_a"] + arrays["norm_b"])
+    asked, b = replace(asked, models=(a, a)), a  # B makes room for the drifts
     drawn = _drifts(run, asked, arrays["delta"], drifts, seed, advance)
     shape = (len(asked.prompts), len(edges))
     expected = np.ones(shape) if not len(drawn) else np.broadcast_to(drawn.mean(0), shape)
@@ -249,7 +297,7 @@ def _drifts(
         return np.empty((0, delta.shape[1]))
     chosen = _spread(run, asked.prompts, ASKED)
     asked = replace(asked, prompts=tuple(asked.prompts[i] for i in chosen))
-    batches = in_batches(asked.prompts, "corrupt" if asked.pairs else "mean", BATCH)
+    batches = asked.batches
 
     def moved_by(size: float, number: int) -> np.ndarray:
         copy = drifted(asked.models[0], size, seed * 1000 + number)

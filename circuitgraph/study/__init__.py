@@ -1,0 +1,1 @@
+"""The study: recipes, nulls and parts trained on a game, compared, and three questions answered."""

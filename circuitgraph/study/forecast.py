@@ -1,0 +1,52 @@
+"""How long the study will take here, said before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from circuitgraph.ingest.estimate import affordable, operations, rate_here
+from circuitgraph.ingest.shape import Shape
+from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.prompts.tokens import encode
+from circuitgraph.runs.record import Method
+from circuitgraph.study.design import TAUGHT, Design
+from circuitgraph.study.steps import HEADS, LAYERS, Steps
+
+BESIDE = 4.0
+"""What the whole takes over these operations at the rate of an ingest (SmolLM2, measured): training
+reaches less of it, and diffs, wiring, patches and loading come on top."""
+SHARED = 1.5
+"""Tokens of four packed texts over those of one, in the prompts of games."""
+
+
+def seconds(steps: Steps) -> float:
+    """A guess of the CPU seconds of the whole study, from operations and this machine's rate."""
+    design = steps.design
+    shape, prompts = (
+        shape_of(design),
+        encode(steps.asked(LAYERS), load_tokenizer(design.model)).prompts,
+    )
+    length = SHARED * sum(len(p.prompt) for p in prompts) / len(prompts)
+    trained = 2 / 3 * shape.layers  # of whole variants; parts are cheaper
+    parts = 4 + 2 * design.draws
+    steps_taken = [design.steps_of(recipe) for _, recipe in design.variants]
+    runs = sum(steps_taken) + parts * design.steps_of(TAUGHT)
+    total = 4.0 * runs * length * shape.block_weights * trained
+    for where in (LAYERS, HEADS) if design.heads else (LAYERS,):
+        granularity = "layer" if where == LAYERS else "head"
+        method = Method("effect", granularity=granularity)
+        wanted = steps.estimator(where)
+        chosen = affordable(shape, method, prompts) if wanted == "auto" else wanted
+        method = replace(method, estimator=chosen)
+        total += (1 + len(design.variants)) * operations(shape, method, prompts)
+    return BESIDE * total / rate_here(shape)
+
+
+def shape_of(design: Design) -> Shape:
+    """Sizes of the base, from its configuration alone."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(design.model, local_files_only=True)
+    with torch.device("meta"):
+        return Shape.of(AutoModelForCausalLM.from_config(config))

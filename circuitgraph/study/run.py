@@ -1,0 +1,220 @@
+"""The whole study: train, measure, compare, train parts, answer; all that is done is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from circuitgraph.base.atomic import write_atomic
+from circuitgraph.base.errors import CircuitGraphError
+from circuitgraph.base.progress import Reporter, human_seconds
+from circuitgraph.diff.record import Diff
+from circuitgraph.games.rewards import NULLS, REWARDED
+from circuitgraph.study import tables as rows_of
+from circuitgraph.study.answers import answers, fate_row
+from circuitgraph.study.costs import costs_of, timed
+from circuitgraph.study.design import (
+    BASE,
+    MORAL,
+    TAUGHT,
+    Comparison,
+    Design,
+    Part,
+    of_recipes,
+    of_variants,
+)
+from circuitgraph.study.forecast import seconds, shape_of
+from circuitgraph.study.page import page
+from circuitgraph.study.parts import chosen
+from circuitgraph.study.steps import HEADS, LAYERS, Steps, place_of, require_model
+from circuitgraph.study.tables import Tables
+from circuitgraph.training.sites import components_named
+
+
+@dataclass
+class Study:
+    """One run of the study.
+
+    Attributes
+    ----------
+    steps
+        What is done, kept from run to run.
+    pages
+        Folder of ``study.md`` and ``study/*.csv``.
+    deadline
+        Seconds on the clock of ``time.monotonic`` after which nothing new is begun.
+    tables, missing
+        What was found, and what was not done and why.
+    """
+
+    steps: Steps
+    pages: Path
+    deadline: float = float("inf")
+    tables: Tables = field(default_factory=Tables)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def design(self) -> Design:
+        """All choices."""
+        return self.steps.design
+
+    def run(self) -> None:
+        """Everything, the page written after each stage."""
+        for stage in (self._train, self._recipes, self._parts, self._variants, self._heads):
+            stage()
+            self.write()
+
+    def attempt(self, name: str, work: Callable[[], None]) -> bool:
+        """Do something unless time is over; what cannot be done is said on the page."""
+        if time.monotonic() > self.deadline:
+            self.missing.append(f"{name}: no time was left")
+            return False
+        try:
+            work()
+        except CircuitGraphError as error:
+            self.missing.append(f"{name}: {error}")
+            self.steps.reporter.warn(f"{name}: {error}")
+            return False
+        return True
+
+    def write(self) -> None:
+        """The tables and the page, as far as they are."""
+        self.tables.write(self.pages / "study")
+        text = page(self.design, self.tables, self._told(), self._costs(), self.missing)
+        write_atomic(self.pages / "study.md", text.encode("utf-8"))
+
+    def _costs(self) -> dict[str, float]:
+        """CPU seconds by step; of training as each adapter's record has them."""
+        rows = self.tables["behaviour"]
+        found = {k: v for k, v in costs_of(self.design.out).items() if k != "train"}
+        if rows.empty:
+            return found
+        each = rows.drop_duplicates(["recipe", "part", "seed"])
+        return {f"train {len(each)} adapters": float(each["cpu_seconds"].sum()), **found}
+
+    def _told(self) -> dict[str, str]:
+        asked = self.steps.asked(LAYERS)
+        steps = sorted({row["steps"] for row in self.tables.rows.get("behaviour", ())})
+        return {
+            "Model": self.design.model.name,
+            "Prompts": f"{len(asked.prompts)} of wordings held out of training, in "
+            f"{len({p.scenario for p in asked})} scenarios",
+            "Adapters": f"LoRA of rank {self.design.rank}, {' or '.join(map(str, steps))} steps",
+        }
+
+    def _train(self) -> None:
+        self.attempt("train", lambda: self._trained([(r, None) for r in (*REWARDED, *NULLS)]))
+
+    def _trained(self, asked: Sequence[tuple[str, Part | None]]) -> None:
+        for (_, part), done in zip(asked, self.steps.trained(asked), strict=True):
+            self.tables.add("behaviour", rows_of.behaviour_rows(done, part))
+            if done[0].record["recipe"] == TAUGHT:
+                self.tables.add("parts", [rows_of.part_row(one, part) for one in done])
+
+    def _recipes(self) -> None:
+        self._compare(of_recipes())
+
+    def _variants(self) -> None:
+        """What needs single variants, or is dear."""
+        self._compare(of_variants())
+        self.attempt("hubs", self._hubs)
+        self.attempt("patches", self._patches)
+        self.attempt("mechanism", self._mechanism)
+
+    def _heads(self) -> None:
+        if self.design.heads:
+            self._compare(of_recipes(), HEADS)
+        else:
+            self.missing.append("heads: left out by the design")
+
+    def _compare(self, asked: Iterable[Comparison], place: str = "") -> None:
+        for one in asked:
+            where = place or place_of(one)
+            exactly = ", confirmed" if one.confirmed else ""
+            name = f"{where}, {one.lens}, {one.scope}: {one.a} → {one.b}{exactly}"
+            self.attempt(name, partial(self._compared, where, one))
+
+    def _compared(self, where: str, one: Comparison) -> None:
+        diff = self.steps.compared(where, one)
+        self.tables.add("comparisons", [rows_of.comparison_row(one, where, diff)])
+        self.tables.add("claims", rows_of.claim_rows(one, where, diff))
+        moral = one.a == "strategic" and one.b in MORAL and not one.confirmed
+        if where == LAYERS and moral and (one.lens, one.scope) == ("effect", "recipe"):
+            self.tables.add("fates", [fate_row(diff)])
+
+    def _parts(self) -> None:
+        self.attempt("choose parts", self._choose)
+
+    def _choose(self) -> None:
+        count = shape_of(self.design).layers
+        names = components_named(None, self.design.layers, count)
+        layers = sorted({int(name[1:].split("_")[0]) for name in names})
+        asked = Comparison(BASE, TAUGHT, "effect", "recipe")
+        diff = self.steps.compared(LAYERS, asked)
+        parts = chosen(diff, layers, self.design)
+        self.attempt("train parts", lambda: self._trained([(TAUGHT, part) for part in parts]))
+
+    def _hubs(self) -> None:
+        workspace = self.steps.workspace()
+        for a, b in (("strategic-0", f"{TAUGHT}-0"), ("deontological-0", "utilitarian-0")):
+            with timed(self.design.out, "hubs"):
+                found = workspace.hubs(a, b, kind="effect", of="change")
+            self.tables.add("hubs", rows_of.hub_rows(a, b, found))
+
+    def _patches(self) -> None:
+        for a, b in (("strategic-0", f"{TAUGHT}-0"), ("deontological-0", "utilitarian-0")):
+            with timed(self.design.out, "patches"):
+                found = self.steps.workspace().patch(a, b)
+            self.tables.add("patches", rows_of.patch_rows(found.components))
+
+    def _mechanism(self) -> None:
+        """Why the effects of the component trained alone changed."""
+        name = "component"
+        folder = self.design.adapters / name / f"{TAUGHT}-0"
+        self.steps.measured(name, f"{TAUGHT} by {name}", folder, LAYERS)
+        with timed(self.design.out, "mechanism"):
+            diff: Diff = self.steps.workspace().diff(BASE, name, lens="effect")
+        counts = diff.claims["mechanism"].astype(str).value_counts()
+        told = {"a": BASE, "b": name, "claims": len(diff.claims)}
+        self.tables.add("mechanism", [told | {str(k): int(v) for k, v in counts.items()}])
+
+
+def run_study(
+    design: Design, pages: Path, reporter: Reporter, budget: float | None = None
+) -> list[str]:
+    """Run the study, or go on with it; lines to print.
+
+    Parameters
+    ----------
+    design
+        What is trained and asked.
+    pages
+        Folder of the page and its tables.
+    reporter
+        Where progress goes.
+    budget
+        Seconds after which nothing new is begun; what is left out stands on the page.
+
+    Raises
+    ------
+    InputError
+        No model folder.
+    """
+    require_model(design.model)
+    steps = Steps(design, reporter)
+    steps.prompts()
+    reporter.remark(f"the study takes {human_seconds(seconds(steps))} of one core here, from "
+                    "nothing; what is there already is kept")  # fmt: skip
+    deadline = float("inf") if budget is None else time.monotonic() + budget
+    study = Study(steps, pages, deadline)
+    study.run()
+    return _lines(study)
+
+
+def _lines(study: Study) -> list[str]:
+    told = [f"{one.name} ({one.grade}): {one.words}" for one in answers(study.tables)]
+    left = [f"not run: {len(study.missing)} steps"] if study.missing else []
+    return [*told, *left, f"page: {study.pages / 'study.md'}"]

@@ -1,0 +1,101 @@
+"""The study: what its answers rest on, by hand; and all of it, on a small model."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from shell import IPD, cli
+
+from circuitgraph.base.errors import UsageError
+from circuitgraph.study.answers import answers, grade
+from circuitgraph.study.design import Design, of_recipes, of_variants
+from circuitgraph.study.parts import _another, _band, by_layer
+from circuitgraph.study.statements import verdicts
+from circuitgraph.study.tables import Tables
+
+
+@pytest.mark.parametrize(
+    ("claims", "nulls", "evidence", "expected"),
+    [
+        (10, 0, ["ok"], "firm"),
+        (10, 0, ["ok", "low"], "moderate"),
+        (10, 1, ["ok"], "moderate"),
+        (10, 2, ["ok"], "weak"),
+        (0, 1, ["ok"], "weak"),
+        (10, 0, ["ok", "insufficient"], "none"),
+        (10, 0, [], "none"),
+    ],
+)
+def test_grades(claims: int, nulls: int, evidence: list[str], expected: str) -> None:
+    assert grade(claims, nulls, evidence) == expected
+
+
+def test_the_band_holds_most_of_the_change_and_random_ones_are_others() -> None:
+    strength = pd.Series({"L2_MLP": 1.0, "L3_ATTN": 4.0, "L3_MLP": 1.0, "L5_MLP": 5.5})
+    layers = by_layer(strength, range(2, 7))
+    assert layers.to_dict() == {2: 1.0, 3: 5.0, 4: 0.0, 5: 5.5, 6: 0.0}
+    assert _band(layers, 1) == [5]
+    assert _band(layers, 2) == [2, 3]
+    assert _band(layers, 3) == [3, 4, 5]
+    from random import Random
+
+    drawn = [tuple(_another(Random(i), [2, 3, 4], [2, 3])) for i in range(20)]
+    assert set(drawn) == {(2, 4), (3, 4)}
+
+
+def test_nothing_is_answered_from_nothing() -> None:
+    nothing = Tables()
+    assert {answer.grade for answer in answers(nothing)} == {"none"}
+    assert {row["here"] for row in verdicts(nothing)} == {"cannot be told"}
+
+
+def test_circuits_are_distinct_only_beyond_nulls() -> None:
+    def row(role: str, a: str, b: str, claims: int) -> dict:
+        same = {"granularity": "layers", "lens": "effect", "scope": "recipe", "evidence": "ok"}
+        same["numbers"] = "exact"
+        return same | {"role": role, "a": a, "b": b, "claims": claims, "testable": 40, "alike": 1.0}
+
+    tables = Tables()
+    tables.add("comparisons", [row("null", "base", "self", 3)])
+    tables.add("comparisons", [row("question", "deontological", "utilitarian", 3)])
+    assert answers(tables)[1].words.startswith("No.")
+    assert answers(tables)[1].grade == "weak"
+    tables.add("comparisons", [row("question", "deontological", "hybrid", 31)])
+    assert answers(tables)[1].words.startswith("Some.")
+    assert answers(tables)[1].grade == "moderate"
+
+
+def test_recipes_need_three_seeds_and_nulls_stand_beside() -> None:
+    with pytest.raises(UsageError, match="needs 3 or more"):
+        Design(Path("m"), Path("o"), seeds=2)
+    roles = {(one.lens, one.scope, one.role) for one in (*of_recipes(), *of_variants())}
+    for lens in ("effect", "correlation", "wiring"):
+        assert (lens, "recipe", "null") in roles
+
+
+@pytest.mark.slow
+def test_the_whole_study_of_a_small_model(tmp_path: Path) -> None:
+    """All of it, gone on with, and stopped by a budget."""
+    out = tmp_path / "out"
+    out.mkdir()
+    rows = (IPD / "prompts.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (out / "prompts.jsonl").write_text("".join(rows[::2]), "utf-8")
+    words = ("study", IPD / "base", "-o", out, "--seeds", 3, "--draws", 2, "--width", 2)
+    first = cli(*words, "--no-heads", "--budget", "1s")
+    assert first.code == 0, first.err
+    assert "no time was left" in (out / "study.md").read_text("utf-8")
+    done = cli(*words, "--no-heads")
+    assert done.code == 0, done.err
+    assert "one core" in done.err
+    page = (out / "study.md").read_text("utf-8")
+    for name in ("RQ1", "RQ2", "RQ3"):
+        assert name in page
+    with (out / "study" / "behaviour.csv").open(encoding="utf-8") as file:
+        told = list(csv.DictReader(file))
+    assert {row["learnt"] for row in told if row["recipe"] == "hybrid"} >= {"yes"}
+    again = cli(*words, "--no-heads")
+    assert again.out == done.out
+    assert (out / "study.md").read_text("utf-8").split("## Costs")[0] == page.split("## Costs")[0]
