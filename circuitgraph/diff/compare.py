@@ -115,7 +115,7 @@ def compare_runs(
         summary=summary,
         created=now(),
         confirmed=() if confirmation is None else confirmation.names,
-        closer=outcome.closer,
+        lens_details=outcome.lens_details,
     )
     return with_decoys(diff, decoy_counts(nulls, options, outcome.margin, models))
 

@@ -34,7 +34,7 @@ def claim_details(outcome: Outcome) -> pd.DataFrame:
         by_scenario[:, part] = means(change, matched.scenarios)
         columns["cancellation"][part] = cancellation(change, matched.scenarios)
         columns["wording"][part] = wording(change, matched.scenarios, wordings)
-    columns |= {name: values[rows] for name, values in outcome.closer.by_edge.items()}
+    columns |= {name: values[rows] for name, values in outcome.lens_details.by_edge.items()}
     labels = _scenario_labels(outcome)
     columns |= {f"mean: {label}": row for label, row in zip(labels, by_scenario, strict=True)}
     return pd.DataFrame(columns, index=pd.Index(rows))

@@ -31,7 +31,7 @@ class Explanation:
             units), ``direction``, ``share_a, share_b`` (aligned, on the diff's scale),
             ``change``. Correlations: activities ``source_a, target_a, source_b,
             target_b``, ``change`` (this prompt's part in the change of r). Wiring:
-            ``weight_a, weight_b, read, write, delta`` (see ``record.Closer``). Groups of
+            ``weight_a, weight_b, read, write, delta`` (see ``record.LensDetails``). Groups of
             variants are averaged; correlations show the first variant of each side.
         per_scenario: means of the same per scenario with their number of prompts; for
             correlations also ``r_a, r_b`` within the scenario.
@@ -119,7 +119,7 @@ def _prompt_columns(matched: Matched) -> dict[str, Any]:
 
 
 def _per_prompt(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd.DataFrame:
-    found = diff.asks.by_prompt(matched, rows, diff.closer)
+    found = diff.asks.by_prompt(matched, rows, diff.lens_details)
     parts = [
         pd.DataFrame({"input": into, **_prompt_columns(matched), **numbers})
         for into, numbers in zip(rows["input"], found, strict=True)

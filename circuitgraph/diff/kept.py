@@ -18,7 +18,7 @@ import pandas as pd
 from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import quoted
-from circuitgraph.diff.record import NO_MECHANISM, REFITTED, Closer, Diff, Refitted
+from circuitgraph.diff.record import NO_MECHANISM, REFITTED, Diff, LensDetails, Refitted
 from circuitgraph.runs.artefacts import get, put, resting_on
 from circuitgraph.runs.record import Run
 
@@ -32,7 +32,10 @@ _PLAIN = tuple(
     field.name
     for field in fields(Diff)
     if field.name
-    not in ("runs_a", "runs_b", "table", "details", "refitted", "across", "confirmed", "closer")
+    not in (
+        *("runs_a", "runs_b", "table", "details", "refitted", "across", "confirmed"),
+        "lens_details",
+    )
 )
 Asked = list[list[str]]
 """Ids of the runs asked for on either side, sorted; more than are compared where weights repeat."""
@@ -95,9 +98,9 @@ class DiffFolder:
             "runs_a": [run.id for run in diff.runs_a],
             "runs_b": [run.id for run in diff.runs_b],
             "confirmed": diff.confirmed,
-            "random_claims": diff.closer.random_claims,
-            "by_edge": list(diff.closer.by_edge),
-            "by_prompt": list(diff.closer.by_prompt),
+            "random_claims": diff.lens_details.random_claims,
+            "by_edge": list(diff.lens_details.by_edge),
+            "by_prompt": list(diff.lens_details.by_prompt),
             "columns": list(extras),
             "texts": texts,
             "blocks": blocks,
@@ -142,7 +145,7 @@ class DiffFolder:
             refitted=Refitted(lambda: refitted),
             across=get(self.file(name, "across.parquet"), pd.DataFrame, AGAIN),
             confirmed=tuple(Edge(*edge) for edge in record["confirmed"]),
-            closer=Closer(
+            lens_details=LensDetails(
                 {column: arrays[f"edge:{column}"] for column in record["by_edge"]},
                 {column: arrays[f"prompt:{column}"] for column in record["by_prompt"]},
                 record["random_claims"],
@@ -191,8 +194,9 @@ def _arrays_of(diff: Diff) -> dict[str, np.ndarray]:
         for i, name in enumerate(extras)  # scenarios have names that no file need take
         if not _is_text(extras[name])
     }
-    arrays |= {f"edge:{name}": values for name, values in diff.closer.by_edge.items()}
-    return arrays | {f"prompt:{name}": values for name, values in diff.closer.by_prompt.items()}
+    more = diff.lens_details
+    arrays |= {f"edge:{name}": values for name, values in more.by_edge.items()}
+    return arrays | {f"prompt:{name}": values for name, values in more.by_prompt.items()}
 
 
 def _extras_of(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:

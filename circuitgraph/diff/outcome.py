@@ -16,10 +16,10 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS
 from circuitgraph.diff.verdicts import Decided, decide
 from circuitgraph.lenses.base import Measured, Models, Options
-from circuitgraph.lenses.edge_tests import REASONS, Closer, EdgeTests
+from circuitgraph.lenses.edge_tests import REASONS, EdgeTests, LensDetails
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.mechanism.shapley import UNKNOWN
-from circuitgraph.lenses.refits import Again, Claims
+from circuitgraph.lenses.refits import ClaimRefits, Claims
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.columns import coded, constant
 from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, graded
@@ -52,15 +52,15 @@ class Outcome:
         return self.measured.tests
 
     @property
-    def closer(self) -> Closer:
+    def lens_details(self) -> LensDetails:
         """What the lens measured beside them."""
-        return self.measured.closer
+        return self.measured.lens_details
 
-    def again(self, rows: np.ndarray, options: Options) -> Again:
+    def refit(self, rows: np.ndarray, options: Options) -> ClaimRefits:
         """The test of some claims (rows, int [k]), ready to be made again."""
         cutoff = float(self.decided.p[self.decided.claims].max(initial=0.0))
         asked = options.alpha, options.fdr, options.scope
-        return self.measured.again(Claims(rows, cutoff, self.margin, *asked))
+        return self.measured.refit(Claims(rows, cutoff, self.margin, *asked))
 
 
 def judge(

@@ -17,7 +17,7 @@ from circuitgraph.base.frames import write_frame
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
-from circuitgraph.lenses.edge_tests import Closer
+from circuitgraph.lenses.edge_tests import LensDetails
 from circuitgraph.lenses.mechanism.shapley import FACTORS, MIXED, UNKNOWN
 from circuitgraph.lenses.registry import lens_named
 from circuitgraph.runs.record import Run
@@ -96,7 +96,7 @@ class Diff:
             ``cancellation`` (|mean|/rms of the change over prompts: 1 when every prompt
             changes alike, near 0 when they cancel), ``wording`` (the change left
             when the worst wording is left out, as a share; NaN without wordings),
-            the numbers of ``closer.by_edge``;
+            the numbers of ``lens_details.by_edge``;
             ``screen_a, screen_b`` (what a screen said of edges measured exactly since),
             ``signal, edge, downstream, gain, same`` (effects whose mechanism is measured, see
             ``diff.mechanism``),
@@ -108,7 +108,7 @@ class Diff:
             policies (how far apart decisions are), alone (each variant by itself), remarks.
         created: ISO time.
         confirmed: edges of screened runs whose numbers here are exact on both sides.
-        closer: what else the lens measured, edge by edge and prompt by prompt.
+        lens_details: what else the lens measured, edge by edge and prompt by prompt.
     """
 
     id: str
@@ -131,7 +131,7 @@ class Diff:
     summary: dict[str, Any]
     created: str
     confirmed: tuple[Edge, ...] = ()
-    closer: Closer = field(default_factory=Closer)
+    lens_details: LensDetails = field(default_factory=LensDetails)
 
     @cached_property
     def asks(self) -> Lens:

@@ -74,7 +74,7 @@ def _p_of(x: Diff, y: Diff, options: Options) -> dict[Edge, float]:
 def _changes_apart(x: Diff, y: Diff) -> dict[Edge, float]:
     """Relative changes of channels against the base, prompt by prompt, a paired t-test."""
     matched = x.asks.lined_up(x.runs_a, x.runs_b)
-    apart = x.closer.by_prompt["delta"] - y.closer.by_prompt["delta"]
+    apart = x.lens_details.by_prompt["delta"] - y.lens_details.by_prompt["delta"]
     mean = balanced_mean(apart, matched.scenarios)
     error = np.sqrt(balanced_variance(apart, matched.scenarios))
     p = treat_p(mean, error, matched.n_effective, x.margin)

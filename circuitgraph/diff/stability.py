@@ -93,7 +93,7 @@ def resampled_claims(
 
     All edges, or only those of the diff's claims where there are very many edges.
     """
-    refits = outcome.again(outcome.decided.claims, options)
+    refits = outcome.refit(outcome.decided.claims, options)
     matched = outcome.matched
     order = canonical_order(matched.prompts, (*matched.a, *matched.b))
     weights = canonical_weights(matched.prompts, order, samples, seed, balanced=refits.balanced)
@@ -118,7 +118,7 @@ def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dic
     """
     if len(rows) == 0:
         return {name: np.empty(0) for name in REFITTED}
-    refits = outcome.again(rows, options)
+    refits = outcome.refit(rows, options)
     matched, size = outcome.matched, len(refits.edges)
     found = inclusion(
         matched.prompts,

@@ -32,7 +32,7 @@ def edge_in_words(diff: Diff, rows: pd.DataFrame, per_scenario: pd.DataFrame) ->
 def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.DataFrame) -> str:
     arrow = "→" if diff.asks.directed else "–"
     into = f" ({row['input']})" if row["input"] else ""
-    more = {name: float(values[index]) for name, values in diff.closer.by_edge.items()}
+    more = {name: float(values[index]) for name, values in diff.lens_details.by_edge.items()}
     lines = [
         f"{short(row['source'])} {arrow} {short(row['target'])}{into}, "
         f"{short(diff.a)} → {short(diff.b)}, {diff.lens} lens, {diff.scope} scope",

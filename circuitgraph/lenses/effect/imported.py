@@ -1,4 +1,4 @@
-"""What can be said of two circuit files: how their scores and their edges agree, and no more."""
+"""Agreement of two circuit files: their scores and their edges, without a test."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ NOTHING = (
 def circuits_told(matched: Matched) -> Iterator[str]:
     """Why nothing is tested, and how the first circuits of both sides agree.
 
-    The rank correlation is Spearman's, of sizes of scores. Edges that both have in their circuits
-    are compared with the number that two circuits of these sizes, drawn at random, would share on
-    average, kA · kB / edges.
+    Spearman correlation of |scores|; the number of shared edges beside kA · kB / edges, which two
+    random circuits of these sizes share on average.
     """
     yield NOTHING
     first, second = matched.runs_a[0], matched.runs_b[0]

@@ -15,14 +15,14 @@ _SHARES = {
 
 
 def mechanism_in_words(row: Mapping[str, Any], extra: Any, *, normed: bool) -> list[str]:
-    """One line; none where a row has no mechanism.
+    """Why a claim changed, in one line; none where a row has no mechanism.
 
     Parameters
     ----------
     row, extra : mapping
         Of a diff's table and of its details.
     normed : bool
-        Whether effects are shares, so that a change of their norm (gain) is one of theirs.
+        Whether effects are shares, so that a change of their norm (gain) adds to the change.
     """
     if not row["mechanism"]:
         return []
