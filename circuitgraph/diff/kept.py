@@ -1,7 +1,7 @@
-"""Diffs beside the runs they compare: what was measured once is read again, not measured again.
+"""Diffs kept beside the runs they compare, and read again instead of measured again.
 
-``<id>.parquet`` is the table as users take it, ``<id>.safetensors`` what is known of its claims
-and, of the wiring lens, of every prompt; ``<id>.json``, written last, says what was asked.
+``<id>.parquet`` is the table, ``<id>.safetensors`` the details of its claims and, of the wiring
+lens, of every prompt; ``<id>.json``, written last, is the question.
 """
 
 from __future__ import annotations
@@ -43,22 +43,15 @@ Asked = list[list[str]]
 
 @dataclass(frozen=True)
 class DiffFolder:
-    """The diffs kept in one folder.
-
-    Attributes
-    ----------
-    path : Path
-        The folder; made when first written to.
-    """
+    """The diffs kept in one folder, made when first written to."""
 
     path: Path
 
     def file(self, diff: str, ending: str) -> Path:
-        """A file of a diff."""
         return self.path / f"{diff}.{ending}"
 
     def record(self, diff: str) -> dict[str, Any]:
-        """What was asked; empty where nothing was kept, ``InputError`` where it is damaged."""
+        """The question; empty where nothing is kept, ``InputError`` where it is damaged."""
         return get(self.file(diff, "json"), dict, AGAIN) or {}
 
     def keep(self, diff: Diff, asked: Asked) -> None:
@@ -71,18 +64,18 @@ class DiffFolder:
         self._write(diff, asked, diff.created, self._blocks(diff.id))
 
     def asked_again(self, diff: Diff, asked: Asked) -> None:
-        """Write when a kept diff was asked for again, and what was said beside it."""
+        """Update the time and the null pairs of a kept diff."""
         record = self.record(diff.id)
         self._write(diff, asked, record["measured"], record["blocks"])
 
     def keep_blocks(self, diff: str, table: pd.DataFrame, told: dict[str, Any]) -> None:
-        """Write the tested blocks of a kept diff, and last what is said of them."""
+        """Write the tested blocks of a kept diff, and their summary last."""
         put(self.file(diff, "json"), {**self.record(diff), "blocks": None})
         put(self.file(diff, "blocks.parquet"), table)
         put(self.file(diff, "json"), {**self.record(diff), "blocks": told})
 
     def _blocks(self, diff: str) -> Any:
-        """What was said of the blocks of a diff that is measured anew, if by the same method."""
+        """Summary of the blocks of a diff that is measured again, if by the same method."""
         with contextlib.suppress(InputError):
             record = self.record(diff)
             return record.get("blocks") if record.get("method") == METHOD else None
@@ -108,14 +101,9 @@ class DiffFolder:
         put(self.file(diff.id, "json"), record)
 
     def read(self, record: Mapping[str, Any], runs: Mapping[str, Run]) -> Diff | None:
-        """The diff of a record; None where an older version wrote it or a file is not as it was.
+        """The diff of a record; None where an older version wrote it or a file changed.
 
-        Parameters
-        ----------
-        record
-            See :meth:`record`.
-        runs
-            All runs by id.
+        ``runs`` are all runs by id.
         """
         if record.get("method") != METHOD:
             return None
@@ -177,7 +165,7 @@ class DiffFolder:
                     yield record
 
     def files_of(self, runs: Collection[str]) -> list[Path]:
-        """What is kept of diffs that rest on any of these runs; ``InputError`` as above."""
+        """Files of diffs of any of these runs; ``InputError`` where a record is damaged."""
         return resting_on(runs, self.path, lambda r: [*r["runs_a"], *r["runs_b"]], AGAIN)
 
 
@@ -209,7 +197,7 @@ def _extras_of(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> p
 
 
 def _agrees(diff: Diff) -> bool:
-    """Whether table, details and record tell of the same measurement of mechanisms."""
+    """Whether table, details and record hold the same measurement of mechanisms."""
     told = set(diff.claims["mechanism"].astype(str)) - {"", "unknown"}
     known = "mechanism" in diff.summary
     return known == ("same" in diff.details) and (known or not told)

@@ -43,7 +43,7 @@ def _one_end(graph: SignedGraph, end: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def betweenness(view: WeightView) -> np.ndarray:
-    """Share of shortest paths between other nodes through each node, 0 to 1; distance 1 / weight."""
+    """Share of shortest paths of other nodes through each node, 0 to 1; distance 1 / weight."""
     n = len(view.names)
     if n < 3 or len(view.weight) == 0:
         return np.zeros(n)

@@ -27,7 +27,7 @@ from scipy.special import betaln, gammaln, logsumexp
 from circuitgraph.base.components import in_order
 from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.confirm import as_compared
-from circuitgraph.diff.outcome import judge
+from circuitgraph.diff.outcome import compare_sides
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.diff.stability import resampled_claims
 from circuitgraph.graph.columns import node_table
@@ -120,7 +120,9 @@ def _resampled(diff: Diff, samples: int, seed: int) -> np.ndarray | None:
     if diff.asks.needs_models:
         return None
     options = Options(diff.asks, diff.scope, diff.alpha, diff.margin, diff.fdr)
-    edges, claims = resampled_claims(judge(*as_compared(diff), options), options, samples, seed)
+    edges, claims = resampled_claims(
+        compare_sides(*as_compared(diff), options), options, samples, seed
+    )
     found = np.zeros((samples, len(diff.table)), bool)
     found[:, edges] = claims
     return found
