@@ -1,4 +1,4 @@
-"""Prompts as token ids: beginning-of-sequence, chat templates, answers, and their traps."""
+"""Prompts as token ids: beginning-of-sequence, chat templates and answers."""
 
 from __future__ import annotations
 
@@ -23,19 +23,24 @@ _ELSE = "\ue000"
 class Encoded:
     """One prompt's token ids.
 
-    Attributes:
-        prompt: with the beginning-of-sequence token where the tokenizer has one, as far as
-            its tokens stay what they are when either answer follows (see ``continuation``).
-        corrupt: the corrupt prompt likewise, or None.
-        answer, wrong_answer: what follows the prompt in the text written together; empty
-            where there are none.
-        source: the prompt as read, with its line.
-        partners: for every position of ``prompt`` the position of ``corrupt`` that it is
-            patched from, −1 where there is none (see ``align``); None where lengths are
-            equal, or nothing is marked: every position is patched from itself.
-        rest: last tokens of the prompt alone, which merge with the answers.
-        apart: why the corrupt prompt cannot take the same answer tokens, or "".
-        also, also_wrong: of sets of answers the others beside the first, a token each.
+    Attributes
+    ----------
+    prompt : tuple of int
+        With the beginning-of-sequence token where there is one, up to the border with the
+        answers (see ``continuation``).
+    corrupt : tuple of int, optional
+    answer, wrong_answer : tuple of int
+        What follows the prompt; empty without answers.
+    source : Prompt
+    partners : tuple of int, optional
+        For every position of ``prompt`` the position of ``corrupt`` that it is patched from, −1
+        for none (see ``align``); None where every position is patched from itself.
+    rest : tuple of int
+        Last tokens of the prompt alone, which merge with the answers.
+    apart : str
+        Why the corrupt prompt cannot take the same answer tokens, or "".
+    also, also_wrong : tuple
+        Of sets of answers the others beside the first, a token each.
     """
 
     prompt: tuple[int, ...]
@@ -61,7 +66,7 @@ class Encoded:
 
     @property
     def first_change(self) -> int | None:
-        """First position that patching can change: all before it is one text, in one place."""
+        """First position that patching can change."""
         corrupt = self.corrupt or ()
         if self.partners is None:
             pairs = enumerate(zip(self.prompt, corrupt, strict=False))
@@ -72,15 +77,16 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """Encoded prompts, and how their beginnings were made.
+    """Encoded prompts and how they begin.
 
-    Attributes:
-        prompts: in the order given.
-        bos: ``added``, ``present`` (in every text already) or ``none``.
-        template: ``chat`` or "".
-        rendered: with a template, ``example``, the first prompt as the model reads it, and
-            ``date``, the day the template was told where it tells one, else "", and
-            ``date_string``, the same as a variable where the user named the day, else "".
+    Attributes
+    ----------
+    bos : {"added", "present", "none"}
+        ``present``: in every text already.
+    template : {"chat", ""}
+    rendered : mapping
+        With a template: ``example``, the first prompt as the model reads it; ``date``, the day
+        the template used, or ""; ``date_string``, the same where the user named it, or "".
     """
 
     prompts: tuple[Encoded, ...]
@@ -100,22 +106,23 @@ def encode(
 ) -> EncodedSet:
     """Encode every prompt, corrupt prompt and answer.
 
-    The tokenizer's own beginning-of-sequence token is put in front once, unless the
-    text begins with it already or the tokenizer has none. Answers are what follows the prompt
-    in the tokens of the text written together. A tokenizer that drops blanks and does not know
-    the two as one word reads the answer as the next word.
+    The beginning-of-sequence token is put in front once, unless the text begins with it or the
+    tokenizer has none. Answers are what follows the prompt in the tokens of both as one text; a
+    tokenizer that drops blanks takes the answer as the next word.
 
-    Args:
-        prompts: as read.
-        tokenizer: a transformers fast tokenizer.
-        chat_template: wrap each prompt as one user turn, ready for the reply.
-        max_positions: longest sequence the model can run.
-        moment: what a template that asks for the time is told; None for today.
-        rows: number of tokens the model has embeddings of.
+    Parameters
+    ----------
+    chat_template : bool
+        Wrap each prompt as one user turn, ready for the reply.
+    max_positions, rows : int, optional
+        Longest sequence, and number of embedded tokens, of the model.
+    moment : Moment, optional
+        Day of the template; today by default.
 
-    Raises:
-        InputError: no tokens, unknown tokens only, a token without an embedding, too long,
-            or no chat template.
+    Raises
+    ------
+    InputError
+        No tokens, unknown tokens only, a token without an embedding, too long, or no template.
     """
     if chat_template and not getattr(tokenizer, "chat_template", None):
         raise InputError(
@@ -172,7 +179,7 @@ class _Encoder:
         return "present" if all(starts) else "added"
 
     def _told(self, prompt: Prompt) -> list[Told]:
-        """The prompt and its corrupt twin with both answers behind them."""
+        """The prompt and its corrupt twin with both answers after them."""
         columns = {"prompt": prompt.prompt, "corrupt": prompt.corrupt}
         texts = {name: self._text(text) for name, text in columns.items() if text is not None}
         for name, text in texts.items():
@@ -207,7 +214,7 @@ class _Encoder:
         return any(i == unknown and start < len(text) < end for i, (start, end) in pieces)
 
     def _drops_blanks(self, texts: Mapping[str, str], answers: Sequence[str]) -> bool:
-        """Whether blanks are nothing to this tokenizer but the border of words."""
+        """Whether blanks are only borders of words to this tokenizer."""
         same = [(text, text + " ") for text in texts.values()] + [(a, " " + a) for a in answers]
         return all(self._ids(one) == self._ids(other) for one, other in same)
 
@@ -228,8 +235,7 @@ class _Encoder:
     def _before(self, prompt: Prompt) -> int:
         """Number of tokens that end where the marked words begin, or before.
 
-        What stands before them is not encoded alone: templates trim texts, or leave an
-        empty turn out, and lone text is not read as text in its place.
+        The text before them is not encoded alone: templates trim texts, or leave an empty turn out.
         """
         at, span = prompt.prompt.index(prompt.span or ""), prompt.span or ""
         other = prompt.prompt[:at] + _ELSE + prompt.prompt[at + len(span) :]
@@ -268,7 +274,7 @@ class _Encoder:
             )
 
     def _check_sets(self, prompt: Prompt, answers: Sequence[tuple[int, ...]]) -> None:
-        """Of sets, that every answer is one token of its own: they are judged at one place."""
+        """Answers of a set must be one token each: they are scored at one position."""
         if len(answers) <= 2:
             return
         texts = (prompt.answer, prompt.wrong_answer, *prompt.also, *prompt.also_wrong)
@@ -285,7 +291,7 @@ class _Encoder:
             raise self._error(prompt, "two of the answers are the same token; remove one")
 
     def _check(self, prompt: Prompt, column: str, ids: Sequence[int], own: Sequence[int]) -> None:
-        """That there are tokens, known ones among a text's own, and a row for each."""
+        """There must be tokens, known ones among a text's own, and an embedding of each."""
         if not own:
             raise self._error(prompt, f"{column} has no tokens")
         unknown = unknown_id(self.tokenizer)
@@ -328,7 +334,7 @@ class _Encoder:
 
 
 def unknown_id(tokenizer: Any) -> int | None:
-    """The token that stands for what the tokenizer does not know, as its own model says.
+    """The unknown token of the tokenizer's model.
 
     Families name one even where every byte is known (GPT-2 its end of text).
     """
@@ -340,17 +346,12 @@ def unknown_id(tokenizer: Any) -> int | None:
 
 
 def align(clean: Sequence[int], corrupt: Sequence[int], before: int) -> tuple[int, ...]:
-    """The corrupt position that each clean position is patched from, −1 where there is none.
+    """The corrupt position that each clean position is patched from, −1 for none.
 
-    Tokens before the differing words stand at their own positions, all others are counted
-    from the end: a model reads from the left, so the last tokens of a name of several are
-    those that know it. The longer side's surplus, at the front of its differing words, has
-    no partner.
-
-    Args:
-        clean, corrupt: token ids of the two texts.
-        before: number of tokens of ``clean`` before the differing words. A token that holds
-            the end of what stands before and the beginning of a word that differs is none.
+    The first ``before`` tokens keep their positions, all others are counted from the end: a causal
+    model has read a whole name at its last tokens. The longer side's surplus, at the front of its
+    differing words, has no partner. A token across the border to the differing words is not
+    ``before`` it.
     """
     kept = common((clean[:before], corrupt))
     paired = min(len(clean), len(corrupt)) - kept
@@ -359,8 +360,7 @@ def align(clean: Sequence[int], corrupt: Sequence[int], before: int) -> tuple[in
 
 
 def unequal_pairs(encoded: Sequence[Encoded]) -> list[Encoded]:
-    """Prompts that cannot be patched position by position: the corrupt twin has another number
-    of tokens, with nothing to align them by, or other tokens of the answers."""
+    """Unmarked prompts with other numbers of tokens in the corrupt twin, or other answer tokens."""
     return [e for e in _uneven(encoded) if e.partners is None]
 
 
@@ -378,11 +378,7 @@ def _differs(encoded: Encoded, corrupt: Sequence[int]) -> bool:
 
 
 def require_equal_pairs(encoded: Sequence[Encoded], source: str) -> None:
-    """Refuse pairs that cannot be patched position by position.
-
-    Raises:
-        InputError: names the lines and every exit.
-    """
+    """Refuse (InputError, with lines) pairs that cannot be patched position by position."""
     apart = next((e.apart for e in encoded if e.apart), "")
     if apart:
         raise InputError(f"{source}, {apart}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from circuitgraph.prompts.record import Prompt
-from circuitgraph.prompts.tasks.make import Draw, Task
+from circuitgraph.prompts.tasks.make import Draw, Task, pair
 from circuitgraph.prompts.tasks.reading import Words
 
 FUNCTIONS = (
@@ -54,15 +54,7 @@ def _scene(name: str, words: Sequence[str]) -> Draw:
             for each in (arguments, changed)
         )
         prompt, corrupt = texts
-        return Prompt(
-            prompt=prompt,
-            scenario="",
-            corrupt=corrupt,
-            answer=f" {arguments[TOLD]}",
-            wrong_answer=f" {other}",
-            direction=-1,
-            template=wording,
-        )
+        return pair(prompt, corrupt, [f" {arguments[TOLD]}"], [f" {other}"], wording)
 
     return draw
 
