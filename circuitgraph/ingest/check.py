@@ -1,4 +1,4 @@
-"""``prompts check``: what a prompt file can show, and with a model, whether it works there."""
+"""``prompts check``: power of a prompt file and, with a model, tokens and decisions."""
 
 from __future__ import annotations
 
@@ -44,11 +44,9 @@ TWICE = 2.0
 
 @dataclass(frozen=True)
 class Spelling:
-    """The answers as written, and with a leading blank more or less.
+    """The answers of one prompt as written, and with the other leading blank.
 
-    Attributes:
-        written, other: the answer of one prompt, both ways.
-        mass, other_mass: mean probability of the two answers, both ways, over these prompts.
+    ``mass`` and ``other_mass`` are mean probabilities of the two answers over these prompts.
     """
 
     written: str
@@ -57,7 +55,7 @@ class Spelling:
     other_mass: float
 
     def lines(self) -> list[str]:
-        """What to say of it; nothing where both are about as likely."""
+        """A remark, unless both are about as likely."""
         ratio = max(self.other_mass, self.mass) / max(min(self.other_mass, self.mass), 1e-30)
         if ratio < TWICE:
             return []
@@ -73,24 +71,27 @@ class Spelling:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """How the prompts fare with one model.
+    """The prompts with one model.
 
-    Attributes:
-        tokens: shortest and longest prompt.
-        bos: ``added``, ``present`` or ``none``.
-        template: ``chat`` or "".
-        answer_tokens: longest answer.
-        unequal: lines whose corrupt prompt has another number of tokens, with nothing marked.
-        aligned: lines whose corrupt prompt has another number of tokens and is aligned by
-            the marked words.
-        moved: prompts whose decision changes by 0.1 nats or more under corruption, or
-            None where nothing can be measured.
-        totals: mean change of the decision by scenario, in nats.
-        mass: mean probability of the two answers, or None.
-        read: the tokens of a few pairs of answers.
-        spelling: the answers with a leading blank more or less, where it makes other tokens.
-        notes: what the tokenizer does with these texts, and which totals point both ways or
-            against the directions, a sentence each.
+    Attributes
+    ----------
+    tokens : (int, int)
+        Shortest and longest prompt.
+    bos : {"added", "present", "none"}
+    template : {"chat", ""}
+    answer_tokens : int
+        Longest answer.
+    unequal, aligned : tuple of int
+        Lines whose corrupt prompt has another number of tokens, without and with marks.
+    moved : int, optional
+        Prompts whose decision changes by 0.1 nats or more under corruption.
+    totals : mapping
+        Mean change of the decision by scenario, in nats.
+    mass : float, optional
+        Mean probability of the two answers.
+    read : tuple of Reading
+    spelling : Spelling, optional
+    notes : tuple of str
     """
 
     tokens: tuple[int, int]
@@ -109,20 +110,14 @@ class ModelReport:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The whole check.
-
-    Attributes:
-        text: what can be said without a model.
-        model: what can be said with one, or None.
-        problems: what keeps effects from being measured; empty when all is well.
-    """
+    """The whole check; ``problems`` prevent effects from being measured."""
 
     text: PromptReport
     model: ModelReport | None
     problems: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The report in plain words, a line each."""
+        """The report in words, a line each."""
         lines = self.text.lines()
         if self.model is not None:
             lines += _model_lines(self.model, self.text.rows)
@@ -141,10 +136,12 @@ def check_prompts(
     chat_template: bool = False,
     template_date: str | None = None,
 ) -> CheckReport:
-    """Check a prompt file, and with a model how it tokenises and whether it decides anything.
+    """Check a prompt file and, with a model, its tokens and decisions.
 
-    Raises:
-        InputError: a file or model that cannot be used at all.
+    Raises
+    ------
+    InputError
+        A file or model that cannot be used at all.
     """
     prompts = read_prompts(path)
     text = check_text(prompts)

@@ -1,4 +1,4 @@
-"""The day a chat template is told: one for all variants that are asked a prompt set."""
+"""The day of a chat template, one for all variants on a prompt set."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from circuitgraph.runs.conventions import read_day, settle_day
 def planned(
     loaded: LoadedVariant, prompts: PromptSet, request: Request, runs_folder: Path
 ) -> list[Job]:
-    """The runs of one ingest, told the day written down for these prompts.
+    """The runs of one ingest, with the day recorded for these prompts.
 
     Nothing is written yet: an ingest that is refused settles nothing (see ``settle``).
 
-    Raises:
-        InputError: a prompt that cannot be used.
-        UsageError: what is asked does not fit the prompts, or another day is written down.
+    Raises
+    ------
+    InputError
+        A prompt that cannot be used.
+    UsageError
+        The request does not fit the prompts, or another day is recorded.
     """
     asked = None if request.template_date is None else Moment.of(request.template_date)
     if not request.chat_template:
@@ -47,10 +50,12 @@ def planned(
 
 
 def settle(jobs: Sequence[Job], runs_folder: Path) -> None:
-    """Write down the day that these runs tell, for those of other variants.
+    """Record the day of these runs, for those of other variants.
 
-    Raises:
-        UsageError: another ingest has written another one in the meantime.
+    Raises
+    ------
+    UsageError
+        Another ingest has recorded another one in the meantime.
     """
     told = Moment.of_run(jobs[0].rendered)
     if told is not None:
@@ -58,5 +63,5 @@ def settle(jobs: Sequence[Job], runs_folder: Path) -> None:
 
 
 def tells_a_date(jobs: Sequence[Job]) -> bool:
-    """Whether the template says another thing on another day."""
+    """Whether the rendered template depends on the day."""
     return bool(jobs[0].rendered.get("date"))

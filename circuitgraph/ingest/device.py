@@ -1,4 +1,4 @@
-"""Where to compute, and whether the numbers there are the numbers."""
+"""Device placement, and a check of device results against float64 on the CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a run will hold at most, and the batches that keep within a budget."""
+"""Peak memory of a run, and batches within a budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOAT = 4
 KEPT_BY_ALLOCATORS = 60e6
 """Bytes that come with any work: freed blocks not given back, threads, small tables."""
 FEWEST_ROWS = 64
-"""Positions at once below which matrix products are no longer worth the name."""
+"""Smallest chunk of positions; below it matrix products are too small to be efficient."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The sizes that decide what a measurement costs, known before any weight is read out."""
+"""Sizes of a model that the cost of a measurement depends on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The language model inside a folder of several modalities: what to load of it, and as what."""
+"""The language model in a folder of several modalities."""
 
 from __future__ import annotations
 
@@ -24,17 +24,14 @@ _NAMES = {
 
 
 def is_part(config: dict[str, Any]) -> bool:
-    """Whether a ``config.json`` is that of a model whose language model alone can be loaded."""
+    """Whether a ``config.json`` is of a model whose language model alone can be loaded."""
     return config.get("model_type") in LANGUAGE and isinstance(config.get("text_config"), dict)
 
 
 def loading_part(folder: Path) -> dict[str, Any]:
-    """What ``from_pretrained`` must be told to load the language model alone; {} where it is all.
+    """Arguments of ``from_pretrained`` for the language model alone; {} where it is all.
 
-    Raises
-    ------
-    Exception
-        Whatever the library raises for a configuration that it cannot read.
+    Raises whatever the library raises for a configuration that it cannot read.
     """
     config = json.loads((folder / "config.json").read_text("utf-8"))
     if not is_part(config):
@@ -44,7 +41,7 @@ def loading_part(folder: Path) -> dict[str, Any]:
 
 
 def remark(folder: Path) -> str:
-    """What is to be said where only the language model is loaded."""
+    """The remark where only the language model is loaded."""
     return (
         f"{folder.name}: a model of several modalities; its language model is measured, its "
         "image parts are ignored"

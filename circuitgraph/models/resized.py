@@ -1,4 +1,4 @@
-"""Adapters trained after tokens were added: the base gets as many rows, all from the adapter."""
+"""Adapters trained after tokens were added: the base is resized with the adapter's rows."""
 
 from __future__ import annotations
 
@@ -25,17 +25,12 @@ _WHOLE = ("weight", "base_layer.weight")
 def resize_like(
     hf: Any, adapter: Path, stored: dict[str, Tensor], settings: dict[str, Any]
 ) -> list[str]:
-    """Resize both ends of a base to the vocabulary an adapter was trained with, in memory.
+    """Resize both ends of a base to the vocabulary an adapter was trained with; remarks.
 
-    Args:
-        stored: the adapter's tensors.
-        settings: of its ``adapter_config.json``.
-
-    Returns:
-        What is to be said of it.
-
-    Raises:
-        InputError: rows that the adapter does not bring.
+    Raises
+    ------
+    InputError
+        Rows that the adapter lacks.
     """
     ends = _ends(hf)
     known = len(hf.get_input_embeddings().weight)

@@ -37,7 +37,7 @@ class Words:
         return len(both) - len(before) if both[: len(before)] == before else None
 
     def keys(self, prompt: Prompt) -> set[str] | None:
-        """Names of the prompt, and of the pair in either order, as token ids; None if it does not fit.
+        """Names of prompt and pair (in either order) as token ids; None if they do not fit.
 
         It fits where all words are known, prompt and corrupt have as many tokens, and the answers
         begin where the prompt ends with as many tokens as each other.
