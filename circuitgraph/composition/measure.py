@@ -24,7 +24,7 @@ def require_composable(run: Run) -> None:
     Raises
     ------
     UsageError
-        A table, a family without an adapter, a mixture of experts, or a run of whole layers.
+        A table, a family without a reader, a mixture of experts, or a run of whole layers.
     """
     require_readable([run], "compose")
     require_one_mlp(run.variant.model_type, "compose")

@@ -35,7 +35,7 @@ class SelfCheck:
     probes : int
         Prompts compared.
     forward : {"engine", "bridge"}
-        ``bridge`` for families without an adapter of ours.
+        ``bridge`` for families without a reader.
     parts : float, optional
         Of a bridge, the error of the sum of its contributions.
     """

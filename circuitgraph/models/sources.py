@@ -15,7 +15,7 @@ from circuitgraph.runs.record import Run, Variant
 
 
 def require_readable(runs: Sequence[Run], command: str) -> None:
-    """Refuse tables and families without an adapter, and models no longer in memory."""
+    """Refuse tables and families without a reader, and models no longer in memory."""
     for run in runs:
         require_model(run.variant)
         if run.variant.in_memory:

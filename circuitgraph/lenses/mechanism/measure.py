@@ -70,7 +70,7 @@ def mechanisms_of(
     Raises
     ------
     UsageError
-        A table, a family without an adapter, or models whose factors cannot be swapped.
+        A table, a family without a reader, or models whose factors cannot be swapped.
     InputError
         The files of a variant are gone or changed.
     """
