@@ -118,7 +118,7 @@ def _alike_in_words(mean: float, high: float) -> str:
 
 
 def behaviour_warnings(found: dict[str, Any] | None, runs: Sequence[Run]) -> list[str]:
-    """Warnings where decisions say little about behaviour; ``found`` is from :func:`policies`."""
+    """Warnings where decisions measure behaviour badly; ``found`` is from :func:`policies`."""
     if found is None:
         return []
     warnings = []

@@ -62,7 +62,7 @@ def compare_exactly(
     models: Models | None,
     strongest: int = STRONGEST,
 ) -> tuple[Outcome, Confirmation | None]:
-    """Test two sides; claims of estimates are confirmed where models are at hand."""
+    """Test two sides; claims of estimates are confirmed where there are models."""
     outcome = compare_sides(a, b, options, models)
     if models is None or not options.lens.screened(a):
         return outcome, None

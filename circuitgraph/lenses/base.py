@@ -1,4 +1,4 @@
-"""The protocol of a lens: a question about edges, with its own options, that any diff can ask."""
+"""The protocol of a lens: a measure of every edge, with its own options, and its test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a lens hands to the verdicts: one test per edge, and more detail for claims."""
+"""The tests of a lens, one per edge, and more detail for claims."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class EdgeTests:
-    """One test per edge; float64 [e] unless said otherwise.
+    """One test per edge; arrays are float64 [e] unless noted.
 
     Attributes
     ----------

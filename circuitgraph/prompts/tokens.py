@@ -256,7 +256,7 @@ class _Encoder:
 
     @cached_property
     def _ids(self) -> Callable[[str], list[int]]:
-        """Tokens of a text; each of a prompt's few texts is asked for several times."""
+        """Tokens of a text, kept: each of a prompt's few texts is needed several times."""
         return lru_cache(32)(lambda t: self.tokenizer(t, add_special_tokens=False)["input_ids"])
 
     def _check_answers(

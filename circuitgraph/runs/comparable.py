@@ -1,4 +1,4 @@
-"""Which runs may be compared, and the message that says what differs."""
+"""Which runs may be compared, and the message that names the difference."""
 
 from __future__ import annotations
 

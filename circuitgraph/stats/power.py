@@ -84,7 +84,7 @@ def _errors(df: float) -> np.ndarray:
 
 
 def power_at(shift: float, t: float, df: float, two_sided: bool = True) -> float:
-    """P(|T| ≥ t) of Student's t with noncentrality ``shift``; one tail alone if asked.
+    """P(|T| ≥ t) of Student's t with noncentrality ``shift``, or of one tail alone.
 
     The mean of Φ(shift − t s) over s = √(χ²/df): exact in the limit of a fine grid, and
     stable where closed forms of the noncentral t are not.

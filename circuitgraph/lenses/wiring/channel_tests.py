@@ -38,7 +38,7 @@ LEAST = {"weights": 0.02, "functional": 0.01}
 
 @dataclass(frozen=True)
 class ChannelTests:
-    """Test of every channel, float64 [e] unless said otherwise.
+    """Test of every channel; arrays are float64 [e] unless noted.
 
     Attributes
     ----------
