@@ -68,11 +68,11 @@ class DiffFolder:
         record = self.record(diff.id)
         self._write(diff, asked, record["measured"], record["blocks"])
 
-    def keep_blocks(self, diff: str, table: pd.DataFrame, told: dict[str, Any]) -> None:
+    def keep_blocks(self, diff: str, table: pd.DataFrame, summary: dict[str, Any]) -> None:
         """Write the tested blocks of a kept diff, and their summary last."""
         put(self.file(diff, "json"), {**self.record(diff), "blocks": None})
         put(self.file(diff, "blocks.parquet"), table)
-        put(self.file(diff, "json"), {**self.record(diff), "blocks": told})
+        put(self.file(diff, "json"), {**self.record(diff), "blocks": summary})
 
     def _blocks(self, diff: str) -> Any:
         """Summary of the blocks of a diff that is measured again, if by the same method."""
@@ -123,9 +123,9 @@ class DiffFolder:
         refitted = {column: extras.pop(column).to_numpy() for column in REFITTED}
         known = {key: record[key] for key in _PLAIN}
         remarks = known["summary"]["remarks"]  # what failed then may be measured now
-        told = [line for line in remarks if not line.startswith(NO_MECHANISM)]
+        others = [line for line in remarks if not line.startswith(NO_MECHANISM)]
         return Diff(
-            **{**known, "summary": {**known["summary"], "remarks": told}},
+            **{**known, "summary": {**known["summary"], "remarks": others}},
             runs_a=tuple(runs[run] for run in record["runs_a"]),
             runs_b=tuple(runs[run] for run in record["runs_b"]),
             table=table,
@@ -198,6 +198,6 @@ def _extras_of(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> p
 
 def _agrees(diff: Diff) -> bool:
     """Whether table, details and record hold the same measurement of mechanisms."""
-    told = set(diff.claims["mechanism"].astype(str)) - {"", "unknown"}
+    measured = set(diff.claims["mechanism"].astype(str)) - {"", "unknown"}
     known = "mechanism" in diff.summary
-    return known == ("same" in diff.details) and (known or not told)
+    return known == ("same" in diff.details) and (known or not measured)

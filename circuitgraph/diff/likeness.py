@@ -82,19 +82,19 @@ def likeness_in_words(matched: Matched) -> Iterator[str]:
     found = likeness(a, b)
     if found is None or found.same == found.tensors:
         return
-    told = f"{found.same} of {found.tensors} weight tensors are bit-identical"
+    line = f"{found.same} of {found.tensors} weight tensors are bit-identical"
     if found.codes:
-        told += f"; {found.codes} more differ in nothing but the scales of their 4-bit blocks"
+        line += f"; {found.codes} more differ in nothing but the scales of their 4-bit blocks"
     if found.share >= NOTABLE:
-        told += f"; of those that differ {found.share:.0%} of the values are bit-identical"
+        line += f"; of those that differ {found.share:.0%} of the values are bit-identical"
     if found.lost:
         hint = f" (circuitgraph check {short(a.variant.base, 200)} {short(b.variant.base, 200)})"
         yield (
-            f"warning: {told}: an update that was rounded away in merging looks like this; what is "
+            f"warning: {line}: an update that was rounded away in merging looks like this; what is "
             f"left of it is no fine-tune{'' if a.variant.base == b.variant.base else hint}"
         )
     elif found.same or found.codes or found.share >= NOTABLE:
-        yield told
+        yield line
 
 
 def _equal_values(matched: Matched) -> Iterator[str]:

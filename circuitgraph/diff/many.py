@@ -134,13 +134,13 @@ def _members(recipes: list[str]) -> np.ndarray:
 def _only(claimed: np.ndarray, names: list[str], recipes: dict[str, str]) -> np.ndarray:
     """Where an edge is claimed, in words, for edges claimed in one recipe at most."""
     size = {recipe: list(recipes.values()).count(recipe) for recipe in recipes.values()}
-    told = np.empty(len(claimed), object)
+    where = np.empty(len(claimed), object)
     for row, found in enumerate(claimed):
         mine = [name for name, one in zip(names, found, strict=True) if one]
         recipe = recipes[mine[0]] if mine else ""
         several = f"only in {recipe} ({len(mine)} of {size.get(recipe, 0)})"
-        told[row] = several if len(mine) > 1 else f"only in {mine[0]}" if mine else ""
-    return told
+        where[row] = several if len(mine) > 1 else f"only in {mine[0]}" if mine else ""
+    return where
 
 
 def _alone(table: pd.DataFrame, recipes: dict[str, str]) -> list[Held]:
@@ -178,11 +178,11 @@ def _seeds(others: Sequence[tuple[str, Sequence[Run]]]) -> str:
     """Remark on the number of seeds a recipe."""
     recipes = [_recipe(runs) for _, runs in others if _recipe(runs)]
     counts = {recipe: recipes.count(recipe) for recipe in dict.fromkeys(recipes)}
-    told = ", ".join(
+    each = ", ".join(
         f"{short(recipe, 24)} {count} seed{'s' if count > 1 else ''}"
         for recipe, count in list(counts.items())[:8]
     )
-    here = f" ({told})" if told else ""
+    here = f" ({each})" if each else ""
     return (
         f"these models are compared one by one: shared and only in name checkpoints, not their "
         f"recipes{here}; a recipe needs the recipe scope with 3 variants or more a side"

@@ -49,8 +49,10 @@ def with_mechanism(diff: Diff, models: Models, most: int = MOST) -> Diff:
         return _remarked(diff, f"{NO_MECHANISM}{error}")
     result, left = _filled(diff, rows, found), len(diff.claims) - len(rows)
     if left:
-        told = f"the mechanism of {left} claims is unknown: the {len(rows)} strongest were measured"
-        result = _remarked(result, told)
+        remark = (
+            f"the mechanism of {left} claims is unknown: the {len(rows)} strongest were measured"
+        )
+        result = _remarked(result, remark)
     return result
 
 
@@ -73,8 +75,8 @@ def _filled(diff: Diff, rows: np.ndarray, found: Split) -> Diff:
     codes[diff.claims.index.to_numpy(int)] = MECHANISMS.index(UNKNOWN)
     codes[rows] = [MECHANISMS.index(name) for name in named]
     table = diff.table.assign(mechanism=coded(codes, MECHANISMS))
-    told = [", ".join(np.array(NAMES)[flags]) for flags in found.same.T]
-    columns = {**dict(zip(NAMES, found.parts, strict=True)), "gain": found.gain, "same": told}
+    same = [", ".join(np.array(NAMES)[flags]) for flags in found.same.T]
+    columns = {**dict(zip(NAMES, found.parts, strict=True)), "gain": found.gain, "same": same}
     details = diff.details.join(pd.DataFrame(columns, index=pd.Index(rows)))
     summary = {**diff.summary, "mechanism": _summary(table, found, rows)}
     return replace(diff, table=table, details=details, summary=summary)

@@ -114,13 +114,13 @@ def _in_words(asked: Asked, noise: Noise, design: Design) -> str:
     if asked.scope == "recipe":
         more = design.repeated()
         side = "against a fixed reference" if noise.fixed else "a side"
-        told = f"with {design.seeds} seeds {side} you can see a {change} of {now} or more"
+        sentence = f"with {design.seeds} seeds {side} you can see a {change} of {now} or more"
         shown = f"{more.seeds} would show {asked.visible(noise, more):.2g}"
     else:
         more = design.grown()
-        told = (
+        sentence = (
             f"with {design.prompts} prompts in {design.scenarios} scenarios the smallest visible "
             f"{change} is {now}"
         )
         shown = f"{more.prompts} would show {asked.visible(noise, more):.2g}"
-    return f"{told}, on {asked.lens.typical} ({asked.power:.0%} power); {shown}"
+    return f"{sentence}, on {asked.lens.typical} ({asked.power:.0%} power); {shown}"

@@ -141,13 +141,13 @@ class RandomNulls:
         """The run of one draw before it is measured; its id holds both runs, seed and number."""
         a, b = self.pair
         seed = self.question.options.seed
-        told = digest("random", a.variant.fingerprint, b.variant.fingerprint, seed, draw)
+        update = digest("random", a.variant.fingerprint, b.variant.fingerprint, seed, draw)
         variant = replace(
             a.variant,
             name=f"{a.variant.name} + random update {draw + 1}",
             recipe="",
-            fingerprint=told,
-            fingerprints={"random": told},
+            fingerprint=update,
+            fingerprints={"random": update},
         )
         kept = {"random": {"of": [a.id, b.id], "seed": seed, "draw": draw}}
         name = run_id(variant, a.method, a.prompts_fingerprint)

@@ -157,10 +157,11 @@ class Diff:
         return pd.concat(parts, axis=1)
 
     def __repr__(self) -> str:
-        told = self.summary
+        found = self.summary
         return (
-            f"Diff({short(self.name)}, {self.lens} lens, {self.scope} scope: {told['n_claims']} of "
-            f"{told['n_testable']} testable edges claimed, evidence {told['evidence']})"
+            f"Diff({short(self.name)}, {self.lens} lens, {self.scope} scope: "
+            f"{found['n_claims']} of {found['n_testable']} testable edges claimed, "
+            f"evidence {found['evidence']})"
         )
 
     @property

@@ -91,8 +91,8 @@ def _again(extra: Any) -> str:
         for kind in kinds
         if pd.notna(extra[f"{kind}s_left"])
     ]
-    told = [f"{extra['stability']:.0%} of bootstrap samples of the prompts", *left]
-    return f"The same test claims it again in {', in '.join(told)}."
+    shares = [f"{extra['stability']:.0%} of bootstrap samples of the prompts", *left]
+    return f"The same test claims it again in {', in '.join(shares)}."
 
 
 def _basis(diff: Diff, row: dict[Any, Any]) -> str:

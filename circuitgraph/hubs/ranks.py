@@ -38,7 +38,7 @@ from circuitgraph.lenses.edge_tests import DEGENERATE, INSUFFICIENT, MISSING, RE
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.runs.record import Run
 from circuitgraph.stats import triangle
-from circuitgraph.stats.draws import lent_weights
+from circuitgraph.stats.draws import pooled_weights
 from circuitgraph.stats.evidence import degenerate, distinct_rows, evidence
 from circuitgraph.stats.scenarios import balanced_weights
 from circuitgraph.stats.scores import standardise
@@ -239,7 +239,7 @@ def _effects(matched: Matched, effects: np.ndarray, samples: int, seed: int) -> 
     seen = matched.observations
     signs = seen.signs[seen.first]
     weight = weighted_sums(effects, (balanced_weights(matched.scenarios) * signs)[None])[0]
-    draws = lent_weights(matched.scenarios, samples, seed) * signs
+    draws = pooled_weights(matched.scenarios, samples, seed) * signs
     resampled = effect_strengths(effects, draws, ends, len(names))
     graph = SignedGraph(tuple(names), ends[0], ends[1], weight, directed=True)
     return _Side(graph, resampled, np.full(len(names), "", dtype=object))

@@ -60,13 +60,13 @@ class Spelling:
         if ratio < TWICE:
             return []
         likely, least = (_percent(m) for m in (self.other_mass, self.mass))
-        told = (
+        line = (
             f"answers written {quoted(self.other)} carry {likely} of the probability, as here "
             f"({quoted(self.written)}) {least}"
         )
         if self.other_mass < self.mass:
-            return [told]
-        return [f"note: {told}: the model would rather write the former"]
+            return [line]
+        return [f"note: {line}: the model would rather write the former"]
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def check_prompts(
     problems = _problems(encoded, prompts)
     engine, _ = checked_model(loaded, encoded.prompts)
     report = _model_report(loaded.variant.name, engine, encoded, prompts)
-    told = replace(
+    model = replace(
         report,
         read=readings(encoded.prompts, loaded.tokenizer),
         spelling=_spelling(engine, encoded.prompts, prompts.source, read),
@@ -170,7 +170,7 @@ def check_prompts(
             *token_notes(encoded.prompts),
         ),
     )
-    return CheckReport(text, told, problems)
+    return CheckReport(text, model, problems)
 
 
 def _spelling(
@@ -220,7 +220,7 @@ def _model_report(name: str, model: Engine, encoded: EncodedSet, prompts: Prompt
         mass=sum(mass) / len(mass) if mass else None,
         notes=(
             *_alike(rows, prompts),
-            *(_told(name, usable, totals, prompts.source) if prompts.has_pairs else ()),
+            *(_totals_lines(name, usable, totals, prompts.source) if prompts.has_pairs else ()),
         ),
     )
 
@@ -234,7 +234,9 @@ def _alike(rows: Sequence[Encoded], prompts: PromptSet) -> list[str]:
     return [f"{more} more prompts differ in spelling only: the same tokens count once"]
 
 
-def _told(name: str, rows: Sequence[Encoded], totals: Sequence[float], file: str) -> list[str]:
+def _totals_lines(
+    name: str, rows: Sequence[Encoded], totals: Sequence[float], file: str
+) -> list[str]:
     if not rows:
         return []
     seen = Rows.by_pair(ways_of(rows, file))

@@ -34,16 +34,16 @@ def planned(
         return plan(loaded, prompts, request)
     known = read_day(runs_folder, prompts.fingerprint("effect"))
     jobs = plan(loaded, prompts, request, asked or known or Moment.today())
-    if asked is None or known in (None, asked) or not tells_a_date(jobs):
+    if asked is None or known in (None, asked) or not has_date(jobs):
         return jobs
     before = plan(loaded, prompts, request, known)
     if [job.id for job in before] == [job.id for job in jobs]:
         return before
-    if asked.day == known.day and not tells_a_date(before):  # only a day that is named is told
+    if asked.day == known.day and not has_date(before):  # only a day that is named is told
         return jobs
-    told = known.day if asked.day != known.day else f"{known.day} by the template's clock alone"
+    recorded = known.day if asked.day != known.day else f"{known.day} by the template's clock alone"
     raise UsageError(
-        f"``template_date={asked.day}``: in this workspace these prompts are told {told}, "
+        f"``template_date={asked.day}``: in this workspace these prompts are told {recorded}, "
         "and runs with other tokens are never compared; leave the option out, or use another "
         "workspace"
     )
@@ -57,11 +57,11 @@ def settle(jobs: Sequence[Job], runs_folder: Path) -> None:
     UsageError
         Another ingest has recorded another one in the meantime.
     """
-    told = Moment.of_run(jobs[0].rendered)
-    if told is not None:
-        settle_day(runs_folder, jobs[0].prompt_set, told)
+    moment = Moment.of_run(jobs[0].rendered)
+    if moment is not None:
+        settle_day(runs_folder, jobs[0].prompt_set, moment)
 
 
-def tells_a_date(jobs: Sequence[Job]) -> bool:
+def has_date(jobs: Sequence[Job]) -> bool:
     """Whether the rendered template depends on the day."""
     return bool(jobs[0].rendered.get("date"))

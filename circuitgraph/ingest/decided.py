@@ -13,7 +13,7 @@ from circuitgraph.runs.record import Run
 from circuitgraph.stats.evidence import LITTLE_MASS, MOVES
 
 
-def say_prompts(prompts: PromptSet, kinds: Sequence[str], asked: bool, reporter: Reporter) -> None:
+def remark_on(prompts: PromptSet, kinds: Sequence[str], asked: bool, reporter: Reporter) -> None:
     """Remark on columns not read and on effects that cannot be measured.
 
     ``asked``: the user chose these edge kinds.

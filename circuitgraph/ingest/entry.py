@@ -13,7 +13,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
 from circuitgraph.ingest.cluster.address import require_cluster
-from circuitgraph.ingest.decided import decided, say_prompts
+from circuitgraph.ingest.decided import decided, remark_on
 from circuitgraph.ingest.reading import text_notes
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.reader import Source
@@ -56,7 +56,7 @@ def take_model(
 
     read = read_prompts(prompts)
     request = Request(**options)
-    say_prompts(read, request.kinds_for(read), request.kinds is not None, reporter)
+    remark_on(read, request.kinds_for(read), request.kinds is not None, reporter)
     recipe = known_recipe(catalogue, name, recipe)
     if not isinstance(model, str):
         _require_alone(adapter, options)

@@ -70,15 +70,15 @@ def what_fits(
 
     ``rate``: operations a second; the one that decided the estimator, or the two would disagree.
     """
-    told = []
+    choices = []
     for granularity in dict.fromkeys((method.granularity, "layer")):
         for estimator in TIERS:
             choice = replace(method, granularity=granularity, estimator=estimator, steps=0)
             taken = operations(shape, choice, prompts) / rate
             fits = "fits" if taken <= seconds else "does not"
-            told.append(f"{granularity} {estimator} {human_seconds(taken)} ({fits})")
+            choices.append(f"{granularity} {estimator} {human_seconds(taken)} ({fits})")
     own = operations(shape, method, prompts) / rate
-    return f"in {human_seconds(seconds)}: {'; '.join(told)}", own <= seconds
+    return f"in {human_seconds(seconds)}: {'; '.join(choices)}", own <= seconds
 
 
 def operations(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:

@@ -340,21 +340,21 @@ def _settled(
     if method.estimator == "auto":
         most = AFFORDABLE if budget is None or rate is None else budget * rate
         method = replace(method, estimator=affordable(shape, method, rows, most))
-    told = ""
+    times = ""
     if budget is not None and rate is not None:
-        told, fits = what_fits(shape, method, rows, budget, rate)
+        times, fits = what_fits(shape, method, rows, budget, rate)
         if not fits:
             raise UsageError(
-                f"``budget={budget:g}``: {method.estimator} effects take longer; {told}; take "
+                f"``budget={budget:g}``: {method.estimator} effects take longer; {times}; take "
                 "what fits, or fewer prompts"
             )
     # With every such run, however it came about: equal ids mean equal arrays.
     screened = method.estimator == "receiver-exact"
-    return method, sample_of(number_of_edges(shape, method)) if screened else (), told
+    return method, sample_of(number_of_edges(shape, method)) if screened else (), times
 
 
 def _require_few_edges(method: Method, shape: Shape) -> None:
-    """Refuse what would fill any memory before the first effect."""
+    """Refuse (UsageError) more edges than fit into memory."""
     count = number_of_edges(shape, method)
     if shape.experts and count > MOST_EDGES:
         raise UsageError(

@@ -21,7 +21,7 @@ from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.receivers import component_names
 from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
 from circuitgraph.ingest.compute import compute, library_versions
-from circuitgraph.ingest.day import planned, settle, tells_a_date
+from circuitgraph.ingest.day import has_date, planned, settle
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
 from circuitgraph.ingest.estimate import describe, edges_of
 from circuitgraph.ingest.jobs import Job, Request
@@ -67,7 +67,7 @@ def ingest_model(
     for line in loaded.remarks:
         reporter.warn(line)
     jobs = planned(loaded, prompts, request, runs_folder)
-    if request.template_date is not None and not tells_a_date(jobs):
+    if request.template_date is not None and not has_date(jobs):
         reporter.warn("``template_date``: this chat template tells no date, so the day is not told")
     for note in notes:  # of prompts that no error stopped
         reporter.remark(f"note: {note}")
@@ -84,9 +84,9 @@ def ingest_model(
         missing = [job.on(shape) for job in missing]
         model = placed(model, request)
         with open_cluster(request, loaded.variant, model, reporter) as cluster:
-            told = sketch_of(loaded.hf, loaded.prints)
+            sketch = sketch_of(loaded.hf, loaded.prints)
             context = IngestContext(
-                loaded.variant, shape, model, check, request, runs_folder, cluster, base, told
+                loaded.variant, shape, model, check, request, runs_folder, cluster, base, sketch
             )
             ready = [_prepared(context, job, reporter) for job in missing]
             settle(jobs, runs_folder)
@@ -139,8 +139,8 @@ def _base_totals(
 ) -> tuple[str, np.ndarray] | None:
     """Name and totals of an adapter's base, where they give the signs of a prompt set."""
     for job in jobs:
-        told = all(prompt.direction for prompt in job.prompts)
-        if job.method.ablation != "corrupt" or told or not loaded.has_adapter:
+        directed = all(prompt.direction for prompt in job.prompts)
+        if job.method.ablation != "corrupt" or directed or not loaded.has_adapter:
             continue
         if not are_settled(runs_folder, job.fingerprint, job.method.ablation):
             return Path(loaded.variant.base).name, base_totals(loaded.hf, job.encoded)

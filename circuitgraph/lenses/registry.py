@@ -92,5 +92,5 @@ def _require_default(name: str, value: object) -> None:
     if not owners:
         raise UsageError(f"{name}: no lens has this option")
     if value != lens_options(owners[0])[name]:
-        told = f"{value} applies" if isinstance(value, str) else "applies"
-        raise UsageError(f"{name}: {told} to the {owners[0].name} lens only; leave it out")
+        applies = f"{value} applies" if isinstance(value, str) else "applies"
+        raise UsageError(f"{name}: {applies} to the {owners[0].name} lens only; leave it out")

@@ -215,22 +215,25 @@ def _require_finite(hf: Any) -> None:
 def _tokenizer_print(tokenizer: Any) -> str:
     """Hash of its folder's files where they still are its own; else of its contents."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    told = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    contents = (
+        backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    )
     folder = Path(str(getattr(tokenizer, "name_or_path", "") or "."))
     if (folder / "tokenizer.json").is_file():
         try:
             there = load_tokenizer(folder)
         except InputError:
             there = None
-        same = there is not None and _said(there) == _said(tokenizer)
-        if same and there.backend_tokenizer.to_str() == told:
+        same = there is not None and _special_texts(there) == _special_texts(tokenizer)
+        if same and there.backend_tokenizer.to_str() == contents:
             return tokenizer_print(folder)
     return digest(
-        hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(), _said(tokenizer)
+        hashlib.sha256(contents.encode("utf-8", "surrogatepass")).hexdigest(),
+        _special_texts(tokenizer),
     )
 
 
-def _said(tokenizer: Any) -> list[str]:
+def _special_texts(tokenizer: Any) -> list[str]:
     return [
         *(str(getattr(tokenizer, name, None)) for name in ("bos_token", "eos_token", "unk_token")),
         str(getattr(tokenizer, "chat_template", None)),

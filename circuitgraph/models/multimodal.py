@@ -36,8 +36,8 @@ def loading_part(folder: Path) -> dict[str, Any]:
     config = json.loads((folder / "config.json").read_text("utf-8"))
     if not is_part(config):
         return {}
-    told = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return {"config": told.get_text_config(), "key_mapping": _NAMES}
+    whole = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return {"config": whole.get_text_config(), "key_mapping": _NAMES}
 
 
 def remark(folder: Path) -> str:

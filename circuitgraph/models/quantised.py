@@ -19,15 +19,17 @@ BITSANDBYTES = "bitsandbytes"
 def quantisation_of(folder: Path) -> str:
     """Quantisation in ``config.json`` (``bitsandbytes nf4``, ``bitsandbytes int8``, …), or ""."""
     try:
-        told = json.loads((folder / "config.json").read_text("utf-8")).get("quantization_config")
+        settings = json.loads((folder / "config.json").read_text("utf-8")).get(
+            "quantization_config"
+        )
     except (OSError, ValueError, RecursionError, AttributeError):
         return ""  # loading says what is wrong with it
-    if not isinstance(told, dict):
+    if not isinstance(settings, dict):
         return ""
-    method = str(told.get("quant_method") or "unnamed")
+    method = str(settings.get("quant_method") or "unnamed")
     if method != BITSANDBYTES:
         return method
-    kind = told.get("bnb_4bit_quant_type") if told.get("load_in_4bit") else "int8"
+    kind = settings.get("bnb_4bit_quant_type") if settings.get("load_in_4bit") else "int8"
     return f"{method} {kind or 'fp4'}"
 
 

@@ -76,11 +76,11 @@ def _counts(stored: dict[str, Tensor], name: str) -> set[int]:
 
 def _trained_tokens(settings: dict[str, Any]) -> dict[str, list[int]]:
     """Tokens trained row by row, by the module's name."""
-    told = settings.get("trainable_token_indices") or {}
-    told = told if isinstance(told, dict) else {"embed_tokens": told}
+    trained = settings.get("trainable_token_indices") or {}
+    trained = trained if isinstance(trained, dict) else {"embed_tokens": trained}
     return {
         name: [token for token in tokens if isinstance(token, int)]
-        for name, tokens in told.items()
+        for name, tokens in trained.items()
         if isinstance(tokens, list)
     }
 

@@ -61,12 +61,12 @@ def function_print(config: Any) -> str:
 
     Names, paths, token ids, dropouts and sizes given by shapes are left out.
     """
-    return digest("function", json.loads(json.dumps(_told(config.to_dict()), default=str)))
+    return digest("function", json.loads(json.dumps(_relevant(config.to_dict()), default=str)))
 
 
-def _told(settings: dict[str, Any]) -> dict[str, Any]:
+def _relevant(settings: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: _told(value) if isinstance(value, dict) else value
+        name: _relevant(value) if isinstance(value, dict) else value
         for name, value in settings.items()
         if value is not None and not _NO_FUNCTION.fullmatch(str(name))
     }
@@ -93,9 +93,9 @@ def merged_weights(hf: Any) -> Merged:
             place = (tensor.data_ptr(), *tensor.shape)  # tied weights are read once
             prints[name] = known[place] if place in known else _tensor_print(tensor)
             known[place] = prints[name]
-    told = digest("weights", sorted(prints.items()))
+    fingerprint = digest("weights", sorted(prints.items()))
     change, kept = changes.found() if around else (None, 1.0)
-    return Merged(told, change, kept, prints)
+    return Merged(fingerprint, change, kept, prints)
 
 
 def base_print(hf: Any) -> str:

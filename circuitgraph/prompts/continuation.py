@@ -18,7 +18,7 @@ Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Told:
+class TextTokens:
     """Token ids of one text: alone, and followed by each answer.
 
     ``others`` are those beside the first of each side, where sides are sets.
@@ -45,7 +45,7 @@ def common(rows: Iterable[Sequence[Any]]) -> int:
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
-def borders(clean: Told, corrupt: Told) -> tuple[int, int] | None:
+def borders(clean: TextTokens, corrupt: TextTokens) -> tuple[int, int] | None:
     """Latest borders of a text and its corrupt twin with the same answer tokens after both.
 
     A border that only one of the two texts has to shift back is shifted in both. None where the

@@ -11,7 +11,7 @@ from typing import Any
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.prompts.continuation import Told, borders, common
+from circuitgraph.prompts.continuation import TextTokens, borders, common
 from circuitgraph.prompts.record import sides_of
 from circuitgraph.prompts.template import Moment, render, tells_the_time
 
@@ -129,15 +129,15 @@ def encode(
             "``chat_template``: this tokenizer has no chat template; leave the option out "
             "and write the turns into the prompts"
         )
-    told = (moment or Moment.today()) if chat_template else None
-    encoder = _Encoder(tokenizer, prompts.source, told, max_positions, rows)
+    day = (moment or Moment.today()) if chat_template else None
+    encoder = _Encoder(tokenizer, prompts.source, day, max_positions, rows)
     encoded = tuple(encoder.encode(prompt) for prompt in prompts.prompts)
-    if told is None:
+    if day is None:
         return EncodedSet(encoded, encoder.bos(encoded), "")
     text = prompts.prompts[0].prompt
-    rendered = {"example": render(tokenizer, text, told), "date": "", "date_string": ""}
-    if tells_the_time(tokenizer, text, told):
-        rendered |= {"date": told.day, "date_string": told.date_string}
+    rendered = {"example": render(tokenizer, text, day), "date": "", "date_string": ""}
+    if tells_the_time(tokenizer, text, day):
+        rendered |= {"date": day.day, "date_string": day.date_string}
     return EncodedSet(encoded, encoder.bos(encoded), "chat", rendered)
 
 
@@ -150,14 +150,14 @@ class _Encoder:
     rows: int | None
 
     def encode(self, prompt: Prompt) -> Encoded:
-        told = self._told(prompt)
-        clean, corrupt = told[0], told[1] if prompt.corrupt is not None else None
+        tokenised = self._tokenised(prompt)
+        clean, corrupt = tokenised[0], tokenised[1] if prompt.corrupt is not None else None
         found = borders(clean, corrupt) if corrupt else None
         border = found[0] if found else clean.border
         answer, wrong, *others = clean.after(border)
         self._check_answers(prompt, min(found or (border,)), answer, wrong)
         self._check_sets(prompt, (answer, wrong, *others))
-        self._check_length(prompt, told)
+        self._check_length(prompt, tokenised)
         first = clean.alone[:border]
         encoded = Encoded(first, None, answer, wrong, prompt, rest=clean.alone[border:])
         if others:
@@ -167,7 +167,7 @@ class _Encoder:
         if corrupt is None:
             return encoded
         if found is None:
-            return replace(encoded, corrupt=corrupt.alone, apart=self._apart(prompt, told))
+            return replace(encoded, corrupt=corrupt.alone, apart=self._apart(prompt, tokenised))
         twin = corrupt.alone[: found[1]]
         return replace(encoded, corrupt=twin, partners=self._partners(prompt, first, twin))
 
@@ -178,7 +178,7 @@ class _Encoder:
         starts = [self._ids(text)[:1] == [self.tokenizer.bos_token_id] for text in texts]
         return "present" if all(starts) else "added"
 
-    def _told(self, prompt: Prompt) -> list[Told]:
+    def _tokenised(self, prompt: Prompt) -> list[TextTokens]:
         """The prompt and its corrupt twin with both answers after them."""
         columns = {"prompt": prompt.prompt, "corrupt": prompt.corrupt}
         texts = {name: self._text(text) for name, text in columns.items() if text is not None}
@@ -186,10 +186,10 @@ class _Encoder:
             self._check(prompt, name, self._begun(self._ids(text)), self._ids(text))
         each = (prompt.answer, prompt.wrong_answer, *prompt.also, *prompt.also_wrong)
         answers = [a for a in each if a is not None]
-        told = [self._behind(text, answers) for text in texts.values()]
+        tokenised = [self._behind(text, answers) for text in texts.values()]
         joined = [a for text in texts.values() for a in answers if self._joined(text, a)]
         if not joined:
-            return told
+            return tokenised
         if not self._drops_blanks(texts, answers):
             raise self._error(
                 prompt,
@@ -198,11 +198,11 @@ class _Encoder:
             )
         return [self._behind(text, answers, " ") for text in texts.values()]
 
-    def _behind(self, text: str, answers: Sequence[str], blank: str = "") -> Told:
+    def _behind(self, text: str, answers: Sequence[str], blank: str = "") -> TextTokens:
         alone = self._begun(self._ids(text))
         each = [self._begun(self._ids(text + blank + answer)) for answer in answers]
         answer, wrong, *others = each or (alone, alone)
-        return Told(alone, answer, wrong, tuple(others))
+        return TextTokens(alone, answer, wrong, tuple(others))
 
     def _joined(self, text: str, answer: str) -> bool:
         """Whether the end of a text and the beginning of an answer are one unknown word."""
@@ -310,16 +310,16 @@ class _Encoder:
             "write another word, or use the tokenizer the model was trained with"
         )
 
-    def _check_length(self, prompt: Prompt, told: Sequence[Told]) -> None:
-        each = [(len(t.alone), len(t.answer) - 1, len(t.wrong_answer) - 1) for t in told]
+    def _check_length(self, prompt: Prompt, tokenised: Sequence[TextTokens]) -> None:
+        each = [(len(t.alone), len(t.answer) - 1, len(t.wrong_answer) - 1) for t in tokenised]
         longest = max(max(lengths) for lengths in each)
         if self.max_positions is not None and longest > self.max_positions:
             limit = f"{longest} tokens; the model can take {self.max_positions}"
             raise self._error(prompt, limit)
 
-    def _apart(self, prompt: Prompt, told: Sequence[Told]) -> str:
+    def _apart(self, prompt: Prompt, tokenised: Sequence[TextTokens]) -> str:
         """Says which answer has other tokens after prompt than after corrupt."""
-        after = [one.after(one.border) for one in told]
+        after = [one.after(one.border) for one in tokenised]
         k = next((k for k in (0, 1) if after[0][k] != after[1][k]), 0)
         name, text = (("answer", prompt.answer), ("wrong_answer", prompt.wrong_answer))[k]
         read = [quoted(" ".join(self.tokenizer.convert_ids_to_tokens(a[k]))) for a in after]

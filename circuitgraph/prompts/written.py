@@ -24,6 +24,6 @@ def write_prompts(prompts: PromptSet, path: Path) -> None:
     lines = []
     for prompt in prompts:
         row = row_of(prompt)
-        told = {name: row[name] for name in COLUMNS if row.get(name) is not None}
-        lines.append(json.dumps(told, ensure_ascii=False) + "\n")
+        given = {name: row[name] for name in COLUMNS if row.get(name) is not None}
+        lines.append(json.dumps(given, ensure_ascii=False) + "\n")
     write_atomic(path, "".join(lines).encode("utf-8"))

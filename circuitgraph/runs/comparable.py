@@ -119,8 +119,8 @@ def _how_prompts_differ(a: Run, b: Run) -> str:
     if not a.prompt_set or a.prompt_set != b.prompt_set:
         return "prompts"
     days = [run.rendered.get("date", "") for run in (a, b)]
-    told = f"the chat template told {days[0]} and {days[1]}" if all(days) else "read otherwise"
-    return f"{TOKENS} ({told})"
+    why = f"the chat template told {days[0]} and {days[1]}" if all(days) else "read otherwise"
+    return f"{TOKENS} ({why})"
 
 
 def _prompts(run: Run) -> Key:

@@ -28,7 +28,7 @@ def read_day(runs_folder: Path, prompt_set: str) -> Moment | None:
     return _day(_read(runs_folder, prompt_set))
 
 
-def settle_day(runs_folder: Path, prompt_set: str, told: Moment) -> None:
+def settle_day(runs_folder: Path, prompt_set: str, moment: Moment) -> None:
     """Record the day of a prompt set, unless it is already.
 
     A recorded day that the user names later becomes given: templates with a fixed date of their own
@@ -42,13 +42,13 @@ def settle_day(runs_folder: Path, prompt_set: str, told: Moment) -> None:
     with _lock(runs_folder):
         record = _read(runs_folder, prompt_set)
         known = _day(record)
-        if known is not None and known.day != told.day:
+        if known is not None and known.day != moment.day:
             raise UsageError(
                 f"another ingest has told these prompts {known.day} while this one was preparing "
-                f"to tell them {told.day}; run this one again"
+                f"to tell them {moment.day}; run this one again"
             )
-        if known is None or (told.given and not known.given):
-            day = {"day": told.day, "day_given": told.given}
+        if known is None or (moment.given and not known.given):
+            day = {"day": moment.day, "day_given": moment.given}
             _write(runs_folder, prompt_set, {**record, **day})
 
 

@@ -151,8 +151,7 @@ class Run:
 
     Attributes
     ----------
-    id : str
-        Hash of the variant's name and fingerprint, the prompts and the method.
+    id : hash of the variant's name and fingerprint, the prompts and the method
     prompts : tuple of RunPrompt
         Distinct prompts in canonical order, the rows of every array.
     prompts_fingerprint : str
@@ -166,10 +165,7 @@ class Run:
         Error of our forward against the library's logits, and more.
     versions : mapping
         Library versions at ingest.
-    created : str
-        ISO time.
-    path : Path, optional
-        The run's folder.
+    path : the run's folder, optional
     prompt_set : str
         Hash of the texts in the file; "" for tables.
     rendered : mapping

@@ -171,9 +171,9 @@ def notes(
     names, known = np.asarray(scenarios, dtype=object), np.array([d or 0 for d in given])
     against: dict[str, tuple[int, int]] = {}
     for name in dict.fromkeys(scenarios):
-        told = (names == name) & (known != 0)
-        aligned = [(np.asarray(each, np.float64) * known)[told] for each in (totals, *others)]
-        if told.any() and all(cancels(each) or _contradicts(each) for each in aligned):
+        counted = (names == name) & (known != 0)
+        aligned = [(np.asarray(each, np.float64) * known)[counted] for each in (totals, *others)]
+        if counted.any() and all(cancels(each) or _contradicts(each) for each in aligned):
             against[name] = _counts(aligned[0])
     return [*mixed, *_contradicted(against)], bool(mixed)
 
@@ -227,10 +227,10 @@ def against_direction(
     clear = [n for n in dict.fromkeys(names.tolist()) if _clearly_below(aligned[names == n])]
     if not clear and not _clearly_below(aligned):
         return []
-    told = aligned[np.isin(names, clear)] if clear else aligned
+    shown = aligned[np.isin(names, clear)] if clear else aligned
     return [
         f"{variant:.60}: corruption moves the decision against `direction` on "
-        f"{_counts(told)[1]} of {len(told)} prompts{_of_scenarios(clear)} (a model that was not "
+        f"{_counts(shown)[1]} of {len(shown)} prompts{_of_scenarios(clear)} (a model that was not "
         "trained for these may)"
     ]
 

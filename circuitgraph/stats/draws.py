@@ -38,7 +38,7 @@ def bootstrap_weights(
     return drawn * (share / draws)
 
 
-def lent_weights(scenarios: np.ndarray, samples: int, seed: int) -> np.ndarray:
+def pooled_weights(scenarios: np.ndarray, samples: int, seed: int) -> np.ndarray:
     """As :func:`bootstrap_weights`, balanced, but scenarios of one prompt vary too.
 
     Such a scenario borrows a deviation from the others, as its variance does in
@@ -48,9 +48,9 @@ def lent_weights(scenarios: np.ndarray, samples: int, seed: int) -> np.ndarray:
     size = counts(scenarios)
     drawn, draws = _drawn(scenarios, samples, rng)
     weights = drawn / (draws * len(size))
-    lent = np.flatnonzero(size[scenarios] > 1)
-    for _ in range(int((size == 1).sum()) if len(lent) else 0):
-        weights += _deviation(scenarios, lent, rng.choice(lent, samples)) / len(size)
+    larger = np.flatnonzero(size[scenarios] > 1)
+    for _ in range(int((size == 1).sum()) if len(larger) else 0):
+        weights += _deviation(scenarios, larger, rng.choice(larger, samples)) / len(size)
     return weights
 
 
@@ -66,12 +66,12 @@ def _drawn(
     return drawn, draws[scenarios]
 
 
-def _deviation(scenarios: np.ndarray, lent: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def _deviation(scenarios: np.ndarray, larger: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Weights that give a chosen prompt's deviation from its scenario, for each resample."""
     members = (scenarios[None, :] == scenarios[chosen][:, None]).astype(float)
     deviation = -members / members.sum(1, keepdims=True)
     deviation[np.arange(len(chosen)), chosen] += 1.0
-    n, s = len(lent), len(np.unique(scenarios[lent]))
+    n, s = len(larger), len(np.unique(scenarios[larger]))
     return deviation * np.sqrt(n / (n - s))
 
 

@@ -87,13 +87,13 @@ def require_cluster(text: str | None) -> None:
     except subprocess.TimeoutExpired as error:
         raise ClusterError(
             f"``ray={text}``: no Ray lets us in within {ANSWER_SECONDS:.0f} s "
-            f"({_said(error.stderr)})"
+            f"({_last(error.stderr)})"
         ) from error
     except subprocess.CalledProcessError as error:
-        raise ClusterError(f"``ray={text}``: cannot connect ({_said(error.stderr)})") from error
+        raise ClusterError(f"``ray={text}``: cannot connect ({_last(error.stderr)})") from error
 
 
-def _said(stderr: bytes | None) -> str:
+def _last(stderr: bytes | None) -> str:
     """The last line of Ray's messages, without time and place in its source."""
     lines = (stderr or b"").decode("utf-8", "replace").strip().splitlines()
     return re.sub(r"^\[.*?\] \S+:\d+: ", "", lines[-1])[:300] if lines else "it says nothing"

@@ -54,10 +54,10 @@ class Long:
     place: Callable[[int], str]
 
 
-def is_long(path: Path, names: Sequence[str], line: int | None, told: str) -> bool:
+def is_long(path: Path, names: Sequence[str], line: int | None, named: str) -> bool:
     """Whether a table with these columns is long: one cell a row.
 
-    ``line`` (of the header) and ``told`` (such as ``"the header names"``) are for the message.
+    ``line`` (of the header) and ``named`` (such as ``"the header names"``) are for the message.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def is_long(path: Path, names: Sequence[str], line: int | None, told: str) -> bo
     for name in LONG if long else KEYS:
         if names.count(name) != 1:
             many = "no column" if name not in names else "more than one column"
-            fail(path, line, f"{many} {name!r}; {told} {quoted(', '.join(names))}")
+            fail(path, line, f"{many} {name!r}; {named} {quoted(', '.join(names))}")
     return long
 
 

@@ -18,7 +18,7 @@ NOTHING = (
 )
 
 
-def circuits_told(matched: Matched) -> Iterator[str]:
+def circuit_agreement(matched: Matched) -> Iterator[str]:
     """Why nothing is tested, and how the first circuits of both sides agree.
 
     Spearman correlation of |scores|; the number of shared edges beside kA · kB / edges, which two

@@ -15,9 +15,9 @@ from circuitgraph.lenses.base import Lens, Measured, Models, Options, Sides, req
 from circuitgraph.lenses.edge_tests import EdgeTests, LensDetails, Split
 from circuitgraph.lenses.effect import checkpoint, recipe
 from circuitgraph.lenses.effect.checkpoint import Shares
-from circuitgraph.lenses.effect.imported import circuits_told
+from circuitgraph.lenses.effect.imported import circuit_agreement
 from circuitgraph.lenses.effect.refits import EffectRefits
-from circuitgraph.lenses.effect.totals import totals_told
+from circuitgraph.lenses.effect.totals import totals_remarks
 from circuitgraph.lenses.effect.yardstick import effect_yardstick
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.mechanism.split import SwappedEffects, split_of
@@ -87,8 +87,8 @@ class Effect(Lens):
         return {"weight_a": f"{name}_a", "weight_b": f"{name}_b", "delta": "change"}
 
     def heads_by_scenario(self, scope: str) -> dict[str, str]:
-        told = self.heads(scope)
-        return told | {f"share_{side}": told[f"weight_{side}"] for side in "ab"}
+        heads = self.heads(scope)
+        return heads | {f"share_{side}": heads[f"weight_{side}"] for side in "ab"}
 
     def margin_between(self, a: Sequence[Run], b: Sequence[Run]) -> float:
         """0.01; on the logit scale times the mean norm of all variants compared."""
@@ -103,7 +103,7 @@ class Effect(Lens):
     def measured(self, matched: Matched, options: Options) -> Measured:
         """Every edge tested; where effects cancel, an unchanged mean proves nothing."""
         found = super().measured(matched, options)
-        cancel = totals_told(matched)[1]
+        cancel = totals_remarks(matched)[1]
         return replace(found, tests=replace(found.tests, excludes=not cancel))
 
     def refits(self, matched: Matched, tests: EdgeTests, claims: Claims) -> ClaimRefits:
@@ -151,7 +151,7 @@ class Effect(Lens):
     def remarks(self, measured: Measured, options: Options, margin: float) -> Iterator[str]:
         """Where signs come from, the margin taken, and what circuit files can show."""
         if measured.matched.runs[0].imported:
-            yield from circuits_told(measured.matched)
+            yield from circuit_agreement(measured.matched)
         if measured.tests.directions == "from totals":
             signs = measured.matched.runs[0].signs
             whose = f"in {quoted(signs.variant)}, " if signs else ""
@@ -159,7 +159,7 @@ class Effect(Lens):
                 f"prompts have no direction: signs are those of each scenario's total {whose}the "
                 "same for all variants"
             )
-        yield from totals_told(measured.matched)[0]
+        yield from totals_remarks(measured.matched)[0]
         if self.scale == "logit" and options.margin is None:
             yield (
                 f"margin {margin:.3g} in the decision's units: 1% of the mean overall "

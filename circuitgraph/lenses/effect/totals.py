@@ -8,7 +8,7 @@ from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.signs import Rows, asked, notes
 
 
-def totals_told(matched: Matched) -> tuple[list[str], bool]:
+def totals_remarks(matched: Matched) -> tuple[list[str], bool]:
     """Remarks on the totals that give the signs, and whether effects cancel there."""
     if any(run.imported for run in matched.runs):
         return [], False
