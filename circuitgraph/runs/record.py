@@ -151,7 +151,8 @@ class Run:
 
     Attributes
     ----------
-    id : hash of the variant's name and fingerprint, the prompts and the method
+    id : str
+        Hash of the variant's name and fingerprint, the prompts and the method.
     prompts : tuple of RunPrompt
         Distinct prompts in canonical order, the rows of every array.
     prompts_fingerprint : str
@@ -163,9 +164,6 @@ class Run:
         Columns of ``effects`` (effect).
     self_check : mapping
         Error of our forward against the library's logits, and more.
-    versions : mapping
-        Library versions at ingest.
-    path : the run's folder, optional
     prompt_set : str
         Hash of the texts in the file; "" for tables.
     rendered : mapping
