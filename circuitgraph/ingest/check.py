@@ -160,7 +160,7 @@ def check_prompts(
     problems = _problems(encoded, prompts)
     engine, _ = checked_model(loaded, encoded.prompts)
     report = _model_report(loaded.variant.name, engine, encoded, prompts)
-    model = replace(
+    whole = replace(
         report,
         read=readings(encoded.prompts, loaded.tokenizer),
         spelling=_spelling(engine, encoded.prompts, prompts.source, read),
@@ -170,7 +170,7 @@ def check_prompts(
             *token_notes(encoded.prompts),
         ),
     )
-    return CheckReport(text, model, problems)
+    return CheckReport(text, whole, problems)
 
 
 def _spelling(
