@@ -157,13 +157,8 @@ class Run:
         Distinct prompts in canonical order, the rows of every array.
     prompts_fingerprint : str
         Hash over the prompts' token ids, independent of their order and spelling.
-    duplicates : int
-    components : tuple of str
-        Columns of ``activity`` in order of computation (correlation).
-    edges : tuple of Edge
-        Columns of ``effects`` (effect).
-    self_check : mapping
-        Error of our forward against the library's logits, and more.
+    components, edges : tuple
+        Columns of ``activity``, or of ``effects``, in order of computation.
     prompt_set : str
         Hash of the texts in the file; "" for tables.
     rendered : mapping

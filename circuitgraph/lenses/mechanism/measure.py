@@ -18,15 +18,15 @@ from circuitgraph.engine.model import Model, numbers
 from circuitgraph.engine.norms import require_heads_apart
 from circuitgraph.ingest.estimate import rows
 from circuitgraph.lenses.effect.exact import exact_effects_of
-from circuitgraph.lenses.mechanism.same import Place, same_weights
-from circuitgraph.lenses.mechanism.sent import Instead
+from circuitgraph.lenses.mechanism.same import EdgeEnds, same_weights
+from circuitgraph.lenses.mechanism.sent import Replacements
 from circuitgraph.lenses.mechanism.split import SwappedEffects
 from circuitgraph.lenses.mechanism.values import (
     CELLS,
     Cell,
-    mean_said,
+    edge_ends,
+    mean_outputs,
     mixed_effects,
-    places,
 )
 from circuitgraph.models.devices import on_device
 from circuitgraph.models.stored import ModelPair
@@ -96,9 +96,9 @@ class _Measurement:
     models: tuple[Model, Model]
     prompts: tuple[Encoded, ...]
     ablation: Ablation
-    edges: Sequence[Place]
+    edges: Sequence[EdgeEnds]
     weights: Tensor
-    instead: Instead | None
+    replaced: Replacements | None
     resources: Resources
 
     @property
@@ -122,10 +122,10 @@ class _Measurement:
         """One batch; ``advance`` is called for every edge."""
         prompts = [self.prompts[i] for i in chosen]
         border = self.models[0].border
-        batch = make_batch(prompts, whole=self.instead is not None, border=border)
+        batch = make_batch(prompts, whole=self.replaced is not None, border=border)
         batch = on_device(batch, self.resources.device)
         found = mixed_effects(
-            self.models, batch, self.edges, self.weights, corners, self.instead, cells, advance
+            self.models, batch, self.edges, self.weights, corners, self.replaced, cells, advance
         )
         return SwappedEffects(found.values.numpy(), found.same.numpy())
 
@@ -157,25 +157,25 @@ def _measurement(a: Run, b: Run, edges: Sequence[int], resources: Resources) -> 
     pair = ModelPair.alike(a, b, "mechanism", KEYS, resources)
     models, prompts, spec = pair.engines, pair.a.prompts, pair.a.spec
     require_heads_apart(models[0], spec.granularity, "mechanism")
-    every = places(models[0], spec.granularity, spec.inputs)
+    every = edge_ends(models[0], spec.granularity, spec.inputs)
     chosen = [every[edge] for edge in edges]
-    instead = _instead(models, prompts, chosen, spec.ablation)
+    replaced = _replacements(models, prompts, chosen, spec.ablation)
     weights = same_weights(models, chosen)
-    return _Measurement(models, prompts, spec.ablation, chosen, weights, instead, resources)
+    return _Measurement(models, prompts, spec.ablation, chosen, weights, replaced, resources)
 
 
-def _instead(
+def _replacements(
     models: tuple[Model, Model],
     prompts: Sequence[Encoded],
-    chosen: Sequence[Place],
+    chosen: Sequence[EdgeEnds],
     ablation: Ablation,
-) -> Instead | None:
+) -> Replacements | None:
     """Senders' contributions under mean or zero ablation; None for the corrupt run."""
     if ablation == "corrupt":
         return None
     senders = dict.fromkeys(edge.sender for edge in chosen)
     if ablation == "mean":
-        return mean_said(models, [p.prompt for p in prompts], senders)
+        return mean_outputs(models, [p.prompt for p in prompts], senders)
     nothing = models[0].embed.new_zeros(models[0].width)
     return {(sender, u, e): nothing for sender in senders for u in (0, 1) for e in (0, 1)}
 
