@@ -21,7 +21,6 @@ from circuitgraph.models.sources import require_sources
 
 CLAIMS = {"rewired", "sign_flip", "gained", "lost"}
 TUNED = ("null-self-sft", "null-self-sft-seed1", "null-self-sft-seed2", "hybrid-l2-mlp-only")
-EFFECTS = ("--edges", "effect", "--estimator", "eap")
 
 
 def take(workspace: Path, prompts: Path, name: str, adapter: Path | None, *options: object) -> None:
@@ -33,12 +32,16 @@ def take(workspace: Path, prompts: Path, name: str, adapter: Path | None, *optio
 @pytest.fixture(scope="module")
 def tuned(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The base, three fine-tunes that teach nothing, and one of a single MLP; 25 prompts."""
-    workspace, prompts = tmp_path_factory.mktemp("wiring"), examples / "prompts.jsonl"
-    take(workspace, prompts, "base", None, *EFFECTS)
+    folder = tmp_path_factory.mktemp("wiring")
+    options = {"prompts": examples / "prompts.jsonl", "edges": ["effect"], "estimator": "eap"}
+    Workspace(folder).ingest(IPD / "base", name="base", load=False, **options)
     for name in TUNED:
-        recipe = ("--recipe", "nothing") if name.startswith("null") else ()
-        take(workspace, prompts, name, IPD / "variants" / name, *recipe, *EFFECTS)
-    return workspace
+        recipe = "nothing" if name.startswith("null") else ""
+        adapter = IPD / "variants" / name
+        Workspace(folder).ingest(
+            IPD / "base", adapter=adapter, name=name, recipe=recipe, load=False, **options
+        )
+    return folder
 
 
 def diff(workspace: Path, *words: object) -> list[dict]:
