@@ -141,13 +141,11 @@ def test_recipes_are_held_against_their_base(tuned: Path) -> None:
     assert "cannot tell" in few.err
 
 
-def test_a_recipe_without_its_base_is_refused(examples: Path, tmp_path: Path) -> None:
-    for i in range(3):
-        adapter = IPD / "variants" / TUNED[i]
-        options = ("--recipe", "nothing", "--edges", "correlation")
-        take(tmp_path, examples / "prompts.jsonl", f"v{i}", adapter, *options)
-    words = ("diff", "v0", "v1,v2", "--scope", "recipe", "--lens", "wiring", "-w", tmp_path)
-    answer = cli(*words, "-q")
+def test_a_recipe_without_its_base_is_refused(tuned: Path, tmp_path: Path) -> None:
+    workspace = shutil.copytree(tuned, tmp_path / "w")
+    done("remove", "base", "-w", workspace, "-q")
+    sides = (TUNED[0], ",".join(TUNED[1:3]))
+    answer = cli("diff", *sides, "--scope", "recipe", "--lens", "wiring", "-w", workspace, "-q")
     assert answer.code == 2
     assert "ingest that without an adapter" in answer.complaint
 
