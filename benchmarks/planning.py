@@ -20,7 +20,7 @@ import pandas as pd
 
 from circuitgraph.base.components import Edge, digest
 from circuitgraph.diff import CLAIMS, compare_runs
-from circuitgraph.diff.outcome import judge
+from circuitgraph.diff.outcome import compare_sides
 from circuitgraph.diff.outlook import Asked, noise_of
 from circuitgraph.lenses.base import Lens, Options
 from circuitgraph.lenses.correlation.lens import Correlation
@@ -134,7 +134,7 @@ def measured(
     for _ in range(PILOTS):
         pilot = draw(rng, 40, 1 if scope == "checkpoint" else 4, 0.0)
         chosen = Options(asks, scope, margin=margin)
-        noise = noise_of(judge(*pilot, chosen), asks)
+        noise = noise_of(compare_sides(*pilot, chosen), asks)
         sizes.append(asked.visible(noise, Design(n, 5, k)))
         for _ in range(max(1, sets // PILOTS)):
             sides = draw(rng, n, k, sizes[-1])

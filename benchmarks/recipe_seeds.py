@@ -25,7 +25,7 @@ from circuitgraph import Workspace
 from circuitgraph.base.progress import Reporter
 from circuitgraph.demo import ingest_examples
 from circuitgraph.diff.alone import alone
-from circuitgraph.diff.outcome import judge
+from circuitgraph.diff.outcome import compare_sides
 from circuitgraph.lenses.base import Options
 from circuitgraph.lenses.edge_tests import TESTABLE, Groups
 from circuitgraph.lenses.effect import checkpoint as effect
@@ -80,7 +80,7 @@ def agreement(runs: Runs) -> pd.DataFrame:
 
 
 def _agreement(runs: Runs, recipe: str) -> dict[str, object]:
-    outcome = judge([runs["base"]], seeds(runs, recipe), RECIPE)
+    outcome = compare_sides([runs["base"]], seeds(runs, recipe), RECIPE)
     _, found, ok = grouped([runs["base"]], seeds(runs, recipe))
     by_itself = alone(outcome, RECIPE)
     change = (found.numbers_b - found.numbers_a)[:, ok]
@@ -123,7 +123,7 @@ def _shared_by_chance(runs: Runs, recipe: str) -> float:
 
 
 def _signs(a: Run, b: Run) -> np.ndarray:
-    outcome = judge([a], [b], CHECKPOINT)
+    outcome = compare_sides([a], [b], CHECKPOINT)
     signs = np.zeros(len(outcome.tests), int)
     claims = outcome.decided.claims
     signs[claims] = np.sign(outcome.tests.delta[claims])
@@ -138,7 +138,7 @@ def edges(runs: Runs) -> pd.DataFrame:
     """The edges that every utilitarian seed claims with one sign: spread, p and q together."""
     base, group = runs["base"], seeds(runs, "utilitarian")
     signs = np.stack([_signs(base, run) for run in group])
-    outcome = judge([base], group, RECIPE)
+    outcome = compare_sides([base], group, RECIPE)
     _, found, _ = grouped([base], group)
     tests, decided = outcome.tests, outcome.decided
     own = found.numbers_b.std(0, ddof=1)
@@ -237,7 +237,7 @@ def variances(runs: Runs) -> pd.DataFrame:
 
 def claims_of(a: Sequence[Run], b: Sequence[Run], options: Options) -> int:
     """Claims of a diff."""
-    return len(judge(a, b, options).decided.claims)
+    return len(compare_sides(a, b, options).decided.claims)
 
 
 def splits(runs: Runs) -> pd.DataFrame:

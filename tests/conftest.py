@@ -15,7 +15,7 @@ import sharing
 from costs import Costs
 from neo4j_server import any_store, neo4j_server, neo4j_store
 from real_models import smollm2, smollm2_gguf
-from shell import IPD, done
+from shell import IPD
 
 from circuitgraph import Workspace
 from circuitgraph.base.progress import Reporter
@@ -148,7 +148,7 @@ def _split(prompts: Path, folder: Path) -> None:
 
 def ingest_split(workspace: Path, prompts: Path, *names: str) -> None:
     """Ingest shipped variants with split inputs, effects only."""
+    options = {"prompts": prompts, "edges": ["effect"], "split_inputs": True, "load": False}
     for name in names:
-        adapter = () if name == "base" else ("--adapter", IPD / "variants" / name)
-        words = ("ingest", IPD / "base", *adapter, "--name", name, "--prompts", prompts)
-        done(*words, "--edges", "effect", "--split-inputs", "-w", workspace, "-q")
+        adapter = None if name == "base" else IPD / "variants" / name
+        Workspace(workspace).ingest(IPD / "base", adapter=adapter, name=name, **options)

@@ -27,7 +27,7 @@ from circuitgraph.engine.patch import make_patch
 from circuitgraph.engine.receivers import edges_of
 from circuitgraph.interventions.circuits.forward import circuit_decisions
 from circuitgraph.lenses.mechanism.same import same_weights
-from circuitgraph.lenses.mechanism.values import places
+from circuitgraph.lenses.mechanism.values import edge_ends
 from circuitgraph.lenses.wiring.weights import WeightChannels
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
@@ -117,7 +117,7 @@ def _wiring(model: Any, granularity: Any) -> None:
 
 def _swap(model: Any, granularity: Any) -> None:
     require_heads_apart(model, granularity, "mechanism")
-    same_weights((model, model), places(model, granularity, "joint"))
+    same_weights((model, model), edge_ends(model, granularity, "joint"))
 
 
 def page() -> str:

@@ -14,7 +14,7 @@ from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import to_device
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched
-from circuitgraph.lenses.wiring.signals import make_signalled
+from circuitgraph.lenses.wiring.signals import run_both
 from circuitgraph.models.variants import load_variant
 from circuitgraph.plant.rewrites import KINDS, rewritten_model
 
@@ -35,7 +35,7 @@ def double(hf):
 
 
 def measured(a, b, inputs="joint", granularity="head"):
-    runs = make_signalled((a, b), PROMPTS, True)
+    runs = run_both((a, b), PROMPTS, True)
     return FunctionalChannels.of(a, b, granularity, inputs).measure(runs)
 
 
@@ -109,7 +109,7 @@ def test_equal_models_give_exactly_nothing(pair, inputs):
 def test_rewrites_of_the_same_function_are_silent(pair, kind, inputs):
     a = double(pair[0])
     b = rewritten_model(a, kind, torch.Generator().manual_seed(1))
-    runs = make_signalled((a, b), PROMPTS, True)
+    runs = run_both((a, b), PROMPTS, True)
     orders = [matched(layer, a.group) for layer in distances((a, b), runs)]
     assert kind != "heads" or orders != [[0, 1, 2, 3]] * 3
     ours = measured(a, aligned(b, orders), inputs)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import PER_SCENARIO, ingest_split
 from safetensors.numpy import load_file, save_file
 from shell import IPD, ROOT, cli, done, rows
+
+from circuitgraph import Workspace
 
 PUBLISHED = ROOT.parent / "shared" / "data" / "llm_morality"
 CLAIMS = {"rewired", "sign_flip", "gained", "lost"}
@@ -31,12 +34,15 @@ def twins(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     adapter = Path(shutil.copytree(IPD / "variants" / "hybrid", folder / "zero"))
     file = adapter / "adapter_model.safetensors"
     save_file({k: v * ("lora_B" not in k) for k, v in load_file(file).items()}, file)
-    prompts = ("--prompts", examples / "prompts.jsonl", "-w", folder / "w", "-q")
-    done("ingest", IPD / "base", "--name", "base", *prompts)
+    workspace, prompts = Workspace(folder / "w"), examples / "prompts.jsonl"
+    workspace.ingest(IPD / "base", name="base", prompts=prompts, load=False)
     for i in range(3):
-        done("ingest", IPD / "base", "--name", f"copy-{i}", "--recipe", "copies", *prompts)
-        options = ("--adapter", adapter, "--name", f"zero-{i}", "--recipe", "zeros")
-        done("ingest", IPD / "base", *options, *prompts)
+        options: dict[str, Any] = {"prompts": prompts, "load": False}
+        if i:  # correlations of the first alone are compared
+            options["edges"] = ["effect"]
+        workspace.ingest(IPD / "base", name=f"copy-{i}", recipe="copies", **options)
+        options |= {"adapter": adapter, "recipe": "zeros"}
+        workspace.ingest(IPD / "base", name=f"zero-{i}", **options)
     return folder / "w"
 
 

@@ -21,7 +21,6 @@ from circuitgraph.models.sources import require_sources
 
 CLAIMS = {"rewired", "sign_flip", "gained", "lost"}
 TUNED = ("null-self-sft", "null-self-sft-seed1", "null-self-sft-seed2", "hybrid-l2-mlp-only")
-EFFECTS = ("--edges", "effect", "--estimator", "eap")
 
 
 def take(workspace: Path, prompts: Path, name: str, adapter: Path | None, *options: object) -> None:
@@ -33,12 +32,16 @@ def take(workspace: Path, prompts: Path, name: str, adapter: Path | None, *optio
 @pytest.fixture(scope="module")
 def tuned(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The base, three fine-tunes that teach nothing, and one of a single MLP; 25 prompts."""
-    workspace, prompts = tmp_path_factory.mktemp("wiring"), examples / "prompts.jsonl"
-    take(workspace, prompts, "base", None, *EFFECTS)
+    folder = tmp_path_factory.mktemp("wiring")
+    options = {"prompts": examples / "prompts.jsonl", "edges": ["effect"], "estimator": "eap"}
+    Workspace(folder).ingest(IPD / "base", name="base", load=False, **options)
     for name in TUNED:
-        recipe = ("--recipe", "nothing") if name.startswith("null") else ()
-        take(workspace, prompts, name, IPD / "variants" / name, *recipe, *EFFECTS)
-    return workspace
+        recipe = "nothing" if name.startswith("null") else ""
+        adapter = IPD / "variants" / name
+        Workspace(folder).ingest(
+            IPD / "base", adapter=adapter, name=name, recipe=recipe, load=False, **options
+        )
+    return folder
 
 
 def diff(workspace: Path, *words: object) -> list[dict]:
@@ -138,13 +141,11 @@ def test_recipes_are_held_against_their_base(tuned: Path) -> None:
     assert "cannot tell" in few.err
 
 
-def test_a_recipe_without_its_base_is_refused(examples: Path, tmp_path: Path) -> None:
-    for i in range(3):
-        adapter = IPD / "variants" / TUNED[i]
-        options = ("--recipe", "nothing", "--edges", "correlation")
-        take(tmp_path, examples / "prompts.jsonl", f"v{i}", adapter, *options)
-    words = ("diff", "v0", "v1,v2", "--scope", "recipe", "--lens", "wiring", "-w", tmp_path)
-    answer = cli(*words, "-q")
+def test_a_recipe_without_its_base_is_refused(tuned: Path, tmp_path: Path) -> None:
+    workspace = shutil.copytree(tuned, tmp_path / "w")
+    done("remove", "base", "-w", workspace, "-q")
+    sides = (TUNED[0], ",".join(TUNED[1:3]))
+    answer = cli("diff", *sides, "--scope", "recipe", "--lens", "wiring", "-w", workspace, "-q")
     assert answer.code == 2
     assert "ingest that without an adapter" in answer.complaint
 

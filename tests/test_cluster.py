@@ -31,7 +31,7 @@ from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.ingest.cluster import opening as cluster
 from circuitgraph.ingest.cluster import team as cluster_team
 from circuitgraph.ingest.cluster.address import connect
-from circuitgraph.ingest.cluster.team import Piece, Team
+from circuitgraph.ingest.cluster.team import Task, Team
 from circuitgraph.ingest.cluster.worker import Worker, _job, plain_job, plain_variant
 from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.ingest.memory import Room
@@ -224,7 +224,7 @@ class TestRay:
 
         watch = Watch()
         team = started(Doomed, watch)
-        pieces = [Piece(k, (k, k + 5)) for k in range(3)]
+        pieces = [Task(k, (k, k + 5)) for k in range(3)]
         with pytest.raises(ClusterError, match="died .* at batch 3, like 3 others before it"):
             list(team.run({}, pieces))
         assert len(watch.warnings) == 3
@@ -233,7 +233,7 @@ class TestRay:
         variant = plain_variant(load_variant(base).variant)
         team = started(Worker, Watch(), variant | {"base": "/nowhere/at/all"})
         with pytest.raises(ClusterError, match=r"^process \d+ on .*: '/nowhere/at/all': no such"):
-            list(team.run({"tokens": []}, [Piece(0, (0,))]))
+            list(team.run({"tokens": []}, [Task(0, (0,))]))
 
     @pytest.fixture
     def started(self, small_ray, monkeypatch):

@@ -14,7 +14,7 @@ from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.receivers import edges_of
 from circuitgraph.lenses.wiring.null import Targets, few, random_forms
-from circuitgraph.lenses.wiring.signals import make_signalled
+from circuitgraph.lenses.wiring.signals import run_both
 from circuitgraph.lenses.wiring.weights import WeightChannels
 from circuitgraph.models.variants import load_variant
 
@@ -41,7 +41,7 @@ def measured(a, b, prompts, granularity="head", inputs="joint", pairs=True, weig
 
     def runs():
         for rows in parts:
-            yield make_signalled(models, [prompts[i] for i in rows], pairs), rows
+            yield run_both(models, [prompts[i] for i in rows], pairs), rows
 
     return channels, channels.measure(runs, weights, **more)
 
@@ -114,8 +114,8 @@ def test_signals_that_do_not_fit_are_taken_in_passes(folders, granularity):
     told = []
     _, passes = measured(a, b, MIXED, granularity, draws=50, room=1e4, advance=told.append)
     positions = sum(len(p.prompt) - p.first_change for p in MIXED)
-    assert len(told) == len(channels.places) * len(channels.blocks(positions, 1e4))
-    assert len(told) > 2 * len(channels.places)
+    assert len(told) == len(channels.points) * len(channels.blocks(positions, 1e4))
+    assert len(told) > 2 * len(channels.points)
     for name, found in passes.items():
         assert found == pytest.approx(whole[name], rel=1e-5, abs=1e-10), name
 

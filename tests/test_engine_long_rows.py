@@ -22,7 +22,7 @@ from circuitgraph.engine.patch import make_patch
 from circuitgraph.ingest.activity import norm_activity
 from circuitgraph.interventions.circuits.forward import circuit_decisions
 from circuitgraph.lenses.mechanism.same import same_weights
-from circuitgraph.lenses.mechanism.values import mixed_effects, places
+from circuitgraph.lenses.mechanism.values import edge_ends, mixed_effects
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 
@@ -137,7 +137,7 @@ def test_circuits_and_mechanisms_place_rows_alike(pair):
     all_but_one = ~torch.eye(len(edges), dtype=torch.bool)
     found = circuit_decisions(patch, all_but_one) - patch.base
     assert apart(found.T, effects.effects) <= 1e-4
-    wanted = places(model, "head", "joint")
+    wanted = edge_ends(model, "head", "joint")
     weights = same_weights((model, model), wanted)
     mixed = mixed_effects((model, model), batch, wanted, torch.zeros_like(weights))
     assert apart(mixed.values[0, 0, 0], effects.effects.double()) <= 1e-4

@@ -21,9 +21,9 @@ from circuitgraph.lenses.mechanism.same import same_weights
 from circuitgraph.lenses.mechanism.shapley import shares
 from circuitgraph.lenses.mechanism.values import (
     Mixed,
-    mean_said,
+    edge_ends,
+    mean_outputs,
     mixed_effects,
-    places,
 )
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
@@ -70,7 +70,7 @@ def swapped(
     models: tuple[Model, Model], prompts: tuple[Encoded, ...], chosen: list[int],
     granularity: str, inputs: str, corners: Tensor | None = None,
 ) -> Mixed:  # fmt: skip
-    some = [places(models[0], granularity, inputs)[i] for i in chosen]
+    some = [edge_ends(models[0], granularity, inputs)[i] for i in chosen]
     weights = same_weights(models, some)
     return mixed_effects(models, make_batch(prompts), some, weights, corners)
 
@@ -194,13 +194,13 @@ def test_one_edge_planted_is_the_edge_and_its_neighbours_are_not(pair: Any) -> N
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
 def test_ablated_corners_are_the_effects(pair: Any, ablation: str) -> None:
     models = tuple(map(from_hf, pair("gemma2")))
-    edges = places(models[0], "head", "joint")
+    edges = edge_ends(models[0], "head", "joint")
     senders = dict.fromkeys(place.sender for place in edges)
     batch = make_batch(PROMPTS, whole=True)
     nothing = torch.zeros(models[0].width)
     instead = {(s, u, e): nothing for s in senders for u in (0, 1) for e in (0, 1)}
     if ablation == "mean":
-        instead = mean_said(models, [p.prompt for p in PROMPTS], senders)
+        instead = mean_outputs(models, [p.prompt for p in PROMPTS], senders)
     weights = same_weights(models, edges)
     found = mixed_effects(models, batch, edges, weights, None, instead)
     for side, model in enumerate(models):

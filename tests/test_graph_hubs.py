@@ -19,7 +19,7 @@ from circuitgraph.hubs.ranks import hubs, hubs_compare
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.runs.summaries import edge_table
-from circuitgraph.stats.draws import lent_weights
+from circuitgraph.stats.draws import pooled_weights
 from circuitgraph.stats.scenarios import balanced_variance, balanced_weights
 from circuitgraph.stats.scores import standardise
 
@@ -224,20 +224,20 @@ def test_an_effect_that_is_not_finite_counts_as_none():
 def test_resampled_means_vary_as_much_as_their_standard_error_says():
     scenarios = np.array([0, 0, 1, 1, 1, 2, 3, 3])
     values = np.random.default_rng(0).normal(size=(8, 5))
-    draws = lent_weights(scenarios, 20_000, 0)
+    draws = pooled_weights(scenarios, 20_000, 0)
     assert draws.sum(1) == pytest.approx(1)
     assert draws.mean(0) == pytest.approx(balanced_weights(scenarios), abs=0.005)
     assert (draws @ values).var(0) == pytest.approx(balanced_variance(values, scenarios), rel=0.05)
 
 
 def test_one_prompt_a_scenario_cannot_be_resampled():
-    draws = lent_weights(np.arange(4), 10, 0)
+    draws = pooled_weights(np.arange(4), 10, 0)
     assert np.allclose(draws, 0.25)
 
 
 def test_resampled_strengths_of_effects_are_those_of_a_loop():
     effects = random_effects(1)
-    weights = lent_weights(np.arange(60) % 6, 3, 0)
+    weights = pooled_weights(np.arange(60) % 6, 3, 0)
     ends = np.array([[0, 0, 1], [1, 2, 2]])
     means = np.abs(weights @ effects[:, :3])
     found = effect_strengths(effects[:, :3], weights, ends, 3)

@@ -55,8 +55,8 @@ def test_the_same_question_again_is_read(
         pd.testing.assert_frame_equal(other.extras, first.extras, check_exact=True)
         assert other.summary == first.summary
         assert (other.runs_a, other.confirmed) == (first.runs_a, first.confirmed)
-        for name, values in first.closer.by_prompt.items():
-            assert np.array_equal(other.closer.by_prompt[name], values, equal_nan=True)
+        for name, values in first.lens_details.by_prompt.items():
+            assert np.array_equal(other.lens_details.by_prompt[name], values, equal_nan=True)
         found = other.explain(*edge)
         assert found.text == told.text
         pd.testing.assert_frame_equal(found.per_prompt, told.per_prompt, check_exact=True)

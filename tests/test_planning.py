@@ -13,7 +13,7 @@ from scipy.stats import nct
 from shell import IPD, cli, done, rows
 
 from circuitgraph import Workspace
-from circuitgraph.diff.outcome import judge
+from circuitgraph.diff.outcome import compare_sides
 from circuitgraph.diff.outlook import Asked, noise_of
 from circuitgraph.lenses.base import Options
 from circuitgraph.lenses.effect.lens import Effect
@@ -90,7 +90,8 @@ def test_a_pilot_predicts_what_the_diff_of_two_models_claims(n: int, margin: flo
     levels = 1 + rng.random(EDGES)
     pilot = [effects(rng, 40, 0.0, levels, 1.0, name) for name in "AB"]
     noise = noise_of(
-        judge(pilot[:1], pilot[1:], Options(Effect("logit"), margin=margin)), Effect("logit")
+        compare_sides(pilot[:1], pilot[1:], Options(Effect("logit"), margin=margin)),
+        Effect("logit"),
     )
     assert np.median(noise.prompt) == pytest.approx(2**0.5, rel=0.05)
     asked = Asked(Effect(), "checkpoint", margin, bh_level(0.05, EDGES, SHARE, 0.8))
@@ -117,7 +118,9 @@ def test_a_pilot_predicts_what_the_diff_of_two_recipes_claims() -> None:
     options = Options(Effect("logit"), "recipe", margin=0.1)
     shares = []
     for _ in range(4):  # a pilot of three seeds may itself be lucky
-        noise = noise_of(judge(group(3, 0.0, "A"), group(3, 0.0, "B"), options), options.lens)
+        noise = noise_of(
+            compare_sides(group(3, 0.0, "A"), group(3, 0.0, "B"), options), options.lens
+        )
         assert noise.spread is not None
         assert np.median(noise.spread) == pytest.approx(0.2, rel=0.15)
         asked = Asked(Effect(), "recipe", 0.1, bh_level(0.05, EDGES, SHARE, 0.8))

@@ -1,1 +1,1 @@
-"""Composition scores: how strongly the weights of one head write into what another reads."""
+"""Composition scores: how strongly one head's write weights overlap with another's read weights."""

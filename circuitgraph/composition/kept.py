@@ -1,8 +1,4 @@
-"""Composition scores of a variant: kept beside one of its runs, and as relationships of it.
-
-They need no prompts, but everything in a graph belongs to a run: with it they are pushed,
-pulled and removed.
-"""
+"""Composition scores kept beside one of a variant's runs, and as relationships of that run."""
 
 from __future__ import annotations
 
@@ -34,25 +30,18 @@ def keep_composition(run: Run, table: pd.DataFrame) -> None:
 
 
 def has_composition(run: Run) -> bool:
-    """Whether scores are kept beside a run."""
     file = run.beside(FILE_NAME)
     return file is not None and file.is_file()
 
 
 def read_composition(run: Run) -> pd.DataFrame:
-    """The scores kept beside a run; no rows where there are none.
-
-    Raises
-    ------
-    InputError
-        The file is damaged.
-    """
+    """The scores kept beside a run (maybe no rows); ``InputError`` for a damaged file."""
     kept = get(run.beside(FILE_NAME), lambda table: table[list(COLUMNS)], "compose again")
     return pd.DataFrame(columns=list(COLUMNS)) if kept is None else kept
 
 
 def with_composition(tables: GraphTables, run: Run) -> GraphTables:
-    """The graph of a run, with the ``COMPOSES`` kept beside it."""
+    """The graph of a run with its kept ``COMPOSES`` relationships."""
     table = read_composition(run)
     if table.empty:
         return tables
@@ -78,7 +67,7 @@ def with_composition(tables: GraphTables, run: Run) -> GraphTables:
 
 
 def lacking_composition(store: Store, runs: Iterable[Run]) -> list[Run]:
-    """Those of the runs whose kept scores the graph does not hold."""
+    """Runs with kept scores that the graph does not hold."""
     kept = [run for run in runs if has_composition(run)]
     if not kept:
         return []

@@ -1,4 +1,4 @@
-"""Composition scores of stored variants, and how far two variants' virtual weights are apart."""
+"""Composition scores of stored variants, and the change of virtual weights between two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from circuitgraph.runs.record import Run
 
 
 def require_composable(run: Run) -> None:
-    """Refuse, before anything is loaded, what has no heads or no weights.
+    """Refuse runs without heads or weights, before anything is loaded.
 
     Raises
     ------
@@ -36,13 +36,7 @@ def require_composable(run: Run) -> None:
 
 
 def compose(run: Run, reporter: Reporter) -> pd.DataFrame:
-    """Composition scores of one variant: ``source``, ``target``, ``input``, ``weight``.
-
-    Raises
-    ------
-    UsageError, InputError
-        See :func:`require_composable` and ``StoredModel.open``.
-    """
+    """Composition scores of one variant: ``source``, ``target``, ``input``, ``weight``."""
     require_composable(run)
     model = StoredModel.open(run, "compose").engine
     with reporter.progress(model.layers + 1, "composition", unit="layer") as bar:
@@ -53,21 +47,14 @@ def compose(run: Run, reporter: Reporter) -> pd.DataFrame:
 def compose_pair(a: Run, b: Run, shared_basis: bool, reporter: Reporter) -> pd.DataFrame:
     """Scores of two variants, and the relative change of every virtual weight.
 
-    Parameters
-    ----------
-    shared_basis
-        The user's word that both models write in one basis.
-
-    Returns
-    -------
-    DataFrame
-        ``source``, ``target``, ``input``, ``weight_a``, ``weight_b`` and ``delta``:
-        ‖V_b − V_a‖ / (‖V_a‖ + ‖V_b‖), 0 to 1.
+    ``source``, ``target``, ``input``, ``weight_a``, ``weight_b`` and ``delta`` =
+    ‖V_b − V_a‖ / (‖V_a‖ + ‖V_b‖), 0 to 1. ``shared_basis`` skips the check that both models
+    share a basis.
 
     Raises
     ------
     UsageError
-        Models of two builds, or without a shared basis.
+        Models of different architectures, or without a shared basis.
     InputError
         See ``StoredModel.open``.
     """

@@ -1,4 +1,4 @@
-"""Composition of components: how much of what one writes another can read, from weights alone.
+"""Composition scores from weights: how much of one component's output another can read.
 
 For a sender with write weights W_s and a receiver with read weights W_r the score is
 ‖W_s W_r‖ / (‖W_s‖ ‖W_r‖), Frobenius norms (Elhage et al. 2021, A Mathematical Framework
@@ -9,9 +9,9 @@ for Transformer Circuits: Q-, K- and V-composition of heads). Row vectors throug
   its query heads side by side;
 - an MLP writes by its down projection and reads by gate and up side by side; ``EMBED`` writes
   by token and position embeddings, ``LOGITS`` reads by all rows of the unembedding;
-- the gain of a norm (and its centring) belongs to who reads through it, that of a norm
-  behind a branch (Gemma-2) to the writer; biases, scales of norms and rotary positions stay
-  out: scores are those of equal positions.
+- the gain of a norm (and its centring) belongs to the receiver, that of a norm behind a
+  branch (Gemma-2) to the sender; biases, scales of norms and rotary positions are left out:
+  scores are those of equal positions.
 
 No product of width × width is formed for a pair of heads: with V O = L R and Q Kᵀ = P T,
 ‖L R P T‖² = tr((R P)ᵀ (LᵀL) (R P) (T Tᵀ)), all of head size × head size.
@@ -35,12 +35,10 @@ ROUNDING = 1e-10
 
 @dataclass(frozen=True)
 class Scores:
-    """Inner products of the virtual weights of two models, for every edge, float64.
+    """Inner products of two models' virtual weights V = W_s W_r, float64 [edges].
 
-    Attributes:
-        products: ⟨V_a, V_b⟩ with V = W_s W_r [edges], in the order of
-            ``components.effect_edges`` of heads and split inputs.
-        sizes: ⟨W_s^a, W_s^b⟩ ⟨W_r^a, W_r^b⟩ [edges].
+    ``products`` are ⟨V_a, V_b⟩ in the order of ``components.effect_edges`` (heads, split inputs),
+    ``sizes`` ⟨W_s^a, W_s^b⟩ ⟨W_r^a, W_r^b⟩.
     """
 
     products: Tensor
@@ -48,12 +46,11 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _Receiver:
     """One receiver's read weights in both models, W_r = P T.
 
-    Attributes:
-        left: P of both models [width × k], or None where T is the identity.
-        gram: T_b T_aᵀ [k × k]; P_b P_aᵀ [width × width] where ``left`` is None.
+    ``left`` is P of both [width × k], or None where T is the identity; ``gram`` is T_b T_aᵀ
+    [k × k], or P_b P_aᵀ [width × width] where ``left`` is None.
     """
 
     left: tuple[Tensor, Tensor] | None
@@ -68,14 +65,18 @@ class _Reader:
 
 
 @dataclass(frozen=True)
-class _Writers:
-    """Everybody who has written so far, in both models.
+class _Senders:
+    """Write weights of all earlier components, in both models.
 
-    Attributes:
-        right: R of the heads' W_s = L R, of both models [heads × size × width].
-        inner: L_aᵀ L_b of the heads [heads × size × size].
-        wide: W_aᵀ W_b of ``EMBED`` and the MLPs [wide × width × width].
-        places: of heads, and of the others, in order of computation.
+    Attributes
+    ----------
+    right : [heads × size × width]
+        R of the heads' W_s = L R, of both models.
+    inner : [heads × size × size]
+        L_aᵀ L_b.
+    wide : [wide × width × width]
+        W_aᵀ W_b of ``EMBED`` and the MLPs.
+    places : positions of heads, and of the others, in order of computation
     """
 
     right: tuple[Tensor, Tensor]
@@ -83,32 +84,30 @@ class _Writers:
     wide: Tensor
     places: tuple[tuple[int, ...], tuple[int, ...]]
 
-    def read_by(self, reader: _Reader) -> tuple[Tensor, Tensor]:
-        """Products with one reader, and sizes of the writers, [writers] each."""
+    def read_by(self, receiver: _Receiver) -> tuple[Tensor, Tensor]:
+        """Products with one receiver, and sizes of the senders, [senders] each."""
         first, second = self.right
-        if reader.left is None:
-            heads = (first * (self.inner @ second @ reader.gram)).sum((-2, -1))
-            wide = (self.wide.mT * reader.gram).sum((-2, -1))
+        if receiver.left is None:
+            heads = (first * (self.inner @ second @ receiver.gram)).sum((-2, -1))
+            wide = (self.wide.mT * receiver.gram).sum((-2, -1))
         else:
-            a, b = reader.left
-            heads = ((first @ a) * (self.inner @ (second @ b) @ reader.gram)).sum((-2, -1))
-            wide = (a * (self.wide @ (b @ reader.gram))).sum((-2, -1))
+            a, b = receiver.left
+            heads = ((first @ a) * (self.inner @ (second @ b) @ receiver.gram)).sum((-2, -1))
+            wide = (a * (self.wide @ (b @ receiver.gram))).sum((-2, -1))
         sizes = (first * (self.inner @ second)).sum((-2, -1)), self.wide.diagonal(0, -2, -1).sum(-1)
         return self._in_order(heads, wide), self._in_order(*sizes)
 
     def _in_order(self, heads: Tensor, wide: Tensor) -> Tensor:
         return torch.cat([heads, wide])[torch.tensor(sum(self.places, ())).argsort()]
 
-    def with_heads(self, right: tuple[Tensor, Tensor], inner: Tensor) -> _Writers:
-        """With one layer's heads."""
+    def with_heads(self, right: tuple[Tensor, Tensor], inner: Tensor) -> _Senders:
         begin = sum(map(len, self.places))
         a, b = (torch.cat(pair) for pair in zip(self.right, right, strict=True))
         own = (*self.places[0], *range(begin, begin + len(inner)))
         inner = torch.cat([self.inner, inner])
         return replace(self, right=(a, b), inner=inner, places=(own, self.places[1]))
 
-    def with_wide(self, gram: Tensor) -> _Writers:
-        """With one MLP."""
+    def with_wide(self, gram: Tensor) -> _Senders:
         own = (*self.places[1], sum(map(len, self.places)))
         wide = torch.cat([self.wide, gram[None]])
         return replace(self, wide=wide, places=(self.places[0], own))
@@ -118,34 +117,32 @@ class _Writers:
 def virtual_products(a: Model, b: Model, advance: Callable[[int], None] = lambda _: None) -> Scores:
     """Inner products of both models' virtual weights, edge by edge.
 
-    Args:
-        a, b: models of one shape; the same twice for squared norms.
-        advance: told of layers done.
+    ``a`` and ``b`` have one shape; the same model twice gives squared norms.
     """
     written = _embedding(a, b)
     products: list[Tensor] = []
     sizes: list[Tensor] = []
 
-    def hear(reader: _Reader) -> None:
-        found, size = written.read_by(reader)
+    def add(receiver: _Receiver) -> None:
+        found, size = written.read_by(receiver)
         products.append(found)
-        sizes.append(size * reader.size)
+        sizes.append(size * receiver.size)
 
     for first, second in zip(a.blocks, b.blocks, strict=True):
         heads = _Heads.of(a, first.attention), _Heads.of(b, second.attention)
-        for reader in _attention_readers(*heads):
-            hear(reader)
+        for receiver in _attention_receivers(*heads):
+            add(receiver)
         groups = torch.arange(a.heads) // a.group
         inner = (heads[0].v.mT @ heads[1].v)[groups]
-        by_mlp = _wide_reader(_read_by_mlp(first), _read_by_mlp(second))
+        by_mlp = _wide_receiver(_read_by_mlp(first), _read_by_mlp(second))
         if a.parallel:  # it reads what attention reads
-            hear(by_mlp)
+            add(by_mlp)
         written = written.with_heads((heads[0].out, heads[1].out), inner)
         if not a.parallel:
-            hear(by_mlp)
+            add(by_mlp)
         written = written.with_wide(gram(_written_by_mlp(first), _written_by_mlp(second)))
         advance(1)
-    hear(_Reader(None, _unembedding(a, b)))
+    add(_Receiver(None, _unembedding(a, b)))
     advance(1)
     return Scores(torch.cat(products), torch.cat(sizes))
 
@@ -158,7 +155,7 @@ def scores(own: Scores) -> Tensor:
 def relative_change(a: Scores, b: Scores, both: Scores) -> Tensor:
     """‖V_b − V_a‖ / (‖V_a‖ + ‖V_b‖), 0 to 1 [edges]; 0 where both are 0.
 
-    Changes under about 1e-5 are rounding of the sums, and read as 0.
+    Changes under about 1e-5 are rounding of the sums, and become 0.
     """
     squares = a.products.clamp(min=0), b.products.clamp(min=0)
     apart = squares[0] + squares[1] - 2 * both.products
@@ -181,9 +178,7 @@ def gram(a: Tensor, b: Tensor) -> Tensor:
 class _Heads:
     """One attention's weights with the gains of its norms, float64.
 
-    Attributes:
-        q: [heads × width × size]; k, v: [groups × width × size].
-        out: [heads × size × width].
+    q: [heads × width × size]; k, v: [groups × width × size]; out: [heads × size × width].
     """
 
     q: Tensor
@@ -216,20 +211,20 @@ class _Heads:
         return weights.view(len(self.k), -1, *weights.shape[1:])
 
 
-def _attention_readers(a: _Heads, b: _Heads) -> list[_Reader]:
+def _attention_receivers(a: _Heads, b: _Heads) -> list[_Receiver]:
     """q of every head, then k and v of every group."""
     group = len(a.q) // len(a.k)
     keys = b.k.mT @ a.k
-    found = [_Reader((a.q[h], b.q[h]), keys[h // group]) for h in range(len(a.q))]
+    found = [_Receiver((a.q[h], b.q[h]), keys[h // group]) for h in range(len(a.q))]
     queries = (b.grouped(b.q).mT @ a.grouped(a.q)).sum(1)
     outs = (b.grouped(b.out) @ a.grouped(a.out).mT).sum(1)
     groups = range(len(a.k))
-    found += [_Reader((a.k[g], b.k[g]), queries[g]) for g in groups]
-    return found + [_Reader((a.v[g], b.v[g]), outs[g]) for g in groups]
+    found += [_Receiver((a.k[g], b.k[g]), queries[g]) for g in groups]
+    return found + [_Receiver((a.v[g], b.v[g]), outs[g]) for g in groups]
 
 
-def _wide_reader(a: Tensor, b: Tensor) -> _Reader:
-    return _Reader(None, b @ a.T)
+def _wide_receiver(a: Tensor, b: Tensor) -> _Receiver:
+    return _Receiver(None, b @ a.T)
 
 
 def _read_by_mlp(block: Block) -> Tensor:
@@ -245,14 +240,13 @@ def _written_by_mlp(block: Block) -> Tensor:
     return weight if post is None else weight * post.weight.double()
 
 
-def _embedding(a: Model, b: Model) -> _Writers:
-    """``EMBED`` alone."""
+def _embedding(a: Model, b: Model) -> _Senders:
     wide = a.embed_scale * b.embed_scale * gram(a.embed, b.embed)
     if a.positions is not None and b.positions is not None:
         wide = wide + gram(a.positions, b.positions)
     size, width = a.head_size, a.width
     none = wide.new_empty(0, size, width)
-    return _Writers((none, none), wide.new_empty(0, size, size), wide[None], ((), (0,)))
+    return _Senders((none, none), wide.new_empty(0, size, size), wide[None], ((), (0,)))
 
 
 def _unembedding(a: Model, b: Model) -> Tensor:

@@ -1,4 +1,4 @@
-"""Composition scores by name: which run keeps them, measured once a variant."""
+"""Composition scores by name, measured once a variant and kept beside a run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from circuitgraph.runs.record import Run
 def composition(
     catalogue: RunCatalogue, name: str, other: str | None, *, shared_basis: bool, reporter: Reporter
 ) -> pd.DataFrame:
-    """Scores of a variant, or of two and how far their virtual weights are apart.
+    """Scores of a variant, or of two with the relative change of their virtual weights.
 
-    What is measured is kept beside the newest run of each variant that has heads.
-
-    Raises:
-        UsageError, InputError: before any long work.
+    Kept beside the newest run of each variant that has heads.
     """
     first = _keeper(catalogue, name)
     if other is None:
-        return _alone(first, reporter)
+        if has_composition(first):
+            return read_composition(first)
+        from circuitgraph.composition.measure import compose
+
+        table = compose(first, reporter)
+        keep_composition(first, table)
+        return table
     second = _keeper(catalogue, other)
     from circuitgraph.composition.measure import compose_pair
 
@@ -42,13 +45,3 @@ def _keeper(catalogue: RunCatalogue, name: str) -> Run:
     run = (kept or able or runs)[-1]
     require_composable(run)
     return run
-
-
-def _alone(run: Run, reporter: Reporter) -> pd.DataFrame:
-    if has_composition(run):
-        return read_composition(run)
-    from circuitgraph.composition.measure import compose
-
-    table = compose(run, reporter)
-    keep_composition(run, table)
-    return table

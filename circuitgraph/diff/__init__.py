@@ -1,4 +1,4 @@
-"""What changed between two variants, edge by edge, and how sure one can be."""
+"""Edge-by-edge comparison of two variants, with verdicts and evidence."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

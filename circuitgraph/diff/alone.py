@@ -1,6 +1,6 @@
-"""What each variant of a recipe changed by itself, beside what the recipe changes.
+"""Claims of each variant of a recipe by itself, beside those of the recipe.
 
-Seeds of one recipe can reach the same decisions by different edges. The recipe scope then
+Seeds of one recipe can make the same decisions by different edges. The recipe scope then
 claims few or none, which reads like "nothing changed" unless this is said beside it.
 """
 
@@ -22,18 +22,17 @@ MOST_PAIRS = 36
 
 
 def alone(outcome: Outcome, options: Options) -> dict[str, Any] | None:
-    """Claims of the checkpoint scope for every variant against every one of the other side.
+    """Claims of the checkpoint scope for every pair of one variant a side.
 
-    Same prompts, signs and margin as the diff's. A fixed reference meets every variant
-    once; two groups make a pair of every two.
+    With the diff's prompts, signs and margin.
 
     Returns
     -------
     dict or None
-        ``pairs`` (names of A and B, ``n_claims``), ``n_variants``, ``shared`` (edges
-        claimed in every pair, with the same sign), ``n_any`` (edges claimed in any),
-        ``estimator`` ("" where effects are exact). None for other scopes and lenses, for
-        sides that overlap, too many pairs, and evidence too thin for one pair.
+        ``pairs`` (names of A and B, ``n_claims``), ``n_variants``, ``shared`` (edges claimed in
+        every pair with the same sign), ``n_any`` (edges claimed in any), ``estimator`` ("" where
+        effects are exact). None for other scopes and lenses, for sides that overlap, too many
+        pairs, and insufficient evidence of one pair.
     """
     matched = outcome.matched
     sizes = len(matched.runs_a), len(matched.runs_b)
@@ -70,7 +69,7 @@ def _claimed(outcome: Outcome, options: Options) -> Iterator[np.ndarray]:
 
 
 def alone_in_words(found: dict[str, Any] | None) -> list[str]:
-    """One line: how many edges each changed, and how many of them all have in common."""
+    """One line: how many edges each variant changed, and how many all share."""
     if not found:
         return []
     claims = [pair["n_claims"] for pair in found["pairs"]]

@@ -1,4 +1,4 @@
-"""What both variants decide: a change of wiring means little when nobody decides anything."""
+"""Decisions of both variants, beside the changes of their edges."""
 
 from __future__ import annotations
 
@@ -29,11 +29,6 @@ DIGIT = 0.001
 
 def behaviour_panel(sides: dict[str, Sequence[Run]]) -> list[dict[str, Any]]:
     """Decisions of every variant per scenario; empty where runs hold no decisions.
-
-    Parameters
-    ----------
-    sides : dict
-        ``a`` and ``b`` to their runs.
 
     Returns
     -------
@@ -76,16 +71,16 @@ def _variant_rows(side: str, run: Run) -> list[dict[str, Any]]:
 
 
 def policies(matched: Matched) -> dict[str, Any] | None:
-    """How far apart the two sides' decisions are; None where runs hold no decisions.
+    """Distance between the two sides' decisions; None where runs hold no decisions.
 
     Returns
     -------
     dict or None
         ``apart``: mean over observations (scenarios alike) and pairs of one variant a side of
-        |P_B − P_A|, P the probability of the answer among the two: means over seeds would
-        be alike where seeds go opposite ways; ``high``: its upper end, 95% one-sided;
-        ``alike``: whether ``high`` is below 0.05; ``decided``: whether the two answers
-        carry most of the probability in every variant; ``words``: that they are alike, or "".
+        |P_B − P_A|, P the probability of the answer among the two (means over seeds could
+        cancel); ``high``: its upper end, 95% one-sided; ``alike``: whether ``high`` is below
+        0.05; ``decided``: whether the two answers carry most of the probability in every
+        variant; ``words``: that they are alike, or "".
     """
     if not all("decisions" in run.arrays for run in matched.runs):
         return None
@@ -103,7 +98,7 @@ def policies(matched: Matched) -> dict[str, Any] | None:
 
 
 def _upper_end(values: np.ndarray, scenarios: np.ndarray) -> tuple[float, float]:
-    """Mean over prompts (scenarios alike) and the upper end of its interval, 95% one-sided."""
+    """Scenario-balanced mean and the upper end of its interval, 95% one-sided."""
     mean = float(balanced_mean(values[:, None], scenarios)[0])
     df = len(values) - len(np.unique(scenarios))
     if df <= 0:
@@ -113,7 +108,7 @@ def _upper_end(values: np.ndarray, scenarios: np.ndarray) -> tuple[float, float]
 
 
 def _alike_in_words(mean: float, high: float) -> str:
-    """The bound is rounded up: it is one."""
+    """The sentence, with the bound rounded up."""
     size = f"{mean:.3f}" if mean >= DIGIT else f"under {DIGIT}"
     most = max(ceil(high / DIGIT) * DIGIT, DIGIT)
     return (
@@ -123,10 +118,7 @@ def _alike_in_words(mean: float, high: float) -> str:
 
 
 def behaviour_warnings(found: dict[str, Any] | None, runs: Sequence[Run]) -> list[str]:
-    """Reasons to doubt that a diff of these variants is about behaviour.
-
-    ``found`` is what :func:`policies` says of them.
-    """
+    """Warnings where decisions measure behaviour badly; ``found`` is from :func:`policies`."""
     if found is None:
         return []
     warnings = []

@@ -1,4 +1,4 @@
-"""Compare two sides: the one entry of this package."""
+"""Compare two sides: the entry point of this package."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pandas as pd
 
 from circuitgraph.diff.alone import alone, alone_in_words
 from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings, policies
-from circuitgraph.diff.confirm import confirmation_summary, judge_exactly, screened_weights
+from circuitgraph.diff.confirm import compare_exactly, confirmation_summary, screened_weights
 from circuitgraph.diff.decoys import NullPair, decoy_counts, with_decoys
 from circuitgraph.diff.details import claim_details, typical_block
-from circuitgraph.diff.outcome import Outcome, judge_across, table_of
+from circuitgraph.diff.outcome import Outcome, compare_across, table_of
 from circuitgraph.diff.question import diff_id
 from circuitgraph.diff.record import VERDICTS, Diff, Refitted
 from circuitgraph.diff.remarks import remarks_on
@@ -48,43 +48,37 @@ def compare_runs(
     Parameters
     ----------
     a, b : sequences of runs
-        One run a side for the checkpoint scope; the replicates of each recipe (or one
-        fixed reference) for the recipe scope.
-    name_a, name_b : str
-        What the sides are called.
+        One run a side for the checkpoint scope; the replicates of each recipe (or one fixed
+        reference) for the recipe scope.
     lens : str or Lens
         The name of a lens, or a lens with options of its own.
     scope : {"checkpoint", "recipe"}
     alpha : float
         False discovery rate of the claims.
     margin : float, optional
-        Smallest change that matters, in units of ``delta``; default 0.1 for
-        correlations, 0.01 for effects (on the logit scale times the mean overall norm),
-        0.02 for the relative change of channels.
+        Smallest change that matters, in units of ``delta``; default 0.1 for correlations,
+        0.01 for effects (on the logit scale times the mean overall norm), 0.02 for the
+        relative change of channels.
     fdr : {"bh", "by"}
     seed : int
-        Of the yardstick.
+        Of the noise floor.
     nulls : sequence
         Null pairs: (name of A, runs, name of B, runs, drift or None).
     models : Models, optional
-        Leave to load the models behind the runs. Without it screened effects are not
-        confirmed (see ``diff.confirm``), and a lens that needs models refuses.
-
-    Returns
-    -------
-    Diff
+        Without it approximate effects are not confirmed (see ``diff.confirm``), and a lens that
+        needs models refuses.
 
     Raises
     ------
     UsageError
-        The runs or the choices do not fit together; the message names the key.
+        The runs or the options do not fit together; the message names the key.
     InputError
-        Equal activities stand in two scenarios.
+        Equal activities in two scenarios.
     """
     lens = lens_named(lens)
     options = Options(lens, scope, alpha, margin, fdr, seed)
-    outcome, confirmation = judge_exactly(a, b, options, models)
-    across = judge_across(outcome, options)
+    outcome, confirmation = compare_exactly(a, b, options, models)
+    across = compare_across(outcome, options)
     details = claim_details(outcome)
     rows = details.index.to_numpy(int)
     summary = _summary(outcome, options, details)
@@ -115,13 +109,13 @@ def compare_runs(
         summary=summary,
         created=now(),
         confirmed=() if confirmation is None else confirmation.names,
-        closer=outcome.closer,
+        lens_details=outcome.lens_details,
     )
     return with_decoys(diff, decoy_counts(nulls, options, outcome.margin, models))
 
 
 def _refitted(outcome: Outcome, options: Options, rows: np.ndarray) -> Refitted:
-    """How often claims are made again, at once where what it needs is large to hold."""
+    """Stability of claims; computed at once where what it needs is large to hold."""
     refitted = Refitted(partial(claim_stability, outcome, options, rows))
     if large(outcome.matched, len(outcome.tests)):
         _ = refitted.columns

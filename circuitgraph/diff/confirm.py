@@ -1,9 +1,9 @@
-"""Screen, then confirm: what a cheap estimator claims must hold for the exact effects too.
+"""Screen, then confirm: claims of an approximate estimator must hold for exact effects too.
 
-A screened diff tests one estimator over all edges on both sides. Its claims, and the
-strongest edges of both sides, are then measured exactly on both sides and the same test
-is made again with those numbers in their place. What is claimed both times is a claim.
-No edge is ever exact on one side and estimated on the other.
+A screen tests one estimator over all edges on both sides. Its claims, and the strongest edges
+of both sides, are then measured exactly on both sides and the test is repeated with those
+numbers. What is claimed both times is a claim. No edge is ever exact on one side and estimated
+on the other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import Edge
-from circuitgraph.diff.outcome import Outcome, judge
+from circuitgraph.diff.outcome import Outcome, compare_sides
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.verdicts import NOT_DETECTED, Decided
 from circuitgraph.lenses.base import Lens, Models, Options
@@ -29,12 +29,15 @@ STRONGEST = 20
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What became of a screen's claims.
+    """Claims of a screen after the exact measurement.
 
-    Attributes:
-        screen: the screen's own outcome.
-        edges: columns measured exactly, ascending.
-        confirmed: claims of the screen that the exact effects confirm.
+    Attributes
+    ----------
+    screen : Outcome
+    edges : int
+        Columns measured exactly, ascending.
+    confirmed : int
+        Claims of the screen that exact effects confirm.
     """
 
     screen: Outcome
@@ -52,21 +55,15 @@ class Confirmation:
         return np.setdiff1d(self.screen.decided.claims, self.confirmed)
 
 
-def judge_exactly(
+def compare_exactly(
     a: Sequence[Run],
     b: Sequence[Run],
     options: Options,
     models: Models | None,
     strongest: int = STRONGEST,
 ) -> tuple[Outcome, Confirmation | None]:
-    """Judge two sides; where their numbers are estimates and models at hand, confirm the claims.
-
-    Raises
-    ------
-    UsageError, InputError
-        As :func:`circuitgraph.diff.outcome.judge`.
-    """
-    outcome = judge(a, b, options, models)
+    """Test two sides; claims of estimates are confirmed where there are models."""
+    outcome = compare_sides(a, b, options, models)
     if models is None or not options.lens.screened(a):
         return outcome, None
     return confirm(outcome, options, models, strongest)
@@ -75,17 +72,7 @@ def judge_exactly(
 def confirm(
     outcome: Outcome, options: Options, models: Models, strongest: int = STRONGEST
 ) -> tuple[Outcome, Confirmation]:
-    """The outcome of a screen with exact effects where it matters.
-
-    Parameters
-    ----------
-    outcome : Outcome
-        Of screened runs.
-    models
-        By which the lens measures exact numbers.
-    strongest : int
-        How many of each side's strongest edges to measure beside the claims.
-    """
+    """The outcome of a screen with exact effects of its claims and the strongest edges."""
     edges = np.union1d(outcome.decided.claims, _strongest(outcome, strongest))
     if not len(edges) or outcome.evidence == "insufficient":
         return outcome, Confirmation(outcome, edges[:0], edges[:0])
@@ -94,7 +81,7 @@ def confirm(
         [_with_exact(run, matched.edges, edges, options.lens, models) for run in side]
         for side in (matched.runs_a, matched.runs_b)
     )
-    second = judge(a, b, replace(options, margin=outcome.margin))
+    second = compare_sides(a, b, replace(options, margin=outcome.margin))
     both = np.intersect1d(outcome.decided.claims, second.decided.claims)
     final = replace(
         second,
@@ -105,7 +92,7 @@ def confirm(
 
 
 def _renamed(matched: Matched, like: Matched) -> Matched:
-    """Numbers of the one, runs of the other."""
+    """``matched`` with the runs of ``like``."""
     runs_a, runs_b = like.runs_a, like.runs_b
     return replace(matched, runs_a=runs_a, runs_b=runs_b, named=like.named, equals=like.equals)
 
@@ -134,7 +121,7 @@ def with_columns(run: Run, columns: Sequence[int], values: np.ndarray) -> Run:
 
 
 def as_compared(diff: Diff) -> tuple[list[Run], list[Run]]:
-    """The runs of both sides with the numbers a diff rests on, exact ones where it has them."""
+    """The runs of both sides with the numbers of a diff, exact ones where it has them."""
     a, b = (
         [_confirmed(run, diff.confirmed) for run in side] for side in (diff.runs_a, diff.runs_b)
     )
@@ -159,7 +146,7 @@ def _only(decided: Decided, claims: np.ndarray) -> Decided:
 
 
 def screened_weights(confirmation: Confirmation, rows: pd.Index) -> dict[str, np.ndarray]:
-    """What the screen said of the claims: columns ``screen_a`` and ``screen_b``."""
+    """The screen's weights of the claims: columns ``screen_a`` and ``screen_b``."""
     tests, chosen = confirmation.screen.tests, rows.to_numpy(dtype=int)
     return {"screen_a": tests.weight_a[chosen], "screen_b": tests.weight_b[chosen]}
 

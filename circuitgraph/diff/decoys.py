@@ -1,4 +1,4 @@
-"""Null pairs: pairs known not to differ in what matters, judged by the very same test."""
+"""Null pairs (negative controls): pairs known not to differ, tested like the diff."""
 
 from __future__ import annotations
 
@@ -27,31 +27,22 @@ NullPair = tuple[str, Sequence[Run], str, Sequence[Run], Mapping[str, float] | N
 def decoy_counts(
     nulls: Sequence[NullPair], options: Options, margin: float, models: Models | None
 ) -> list[dict[str, Any]]:
-    """How many claims the same test with the same margin makes on each null pair.
+    """Number of claims of the same test with the same margin on each null pair.
 
-    A decoy rate, not a false discovery rate: it says what drift of this size (``drift``,
-    ‖ΔW‖/‖W‖ and KL where known) looks like, not which claims are wrong.
-
-    Parameters
-    ----------
-    nulls
-        (name of A, runs of A, name of B, runs of B, drift or None) of each pair.
-    options, margin
-        Those of the diff.
-    models
-        Those behind the runs.
+    Not a false discovery rate: it shows what drift of this size (``drift``, ‖ΔW‖/‖W‖ and KL where
+    known) looks like, not which claims are wrong.
 
     Returns
     -------
     list of dict
         ``a, b, runs_a, runs_b`` (ids), ``n_claims, n_testable, evidence, drift``.
     """
-    from circuitgraph.diff.confirm import judge_exactly  # of no use where all pairs are known
+    from circuitgraph.diff.confirm import compare_exactly  # of no use where all pairs are known
 
     rows = []
     for name_a, runs_a, name_b, runs_b, drift in nulls:
         choices = replace(options, margin=margin)
-        outcome, _ = judge_exactly(runs_a, runs_b, choices, models, strongest=0)
+        outcome, _ = compare_exactly(runs_a, runs_b, choices, models, strongest=0)
         enough = outcome.evidence != "insufficient"
         rows.append(
             {
@@ -71,9 +62,9 @@ def decoy_counts(
 def with_decoys(
     diff: Diff, asked: Sequence[Mapping[str, Any]], kept: Sequence[Mapping[str, Any]] = ()
 ) -> Diff:
-    """The same diff beside other null pairs, each pair once.
+    """The same diff with other null pairs, each pair once.
 
-    Those kept from before are shown too; only pairs asked for now are warned of.
+    Those kept from before are shown too; only pairs asked for now give warnings.
     """
     known = {pair_of(decoy) for decoy in asked}
     decoys = [*asked, *(dict(decoy) for decoy in kept if pair_of(decoy) not in known)]
@@ -85,7 +76,7 @@ def with_decoys(
 
 
 def _bad_nulls(summary: Mapping[str, Any], decoys: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Warnings of null pairs that are none."""
+    """Warnings of null pairs with many claims."""
     if summary["evidence"] == "insufficient":
         return
     own = summary["n_claims"]

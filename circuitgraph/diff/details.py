@@ -1,4 +1,4 @@
-"""A closer look at claims: own intervals, scenarios, wordings, blocks that move together."""
+"""Details of claims: intervals of each side, scenarios, wordings, blocks of correlated changes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.diff.outcome import Outcome
+from circuitgraph.stats.draws import kept_without
 from circuitgraph.stats.scenarios import balanced_mean, chunks, means, recode
 
 MOST = 10_000
@@ -15,10 +16,9 @@ TOGETHER = 0.7
 
 
 def claim_details(outcome: Outcome) -> pd.DataFrame:
-    """What the table has no column for, for at most 10,000 claims, strongest first.
+    """Columns of ``Diff.details`` for at most 10,000 claims, strongest first.
 
-    See :class:`circuitgraph.diff.record.Diff` for the columns; how stable claims are is
-    not among them, for it takes long and few ask (``diff.stability``).
+    Stability is computed apart (``diff.stability``), because it takes long.
     """
     matched, tests, decided = outcome.matched, outcome.tests, outcome.decided
     kept = np.sort(np.argsort(decided.p[decided.claims], kind="stable")[:MOST])
@@ -34,7 +34,7 @@ def claim_details(outcome: Outcome) -> pd.DataFrame:
         by_scenario[:, part] = means(change, matched.scenarios)
         columns["cancellation"][part] = cancellation(change, matched.scenarios)
         columns["wording"][part] = wording(change, matched.scenarios, wordings)
-    columns |= {name: values[rows] for name, values in outcome.closer.by_edge.items()}
+    columns |= {name: values[rows] for name, values in outcome.lens_details.by_edge.items()}
     labels = _scenario_labels(outcome)
     columns |= {f"mean: {label}": row for label, row in zip(labels, by_scenario, strict=True)}
     return pd.DataFrame(columns, index=pd.Index(rows))
@@ -59,17 +59,14 @@ def cancellation(change: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
 def wording(change: np.ndarray, scenarios: np.ndarray, wordings: list[str | None]) -> np.ndarray:
     """Smallest share of the change left when one wording is left out; float64 [k].
 
-    1 when no wording matters, 0 or less when the change hangs on one. NaN with fewer
+    1 when no wording matters, 0 or less when the change depends on one. NaN with fewer
     than two wordings.
     """
-    kinds = sorted({word for word in wordings if word is not None})
-    if len(kinds) < 2 or None in wordings:
+    kept = kept_without(wordings)
+    if not kept:
         return np.full(change.shape[1], np.nan)
     whole = balanced_mean(change, scenarios)
-    labels = np.array(wordings, dtype=object)
-    left = [
-        balanced_mean(change[labels != kind], recode(scenarios[labels != kind])) for kind in kinds
-    ]
+    left = [balanced_mean(change[rows], recode(scenarios[rows])) for rows in kept]
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.min(np.array(left) / whole, axis=0)
 
@@ -77,9 +74,9 @@ def wording(change: np.ndarray, scenarios: np.ndarray, wordings: list[str | None
 def blocks(outcome: Outcome, rows: np.ndarray) -> np.ndarray:
     """Number of the block each claim belongs to, int [k], from 0 in row order.
 
-    Claims whose changes correlate at |r| ≥ 0.7 over prompts are linked; a block is what
-    hangs together. When one claim of a block is wrong the others probably are too.
-    Beyond 2,000 claims no blocks are formed and all are −1.
+    Claims whose changes correlate at |r| ≥ 0.7 over prompts are linked; blocks are connected
+    components. When one claim of a block is wrong the others probably are too. Beyond 2,000
+    claims no blocks are formed and all are −1.
     """
     from scipy.sparse.csgraph import connected_components  # not needed to read a diff
 
@@ -96,7 +93,7 @@ def blocks(outcome: Outcome, rows: np.ndarray) -> np.ndarray:
 
 
 def typical_block(block: np.ndarray) -> int | None:
-    """Size of the block a randomly chosen claim is in, on average; None without blocks."""
+    """Mean block size over claims; None without blocks."""
     if len(block) == 0 or block[0] < 0:
         return None
     size = np.bincount(block)

@@ -24,19 +24,22 @@ from circuitgraph.lenses.match import Matched
 class Explanation:
     """Everything measured about the edge from ``source`` to ``target``.
 
-    Attributes:
-        source, target: the components, in the order of the diff.
-        rows: the diff's rows of this edge, one per input.
-        per_prompt: one row per input and prompt. Effects: ``raw_a, raw_b`` (decision
-            units), ``direction``, ``share_a, share_b`` (aligned, on the diff's scale),
-            ``change``. Correlations: activities ``source_a, target_a, source_b,
-            target_b``, ``change`` (this prompt's part in the change of r). Wiring:
-            ``weight_a, weight_b, read, write, delta`` (see ``record.Closer``). Groups of
-            variants are averaged; correlations show the first variant of each side.
-        per_scenario: means of the same per scenario with their number of prompts; for
-            correlations also ``r_a, r_b`` within the scenario.
-        text: all this in words.
-        heads: what people read above columns whose names say nothing of their units.
+    Attributes
+    ----------
+    rows : DataFrame
+        The diff's rows of this edge, one per input.
+    per_prompt : DataFrame
+        One row per input and prompt. Effects: ``raw_a, raw_b`` (decision units), ``direction``,
+        ``share_a, share_b`` (signed, on the diff's scale), ``change``. Correlations: activities
+        ``source_a, target_a, source_b, target_b``, ``change`` (influence on the change of r).
+        Wiring: ``LensDetails.by_prompt``. Groups of variants are averaged; correlations show the
+        first variant of each side.
+    per_scenario : DataFrame
+        Means of the same per scenario with their number of prompts; for correlations also
+        ``r_a, r_b`` within the scenario.
+    text : str
+    heads : mapping
+        Titles of columns whose names lack their units.
     """
 
     source: str
@@ -56,13 +59,7 @@ class Explanation:
 
 
 def explain_edge(diff: Diff, source: str, target: str) -> Explanation:
-    """Explain one edge of a diff.
-
-    Raises
-    ------
-    UsageError
-        The diff has no such edge.
-    """
+    """Explain one edge of a diff; ``UsageError`` where it has no such edge."""
     known = {*diff.table["source"].cat.categories, *diff.table["target"].cat.categories}
     source, target = own_name(source, known), own_name(target, known)
     rows = _rows_of(diff.table, source, target)
@@ -100,7 +97,7 @@ def require_components(names: Iterable[str], known: Collection[str]) -> None:
     Raises
     ------
     UsageError
-        Names the nearest ones, whatever their case.
+        Names the nearest ones.
     """
     for name in names:
         if own_name(name, known) not in known:
@@ -111,17 +108,14 @@ def require_components(names: Iterable[str], known: Collection[str]) -> None:
             raise UsageError(f"component {quoted(name, 80)} is in neither variant; {hint}")
 
 
-def _prompt_columns(matched: Matched) -> dict[str, Any]:
-    return {
+def _per_prompt(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd.DataFrame:
+    found = diff.asks.by_prompt(matched, rows, diff.lens_details)
+    named: dict[str, Any] = {
         "prompt": [prompt.id for prompt in matched.prompts],
         "scenario": [prompt.scenario for prompt in matched.prompts],
     }
-
-
-def _per_prompt(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd.DataFrame:
-    found = diff.asks.by_prompt(matched, rows, diff.closer)
     parts = [
-        pd.DataFrame({"input": into, **_prompt_columns(matched), **numbers})
+        pd.DataFrame({"input": into, **named, **numbers})
         for into, numbers in zip(rows["input"], found, strict=True)
     ]
     return pd.concat(parts, ignore_index=True)

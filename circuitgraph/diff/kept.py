@@ -1,7 +1,7 @@
-"""Diffs beside the runs they compare: what was measured once is read again, not measured again.
+"""Diffs kept beside the runs they compare, and read again instead of measured again.
 
-``<id>.parquet`` is the table as users take it, ``<id>.safetensors`` what is known of its claims
-and, of the wiring lens, of every prompt; ``<id>.json``, written last, says what was asked.
+``<id>.parquet`` is the table, ``<id>.safetensors`` the details of its claims and, of the wiring
+lens, of every prompt; ``<id>.json``, written last, is the question.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import quoted
-from circuitgraph.diff.record import NO_MECHANISM, REFITTED, Closer, Diff, Refitted
+from circuitgraph.diff.record import NO_MECHANISM, REFITTED, Diff, LensDetails, Refitted
 from circuitgraph.runs.artefacts import get, put, resting_on
 from circuitgraph.runs.record import Run
 
@@ -32,7 +32,10 @@ _PLAIN = tuple(
     field.name
     for field in fields(Diff)
     if field.name
-    not in ("runs_a", "runs_b", "table", "details", "refitted", "across", "confirmed", "closer")
+    not in (
+        *("runs_a", "runs_b", "table", "details", "refitted", "across", "confirmed"),
+        "lens_details",
+    )
 )
 Asked = list[list[str]]
 """Ids of the runs asked for on either side, sorted; more than are compared where weights repeat."""
@@ -40,22 +43,15 @@ Asked = list[list[str]]
 
 @dataclass(frozen=True)
 class DiffFolder:
-    """The diffs kept in one folder.
-
-    Attributes
-    ----------
-    path : Path
-        The folder; made when first written to.
-    """
+    """The diffs kept in one folder, made when first written to."""
 
     path: Path
 
     def file(self, diff: str, ending: str) -> Path:
-        """A file of a diff."""
         return self.path / f"{diff}.{ending}"
 
     def record(self, diff: str) -> dict[str, Any]:
-        """What was asked; empty where nothing was kept, ``InputError`` where it is damaged."""
+        """The question; empty where nothing is kept, ``InputError`` where it is damaged."""
         return get(self.file(diff, "json"), dict, AGAIN) or {}
 
     def keep(self, diff: Diff, asked: Asked) -> None:
@@ -68,18 +64,18 @@ class DiffFolder:
         self._write(diff, asked, diff.created, self._blocks(diff.id))
 
     def asked_again(self, diff: Diff, asked: Asked) -> None:
-        """Write when a kept diff was asked for again, and what was said beside it."""
+        """Update the time and the null pairs of a kept diff."""
         record = self.record(diff.id)
         self._write(diff, asked, record["measured"], record["blocks"])
 
-    def keep_blocks(self, diff: str, table: pd.DataFrame, told: dict[str, Any]) -> None:
-        """Write the tested blocks of a kept diff, and last what is said of them."""
+    def keep_blocks(self, diff: str, table: pd.DataFrame, summary: dict[str, Any]) -> None:
+        """Write the tested blocks of a kept diff, and their summary last."""
         put(self.file(diff, "json"), {**self.record(diff), "blocks": None})
         put(self.file(diff, "blocks.parquet"), table)
-        put(self.file(diff, "json"), {**self.record(diff), "blocks": told})
+        put(self.file(diff, "json"), {**self.record(diff), "blocks": summary})
 
     def _blocks(self, diff: str) -> Any:
-        """What was said of the blocks of a diff that is measured anew, if by the same method."""
+        """Summary of the blocks of a diff that is measured again, if by the same method."""
         with contextlib.suppress(InputError):
             record = self.record(diff)
             return record.get("blocks") if record.get("method") == METHOD else None
@@ -95,9 +91,9 @@ class DiffFolder:
             "runs_a": [run.id for run in diff.runs_a],
             "runs_b": [run.id for run in diff.runs_b],
             "confirmed": diff.confirmed,
-            "random_claims": diff.closer.random_claims,
-            "by_edge": list(diff.closer.by_edge),
-            "by_prompt": list(diff.closer.by_prompt),
+            "random_claims": diff.lens_details.random_claims,
+            "by_edge": list(diff.lens_details.by_edge),
+            "by_prompt": list(diff.lens_details.by_prompt),
             "columns": list(extras),
             "texts": texts,
             "blocks": blocks,
@@ -105,14 +101,9 @@ class DiffFolder:
         put(self.file(diff.id, "json"), record)
 
     def read(self, record: Mapping[str, Any], runs: Mapping[str, Run]) -> Diff | None:
-        """The diff of a record; None where an older version wrote it or a file is not as it was.
+        """The diff of a record; None where an older version wrote it or a file changed.
 
-        Parameters
-        ----------
-        record
-            See :meth:`record`.
-        runs
-            All runs by id.
+        ``runs`` are all runs by id.
         """
         if record.get("method") != METHOD:
             return None
@@ -132,9 +123,9 @@ class DiffFolder:
         refitted = {column: extras.pop(column).to_numpy() for column in REFITTED}
         known = {key: record[key] for key in _PLAIN}
         remarks = known["summary"]["remarks"]  # what failed then may be measured now
-        told = [line for line in remarks if not line.startswith(NO_MECHANISM)]
+        others = [line for line in remarks if not line.startswith(NO_MECHANISM)]
         return Diff(
-            **{**known, "summary": {**known["summary"], "remarks": told}},
+            **{**known, "summary": {**known["summary"], "remarks": others}},
             runs_a=tuple(runs[run] for run in record["runs_a"]),
             runs_b=tuple(runs[run] for run in record["runs_b"]),
             table=table,
@@ -142,7 +133,7 @@ class DiffFolder:
             refitted=Refitted(lambda: refitted),
             across=get(self.file(name, "across.parquet"), pd.DataFrame, AGAIN),
             confirmed=tuple(Edge(*edge) for edge in record["confirmed"]),
-            closer=Closer(
+            lens_details=LensDetails(
                 {column: arrays[f"edge:{column}"] for column in record["by_edge"]},
                 {column: arrays[f"prompt:{column}"] for column in record["by_prompt"]},
                 record["random_claims"],
@@ -174,7 +165,7 @@ class DiffFolder:
                     yield record
 
     def files_of(self, runs: Collection[str]) -> list[Path]:
-        """What is kept of diffs that rest on any of these runs; ``InputError`` as above."""
+        """Files of diffs of any of these runs; ``InputError`` where a record is damaged."""
         return resting_on(runs, self.path, lambda r: [*r["runs_a"], *r["runs_b"]], AGAIN)
 
 
@@ -191,8 +182,9 @@ def _arrays_of(diff: Diff) -> dict[str, np.ndarray]:
         for i, name in enumerate(extras)  # scenarios have names that no file need take
         if not _is_text(extras[name])
     }
-    arrays |= {f"edge:{name}": values for name, values in diff.closer.by_edge.items()}
-    return arrays | {f"prompt:{name}": values for name, values in diff.closer.by_prompt.items()}
+    more = diff.lens_details
+    arrays |= {f"edge:{name}": values for name, values in more.by_edge.items()}
+    return arrays | {f"prompt:{name}": values for name, values in more.by_prompt.items()}
 
 
 def _extras_of(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -205,7 +197,7 @@ def _extras_of(record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> p
 
 
 def _agrees(diff: Diff) -> bool:
-    """Whether table, details and record tell of the same measurement of mechanisms."""
-    told = set(diff.claims["mechanism"].astype(str)) - {"", "unknown"}
+    """Whether table, details and record hold the same measurement of mechanisms."""
+    measured = set(diff.claims["mechanism"].astype(str)) - {"", "unknown"}
     known = "mechanism" in diff.summary
-    return known == ("same" in diff.details) and (known or not told)
+    return known == ("same" in diff.details) and (known or not measured)

@@ -1,7 +1,7 @@
-"""How far two models are one and the same by their weights, told without loading them.
+"""Similarity of two models' weights, from stored samples of them.
 
-An update that was rounded away in merging leaves two models that differ in nothing that was
-trained. Cuts without a test report rewiring between them all the same.
+An update that was rounded away in merging leaves two models without the trained difference;
+thresholds without a test report rewiring between them all the same.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ NOTABLE = 0.05
 
 @dataclass(frozen=True)
 class Likeness:
-    """Two models' weights, held together.
+    """Tensors and sampled values of two models that are equal.
 
     Attributes
     ----------
     tensors, same : int
-        Tensors of both, and those that are equal bit for bit.
+        Tensors of both, and those equal bit for bit.
     codes : int
-        Of the others, those whose 4-bit codes are equal: only scales of blocks differ.
+        Of the others, those with equal 4-bit codes: only scales of blocks differ.
     sampled, equal : int
-        Values sampled of the others, and those that are equal.
+        Values sampled of the others, and those equal.
     """
 
     tensors: int
@@ -50,13 +50,13 @@ class Likeness:
 
     @property
     def lost(self) -> bool:
-        """Whether what differs looks like an update that was rounded away."""
+        """Whether the difference looks like an update that was rounded away."""
         others = self.tensors - self.same
         return others > 0 and (self.codes >= ALIKE * others or self.share >= ALIKE)
 
 
 def likeness(a: Run, b: Run) -> Likeness | None:
-    """How alike the weights behind two runs are; None where a run does not tell."""
+    """Similarity of the weights behind two runs; None where a run holds no sample."""
     first, second = (get(run.beside(WEIGHTS), dict, "ingest again") for run in (a, b))
     if not first or not second or first["tensors"].keys() != second["tensors"].keys():
         return None
@@ -72,7 +72,7 @@ def likeness(a: Run, b: Run) -> Likeness | None:
 
 
 def likeness_in_words(matched: Matched) -> Iterator[str]:
-    """What is to be said of two variants whose weights, or values, are much the same."""
+    """Remarks on two variants with nearly equal weights, or values."""
     if len(matched.runs) != 2:
         return
     [a], [b] = matched.runs_a, matched.runs_b
@@ -82,19 +82,19 @@ def likeness_in_words(matched: Matched) -> Iterator[str]:
     found = likeness(a, b)
     if found is None or found.same == found.tensors:
         return
-    told = f"{found.same} of {found.tensors} weight tensors are bit-identical"
+    line = f"{found.same} of {found.tensors} weight tensors are bit-identical"
     if found.codes:
-        told += f"; {found.codes} more differ in nothing but the scales of their 4-bit blocks"
+        line += f"; {found.codes} more differ in nothing but the scales of their 4-bit blocks"
     if found.share >= NOTABLE:
-        told += f"; of those that differ {found.share:.0%} of the values are bit-identical"
+        line += f"; of those that differ {found.share:.0%} of the values are bit-identical"
     if found.lost:
         hint = f" (circuitgraph check {short(a.variant.base, 200)} {short(b.variant.base, 200)})"
         yield (
-            f"warning: {told}: an update that was rounded away in merging looks like this; what is "
+            f"warning: {line}: an update that was rounded away in merging looks like this; what is "
             f"left of it is no fine-tune{'' if a.variant.base == b.variant.base else hint}"
         )
     elif found.same or found.codes or found.share >= NOTABLE:
-        yield told
+        yield line
 
 
 def _equal_values(matched: Matched) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Many variants against one base: what they share, and what one of them alone does."""
+"""Many variants against one base: shared changes, and changes of one variant only."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ from circuitgraph.runs.record import Run
 class ManyDiff:
     """Diffs of many variants against one base, side by side.
 
-    Attributes:
-        base: the base as the user named it.
-        table: one row per edge: ``source, target, input``; per variant ``verdict: NAME``
-            and ``delta: NAME``; ``n_claims`` (variants in which it is claimed),
-            ``n_recipes`` (recipes among them) and ``pattern``: ``opposite`` when claimed
-            with changes of both signs, ``shared`` when claimed in variants of two recipes
-            or more with one sign, ``only in NAME`` when claimed in one variant, ``only in
-            RECIPE (k of m)`` when in several of one recipe, else "". ``specific``: whether
-            what is claimed in one place only was tested to differ there from every other
-            variant beyond the margin, and ``q_specific`` of that test (NaN: not tested).
-        diffs: the diffs by the variants' names.
-        remarks: what a reader must be told, one line each.
+    Attributes
+    ----------
+    base : str
+    table : DataFrame
+        One row per edge: ``source, target, input``; per variant ``verdict: NAME`` and ``delta:
+        NAME``; ``n_claims`` (variants in which it is claimed), ``n_recipes`` (recipes among
+        them) and ``pattern``: ``opposite`` when claimed with changes of both signs, ``shared``
+        when claimed in variants of two recipes or more with one sign, ``only in NAME`` when
+        claimed in one variant, ``only in RECIPE (k of m)`` when in several of one recipe, else
+        "". ``specific``: whether a claim of one place only was tested to differ from every other
+        variant beyond the margin, with ``q_specific`` (NaN: not tested).
+    diffs : dict
+        By the variants' names.
+    remarks : tuple of str
     """
 
     base: str
@@ -64,7 +66,7 @@ def compare_many(
     ----------
     base : (name, runs)
     others : sequence of (name, runs)
-        Recipes are read from the runs' variants.
+        Recipes are those of the runs' variants.
     lens, scope, alpha, margin, fdr, seed, models
         Those of :func:`circuitgraph.diff.compare_runs`.
 
@@ -132,17 +134,17 @@ def _members(recipes: list[str]) -> np.ndarray:
 def _only(claimed: np.ndarray, names: list[str], recipes: dict[str, str]) -> np.ndarray:
     """Where an edge is claimed, in words, for edges claimed in one recipe at most."""
     size = {recipe: list(recipes.values()).count(recipe) for recipe in recipes.values()}
-    told = np.empty(len(claimed), object)
+    where = np.empty(len(claimed), object)
     for row, found in enumerate(claimed):
         mine = [name for name, one in zip(names, found, strict=True) if one]
         recipe = recipes[mine[0]] if mine else ""
         several = f"only in {recipe} ({len(mine)} of {size.get(recipe, 0)})"
-        told[row] = several if len(mine) > 1 else f"only in {mine[0]}" if mine else ""
-    return told
+        where[row] = several if len(mine) > 1 else f"only in {mine[0]}" if mine else ""
+    return where
 
 
 def _alone(table: pd.DataFrame, recipes: dict[str, str]) -> list[Held]:
-    """Edges claimed in one place only, with the variants to hold against each other."""
+    """Edges claimed in one place only, and the variants to compare."""
     found = []
     rows = table[table["pattern"].str.startswith("only in ")]
     for edge, row in zip(rows.index, rows.to_dict("records"), strict=True):
@@ -173,14 +175,14 @@ def _remarks(
 
 
 def _seeds(others: Sequence[tuple[str, Sequence[Run]]]) -> str:
-    """What so many seeds can say."""
+    """Remark on the number of seeds a recipe."""
     recipes = [_recipe(runs) for _, runs in others if _recipe(runs)]
     counts = {recipe: recipes.count(recipe) for recipe in dict.fromkeys(recipes)}
-    told = ", ".join(
+    each = ", ".join(
         f"{short(recipe, 24)} {count} seed{'s' if count > 1 else ''}"
         for recipe, count in list(counts.items())[:8]
     )
-    here = f" ({told})" if told else ""
+    here = f" ({each})" if each else ""
     return (
         f"these models are compared one by one: shared and only in name checkpoints, not their "
         f"recipes{here}; a recipe needs the recipe scope with 3 variants or more a side"

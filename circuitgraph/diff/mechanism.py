@@ -1,9 +1,8 @@
-"""Why an effect changed: what entered, the edge itself, or what follows it.
+"""Why an effect changed: the signal, the edge's weights, or downstream computation.
 
-A claim of the effect lens says that patching an edge moves the decision otherwise than it did.
-Each of three factors is taken from either variant, and the change of the raw aligned effect is
-split over them (``lenses.mechanism``); what the change of their norm adds to a share
-(gain) stands apart, for it belongs to no edge.
+Each of three factors is taken from either variant, and the change of the signed effect is
+split over them (``lenses.mechanism``). The part of a share's change that comes from the norm
+of all effects (gain) is reported apart, because it belongs to no edge.
 """
 
 from __future__ import annotations
@@ -31,21 +30,13 @@ NAMES = ("signal", "edge", "downstream")
 
 
 def with_mechanism(diff: Diff, models: Models, most: int = MOST) -> Diff:
-    """The same diff, with the mechanism of its claims measured.
+    """The same diff, with the mechanism of its (at most ``most``) strongest claims measured.
 
     Fills the column ``mechanism`` of the table and, in ``details``, ``signal``, ``edge`` and
-    ``downstream`` (shares of the change of the raw aligned effect, averaged over scenarios
-    alike, in the decision's units; they add up to it), ``gain`` (the part of ``delta`` that the
-    change of the norm of all effects makes) and ``same`` (factors equal bit for bit). What cannot
-    be measured stays ``unknown``, and a remark says why.
-
-    Parameters
-    ----------
-    diff : Diff
-    models : Models
-        By which the lens measures them.
-    most : int
-        How many claims to measure at most.
+    ``downstream`` (shares of the scenario-balanced change of the signed effect, in the decision's
+    units; they add up to it), ``gain`` (the part of ``delta`` from the change of the norm of all
+    effects) and ``same`` (factors equal bit for bit). What cannot be measured stays ``unknown``,
+    with a remark.
     """
     rows = _asked(diff, most)
     if not len(rows):
@@ -58,8 +49,10 @@ def with_mechanism(diff: Diff, models: Models, most: int = MOST) -> Diff:
         return _remarked(diff, f"{NO_MECHANISM}{error}")
     result, left = _filled(diff, rows, found), len(diff.claims) - len(rows)
     if left:
-        told = f"the mechanism of {left} claims is unknown: the {len(rows)} strongest were measured"
-        result = _remarked(result, told)
+        remark = (
+            f"the mechanism of {left} claims is unknown: the {len(rows)} strongest were measured"
+        )
+        result = _remarked(result, remark)
     return result
 
 
@@ -82,16 +75,15 @@ def _filled(diff: Diff, rows: np.ndarray, found: Split) -> Diff:
     codes[diff.claims.index.to_numpy(int)] = MECHANISMS.index(UNKNOWN)
     codes[rows] = [MECHANISMS.index(name) for name in named]
     table = diff.table.assign(mechanism=coded(codes, MECHANISMS))
-    told = [", ".join(np.array(NAMES)[flags]) for flags in found.same.T]
-    columns = {**dict(zip(NAMES, found.parts, strict=True)), "gain": found.gain, "same": told}
+    same = [", ".join(np.array(NAMES)[flags]) for flags in found.same.T]
+    columns = {**dict(zip(NAMES, found.parts, strict=True)), "gain": found.gain, "same": same}
     details = diff.details.join(pd.DataFrame(columns, index=pd.Index(rows)))
     summary = {**diff.summary, "mechanism": _summary(table, found, rows)}
     return replace(diff, table=table, details=details, summary=summary)
 
 
 def _summary(table: pd.DataFrame, found: Split, rows: np.ndarray) -> dict[str, Any]:
-    """Claims by mechanism; those that are mostly gain; and how far the parts of all are from
-    adding up (of the largest change)."""
+    """Claims by mechanism, claims that are mostly gain, and the error of the parts' sum."""
     left = table["delta"].to_numpy()[rows] - found.gain
     counts = table["mechanism"].value_counts()
     largest = np.abs(found.change).max(initial=0.0)

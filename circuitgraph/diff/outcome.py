@@ -1,7 +1,6 @@
 """The test itself, from two groups of runs to a verdict per edge.
 
-Diffs, their decoys and their across-scenario table all go through here, so that they are
-judged alike.
+Diffs, null pairs and across-scenario tables all use it.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS
 from circuitgraph.diff.verdicts import Decided, decide
 from circuitgraph.lenses.base import Measured, Models, Options
-from circuitgraph.lenses.edge_tests import REASONS, Closer, EdgeTests
+from circuitgraph.lenses.edge_tests import REASONS, EdgeTests, LensDetails
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.mechanism.shapley import UNKNOWN
-from circuitgraph.lenses.refits import Again, Claims
+from circuitgraph.lenses.refits import ClaimRefits, Claims
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.columns import coded, constant
 from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, graded
@@ -27,13 +26,15 @@ from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, grade
 
 @dataclass(frozen=True)
 class Outcome:
-    """A judged comparison.
+    """A tested comparison.
 
-    Attributes:
-        measured: what the lens measured.
-        decided: one verdict per edge.
-        margin: the margin used.
-        evidence: ``ok``, ``low`` or ``insufficient``.
+    Attributes
+    ----------
+    measured : Measured
+    decided : Decided
+        One verdict per edge.
+    margin : float
+    evidence : {"ok", "low", "insufficient"}
     """
 
     measured: Measured
@@ -43,27 +44,24 @@ class Outcome:
 
     @property
     def matched(self) -> Matched:
-        """The runs, lined up."""
         return self.measured.matched
 
     @property
     def tests(self) -> EdgeTests:
-        """One test per edge."""
         return self.measured.tests
 
     @property
-    def closer(self) -> Closer:
-        """What the lens measured beside them."""
-        return self.measured.closer
+    def lens_details(self) -> LensDetails:
+        return self.measured.lens_details
 
-    def again(self, rows: np.ndarray, options: Options) -> Again:
-        """The test of some claims (rows, int [k]), ready to be made again."""
+    def refit(self, rows: np.ndarray, options: Options) -> ClaimRefits:
+        """Prepare some claims (rows, int [k]) for being tested again."""
         cutoff = float(self.decided.p[self.decided.claims].max(initial=0.0))
         asked = options.alpha, options.fdr, options.scope
-        return self.measured.again(Claims(rows, cutoff, self.margin, *asked))
+        return self.measured.refit(Claims(rows, cutoff, self.margin, *asked))
 
 
-def judge(
+def compare_sides(
     a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None = None
 ) -> Outcome:
     """Line up the runs, test every edge and give verdicts.
@@ -71,10 +69,9 @@ def judge(
     Raises
     ------
     UsageError
-        The runs cannot be compared, the checkpoint scope was asked of groups, or the lens has
-        no models to ask.
+        The runs cannot be compared, groups at the checkpoint scope, or missing models.
     InputError
-        Models cannot be loaded again.
+        Models cannot be loaded.
     """
     require_single(a, b, options)
     measured = options.lens.measure(a, b, options, models)
@@ -90,7 +87,7 @@ def require_single(a: Sequence[Run], b: Sequence[Run], options: Options) -> None
         )
 
 
-def judge_across(outcome: Outcome, options: Options) -> Outcome | None:
+def compare_across(outcome: Outcome, options: Options) -> Outcome | None:
     """The same test on scenario means; None where these are too few, or the lens has none."""
     lens = options.lens
     matched = lens.across(outcome.matched) if options.scope == "checkpoint" else None
@@ -98,16 +95,16 @@ def judge_across(outcome: Outcome, options: Options) -> Outcome | None:
 
 
 def evidence_of(matched: Matched, options: Options) -> str:
-    """What the prompts, and at recipe scope the replicates, allow to say."""
+    """Grade of the evidence by prompts and, at recipe scope, replicates."""
     if options.scope == "recipe" and too_few_replicates(matched):
         return "insufficient"
     return graded(options.lens.evidence, matched.n_effective)
 
 
 def too_few_replicates(matched: Matched) -> bool:
-    """Whether the variants are too few to speak of a recipe.
+    """Whether the variants are too few for claims about a recipe.
 
-    A group of which equal weights leave one is no fixed reference, but too small a group.
+    A group with one run left of equal weights is no fixed reference, but too small a group.
     """
     sides = zip((matched.runs_a, matched.runs_b), matched.named, strict=True)
     alike = any(len(runs) < min(named, MIN_REPLICATES) for runs, named in sides)
@@ -147,7 +144,7 @@ def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFra
 
 
 def _mechanism(decided: Decided, options: Options) -> pd.Categorical:
-    """Where the lens can tell why an edge changed, that is ``unknown`` until it is measured."""
+    """``unknown`` for claims whose mechanism the lens could measure."""
     codes = np.zeros(len(decided.p), np.int8)
     if options.lens.has_mechanism:
         codes[decided.claims] = MECHANISMS.index(UNKNOWN)

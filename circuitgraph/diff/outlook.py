@@ -1,8 +1,8 @@
-"""What a design can show: the smallest change a diff would claim, before or after it is made.
+"""Power of a design: the smallest change a diff would claim.
 
-The standard error of an edge's change is taken apart into what shrinks with prompts and
-what shrinks with training seeds, and put together again for another design. The test is
-the diff's own (beyond a margin, t, Benjamini-Hochberg); see ``stats.power``.
+The standard error of an edge's change is split into what shrinks with prompts and what
+shrinks with training seeds, and recombined for another design. The test is the diff's own
+(beyond a margin, t, Benjamini-Hochberg); see ``stats.power``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ TYPICAL, NOISY = 0.5, 0.9
 class Asked:
     """The test a plan is for.
 
-    Attributes:
-        lens, scope: of the diff.
-        margin: smallest change that matters.
-        level: of a single edge's test; see ``stats.power.bh_level``.
-        power: how often a change of the size told is claimed.
+    Attributes
+    ----------
+    margin : float
+        Smallest change that matters.
+    level : float
+        Of a single edge's test; see ``stats.power.bh_level``.
+    power : float
+        Probability that a change of the reported size is claimed.
     """
 
     lens: Lens
@@ -41,7 +44,7 @@ class Asked:
     power: float = POWER
 
     def visible(self, noise: Noise, design: Design, quantile: float = TYPICAL) -> float:
-        """Smallest change that is claimed with this power; NaN where nothing can be."""
+        """Smallest change that is claimed with this power; NaN where none is."""
         if self.evidence(noise, design) == "insufficient":
             return float("nan")
         n = self.lens.averaged(design.prompts, design.df)
@@ -49,7 +52,7 @@ class Asked:
         return smallest_visible(se, df, alpha=self.level, power=self.power, margin=self.margin)
 
     def evidence(self, noise: Noise, design: Design) -> str:
-        """``ok``, ``low`` or ``insufficient``, as a diff would say."""
+        """``ok``, ``low`` or ``insufficient``, as for a diff."""
         other = 1 if noise.fixed else design.seeds
         if self.scope == "recipe" and not enough_replicates(design.seeds, other):
             return "insufficient"
@@ -57,10 +60,9 @@ class Asked:
 
 
 def noise_of(outcome: Outcome, lens: Lens) -> Noise:
-    """What a diff's own standard errors say about edges that can be tested.
+    """Noise of a diff's testable edges, from its standard errors.
 
-    The median of variances estimated on few degrees of freedom lies below what they
-    estimate, and is raised to it. The lens says which edges are of interest.
+    The median of variances estimated on few degrees of freedom is biased down, and is corrected.
     """
     tests, matched = outcome.tests, outcome.matched
     usable = (tests.reason == TESTABLE) & (tests.se > 0)
@@ -89,7 +91,7 @@ def noise_of(outcome: Outcome, lens: Lens) -> Noise:
 
 
 def outlook(outcome: Outcome, options: Options) -> Iterator[str]:
-    """One line: what this design could see, and what more prompts or seeds would show."""
+    """One line: the smallest visible change, and that with more prompts or seeds."""
     own = options.lens.outlook(outcome.measured, outcome.margin)
     if own is not None:
         yield from own if outcome.evidence != "insufficient" else ()
@@ -112,13 +114,13 @@ def _in_words(asked: Asked, noise: Noise, design: Design) -> str:
     if asked.scope == "recipe":
         more = design.repeated()
         side = "against a fixed reference" if noise.fixed else "a side"
-        told = f"with {design.seeds} seeds {side} you can see a {change} of {now} or more"
+        sentence = f"with {design.seeds} seeds {side} you can see a {change} of {now} or more"
         shown = f"{more.seeds} would show {asked.visible(noise, more):.2g}"
     else:
         more = design.grown()
-        told = (
+        sentence = (
             f"with {design.prompts} prompts in {design.scenarios} scenarios the smallest visible "
             f"{change} is {now}"
         )
         shown = f"{more.prompts} would show {asked.visible(noise, more):.2g}"
-    return f"{told}, on {asked.lens.typical} ({asked.power:.0%} power); {shown}"
+    return f"{sentence}, on {asked.lens.typical} ({asked.power:.0%} power); {shown}"

@@ -1,4 +1,4 @@
-"""What a diff is asked: two sides and how they are compared; its id holds all that decides."""
+"""The question of a diff, and its id: a hash of everything the answer depends on."""
 
 from __future__ import annotations
 
@@ -14,17 +14,7 @@ from circuitgraph.runs.record import Run
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Two sides and how they are compared.
-
-    Attributes
-    ----------
-    a, b : str
-        The sides as the user named them; they decide nothing.
-    runs_a, runs_b : sequences of runs
-        What is compared.
-    options : Options
-        How.
-    """
+    """Two sides and how they are compared; the names ``a`` and ``b`` do not enter the id."""
 
     a: str
     b: str
@@ -34,13 +24,13 @@ class Question:
 
     @cached_property
     def id(self) -> str:
-        """The id of the diff that answers, known before anything is measured."""
+        """The id of the diff, known before anything is measured."""
         a, b = replicates(self.runs_a)[0], replicates(self.runs_b)[0]
         return diff_id(a, b, self.options, self.margin)
 
     @property
     def asked(self) -> list[list[str]]:
-        """Ids of the runs of both sides, in an order that says nothing."""
+        """Sorted ids of the runs of both sides."""
         return [sorted(run.id for run in side) for side in (self.runs_a, self.runs_b)]
 
     @cached_property
@@ -52,10 +42,9 @@ class Question:
 
 
 def diff_id(a: Sequence[Run], b: Sequence[Run], options: Options, margin: float) -> str:
-    """Hash of the question: what is compared, and how its claims are chosen.
+    """Hash of the runs and options that claims depend on.
 
-    The order within a side decides nothing. Null pairs, mechanisms and blocks are looked at
-    beside the claims and change none, so they make no other diff.
+    Independent of the order within a side, and of null pairs, mechanisms and blocks.
     """
     sides = [sorted(run.id for run in side) for side in (a, b)]
     signs = a[0].signs  # where prompts have no direction, they are the workspace's own

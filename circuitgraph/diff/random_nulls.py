@@ -1,8 +1,8 @@
-"""Null pairs that need no training: A against A moved at random as far as B is from it.
+"""Null pairs without training: A against A with random updates of B's size.
 
-The random updates have the singular values of W_B − W_A in every matrix and directions drawn from
-a seed. They are measured by the method and on the prompts of the runs compared, and kept in a
-folder of their own: no variant of the workspace, known by both runs, seed and number of the draw.
+The random updates have the singular values of W_B − W_A in every matrix and random directions.
+They are measured by the method and on the prompts of the runs compared, and kept in a folder
+of their own, known by both runs, seed and number of the draw.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WORDS = re.compile(r"random(?::(\d{1,4}))?")
 
 
 def draws_of(text: object) -> int | None:
-    """K of ``random:K``, 4 of ``random``; None of what is no such null.
+    """K of ``random:K``, 4 of ``random``; None for other nulls.
 
     Raises
     ------
@@ -55,16 +55,15 @@ def draws_of(text: object) -> int | None:
 
 @dataclass(frozen=True, eq=False)
 class RandomNulls:
-    """Random updates in the place of one pair's.
+    """Random updates in place of one pair's.
 
     Attributes
     ----------
     question : Question
-        Of two single variants, by a lens whose numbers lie in runs.
+        Of two single variants, by a lens that compares stored runs.
     folder : Path
-        Where runs of random updates are kept.
+        Of the runs of random updates.
     models : Models
-        Leave to load models.
     """
 
     question: Question
@@ -98,22 +97,21 @@ class RandomNulls:
 
     @property
     def pair(self) -> tuple[Run, Run]:
-        """The runs compared."""
         return self.question.runs_a[0], self.question.runs_b[0]
 
     @cached_property
     def randomised(self) -> Randomised:
-        """The model of A, ready to be moved; loaded when first needed."""
+        """The model of A, prepared for random updates; loaded when first needed."""
         from circuitgraph.updates.randomised import Randomised
 
         a, b = self.pair
         return Randomised.between(a.variant, b.variant)
 
     def counts(self, draws: int, known: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """What the same test claims of each random update: rows of ``decoy_counts``.
+        """Claims on each random update: rows of ``decoy_counts``.
 
         With ``random``, the seed and number of the draw, and ``silent_at``, the smallest margin
-        at which the test claims nothing there.
+        without claims there.
         """
         found = []
         for draw in range(draws):
@@ -140,23 +138,23 @@ class RandomNulls:
         }
 
     def _planned(self, draw: int) -> Run:
-        """The run of one draw before it is measured: its id says both runs, seed and number."""
+        """The run of one draw before it is measured; its id holds both runs, seed and number."""
         a, b = self.pair
         seed = self.question.options.seed
-        told = digest("random", a.variant.fingerprint, b.variant.fingerprint, seed, draw)
+        update = digest("random", a.variant.fingerprint, b.variant.fingerprint, seed, draw)
         variant = replace(
             a.variant,
             name=f"{a.variant.name} + random update {draw + 1}",
             recipe="",
-            fingerprint=told,
-            fingerprints={"random": told},
+            fingerprint=update,
+            fingerprints={"random": update},
         )
         kept = {"random": {"of": [a.id, b.id], "seed": seed, "draw": draw}}
         name = run_id(variant, a.method, a.prompts_fingerprint)
         return replace(a, id=name, variant=variant, self_check=kept, path=None, _arrays=None)
 
     def _measured(self, draw: int, planned: Run) -> Run:
-        """The run of one draw, measured now where it never was."""
+        """The run of one draw, measured unless kept."""
         if (self.folder / planned.id).is_dir():
             return read_run(self.folder / planned.id)
         from circuitgraph.ingest.again import measured_again
@@ -180,18 +178,17 @@ class RandomNulls:
 
 
 def forget(folder: Path, gone: set[str]) -> None:
-    """Remove the random updates of pairs of which a run is gone."""
+    """Remove the random updates of pairs with a removed run."""
     for run in list_runs(folder):
         if gone & set(run.self_check["random"]["of"]):
             discard_run(run)
 
 
 def with_silence(diff: Diff, question: Question, models: Models) -> Diff:
-    """The diff with ``summary["random"]``: what its random updates come to, all together.
+    """The diff with ``summary["random"]``, a summary of its random updates.
 
-    ``draws``, ``seed``, ``claims`` of each, ``silent_at`` (the smallest margin at which the test
-    claims nothing of any of them) and ``left``, what it claims of the pair itself there. None
-    where there are no random updates.
+    ``draws``, ``seed``, ``claims`` of each, ``silent_at`` (the smallest margin without claims in
+    any of them) and ``left``, the pair's own claims at that margin. None without random updates.
     """
     drawn = [decoy for decoy in diff.summary["decoys"] if decoy.get("random")]
     before = diff.summary.get("random")

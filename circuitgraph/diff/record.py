@@ -1,4 +1,4 @@
-"""The answer: a table with one row per edge, and what a reader must know beside it."""
+"""The result of a diff: a table with one row per edge, and its context."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from circuitgraph.base.frames import write_frame
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
-from circuitgraph.lenses.edge_tests import Closer
+from circuitgraph.lenses.edge_tests import LensDetails
 from circuitgraph.lenses.mechanism.shapley import FACTORS, MIXED, UNKNOWN
 from circuitgraph.lenses.registry import lens_named
 from circuitgraph.runs.record import Run
@@ -61,11 +61,9 @@ SHARED_INPUTS = ("", "all", "in")
 
 
 class Refitted:
-    """How often claims are made again: computed when first asked for, once for all copies.
+    """Stability of claims, computed when first read, once for all copies.
 
-    Args:
-        refit: makes hundreds of refits; columns by name, a number a claim. It holds all
-            that was compared, and is let go when it has answered.
+    ``refit`` makes hundreds of refits; it holds all that was compared, and is dropped then.
     """
 
     def __init__(self, refit: Callable[[], Mapping[str, np.ndarray]]) -> None:
@@ -73,7 +71,7 @@ class Refitted:
 
     @cached_property
     def columns(self) -> Mapping[str, np.ndarray]:
-        """The columns by name."""
+        """A number a claim, by column."""
         found = self._refit()
         del self._refit
         return found
@@ -83,32 +81,38 @@ class Refitted:
 class Diff:
     """Two variants, or two recipes, compared edge by edge.
 
-    Attributes:
-        id: hash over the runs compared and all options.
-        name: ``A → B``.
-        a, b: the sides as the user named them.
-        runs_a, runs_b: the runs behind them.
-        lens, own, scope, alpha, margin, fdr, seed: how it was compared; ``own`` are the lens'
-            own options, ``margin`` is the one used, in the units of ``delta``.
-        table: one row per edge, columns ``COLUMNS``; texts are categorical.
-        details: claims only (at most 10,000, strongest first), indexed like ``table``:
-            ``low_a, high_a, low_b, high_b`` (each side's own 95% interval),
-            ``cancellation`` (|mean|/rms of the change over prompts: 1 when every prompt
-            changes alike, near 0 when they cancel), ``wording`` (the change left
-            when the worst wording is left out, as a share; NaN without wordings),
-            the numbers of ``closer.by_edge``;
-            ``screen_a, screen_b`` (what a screen said of edges measured exactly since),
-            ``signal, edge, downstream, gain, same`` (effects whose mechanism is measured, see
-            ``diff.mechanism``),
-            ``block`` (claims whose changes go together over prompts share a number),
-            and one column ``mean: SCENARIO`` a scenario.
-        refitted: how often each of them is claimed again; see ``extras``.
-        across: the across-scenario table (correlations, 20 scenarios or more) or None.
-        summary: plain JSON types; counts, evidence, yardstick, decoys, behaviour,
-            policies (how far apart decisions are), alone (each variant by itself), remarks.
-        created: ISO time.
-        confirmed: edges of screened runs whose numbers here are exact on both sides.
-        closer: what else the lens measured, edge by edge and prompt by prompt.
+    Attributes
+    ----------
+    id : str
+        Hash over the runs compared and all options.
+    name : str
+        ``A → B``; ``a``, ``b`` are the sides as the user named them.
+    lens, own, scope, alpha, margin, fdr, seed
+        How it was compared; ``own`` are the lens' own options, ``margin`` is the one used, in
+        the units of ``delta``.
+    table : DataFrame
+        One row per edge, columns ``COLUMNS``; texts are categorical.
+    details : DataFrame
+        Claims only (at most 10,000, strongest first), indexed like ``table``: ``low_a, high_a,
+        low_b, high_b`` (95% interval of each side), ``cancellation`` (|mean|/rms of the change
+        over prompts: 1 when every prompt changes alike, near 0 when they cancel), ``wording``
+        (share of the change left without the worst wording; NaN without wordings), the numbers
+        of ``lens_details.by_edge``; ``screen_a, screen_b`` (estimates of edges measured exactly
+        since), ``signal, edge, downstream, gain, same`` (see ``diff.mechanism``), ``block``
+        (claims with correlated changes share a number), and one column ``mean: SCENARIO`` a
+        scenario.
+    refitted : Refitted
+        Stability of claims; see ``extras``.
+    across : DataFrame, optional
+        The across-scenario table (correlations, 20 scenarios or more).
+    summary : dict
+        Plain JSON types: counts, evidence, yardstick (noise floor), decoys (null pairs),
+        behaviour, policies (distance of decisions), alone (each variant by itself), remarks.
+    created : str
+        ISO time.
+    confirmed : tuple of Edge
+        Edges of approximate runs whose numbers here are exact on both sides.
+    lens_details : LensDetails
     """
 
     id: str
@@ -131,7 +135,7 @@ class Diff:
     summary: dict[str, Any]
     created: str
     confirmed: tuple[Edge, ...] = ()
-    closer: Closer = field(default_factory=Closer)
+    lens_details: LensDetails = field(default_factory=LensDetails)
 
     @cached_property
     def asks(self) -> Lens:
@@ -140,12 +144,12 @@ class Diff:
 
     @cached_property
     def extras(self) -> pd.DataFrame:
-        """``details`` and, before their blocks, how often each claim is made again.
+        """``details`` with the stability of each claim.
 
-        ``stability`` (share of bootstrap samples of the prompts that claim the edge again),
-        ``scenarios_left``, ``wordings_left``, ``seeds_left`` (share of fits without one
-        scenario, wording, replicate that do; NaN where none can go). These take hundreds
-        of refits, which the first to ask waits for.
+        ``stability`` (share of bootstrap samples of the prompts that claim the edge),
+        ``scenarios_left``, ``wordings_left``, ``seeds_left`` (share of fits without one scenario,
+        wording, replicate that do; NaN where none can be left out). Takes hundreds of refits when
+        first read.
         """
         again = pd.DataFrame(dict(self.refitted.columns), index=self.details.index)
         place = list(self.details).index("block")
@@ -153,10 +157,11 @@ class Diff:
         return pd.concat(parts, axis=1)
 
     def __repr__(self) -> str:
-        told = self.summary
+        found = self.summary
         return (
-            f"Diff({short(self.name)}, {self.lens} lens, {self.scope} scope: {told['n_claims']} of "
-            f"{told['n_testable']} testable edges claimed, evidence {told['evidence']})"
+            f"Diff({short(self.name)}, {self.lens} lens, {self.scope} scope: "
+            f"{found['n_claims']} of {found['n_testable']} testable edges claimed, "
+            f"evidence {found['evidence']})"
         )
 
     @property
@@ -167,14 +172,12 @@ class Diff:
     def graph(
         self, library: Literal["igraph", "networkx"] = "networkx", rows: str = "claims"
     ) -> Any:
-        """The claims as a graph over all components, one edge a row.
+        """The claims (or ``rows="all"``) as a graph over all components, one edge a row.
 
-        Args:
-            library: whose graph.
-            rows: ``claims``, or ``all`` rows of the table.
-
-        Raises:
-            UsageError: another library or choice of rows.
+        Raises
+        ------
+        UsageError
+            Another library or choice of rows.
         """
         from circuitgraph.graph.columns import endpoints
         from circuitgraph.graph.convert import graph_of
@@ -185,13 +188,9 @@ class Diff:
         return graph_of(tables[rows], library, endpoints(self.table))
 
     def matrix(self, column: str = "delta") -> pd.DataFrame:
-        """One number of every edge, senders as rows and receivers as columns; NaN where none is.
+        """One column of the table as a matrix, senders × receivers; NaN without an edge.
 
-        Parameters
-        ----------
-        column : str
-            A column of numbers of the table. Receivers of split inputs are told apart, such
-            as ``L1H0.q``; correlations, which have no direction, stand both ways.
+        Receivers of split inputs are rows such as ``L1H0.q``; correlations are symmetric.
         """
         edges = self.table[["source", "target", "input", column]].astype({"source": str})
         if not self.asks.directed:
@@ -206,18 +205,12 @@ class Diff:
         return found.reindex(index=in_order(found.index), columns=order)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the table as CSV, in one step; numbers in full.
-
-        Raises
-        ------
-        InputError
-            The file cannot be written.
-        """
+        """Write the table as CSV, atomically, with all digits; ``InputError`` where that fails."""
         write_frame(self.table, "csv", expanded(path))
 
     @property
     def insufficient(self) -> bool:
-        """True when the evidence cannot tell: never to be read as "no rewiring"."""
+        """Whether the evidence cannot tell; not to be read as "no rewiring"."""
         return self.summary["evidence"] == "insufficient"
 
     @property

@@ -1,4 +1,4 @@
-"""What a reader must be told about a diff, one line each."""
+"""Remarks on a diff, one line each."""
 
 from __future__ import annotations
 
@@ -104,8 +104,7 @@ def _confirmed(summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _confidence(options: Options, summary: dict[str, Any]) -> Iterator[str]:
-    """What a false discovery rate promises: a share of the claims on average, no chance that
-    all of them are true (Benjamini & Hochberg 1995)."""
+    """The false discovery rate: an expected share of false claims (Benjamini & Hochberg 1995)."""
     if count := summary["n_claims"]:
         rate, false = options.alpha, options.alpha * count
         expected = f"{false:.0f}" if false >= 10 else f"{false:.2g}"

@@ -1,4 +1,4 @@
-"""Whether both sides of a diff are one and the same model, by weights or by what was measured."""
+"""Whether both sides of a diff are the same model, by weights or by measurements."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def same_weights(matched: Matched) -> bool:
 def identical(outcome: Outcome, lens: Lens) -> str:
     """What is identical, in words; "" where something differs.
 
-    Equal weights whose numbers differ by more than rounding were asked different things:
-    nothing is called identical then.
+    Equal weights whose numbers differ by more than rounding had different inputs, and are not
+    called identical.
     """
     matched = outcome.matched
     if same_weights(matched):

@@ -1,4 +1,4 @@
-"""The margin from which on a test claims nothing."""
+"""The smallest margin at which a test claims nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from circuitgraph.diff.confirm import judge_exactly
+from circuitgraph.diff.confirm import compare_exactly
 from circuitgraph.lenses.base import Models, Options
 from circuitgraph.lenses.edge_tests import EdgeTests
 from circuitgraph.runs.record import Run
@@ -19,9 +19,9 @@ STEPS = 24
 
 
 def silent_at(a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None) -> float:
-    """The smallest margin, of that of the options or more, at which nothing is claimed.
+    """The smallest margin, from that of the options on, without claims.
 
-    Where a screen's claims were confirmed by exact effects, of edges claimed by both.
+    For confirmed screens, without edges claimed by both.
     """
     tests = _tests(a, b, options, models)
     low = float(options.margin or 0.0)
@@ -38,20 +38,20 @@ def silent_at(a: Sequence[Run], b: Sequence[Run], options: Options, models: Mode
 def claims_at(
     a: Sequence[Run], b: Sequence[Run], margin: float, options: Options, models: Models | None
 ) -> int:
-    """How many edges the same test claims at another margin."""
+    """Number of claims of the same test at another margin."""
     return claimed(_tests(a, b, options, models), margin, options)
 
 
 def _tests(
     a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None
 ) -> list[EdgeTests]:
-    outcome, confirmation = judge_exactly(a, b, options, models, strongest=0)
+    outcome, confirmation = compare_exactly(a, b, options, models, strongest=0)
     screen = [] if confirmation is None else [confirmation.screen.tests]
     return [outcome.tests, *screen]
 
 
 def claimed(tests: Sequence[EdgeTests], margin: float, options: Options) -> int:
-    """How many edges all these tests claim at a margin."""
+    """Number of edges that all these tests claim at a margin."""
     found = np.ones(len(tests[0]), bool)
     for each in tests:
         p = treat_p(each.delta, each.se, each.df, margin)

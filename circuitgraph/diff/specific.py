@@ -1,7 +1,7 @@
-"""Whether what one variant alone claims differs from the others: a test, not two tests compared.
+"""Test whether a claim of one variant only differs from the other variants.
 
-That an edge is significant in one variant and not in another shows no difference between
-them (Gelman & Stern 2006, doi:10.1198/000313006X152649).
+Significance in one variant and not in another does not show a difference between them
+(Gelman & Stern 2006, doi:10.1198/000313006X152649).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from circuitgraph.diff.outcome import judge
+from circuitgraph.diff.outcome import compare_sides
 from circuitgraph.diff.record import KEY, Diff
 from circuitgraph.lenses.base import Options
 from circuitgraph.stats.margins import treat_p
@@ -24,7 +24,7 @@ Edge = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Held:
-    """One edge, the variants that claim it, and those it is held against."""
+    """One edge, the variants that claim it, and those they are compared with."""
 
     edge: Edge
     claimed: tuple[str, ...]
@@ -32,20 +32,12 @@ class Held:
 
 
 def specific_q(edges: Sequence[Held], diffs: Mapping[str, Diff], options: Options) -> pd.Series:
-    """q of every edge's difference from all it is held against, by edge.
+    """q of every edge's difference from all other variants, by edge.
 
-    The change from the base in one variant minus that in the other is the difference of the
-    two: tested as any diff is, beyond the margin. An edge is as sure as its least sure pair
-    (intersection-union), and Benjamini-Hochberg goes over the edges tested. Screened effects
-    are compared as screened, on both sides.
-
-    Parameters
-    ----------
-    edges : sequence of Held
-    diffs : mapping
-        The base against every variant.
-    options
-        Those the diffs were made with.
+    The change from the base in one variant minus that in the other is the difference of the two:
+    tested as in a diff, beyond the margin. An edge takes its largest p over pairs
+    (intersection-union), and Benjamini-Hochberg goes over the edges tested. Estimates are compared
+    as estimates, on both sides. ``diffs`` are the base against every variant.
     """
     pairs = {(x, y) for held in edges for x in held.claimed for y in held.others}
     tested = {pair: _p_of(diffs[pair[0]], diffs[pair[1]], options) for pair in sorted(pairs)}
@@ -66,15 +58,15 @@ def _p_of(x: Diff, y: Diff, options: Options) -> dict[Edge, float]:
     """p of a difference beyond the margin between two variants, by edge; NaN: not testable."""
     if options.lens.needs_models:
         return _changes_apart(x, y)
-    outcome = judge(x.runs_b, y.runs_b, options)
+    outcome = compare_sides(x.runs_b, y.runs_b, options)
     names = zip(*(column.astype(str) for column in outcome.tests.names), strict=True)
     return dict(zip(names, outcome.decided.p.tolist(), strict=True))
 
 
 def _changes_apart(x: Diff, y: Diff) -> dict[Edge, float]:
-    """Relative changes of channels against the base, prompt by prompt, a paired t-test."""
+    """Relative changes of channels against the base, a paired t-test over prompts."""
     matched = x.asks.lined_up(x.runs_a, x.runs_b)
-    apart = x.closer.by_prompt["delta"] - y.closer.by_prompt["delta"]
+    apart = x.lens_details.by_prompt["delta"] - y.lens_details.by_prompt["delta"]
     mean = balanced_mean(apart, matched.scenarios)
     error = np.sqrt(balanced_variance(apart, matched.scenarios))
     p = treat_p(mean, error, matched.n_effective, x.margin)

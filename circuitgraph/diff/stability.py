@@ -1,9 +1,9 @@
-"""Would a claim be made again? Other prompts, a scenario, a wording or a seed fewer.
+"""Stability of claims: refits on other prompts, without a scenario, a wording or a seed.
 
-The share of refits that claim an edge again, by the same test with the same margin and
-false discovery control. Such inclusion probabilities say how much a claim hangs on the
-prompts at hand; they are no error rates (a claim at the border of significance is made
-again in half of all resamples).
+The share of refits that claim an edge, by the same test with the same margin and false
+discovery control. Such inclusion probabilities say how much a claim depends on the prompts
+at hand; they are no error rates (a claim at the border of significance is found in half of
+all resamples).
 
 References
 ----------
@@ -37,31 +37,26 @@ def inclusion(
     seed: int = 0,
     samples: int = SAMPLES,
 ) -> dict[str, np.ndarray]:
-    """How often claims are made again, for any lens.
+    """Inclusion probabilities of claims, for any lens.
 
     Parameters
     ----------
     prompts : n prompts
-        Their ``scenario`` and ``template`` say what is drawn within and left out.
+        With ``scenario`` and ``template``.
     order : int [n]
-        Prompts in an order that does not depend on the file's; see :func:`canonical_order`.
-    resampled : callable
-        Claims under weights of the prompts: float [samples × n], rows of sum 1 → bool
-        [samples × k].
-    without : callable
-        Claims on some prompts alone: bool [n] → bool [k].
+        Independent of the order of the file; see :func:`canonical_order`.
+    resampled, without : callable
+        Claims under weights of the prompts (float [samples × n], rows of sum 1 → bool
+        [samples × k]), and on some prompts only (bool [n] → bool [k]).
     balanced : bool
         Scenarios, not prompts, have equal weight.
-    seed, samples
-        Of the bootstrap.
 
     Returns
     -------
     dict
-        float64 [k] each: ``stability`` (share of bootstrap samples of prompts within
-        scenarios that claim the edge), ``scenarios_left`` and ``wordings_left`` (share of
-        fits without one scenario, without one wording, that do; NaN where there are not
-        two to choose from, or a prompt has no wording).
+        float64 [k] each: ``stability`` (over bootstrap samples of prompts within scenarios),
+        ``scenarios_left`` and ``wordings_left`` (over fits without one scenario, or wording; NaN
+        where there are not two, or a prompt has no wording).
     """
     found = resampled(canonical_weights(prompts, order, samples, seed, balanced=balanced))
     size = found.shape[1]
@@ -79,7 +74,7 @@ def inclusion(
 def canonical_weights(
     prompts: Sequence[RunPrompt], order: np.ndarray, samples: int, seed: int, *, balanced: bool
 ) -> np.ndarray:
-    """Bootstrap weights that a prompt has wherever it stands, float64 [samples × n]."""
+    """Bootstrap weights of prompts, independent of their order; float64 [samples × n]."""
     codes = recode(np.array([prompts[i].scenario for i in order], dtype=object))
     weights = np.empty((samples, len(prompts)))
     weights[:, order] = bootstrap_weights(codes, samples, seed, balanced=balanced)
@@ -89,11 +84,11 @@ def canonical_weights(
 def resampled_claims(
     outcome: Outcome, options: Options, samples: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What resamples of the prompts claim: int [k] edges and bool [samples × k] claims.
+    """Claims of resamples of the prompts: int [k] edges and bool [samples × k] claims.
 
     All edges, or only those of the diff's claims where there are very many edges.
     """
-    refits = outcome.again(outcome.decided.claims, options)
+    refits = outcome.refit(outcome.decided.claims, options)
     matched = outcome.matched
     order = canonical_order(matched.prompts, (*matched.a, *matched.b))
     weights = canonical_weights(matched.prompts, order, samples, seed, balanced=refits.balanced)
@@ -101,24 +96,14 @@ def resampled_claims(
 
 
 def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Inclusion probabilities of some claims of a diff.
+    """Inclusion probabilities of some claims (rows, int [k]): ``REFITTED``, float64 [k] each.
 
-    Parameters
-    ----------
-    outcome, options
-        The diff.
-    rows : int [k]
-        The claims.
-
-    Returns
-    -------
-    dict
-        ``REFITTED``, float64 [k] each: those of :func:`inclusion`, and ``seeds_left``, the
-        share of fits without one replicate that claim the edge (recipe scope; NaN else).
+    Those of :func:`inclusion`, and ``seeds_left``, the share of fits without one replicate that
+    claim the edge (recipe scope; NaN else).
     """
     if len(rows) == 0:
         return {name: np.empty(0) for name in REFITTED}
-    refits = outcome.again(rows, options)
+    refits = outcome.refit(rows, options)
     matched, size = outcome.matched, len(refits.edges)
     found = inclusion(
         matched.prompts,
@@ -138,11 +123,10 @@ def _share(claims: Sequence[np.ndarray] | np.ndarray, size: int) -> np.ndarray:
 
 
 def canonical_order(prompts: Sequence[RunPrompt], arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Prompts by scenario and by what they say, int [n].
+    """Prompts by scenario and text, int [n]: independent of the file's order and names.
 
-    Neither the order of a file nor the names of its rows decide what a seed draws, nor the
-    last bits of what was computed, which depend on the batch. The rows of tables say nothing;
-    they stand by their values, which were read and not computed ([n × …] arrays).
+    Table rows have no text, so they are ordered by their values (exact: read from a file, not
+    computed; [n × …] arrays).
     """
     keys = []
     for i, prompt in enumerate(prompts):

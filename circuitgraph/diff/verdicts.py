@@ -1,4 +1,4 @@
-"""From tests to words: which edges are claimed, and as what."""
+"""Verdicts: which edges are claimed, and as what."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ REWIRED, SIGN_FLIP, GAINED, LOST, UNCHANGED, NOT_DETECTED, NOT_TESTABLE = range(
 class Decided:
     """Every edge's p-value, interval and verdict; [e] each.
 
-    Attributes:
-        p, q: of a change beyond the margin, plain and adjusted over testable edges.
-        low, high: 95% interval of the change.
-        verdict: int8, index into ``VERDICTS``.
-        reason: int8, index into ``REASONS``.
-        own: each side's own 95% interval, for the claims in row order.
+    Attributes
+    ----------
+    p, q : float64
+        Of a change beyond the margin, plain and adjusted over testable edges.
+    low, high : float64
+        95% interval of the change.
+    verdict, reason : int8
+        Indices into ``VERDICTS`` and ``REASONS``.
+    own : Intervals
+        Each side's 95% interval, for the claims in row order.
     """
 
     p: np.ndarray
@@ -43,16 +47,8 @@ class Decided:
 def decide(tests: EdgeTests, margin: float, alpha: float, fdr: str, *, enough: bool) -> Decided:
     """Give every edge its verdict.
 
-    Parameters
-    ----------
-    tests : EdgeTests
-    margin : float
-        Smallest change that matters, in the units of ``delta``.
-    alpha, fdr
-        Rate and method of the false discovery control over testable edges.
-    enough : bool
-        Whether the evidence suffices; without it every edge is ``not_testable``, its
-        numbers filled all the same.
+    ``enough``: whether the evidence suffices; without it every edge is ``not_testable``, with its
+    numbers.
     """
     half, barred, rule = half_width(tests.se, tests.df), tests.reason > 0, tests.rule
     p = treat_p(tests.delta, tests.se, tests.df, margin) if rule is None else rule.p.copy()
@@ -78,7 +74,7 @@ def decide(tests: EdgeTests, margin: float, alpha: float, fdr: str, *, enough: b
 
 
 def _kinds(tests: EdgeTests, rows: np.ndarray, own: Intervals, margin: float) -> np.ndarray:
-    """What the claims are claimed as, int8 [k]."""
+    """Kinds of the claims, int8 [k]."""
     if tests.rule is None:
         return _kind_of_claim(own, margin or tests.default_margin)
     return np.array([VERDICTS.index(name) for name in tests.rule.kinds(rows)], np.int8)
@@ -87,8 +83,7 @@ def _kinds(tests: EdgeTests, rows: np.ndarray, own: Intervals, margin: float) ->
 def within(tests: EdgeTests, margin: float) -> np.ndarray:
     """Edges whose 90% interval of the change lies within ± margin.
 
-    An edge that is exactly the same with no spread at all is left out: identical numbers
-    show that nothing was measured twice, not that a change was looked for and excluded.
+    Edges without any spread are left out: identical numbers were not measured twice.
     """
     if margin == 0:
         return np.zeros(len(tests), bool)
@@ -98,10 +93,9 @@ def within(tests: EdgeTests, margin: float) -> np.ndarray:
 
 
 def _kind_of_claim(own: Intervals, margin: float) -> np.ndarray:
-    """``gained`` or ``lost`` before ``sign_flip`` before ``rewired``, from own intervals.
+    """``gained`` or ``lost`` before ``sign_flip`` before ``rewired``, from the sides' intervals.
 
-    What is within the margin of nothing has no sign that could flip, so a flip needs both
-    intervals beyond the margin.
+    A flip needs both intervals beyond the margin.
     """
     low_a, high_a, low_b, high_b = own
     absent_a = (low_a >= -margin) & (high_a <= margin)

@@ -1,4 +1,4 @@
-"""Rows of a diff as sentences."""
+"""Sentences for rows of a diff."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def edge_in_words(diff: Diff, rows: pd.DataFrame, per_scenario: pd.DataFrame) ->
 def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.DataFrame) -> str:
     arrow = "→" if diff.asks.directed else "–"
     into = f" ({row['input']})" if row["input"] else ""
-    more = {name: float(values[index]) for name, values in diff.closer.by_edge.items()}
+    more = {name: float(values[index]) for name, values in diff.lens_details.by_edge.items()}
     lines = [
         f"{short(row['source'])} {arrow} {short(row['target'])}{into}, "
         f"{short(diff.a)} → {short(diff.b)}, {diff.lens} lens, {diff.scope} scope",
@@ -70,31 +70,29 @@ def _scenarios(table: pd.DataFrame, signed: bool) -> str:
 def _claim(diff: Diff, index: int, row: dict[Any, Any]) -> list[str]:
     if row["verdict"] not in CLAIMS:
         return []
-    lines = []
-    if index in diff.details.index:
-        extra = diff.extras.loc[index]
-        lines.append(
-            f"The prompts agree to {extra['cancellation']:.0%} (|mean| over the root mean square "
-            "of their changes): near 100% all change alike, near 0% they cancel."
-        )
-        lines.append(_again(extra))
-        if pd.notna(extra["wording"]):
-            lines.append(f"Without its worst wording {extra['wording']:.0%} of the change is left.")
-    known = index in diff.details.index
-    extra = diff.details.loc[index] if known else pd.Series(dtype=float)
+    if index not in diff.details.index:
+        return diff.asks.mechanism_in_words(row, pd.Series(dtype=float))
+    extra = diff.extras.loc[index]
+    lines = [
+        f"The prompts agree to {extra['cancellation']:.0%} (|mean| over the root mean square "
+        "of their changes): near 100% all change alike, near 0% they cancel.",
+        _again(extra),
+    ]
+    if pd.notna(extra["wording"]):
+        lines.append(f"Without its worst wording {extra['wording']:.0%} of the change is left.")
     return [*lines, *diff.asks.mechanism_in_words(row, extra)]
 
 
 def _again(extra: Any) -> str:
-    """How often the same test claims the edge again."""
+    """Stability of a claim, in a sentence."""
     kinds = ("scenario", "wording", "seed")
     left = [
         f"{extra[f'{kind}s_left']:.0%} of the fits that leave out one {kind}"
         for kind in kinds
         if pd.notna(extra[f"{kind}s_left"])
     ]
-    told = [f"{extra['stability']:.0%} of bootstrap samples of the prompts", *left]
-    return f"The same test claims it again in {', in '.join(told)}."
+    shares = [f"{extra['stability']:.0%} of bootstrap samples of the prompts", *left]
+    return f"The same test claims it again in {', in '.join(shares)}."
 
 
 def _basis(diff: Diff, row: dict[Any, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What stands in for every sender's contribution where no corrupt run gives it."""
+"""Mean- and zero-ablation: what replaces every sender's contribution without a corrupt run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from circuitgraph.prompts.tokens import Encoded
 def ablated_contributions(
     model: Engine, prompts: Sequence[Encoded], granularity: Granularity, ablation: Ablation
 ) -> Tensor | None:
-    """What stands in for every sender's contribution, [1 + components, d].
+    """Replacement of every sender's contribution [1 + components, d]; None for ``corrupt``.
 
-    ``mean``: over the positions of each prompt, then over prompts with equal weight.
-    ``zero``: nothing. ``corrupt``: None, the corrupt run gives it position by position.
+    ``mean``: over the positions of each prompt, then over prompts with equal weight; ``zero``:
+    nothing; with ``corrupt`` the corrupt run gives it position by position.
     """
     if ablation == "corrupt":
         return None

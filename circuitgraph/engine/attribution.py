@@ -1,12 +1,11 @@
-"""Edge attribution: the effect of every edge to first order, from few backward passes.
+"""Edge attribution patching (EAP, EAP-IG): the effect of every edge to first order.
 
 ``eap`` (Syed, Rager & Conmy 2023, arXiv:2310.10348): the sender's change times the
 gradient of the decision by the receiver's input, at the clean run. ``eap-ig`` (Hanna,
 Pezzelle & Belinkov 2024, arXiv:2403.17806): the gradient averaged over runs whose
-embedding lies between the corrupt and the clean one, at corrupt + (k + ½)/steps · (clean −
-corrupt) for k = 0 … steps − 1. These are the midpoints of equal parts: neither end is
-favoured. (The authors' own program takes k/steps, which has the corrupt end in and the clean
-one out.)
+embedding lies between corrupt and clean, at corrupt + (k + ½)/steps · (clean − corrupt)
+for k = 0 … steps − 1: midpoints of equal parts, which favour neither end (the authors'
+own program takes k/steps, with the corrupt end and without the clean one).
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from circuitgraph.engine.receivers import Readers, readers
 def eap_columns(
     patch: Patch, granularity: Granularity = "head", inputs: Inputs = "joint"
 ) -> Iterator[Tensor]:
-    """EAP scores [senders, n] of one receiver after the other."""
+    """EAP scores [senders, n], one receiver after the other."""
     return _columns(patch, patch.clean.embed, granularity, inputs)
 
 
 def eap_ig_columns(
     patch: Patch, granularity: Granularity = "head", inputs: Inputs = "joint", steps: int = 5
 ) -> Iterator[Tensor]:
-    """EAP-IG scores [senders, n] of one receiver after the other."""
+    """EAP-IG scores [senders, n], one receiver after the other."""
     ends = patch.start, patch.clean.embed
     return averaged(lambda x: _columns(patch, x, granularity, inputs), *ends, steps)
 
@@ -77,9 +76,9 @@ def _scores(patch: Patch, gradient: Tensor, senders: int) -> Tensor:
 
 
 def _mixture_scores(patch: Patch, group: Readers, layer: LayerGradients) -> Iterator[Tensor]:
-    """Scores [senders, n] of a router and then of every expert, where that is chosen.
+    """Scores [senders, n] of a router, then of every expert where this run chose it.
 
-    By the weights and experts that this run chose: the choice has no gradient.
+    Weights and experts are this run's: the choice has no gradient.
     """
     first, window = group.receivers[0], patch.batch.index.shape
     assert layer.heard is not None
@@ -99,7 +98,7 @@ def _mixture_scores(patch: Patch, group: Readers, layer: LayerGradients) -> Iter
 
 
 def _attention_inputs(model: Model, group: Readers, layer: LayerGradients, patch: Patch) -> Tensor:
-    """Gradient by what each attention receiver of a block reads: [receivers, R, W, d]."""
+    """Gradient by the input of each attention receiver of a block [receivers, R, W, d]."""
     first = group.receivers[0]
     attention = model.blocks[first.layer].attention
     count = len(group.receivers)

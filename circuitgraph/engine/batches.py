@@ -1,10 +1,10 @@
-"""Prompts as tensors: which rows run, where they are patched, where they are judged.
+"""Prompts as tensors: rows, patched positions, scored positions.
 
-Answers are teacher-forced, and the log-probabilities of their tokens summed. Both first
-tokens are judged after the prompt itself; an answer of several tokens is a row, and a
-prompt whose two answers are one token each is one row. Only the prompt's positions are
-ever patched; rows are padded on the right. A corrupt row may have another length than
-its clean row: each position is then patched from its partner (``tokens.align``).
+Answers are teacher-forced, and the log-probabilities of their tokens summed. Both first tokens
+are scored after the prompt; an answer of several tokens is a row, and a prompt whose two
+answers are one token each is one row. Only the prompt's positions are patched; rows are padded
+on the right. A corrupt row may have another length than its clean row: each position is then
+patched from its partner (``tokens.align``).
 """
 
 from __future__ import annotations
@@ -22,18 +22,24 @@ from circuitgraph.prompts.tokens import Encoded
 class Batch:
     """R rows for n prompts.
 
-    Attributes:
-        clean, corrupt: token ids [R, T] and [R, T']; equal where there is no corrupt prompt
-            or everything is patched.
-        prompt_end: number of prompt tokens [R].
-        start: first position that patching can change [R].
-        read: positions whose next token is judged [R, K]; repeated where a row has fewer.
-        targets: judged token ids [R, K, J], with signs [R, K, J]: +1 answer, −1 wrong
-            answer, 0 padding. J is 2, or more where sides are sets of answers.
-        owner: index of each row's prompt [R].
-        n: number of prompts.
-        partners: corrupt position that each clean position is patched from, −1 for none [R, T].
-        corrupt_read: the same positions as ``read`` in the corrupt rows [R, K].
+    Attributes
+    ----------
+    clean, corrupt : int [R, T], [R, T']
+        Token ids; equal where there is no corrupt prompt or everything is patched.
+    prompt_end : int [R]
+        Number of prompt tokens.
+    start : int [R]
+        First position that patching can change.
+    read : int [R, K]
+        Positions whose next token is scored; repeated where a row has fewer.
+    targets, signs : [R, K, J]
+        Scored token ids; +1 answer, −1 wrong answer, 0 padding. J is 2, or more for sets.
+    owner : int [R]
+        Index of each row's prompt.
+    partners : int [R, T]
+        Corrupt position that each clean position is patched from, −1 for none.
+    corrupt_read : int [R, K]
+        The positions of ``read`` in the corrupt rows.
     """
 
     clean: Tensor
@@ -87,18 +93,14 @@ class Batch:
 
     @property
     def alone(self) -> Tensor:
-        """Where one side is judged without the other: the softmax does not cancel [R, K]."""
+        """Where one side is scored without the other: the softmax does not cancel [R, K]."""
         return (self.signs > 0).any(-1) != (self.signs < 0).any(-1)
 
     def side(self, scores: Tensor, sign: float) -> Tensor:
-        """Log-probability of one side at every judged position: of a set, of any of its tokens.
+        """Log-probability of one side (sign ±1) at every scored position [..., R, K].
 
-        Args:
-            scores: log-probabilities of the targets [..., R, K, J], up to what cancels.
-            sign: +1 for the answers, −1 for the wrong ones.
-
-        Returns:
-            [..., R, K]; 0 where the side has no token.
+        ``scores`` are log-probabilities of the targets [..., R, K, J]; a set's is of any of its
+        tokens, and 0 where the side has no token.
         """
         own = self.signs == sign
         if self.signs.shape[-1] == 2:
@@ -108,8 +110,10 @@ class Batch:
         return torch.where(own.any(-1), every, torch.zeros_like(every))
 
     def balance(self, scores: Tensor) -> Tensor:
-        """Decision of every prompt from log-probabilities of the targets: [..., R, K, J] ->
-        [..., n]; of sets, log Σ p(answers) − log Σ p(wrong answers)."""
+        """Decision of every prompt [..., n] from the targets' log-probabilities [..., R, K, J].
+
+        For sets: log Σ p(answers) − log Σ p(wrong answers).
+        """
         if self.signs.shape[-1] == 2:
             return self.by_prompt((scores * self.signs).sum((-1, -2)))
         return self.by_prompt((self.side(scores, 1.0) - self.side(scores, -1.0)).sum(-1))
@@ -135,15 +139,15 @@ class _Row:
 
 
 def window(prompt: Encoded, ablation: str) -> int:
-    """Positions that an effect must recompute: from the first that is patched to the end."""
+    """Number of positions an effect recomputes: from the first that is patched to the end."""
     first = (prompt.first_change or 0) if ablation == "corrupt" else 0
     return len(prompt.prompt) - first + max(len(prompt.answer), len(prompt.wrong_answer), 1) - 1
 
 
 def in_batches(prompts: Sequence[Encoded], ablation: str | None, size: int) -> list[list[int]]:
-    """Rows of each batch: alike in what they cost, so that little is wasted on padding.
+    """Rows of each batch, of similar cost, to save padding.
 
-    Activity (``ablation`` None) is blind to the corrupt twin, and so are its batches.
+    Activity (``ablation`` None) does not depend on the corrupt twin.
     """
     reach = [0 if ablation is None else window(p, ablation) for p in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (reach[i], len(prompts[i].prompt), i))
@@ -155,13 +159,14 @@ def make_batch(
 ) -> Batch:
     """Rows for encoded prompts with answers.
 
-    Args:
-        prompts: all with answers; with corrupt prompts of the same length, or aligned,
-            unless ``whole``.
-        whole: patch every prompt position (mean and zero ablation), whatever differs;
-            corrupt prompts are not looked at.
-        border: of the model (``Model.border``): where only one answer leads beyond it, each is
-            judged in a row of its own.
+    Parameters
+    ----------
+    prompts : sequence of Encoded
+        With corrupt prompts of the same length, or aligned, unless ``whole``.
+    whole : bool
+        Patch every prompt position (mean and zero ablation) without the corrupt prompts.
+    border : int, optional
+        ``Model.border``: where only one answer leads beyond it, each has a row of its own.
     """
     rows = [row for i, prompt in enumerate(prompts) for row in _rows(prompt, i, whole, border)]
     length = max(len(row.clean) for row in rows)

@@ -1,9 +1,9 @@
-"""What each component adds to the residual stream.
+"""Direct contributions of every component to the residual stream.
 
 Heads: their slice of the attention output times the output matrix; with a post-norm
 (Gemma-2) scaled by that norm with the scale of the same run, so that the contributions
-of one run, plus the output bias where there is one, sum to its residual stream. Experts: what
-they say times the router's weight, nothing where they are not chosen.
+of one run, plus the output bias where there is one, sum to its residual stream. Experts:
+their output times the router's weight, 0 where they are not chosen.
 """
 
 from __future__ import annotations
@@ -22,21 +22,10 @@ from circuitgraph.engine.receivers import first_components
 
 
 def contributions(model: Model, trace: Trace, index: Tensor, granularity: Granularity) -> Tensor:
-    """Contributions of ``EMBED`` and all components in order of computation.
+    """Contributions [1 + components, R, W, d] of ``EMBED`` and all components, as computed.
 
-    Parameters
-    ----------
-    model : Model
-    trace : Trace
-        Of a run over R rows.
-    index : int [R, W]
-        Positions wanted.
-    granularity : Granularity
-        Heads (and experts) one by one, or whole attention layers (output bias included).
-
-    Returns
-    -------
-    [1 + components, R, W, d]
+    ``trace`` is of a run over R rows, ``index`` [R, W] the positions wanted. With granularity
+    ``layer`` attention layers are whole, output bias included.
     """
     parts = (
         part
@@ -50,7 +39,7 @@ def contributions(model: Model, trace: Trace, index: Tensor, granularity: Granul
 
 
 def stacked(embed: Tensor, components: int, parts: Iterable[Tensor]) -> Tensor:
-    """``EMBED`` [R, W, d], then what branch after branch is made of [k, R, W, d]."""
+    """``EMBED`` [R, W, d] and the components of branch after branch [k, R, W, d] as one tensor."""
     whole = embed.new_empty(components, *embed.shape)  # the largest array of all
     whole[0], start = embed, 1
     for part in parts:
@@ -79,11 +68,10 @@ def _attention(
 def attention_parts(
     attention: Attention, z: Tensor, raw: Tensor, granularity: Granularity
 ) -> Tensor:
-    """What one attention layer's components add to the stream, [components, ..., d].
+    """Contributions [components, ..., d] of one attention layer's components.
 
-    Args:
-        z: before the output matrix [..., H, e].
-        raw: output before the post-norm, bias included [..., d].
+    ``z`` [..., H, e] is before the output matrix, ``raw`` [..., d] the output before the
+    post-norm, bias included.
     """
     if granularity == "layer":
         return post(raw, attention.post)[None]

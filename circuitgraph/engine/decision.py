@@ -1,4 +1,4 @@
-"""The decision: log-probability of the answer minus that of the wrong answer."""
+"""The decision: logit (log-probability) difference of the answer and the wrong answer."""
 
 from __future__ import annotations
 
@@ -16,48 +16,42 @@ CHUNK_LOGITS = 1 << 25
 
 
 def decide(model: Model, residual: Tensor, batch: Batch) -> Tensor:
-    """Decision of every prompt from final residuals at the read positions.
+    """Decision of every prompt [..., n], in nats, from final residuals [..., R, K, d].
 
-    Of sets of answers: log Σ p(answers) − log Σ p(wrong answers), at one token.
-
-    Args:
-        residual: [..., R, K, d].
-
-    Returns:
-        [..., n], in nats, summed over the answers' tokens (teacher-forced).
+    Summed over the answers' tokens (teacher-forced); for sets log Σ p(answers) − log Σ p(wrong
+    answers), at one token.
     """
     return batch.balance(_log_scores(model, residual, batch))
 
 
 def mixed_decision(edge: Model, own: Model, others: Tensor, sender: Tensor, batch: Batch) -> Tensor:
-    """Decision where the final norm's gain and the unembedding read one sender by another model's.
+    """Decision [..., n] where one sender is read by another model's final norm and unembedding.
 
-    Args:
-        edge: whose weights read the sender.
-        own: whose read all else.
-        others: the final residual without the sender at the read positions [..., R, K, d].
-        sender: what it adds [..., R, K, d].
-
-    Returns:
-        [..., n].
+    Parameters
+    ----------
+    edge, own : Model
+        Whose weights read the sender, and all else.
+    others, sender : [..., R, K, d]
+        The final residual without the sender at the read positions, and the sender's
+        contribution.
     """
     scale = own.norm.scale(others + sender)
     parts = own.norm.linear(others), edge.norm.linear(sender)
-    plain = _heard(parts, (own, edge), scale, lambda x, m: _answers(x, m, batch))
+    plain = _mixed_logits(parts, (own, edge), scale, lambda x, m: _answers(x, m, batch))
     alone = batch.alone
     if bool(alone.any()):
         few = tuple(part[..., alone, :] for part in parts)
-        whole = _heard(few, (own, edge), scale[..., alone, :], lambda x, m: x @ m.unembed.T)
+        whole = _mixed_logits(few, (own, edge), scale[..., alone, :], lambda x, m: x @ m.unembed.T)
         plain[..., alone, :] -= whole.logsumexp(-1, keepdim=True)
     return batch.balance(plain)
 
 
 def _answers(x: Tensor, model: Model, batch: Batch) -> Tensor:
-    """Rows of the unembedding [..., R, K, J] that x [..., R, K, d] is judged by."""
+    """Products of x [..., R, K, d] with the targets' rows of the unembedding [..., R, K, J]."""
     return torch.einsum("...rkd,rkjd->...rkj", x, model.unembed[batch.targets])
 
 
-def _heard(
+def _mixed_logits(
     parts: tuple[Tensor, ...],
     models: tuple[Model, Model],
     scale: Tensor,
@@ -72,10 +66,10 @@ def _heard(
 
 
 def _log_scores(model: Model, residual: Tensor, batch: Batch) -> Tensor:
-    """Log-probability of every judged token [..., R, K, J], up to what cancels.
+    """Log-probability of every scored token [..., R, K, J], up to what cancels.
 
-    Where both answers are judged at one position the normaliser of the softmax cancels,
-    and two rows of the unembedding do for the whole vocabulary.
+    Where both answers are scored at one position the normaliser of the softmax cancels, and two
+    rows of the unembedding suffice.
     """
     rows = model.unembed[batch.targets]
     raw = softcap(torch.einsum("...rkd,rkjd->...rkj", model.norm(residual), rows), model.logit_cap)
@@ -95,8 +89,7 @@ def _normaliser(model: Model, residual: Tensor) -> Tensor:
 def answer_mass(model: Model, final: Tensor, batch: Batch) -> Tensor:
     """Probability of the answer plus that of the wrong answer, per prompt [n].
 
-    Args:
-        final: final residual stream of the clean run [R, T, d].
+    ``final`` is the final residual stream of the clean run [R, T, d].
     """
     log_probs = logits(model, gather(final, batch.read)).log_softmax(-1)
     chosen = log_probs.gather(-1, batch.targets)

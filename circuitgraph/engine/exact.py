@@ -1,15 +1,13 @@
-"""Exact effect of every direct edge.
+"""Path patching: the exact effect of every direct edge.
 
-The effect of an edge is the change of the decision when its receiver reads the
-sender's contribution from the corrupt run, the receiver's other inputs and every other
-reader stay clean, and everything downstream recomputes (path patching, Goldowsky-Dill
-et al. 2023, arXiv:2304.05969).
+The effect of an edge is the change of the decision when its receiver reads the sender's
+contribution from the corrupt run, everything else reads clean inputs, and all downstream
+recomputes (Goldowsky-Dill et al. 2023, arXiv:2304.05969).
 
-One full forward an edge is not needed: positions before the first difference keep
-their clean keys and values; all receivers of a block share the normed input of a
-sender; blocks before the receiver are never run; the MLP beside a head reads a change of
-few dimensions; the last block runs for the judged positions only; and two rows of the
-unembedding decide.
+One full forward an edge is not needed: positions before the first difference keep their
+clean keys and values; all receivers of a block share the normed input of a sender; blocks
+before the receiver are never run; the MLP beside a head reads a change of few dimensions;
+the last block runs for the scored positions only; and two rows of the unembedding decide.
 """
 
 from __future__ import annotations
@@ -42,10 +40,9 @@ def exact_columns(
     inputs: Inputs = "joint",
     edges: Sequence[int] | None = None,
 ) -> Iterator[Tensor]:
-    """Exact effects [senders, n] of one receiver after the other.
+    """Exact effects [senders, n], one receiver after the other.
 
-    Args:
-        edges: indices into ``components.effect_edges``, ascending; None for all.
+    ``edges`` are indices into ``components.effect_edges``, ascending; None for all.
     """
     for group in readers(patch.model, granularity, inputs, edges):
         first = group.receivers[0]
@@ -120,7 +117,7 @@ def _mlp_effects(patch: Patch, group: Readers) -> Iterator[Tensor]:
 def _mixture_effects(
     patch: Patch, mixture: Mixture, receiver: Receiver, senders: Tensor, before: Tensor
 ) -> Iterator[Tensor]:
-    """The same of a router or one expert; exactly 0 where no position of a prompt has it."""
+    """Effects [senders, n] of edges into a router or one expert; 0 where it is never chosen."""
     assert receiver.expert is not None
     heard = patch.batch.by_prompt(mixture.hears(receiver.expert)).clamp_max(1)
     if not heard.any():

@@ -23,25 +23,25 @@ Activation = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Routes:
-    """Which experts M positions have [M, k], and with which weights [M, k]."""
+    """Experts that the router chose for M positions [M, k], and their weights [M, k]."""
 
     weights: Tensor
     chosen: Tensor
 
     @property
     def used(self) -> list[int]:
-        """Experts that some position has, ascending."""
+        """Experts chosen at some position, ascending."""
         numbers: list[int] = self.chosen.unique().tolist()
         return numbers
 
     def where(self, number: int) -> tuple[Tensor, Tensor]:
-        """Positions that have an expert [m], and its weights there [m, 1]."""
+        """Positions at which an expert is chosen [m], and its weights there [m, 1]."""
         rows, place = (self.chosen == number).nonzero(as_tuple=True)
         return rows, self.weights[rows, place, None]
 
 
 def routed(experts: Experts, normed: Tensor) -> Routes:
-    """What the router decides of what it reads [M, d]."""
+    """The router's choice for normed inputs [M, d]."""
     shares = (normed @ experts.router).softmax(-1)
     weights, chosen = shares.topk(experts.chosen, -1)
     if experts.renormed:
@@ -50,13 +50,13 @@ def routed(experts: Experts, normed: Tensor) -> Routes:
 
 
 def expert(experts: Experts, activation: Activation, number: int, normed: Tensor) -> Tensor:
-    """What one expert makes of what it reads [..., d], its weight left out."""
+    """Output of one expert for normed inputs [..., d], without its weight."""
     held = activation(normed @ experts.gate[number]) * (normed @ experts.up[number])
     return held @ experts.down[number]
 
 
 def mixed(experts: Experts, activation: Activation, normed: Tensor) -> Tensor:
-    """What all experts say of what they read [..., d]; only those chosen are run."""
+    """Output of the whole mixture for normed inputs [..., d]; only chosen experts are run."""
     flat = normed.reshape(-1, normed.shape[-1])
     routes = routed(experts, flat)
     out = torch.zeros_like(flat)
@@ -71,12 +71,9 @@ def apart(
     routes: Routes,
     read: Callable[[int, Tensor], Tensor],
 ) -> Tensor:
-    """What each expert adds where the router chose it, nothing elsewhere [E, M, d].
+    """Contribution of every expert [E, M, d], 0 where the router did not choose it.
 
-    Parameters
-    ----------
-    read
-        What an expert of this number reads, normed, at some of the positions [m].
+    ``read`` gives the normed input of an expert, by its number, at some of the positions [m].
     """
     size = experts.router.shape[-1], len(routes.chosen), experts.down.shape[-1]
     out = experts.down.new_zeros(size)
@@ -91,7 +88,7 @@ def _each(
     routes: Routes,
     read: Callable[[int, Tensor], Tensor],
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Number, positions [m] and weighted output [m, d] of every expert that some position has."""
+    """Number, positions [m] and weighted output [m, d] of every expert chosen at some position."""
     for number in routes.used:
         rows, weights = routes.where(number)
         yield number, rows, expert(experts, activation, number, read(number, rows)) * weights

@@ -1,12 +1,12 @@
-"""The forward pass with everything a patch needs left in sight.
+"""The forward pass, keeping all that a patch needs.
 
-``run_block`` is the one place that says how a block computes. Whatever runs a block otherwise
-(with a receiver's input replaced, with components patched, on a window of the positions, for
+``run_block`` is the one place that computes a block. Whatever runs a block otherwise (with a
+receiver's input replaced, with components patched, on a window of the positions, for
 gradients) passes it what differs.
 
 Shapes: R rows (sequences), T positions, d width, H heads, G key/value groups, e head
 size. Rows are padded on the right: attention is causal, so padding after the end of a
-row changes none of its numbers, and no mask of ours can go wrong.
+row changes none of its numbers.
 """
 
 from __future__ import annotations
@@ -34,16 +34,14 @@ from circuitgraph.engine.norms import JointNorm
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What one block computed.
+    """Activations of one block.
 
     Attributes
     ----------
-    pre : [R, T, d]
-        Residual stream entering the block.
-    mid : [R, T, d]
-        After attention.
+    pre, mid : [R, T, d]
+        Residual stream entering the block, and after attention.
     read : [R, T, d]
-        What the MLP reads: ``mid``, or ``pre`` where blocks are parallel.
+        Input of the MLP: ``mid``, or ``pre`` where blocks are parallel.
     q : [R, T, H, e]
         Rotated queries.
     k, v : [R, T, G, e]
@@ -53,7 +51,7 @@ class LayerTrace:
     raw : [R, T, d]
         Output of attention before its post-norm, bias included.
     mlp : [R, T, d]
-        What the MLP adds, post-norm included.
+        Output of the MLP, post-norm included.
     """
 
     pre: Tensor
@@ -85,14 +83,10 @@ Write = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Span:
-    """The positions that a block computes: whole rows, unless a subclass says otherwise.
+    """Positions that a block computes: whole rows, unless a subclass takes fewer.
 
-    Attributes
-    ----------
-    keys : int [R, W]
-        Of the stream that enters.
-    queries : int [R, Q]
-        Of the stream that leaves.
+    ``keys`` int [R, W] are those of the stream that enters, ``queries`` int [R, Q] of the
+    stream that leaves.
     """
 
     keys: Tensor
@@ -120,15 +114,9 @@ def embed(model: Model, tokens: Tensor) -> Tensor:
 
 
 def forward(model: Model, tokens: Tensor, ends: Tensor | None = None) -> Trace:
-    """Run all blocks.
+    """Run all blocks over token ids [R, T], padded on the right.
 
-    Parameters
-    ----------
-    model : Model
-    tokens : int [R, T]
-        Token ids, padded on the right.
-    ends : int [R], optional
-        Number of tokens of each row without its padding; None where none is padded.
+    ``ends`` [R]: number of tokens of each row without its padding; None where none is padded.
     """
     rows, length = tokens.shape
     model = for_rows(model, tokens.new_full((rows,), length) if ends is None else ends)
@@ -158,11 +146,10 @@ def run_block(
     x : [..., R, W, d]
         The residual stream at ``span.keys``.
     span : Span
-        Which positions there are, and which of them go on.
     read : Read, optional
-        What each receiver reads instead of the stream.
+        Input of each receiver in place of the stream.
     write : Write, optional
-        What leaves attention instead of the stream plus its output.
+        What leaves attention in place of the stream plus its output.
 
     Returns
     -------
@@ -183,7 +170,7 @@ def run_block(
 
 
 def stream_reader(model: Model, attention: Attention, x: Tensor, span: Span) -> Read:
-    """What every receiver of a block reads of the stream itself, normed once for q, k and v."""
+    """The input of every receiver of a block from the stream, normed once for q, k and v."""
     normed = attention.norm(x)
 
     def read(name: str, stream: Tensor) -> Tensor:
@@ -205,8 +192,8 @@ def project(
 ) -> Tensor:
     """q, k or v of normed inputs [..., T, d] at given positions -> [..., T, H or G, e].
 
-    With normed ``clean`` inputs [..., T, d], each head as it is where it alone reads otherwise;
-    only norms over all heads tell the difference.
+    With normed ``clean`` inputs [..., T, d], each head's as if the other heads read these: only
+    norms over all heads tell the difference.
     """
     heads = heads_of(model, attention, name, normed)
     others = None if clean is None else heads_of(model, attention, name, clean)
@@ -229,7 +216,7 @@ def norm_and_rotate(
 ) -> Tensor:
     """Head norms and rotation of q or k [..., T, heads, e]; v is left as it is.
 
-    ``others``: what all heads but one hold where one is changed; see ``project``.
+    ``others``: values of the other heads where one head is changed; see ``project``.
     """
     head_norm: Norm | None = {"q": attention.q_norm, "k": attention.k_norm, "v": None}[name]
     if isinstance(head_norm, JointNorm) and others is not None:
@@ -286,7 +273,7 @@ def attend(
 
 
 def mlp(model: Model, block: Block, heard: Tensor) -> Tensor:
-    """What the MLP adds to the stream [..., d] where it reads this, post-norm included."""
+    """Output of the MLP [..., d] for an input of the stream's kind, post-norm included."""
     weights = block.mlp
     if isinstance(weights, Experts):
         return mixed(weights, model.activation, weights.norm(heard))
@@ -294,7 +281,7 @@ def mlp(model: Model, block: Block, heard: Tensor) -> Tensor:
 
 
 def hidden(model: Model, block: Block, heard: Tensor) -> Tensor:
-    """What the MLP holds before its last matrix [..., f]."""
+    """Hidden activations of the MLP before its last matrix [..., f]."""
     weights = block.one_mlp
     normed = weights.norm(heard)
     if weights.gate is None:

@@ -25,11 +25,11 @@ class LayerGradients:
         The residual stream entering the block in this run; no gradient.
     q, k, v : [R, T, H, e]
         By the projections before head norms and rotation, k and v once a query head; where a
-        norm spans all heads and heads are receivers, by what a head itself makes of them.
+        norm spans all heads and heads are receivers, by each head's own part in it.
     z : [R, T, H, e]
         By each head's output before the output matrix.
     heard : [R, T, d] or None
-        What router and experts read in this run, where there are some; no gradient.
+        Input of router and experts in this run, where there are some; no gradient.
     read : [R, T, d]
         By the MLP's input.
     after : [R, T, d]
@@ -48,22 +48,17 @@ class LayerGradients:
 
 @dataclass(frozen=True)
 class _Heard(JointNorm):
-    """A norm over all heads that lets a gradient be asked for of every head's own part in it.
+    """A norm over all heads that tracks the gradient by every head's own part in it.
 
-    Attributes
-    ----------
-    own : dict
-        What it normed [R, T, heads, e], by name, as nodes of which only each head's own output
-        hears: the others' change by their common scale is left out.
-    name : str
-        ``q`` or ``k``.
+    ``own`` holds what it normed [R, T, heads, e], by ``name`` (``q`` or ``k``), as nodes that only
+    each head's own output reads: the others' change by their common scale is left out.
     """
 
     own: dict[str, Tensor]
     name: str
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Of all heads together, [..., heads, size]."""
+        """The norm over all heads together [..., heads, size]."""
         node = self.own[self.name] = x.detach().requires_grad_(True)
         alone = self.alone(node, x.detach())
         return super().__call__(x) + (alone - alone.detach())
@@ -72,21 +67,10 @@ class _Heard(JointNorm):
 def gradients(
     model: Model, batch: Batch, start: Tensor, granularity: Granularity = "head"
 ) -> tuple[LayerGradients, ...]:
-    """Gradients of the decision in a run over the clean tokens.
+    """Gradients of the decision in a run over the clean tokens from ``start`` [R, T, d].
 
-    Parameters
-    ----------
-    model : Model
-    batch : Batch
-    start : [R, T, d]
-        The embedding from which it runs.
-    granularity : Granularity
-        Whether heads or whole layers are receivers.
-
-    Notes
-    -----
-    Every row belongs to one prompt, so the gradient of the sum of all decisions is, row
-    by row, that of the prompt's own.
+    ``granularity``: whether heads or whole layers are receivers. Every row belongs to one prompt,
+    so the gradient of the sum of all decisions is, row by row, that of the prompt's own.
     """
     with torch.enable_grad():
         x, span = start.detach().requires_grad_(True), Span.whole(batch.clean)
@@ -131,7 +115,7 @@ def _run_block(
 
 
 def _heard(attention: Attention, own: dict[str, Tensor]) -> Attention:
-    """The same attention, whose norms over all heads keep what they norm."""
+    """The attention with norms over all heads that track each head's own part."""
 
     def heard(norm: Norm | None, name: str) -> Norm | None:
         return _Heard(**vars(norm), own=own, name=name) if isinstance(norm, JointNorm) else norm

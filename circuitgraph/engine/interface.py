@@ -1,4 +1,4 @@
-"""What is asked of a model, whether our own forward runs it or the library's under hooks."""
+"""What measures need of a model, whether our forward pass runs it or the library's with hooks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,7 @@ STEPS = 5
 
 
 def as_estimator(text: str) -> Estimator:
-    """The method key ``estimator`` as one of its values.
-
-    Raises
-    ------
-    ValueError
-        It is none of them.
-    """
+    """The method key ``estimator`` as one of its values; ``ValueError`` if it is none."""
     return ESTIMATORS[ESTIMATORS.index(text)]
 
 
@@ -48,7 +42,7 @@ class EffectSpec:
     steps
         Of ``eap-ig``.
     ablated
-        Contribution to put in place of each sender's; see ``patch.make_patch``. None takes the
+        Replacement of each sender's contribution; see ``patch.make_patch``. None takes the
         corrupt run's. The batch is then made with ``whole=True``.
     edges
         Indices of the edges wanted, ascending (``exact`` only); None for all.
@@ -138,28 +132,13 @@ class Engine(Protocol):
         """Clean and corrupt decision, and answer mass in the clean run, of every prompt [n]."""
 
     def edge_effects(self, batch: Batch, spec: EffectSpec = ...) -> Effects:
-        """Effect of every edge for every prompt of a batch.
-
-        Raises
-        ------
-        UsageError
-            An estimator that this kind of model cannot do.
-        """
+        """Effect of every edge for every prompt; ``UsageError`` for an unsupported estimator."""
 
     def unembedding(self) -> tuple[Norm, Tensor]:
-        """Final norm and unembedding [vocabulary × width] that make logits of a stream.
-
-        Raises
-        ------
-        InputError
-            A family whose logits are made in another way.
-        """
+        """Final norm, unembedding [vocabulary × width]; ``InputError`` where logits need more."""
 
     def check_parts(self, folder: str, probes: Sequence[Tensor]) -> float | None:
-        """How far the parts are from being all there is (relative); None where that is known.
+        """Relative distance of the contributions' sum from the stream; None where 0 by design.
 
-        Raises
-        ------
-        InputError
-            A family whose effects would be wrong numbers.
+        ``InputError``: a family whose effects would be wrong numbers.
         """

@@ -1,8 +1,8 @@
-"""A mixture of experts whose router, or one of whose experts, reads otherwise.
+"""Effects into a mixture of experts: its router, or one expert, reads a changed input.
 
 The two are receivers of their own. An expert reads the change where the clean run chose it, and
 keeps the weight it had there; the router reads it and chooses anew, by new weights, among
-experts that read what they always do: those it did not choose before are run for it.
+experts with unchanged inputs: those it did not choose before are run for it.
 """
 
 from __future__ import annotations
@@ -23,18 +23,8 @@ from circuitgraph.engine.receivers import ROUTER
 class Mixture:
     """A block's experts in one run, at M positions of its R rows.
 
-    Attributes
-    ----------
-    experts, activation
-        The block's.
-    read : [M, d]
-        The stream they and the router read.
-    routes
-        What the router decides of it.
-    patched : bool [M]
-        Where a sender may say something else; nothing changes elsewhere.
-    rows : int
-        R.
+    ``read`` [M, d] is the input of router and experts, ``routes`` the router's choice for it, and
+    ``patched`` [M] where some sender's contribution may differ.
     """
 
     experts: Experts
@@ -46,7 +36,7 @@ class Mixture:
 
     @classmethod
     def of(cls, patch: Patch, layer: int, read: Tensor, patched: Tensor) -> Mixture | None:
-        """Of what block ``layer`` reads [R, Q, d], ``patched`` [R, Q, 1]; None without experts."""
+        """For ``read`` [R, Q, d], ``patched`` [R, Q, 1] of a block; None without experts."""
         experts = patch.model.blocks[layer].mlp
         if not isinstance(experts, Experts):
             return None
@@ -57,18 +47,18 @@ class Mixture:
 
     @classmethod
     def asked(cls, patch: Patch, layer: int) -> Mixture | None:
-        """Of the clean run, where block ``layer`` must still compute."""
+        """For the clean run, at the positions that block ``layer`` must still compute."""
         read = gather(patch.clean.layers[layer].read, patch.queries(layer))
         return cls.of(patch, layer, read, patch.at_scored(patch.batch.patched[None], layer)[0])
 
     def places(self, number: int) -> tuple[Tensor, Tensor]:
-        """Patched positions that have an expert [m], and its weights there [m, 1]."""
+        """Patched positions at which an expert is chosen [m], and its weights there [m, 1]."""
         rows, weights = self.routes.where(number)
         inside = self.patched[rows]
         return rows[inside], weights[inside]
 
     def hears(self, number: int) -> Tensor:
-        """1 for rows in which a receiver reads anything at all, else 0 [R]."""
+        """1 for rows in which a receiver has any patched input, else 0 [R]."""
         found = self.read.new_zeros(self.rows)
         if number == ROUTER:
             return found + 1
@@ -76,7 +66,7 @@ class Mixture:
         return found
 
     def change(self, number: int, deltas: Tensor) -> Tensor:
-        """Change of what the block adds when one receiver reads deltas more, both [N, R, Q, d]."""
+        """Change of the block's output when one receiver's input changes, both [N, R, Q, d]."""
         if number == ROUTER:
             return self._rerouted(deltas.flatten(1, 2)).view(deltas.shape)
         out = torch.zeros_like(deltas)
@@ -85,7 +75,7 @@ class Mixture:
         return out
 
     def expert_change(self, number: int, deltas: Tensor) -> Tensor:
-        """The same of an expert, at its ``places`` alone [N, m, d]."""
+        """Change of an expert's contribution at its ``places`` alone [N, m, d]."""
         places, weights = self.places(number)
         before = self.read[places]
         return (self._say(number, before + deltas) - self._say(number, before)) * weights
@@ -107,12 +97,9 @@ class Mixture:
         return (out.view(deltas.shape) - clean) * self.patched[:, None]
 
     def slope(self, number: int, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient by what one receiver reads, and at which positions: [m, d], [m].
+        """Gradient by one receiver's input, and its positions: [m, d], [m].
 
-        Parameters
-        ----------
-        gradient : [M, d]
-            By what the block adds.
+        ``gradient`` [M, d] is by the block's output.
         """
         places = self.patched.nonzero()[:, 0] if number == ROUTER else self.places(number)[0]
         with torch.enable_grad():
@@ -125,7 +112,7 @@ class Mixture:
         return found, places
 
     def _weighed(self, x: Tensor, places: Tensor, gradient: Tensor) -> Tensor:
-        """Each position's weights times what its experts gain [m, k], of what the router reads."""
+        """Each position's router weights times the gain of its experts [m, k]."""
         routes = routed(self.experts, self.experts.norm(x))
         with torch.no_grad():
             normed, gain = self.experts.norm(x), torch.zeros_like(routes.weights)

@@ -1,4 +1,4 @@
-"""A decoder-only transformer as plain tensors: all the hot path needs, and nothing else.
+"""A decoder-only transformer as plain tensors.
 
 The weights are the library's own, neither folded nor centred, so that a base and its
 variants share one basis. Families differ only in how these records are filled
@@ -63,13 +63,10 @@ def numbers(record: Any) -> int:
 
 @dataclass(frozen=True)
 class Norm:
-    """LayerNorm (``centre``) or RMSNorm over the last axis.
+    """LayerNorm (``centre``: the mean is subtracted first) or RMSNorm over the last axis.
 
-    Attributes:
-        weight: gain, [width]; RMSNorm families that store gain − 1 add the 1 when read.
-        bias: [width] or None.
-        eps: added to the mean square.
-        centre: subtract the mean first (LayerNorm).
+    ``weight`` is the gain; RMSNorm families that store gain − 1 add the 1 when read. ``eps`` is
+    added to the mean square.
     """
 
     weight: Tensor
@@ -96,12 +93,12 @@ class Norm:
         return (x if scale is None else x * scale) * self.weight
 
     def fold(self, weight: Tensor) -> Tensor:
-        """Weights [d × columns] that read the norm's output, as they read the stream; float64."""
+        """Weights [d × columns] applied to the norm's output, as applied to the stream; float64."""
         read = self.weight.double()[:, None] * weight.double()
         return read - read.mean(0, keepdim=True) if self.centre else read
 
     def pull(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """Gradient by the input x, from that by the output: the norm's vector-Jacobian product."""
+        """Vector-Jacobian product: the gradient by the input x from that by the output."""
         gradient = gradient * self.weight
         if self.centre:
             x = x - x.mean(-1, keepdim=True)
@@ -130,15 +127,11 @@ class Linear:
 class Attention:
     """The attention of one block.
 
-    Attributes:
-        norm: reads the residual stream.
-        q, k, v: to [heads × size] and [groups × size] for k and v.
-        q_norm, k_norm: per-head norms (Qwen3), or over all heads at once (OLMo-2), or None.
-        out: [heads · size × width], bias [width] or None.
-        post: norm of the summed output before it joins the stream (Gemma-2) or None.
-        scale: of the scores.
-        window: positions seen back, the own one included; None for all.
-        rotary: which of the model's tables places q and k; None where none does.
+    ``q, k, v`` are to [heads × size] and [groups × size] for k and v; ``q_norm, k_norm`` norms a
+    head (Qwen3) or over all heads at once (OLMo-2); ``out`` [heads · size × width]; ``post`` the
+    norm of the summed output before it joins the stream (Gemma-2); ``scale`` that of the scores;
+    ``window`` the positions seen back, the own one included (None: all); ``rotary`` the index of
+    the model's table for q and k (None: no rotation).
     """
 
     norm: Norm
@@ -167,15 +160,11 @@ class Mlp:
 
 @dataclass(frozen=True)
 class Experts:
-    """Many MLPs in the place of one, of which a router chooses some at each position.
+    """Many MLPs in the place of one; a router chooses some at each position.
 
-    Attributes:
-        norm: reads the residual stream, for router and experts.
-        router: [width × experts].
-        gate, up: [experts × width × hidden].
-        down: [experts × hidden × width].
-        chosen: how many experts a position has.
-        renormed: whether the weights of those chosen are made to sum to 1.
+    ``norm`` reads the stream for router [width × experts] and experts: ``gate``, ``up``
+    [experts × width × hidden], ``down`` [experts × hidden × width]. A position has ``chosen``
+    experts; with ``renormed`` their weights are made to sum to 1.
     """
 
     norm: Norm
@@ -196,13 +185,7 @@ class Block:
 
     @property
     def one_mlp(self) -> Mlp:
-        """The MLP, for those who ask for its matrices.
-
-        Raises
-        ------
-        UsageError
-            There are experts in its place.
-        """
+        """The MLP; ``UsageError`` where there are experts in its place."""
         if isinstance(self.mlp, Experts):
             raise UsageError(
                 "a mixture of experts has no one matrix to read or write with; of such models "
@@ -215,12 +198,9 @@ class Block:
 class Rotary:
     """Rotary position tables.
 
-    Attributes:
-        cos, sin: [positions × size] for the first dimensions of every head, as many as there
-            are columns; or [R × positions × size] once it is known which rows will run (see
-            ``for_rows``).
-        longer: cos and sin of rows of more than ``border`` tokens (LongRoPE), or None.
-        border: most tokens that ``cos`` and ``sin`` hold for, where there are others.
+    ``cos``, ``sin`` [positions × size] cover the first dimensions of every head; once it is known
+    which rows will run, [R × positions × size] (see ``for_rows``). ``longer`` are those of rows of
+    more than ``border`` tokens (LongRoPE), or None.
     """
 
     cos: Tensor
@@ -249,19 +229,24 @@ class Rotary:
 class Model:
     """One model's weights.
 
-    Attributes:
-        family: transformers' ``model_type``.
-        width, heads, kv_heads, head_size: sizes.
-        embed: token embedding [vocabulary × width], times ``embed_scale``.
-        positions: learnt position embedding [positions × width] or None.
-        rotary: tables, of which every attention names its own; none with learnt positions.
-        max_positions: longest sequence the weights allow, or None.
-        blocks: in order.
-        norm: the final norm.
-        unembed: [vocabulary × width].
-        activation: of the MLPs.
-        attention_cap, logit_cap: soft caps (Gemma-2) or None.
-        parallel: an MLP reads the stream from before its own layer's attention (GPT-NeoX).
+    Attributes
+    ----------
+    family : str
+        transformers' ``model_type``.
+    embed : [vocabulary × width]
+        Token embedding, times ``embed_scale``.
+    positions : [positions × width], optional
+        Learnt position embedding.
+    rotary : tuple of Rotary
+        Every attention names its own; none with learnt positions.
+    max_positions : int, optional
+        Longest sequence the weights allow.
+    norm, unembed
+        The final norm, and [vocabulary × width].
+    attention_cap, logit_cap : float, optional
+        Soft caps (Gemma-2).
+    parallel : bool
+        An MLP reads the stream from before its own layer's attention (GPT-NeoX).
     """
 
     family: str
@@ -311,7 +296,7 @@ class Model:
         return slice(heads.start // self.group, (heads.stop - 1) // self.group + 1)
 
     def read_weights(self, layer: int, name: str, heads: slice) -> Tensor:
-        """The columns of q, k or v that some query heads read through [d × columns]."""
+        """The columns of q, k or v that some query heads use [d × columns]."""
         linear: Linear = getattr(self.blocks[layer].attention, name)
         parts = self.parts(name, heads)
         return linear.weight[:, parts.start * self.head_size : parts.stop * self.head_size]

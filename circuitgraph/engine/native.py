@@ -1,4 +1,4 @@
-"""Models of families whose weights we read: the measurements of ``interface.Engine``."""
+"""Models of families with a reader: the measurements of ``interface.Engine``."""
 
 from __future__ import annotations
 
@@ -27,26 +27,23 @@ _ALL = EffectSpec()
 
 @dataclass(frozen=True)
 class NativeModel(Model):
-    """Weights, and what can be asked of them; see ``interface.Engine`` for the methods."""
+    """Weights with the methods of ``interface.Engine``."""
 
     kind: ClassVar[str] = "engine"
 
     @torch.no_grad()
     def logits(self, tokens: Tensor, ends: Tensor | None = None) -> Tensor:
-        """Logits [R, T, V]."""
         return logits(self, forward(self, tokens, ends).final)
 
     @torch.no_grad()
     def contributions(
         self, tokens: Tensor, index: Tensor, granularity: Granularity, ends: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Contributions [1 + components, R, W, d] and final stream [R, W, d]."""
         trace = forward(self, tokens, ends)
         return contributions(self, trace, index, granularity), gather(trace.final, index)
 
     @torch.no_grad()
     def decisions(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Clean and corrupt decision, and answer mass [n]."""
         clean = forward(self, batch.clean, batch.ends)
         corrupt = forward(self, batch.corrupt, batch.corrupt_ends)
         before = decide(self, gather(clean.final, batch.read), batch)
@@ -54,7 +51,6 @@ class NativeModel(Model):
         return before, after, answer_mass(self, clean.final, batch)
 
     def edge_effects(self, batch: Batch, spec: EffectSpec = _ALL) -> Effects:
-        """Effect of every edge for every prompt, by any estimator."""
         patch = make_patch(self, batch, spec.granularity, spec.ablated, spec.chunk_rows)
         groups = readers(self, spec.granularity, spec.inputs, spec.edges)
         wanted = [senders for group in groups for senders in group.senders]
@@ -68,11 +64,10 @@ class NativeModel(Model):
         )
 
     def unembedding(self) -> tuple[Norm, Tensor]:
-        """Final norm and unembedding."""
         return self.norm, self.unembed
 
     def check_parts(self, folder: str, probes: Sequence[Tensor]) -> None:
-        """None: the parts are the weights themselves."""
+        """None: contributions are computed from the weights themselves."""
 
 
 def _columns(patch: Patch, spec: EffectSpec) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""Norms that few families have: none at all, and one over the queries or keys of all heads."""
+"""Special norms: none at all, and one over the queries or keys of all heads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from circuitgraph.engine.model import Model, Norm
 
 @dataclass(frozen=True)
 class NoNorm(Norm):
-    """The stream as it is, where others have a norm before a branch (OLMo-2)."""
+    """The identity, for families without a norm before a branch (OLMo-2)."""
 
     @classmethod
     def of(cls, like: Tensor) -> NoNorm:
@@ -22,19 +22,15 @@ class NoNorm(Norm):
         return cls(torch.ones_like(like), None, 0.0, centre=False)
 
     def scale(self, x: Tensor) -> Tensor:
-        """1, [..., 1]."""
         return torch.ones_like(x[..., :1])
 
     def __call__(self, x: Tensor) -> Tensor:
-        """x itself."""
         return x
 
     def linear(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        """x itself: there is no scale but 1."""
         return x
 
     def pull(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient itself."""
         return gradient
 
 
@@ -42,21 +38,14 @@ class NoNorm(Norm):
 class JointNorm(Norm):
     """RMSNorm over the queries (or keys) of all heads at once (OLMo-2, OLMoE).
 
-    ``weight`` is [heads × size]. Where x has more heads, each stands there that many times in
-    a row: keys once a query head.
+    ``weight`` is [heads × size]. Where x has more heads, each is repeated: keys once a query head.
     """
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Of all heads together, [..., heads, size]."""
         return self._scaled(x, x.pow(2).mean((-2, -1), keepdim=True))
 
     def alone(self, x: Tensor, clean: Tensor) -> Tensor:
-        """Every head as it is normed where it alone holds x, and all others what is clean.
-
-        Parameters
-        ----------
-        x, clean : [..., heads, size]
-        """
+        """Every head normed as if only it were x and all others ``clean`` [..., heads, size]."""
         own, other = (y.pow(2).sum(-1, keepdim=True) for y in (x, clean))
         total = other.sum(-2, keepdim=True) / self._copies(clean) - other + own
         return self._scaled(x, total / self.weight.numel())
@@ -72,7 +61,7 @@ class JointNorm(Norm):
 
 
 def norms_heads_together(model: Model) -> bool:
-    """Whether queries or keys of all heads go through one norm."""
+    """Whether queries or keys of all heads share one norm."""
     return any(
         isinstance(norm, JointNorm)
         for block in model.blocks
@@ -81,17 +70,9 @@ def norms_heads_together(model: Model) -> bool:
 
 
 def require_heads_apart(model: Model, granularity: Granularity, what: str) -> None:
-    """Refuse, head by head, what needs every head's queries and keys to be its own affair.
+    """Refuse (UsageError, at heads) families whose queries and keys are normed over all heads.
 
-    Parameters
-    ----------
-    what
-        That is asked for, for the message.
-
-    Raises
-    ------
-    UsageError
-        A family whose queries and keys are normed over all heads at once.
+    ``what`` is named in the message.
     """
     if granularity == "head" and norms_heads_together(model):
         raise UsageError(

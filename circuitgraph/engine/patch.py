@@ -1,9 +1,8 @@
-"""What every estimator of edge effects shares: the patched sums of one batch of prompts.
+"""The patched sums of one batch of prompts, shared by every estimator of edge effects.
 
-An estimator says how the decision changes when one receiver reads one sender's
-contribution from the corrupt run. All of them need the clean run, what patching adds to
-each sender, and the receivers in the order of ``components.effect_edges``; and positions
-before the first difference keep their clean keys and values for all of them.
+All estimators need the clean run, what patching adds to each sender, and the receivers in
+the order of ``components.effect_edges``; positions before the first difference keep their
+clean keys and values for all of them.
 """
 
 from __future__ import annotations
@@ -40,17 +39,23 @@ CHUNK_ROWS = 1024
 
 @dataclass(frozen=True)
 class Patch:
-    """All that the receivers of one batch share.
+    """What the receivers of one batch share.
 
-    Attributes:
-        clean: trace of the clean run.
-        deltas: what patching adds to each sender [S, R, W, d]; 0 off the prompt.
-        base: clean decision [n].
-        total: decision of the run with every sender patched for every reader [n].
-        changed: 1 where a sender's contribution to a prompt differs, else 0 [S, n].
-        start: the patched run's embedding at all clean positions [R, T, d].
-        prefix: number of clean positions in front of the windows.
-        chunk_rows: positions recomputed at once.
+    Attributes
+    ----------
+    clean : Trace
+    deltas : [S, R, W, d]
+        What patching adds to each sender; 0 off the prompt.
+    base, total : [n]
+        Decision of the clean run, and of the run with every sender patched for every receiver.
+    changed : [S, n]
+        1 where a sender's contribution to a prompt differs, else 0.
+    start : [R, T, d]
+        The patched run's embedding at all clean positions.
+    prefix : int
+        Number of clean positions in front of the windows.
+    chunk_rows : int
+        Positions recomputed at once.
     """
 
     model: Model
@@ -69,7 +74,7 @@ class Patch:
         return gather(x, self.batch.index)
 
     def is_last(self, layer: int) -> bool:
-        """Only the judged positions matter in the last block."""
+        """Whether only the scored positions matter, as in the last block."""
         return layer == self.model.layers - 1
 
     def at_scored(self, x: Tensor, layer: int) -> Tensor:
@@ -136,13 +141,9 @@ def make_patch(
 ) -> Patch:
     """Run clean and corrupt once, and keep what patching needs.
 
-    Args:
-        batch: made with ``whole=True`` when ``ablated`` is given.
-        granularity: of senders.
-        ablated: contribution to put in place of each sender's: [S, d] (mean or zero
-            ablation), or [S, R, T, d] (another model's run on the clean rows); None takes
-            the corrupt run's.
-        chunk_rows: positions recomputed at once; memory and speed, never results.
+    ``ablated`` replaces each sender's contribution: [S, d] (mean or zero ablation) or [S, R, T, d]
+    (another model's run on the clean rows), with a batch made with ``whole=True``; None takes the
+    corrupt run's. ``chunk_rows`` positions are recomputed at once: memory and speed, never results.
     """
     any_rows, model = model, for_rows(model, batch.ends)
     clean = forward(model, batch.clean)
@@ -186,7 +187,7 @@ def attention_change(
 ) -> Tensor:
     """Change of every head's z when ``letters`` read x + delta: [N, R, Q, H, e].
 
-    ``alone``: each head's as it is where no other head reads the change.
+    ``alone``: each head's as if the other heads read the clean input.
     """
     model, clean = patch.model, patch.clean.layers[layer]
     attention = model.blocks[layer].attention
@@ -213,7 +214,7 @@ def _tail(x: Tensor, index: Tensor) -> tuple[int, ...]:
 
 
 def queries(patch: Patch, layer: int, normed: Tensor, others: Tensor | None = None) -> Tensor:
-    """q of normed window inputs [N, R, W, d] where block ``layer`` still asks.
+    """q of normed window inputs [N, R, W, d] at the positions block ``layer`` still computes.
 
     ``others``: normed clean inputs [R, W, d]; see ``project``.
     """
@@ -256,7 +257,7 @@ def _seen(patch: Patch, layer: int, attention: Attention) -> Tensor:
 
 
 def mlp_change(patch: Patch, layer: int, deltas: Tensor) -> Tensor:
-    """What the MLP of a block adds when it reads delta more: [N, R, Q, d]."""
+    """Change of the MLP's output when delta is added to its input: [N, R, Q, d]."""
     model = patch.model
     read = gather(patch.clean.layers[layer].read, patch.queries(layer))
     return mlp(model, model.blocks[layer], read + patch.at_scored(deltas, layer))
@@ -273,9 +274,9 @@ def logit_effects(patch: Patch, senders: Tensor) -> Tensor:
 def _ablated_run(
     model: Model, batch: Batch, ablated: Tensor, granularity: Granularity
 ) -> tuple[Tensor, Tensor]:
-    """First and final residual when every prompt position holds ablated contributions [R, T, d].
+    """First and final stream [R, T, d] when every prompt position holds ablated contributions.
 
-    The positions of the answers recompute and read what the patched ones left.
+    Positions of the answers recompute from what the patched ones left.
     """
     span = Span.whole(batch.clean)
     inside = (span.keys < batch.prompt_end[:, None])[..., None]
@@ -300,7 +301,7 @@ def _ablated_block(
     inside: Tensor,
     ablated: tuple[Tensor, Tensor],
 ) -> Tensor:
-    """One block whose stream is put in place, after attention and after the MLP."""
+    """One block whose stream is replaced, after attention and after the MLP."""
 
     def write(z: Tensor, raw: Tensor) -> Tensor:
         return torch.where(inside, ablated[0], x + post(raw, block.attention.post))

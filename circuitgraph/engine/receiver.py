@@ -1,8 +1,8 @@
 """Receiver-exact effects: the receiver recomputed, everything downstream linearised.
 
-For every edge the receiver itself is run on what it would read, exactly as in the exact
-estimator; the change of its output then meets the gradient of the decision by that
-output, taken once at the clean run. Edges into ``LOGITS`` are exact.
+For every edge the receiver itself is run on its patched input, as in the exact estimator;
+the change of its output then meets the gradient of the decision by that output, taken
+once at the clean run. Edges into ``LOGITS`` are exact.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from circuitgraph.engine.receivers import Readers, readers
 def receiver_exact_columns(
     patch: Patch, granularity: Granularity = "head", inputs: Inputs = "joint"
 ) -> Iterator[Tensor]:
-    """Receiver-exact effects [senders, n] of one receiver after the other."""
+    """Receiver-exact effects [senders, n], one receiver after the other."""
     layers = gradients(patch.model, patch.batch, patch.clean.embed, granularity)
     with torch.no_grad():
         for group in readers(patch.model, granularity, inputs):

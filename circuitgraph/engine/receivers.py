@@ -1,4 +1,4 @@
-"""Who reads what: the receivers of effects in the order of ``components.effect_edges``."""
+"""The receivers of effects, in the order of ``components.effect_edges``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from circuitgraph.base.components import EMBED, Edge, Granularity, Inputs, effec
 
 
 class Sizes(Protocol):
-    """What of a model decides who reads whom; see ``Model`` and ``Bridge``."""
+    """The sizes of a model that decide its edges; see ``Model`` and ``Bridge``."""
 
     @property
     def layers(self) -> int: ...
@@ -38,14 +38,20 @@ ROUTER = -1
 
 @dataclass(frozen=True)
 class Receiver:
-    """Who reads: one attention receiver of a layer, an MLP, an expert, a router, or ``LOGITS``.
+    """An attention receiver of a layer, an MLP, an expert, a router, or ``LOGITS``.
 
-    Attributes:
-        layer: its block; ``model.layers`` for ``LOGITS``.
-        letters: which of q, k, v it reads through; ``in`` for all others.
-        heads: the query heads it writes through; None for all others.
-        senders: how many components, in order of computation, it can read.
-        expert: its number, or ``ROUTER``; None for all others.
+    Attributes
+    ----------
+    layer : int
+        ``model.layers`` for ``LOGITS``.
+    letters : str
+        Inputs it has: some of q, k, v; ``in`` for all others.
+    heads : slice, optional
+        The query heads it writes through.
+    senders : int
+        How many components, in order of computation, it can read.
+    expert : int, optional
+        Its number, or ``ROUTER``.
     """
 
     layer: int
@@ -55,7 +61,7 @@ class Receiver:
     expert: int | None = None
 
     def is_alone(self, model: Sizes) -> bool:
-        """Whether it is some heads of a layer, whose others read what they always do."""
+        """Whether it is some heads of a layer while the others read clean inputs."""
         return self.heads is not None and self.heads != slice(0, model.heads)
 
 
@@ -100,7 +106,7 @@ def has_experts(model: Sizes, layer: int, granularity: Granularity) -> bool:
 
 
 def mlp_components(model: Sizes, layer: int, granularity: Granularity) -> int:
-    """Components in the place of a block's MLP: 1, or as many as there are experts."""
+    """Components of a block's MLP: 1, or as many as there are experts."""
     return model.experts[layer] if has_experts(model, layer, granularity) else 1
 
 
@@ -120,11 +126,9 @@ def _query_heads(model: Sizes, granularity: Granularity, letters: str) -> list[s
 
 @dataclass(frozen=True)
 class Readers:
-    """Receivers that read one normed input together: those of one layer and letter.
+    """Receivers of one layer and letter, which share one normed input.
 
-    Attributes:
-        receivers: in order.
-        senders: of each receiver, the senders wanted, ascending [k].
+    ``senders`` are those wanted of each receiver, ascending [k].
     """
 
     receivers: tuple[Receiver, ...]
@@ -139,11 +143,7 @@ class Readers:
 def readers(
     model: Sizes, granularity: Granularity, inputs: Inputs, edges: Sequence[int] | None = None
 ) -> Iterator[Readers]:
-    """The edges wanted, receiver by receiver.
-
-    Args:
-        edges: indices into ``components.effect_edges``, ascending; None for all.
-    """
+    """The edges wanted (indices into ``components.effect_edges``, ascending), grouped by input."""
     wanted = None if edges is None else torch.as_tensor(edges)
     start = 0
     every = receivers(model, granularity, inputs)

@@ -1,12 +1,12 @@
-"""The MLP of a receiver's own block, which reads a change of few dimensions.
+"""The MLP of a receiver's own block, for a change of few dimensions.
 
-What one head says differently is a change of its e outputs, and the MLP of its block
-reads mid + Δz·W_O. With the norm's scale taken out, its first matrices U are linear:
+A patched head changes its e outputs, and the MLP of its block reads mid + Δz·W_O. With the
+norm's scale taken out, its first matrices U are linear:
 
     norm(mid + Δz·W_O)·U = scale · (mid̃·U + Δz·(W̃_O·U)) + b·U
 
-(the tilde: centred where the norm centres, times its gain; b: its bias). The clean part is
-the same for every sender, and the change costs e rows of U instead of d.
+(the tilde: centred where the norm centres, times its gain; b: its bias). The clean part is the
+same for every sender, and the change costs e rows of U instead of d.
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ from circuitgraph.engine.patch import Patch
 class First:
     """One first matrix of an MLP, of gate or up.
 
-    Attributes:
-        clean: what the clean stream gives before the scale [R, Q, f].
-        step: what each output of each head adds [H·e, f].
-        constant: what is added after the scale [f], or None.
+    ``clean`` [R, Q, f] is its product with the clean stream before the scale, ``step`` [H·e, f]
+    that with each output of each head, ``constant`` [f] is added after the scale.
     """
 
     clean: Tensor
@@ -39,7 +37,7 @@ class First:
 
 @dataclass(frozen=True)
 class Shortcut:
-    """An MLP ready for changes that some heads of its own block make."""
+    """An MLP prepared for changes of heads of its own block."""
 
     model: Model
     mlp: Mlp
@@ -47,12 +45,14 @@ class Shortcut:
     up: First
 
     def __call__(self, change: Tensor, mid: Tensor, heads: slice) -> Tensor:
-        """What the MLP adds [N, R, Q, d].
+        """Contribution of the MLP [N, R, Q, d].
 
-        Args:
-            change: of the heads' z [N, R, Q, heads, e].
-            mid: the stream with that change in it [N, R, Q, d].
-            heads: which heads.
+        Parameters
+        ----------
+        change : [N, R, Q, heads, e]
+            Of the heads' z.
+        mid : [N, R, Q, d]
+            The stream with that change.
         """
         size = self.model.head_size
         rows = slice(heads.start * size, heads.stop * size)
@@ -73,8 +73,8 @@ def _read(first: First, change: Tensor, scale: Tensor, rows: slice) -> Tensor:
 def make_shortcut(patch: Patch, layer: int, heads: slice) -> Shortcut | None:
     """The shortcut of one block, or None where it would save nothing.
 
-    With a norm after attention (Gemma-2) a head's change is no longer of few dimensions; in
-    parallel blocks the MLP hears nothing of it; and experts are many first matrices.
+    With a norm after attention (Gemma-2) a head's change is not of few dimensions; in parallel
+    blocks the MLP does not read it; and experts are many first matrices.
     """
     model, block = patch.model, patch.model.blocks[layer]
     narrow = 2 * (heads.stop - heads.start) * model.head_size <= model.width

@@ -1,1 +1,1 @@
-"""Analyses of graphs that are safe on signed weights."""
+"""Graph analyses that are safe on signed weights."""

@@ -19,18 +19,12 @@ from circuitgraph.graph.signed import SignedGraph, WeightView
 def strengths(graph: SignedGraph) -> pd.DataFrame:
     """Strength of every node as two numbers, and their sum.
 
-    Parameters
-    ----------
-    graph
-        Signed weights.
-
     Returns
     -------
     DataFrame
-        Indexed by node: ``positive`` (sum of the weights above 0 at the node),
-        ``negative`` (size of the sum of those below 0), ``strength`` = both; for a
-        directed graph also each of the three with ``out_`` and ``in_`` in front, whose
-        sums the plain ones are.
+        Indexed by node: ``positive`` (sum of the node's weights above 0), ``negative`` (size of
+        the sum of those below 0), ``strength`` = both; for a directed graph also each of the
+        three for one direction, ``out_`` and ``in_``.
     """
     out = _one_end(graph, graph.source)
     into = _one_end(graph, graph.target)
@@ -49,16 +43,7 @@ def _one_end(graph: SignedGraph, end: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def betweenness(view: WeightView) -> np.ndarray:
-    """Share of shortest paths between other nodes that run through each node.
-
-    The distance along an edge is 1 / weight: strong edges are short.
-
-    Returns
-    -------
-    ndarray
-        Float [nodes], 0 to 1 (divided by the number of ordered or unordered pairs of
-        other nodes).
-    """
+    """Share of shortest paths of other nodes through each node, 0 to 1; distance 1 / weight."""
     n = len(view.names)
     if n < 3 or len(view.weight) == 0:
         return np.zeros(n)
@@ -70,15 +55,10 @@ def betweenness(view: WeightView) -> np.ndarray:
 
 
 def pagerank(view: WeightView, damping: float = 0.85) -> np.ndarray:
-    """Share of time a walker spends at each node who follows edges by their weight.
+    """PageRank by weight, float [nodes] of sum 1; equal in a graph without edges.
 
-    On a directed graph the walker goes from sender to receiver, so that it is the
-    components *listening* to strong components which rank high.
-
-    Returns
-    -------
-    ndarray
-        Float [nodes], sum 1; the same everywhere in a graph without edges.
+    On a directed graph the walk goes from sender to receiver: receivers of strong components
+    rank high.
     """
     n = len(view.names)
     if len(view.weight) == 0:

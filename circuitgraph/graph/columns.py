@@ -1,7 +1,7 @@
-"""Columns of a table as plain Python values, and what a component's name says of it.
+"""Columns of a table as plain Python values, and the parts of components' names.
 
-Graph libraries and file formats know ``bool``, ``int``, ``float`` and ``str`` and
-nothing else: numpy scalars, pandas missing values and categories stop here.
+Graph libraries and file formats know ``bool``, ``int``, ``float`` and ``str`` only, no numpy
+scalars, pandas missing values or categories.
 """
 
 from __future__ import annotations
@@ -18,17 +18,7 @@ Scalar = bool | int | float | str | None
 
 
 def plain_values(column: pd.Series) -> list[Scalar]:
-    """Values of a column as Python scalars; everything missing (NaN too) is None.
-
-    Parameters
-    ----------
-    column
-        Any column of booleans, numbers, strings or a mixture of them.
-
-    Returns
-    -------
-    list
-        One of ``bool``, ``int``, ``float``, ``str``, None for every row.
+    """Values of a column as ``bool``, ``int``, ``float``, ``str``; missing ones (NaN too) are None.
 
     Raises
     ------
@@ -69,14 +59,7 @@ def endpoints(edges: pd.DataFrame) -> list[str]:
 
 
 def node_table(names: Iterable[str]) -> pd.DataFrame:
-    """What the names of components say: one row each, in the order given.
-
-    Returns
-    -------
-    DataFrame
-        ``name``, ``kind`` (``head``, ``mlp``, ``other`` …), ``layer`` and ``head``
-        (``Int64``, missing where the name has none).
-    """
+    """One row a component: ``name``, ``kind`` (``head``, ``mlp`` …), ``layer``, ``head``."""
     parts = [parse(name) for name in names]
     return pd.DataFrame(
         {

@@ -25,15 +25,12 @@ class Communities:
 
     Attributes
     ----------
-    membership
-        Int [nodes]: 0 is the largest community, ties go to the one whose first member
-        comes first.
-    modularity
-        Of the partition at the resolution asked for; 0 without edges.
-    weights
-        Which weights were used.
-    seed
-        The seed that gives the same partition again.
+    membership : int [nodes]
+        0 is the largest community, ties go to the one whose first member comes first.
+    modularity : float
+        At the resolution asked for; 0 without edges.
+    weights, seed
+        The weights used, and the seed that gives the same partition again.
     """
 
     membership: np.ndarray
@@ -45,19 +42,8 @@ class Communities:
 def leiden(view: WeightView, seed: int = 0, resolution: float = 1.0) -> Communities:
     """Communities by modularity; direction is ignored (both directions add up).
 
-    Parameters
-    ----------
-    view
-        Weights above 0. There is no signed modularity here: strong negative and strong
-        positive edges both tie components together in ``absolute()``.
-    seed
-        Of igraph's random numbers, which are handed back afterwards.
-    resolution
-        Above 1 finds smaller communities.
-
-    Returns
-    -------
-    Communities
+    There is no signed modularity here: strong negative and strong positive edges both bind
+    components together in ``absolute()``. A ``resolution`` above 1 finds smaller communities.
     """
     n = len(view.names)
     if len(view.weight) == 0:
@@ -78,8 +64,7 @@ def leiden(view: WeightView, seed: int = 0, resolution: float = 1.0) -> Communit
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """igraph has one generator for the whole process: lend it ours, then put back its
-    default, Python's ``random`` module."""
+    """Seed igraph's one generator for a while, then restore its default, the ``random`` module."""
     ig.set_random_number_generator(random.Random(seed))
     try:
         yield

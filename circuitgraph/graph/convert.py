@@ -1,10 +1,9 @@
 """Tables of edges as igraph and networkx graphs, with typed attributes.
 
-The table is what ``edges`` or ``diff`` give: ``source``, ``target``, and any other
-columns, which become attributes of the edges under their own names. ``weight`` (of a
-run) and ``delta`` (of a diff) are signed: hand them to an algorithm through
-:class:`circuitgraph.graph.signed.SignedGraph` only, for igraph's PageRank and Leiden
-and networkx's Louvain take negative weights without a word and return nonsense.
+``source`` and ``target`` are the ends; all other columns of ``edges`` or ``diff`` become
+attributes. ``weight`` (of a run) and ``delta`` (of a diff) are signed: pass them to algorithms
+through :class:`circuitgraph.graph.signed.SignedGraph` only, because igraph's PageRank and
+Leiden and networkx's Louvain accept negative weights silently and return nonsense.
 """
 
 from __future__ import annotations
@@ -29,13 +28,7 @@ LIBRARIES = ("networkx", "igraph")
 
 
 def graph_of(edges: pd.DataFrame, library: str, nodes: Iterable[str] | None = None) -> Any:
-    """A table of edges as a graph of either library.
-
-    Raises
-    ------
-    UsageError
-        Another library.
-    """
+    """A table of edges as a graph of either library; ``UsageError`` for another."""
     if library not in LIBRARIES:
         raise UsageError(
             f"library: {quoted(library, 40)} is unknown; choose {' or '.join(LIBRARIES)}"
@@ -47,19 +40,18 @@ def graph_of(edges: pd.DataFrame, library: str, nodes: Iterable[str] | None = No
 def is_directed(edges: pd.DataFrame) -> bool:
     """Whether a table of edges makes a directed graph: any effect does.
 
-    Correlations alone are undirected. Where both kinds are in one graph, correlations
-    run from the earlier component to the later, as they are stored.
+    In a graph of both kinds, correlations run from the earlier component to the later.
     """
     column = "lens" if "lens" in edges else "kind"
     return not undirected_lenses().issuperset(edges[column].astype(object))
 
 
 def edge_kinds(edges: pd.DataFrame) -> list[str]:
-    """A name for every edge that tells it from the others between the same nodes.
+    """A name for every edge that distinguishes it from others between the same nodes.
 
-    ``correlation``, ``effect`` or ``rewired``; with ``:q``, ``:k`` or ``:v`` behind it
-    where one input is meant, and with the estimator or lens where still two edges
-    would share source, target and name. Gephi merges such edges, networkx overwrites.
+    ``correlation``, ``effect`` or ``rewired``; with ``:q``, ``:k`` or ``:v`` for one input, and
+    with the estimator or lens where edges would still share source, target and name (Gephi merges
+    such edges, networkx overwrites).
 
     Raises
     ------
@@ -101,7 +93,7 @@ def _repeated(edges: pd.DataFrame, kinds: list[str]) -> int | None:
 
 
 def node_index(edges: pd.DataFrame, nodes: Iterable[str] | None) -> dict[str, int]:
-    """Place of every node: the names given, or else the ends of the edges.
+    """Index of every node: the names given, or else the ends of the edges.
 
     Raises
     ------
@@ -122,19 +114,16 @@ def node_index(edges: pd.DataFrame, nodes: Iterable[str] | None) -> dict[str, in
 def to_igraph(edges: pd.DataFrame, nodes: Iterable[str] | None = None) -> ig.Graph:
     """An igraph graph of a table of edges.
 
+    Vertices have ``name``, ``kind``, ``layer``, ``head``; edges every other column and
+    ``relation`` (see :func:`edge_kinds`). Missing numbers are NaN in columns of floats and None
+    elsewhere.
+
     Parameters
     ----------
-    edges
+    edges : DataFrame
         Columns of ``edges`` or of a diff (or a part of its rows).
-    nodes
+    nodes : iterable of str, optional
         All components, so that those without edges are kept; default: the edges' ends.
-
-    Returns
-    -------
-    igraph.Graph
-        Vertices carry ``name``, ``kind``, ``layer``, ``head``; edges every other
-        column and ``relation`` (see :func:`edge_kinds`). Missing numbers are NaN in
-        columns of floats and None elsewhere.
 
     Raises
     ------
@@ -165,24 +154,10 @@ def _edge_columns(edges: pd.DataFrame) -> dict[str, list]:
 def to_networkx(
     edges: pd.DataFrame, nodes: Iterable[str] | None = None
 ) -> nx.MultiGraph | nx.MultiDiGraph:
-    """A networkx graph of a table of edges.
+    """A networkx graph of a table of edges, as :func:`to_igraph`.
 
-    Parameters
-    ----------
-    edges, nodes
-        As for :func:`to_igraph`.
-
-    Returns
-    -------
-    networkx.MultiDiGraph or networkx.MultiGraph
-        Nodes are component names with ``kind``, ``layer``, ``head``; edges have the
-        key :func:`edge_kinds` gives them and every other column as an attribute. What
-        is missing has no attribute: networkx' writers fail on None.
-
-    Raises
-    ------
-    InputError
-        An edge twice, or an end that is not among the nodes.
+    Edges have the key of :func:`edge_kinds` and every other column as an attribute. Missing
+    values give no attribute: networkx' writers fail on None.
     """
     graph: nx.MultiGraph = nx.MultiDiGraph() if is_directed(edges) else nx.MultiGraph()
     table = node_table(node_index(edges, nodes))

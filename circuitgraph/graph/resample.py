@@ -1,10 +1,9 @@
-"""Bootstrap of strengths: how far would a hub's rank move with other prompts?
+"""Bootstrap of strengths and of their ranks over prompts.
 
-Prompts of one scenario are paraphrases, so what is resampled is what varies within
-scenarios, in the amounts that match the standard errors of :mod:`circuitgraph.stats`:
-n − S draws of scores for correlations, and n_s − 1 draws within each scenario for means
-of effects (Rao & Wu), without which two prompts a scenario would look twice as sure as
-they are.
+Prompts of one scenario are paraphrases, so what varies within scenarios is resampled, in the
+amounts that match the standard errors of :mod:`circuitgraph.stats`: n − S draws of scores for
+correlations, and n_s − 1 draws within each scenario for means of effects (Rao & Wu), without
+which two prompts a scenario would look twice as precise as they are.
 
 References
 ----------
@@ -25,24 +24,10 @@ LEVEL = 0.95
 
 
 def correlation_strengths(z: np.ndarray, df: int, samples: int, seed: int) -> np.ndarray:
-    """Strength of every component in resamples of the prompts.
+    """Strength Σ_k |r_jk| of every component in resamples of the prompts; float64 [samples × c].
 
-    Parameters
-    ----------
-    z
-        Standard scores within scenarios, float [n × c]; columns that do not vary are 0.
-    df
-        n − S, the number of draws.
-    samples
-        Number of resamples.
-    seed
-        Of the generator.
-
-    Returns
-    -------
-    ndarray
-        float64 [samples × c]: Σ_k |r_jk|, each correlation computed anew from the
-        resampled scores by one Gram product.
+    ``z`` are standard scores within scenarios [n × c] (0 in columns that do not vary) and ``df``
+    = n − S the number of draws. Each correlation is computed from the resampled scores.
     """
     n, size = z.shape
     rng = np.random.default_rng(seed)
@@ -62,24 +47,15 @@ def correlation_strengths(z: np.ndarray, df: int, samples: int, seed: int) -> np
 def effect_strengths(
     effects: np.ndarray, prompt_weights: np.ndarray, ends: np.ndarray, nodes: int
 ) -> np.ndarray:
-    """Strength of every component, in and out together, in resamples of the prompts.
+    """Strength of every component, in and out together, in resamples; float64 [samples × nodes].
 
     Parameters
     ----------
-    effects
-        Effects of every edge, float [n × e].
-    prompt_weights
-        What each prompt counts in each resample, float [samples × n]; signs of
-        alignment included.
-    ends
-        Source and target of every edge, int [2 × e].
-    nodes
-        Number of components.
-
-    Returns
-    -------
-    ndarray
-        float64 [samples × nodes]; one GEMM per block of edges.
+    effects : float [n × e]
+    prompt_weights : float [samples × n]
+        Weights of the prompts in each resample, signs included.
+    ends : int [2 × e]
+        Source and target of every edge.
     """
     strengths = np.zeros((len(prompt_weights), nodes))
     for part in chunks(effects.shape[1]):
@@ -99,20 +75,10 @@ def weighted_sums(effects: np.ndarray, prompt_weights: np.ndarray) -> np.ndarray
 def rank_intervals(
     observed: np.ndarray, resampled: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ranks by strength, 1 for the strongest, and where they lie in 95% of resamples.
+    """Ranks by strength, 1 for the strongest, and their 95% intervals; int [c] each.
 
-    Parameters
-    ----------
-    observed
-        Strengths, float [c].
-    resampled
-        Strengths in resamples, float [samples × c].
-
-    Returns
-    -------
-    rank, low, high
-        int [c] each. Components of equal strength share the best rank they could have;
-        the interval spans all ranks they could have, and holds ``rank`` always.
+    ``observed`` [c] and ``resampled`` [samples × c] are strengths. Ties share their best rank;
+    the interval spans all ranks they could have, and always holds ``rank``.
     """
     rank = _ranks(observed, "min")
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]

@@ -1,9 +1,8 @@
-"""The one way into algorithms that know no negative weights.
+"""Views of signed graphs for algorithms that need non-negative weights.
 
-Correlations and effects are signed. igraph's PageRank and Leiden and networkx's
-Louvain accept negative weights silently and return plausible numbers that mean
-nothing. So every algorithm of this package takes a :class:`WeightView`, which cannot
-be built with a negative or missing weight and remembers which weights it holds.
+igraph's PageRank and Leiden and networkx's Louvain accept negative weights silently and return
+meaningless numbers. So every algorithm of this package takes a :class:`WeightView`, which
+cannot be built with a negative or missing weight.
 
 References
 ----------
@@ -28,13 +27,7 @@ Weights = Literal["positive", "negative", "absolute"]
 
 
 def require_non_negative(weights: np.ndarray) -> None:
-    """Refuse weights that an algorithm on distances or flows would misread.
-
-    Raises
-    ------
-    InputError
-        A weight is negative, NaN or infinite.
-    """
+    """Raise ``InputError`` for a negative, NaN or infinite weight."""
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if len(bad):
         raise InputError(
@@ -45,27 +38,16 @@ def require_non_negative(weights: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class WeightView:
-    """A graph whose weights are all positive, and what they are.
+    """A graph with weights above 0; ``InputError`` for a negative, NaN or infinite one.
 
     Attributes
     ----------
-    names
-        The nodes.
-    source, target
-        Places in ``names`` of each edge's ends, int [edges].
-    weight
-        Larger than 0, float [edges]; parallel edges (the q, k and v inputs of one
-        head) have been added up.
-    directed
-        Whether direction counts.
-    weights
-        Which weights these are: ``positive``, ``negative`` (their size) or
-        ``absolute``.
-
-    Raises
-    ------
-    InputError
-        Built with a negative, NaN or infinite weight.
+    source, target : int [edges]
+        Indices in ``names`` of each edge's ends.
+    weight : float [edges]
+        Parallel edges (the q, k and v inputs of one head) are added up.
+    weights : {"positive", "negative", "absolute"}
+        Which weights these are.
     """
 
     names: tuple[str, ...]
@@ -79,25 +61,16 @@ class WeightView:
         require_non_negative(self.weight)
 
     def igraph(self) -> ig.Graph:
-        """The bare graph for igraph; weights stay here and are passed explicitly."""
+        """The graph without weights, which are passed explicitly."""
         ends = np.column_stack([self.source, self.target])
         return ig.Graph(n=len(self.names), edges=ends, directed=self.directed)
 
 
 @dataclass(frozen=True)
 class SignedGraph:
-    """A graph with signed weights, to be looked at through one of three views.
+    """A graph with signed, finite weights, for one of three views.
 
-    Attributes
-    ----------
-    names
-        The nodes.
-    source, target
-        Places in ``names`` of each edge's ends, int [edges].
-    weight
-        Signed and finite, float [edges].
-    directed
-        Whether direction counts (effects) or not (correlations).
+    Attributes are as of :class:`WeightView`; effects are directed, correlations are not.
 
     Examples
     --------
@@ -117,16 +90,7 @@ class SignedGraph:
     def from_edges(
         cls, edges: pd.DataFrame, nodes: Iterable[str] | None = None, weight: str = "weight"
     ) -> SignedGraph:
-        """Read a table of edges.
-
-        Parameters
-        ----------
-        edges
-            Columns of ``edges`` or of a diff.
-        nodes
-            All components in order; default: the ends of the edges.
-        weight
-            The column to use, such as ``weight``, or ``delta`` of a diff.
+        """Read a table of edges; ``weight`` is a column such as ``weight``, or ``delta`` of a diff.
 
         Raises
         ------

@@ -1,1 +1,1 @@
-"""Hubs: components of much strength in a variant, and those whose strength changed."""
+"""Hubs: components of large strength in a variant, and those whose strength changed."""

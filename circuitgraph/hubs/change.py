@@ -1,12 +1,12 @@
-"""Hubs of change: at which components do more edges differ than their number and size explain?
+"""Hubs of change: components with more changed edges than their number and size explain.
 
-The difference degree test: edges that differ are counted at each node and held against
-null networks matched to the observed differences. Higgins et al. draw null networks as
-products L Lᵀ with the mean and variance of the observed ones; an element then is a part of
-either node and a part of its own, and with many factors all are normal. That form is used
-here, for the logarithm of the change relative to what edges of that size change by, and a
-third moment is matched: how much nodes differ from each other. Drift moves some components
-more than others, and without it nearly every fine-tune would have hubs of change.
+The difference degree test: changed edges are counted at each node and compared with null
+networks matched to the observed differences. Higgins et al. draw null networks as products
+L Lᵀ with the mean and variance of the observed ones; an element then is a part of either node
+and a part of its own, and with many factors all are normal. That form is used here, for the
+logarithm of the change relative to that of edges of the same size, and a third moment is
+matched: the variance between nodes. Fine-tuning changes some components more than others, and
+without it nearly every fine-tune would have hubs of change.
 
 References
 ----------
@@ -27,7 +27,7 @@ from scipy.special import betaln, gammaln, logsumexp
 from circuitgraph.base.components import in_order
 from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.confirm import as_compared
-from circuitgraph.diff.outcome import judge
+from circuitgraph.diff.outcome import compare_sides
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.diff.stability import resampled_claims
 from circuitgraph.graph.columns import node_table
@@ -57,15 +57,18 @@ MAD = 1.4826
 class Network:
     """The edges of a diff that can be tested, as a network of differences.
 
-    Attributes:
-        names: components in order of computation.
-        ends: source and target of every edge, int [2 × e].
-        differs: bool [e], the claims.
-        excess: float64 [e], ln of the change over what edges of that size change by; NaN
-            where nothing moved.
-        needed: float64 [e], the excess from which an edge would be claimed, up to a
-            constant.
-        size: float64 [e], |change|.
+    Attributes
+    ----------
+    ends : int [2 × e]
+        Source and target of every edge.
+    differs : bool [e]
+        The claims.
+    excess : float64 [e]
+        ln of the change over the usual change of edges of that size; NaN where nothing changed.
+    needed : float64 [e]
+        The excess from which an edge would be claimed, up to a constant.
+    size : float64 [e]
+        |change|.
     """
 
     names: tuple[str, ...]
@@ -79,23 +82,17 @@ class Network:
 def hubs_of_change(
     diff: Diff, *, direction: str = "both", seed: int = 0, samples: int = 200
 ) -> pd.DataFrame:
-    """Components at which more edges differ than chance puts there.
+    """Components with more changed edges than chance explains; see :func:`difference_degrees`.
+
+    Rank intervals come from refits of the diff on resampled prompts; for a lens without refits
+    they span all ranks. With insufficient evidence every verdict is ``not_testable``.
 
     Parameters
     ----------
-    diff
-        Of any lens; its claims are the edges that differ.
-    direction
-        Count edges ``out`` of a component, ``in``, or ``both``; correlations have none.
-    seed, samples
-        Of the null networks and of the resamples of prompts; number of the latter.
-
-    Returns
-    -------
-    DataFrame
-        See :func:`difference_degrees`. Rank intervals come from refits of the diff on
-        resampled prompts; where a lens has none to offer they span all ranks. When the
-        diff's evidence is insufficient every verdict is ``not_testable``.
+    direction : {"both", "out", "in"}
+        Edges to count; correlations have no direction.
+    samples : int
+        Resamples of the prompts.
 
     Raises
     ------
@@ -123,7 +120,9 @@ def _resampled(diff: Diff, samples: int, seed: int) -> np.ndarray | None:
     if diff.asks.needs_models:
         return None
     options = Options(diff.asks, diff.scope, diff.alpha, diff.margin, diff.fdr)
-    edges, claims = resampled_claims(judge(*as_compared(diff), options), options, samples, seed)
+    edges, claims = resampled_claims(
+        compare_sides(*as_compared(diff), options), options, samples, seed
+    )
     found = np.zeros((samples, len(diff.table)), bool)
     found[:, edges] = claims
     return found
@@ -142,28 +141,23 @@ def difference_degrees(
 
     Parameters
     ----------
-    table
+    table : DataFrame
         Rows of a diff: ``source, target, weight_a, weight_b, delta, low, high, verdict``.
-    margin
+    margin : float
         The diff's margin, in units of ``delta``.
-    alpha
+    alpha : float
         False discovery rate over components.
-    direction
-        Which edges count at a component: ``both``, ``out`` or ``in``.
-    resampled
-        Claims in resamples of the prompts, bool [samples × rows].
-    seed
-        Of the null networks.
+    resampled : bool [samples × rows], optional
+        Claims in resamples of the prompts.
 
     Returns
     -------
     DataFrame
-        One row a component, the surest first: ``component, kind, layer, head``;
-        ``edges`` (that can be tested), ``degree`` (of these, claimed as changed),
-        ``weighted`` (sum of their |delta|), ``expected`` (mean degree in null networks
-        with as many changed edges), ``p`` (of a degree as high there), ``q``, ``rank`` by
-        degree with its 95% interval ``rank_low``, ``rank_high``, and ``verdict``:
-        ``hub_of_change``, ``not_detected``, ``not_testable`` (no edge can be tested).
+        One row a component, by p: ``component, kind, layer, head``; ``edges`` (that can be
+        tested), ``degree`` (of these, claimed as changed), ``weighted`` (sum of their |delta|),
+        ``expected`` (mean degree in null networks with as many changed edges), ``p`` (of a
+        degree as high there), ``q``, ``rank`` by degree with its 95% interval ``rank_low``,
+        ``rank_high``, and ``verdict``: ``hub_of_change``, ``not_detected``, ``not_testable``.
     """
     names = tuple(in_order({*table["source"].astype(str), *table["target"].astype(str)}))
     rows = np.flatnonzero((table["verdict"] != "not_testable").to_numpy())
@@ -200,7 +194,7 @@ def difference_degrees(
 
 
 def network_of(table: pd.DataFrame, names: tuple[str, ...], margin: float) -> Network:
-    """Differences relative to what is usual for edges of that size.
+    """Changes relative to the usual change of edges of that size.
 
     The usual ln |delta| is a quadratic in ln of the edge's size, the root mean square of
     both weights; fitted by least squares over the edges.
@@ -227,13 +221,13 @@ def network_of(table: pd.DataFrame, names: tuple[str, ...], margin: float) -> Ne
 
 
 def _log(values: np.ndarray) -> np.ndarray:
-    """ln; what is 0 or next to it stands at a floor."""
+    """ln, with a floor for values at or near 0."""
     floor = FLOOR * np.max(values, initial=0.0)
     return np.log(np.maximum(values, floor if floor > 0 else 1.0))
 
 
 def _trend(x: np.ndarray, y: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Quadratic of y in x, learnt from some edges; a constant where these are few."""
+    """Quadratic fit of y in x over some edges; a constant where these are few."""
     if not fitted.any():
         return np.zeros(len(x))
     known = x[fitted]
@@ -251,7 +245,7 @@ def incidence(network: Network, direction: str) -> np.ndarray:
 
 
 def null_degrees(network: Network, at: np.ndarray, seed: int) -> np.ndarray:
-    """Degrees in null networks with, on average, as many differing edges; int [draws × c]."""
+    """Degrees in null networks with, on average, as many changed edges; int [draws × c]."""
     total, nodes = len(network.excess), len(network.names)
     own, between = spreads(network)
     rng = np.random.default_rng(seed)
@@ -266,7 +260,7 @@ def null_degrees(network: Network, at: np.ndarray, seed: int) -> np.ndarray:
 def spreads(network: Network) -> tuple[float, float]:
     """Standard deviation of an edge's own part, and of the part of a node.
 
-    Robust (median and quartiles): a few hubs must not make the null as wide as they are.
+    Robust (median and quartiles), so that a few hubs do not widen the null.
     """
     moved = np.isfinite(network.excess)
     if moved.sum() <= MIN_EDGES:

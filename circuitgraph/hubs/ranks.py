@@ -1,10 +1,10 @@
-"""Hubs: which components carry the most, how sure is that, and did it change?
+"""Hubs: the strongest components of a variant with rank intervals, and changes of rank.
 
-A hub's rank is an estimate like any other: with ten prompts the 95% interval of the top
-rank spans half the components. So ranks come with intervals, and a change of hubs is
-claimed only where the intervals of two variants do not overlap. Any update moves every
-effect a little and neighbours trade places, so the component's own share of all strength
-must have changed too, by more than a margin.
+A hub's rank is an estimate: with ten prompts the 95% interval of the top rank spans half the
+components. So ranks come with intervals, and a change of hubs is claimed only where the
+intervals of two variants do not overlap. Any update changes every effect a little and
+neighbours trade ranks, so the component's share of all strength must have changed beyond a
+margin too.
 
 References
 ----------
@@ -38,7 +38,7 @@ from circuitgraph.lenses.edge_tests import DEGENERATE, INSUFFICIENT, MISSING, RE
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.runs.record import Run
 from circuitgraph.stats import triangle
-from circuitgraph.stats.draws import lent_weights
+from circuitgraph.stats.draws import pooled_weights
 from circuitgraph.stats.evidence import degenerate, distinct_rows, evidence
 from circuitgraph.stats.scenarios import balanced_weights
 from circuitgraph.stats.scores import standardise
@@ -53,7 +53,7 @@ MARGINS = MappingProxyType({"correlation": 0.0, "effect": 0.01})
 
 @dataclass(frozen=True)
 class _Side:
-    """One variant: its graph, its strengths in resamples, and what is wrong with a node."""
+    """One variant: its graph, its strengths in resamples, and reasons of nodes."""
 
     graph: SignedGraph
     resampled: np.ndarray
@@ -67,33 +67,26 @@ def hubs(
 
     Parameters
     ----------
-    run
-        Correlation or effect run.
-    seed
-        Of the resamples and of the communities: the same seed gives the same table.
-    samples
-        Resamples of the prompts behind each rank interval.
-    weights
-        Which weights betweenness, PageRank and communities use (``absolute``,
-        ``positive`` or ``negative`` ones); repeated in the column ``weights``.
+    samples : int
+        Resamples of the prompts (within scenarios) behind each rank interval.
+    weights : {"absolute", "positive", "negative"}
+        Weights of betweenness, PageRank and communities.
 
     Returns
     -------
     DataFrame
-        One row a component, strongest first: ``component, kind, layer, head``;
-        ``positive`` and ``negative`` (sizes of the sums of the weights above and below
-        0 at the component) and ``strength``, their sum, in units of correlation or of
-        the decision; ``rank`` by strength with its 95% interval ``rank_low``,
-        ``rank_high``; ``betweenness`` (distance 1/weight), ``pagerank``,
-        ``community`` (0 the largest), ``weights``; for effects also the three
-        strengths with ``out_`` and ``in_`` in front. ``attrs`` hold ``n``,
-        ``n_effective``, ``evidence`` and ``seed``.
+        One row a component, strongest first: ``component, kind, layer, head``; ``positive`` and
+        ``negative`` (sizes of the sums of its weights above and below 0) and their sum
+        ``strength``, in units of correlation or of the decision; ``rank`` by strength with its
+        95% interval ``rank_low``, ``rank_high``; ``betweenness`` (distance 1/weight),
+        ``pagerank``, ``community`` (0 the largest), ``weights``; for effects also the three
+        strengths with ``out_`` and ``in_``. ``attrs``: ``n``, ``n_effective``, ``evidence``,
+        ``seed``.
 
     Notes
     -----
-    Resampled is what varies within scenarios, see :mod:`circuitgraph.graph.resample`.
-    Strengths are biased upwards by noise (a correlation of 0 never measures 0), so
-    ranks of different prompt sets compare and strengths do not.
+    Strengths are biased upwards by noise (a correlation of 0 never measures 0), so ranks of
+    different prompt sets compare and strengths do not.
     """
     run = _without_duplicates(run)
     matched = match_runs([run], [run], run.kind)
@@ -112,7 +105,7 @@ def hubs(
 
 
 def _without_duplicates(run: Run) -> Run:
-    """Tables keep repeated rows; in a run alone, as in its edges, the first one counts."""
+    """Tables keep repeated rows; of one run's rows the first one counts."""
     if run.kind != "correlation" or run.method.granularity != "table":
         return run
     keep = np.unique(distinct_rows(run.activity))
@@ -121,12 +114,7 @@ def _without_duplicates(run: Run) -> Run:
 
 
 def _centralities(graph: SignedGraph, weights: Weights, seed: int) -> dict[str, np.ndarray]:
-    views = {
-        "absolute": graph.absolute,
-        "positive": graph.positive,
-        "negative": graph.negative,
-    }
-    view = views[weights]()
+    view = getattr(graph, weights)()
     cheap = len(view.names) * len(view.weight) <= BETWEENNESS_LIMIT
     return {
         "betweenness": betweenness(view) if cheap else np.full(len(view.names), np.nan),
@@ -138,32 +126,27 @@ def _centralities(graph: SignedGraph, weights: Weights, seed: int) -> dict[str, 
 def hubs_compare(
     run_a: Run, run_b: Run, *, seed: int = 0, samples: int = 200, margin: float | None = None
 ) -> pd.DataFrame:
-    """Ranks of every component in two variants, and which changed for sure.
+    """Ranks of every component in two variants, and which changed.
 
     Parameters
     ----------
-    run_a, run_b
-        Runs of one method on the same prompts.
-    seed, samples
-        As for :func:`hubs`; both sides see the same resamples.
-    margin
-        Change of a component's share of all strength that is too small to matter;
-        default 0.01 for effects, as for edges, and 0 for correlations. It keeps out
-        components that only were overtaken, and neighbours that trade places.
+    run_a, run_b : Run
+        Of one method on the same prompts; both use the same resamples.
+    margin : float, optional
+        Change of a component's share of all strength that is too small to matter; default 0.01
+        for effects, as for edges, and 0 for correlations.
 
     Returns
     -------
     DataFrame
-        One row a component, the surest and largest changes first: ``component, kind,
-        layer, head``; ``positive``, ``negative``, ``strength``, ``rank``, ``rank_low``,
-        ``rank_high`` of each side with ``_a`` and ``_b`` behind them; ``share_a``,
-        ``share_b`` (of the sum of all strengths), their difference ``delta`` and its
-        95% interval ``low``, ``high``; ``changed`` (True only where the 95% rank
-        intervals do not overlap and the interval of ``delta`` lies beyond the margin);
-        ``reason`` why a component could not be judged, else ""; ``evidence`` (``ok``,
-        ``low``, ``insufficient``). ``attrs`` hold ``n``, ``n_effective``,
-        ``evidence``, ``margin`` and ``seed``. When evidence is insufficient nothing is
-        claimed, which means "cannot tell", not "unchanged".
+        One row a component, claimed and largest changes first: ``component, kind, layer, head``;
+        ``positive``, ``negative``, ``strength``, ``rank``, ``rank_low``, ``rank_high`` of each
+        side with ``_a`` and ``_b``; ``share_a``, ``share_b`` (of the sum of all strengths),
+        their difference ``delta`` and its 95% interval ``low``, ``high``; ``changed`` (the 95%
+        rank intervals do not overlap and the interval of ``delta`` lies beyond the margin);
+        ``reason`` why a component cannot be tested; ``evidence``. ``attrs``: ``n``,
+        ``n_effective``, ``evidence``, ``margin``, ``seed``. Insufficient evidence gives no claim,
+        which means "cannot tell", not "unchanged".
 
     Raises
     ------
@@ -256,7 +239,7 @@ def _effects(matched: Matched, effects: np.ndarray, samples: int, seed: int) -> 
     seen = matched.observations
     signs = seen.signs[seen.first]
     weight = weighted_sums(effects, (balanced_weights(matched.scenarios) * signs)[None])[0]
-    draws = lent_weights(matched.scenarios, samples, seed) * signs
+    draws = pooled_weights(matched.scenarios, samples, seed) * signs
     resampled = effect_strengths(effects, draws, ends, len(names))
     graph = SignedGraph(tuple(names), ends[0], ends[1], weight, directed=True)
     return _Side(graph, resampled, np.full(len(names), "", dtype=object))

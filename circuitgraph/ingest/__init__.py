@@ -1,4 +1,4 @@
 """Ingest: activity, effects and activation tables become runs.
 
-``tables`` needs no torch, so nothing is imported here.
+Imports nothing, because ``tables`` needs no torch.
 """

@@ -16,11 +16,7 @@ from circuitgraph.prompts.tokens import Encoded
 
 @torch.no_grad()
 def norm_activity(model: Engine, prompts: Sequence[Encoded], granularity: Granularity) -> Tensor:
-    """L2 norm of every component's contribution to the residual stream.
-
-    Returns:
-        [prompts, components], heads (or attention layers) and MLPs in order.
-    """
+    """L2 norm of every component's contribution to the residual stream [prompts, components]."""
     tokens, last = (x.to(model.device) for x in right_padded([p.whole for p in prompts]))
     parts, _ = _contributions(model, tokens, last, granularity)
     return parts.float().norm(dim=-1).T
@@ -30,13 +26,10 @@ def norm_activity(model: Engine, prompts: Sequence[Encoded], granularity: Granul
 def projection_activity(
     model: Engine, prompts: Sequence[Encoded], granularity: Granularity
 ) -> Tensor:
-    """Signed contribution to logit(answer) − logit(wrong answer).
+    """Signed contribution to logit(answer) − logit(wrong answer) [prompts, components].
 
-    Taken where the first token in which the two answers differ is predicted (after the
-    tokens they share), through the run's own final norm scale, before any soft cap.
-
-    Returns:
-        [prompts, components].
+    Where the first token in which the two answers differ is predicted, through the run's own
+    final norm scale, before any soft cap.
     """
     shared = [shared_prefix(p) for p in prompts]
     rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]
@@ -50,10 +43,12 @@ def projection_activity(
 
 
 def shared_prefix(prompt: Encoded) -> int:
-    """How many tokens the two answers begin with in common.
+    """Number of first tokens that the two answers share.
 
-    Raises:
-        InputError: one answer is the beginning of the other.
+    Raises
+    ------
+    InputError
+        One answer is the beginning of the other, or sides are sets.
     """
     if prompt.also or prompt.also_wrong:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The measurements of a run made again on another model of the same build."""
+"""The measurements of a run repeated on another model of the same architecture."""
 
 from __future__ import annotations
 
@@ -33,18 +33,16 @@ def measured_again(
 ) -> dict[str, np.ndarray]:
     """The arrays of a run, by its method and on its prompts, of another model.
 
-    Batches that are done are kept in ``folder`` until all are, so that an interruption costs one.
+    Finished batches are kept in ``folder`` until all are, so that an interruption costs one.
 
     Parameters
     ----------
     run : Run
-        Whose id and variant are those of the model measured, and whose method is used.
-    model, hf
-        The model, and the library's whose sizes it has.
-    prompts
-        Those of the run as token ids, in its order.
-    folder : path
-        Of runs of this kind.
+        With the id and variant of the model measured.
+    hf : Any
+        The library's model, for its sizes.
+    prompts : sequence of Encoded
+        Of the run, in its order.
     """
     method = run.method
     request = Request(

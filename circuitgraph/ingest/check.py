@@ -1,4 +1,4 @@
-"""``prompts check``: what a prompt file can show, and with a model, whether it works there."""
+"""``prompts check``: power of a prompt file and, with a model, tokens and decisions."""
 
 from __future__ import annotations
 
@@ -44,11 +44,9 @@ TWICE = 2.0
 
 @dataclass(frozen=True)
 class Spelling:
-    """The answers as written, and with a leading blank more or less.
+    """The answers of one prompt as written, and with the other leading blank.
 
-    Attributes:
-        written, other: the answer of one prompt, both ways.
-        mass, other_mass: mean probability of the two answers, both ways, over these prompts.
+    ``mass`` and ``other_mass`` are mean probabilities of the two answers over these prompts.
     """
 
     written: str
@@ -57,40 +55,43 @@ class Spelling:
     other_mass: float
 
     def lines(self) -> list[str]:
-        """What to say of it; nothing where both are about as likely."""
+        """A remark, unless both are about as likely."""
         ratio = max(self.other_mass, self.mass) / max(min(self.other_mass, self.mass), 1e-30)
         if ratio < TWICE:
             return []
         likely, least = (_percent(m) for m in (self.other_mass, self.mass))
-        told = (
+        line = (
             f"answers written {quoted(self.other)} carry {likely} of the probability, as here "
             f"({quoted(self.written)}) {least}"
         )
         if self.other_mass < self.mass:
-            return [told]
-        return [f"note: {told}: the model would rather write the former"]
+            return [line]
+        return [f"note: {line}: the model would rather write the former"]
 
 
 @dataclass(frozen=True)
 class ModelReport:
-    """How the prompts fare with one model.
+    """The prompts with one model.
 
-    Attributes:
-        tokens: shortest and longest prompt.
-        bos: ``added``, ``present`` or ``none``.
-        template: ``chat`` or "".
-        answer_tokens: longest answer.
-        unequal: lines whose corrupt prompt has another number of tokens, with nothing marked.
-        aligned: lines whose corrupt prompt has another number of tokens and is aligned by
-            the marked words.
-        moved: prompts whose decision changes by 0.1 nats or more under corruption, or
-            None where nothing can be measured.
-        totals: mean change of the decision by scenario, in nats.
-        mass: mean probability of the two answers, or None.
-        read: the tokens of a few pairs of answers.
-        spelling: the answers with a leading blank more or less, where it makes other tokens.
-        notes: what the tokenizer does with these texts, and which totals point both ways or
-            against the directions, a sentence each.
+    Attributes
+    ----------
+    tokens : (int, int)
+        Shortest and longest prompt.
+    bos : {"added", "present", "none"}
+    template : {"chat", ""}
+    answer_tokens : int
+        Longest answer.
+    unequal, aligned : tuple of int
+        Lines whose corrupt prompt has another number of tokens, without and with marks.
+    moved : int, optional
+        Prompts whose decision changes by 0.1 nats or more under corruption.
+    totals : mapping
+        Mean change of the decision by scenario, in nats.
+    mass : float, optional
+        Mean probability of the two answers.
+    read : tuple of Reading
+    spelling : Spelling, optional
+    notes : tuple of str
     """
 
     tokens: tuple[int, int]
@@ -109,20 +110,14 @@ class ModelReport:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """The whole check.
-
-    Attributes:
-        text: what can be said without a model.
-        model: what can be said with one, or None.
-        problems: what keeps effects from being measured; empty when all is well.
-    """
+    """The whole check; ``problems`` prevent effects from being measured."""
 
     text: PromptReport
     model: ModelReport | None
     problems: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The report in plain words, a line each."""
+        """The report in words, a line each."""
         lines = self.text.lines()
         if self.model is not None:
             lines += _model_lines(self.model, self.text.rows)
@@ -141,10 +136,12 @@ def check_prompts(
     chat_template: bool = False,
     template_date: str | None = None,
 ) -> CheckReport:
-    """Check a prompt file, and with a model how it tokenises and whether it decides anything.
+    """Check a prompt file and, with a model, its tokens and decisions.
 
-    Raises:
-        InputError: a file or model that cannot be used at all.
+    Raises
+    ------
+    InputError
+        A file or model that cannot be used at all.
     """
     prompts = read_prompts(path)
     text = check_text(prompts)
@@ -163,7 +160,7 @@ def check_prompts(
     problems = _problems(encoded, prompts)
     engine, _ = checked_model(loaded, encoded.prompts)
     report = _model_report(loaded.variant.name, engine, encoded, prompts)
-    told = replace(
+    whole = replace(
         report,
         read=readings(encoded.prompts, loaded.tokenizer),
         spelling=_spelling(engine, encoded.prompts, prompts.source, read),
@@ -173,7 +170,7 @@ def check_prompts(
             *token_notes(encoded.prompts),
         ),
     )
-    return CheckReport(text, told, problems)
+    return CheckReport(text, whole, problems)
 
 
 def _spelling(
@@ -223,7 +220,7 @@ def _model_report(name: str, model: Engine, encoded: EncodedSet, prompts: Prompt
         mass=sum(mass) / len(mass) if mass else None,
         notes=(
             *_alike(rows, prompts),
-            *(_told(name, usable, totals, prompts.source) if prompts.has_pairs else ()),
+            *(_totals_lines(name, usable, totals, prompts.source) if prompts.has_pairs else ()),
         ),
     )
 
@@ -237,7 +234,9 @@ def _alike(rows: Sequence[Encoded], prompts: PromptSet) -> list[str]:
     return [f"{more} more prompts differ in spelling only: the same tokens count once"]
 
 
-def _told(name: str, rows: Sequence[Encoded], totals: Sequence[float], file: str) -> list[str]:
+def _totals_lines(
+    name: str, rows: Sequence[Encoded], totals: Sequence[float], file: str
+) -> list[str]:
     if not rows:
         return []
     seen = Rows.by_pair(ways_of(rows, file))

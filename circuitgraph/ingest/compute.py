@@ -1,4 +1,4 @@
-"""What every worker computes of a batch, and with which versions of the libraries."""
+"""The computation of one batch, and versions of the libraries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from circuitgraph.ingest.screen import ARRAY
 def compute(
     model: Engine, job: Job, request: Request, chunk_rows: int = CHUNK_ROWS
 ) -> Callable[..., Arrays]:
-    """The function from the rows of a batch to its arrays; of effects also for some edges."""
+    """The function from the rows of a batch to its arrays; for effects also for some edges."""
     if job.kind == "correlation":
         activity = norm_activity if request.activity == "norm" else projection_activity
 
@@ -44,6 +44,6 @@ def compute(
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of what decides a run's numbers."""
+    """Versions that a run's numbers depend on."""
     names = ("circuitgraph", "torch", "transformers", "peft")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}

@@ -1,4 +1,4 @@
-"""What an ingest tells of its prompts before the work, and of the model's decisions after it."""
+"""Remarks on prompts before an ingest, and on the model's decisions after it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ from circuitgraph.runs.record import Run
 from circuitgraph.stats.evidence import LITTLE_MASS, MOVES
 
 
-def say_prompts(prompts: PromptSet, kinds: Sequence[str], asked: bool, reporter: Reporter) -> None:
-    """Columns that are not read, and effects that cannot be measured for want of one.
+def remark_on(prompts: PromptSet, kinds: Sequence[str], asked: bool, reporter: Reporter) -> None:
+    """Remark on columns not read and on effects that cannot be measured.
 
-    Args:
-        prompts: as read.
-        kinds: edge kinds that will be measured.
-        asked: the user chose these kinds.
-        reporter: where it is said.
+    ``asked``: the user chose these edge kinds.
     """
     if prompts.misspelt:
         reporter.warn(f"{prompts.source}: {prompts.misspelt}")
@@ -32,7 +28,7 @@ def say_prompts(prompts: PromptSet, kinds: Sequence[str], asked: bool, reporter:
 
 
 def decided(run: Run) -> list[str]:
-    """What the variant decides, and whether corruption moves it: two lines, or none."""
+    """The variant's decisions and their change under corruption: two lines, or none."""
     if "decisions" not in run.arrays:
         return []
     name = f"{quoted(run.variant.name)}"

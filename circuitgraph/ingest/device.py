@@ -1,4 +1,4 @@
-"""Where to compute, and whether the numbers there are the numbers."""
+"""Device placement, and a check of device results against float64 on the CPU."""
 
 from __future__ import annotations
 
@@ -23,11 +23,7 @@ PROBED_EDGES = 16
 
 
 def require_device(request: Request, family: str) -> None:
-    """Refuse a device that is not there, before anything is loaded for it.
-
-    Raises:
-        UsageError: names what is there.
-    """
+    """Refuse a device or type that the model cannot have, before anything is loaded for it."""
     require_there(request.device)
     kind = request.device.partition(":")[0]
     if not has_reader(family) and (request.device, request.dtype) != ("cpu", "float32"):

@@ -26,9 +26,8 @@ def batch_effects(
 ) -> dict[str, np.ndarray]:
     """Arrays of one batch: effects [n, edges], totals, decisions and mass [n].
 
-    Args:
-        edges: indices of the edges wanted, ascending; measured exactly whatever the
-            method's estimator. None for all, as the method says.
+    ``edges`` (indices, ascending) are measured exactly whatever the method's estimator; None for
+    all edges by the method.
     """
     batch = make_batch(prompts, whole=ablated is not None, border=model.border)
     spec = EffectSpec(

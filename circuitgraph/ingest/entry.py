@@ -1,4 +1,4 @@
-"""What comes into a workspace: a model variant or a table, under a name that is free for it."""
+"""Ingest of a model variant, a table or a circuit file under a free name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
 from circuitgraph.ingest.cluster.address import require_cluster
-from circuitgraph.ingest.decided import decided, say_prompts
+from circuitgraph.ingest.decided import decided, remark_on
 from circuitgraph.ingest.reading import text_notes
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.reader import Source
@@ -33,14 +33,19 @@ def take_model(
     reporter: Reporter,
     tokenizer: Any = None,
 ) -> list[Run]:
-    """Measure one variant; its model is let go of before this returns.
+    """Measure one variant; its model is released before this returns.
 
-    Args:
-        model: a folder or hub name, or a model in memory (see ``models.memory``).
-        options: of ``ingest.jobs.Request``.
+    Parameters
+    ----------
+    model : Any
+        A folder or hub name, or a model in memory (see ``models.memory``).
+    options : dict
+        Of ``ingest.jobs.Request``.
 
-    Raises:
-        InputError, UsageError: before any long work.
+    Raises
+    ------
+    InputError, UsageError
+        Before any long work.
     """
     require_name(name)
     require_cluster(options.get("ray"))  # before torch is loaded, which takes seconds
@@ -51,7 +56,7 @@ def take_model(
 
     read = read_prompts(prompts)
     request = Request(**options)
-    say_prompts(read, request.kinds_for(read), request.kinds is not None, reporter)
+    remark_on(read, request.kinds_for(read), request.kinds is not None, reporter)
     recipe = known_recipe(catalogue, name, recipe)
     if not isinstance(model, str):
         _require_alone(adapter, options)
@@ -72,14 +77,14 @@ def take_model(
     notes = text_notes(read, loaded.tokenizer, request.chat_template)
     runs = ingest_model(loaded, read, request, runs_folder, reporter, notes)
     del loaded
-    gc.collect()  # the library's models hold themselves in circles
+    gc.collect()  # transformers models contain reference cycles; free this one now
     for line in (line for run in runs for line in decided(run)):
         reporter.remark(line)
     return runs
 
 
 def _require_alone(adapter: str | None, options: dict[str, Any]) -> None:
-    """Refuse (UsageError) what only models in files can have."""
+    """Refuse (UsageError) options of models in files."""
     if adapter is not None:
         raise UsageError(
             "``adapter``: of a model in memory, put it on there and give the PeftModel: "
@@ -101,7 +106,7 @@ def _as_known(catalogue: RunCatalogue, loaded: Any) -> Any:
 def take_table(
     path: str | os.PathLike[str], name: str, recipe: str, catalogue: RunCatalogue, runs_folder: Path
 ) -> Run:
-    """Take an activation table as one variant's correlation run."""
+    """Ingest an activation table as one variant's correlation run."""
     from circuitgraph.ingest.tables.table import read_table, table_run
 
     require_name(name)
@@ -114,7 +119,7 @@ def take_table(
 def take_circuit(
     path: str | os.PathLike[str], name: str, recipe: str, catalogue: RunCatalogue, runs_folder: Path
 ) -> Run:
-    """Take a circuit file as one variant's effect run; the file is kept beside it."""
+    """Ingest a circuit file as one variant's effect run; the file is kept beside it."""
     from circuitgraph.ingest.tables.circuit import circuit_run
     from circuitgraph.runs.circuit_file import KEPT, as_bytes, read_circuit
 
@@ -127,11 +132,7 @@ def take_circuit(
 
 
 def as_kinds(edges: str | Sequence[str] | None) -> Any:
-    """Edge kinds as asked for, each once.
-
-    Raises:
-        UsageError: none, or one that is no edge kind.
-    """
+    """Edge kinds, each once; ``UsageError`` for none, or an unknown one."""
     if edges is None:
         return None
     edges = [edge.strip() for edge in edges.split(",")] if isinstance(edges, str) else edges
@@ -142,11 +143,7 @@ def as_kinds(edges: str | Sequence[str] | None) -> Any:
 
 
 def known_recipe(catalogue: RunCatalogue, name: str, recipe: str) -> str:
-    """The recipe a name stands for already, or the one given.
-
-    Raises:
-        UsageError: they are not the same.
-    """
+    """The recipe of a known name, or the one given; ``UsageError`` where they differ."""
     known = catalogue.variants().get(name)
     if known is None or recipe in ("", known.recipe):
         return known.recipe if known is not None else recipe
@@ -157,11 +154,7 @@ def known_recipe(catalogue: RunCatalogue, name: str, recipe: str) -> str:
 
 
 def require_same(catalogue: RunCatalogue, variant: Variant) -> None:
-    """Refuse other weights, or another tokenizer, under a name that is taken.
-
-    Raises:
-        UsageError: says how to free the name.
-    """
+    """Refuse (UsageError) other weights, or another tokenizer, under a name that is taken."""
     known = catalogue.variants().get(variant.name)
     if known is None:
         return

@@ -1,4 +1,4 @@
-"""How long and how large, said before the work begins."""
+"""Estimated time and size of a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TIERS = ("exact", "receiver-exact", "eap")
 
 
 def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: int) -> str:
-    """One line: prompts × columns, bytes on disk, and a guess of the time."""
+    """One line: prompts × columns, bytes on disk, and an estimate of the time."""
     size = 4 * len(prompts) * columns
     seconds = operations(shape, method, prompts) / rate_here(shape)
     noun = "components"
@@ -46,7 +46,7 @@ def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: 
 def affordable(
     shape: Shape, method: Method, prompts: Sequence[Encoded], most: float = AFFORDABLE
 ) -> str:
-    """The first of ``TIERS`` that needs ``most`` operations or fewer; the last where none does."""
+    """The first of ``TIERS`` that needs at most ``most`` operations; else the last."""
     for estimator in TIERS:
         if operations(shape, replace(method, estimator=estimator, steps=0), prompts) <= most:
             return estimator
@@ -54,7 +54,7 @@ def affordable(
 
 
 def rate_here(shape: Shape) -> float:
-    """Operations a second that a run does here, as far as a matrix product measured now tells."""
+    """Operations a second of a run here, from a matrix product measured now."""
     return efficiency(shape) * matrix_rate()
 
 
@@ -66,26 +66,19 @@ def efficiency(shape: Shape) -> float:
 def what_fits(
     shape: Shape, method: Method, prompts: Sequence[Encoded], seconds: float, rate: float
 ) -> tuple[str, bool]:
-    """What each choice would take, in a line for people, and whether the method itself fits.
+    """Time of each choice in a line, and whether the method fits into ``seconds``.
 
-    Parameters
-    ----------
-    shape, method, prompts
-        Of a run of effects whose estimator is decided.
-    seconds
-        What it may take.
-    rate
-        Operations a second; the one that decided the estimator, or the two would disagree.
+    ``rate``: operations a second; the one that decided the estimator, or the two would disagree.
     """
-    told = []
+    choices = []
     for granularity in dict.fromkeys((method.granularity, "layer")):
         for estimator in TIERS:
             choice = replace(method, granularity=granularity, estimator=estimator, steps=0)
             taken = operations(shape, choice, prompts) / rate
             fits = "fits" if taken <= seconds else "does not"
-            told.append(f"{granularity} {estimator} {human_seconds(taken)} ({fits})")
+            choices.append(f"{granularity} {estimator} {human_seconds(taken)} ({fits})")
     own = operations(shape, method, prompts) / rate
-    return f"in {human_seconds(seconds)}: {'; '.join(told)}", own <= seconds
+    return f"in {human_seconds(seconds)}: {'; '.join(choices)}", own <= seconds
 
 
 def operations(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
@@ -107,7 +100,7 @@ def operations(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> floa
 
 
 def _under_hooks(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> float:
-    """Every run begins at the first token, whatever it is asked for."""
+    """With hooks every forward pass begins at the first token."""
     tokens = sum(rows(p) * len(p.prompt) for p in prompts)
     forward = 2.0 * shape.parameters * tokens
     if method.kind == "correlation":
@@ -125,17 +118,17 @@ def _under_hooks(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> fl
 
 
 def rows(prompt: Encoded) -> int:
-    """Sequences a prompt takes: one for each answer of several tokens, but at least one."""
+    """Sequences of a prompt: one for each answer of several tokens, but at least one."""
     return max(1, (len(prompt.answer) > 1) + (len(prompt.wrong_answer) > 1))
 
 
 def edges_of(shape: Shape, method: Method) -> list[Edge]:
-    """Every edge a run of this method holds."""
+    """Every edge of a run of this method."""
     return receivers.edges_of(shape, method.spec.granularity, method.spec.inputs)
 
 
 def number_of_edges(shape: Shape, method: Method) -> int:
-    """How many there are, without their names: there may be tens of millions."""
+    """Number of edges, without their names: there may be tens of millions."""
     return sum(receiver.senders for receiver in _readers(shape, method))
 
 
@@ -154,12 +147,12 @@ def _suffixes(shape: Shape, method: Method, windows: int) -> float:
 
 
 def _receivers(shape: Shape, method: Method, windows: int) -> float:
-    """Each block once for each sender it can read; of a mixture also once for its router."""
+    """Each block once for each of its senders; of a mixture also once for its router."""
     granularity = method.spec.granularity
-    heard = receivers.first_components(shape, granularity)[:-1]
+    before = receivers.first_components(shape, granularity)[:-1]
     again = sum(
         count * (1 + receivers.has_experts(shape, layer, granularity))
-        for layer, count in enumerate(heard)
+        for layer, count in enumerate(before)
     )
     return 2.0 * windows * shape.block_weights * again
 

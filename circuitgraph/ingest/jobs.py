@@ -1,4 +1,4 @@
-"""What an ingest will do, decided and checked before any long work begins."""
+"""The plan of an ingest, decided and checked before any long work."""
 
 from __future__ import annotations
 
@@ -52,29 +52,44 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Request:
-    """The choices of one ingest; see the words of the command line.
+    """The options of one ingest.
 
-    Attributes:
-        kinds: edge kinds wanted; None takes what the prompt file allows.
-        estimator: of effects; ``auto`` is exact where that is affordable, else
-            ``receiver-exact`` beside the exact effect of a random sample of edges, else ``eap``
-            (a diff then measures exactly what it claims).
-        steps: backward passes of ``eap-ig``.
-        inputs: replace q, k and v together, or one at a time.
-        granularity: heads or whole attention layers.
-        activity: what correlations are taken of.
-        ablation: what a sender's contribution is replaced by.
-        chat_template: wrap prompts as one user turn.
-        template_date: the day (``YYYY-MM-DD``) a template that asks for the time is told; None
-            for the one written down beside the prompt set, else today.
-        batch_size: prompts at once; changes speed, never results.
-        memory: bytes the process may hold; None for what the batches take.
-        budget: seconds that effects may take: ``auto`` then is the dearest estimator that fits,
-            and what does not fit is refused; None for half an hour of two laptop cores.
-        device: where to compute: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        dtype: what weights and activations are kept as; effects need ``float32``.
-        tf32: let a CUDA device round the inputs of matrix products to 10 bits.
-        ray: where else to compute: ``local``, ``auto`` or an address; speed, never results.
+    Attributes
+    ----------
+    kinds : tuple, optional
+        Edge kinds; by default all that the prompt file allows.
+    estimator : str
+        ``auto`` is exact where that is affordable, else ``receiver-exact`` with the exact effect
+        of a random sample of edges, else ``eap`` (a diff then measures its claims exactly).
+    steps : int
+        Backward passes of ``eap-ig``.
+    inputs : {"joint", "split"}
+        Patch q, k and v together, or one at a time.
+    granularity : {"head", "layer"}
+    activity : {"norm", "projection"}
+        Of correlations.
+    ablation : {"corrupt", "mean", "zero"}
+        Replacement of a sender's contribution.
+    chat_template : bool
+        Wrap prompts as one user turn.
+    template_date : str, optional
+        Day (``YYYY-MM-DD``) of a template that asks for the time; by default the recorded one,
+        else today.
+    batch_size : int
+        Prompts at once; changes speed, never results.
+    memory : float, optional
+        Bytes the process may hold; by default what the batches take.
+    budget : float, optional
+        Seconds for effects: ``auto`` is then the most exact estimator that fits, and what does
+        not fit is refused; by default half an hour of two laptop cores.
+    device : str
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    dtype : str
+        Of weights and activations; effects need ``float32``.
+    tf32 : bool
+        Let a CUDA device round the inputs of matrix products to 10 bits.
+    ray : str, optional
+        ``local``, ``auto`` or an address; changes speed, never results.
     """
 
     kinds: tuple[EdgeKind, ...] | None = None
@@ -95,10 +110,12 @@ class Request:
     ray: str | None = None
 
     def kinds_for(self, prompts: PromptSet) -> tuple[EdgeKind, ...]:
-        """Edge kinds this request means for these prompts.
+        """Edge kinds of this request for these prompts.
 
-        Raises:
-            UsageError: effects or projections asked of prompts that do not allow them.
+        Raises
+        ------
+        UsageError
+            Options that are unknown, contradict each other, or do not fit the prompts.
         """
         if self.batch_size < 1:
             raise UsageError("the batch size must be at least 1")
@@ -143,7 +160,7 @@ class Request:
         return prompts.has_pairs or (self.ablation != "corrupt" and prompts.has_answers)
 
     def method(self, kind: EdgeKind, encoded: EncodedSet) -> Method:
-        """The method keys of the run of one edge kind; ``auto`` stands as it was asked."""
+        """The method keys of the run of one edge kind; ``auto`` is not decided yet."""
         shared = Method(
             kind,
             granularity=self.granularity,
@@ -169,20 +186,26 @@ class Request:
 class Job:
     """One run to be made.
 
-    Attributes:
-        id: of the run.
-        method: its keys.
-        prompts: distinct, in canonical order; the rows of its arrays.
-        encoded: their token ids.
-        duplicates: prompts dropped.
-        fingerprint: of the prompts, as token ids.
-        sample: edges measured exactly beside ``receiver-exact``, to say how well it does.
-        fits: what each choice would take, where a time was given, in words.
-        tokens: hash of what the model reads of each prompt.
-        pairs: what makes two prompts one observation, None where nothing does; and the way
-            each stands, see ``identity.pairs_of``.
-        prompt_set: of the file's texts, whatever the tokenizer.
-        rendered: what a chat template made of the first prompt, and the day it tells.
+    Attributes
+    ----------
+    prompts : PromptSet
+        Distinct, in canonical order; the rows of its arrays.
+    encoded : tuple of Encoded
+    duplicates : int
+    fingerprint : str
+        Of the prompts, as token ids.
+    sample : tuple of int
+        Edges measured exactly beside ``receiver-exact``, for its quality.
+    fits : str
+        Time of each choice under a time budget, in words.
+    tokens : tuple of str
+        Hash of each prompt's token ids.
+    pairs : tuple of (str or None, int)
+        Observation of each prompt; see ``identity.pairs_of``.
+    prompt_set : str
+        Hash of the file's texts, whatever the tokenizer.
+    rendered : mapping
+        The first prompt in the chat template, and its day.
     """
 
     id: str
@@ -200,17 +223,16 @@ class Job:
 
     @property
     def kind(self) -> str:
-        """``correlation`` or ``effect``."""
         return self.method.kind
 
     def on(self, shape: Shape) -> Job:
-        """The same job once a run has shown which edges there are (``Shape.parallel``)."""
+        """The same job once a forward pass has shown which edges there are (``Shape.parallel``)."""
         sample = sample_of(number_of_edges(shape, self.method)) if self.sample else ()
         return replace(self, sample=sample)
 
     @property
     def run_prompts(self) -> tuple[RunPrompt, ...]:
-        """The prompts as the run remembers them."""
+        """The prompts as the run stores them."""
         plain = zip(self.prompts.to_run_prompts(), self.tokens, self.pairs, strict=True)
         return tuple(replace(p, tokens=t, pair=pair, way=way) for p, t, (pair, way) in plain)
 
@@ -218,13 +240,16 @@ class Job:
 def plan(
     loaded: LoadedVariant, prompts: PromptSet, request: Request, moment: Moment | None = None
 ) -> list[Job]:
-    """The runs one ingest makes, every prompt encoded and checked.
+    """The runs of one ingest, every prompt encoded and checked.
 
-    A template that asks for the time is told ``moment``; None for today.
+    ``moment`` is the day of a template that asks for the time; None for today.
 
-    Raises:
-        UsageError: the request does not fit the prompts.
-        InputError: a prompt that cannot be used, with its line.
+    Raises
+    ------
+    UsageError
+        The request does not fit the prompts.
+    InputError
+        A prompt that cannot be used, with its line.
     """
     kinds = request.kinds_for(prompts)
     read = {kind: _read_in(kind, prompts, request) for kind in kinds}
@@ -249,8 +274,8 @@ def plan(
 def _read_in(kind: EdgeKind, prompts: PromptSet, request: Request) -> PromptSet:
     """The prompts with the texts that runs of this kind read.
 
-    Where senders are replaced by a mean or by nothing, nobody reads a corrupt prompt: rows that
-    differ in it alone are one prompt, and answers stand where the prompt alone has them.
+    Under mean or zero ablation no corrupt prompt is read: rows that differ in it only are one
+    prompt, and answers begin where the prompt alone ends.
     """
     if kind != "effect" or request.ablation == "corrupt" or not prompts.has_pairs:
         return prompts
@@ -291,7 +316,7 @@ def _job(
 def _distinct(
     prompts: PromptSet, encoded: EncodedSet, request: Request, kind: EdgeKind
 ) -> tuple[list[Encoded], int]:
-    """The first of prompts that are the same to the model, and the number of the others."""
+    """The first of prompts with equal tokens, and the number of the others."""
     by_prompt: dict[Prompt, Encoded] = {e.source: e for e in encoded.prompts}
     what = kind, request.activity
     # In canonical order, so that which of two spellings is kept never hangs on the file's.
@@ -318,21 +343,21 @@ def _settled(
     if method.estimator == "auto":
         most = AFFORDABLE if budget is None or rate is None else budget * rate
         method = replace(method, estimator=affordable(shape, method, rows, most))
-    told = ""
+    times = ""
     if budget is not None and rate is not None:
-        told, fits = what_fits(shape, method, rows, budget, rate)
+        times, fits = what_fits(shape, method, rows, budget, rate)
         if not fits:
             raise UsageError(
-                f"``budget={budget:g}``: {method.estimator} effects take longer; {told}; take "
+                f"``budget={budget:g}``: {method.estimator} effects take longer; {times}; take "
                 "what fits, or fewer prompts"
             )
     # With every such run, however it came about: equal ids mean equal arrays.
     screened = method.estimator == "receiver-exact"
-    return method, sample_of(number_of_edges(shape, method)) if screened else (), told
+    return method, sample_of(number_of_edges(shape, method)) if screened else (), times
 
 
 def _require_few_edges(method: Method, shape: Shape) -> None:
-    """Refuse what would fill any memory before the first effect."""
+    """Refuse (UsageError) more edges than fit into memory."""
     count = number_of_edges(shape, method)
     if shape.experts and count > MOST_EDGES:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""How much memory a run will hold at most, and the batches that keep within a budget."""
+"""Peak memory of a run, and batches within a budget."""
 
 from __future__ import annotations
 
@@ -20,18 +20,12 @@ FLOAT = 4
 KEPT_BY_ALLOCATORS = 60e6
 """Bytes that come with any work: freed blocks not given back, threads, small tables."""
 FEWEST_ROWS = 64
-"""Positions at once below which matrix products are no longer worth the name."""
+"""Smallest chunk of positions; below it matrix products are too small to be efficient."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """How much is done at once.
-
-    Attributes:
-        batch_size: prompts.
-        chunk_rows: positions of edges recomputed together.
-        peak: bytes the whole process holds at most.
-    """
+    """Prompts and positions of edges (``chunk_rows``) at once, and the peak in bytes."""
 
     batch_size: int
     chunk_rows: int
@@ -55,13 +49,9 @@ def make_room(
 ) -> Room:
     """The largest batches, up to ``batch_size`` prompts, that keep within a budget of bytes.
 
-    Args:
-        budget: for the whole process; None takes the batches asked for.
-        held: bytes the process holds already, the model's among them.
-        columns: edges whose results are held; None for all.
-
-    Raises:
-        TooLittle: not even one prompt fits; says how much would do.
+    ``budget`` is for the whole process (None: the batches given), which holds ``held`` bytes
+    already; ``columns`` are the edges whose results are kept (None: all). ``TooLittle`` where
+    not even one prompt fits.
     """
     size = min(batch_size, len(prompts))
     chunk = CHUNK_ROWS
@@ -89,10 +79,7 @@ def working_set(
     chunk_rows: int,
     columns: int | None = None,
 ) -> float:
-    """Bytes that one batch holds at its worst moment, and the whole matrix of results.
-
-    Beside what is there before.
-    """
+    """Bytes that one batch takes at its peak, and the whole matrix of results."""
     if method.kind == "correlation":
         return _activities(shape, method, prompts, batch_size)
     longest = max(rows(p) * _length(p) for p in prompts) * batch_size

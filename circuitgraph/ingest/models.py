@@ -1,4 +1,4 @@
-"""Ingest a model variant: prompts + variant → engine → runs on disk."""
+"""Ingest of a model variant: prompts and variant to runs on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.receivers import component_names
 from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
 from circuitgraph.ingest.compute import compute, library_versions
-from circuitgraph.ingest.day import planned, settle, tells_a_date
+from circuitgraph.ingest.day import has_date, planned, settle
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
 from circuitgraph.ingest.estimate import describe, edges_of
 from circuitgraph.ingest.jobs import Job, Request
@@ -53,22 +53,21 @@ def ingest_model(
     reporter: Reporter,
     notes: Sequence[str] = (),
 ) -> list[Run]:
-    """Make (or find) the runs of one variant on one prompt set.
+    """Make (or find) the runs of one variant on one prompt set, one an edge kind.
 
-    What was finished before an interruption is kept and not done again. ``notes`` on the
-    prompts are printed once the prompts are known to be usable.
+    What was finished before an interruption is not repeated. ``notes`` on the prompts are printed
+    once the prompts are known to be usable.
 
-    Returns:
-        One run an edge kind, read back from disk.
-
-    Raises:
-        InputError, UsageError: before any long work.
+    Raises
+    ------
+    InputError, UsageError
+        Before any long work.
     """
     require_device(request, loaded.variant.model_type)
     for line in loaded.remarks:
         reporter.warn(line)
     jobs = planned(loaded, prompts, request, runs_folder)
-    if request.template_date is not None and not tells_a_date(jobs):
+    if request.template_date is not None and not has_date(jobs):
         reporter.warn("``template_date``: this chat template tells no date, so the day is not told")
     for note in notes:  # of prompts that no error stopped
         reporter.remark(f"note: {note}")
@@ -85,14 +84,14 @@ def ingest_model(
         missing = [job.on(shape) for job in missing]
         model = placed(model, request)
         with open_cluster(request, loaded.variant, model, reporter) as cluster:
-            told = sketch_of(loaded.hf, loaded.prints)
-            work = Work(
-                loaded.variant, shape, model, check, request, runs_folder, cluster, base, told
+            sketch = sketch_of(loaded.hf, loaded.prints)
+            context = IngestContext(
+                loaded.variant, shape, model, check, request, runs_folder, cluster, base, sketch
             )
-            ready = [_prepared(work, job, reporter) for job in missing]
+            ready = [_prepared(context, job, reporter) for job in missing]
             settle(jobs, runs_folder)
             for job, prepared in zip(missing, ready, strict=True):
-                _make(work, job, prepared, reporter)
+                _make(context, job, prepared, reporter)
     for job in jobs:
         discard(runs_folder, job.id)
         effect = job.kind == "effect"
@@ -121,7 +120,7 @@ def _say_prompts(run: Run, reporter: Reporter) -> None:
 
 
 @dataclass(frozen=True)
-class Work:
+class IngestContext:
     """What all runs of one ingest share."""
 
     variant: Variant
@@ -138,10 +137,10 @@ class Work:
 def _base_totals(
     loaded: LoadedVariant, jobs: Sequence[Job], runs_folder: Path
 ) -> tuple[str, np.ndarray] | None:
-    """Name and totals of an adapter's base, where the signs of a prompt set hang on them."""
+    """Name and totals of an adapter's base, where they give the signs of a prompt set."""
     for job in jobs:
-        told = all(prompt.direction for prompt in job.prompts)
-        if job.method.ablation != "corrupt" or told or not loaded.has_adapter:
+        directed = all(prompt.direction for prompt in job.prompts)
+        if job.method.ablation != "corrupt" or directed or not loaded.has_adapter:
             continue
         if not are_settled(runs_folder, job.fingerprint, job.method.ablation):
             return Path(loaded.variant.base).name, base_totals(loaded.hf, job.encoded)
@@ -175,45 +174,49 @@ def _say_check(loaded: LoadedVariant, check: SelfCheck, reporter: Reporter) -> N
 
 @dataclass(frozen=True)
 class Prepared:
-    """What one job will hold, and how its numbers fare where they are computed."""
+    """Columns, batch plan and number check of one job."""
 
     columns: Sequence
     room: Room
     found: dict[str, Any]
 
 
-def _prepared(work: Work, job: Job, reporter: Reporter) -> Prepared:
-    columns = _columns(work.shape, job)
-    room = _room(work, job)
-    return Prepared(columns, room, _checked_numbers(work, job, len(columns), reporter))
+def _prepared(context: IngestContext, job: Job, reporter: Reporter) -> Prepared:
+    columns = _columns(context.shape, job)
+    room = _room(context, job)
+    return Prepared(columns, room, _checked_numbers(context, job, len(columns), reporter))
 
 
-def _make(work: Work, job: Job, prepared: Prepared, reporter: Reporter) -> None:
-    work.runs_folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(work.runs_folder / f".{job.id}.lock"):
-        if (work.runs_folder / job.id).is_dir():
+def _make(context: IngestContext, job: Job, prepared: Prepared, reporter: Reporter) -> None:
+    context.runs_folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(context.runs_folder / f".{job.id}.lock"):
+        if (context.runs_folder / job.id).is_dir():
             return
         columns, room, found = prepared.columns, prepared.room, dict(prepared.found)
         reporter.remark(str(room))
-        reporter.remark(describe(work.shape, job.method, job.encoded, len(columns)))
+        reporter.remark(describe(context.shape, job.method, job.encoded, len(columns)))
         batches = in_batches(job.encoded, job.method.ablation or None, room.batch_size)
-        folder = work.runs_folder / f".{job.id}.work-{digest(batches, work.request.device)[:12]}"
-        label = f"{short(work.variant.name, 40)} {job.kind}"
+        folder = (
+            context.runs_folder / f".{job.id}.work-{digest(batches, context.request.device)[:12]}"
+        )
+        label = f"{short(context.variant.name, 40)} {job.kind}"
         with reporter.progress(len(job.encoded), label) as progress:
-            if work.cluster is None:
-                each = compute(work.model, job, work.request, room.chunk_rows)
+            if context.cluster is None:
+                each = compute(context.model, job, context.request, room.chunk_rows)
                 arrays = in_parts(batches, each, folder, progress)
             else:
-                arrays = work.cluster.in_parts(job, work.request, room, batches, folder, progress)
-        _say_not_finite(work.variant, arrays, reporter)
+                arrays = context.cluster.in_parts(
+                    job, context.request, room, batches, folder, progress
+                )
+        _say_not_finite(context.variant, arrays, reporter)
         if job.sample:
             found["screen"] = quality(arrays, job.sample)
             reporter.remark(in_words(found["screen"]))
-        run = _run(work, job, columns, arrays, found)
+        run = _run(context, job, columns, arrays, found)
         if run.kind == "effect":  # first, so that no run is ever seen without its signs
-            settle_signs(run, work.runs_folder, work.base)
-        written = write_run(run, work.runs_folder)
-        put(work.runs_folder / written.id / WEIGHTS, work.weights, indent=None)
+            settle_signs(run, context.runs_folder, context.base)
+        written = write_run(run, context.runs_folder)
+        put(context.runs_folder / written.id / WEIGHTS, context.weights, indent=None)
 
 
 def _say_not_finite(variant: Variant, arrays: dict[str, np.ndarray], reporter: Reporter) -> None:
@@ -232,11 +235,13 @@ def _columns(shape: Shape, job: Job) -> Sequence:
     return edges_of(shape, job.method)
 
 
-def _room(work: Work, job: Job) -> Room:
-    request = work.request
+def _room(context: IngestContext, job: Job) -> Room:
+    request = context.request
     on_cpu = request.device == "cpu"
-    held = held_now() if on_cpu else 4.0 * work.shape.parameters  # of the device's own memory
-    room = make_room(work.shape, job.method, job.encoded, request.batch_size, request.memory, held)
+    held = held_now() if on_cpu else 4.0 * context.shape.parameters  # of the device's own memory
+    room = make_room(
+        context.shape, job.method, job.encoded, request.batch_size, request.memory, held
+    )
     if not on_cpu:
         return room
     # What loading took is not given back to those who count from outside.
@@ -249,22 +254,24 @@ def _room(work: Work, job: Job) -> Room:
     return replace(room, peak=max(room.peak, taken))
 
 
-def _checked_numbers(work: Work, job: Job, edges: int, reporter: Reporter) -> dict[str, Any]:
-    """Elsewhere than on the CPU, a sample of effects against float64."""
-    if job.kind != "effect" or work.model.device.type == "cpu":
+def _checked_numbers(
+    context: IngestContext, job: Job, edges: int, reporter: Reporter
+) -> dict[str, Any]:
+    """On other devices than the CPU, compare a sample of effects with float64."""
+    if job.kind != "effect" or context.model.device.type == "cpu":
         return {}
-    apart = apart_from_double(work.model, job, edges)
+    apart = apart_from_double(context.model, job, edges)
     reporter.remark(f"against float64, effects of a sample of edges differ by {apart:.1e}")
     if not apart <= FAR_FROM_DOUBLE:
         raise InputError(
-            f"``device={work.request.device}``: effects differ from float64 by {apart:.1e} of the "
-            f'largest (limit {FAR_FROM_DOUBLE:g}); leave ``tf32`` out, or use ``device="cpu"``'
+            f"``device={context.request.device}``: effects differ from float64 by {apart:.1e} of "
+            f'the largest (limit {FAR_FROM_DOUBLE:g}); leave ``tf32`` out, or use ``device="cpu"``'
         )
     return {"float64": apart}
 
 
 def _run(
-    work: Work,
+    context: IngestContext,
     job: Job,
     columns: Sequence,
     arrays: dict[str, np.ndarray],
@@ -273,7 +280,7 @@ def _run(
     is_effect = job.kind == "effect"
     return Run(
         id=job.id,
-        variant=work.variant,
+        variant=context.variant,
         method=job.method,
         prompts=job.run_prompts,
         prompts_fingerprint=job.fingerprint,
@@ -282,7 +289,7 @@ def _run(
         duplicates=job.duplicates,
         components=() if is_effect else tuple(columns),
         edges=tuple(columns) if is_effect else (),
-        self_check={**work.check.to_dict(), "device": work.request.device, **found},
+        self_check={**context.check.to_dict(), "device": context.request.device, **found},
         versions=library_versions(),
         seed=0,
         created=now(),

@@ -1,7 +1,7 @@
-"""Long work in batches that are kept as they come, so that an interruption costs one.
+"""Long work in batches that are kept, so that an interruption costs one.
 
-Batches have fixed boundaries and a fixed order, hence an interrupted ingest ends with
-the very bits of an uninterrupted one.
+Batches have fixed boundaries and a fixed order, hence an interrupted ingest ends bit for bit
+like an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ def in_parts(
     folder: Path,
     progress: Progress,
 ) -> dict[str, np.ndarray]:
-    """Compute every batch that is not in ``folder`` yet, then put all rows in place.
+    """Compute every batch that is not in ``folder`` yet; whole arrays, rows in order.
 
-    Args:
-        batches: row numbers of each batch; together every row once.
-        compute: arrays of a batch, first axis its rows.
-        folder: where finished batches wait; removed by the caller when all is written.
-
-    Returns:
-        Whole arrays, rows in order.
+    Parameters
+    ----------
+    batches : sequence of sequences of int
+        Row numbers of each batch; together every row once.
+    compute : callable
+        Arrays of a batch, first axis its rows.
+    folder : path
+        Of finished batches; removed by the caller.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for number, rows in enumerate(batches):
@@ -50,7 +51,7 @@ def part(folder: Path, number: int) -> Path:
 
 
 def write_part(folder: Path, number: int, arrays: Arrays) -> None:
-    """Keep a finished batch; its file appears under its name only when whole."""
+    """Keep a finished batch, atomically."""
     plain = {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}
     with whole(part(folder, number)) as partial:
         save_arrays(plain, partial)
@@ -67,7 +68,7 @@ def assemble(batches: Sequence[Sequence[int]], folder: Path) -> dict[str, np.nda
 
 
 def discard(runs_folder: Path, run: str) -> None:
-    """Forget the batches of a finished run, and what killed processes left of it."""
+    """Remove the batches of a finished run, and leftovers of killed processes."""
     for left in runs_folder.glob(f".{run}.*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""How a tokenizer reads prompts and answers, told to whoever wrote them."""
+"""How a tokenizer splits prompts and answers, for the user."""
 
 from __future__ import annotations
 
@@ -18,13 +18,9 @@ COLUMNS = ("prompt", "corrupt", "answer", "wrong_answer")
 
 @dataclass(frozen=True)
 class Reading:
-    """The answers of one prompt as tokens.
+    """The answers of one prompt as tokens, and the last token before them.
 
-    Attributes:
-        line: of the prompt.
-        before: last token of the prompt that is read before them.
-        answer, wrong_answer: their tokens, as the tokenizer writes them.
-        sets: these are sets of answers, a token each.
+    ``sets``: they are sets of answers, a token each.
     """
 
     line: int
@@ -56,7 +52,7 @@ def readings(rows: Sequence[Encoded], tokenizer: Any) -> tuple[Reading, ...]:
 
 
 def text_notes(prompts: PromptSet, tokenizer: Any, chat: bool) -> list[str]:
-    """What a user would want to know of these texts and this tokenizer."""
+    """Remarks on texts and tokenizer."""
     notes = []
     if getattr(tokenizer, "chat_template", None) and not chat:
         notes.append(
@@ -75,7 +71,7 @@ def text_notes(prompts: PromptSet, tokenizer: Any, chat: bool) -> list[str]:
 
 
 def token_notes(rows: Sequence[Encoded]) -> list[str]:
-    """What a user would want to know of the tokens these texts became."""
+    """Remarks on the tokens of the texts."""
     notes = []
     merged = [row.source.line for row in rows if row.rest]
     if merged:
@@ -97,7 +93,7 @@ def token_notes(rows: Sequence[Encoded]) -> list[str]:
 
 
 def unknown_words(prompts: PromptSet, tokenizer: Any) -> Mapping[str, list[int]]:
-    """Pieces of text that the tokenizer has no token for, with the lines they stand on."""
+    """Pieces of text without a token, with their lines."""
     found: dict[str, list[int]] = {}
     if not getattr(tokenizer, "is_fast", False):
         return found
@@ -132,7 +128,7 @@ def _unknown_in(text: str, tokenizer: Any) -> list[str]:
 def respelt(prompt: Prompt) -> Prompt | None:
     """The prompt with a blank before its answers, or without where they have one.
 
-    None where the prompt ends in a blank already, or a side is a set of answers.
+    None where the prompt ends in a blank, or a side is a set of answers.
     """
     if prompt.also or prompt.also_wrong:
         return None

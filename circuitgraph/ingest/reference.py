@@ -1,4 +1,4 @@
-"""Totals of the base behind an adapter, for the signs of a prompt set that has none yet."""
+"""Totals of the base of an adapter, for the signs of a new prompt set."""
 
 from __future__ import annotations
 
@@ -14,21 +14,10 @@ from circuitgraph.prompts.tokens import Encoded
 
 @torch.no_grad()
 def base_totals(peft_model: Any, prompts: Sequence[Encoded]) -> np.ndarray:
-    """decision(corrupt) − decision(clean) of the base, its adapter switched off.
+    """decision(corrupt) − decision(clean) of the base, with the adapter disabled; float64 [n].
 
-    Signs are the base's, so that they do not hang on which variant is ingested first. Rows
-    are run one by one in the library's own forward: that is asked once a prompt set.
-
-    Parameters
-    ----------
-    peft_model
-        A ``PeftModel`` whose adapter is not merged.
-    prompts
-        With corrupt prompts and answers.
-
-    Returns
-    -------
-    float64 [n]
+    Signs are the base's, so that they do not depend on which variant is ingested first. Prompts
+    run one by one in the library's own forward, once a prompt set. ``peft_model`` is unmerged.
     """
     with warnings.catch_warnings(), peft_model.disable_adapter():
         warnings.simplefilter("ignore")  # of trained biases, which peft leaves in place

@@ -1,4 +1,4 @@
-"""How far a cheap estimator can be trusted here: a random sample of edges, exactly."""
+"""Quality of an approximate estimator on a random sample of edges."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ def sample_of(edges: int, seed: int = 0) -> tuple[int, ...]:
 
 
 def quality(arrays: Mapping[str, np.ndarray], sample: Sequence[int]) -> dict[str, Any]:
-    """How the screen ranks and scales on its sample.
+    """Ranking and scale of the estimates on the sample.
 
-    Args:
-        arrays: ``effects`` [n × edges] of the screen and the sample's exact ones.
-        sample: its edges.
-
-    Returns:
+    Returns
+    -------
+    dict
         ``edges`` (the sample), ``rank`` (Spearman's correlation of the mean |effect| over
-        prompts) and ``scale`` (least-squares slope of the screened effects on the exact
-        ones, through the origin); None where the sample moves nothing.
+        prompts) and ``scale`` (least-squares slope of the estimates on the exact effects,
+        through the origin); None where all effects of the sample are 0.
     """
     from scipy.stats import spearmanr  # takes a second to import
 

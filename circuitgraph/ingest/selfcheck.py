@@ -1,4 +1,4 @@
-"""Before anything is measured: is our forward the library's, and does the adapter act?"""
+"""Self-check: our forward against the library's, and whether the adapter has an effect."""
 
 from __future__ import annotations
 
@@ -26,12 +26,18 @@ PROBES = 4
 class SelfCheck:
     """Differences of logits, relative to the largest logit.
 
-    Attributes:
-        logits: ours (adapter merged) against the library's (adapter unmerged).
-        adapter: the library's with against without the adapter; None without one.
-        probes: prompts compared.
-        forward: ``engine``, or ``bridge`` for families without a reader.
-        parts: of a bridge, how far its parts are from being all there is; else None.
+    Attributes
+    ----------
+    logits : float
+        Ours (adapter merged) against the library's (adapter unmerged).
+    adapter : float, optional
+        The library's with against without the adapter.
+    probes : int
+        Prompts compared.
+    forward : {"engine", "bridge"}
+        ``bridge`` for families without a reader.
+    parts : float, optional
+        Of a bridge, the error of the sum of its contributions.
     """
 
     logits: float
@@ -42,11 +48,10 @@ class SelfCheck:
 
     @property
     def adapter_is_silent(self) -> bool:
-        """An adapter was given and changes nothing."""
+        """Whether an adapter changes nothing."""
         return self.adapter == 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """For ``run.json``."""
         return asdict(self)
 
 
@@ -54,9 +59,11 @@ class SelfCheck:
 def checked_model(loaded: LoadedVariant, prompts: Sequence[Encoded]) -> tuple[Engine, SelfCheck]:
     """Merge the adapter, read the weights, and compare logits on a few of the prompts.
 
-    Raises:
-        InputError: logits are not finite, or ours differ by more than 1e-3; a family that
-            neither the engine nor hooks can measure.
+    Raises
+    ------
+    InputError
+        Logits are not finite, or ours differ by more than 1e-3; a family that neither the
+        engine nor hooks can measure.
     """
     probes = _probes(prompts, border_of(loaded.hf.config))
     reference = _reference(loaded, probes)
@@ -87,7 +94,7 @@ def _reference(loaded: LoadedVariant, probes: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _ours(model: Engine, probes: Sequence[Tensor]) -> list[Tensor]:
-    """Our logits of all probes side by side: what a row gives must not hang on its neighbours."""
+    """Our logits of all probes in one batch: a row must not depend on its neighbours."""
     ends = torch.tensor([tokens.shape[1] for tokens in probes])
     width = int(ends.max())
     rows = [torch.cat([t, t[:, -1:].expand(1, width - t.shape[1])], 1) for t in probes]

@@ -1,4 +1,4 @@
-"""The sizes that decide what a measurement costs, known before any weight is read out."""
+"""Sizes of a model that the cost of a measurement depends on."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ _ADDED = re.compile(r"\.(lora_\w+|modules_to_save)\.")
 class Shape:
     """Sizes of one model.
 
-    Attributes:
-        layers, heads, kv_heads: as everywhere.
-        width: of the residual stream.
-        head_size: of one head's queries.
-        hidden: of the widest matrix of an MLP.
-        block_weights: numbers in the matrices of one block that a position meets (of experts
-            those chosen), adapters left out.
-        vocabulary: rows of the unembedding.
-        gated: whether MLPs have a gate.
-        parameters: number of weights.
-        hooked: no reader of ours knows the family.
-        parallel: attention and MLP of a block read the same stream; of families without a
-            reader known once one has run.
-        experts: of every layer, 0 where it has an MLP; none where no layer has any.
-        chosen: how many experts a position has.
+    Attributes
+    ----------
+    hidden : int
+        Of the widest matrix of an MLP.
+    block_weights : int
+        Numbers in the matrices of one block that a position meets (of experts those chosen),
+        adapters left out.
+    gated : bool
+        Whether MLPs have a gate.
+    hooked : bool
+        No reader of ours knows the family.
+    parallel : bool
+        Attention and MLP of a block read the same stream; without a reader known after a run.
+    experts : tuple of int
+        Of every layer, 0 where it has an MLP; none where no layer has any.
+    chosen : int
+        How many experts a position has.
     """
 
     layers: int

@@ -1,8 +1,8 @@
-"""A batch whose exact effects several workers share: slices of its edges, alike in cost.
+"""Slices of a batch's edges of similar cost, for several workers.
 
-A slice is made of whole chunks of senders into the receivers of a layer, at the chunk
-boundaries of an undivided batch, so that every matrix product is of the same rows: on
-equal processors with equally many threads the bits are those of the undivided batch.
+A slice consists of whole chunks of senders into the receivers of a layer, at the chunk
+boundaries of an undivided batch, so that every matrix product is of the same rows: on equal
+processors with as many threads the bits are those of the undivided batch.
 """
 
 from __future__ import annotations
@@ -59,6 +59,6 @@ def _units(model: Sizes, granularity: Granularity, inputs: Inputs, size: int) ->
 
 
 def halves(batches: Sequence[int], workers: int) -> tuple[Sequence[int], Sequence[int]]:
-    """Batches to be computed whole, and those too few to keep every worker busy."""
+    """Batches to be computed whole, and the rest, too few to keep every worker busy."""
     whole = len(batches) - len(batches) % workers
     return batches[:whole], batches[whole:]

@@ -1,4 +1,4 @@
-"""What a lens is: a question about edges, with its own options, that any diff can ask."""
+"""The protocol of a lens: a measure of every edge, with its own options, and its test."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import short
 from circuitgraph.base.resources import USUAL, Resources
-from circuitgraph.lenses.edge_tests import Closer, EdgeTests, Split
+from circuitgraph.lenses.edge_tests import EdgeTests, LensDetails, Split
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.lenses.noise import Noise
-from circuitgraph.lenses.refits import Again, Claims, Refits
+from circuitgraph.lenses.refits import ClaimRefits, Claims, Refits
 from circuitgraph.runs.record import Run
 
 WEIGHTS = ("weight_a", "weight_b", "delta")
@@ -29,13 +29,17 @@ Sides = tuple[Sequence[Run], Sequence[Run]]
 
 @dataclass(frozen=True)
 class Models:
-    """Leave to load the models behind stored runs.
+    """Access to the models behind stored runs.
 
-    Attributes:
-        reporter: where progress and remarks go.
-        runs: all runs that are stored, among which the base of others is looked for.
-        at_hand: by id of a run whose model no file holds, what opens it, for a ``with``.
-        resources: where to compute, and within what memory.
+    Attributes
+    ----------
+    reporter : Reporter
+    runs : tuple of Run
+        All stored runs; the base of an adapter is looked for among them.
+    at_hand : mapping
+        By id of a run whose model is in no file: a context manager that opens it.
+    resources : Resources
+        Where to compute, and within what memory.
     """
 
     reporter: Reporter
@@ -46,34 +50,29 @@ class Models:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a lens hands to the comparison.
+    """What a lens returns to the comparison.
 
-    Attributes:
-        matched: the runs, lined up.
-        tests: one test per edge.
-        again: makes the test of some claims ready to be made again.
-        closer: what else was measured.
+    Attributes
+    ----------
+    matched : Matched
+    tests : EdgeTests
+    refit : callable
+        Prepares some claims for being tested again on other prompts.
+    lens_details : LensDetails
     """
 
     matched: Matched
     tests: EdgeTests
-    again: Callable[[Claims], Again]
-    closer: Closer = field(default_factory=Closer)
+    refit: Callable[[Claims], ClaimRefits]
+    lens_details: LensDetails = field(default_factory=LensDetails)
 
 
 @dataclass(frozen=True)
 class EdgeRow:
-    """One row of a diff, to be put into words.
-
-    Attributes:
-        row: its columns.
-        closer: what the lens measured of it beside them.
-        a, b: what the sides are called.
-        scope, margin: of the diff.
-    """
+    """One row of a diff: its columns, the lens' other numbers of the edge, and the sides' names."""
 
     row: Mapping[str, Any]
-    closer: Mapping[str, float]
+    lens_details: Mapping[str, float]
     a: str
     b: str
     scope: str
@@ -83,12 +82,10 @@ class EdgeRow:
 class Lens(Protocol):
     """A question about the edges of two models.
 
-    A lens is a small frozen dataclass that inherits from this class. Its fields are the
-    options that only this lens has, checked when it is made; all else that a diff must know of
-    it stands in the attributes and methods below, most of which have defaults. A lens whose
-    numbers lie in stored runs must define ``name``, ``run_kind``, ``margin``, ``quantity``,
-    ``unit`` and :meth:`tests`; one that loads models, :meth:`measure` as well.
-    ``lenses.registry`` knows lenses by name.
+    A lens is a frozen dataclass that inherits from this class; its fields are its own options,
+    checked when it is made. A lens that compares stored runs defines ``name``, ``run_kind``,
+    ``margin``, ``quantity``, ``unit`` and :meth:`tests`; one that loads models, :meth:`measure`
+    as well. All else has defaults. ``lenses.registry`` knows lenses by name.
 
     Attributes
     ----------
@@ -99,15 +96,13 @@ class Lens(Protocol):
     scopes : tuple of str
         Which of ``checkpoint`` and ``recipe`` it can answer.
     needs_models : bool
-        Whether it loads the models behind the runs again.
+        Whether it loads the models behind the runs.
     directed : bool
-        Whether an edge from s to t is another one than that from t to s.
+        Whether the edge from s to t differs from that from t to s.
     evidence : (int, int)
         Prompts beyond scenarios below which evidence is insufficient, and below which it is low.
-    margin : float
-        Smallest change that matters, where none is given, in the units of ``delta``.
-    max_margin : float
-        Beyond this no margin makes sense.
+    margin, max_margin : float
+        Default smallest change that matters, and the largest sensible one, in units of ``delta``.
     has_mechanism : bool
         Whether it can tell why a claim changed.
     quantity, unit : str
@@ -115,9 +110,9 @@ class Lens(Protocol):
     edge, typical, change : str
         How an edge, a typical one, and its change are called.
     assumed : mapping
-        By scope, how noisy edges are taken to be where nothing is known yet.
+        By scope, the noise of edges that ``plan`` assumes without a pilot.
     planned : str
-        What must be said beside a plan.
+        A remark printed with a plan.
     """
 
     name: ClassVar[str]
@@ -155,21 +150,21 @@ class Lens(Protocol):
         return dict.fromkeys(WEIGHTS, self.unit)
 
     def heads(self, scope: str) -> dict[str, str]:
-        """What people read above ``weight_a``, ``weight_b`` and ``delta``."""
+        """Titles of the columns ``weight_a``, ``weight_b`` and ``delta``."""
         return {"weight_a": f"{self.name}_a", "weight_b": f"{self.name}_b", "delta": "change"}
 
     def heads_by_scenario(self, scope: str) -> dict[str, str]:
-        """What people read above the columns of an explanation."""
+        """Titles of the columns of an explanation."""
         return self.heads(scope)
 
     # measuring
 
     def margin_between(self, a: Sequence[Run], b: Sequence[Run]) -> float:
-        """The margin of two sides where none is given."""
+        """Default margin for two sides."""
         return self.margin
 
     def require(self, runs: Sequence[Run]) -> None:
-        """Refuse runs that cannot be compared for want of their models, before any is loaded."""
+        """Refuse runs whose models are missing, before any is loaded."""
         return
 
     def lined_up(self, a: Sequence[Run], b: Sequence[Run]) -> Matched:
@@ -201,20 +196,20 @@ class Lens(Protocol):
         return self.measured(self.lined_up(a, b), options)
 
     def measured(self, matched: Matched, options: Options) -> Measured:
-        """The same of runs that are lined up."""
+        """Test runs that are lined up."""
         tests = self.tests(matched, options.scope)
         return Measured(matched, tests, lambda claims: self.refits(matched, tests, claims))
 
-    def refits(self, matched: Matched, tests: EdgeTests, claims: Claims) -> Again:
-        """The test of some claims, ready to be made again."""
+    def refits(self, matched: Matched, tests: EdgeTests, claims: Claims) -> ClaimRefits:
+        """Prepare some claims for being tested again."""
         return Refits(matched, tests, claims, lambda some: self.tests(some, claims.scope))
 
     def across(self, matched: Matched) -> Matched | None:
-        """Scenarios in the place of prompts, where the same test can be made of them."""
+        """Scenario means in place of prompts, if the lens can test those."""
         return None
 
     def screened(self, runs: Sequence[Run]) -> bool:
-        """Whether numbers of these runs are estimates that claims must not rest on alone."""
+        """Whether effects of these runs are estimates, so that claims need exact values."""
         return False
 
     def exact(self, run: Run, columns: Sequence[int], models: Models) -> np.ndarray:
@@ -222,19 +217,17 @@ class Lens(Protocol):
         raise UsageError(f"the {self.name} lens has no estimates to confirm")
 
     def mechanism(self, compared: Sides, stored: Sides, rows: np.ndarray, models: Models) -> Split:
-        """Why some edges changed (rows, int [k], in the order compared).
+        """Split the change of some edges (rows, int [k], in the order compared) by its causes.
 
         Parameters
         ----------
         compared, stored : (runs of A, runs of B)
             With the numbers that were compared, and as they lie on disk.
-        rows : int [k]
-        models : Models
 
         Raises
         ------
         CircuitGraphError
-            It cannot be told, or not any more.
+            Models are missing or changed, or the lens has no mechanism.
         """
         raise UsageError(f"the {self.name} lens does not tell why edges change")
 
@@ -249,54 +242,52 @@ class Lens(Protocol):
     # beside the claims
 
     def yardstick(self, measured: Measured, margin: float, seed: int) -> dict[str, Any]:
-        """How much A would seem to differ from itself; empty where that is not counted."""
+        """Noise floor: changes of A against a resampled A; empty if the lens has none."""
         return {}
 
     def naive(self, yardstick: Mapping[str, Any]) -> dict[str, int]:
-        """What a cut without a test would report, by cut; empty where nobody does that."""
+        """Number of changes by plain thresholds, without a test; empty if that is not usual."""
         return {}
 
     def averaged(self, n: int, n_effective: int) -> int:
-        """By how many an edge's variance over prompts is divided: that of its mean."""
+        """Number by which an edge's variance over prompts is divided for that of its mean."""
         return n
 
     def carrying(self, tests: EdgeTests, margin: float, usable: np.ndarray) -> np.ndarray:
-        """Of the usable edges (bool [e]) those whose noise is of interest."""
+        """Of the usable edges (bool [e]) those whose noise ``plan`` reports."""
         return usable
 
     def smallest(self, moved: tuple[float, float] | None) -> tuple[float, float] | None:
-        """Smallest visible change of a typical and of a noisy edge, where no noise of prompts
-        decides it; else None.
+        """Smallest visible change of a typical and a noisy edge, if prompts do not limit it.
 
         Parameters
         ----------
         moved : (float, float), optional
-            Of a pilot: by how much the virtual weights into a receiver changed, their median at
+            From a pilot: relative change of the virtual weights into a receiver (their median), at
             the median receiver and at the ninth decile.
         """
         return None
 
     def outlook(self, measured: Measured, margin: float) -> Iterator[str] | None:
-        """What this design could see, where prompts and seeds do not decide it; else None."""
+        """What this design can show, if prompts and seeds do not limit it; else None."""
         return None
 
     def remarks(self, measured: Measured, options: Options, margin: float) -> Iterator[str]:
-        """What a reader must know of the method, one line each."""
+        """Remarks on the method, one line each."""
         return iter(())
 
     # in words
 
     def by_prompt(
-        self, matched: Matched, rows: pd.DataFrame, closer: Closer
+        self, matched: Matched, rows: pd.DataFrame, lens_details: LensDetails
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Numbers of some rows of a diff's table, prompt by prompt: arrays [n] by column, one of
-        them ``change`` or ``delta``."""
+        """Per-prompt numbers of rows of a diff: arrays [n] by column, ``change`` among them."""
         scope = str(rows["scope"].iloc[0])
         found = self.tests(matched, scope).per_prompt(rows.index.to_numpy())
         return ({"change": values} for values in found.T)
 
     def by_scenario(self, rows: pd.DataFrame) -> dict[str, float]:
-        """Numbers of one scenario that are no means over its prompts, by column."""
+        """Numbers of one scenario that are not means over its prompts, by column."""
         return {}
 
     def in_words(self, edge: EdgeRow) -> list[str]:
@@ -318,7 +309,7 @@ class Lens(Protocol):
         return []
 
     def yardstick_in_words(self, yardstick: Mapping[str, Any], name: str) -> str:
-        """How much side ``name`` seems to differ from itself, in a line."""
+        """The noise floor of side ``name``, in a line."""
         first = next(iter(yardstick["observed"]))
         return (
             f"yardstick: {yardstick['observed'][first]} edges show {self.size_in_words(first)}; "
@@ -331,27 +322,26 @@ class Lens(Protocol):
         return "a change beyond margin"
 
     def same_in_words(self) -> str:
-        """What is said where both sides hold the same numbers."""
+        """The remark for two sides with the same numbers."""
         return f"all numbers of the {self.name} lens are identical"
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to compare: everything a user can choose about a diff, checked once.
+    """Options of a diff, checked once.
 
     Attributes
     ----------
     lens : Lens
-        With its own options.
     scope : {"checkpoint", "recipe"}
-        These two models differ, or this training does it.
+        Compare two models, or two groups of replicates.
     alpha : float
         False discovery rate of the claims.
     margin : float, optional
-        Smallest change that matters; None for the lens' default.
+        Smallest change that matters; by default the lens'.
     fdr : {"bh", "by"}
     seed : int
-        Of the yardstick's bootstrap; of the random updates behind the wiring of a model.
+        Of the noise floor's bootstrap, and of the random updates of the wiring lens.
 
     Raises
     ------
@@ -383,12 +373,6 @@ class Options:
 
 
 def require_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    """Refuse what is none of the choices.
-
-    Raises
-    ------
-    UsageError
-        Names the choices.
-    """
+    """Raise ``UsageError`` with the choices unless ``value`` is one of them."""
     if value not in allowed:
         raise UsageError(f"{name}: {value!r} is unknown; choose {' or '.join(map(str, allowed))}")

@@ -1,4 +1,4 @@
-"""What a lens hands to the verdicts: one test per edge, and ways to look closer."""
+"""The tests of a lens, one per edge, and more detail for claims."""
 
 from __future__ import annotations
 
@@ -39,13 +39,15 @@ Intervals = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Parts:
-    """The variance of a difference of two recipes, part by part.
+    """Variance components of the difference of two recipes.
 
-    Attributes:
-        spread_a, spread_b: between replicates, of the group's mean [e]; 0 for a fixed
-            reference.
-        df_a, df_b: their degrees of freedom.
-        prompts: of the difference over prompts [e].
+    Attributes
+    ----------
+    spread_a, spread_b : float64 [e]
+        Between replicates, of the group's mean; 0 for a fixed reference.
+    df_a, df_b : float
+    prompts : float64 [e]
+        Of the difference, over prompts.
     """
 
     spread_a: np.ndarray
@@ -55,7 +57,7 @@ class Parts:
     prompts: np.ndarray
 
     def scaled(self, slope: np.ndarray) -> Parts:
-        """The same in other units: standard errors times ``slope`` [e]."""
+        """Variances for standard errors times ``slope`` [e]."""
         variances = (self.spread_a, self.spread_b, self.prompts)
         a, b, prompts = (slope**2 * variance for variance in variances)
         return Parts(a, b, self.df_a, self.df_b, prompts)
@@ -63,13 +65,17 @@ class Parts:
 
 @dataclass(frozen=True)
 class Rule:
-    """How edges are claimed by a lens that does not ask whether ``delta`` is beyond a margin.
+    """How edges are claimed by a lens that does not test ``delta`` against a margin.
 
-    Attributes:
-        p: float64 [e], of the lens' own test.
-        large: bool [e], edges that may be claimed at all.
-        kinds: names of the claims (``rewired``, ``gained`` …), given their rows (int [k]).
-        bounds: least and greatest possible ``delta``.
+    Attributes
+    ----------
+    p : float64 [e]
+    large : bool [e]
+        Edges that may be claimed at all.
+    kinds : callable
+        Names of the claims (``rewired``, ``gained`` …) of some rows (int [k]).
+    bounds : (float, float)
+        Range of ``delta``.
     """
 
     p: np.ndarray
@@ -80,24 +86,31 @@ class Rule:
 
 @dataclass(frozen=True)
 class EdgeTests:
-    """One test per edge; float64 [e] unless said otherwise.
+    """One test per edge; arrays are float64 [e] unless noted.
 
-    Attributes:
-        names: source, target and input of every edge.
-        weight_a, weight_b: the edge's number on each side.
-        delta: weight_b − weight_a.
-        se: standard error of ``delta``.
-        df: degrees of freedom, one for all or [e].
-        reason: int8 [e], index into ``REASONS``; 0 where the edge can be tested.
-        default_margin: the lens' margin when the user gives none.
-        own: for chosen edges (int [k]) each side's own 95% interval: low and high of
-            A, low and high of B.
-        per_prompt: for chosen edges the change prompt by prompt, float64 [n × k].
-        gain: robust slope of B's effects on A's; None where it means nothing.
-        directions: ``given``, ``from totals``, or "".
-        parts: recipe scope: what ``se``² is made of.
-        excludes: whether a ``delta`` surely within the margin shows that nothing changed.
-        rule: how edges are claimed where ``delta`` and ``se`` do not decide it.
+    Attributes
+    ----------
+    names : tuple of Categorical
+        Source, target and input of every edge.
+    weight_a, weight_b : the edge's number on each side
+    delta, se : weight_b − weight_a and its standard error
+    df : float or float64 [e]
+    reason : int8 [e]
+        Index into ``REASONS``; 0 where the edge can be tested.
+    default_margin : float
+    own : callable
+        Each side's 95% interval of some edges (int [k]): low and high of A, low and high of B.
+    per_prompt : callable
+        Change of some edges prompt by prompt, float64 [n × k].
+    gain : float, optional
+        Robust slope of B's effects on A's.
+    directions : {"given", "from totals", ""}
+    parts : Parts, optional
+        Recipe scope: variance components of ``se``².
+    excludes : bool
+        Whether an interval of ``delta`` within the margin shows that nothing changed.
+    rule : Rule, optional
+        How edges are claimed where ``delta`` and ``se`` do not decide it.
     """
 
     names: Names
@@ -129,8 +142,8 @@ def flag(reason: np.ndarray, where: np.ndarray, code: int) -> None:
 def flag_numbers(reason: np.ndarray, delta: np.ndarray, se: np.ndarray, known: bool) -> None:
     """Reasons that follow from the numbers themselves.
 
-    ``known`` says whether there are degrees of freedom at all: without them no standard
-    error exists, which is thin evidence and no fault of the edge.
+    ``known`` says whether there are degrees of freedom: without them no standard error exists,
+    which is insufficient evidence and not a broken value.
     """
     flag(reason, ~np.isfinite(delta), NOT_FINITE)
     if known:
@@ -139,18 +152,20 @@ def flag_numbers(reason: np.ndarray, delta: np.ndarray, se: np.ndarray, known: b
 
 
 @dataclass(frozen=True, eq=False)
-class Closer:
-    """What a lens measured beside the columns of a diff; empty for most lenses.
+class LensDetails:
+    """Per-edge and per-prompt numbers for which a diff's table has no column.
 
-    Attributes:
-        by_edge: arrays [e]. Wiring: ``read``, ``write`` (mean change of either side alone, 0 to
-            1), ``times_median`` (the change as a multiple of the median change of what its
-            receiver reads). Checkpoint scope: also ``cosine`` (between A's and B's channel).
-            Recipe scope: ``times_median_a``, ``times_median_b``, groups against their base.
-        by_prompt: arrays [n × e]. Checkpoint scope: ``weight_a``, ``weight_b``, ``read``,
-            ``write``, ``delta``; recipe scope: ``weight_a``, ``weight_b`` (changes against
-            the base), ``delta``.
-        random_claims: mean number of claims that random updates of the same size make.
+    Attributes
+    ----------
+    by_edge : mapping of float64 [e]
+        Wiring: ``read``, ``write`` (mean change of either side alone, 0 to 1), ``times_median``
+        (the change over the median change of the receiver's inputs), ``cosine`` (between A's and
+        B's channel). Recipe scope: ``times_median_a``, ``times_median_b``, against the base.
+    by_prompt : mapping of float64 [n × e]
+        Wiring: ``weight_a``, ``weight_b``, ``read``, ``write``, ``delta``; at recipe scope changes
+        against the base, without ``read`` and ``write``.
+    random_claims : float, optional
+        Mean number of claims under random updates of the same size.
     """
 
     by_edge: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -160,13 +175,17 @@ class Closer:
 
 @dataclass(frozen=True)
 class Split:
-    """Why k edges changed: the change of each, split over signal, edge and what follows.
+    """The change of k edges, split over signal, edge and downstream.
 
-    Attributes:
-        parts: of the change [3 × k].
-        change: of what was split [k].
-        gain: what the norm of all edges adds to ``delta`` [k].
-        same: which factors are equal bit for bit [3 × k].
+    Attributes
+    ----------
+    parts : float64 [3 × k]
+    change : float64 [k]
+        Their sum.
+    gain : float64 [k]
+        What the change of the norm of all effects adds to ``delta``.
+    same : bool [3 × k]
+        Which factors are equal bit for bit.
     """
 
     parts: np.ndarray
@@ -177,12 +196,15 @@ class Split:
 
 @dataclass(frozen=True)
 class Groups:
-    """Two groups of variants before the spread between replicates is judged.
+    """Numbers and prompt variances of two groups of variants.
 
-    Attributes:
-        numbers_a, numbers_b: one number per variant and edge, float64 [k × e].
-        variance: sampling variance over prompts of the difference of the groups' means.
-        variance_a, variance_b: the same of each group's mean.
+    Attributes
+    ----------
+    numbers_a, numbers_b : float64 [variants × e]
+    variance : float64 [e]
+        Over prompts, of the difference of the groups' means.
+    variance_a, variance_b : float64 [e]
+        Over prompts, of each group's mean.
     """
 
     numbers_a: np.ndarray

@@ -26,22 +26,31 @@ from circuitgraph.stats.scenarios import recode
 class Matched:
     """Arrays of two groups of runs with equal rows and equal columns.
 
-    Attributes:
-        runs_a, runs_b: the runs of each side.
-        a, b: per run float [n × columns]; a column a run does not have is NaN.
-        components: columns of correlation runs, in order of computation.
-        edges: columns of effect runs.
-        missing: bool [columns], True where some run lacks the column.
-        prompts: the distinct prompts, one a row.
-        scenarios: int [n], codes 0 … S−1.
-        rows: int [n], the rows of ``runs_a[0]`` that were kept.
-        duplicates: prompts left out because an equal one is in.
-        seen: of effects, which prompts are one observation, and the signs; of prompts that
-            are, ``a`` and ``b`` hold the mean, in the sense of the first.
-        named: how many variants each side names; more than there are runs where some
-            have equal weights.
-        equals: names of the variants with equal weights, a tuple for each that stands
-            for them in ``runs_a`` or ``runs_b``.
+    Attributes
+    ----------
+    runs_a, runs_b : tuple of Run
+    a, b : tuple of float [n × columns]
+        One array a run; NaN in a column the run lacks.
+    components : tuple of str
+        Columns of correlation runs, in order of computation.
+    edges : tuple of Edge
+        Columns of effect runs.
+    missing : bool [columns]
+        Whether some run lacks the column.
+    prompts : tuple of RunPrompt
+        The distinct prompts, one a row.
+    scenarios : int [n]
+        Codes 0 … S−1.
+    rows : int [n]
+        The rows of ``runs_a[0]`` that were kept.
+    duplicates : int
+        Prompts left out because an equal one is in.
+    named : (int, int)
+        Variants named by each side; replicates with equal weights are one run.
+    equals : tuple of tuples of str
+        Names of variants with equal weights.
+    seen : Observations, optional
+        Of effects: the signs, and which prompts are one observation (their mean is in a and b).
     """
 
     runs_a: tuple[Run, ...]
@@ -61,19 +70,13 @@ class Matched:
 
     @property
     def observations(self) -> Observations:
-        """Those of effect runs.
-
-        Raises
-        ------
-        UsageError
-            The runs hold correlations, which have none.
-        """
+        """Signs and observations of effect runs; ``UsageError`` for correlation runs."""
         if self.seen is None:
             raise UsageError("correlation runs have no effects to align")
         return self.seen
 
     def collapsed(self, values: np.ndarray, axis: int = 0) -> np.ndarray:
-        """Unsigned numbers of all prompts, pairs that stand both ways averaged."""
+        """Unsigned numbers of all prompts, averaged over prompts that are one observation."""
         return values if self.seen is None else self.seen.mean(values, axis)
 
     @property
@@ -93,7 +96,7 @@ class Matched:
 
     @property
     def n_effective(self) -> int:
-        """Prompts beyond scenarios: what the evidence rests on."""
+        """Prompts beyond scenarios: the degrees of freedom."""
         return self.n - self.n_scenarios
 
     def single(self, i: int, j: int) -> Matched:
@@ -107,17 +110,16 @@ def match_runs(a: Sequence[Run], b: Sequence[Run], kind: str, *, lens: str = "")
 
     Parameters
     ----------
-    a, b : sequences of Run
-    kind : str
-        What all of them must hold: ``correlation`` or ``effect``.
+    kind : {"correlation", "effect"}
+        What all of them must hold.
     lens : str
-        Who asks, for the message; by default the lens of that name.
+        Named in the message; by default ``kind``.
 
     Raises
     ------
     UsageError
-        A method key or the prompts differ (the message names which), or a run is
-        listed twice on one side, or the sides overlap without being the same.
+        A method key or the prompts differ (the message says which), a run is listed twice on one
+        side, or the sides overlap without being the same.
     InputError
         The same activities appear in two scenarios.
     """

@@ -1,8 +1,4 @@
-"""How much edges vary, and a design that lets a change show in spite of it.
-
-The standard error of an edge's change is taken apart into what shrinks with prompts and
-what shrinks with training seeds, and put together again for another design.
-"""
+"""Noise of edges, split into what shrinks with prompts and what shrinks with training seeds."""
 
 from __future__ import annotations
 
@@ -19,13 +15,7 @@ MORE_PROMPTS = 2.5
 
 @dataclass(frozen=True)
 class Design:
-    """What one means to measure.
-
-    Attributes:
-        prompts: n, distinct.
-        scenarios: S.
-        seeds: variants a side; a fixed reference stays one.
-    """
+    """Sample sizes: prompts, scenarios, and variants a side (a fixed reference stays one)."""
 
     prompts: int
     scenarios: int
@@ -37,28 +27,31 @@ class Design:
         return self.prompts - self.scenarios
 
     def grown(self) -> Design:
-        """The same with more prompts, in round numbers."""
+        """With more prompts, in round numbers."""
         step = 10 ** max(1, len(str(self.prompts)) - 2)
         more = round(MORE_PROMPTS * self.prompts / step) * step
         return replace(self, prompts=max(more, self.prompts + 1))
 
     def repeated(self) -> Design:
-        """The same with more seeds a side."""
+        """With more seeds a side."""
         more = ADVISED_SEEDS if self.seeds < ADVISED_SEEDS else 2 * self.seeds
         return replace(self, seeds=more)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How much edges vary; float64 [e] each, in the units of a diff's ``delta``.
+    """Standard deviations of edges, float64 [e] each, in the units of a diff's ``delta``.
 
-    Attributes:
-        prompt: standard deviation of one prompt's change, so that its mean over n prompts
-            errs by prompt/√n.
-        spread: standard deviation between replicates of one recipe; None where the scope
-            is ``checkpoint``.
-        prior_df: degrees of freedom the spread borrows from all edges.
-        fixed: whether one side is a single, fixed reference.
+    Attributes
+    ----------
+    prompt : float64 [e]
+        Of one prompt's change; its mean over n prompts has the error prompt/√n.
+    spread : float64 [e], optional
+        Between replicates of one recipe; None at scope ``checkpoint``.
+    prior_df : float
+        Degrees of freedom that the spread borrows from all edges.
+    fixed : bool
+        Whether one side is a single, fixed reference.
     """
 
     prompt: np.ndarray
@@ -67,15 +60,12 @@ class Noise:
     fixed: bool = False
 
     def error(self, n: int, design: Design, quantile: float) -> tuple[float, float]:
-        """Standard error of an edge's change, and its degrees of freedom.
-
-        NaN where the design leaves no degrees of freedom.
+        """Standard error of an edge's change and its degrees of freedom; NaN, 0 without any.
 
         Parameters
         ----------
         n : int
             By how many the variance over prompts is divided; see ``Lens.averaged``.
-        design : Design
         quantile : float
             Of the standard error over edges.
         """

@@ -1,9 +1,8 @@
-"""Scope ``recipe``: does this training do it, beyond what another seed would do?
+"""Scope ``recipe``: differences of two groups of replicates beyond the spread between seeds.
 
-Both lenses give one number per variant and edge. The difference of the groups' means is
-held against the spread between replicates (moderated over edges) plus the sampling
-variance over prompts. A single variant on one side is a fixed reference: it has no
-spread of its own.
+The difference of the groups' means is tested against the spread between replicates
+(moderated over edges) plus the sampling variance over prompts. A single variant on one side
+is a fixed reference without a spread.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Part = tuple[np.ndarray, float]
 
 @dataclass(frozen=True)
 class Combined:
-    """Two group means and what is known of them; float64 [e] each."""
+    """Means, standard errors and degrees of freedom of two groups; float64 [e] each."""
 
     mean_a: np.ndarray
     mean_b: np.ndarray
@@ -39,7 +38,7 @@ def combine(found: Groups, prompt_df: int, testable: np.ndarray, *, trend: bool)
     """Add the spread between replicates to the sampling variance over prompts.
 
     Variance of the difference = Σ s̃²/k + the prompt variance of the difference, with
-    Welch-Satterthwaite degrees of freedom; what both spreads borrowed counts once.
+    Welch-Satterthwaite degrees of freedom; the prior shared by both spreads counts once.
     """
     size = _size(found) if trend else None
     spread_a = _spread_of_mean(found.numbers_a, size, testable)
@@ -64,7 +63,7 @@ def _size(found: Groups) -> np.ndarray:
     """Root mean square over the two sides of their mean |number|, float64 [e].
 
     A plain mean over variants is small just where one group happens to lie near 0; the
-    spread expected there would be too small, and the difference it makes significant.
+    spread expected there would be too small, and the difference significant by chance.
     """
     sides = [np.abs(numbers).mean(0) for numbers in (found.numbers_a, found.numbers_b)]
     return np.sqrt((sides[0] ** 2 + sides[1] ** 2) / 2)
@@ -79,7 +78,7 @@ def _spread_of_mean(numbers: np.ndarray, size: np.ndarray | None, testable: np.n
 
 
 def own_intervals(both: Combined, edges: np.ndarray) -> Intervals:
-    """Each group's own 95% interval for some edges."""
+    """Each group's 95% interval for some edges."""
     half_a = half_width(both.se_a[edges], both.df_a[edges])
     half_b = half_width(both.se_b[edges], both.df_b[edges])
     a, b = both.mean_a[edges], both.mean_b[edges]

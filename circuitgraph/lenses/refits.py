@@ -1,7 +1,7 @@
-"""The test of a diff made again: on resampled prompts, without some, without a replicate.
+"""Claims tested again: on resampled prompts, without some prompts, without a replicate.
 
-Where prompts are left out, edges are measured anew; where they are resampled, a number
-changes by each prompt's part in it. Very large diffs refit their claims alone, to first order.
+Left-out prompts are measured without; resampled ones reweight each prompt's influence. Very
+large diffs refit their claims alone, to first order.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ Fit = tuple[np.ndarray, np.ndarray, float | np.ndarray]
 """Change, its standard error and degrees of freedom of the edges refitted."""
 
 
-class Again(Protocol):
-    """A test of some claims that can be made again.
+class ClaimRefits(Protocol):
+    """Some claims that can be tested again.
 
-    Attributes:
-        edges: int [k], the edges refitted, ascending.
-        balanced: whether scenarios, and not prompts, count alike.
+    Attributes
+    ----------
+    edges : int [k]
+        The edges refitted, ascending.
+    balanced : bool
+        Whether scenarios, not prompts, have equal weight.
     """
 
     @property
@@ -57,12 +60,16 @@ class Again(Protocol):
 
 @dataclass(frozen=True)
 class Claims:
-    """What is to be claimed again, and what makes a claim.
+    """Claims to be tested again, and the rule that made them.
 
-    Attributes:
-        rows: int [k], edges that were claimed, ascending.
-        cutoff: the largest p-value of a claim.
-        margin, alpha, fdr, scope: of the diff.
+    Attributes
+    ----------
+    rows : int [k]
+        Claimed edges, ascending.
+    cutoff : float
+        The largest p-value of a claim.
+    margin, alpha, fdr, scope
+        Of the diff.
     """
 
     rows: np.ndarray
@@ -74,20 +81,13 @@ class Claims:
 
 
 def large(matched: Matched, edges: int) -> bool:
-    """Whether there are more numbers than one refits, or holds on to, at ease."""
+    """Whether there are more numbers than are refitted or held in memory."""
     return edges * matched.n * len(matched.runs) > MOST_CELLS
 
 
 @dataclass(frozen=True)
 class Refits:
-    """A lens' t-test of every edge, ready to be made again.
-
-    Attributes:
-        matched: the runs.
-        tests: the test of every edge.
-        claims: what is to be claimed again.
-        measure: the tests of other runs, or other prompts.
-    """
+    """A lens' t-test of every edge, ready to be repeated by ``measure`` on other runs."""
 
     matched: Matched
     tests: EdgeTests
@@ -98,12 +98,12 @@ class Refits:
 
     @cached_property
     def whole(self) -> bool:
-        """Whether every edge is refitted, and false discovery controlled anew in every refit."""
+        """Whether every edge is refitted, with false discovery control in each refit."""
         return len(self.tests) <= MOST_EDGES and not large(self.matched, len(self.tests))
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """The edges refitted, int [k]: all, or the claims of a very large diff."""
+        """The edges refitted, int [k]: all, or only the claims of a very large diff."""
         return np.arange(len(self.tests)) if self.whole else self.claims.rows
 
     def claimed(self, fit: Fit) -> np.ndarray:
@@ -123,7 +123,6 @@ class Refits:
         return found & (np.sign(delta) == np.sign(tests.delta[rows]))
 
     def resampled(self, weights: np.ndarray) -> np.ndarray:
-        """Claims under other weights of the prompts, float [fits × n]; bool [fits × k]."""
         sides = self.by_prompt() if self.whole and self.claims.scope == "recipe" else None
         if sides is not None:
             return np.array([self.claimed(fit) for fit in self._groups(sides, weights)])
@@ -133,7 +132,6 @@ class Refits:
         return self.claimed((delta, np.sqrt(variance + held), df))
 
     def without(self, kept: np.ndarray) -> np.ndarray:
-        """Claims on the prompts kept (bool [n]) alone; bool [k]."""
         if not self.whole:
             return self.claimed(self._first_order_without(kept))
         return self.claimed(self.on_prompts(kept))
@@ -141,8 +139,8 @@ class Refits:
     def without_replicates(self) -> np.ndarray:
         """Claims with each replicate left out in turn, bool [replicates × k].
 
-        A single variant on a side is a fixed reference and stays. None is left out of a
-        group of two, at the checkpoint scope, or of a very large diff.
+        A fixed reference stays. None is left out of a group of two, at the checkpoint scope, or of
+        a very large diff.
         """
         sides = [len(self.matched.a), len(self.matched.b)]
         possible = self.claims.scope == "recipe" and self.whole
@@ -155,16 +153,18 @@ class Refits:
         return np.array(found, bool).reshape(-1, len(self.edges))
 
     def on_prompts(self, kept: np.ndarray) -> Fit:
-        """The test on some prompts (bool [n]) alone."""
+        """The test on some prompts (bool [n]) only."""
         return self._measured(_subset(self.matched, kept))
 
     def on_variants(self, keep_a: list[int], keep_b: list[int]) -> Fit:
-        """The test of some variants of either side alone."""
+        """The test of some variants of either side only."""
         return self._measured(_fewer_runs(self.matched, keep_a, keep_b))
 
     def by_prompt(self) -> list[np.ndarray] | None:
-        """What each prompt says of each variant's number, [variants × n × k] a side: what is
-        resampled at recipe scope. None where the spread of replicates is held as it is."""
+        """Per-prompt values whose means are the variants' numbers, [variants × n × k] a side.
+
+        Resampled at recipe scope; None keeps the spread of replicates as it is.
+        """
         return None
 
     def combined(self, numbers: list[np.ndarray], variance: np.ndarray, df: int) -> Fit:

@@ -1,7 +1,7 @@
-"""Lenses by name. To add one: a folder that defines it, and a line in ``_LENSES`` below; from
-outside the package, a call of :func:`register`.
+"""Lenses by name; a lens is imported when it is first used.
 
-A lens is imported when it is first asked for: its name alone costs nothing.
+To add one: a folder that defines it and a line in ``_LENSES``; from outside the package, a
+call of :func:`register`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LENSES: dict[str, str | type[Lens]] = {
 
 
 def register(lens: type[Lens]) -> type[Lens]:
-    """Make a lens known by its name, from outside the package too; may decorate its class.
+    """Add a lens by its name, from outside the package too; works as a decorator of its class.
 
     Raises
     ------
@@ -43,13 +43,7 @@ def lens_names() -> tuple[str, ...]:
 
 
 def lens_class(name: str) -> type[Lens]:
-    """The lens of a name, without options.
-
-    Raises
-    ------
-    UsageError
-        No such lens.
-    """
+    """The class of a lens by name; ``UsageError`` where there is none."""
     found = _LENSES.get(name)
     if found is None:
         raise UsageError(f"lens: {quoted(name)} is unknown; choose {' or '.join(_LENSES)}")
@@ -62,13 +56,13 @@ def lens_class(name: str) -> type[Lens]:
 def lens_named(lens: str | Lens, **own: Any) -> Lens:
     """The lens of a name, with its own options; a lens itself is returned as it is.
 
-    Options may be those of any lens: what the lens does not have is left out where it is the
-    default of the lens that has it, and refused otherwise.
+    Options may be those of any lens: one that this lens lacks is ignored if it is the default
+    of the lens that has it, and refused otherwise.
 
     Raises
     ------
     UsageError
-        No such lens; an option, or a value, that it does not have.
+        No such lens, option or value.
     """
     known = lens_class(lens) if isinstance(lens, str) else type(lens)
     mine = lens_options(known)
@@ -88,15 +82,15 @@ def lens_options(lens: type[Lens]) -> Mapping[str, Any]:
 
 
 def undirected_lenses() -> frozenset[str]:
-    """Names of lenses for which an edge is the same both ways."""
+    """Names of lenses whose edges have no direction."""
     return frozenset(name for name in _LENSES if not lens_class(name).directed)
 
 
 def _require_default(name: str, value: object) -> None:
-    """Refuse an option of other lenses, unless it is what they take anyway."""
+    """Refuse an option of other lenses unless it has their default."""
     owners = [lens for lens in map(lens_class, _LENSES) if name in lens_options(lens)]
     if not owners:
         raise UsageError(f"{name}: no lens has this option")
     if value != lens_options(owners[0])[name]:
-        told = f"{value} applies" if isinstance(value, str) else "applies"
-        raise UsageError(f"{name}: {told} to the {owners[0].name} lens only; leave it out")
+        applies = f"{value} applies" if isinstance(value, str) else "applies"
+        raise UsageError(f"{name}: {applies} to the {owners[0].name} lens only; leave it out")

@@ -1,7 +1,6 @@
-"""The noise yardstick: how much would A seem to differ from itself?
+"""Noise floor: A against itself, on two bootstrap samples of its prompts within scenarios.
 
-A is compared with A: two bootstrap samples of its prompts, drawn within scenarios. Any
-count of "changes" that a diff of A and B does not clearly exceed is prompt sampling.
+A count of changes that a diff of A and B does not clearly exceed is prompt sampling.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ DRAWS = 20
 def yardstick_record(
     names: Sequence[str], again: Sequence[Sequence[int]], observed: Sequence[int], seed: int
 ) -> dict[str, Any]:
-    """What is told of a yardstick: counts of A against itself (the median over the draws), and of
-    A against B."""
+    """Counts of A against itself (median over the draws) and of A against B."""
     median = np.median(np.array(again), axis=0)
     return {
         "seed": seed,

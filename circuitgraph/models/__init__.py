@@ -1,1 +1,1 @@
-"""Load a base model with its adapter, fingerprint it, open the model behind a stored run again."""
+"""Load a base model with its adapter, fingerprint it, and reopen the model of a stored run."""

@@ -1,4 +1,4 @@
-"""LoRA adapters: which can be put into a base exactly, and what is said of those that cannot."""
+"""LoRA adapters: which can be merged into a base exactly, and why others cannot."""
 
 from __future__ import annotations
 
@@ -46,11 +46,13 @@ HARMLESS = {"peft_version", "qalora_group_size", "runtime_config"}
 
 
 def require_adapter(adapter: Path) -> dict[str, Any]:
-    """The settings of an adapter folder that can be put into a base exactly.
+    """The settings of an adapter folder that can be merged exactly.
 
-    Raises:
-        InputError: no such folder or file; an adapter that would give other numbers than
-            the model that was trained, by name, with a way out.
+    Raises
+    ------
+    InputError
+        No such folder or file; an adapter that would give other numbers than the model that was
+        trained.
     """
     if not _is_folder(adapter):
         raise InputError(f"{quoted(str(adapter), 200)}: no such adapter folder")
@@ -74,11 +76,7 @@ def require_adapter(adapter: Path) -> dict[str, Any]:
 
 
 def adapter_settings(adapter: Path) -> dict[str, Any]:
-    """What ``adapter_config.json`` says.
-
-    Raises:
-        InputError: it holds no settings.
-    """
+    """The content of ``adapter_config.json``; ``InputError`` where it holds no settings."""
     file = adapter / ADAPTER_FILES[0]
     try:
         settings = json.loads(file.read_text("utf-8"))
@@ -146,10 +144,12 @@ def _require_known(file: Path, settings: dict[str, Any]) -> None:
 
 
 def load_adapter(hf: Any, adapter: Path) -> tuple[Any, list[str]]:
-    """A base with its adapter, unmerged, and what is to be said of it.
+    """A base with its adapter, unmerged, and remarks.
 
-    Raises:
-        InputError: an adapter of another model, or damaged.
+    Raises
+    ------
+    InputError
+        An adapter of another model, or damaged.
     """
     from safetensors.torch import load_file
 
@@ -180,7 +180,7 @@ def _wrapped(hf: Any, adapter: Path, stored: dict[str, Tensor]) -> tuple[Any, li
                 set(get_peft_model_state_dict(wrapped, save_embedding_layers=whether))
                 for whether in (False, True)
             )
-    except Exception as error:  # adapter_config.json is anybody's too
+    except Exception as error:  # user input: peft raises many exception types
         raise OtherBase(f"{adapter}: does not fit this base model ({_why(error)})") from error
     odd = sorted((least - set(stored)) | (set(stored) - most))
     if odd:
@@ -204,7 +204,7 @@ def _why(error: Exception) -> str:
 
 
 def _same_base(hf: Any, adapter: Path, settings: dict[str, Any]) -> list[str]:
-    """Random adapters of two families may have the very same shapes, so ask where it is from."""
+    """Refuse an adapter of another family: random ones may have the very same shapes."""
     named = settings.get("base_model_name_or_path")
     if not isinstance(named, str) or not named:
         return []
@@ -231,15 +231,14 @@ def _last(name: str) -> str:
 
 
 def _on_the_hub(folder: Path) -> str:
-    """Name of a model in the hub's cache, whose folder is called by its commit."""
+    """Name of a model in the hub's cache, whose folder is named by its commit."""
     if folder.parent.name != "snapshots":
         return ""
     return folder.parent.parent.name.split("--")[-1].lower()
 
 
 def untie(hf: Any) -> None:
-    """Give the unembedding weights of its own: merged into shared ones, a change meant for
-    the one end of the model would change the other too."""
+    """Give the unembedding its own weights, or merging a change of one end would change both."""
     ends = (hf.get_input_embeddings(), hf.get_output_embeddings())
     inner, outer = (getattr(layer, "base_layer", layer) for layer in ends)
     if (inner, outer) != ends and outer.weight is inner.weight:

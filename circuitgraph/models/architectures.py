@@ -1,4 +1,4 @@
-"""What a model folder's ``config.json`` says it is, and why such a model is not measured."""
+"""Architectures in ``config.json``, and why some are not measured."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ HEADS = re.compile(
 def require_decoder(folder: Path) -> None:
     """Refuse, before any weight is read, what is no causal language model.
 
-    Raises:
-        InputError: an encoder, an encoder and decoder, another head, several modalities.
+    Raises
+    ------
+    InputError
+        An encoder, an encoder and decoder, another head, several modalities.
     """
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
@@ -58,10 +60,12 @@ def _why_not(config: dict[str, Any], names: str) -> str:
 
 
 def sizes_of(config: Any, folder: str | Path) -> tuple[int, int, int]:
-    """Layers, heads and key/value heads; families that share keys by other names, too.
+    """Layers, heads and key/value heads, under each family's names.
 
-    Raises:
-        InputError: no such numbers, or others in every layer.
+    Raises
+    ------
+    InputError
+        No such numbers, or others in every layer.
     """
     layers, heads = (
         getattr(config, name, None) for name in ("num_hidden_layers", "num_attention_heads")
@@ -86,7 +90,7 @@ def sizes_of(config: Any, folder: str | Path) -> tuple[int, int, int]:
 
 
 def stale_files(folder: Path) -> list[str]:
-    """What is to be said of weights that lie in a folder twice, only one of which is read."""
+    """Remark on weights that lie in a folder twice, only one of which is read."""
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if not (single.is_file() and index.is_file()):
         return []

@@ -1,4 +1,4 @@
-"""Whether two models write and read in one basis, and how finely their weights are stored."""
+"""Whether two models share a basis, and the precision of stored weights."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _ROUNDOFF = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
 def require_shared_basis(pair: ModelPair, instead: str = "") -> None:
     """Refuse to compare weights that are written in different bases.
 
-    Adapters of one base share its basis. Other models must look like it: cosine of at least
-    0.9 in the median matrix, and under 0.5 in none, for a rewrite may turn only a few.
-    ``instead`` is what the UsageError offers beside the user's word.
+    Adapters of one base share its basis. Other models need a cosine of at least 0.9 in the median
+    matrix and under 0.5 in none, because a rewrite may change only a few. ``instead`` is what the
+    UsageError offers beside ``shared_basis``.
     """
     a, b = pair.a.run.variant, pair.b.run.variant
     if a.fingerprints["weights"] == b.fingerprints["weights"]:

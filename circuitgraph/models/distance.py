@@ -1,4 +1,4 @@
-"""How far two variants are apart as models: the size of the update, and what it does."""
+"""Distance of two variants: the size of the update, and its effect on predictions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,10 @@ from circuitgraph.runs.record import Run
 
 
 def drift(a: Run, b: Run) -> dict[str, float] | None:
-    """‖W_B − W_A‖ / ‖W_A‖ over all weights, and the mean KL(A ‖ B) of the next token.
+    """``weights``: ‖W_B − W_A‖ / ‖W_A‖ over all weights; ``kl``: mean KL(A ‖ B) of the next token.
 
-    The divergence is taken over the whole vocabulary after each prompt, in nats.
-
-    Returns
-    -------
-    dict or None
-        ``weights`` and ``kl``; None where the models cannot be loaded again or have not the
-        same shapes.
+    In nats, over the whole vocabulary after each prompt. None where the models cannot be loaded or
+    have different shapes.
     """
     if not (a.variant.base and b.variant.base):
         return None
@@ -38,7 +33,7 @@ def drift(a: Run, b: Run) -> dict[str, float] | None:
 
 
 def _named(model: Any) -> dict[str, torch.Tensor]:
-    """All parameters; those that are tied under both their names."""
+    """All parameters; tied ones under both their names."""
     return dict(model.named_parameters(remove_duplicate=False))
 
 

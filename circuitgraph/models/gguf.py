@@ -1,7 +1,7 @@
-"""GGUF files: dequantised once to a float32 folder that every other part reads.
+"""GGUF files, dequantised once to a float32 folder.
 
-The transformers library reads the file; what it is known to drop without a word (scaled rotary
-tables, tensors of no name it knows, how digits are split) is told apart here.
+The transformers library reads the file; what it drops silently (scaled rotary tables, tensors
+of unknown names, how digits are split) is checked here.
 """
 
 from __future__ import annotations
@@ -43,19 +43,7 @@ DIGITS = {"smollm", "starcoder", "refact", "command-r", "codeshell"}
 
 @dataclass(frozen=True)
 class Origin:
-    """The quantised file that a float32 folder was made from.
-
-    Attributes
-    ----------
-    file
-        Its name.
-    sha256
-        Of its bytes.
-    quantisation
-        Its format as llama.cpp names it, such as ``Q4_1``.
-    version
-        Of the conversion.
-    """
+    """The quantised file of a float32 folder: its name, hash, llama.cpp format and our version."""
 
     file: str
     sha256: str
@@ -64,7 +52,7 @@ class Origin:
 
 
 def gguf_file(model: str | Path) -> Path | None:
-    """The GGUF file that a path means: itself, or the one in a folder without other weights.
+    """The GGUF file of a path: itself, or the one in a folder without other weights.
 
     Raises
     ------
@@ -94,12 +82,7 @@ def gguf_file(model: str | Path) -> Path | None:
 def dequantised(file: Path, reporter: Reporter) -> Path:
     """The float32 folder of a GGUF file, made at first use in the user's cache.
 
-    The folder's name is the hash of the file, so a file that changes gets another.
-
-    Raises
-    ------
-    InputError
-        As :func:`convert_gguf` does.
+    Its name is the hash of the file; raises as :func:`convert_gguf`.
     """
     known = hash_file(file)
     root = cache_folder() / "gguf"
@@ -120,22 +103,13 @@ def dequantised(file: Path, reporter: Reporter) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where things are kept that can be made again."""
+    """Folder of things that can be made again."""
     given = os.environ.get("CIRCUITGRAPH_CACHE")
     return Path(given).expanduser() if given else Path.home() / ".cache" / "circuitgraph"
 
 
 def convert_gguf(file: str | Path, folder: str | Path, reporter: Reporter | None = None) -> Origin:
-    """Write a GGUF file's model, tokenizer and chat template as a float32 folder.
-
-    Parameters
-    ----------
-    file
-        The GGUF file.
-    folder
-        Written in one step; must not exist.
-    reporter
-        Told what is done.
+    """Write a GGUF file's model, tokenizer and chat template as a float32 folder, atomically.
 
     Raises
     ------
@@ -167,7 +141,7 @@ def convert_gguf(file: str | Path, folder: str | Path, reporter: Reporter | None
 
 
 def origin_of(folder: Path) -> Origin | None:
-    """What a folder was dequantised from, where :func:`convert_gguf` made it."""
+    """The origin of a folder that :func:`convert_gguf` made, else None."""
     try:
         return Origin(**json.loads((folder / RECORD).read_text("ascii")))
     except (OSError, ValueError, TypeError):
@@ -182,7 +156,7 @@ def _save(file: Path, folder: Path, metadata: Mapping[str, Any], numbers: int) -
         with _bars_on_terminals_only():
             hf = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **place)
             tokenizer = AutoTokenizer.from_pretrained(file.parent, **place)
-    except Exception as error:  # the file is anybody's, and errors of every kind come of it
+    except Exception as error:  # user input: transformers raises many exception types on a bad file
         raise InputError(
             f"{file}: cannot be dequantised ({first_line(error)}); give the model's original "
             "folder, or one that transformers made of this file"
@@ -211,7 +185,7 @@ def _bars_on_terminals_only() -> Iterator[None]:
 
 
 def _header(file: Path) -> tuple[dict[str, Any], int]:
-    """What a file says of its model (arrays left out), and how many numbers its tensors hold."""
+    """A file's metadata (arrays left out), and the number of values in its tensors."""
     from gguf import GGUFReader
 
     try:
@@ -246,12 +220,12 @@ def _require_plain_rotary(file: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def _split_as_trained(file: Path, tokenizer: Any, metadata: Mapping[str, Any]) -> None:
-    """Set how a byte-level tokenizer splits text into words; its merges were learnt on those.
+    """Set how a byte-level tokenizer splits text into words; its merges were trained on those.
 
     Raises
     ------
     InputError
-        A way of splitting that neither we nor the library know.
+        An unknown way of splitting.
     """
     if metadata.get("tokenizer.ggml.model") != "gpt2":
         return
@@ -279,7 +253,7 @@ def _ways_of_library() -> set[str]:
 
 
 def hash_file(path: Path) -> str:
-    """sha256 of a file's bytes, computed once while it stays as it is."""
+    """sha256 of a file's bytes, computed once while it is unchanged."""
     stat = path.stat()
     return _hash_file(path, stat.st_size, stat.st_mtime_ns)
 

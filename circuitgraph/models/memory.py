@@ -1,7 +1,7 @@
-"""Models that are in memory: a Hugging Face model, a PeftModel, a TransformerBridge.
+"""Models in memory: a Hugging Face model, a PeftModel, a TransformerBridge.
 
-They are copied, so that nothing here changes them, and known by their weights. Files there are
-none: what must load a model again finds the very object, for as long as its owner keeps it.
+They are copied and known by their weights. There are no files: reopening one finds the object
+itself, for as long as its owner keeps it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SAVE = (
 
 
 class _Held(NamedTuple):
-    """A model that its owner may let go of at any time, and its tokenizer."""
+    """A weak reference to a model, and its tokenizer."""
 
     model: weakref.ref[Any]
     tokenizer: Any
@@ -60,10 +60,9 @@ def load_held(
     ----------
     model
         A causal language model of transformers, a ``PeftModel`` with LoRA around one, or a
-        ``TransformerBridge``, by the weights that it has now: in compatibility mode others than
-        its folder's. It stays as it is.
+        ``TransformerBridge`` with the weights that it has now.
     tokenizer
-        Its tokenizer; a bridge brings its own.
+        Its tokenizer; a bridge has its own.
     name, recipe, granularity
         As in :func:`circuitgraph.models.variants.load_variant`.
 
@@ -72,8 +71,8 @@ def load_held(
     UsageError
         Something else, or no tokenizer.
     InputError
-        Weights that are quantised or not finite, or that the bridge has changed to what no model
-        of its family computes with; an adapter that is no LoRA.
+        Weights that are quantised or not finite, or that the bridge has processed; an adapter
+        that is no LoRA.
     """
     tokenizer = tokenizer if tokenizer is not None else getattr(model, "tokenizer", None)
     if tokenizer is None:
@@ -88,7 +87,7 @@ def load_held(
 
 
 def recalled(variant: Variant) -> LoadedVariant:
-    """A variant that was ingested from memory, from the object it was ingested from.
+    """A variant ingested from memory, from the object it was ingested from.
 
     Raises
     ------
@@ -106,13 +105,7 @@ def recalled(variant: Variant) -> LoadedVariant:
 
 
 def require_held(variant: Variant) -> tuple[Any, Any]:
-    """The object that a variant was ingested from, and its tokenizer.
-
-    Raises
-    ------
-    InputError
-        It is not in this process's memory (any more).
-    """
+    """The object that a variant was ingested from, and its tokenizer; ``InputError`` if gone."""
     held = _HELD.get(variant.fingerprint)
     model = None if held is None else held.model()
     if held is None or model is None:
@@ -125,7 +118,7 @@ def require_held(variant: Variant) -> tuple[Any, Any]:
 
 
 def held_roundoff(variant: Variant) -> torch.dtype:
-    """The coarsest type that the held model's matrices are kept in."""
+    """The coarsest type of the held model's matrices."""
     model, _ = require_held(variant)
     kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
     return max(kinds, key=lambda kind: torch.finfo(kind).eps)
@@ -161,7 +154,7 @@ def _inner(model: Any) -> Any:
 
 @torch.no_grad()
 def _plain_copy(model: Any) -> Any:
-    """Float32, on the CPU, attention written out, as it would come from its folder."""
+    """Float32, on the CPU, eager attention, as loaded from its folder."""
     if hasattr(model, "original_model"):
         return _out_of_bridge(model)
     copy = deepcopy(model).to("cpu").float().eval()
@@ -173,7 +166,7 @@ def _plain_copy(model: Any) -> Any:
 
 
 def _out_of_bridge(bridge: Any) -> Any:
-    """A new model of the library with a bridge's weights, which must give the same logits."""
+    """A new model of the library with a bridge's weights, checked for the same logits."""
     from transformers import AutoModelForCausalLM
 
     original = bridge.original_model
@@ -189,7 +182,7 @@ def _out_of_bridge(bridge: Any) -> Any:
         if lacking:
             raise KeyError(lacking[0])
         hf.load_state_dict({name: weights[name] for name in hf.state_dict()})
-    except Exception as error:  # families and bridges raise what comes to hand
+    except Exception as error:  # families and bridges raise many exception types
         raise InputError(
             f"``model``: the weights cannot be taken out of this TransformerBridge "
             f"({first_line(error)}); give the model of transformers that it was made of"
@@ -220,24 +213,27 @@ def _require_finite(hf: Any) -> None:
 
 
 def _tokenizer_print(tokenizer: Any) -> str:
-    """Of its folder's files where it still is what lies there; else of what it says of itself."""
+    """Hash of its folder's files where they still are its own; else of its contents."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    told = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    contents = (
+        backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    )
     folder = Path(str(getattr(tokenizer, "name_or_path", "") or "."))
     if (folder / "tokenizer.json").is_file():
         try:
             there = load_tokenizer(folder)
         except InputError:
             there = None
-        same = there is not None and _said(there) == _said(tokenizer)
-        if same and there.backend_tokenizer.to_str() == told:
+        same = there is not None and _special_texts(there) == _special_texts(tokenizer)
+        if same and there.backend_tokenizer.to_str() == contents:
             return tokenizer_print(folder)
     return digest(
-        hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest(), _said(tokenizer)
+        hashlib.sha256(contents.encode("utf-8", "surrogatepass")).hexdigest(),
+        _special_texts(tokenizer),
     )
 
 
-def _said(tokenizer: Any) -> list[str]:
+def _special_texts(tokenizer: Any) -> list[str]:
     return [
         *(str(getattr(tokenizer, name, None)) for name in ("bos_token", "eos_token", "unk_token")),
         str(getattr(tokenizer, "chat_template", None)),

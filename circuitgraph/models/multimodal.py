@@ -1,4 +1,4 @@
-"""The language model inside a folder of several modalities: what to load of it, and as what."""
+"""The language model in a folder of several modalities."""
 
 from __future__ import annotations
 
@@ -24,27 +24,24 @@ _NAMES = {
 
 
 def is_part(config: dict[str, Any]) -> bool:
-    """Whether a ``config.json`` is that of a model whose language model alone can be loaded."""
+    """Whether a ``config.json`` is of a model whose language model alone can be loaded."""
     return config.get("model_type") in LANGUAGE and isinstance(config.get("text_config"), dict)
 
 
 def loading_part(folder: Path) -> dict[str, Any]:
-    """What ``from_pretrained`` must be told to load the language model alone; {} where it is all.
+    """Arguments of ``from_pretrained`` for the language model alone; {} where it is all.
 
-    Raises
-    ------
-    Exception
-        Whatever the library raises for a configuration that it cannot read.
+    Raises whatever the library raises for a configuration that it cannot read.
     """
     config = json.loads((folder / "config.json").read_text("utf-8"))
     if not is_part(config):
         return {}
-    told = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return {"config": told.get_text_config(), "key_mapping": _NAMES}
+    whole = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return {"config": whole.get_text_config(), "key_mapping": _NAMES}
 
 
 def remark(folder: Path) -> str:
-    """What is to be said where only the language model is loaded."""
+    """The remark where only the language model is loaded."""
     return (
         f"{folder.name}: a model of several modalities; its language model is measured, its "
         "image parts are ignored"

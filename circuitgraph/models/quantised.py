@@ -1,4 +1,4 @@
-"""Model folders whose weights are quantised: read where a library dequantises them on a CPU."""
+"""Model folders with quantised weights, dequantised on a CPU where a library can."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ BITSANDBYTES = "bitsandbytes"
 
 
 def quantisation_of(folder: Path) -> str:
-    """How ``config.json`` says that the weights are quantised; "" where they are not.
-
-    ``bitsandbytes nf4``, ``bitsandbytes int8``, else the method's own name.
-    """
+    """Quantisation in ``config.json`` (``bitsandbytes nf4``, ``bitsandbytes int8``, …), or ""."""
     try:
-        told = json.loads((folder / "config.json").read_text("utf-8")).get("quantization_config")
+        settings = json.loads((folder / "config.json").read_text("utf-8")).get(
+            "quantization_config"
+        )
     except (OSError, ValueError, RecursionError, AttributeError):
         return ""  # loading says what is wrong with it
-    if not isinstance(told, dict):
+    if not isinstance(settings, dict):
         return ""
-    method = str(told.get("quant_method") or "unnamed")
+    method = str(settings.get("quant_method") or "unnamed")
     if method != BITSANDBYTES:
         return method
-    kind = told.get("bnb_4bit_quant_type") if told.get("load_in_4bit") else "int8"
+    kind = settings.get("bnb_4bit_quant_type") if settings.get("load_in_4bit") else "int8"
     return f"{method} {kind or 'fp4'}"
 
 
 def require_dequantiser(folder: Path) -> None:
-    """Refuse, before any weight is read, what nothing here dequantises.
+    """Refuse, before any weight is read, what cannot be dequantised.
 
     Raises
     ------
@@ -69,15 +68,10 @@ def require_dequantiser(folder: Path) -> None:
 
 
 def in_float32(folder: Path, hf: Any) -> Any:
-    """The library's quantised model with plain float32 matrices in place of packed ones.
+    """The library's quantised model with float32 matrices in place of packed ones.
 
-    The numbers of its formula: of 8-bit models the library's own forward pass rounds the
-    activations as well, which this one does not.
-
-    Raises
-    ------
-    InputError
-        The library cannot.
+    For 8-bit models the library's forward pass also rounds activations, which this does not.
+    ``InputError`` where the library fails.
     """
     try:
         plain = hf.dequantize(dtype=torch.float32).float()

@@ -1,4 +1,4 @@
-"""Adapters trained after tokens were added: the base gets as many rows, all from the adapter."""
+"""Adapters trained after tokens were added: the base is resized with the adapter's rows."""
 
 from __future__ import annotations
 
@@ -25,17 +25,12 @@ _WHOLE = ("weight", "base_layer.weight")
 def resize_like(
     hf: Any, adapter: Path, stored: dict[str, Tensor], settings: dict[str, Any]
 ) -> list[str]:
-    """Resize both ends of a base to the vocabulary an adapter was trained with, in memory.
+    """Resize both ends of a base to the vocabulary an adapter was trained with; remarks.
 
-    Args:
-        stored: the adapter's tensors.
-        settings: of its ``adapter_config.json``.
-
-    Returns:
-        What is to be said of it.
-
-    Raises:
-        InputError: rows that the adapter does not bring.
+    Raises
+    ------
+    InputError
+        Rows that the adapter lacks.
     """
     ends = _ends(hf)
     known = len(hf.get_input_embeddings().weight)
@@ -81,11 +76,11 @@ def _counts(stored: dict[str, Tensor], name: str) -> set[int]:
 
 def _trained_tokens(settings: dict[str, Any]) -> dict[str, list[int]]:
     """Tokens trained row by row, by the module's name."""
-    told = settings.get("trainable_token_indices") or {}
-    told = told if isinstance(told, dict) else {"embed_tokens": told}
+    trained = settings.get("trainable_token_indices") or {}
+    trained = trained if isinstance(trained, dict) else {"embed_tokens": trained}
     return {
         name: [token for token in tokens if isinstance(token, int)]
-        for name, tokens in told.items()
+        for name, tokens in trained.items()
         if isinstance(tokens, list)
     }
 

@@ -1,4 +1,4 @@
-"""Are the models behind runs still there, and can they be read? Asked before long work."""
+"""Checks, before long work, that the models of runs exist and can be read."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from circuitgraph.runs.record import Run, Variant
 
 
 def require_readable(runs: Sequence[Run], command: str) -> None:
-    """Refuse tables and families without a reader (UsageError), and models that were in memory
-    and are not any more (InputError), before any model is loaded."""
+    """Refuse tables and families without a reader, and models no longer in memory."""
     for run in runs:
         require_model(run.variant)
         if run.variant.in_memory:
@@ -30,7 +29,7 @@ def require_sources(runs: Sequence[Run]) -> None:
     Raises
     ------
     UsageError
-        As :func:`require_readable` does; a mixture of experts.
+        As :func:`require_readable`; a mixture of experts.
     InputError
         Files that are gone, or no longer those ingested.
     """

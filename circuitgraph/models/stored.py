@@ -1,4 +1,4 @@
-"""The models behind stored runs, loaded again with the prompts they were measured on."""
+"""The models of stored runs, loaded again with their prompts."""
 
 from __future__ import annotations
 
@@ -47,18 +47,9 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class StoredModel:
-    """The model behind a run, and what it was asked there.
+    """The model of a run (its adapter merged), with the run's prompts and method.
 
-    Attributes
-    ----------
-    run
-        Its prompts, and which edges were measured how.
-    engine
-        The model, its adapter merged.
-    tokenizer
-        The library's.
-    resources
-        Within which it is measured.
+    ``resources``: where it is measured, and within what memory.
     """
 
     run: Run
@@ -68,23 +59,14 @@ class StoredModel:
 
     @classmethod
     def open(cls, run: Run, command: str, resources: Resources = USUAL) -> StoredModel:
-        """Load the model of a run.
-
-        Parameters
-        ----------
-        run
-            Of any kind.
-        command
-            What asks for the model, for messages.
-        resources
-            Where to compute, and within what memory.
+        """Load the model of a run; ``command`` is named in messages.
 
         Raises
         ------
         UsageError
             A table, a family without a reader, or a device that is not there.
         InputError
-            The files are gone or no longer the same.
+            The files are gone or changed.
         """
         require_there(resources.device)
         require_readable([run], command)
@@ -92,32 +74,31 @@ class StoredModel:
         return cls(run, on_device(from_hf(hf), resources.device), tokenizer, resources)
 
     def asked(self, run: Run) -> StoredModel:
-        """The same model with the prompts, the ablation and the kind of edges of another run."""
+        """The same model with the prompts and the method of another run."""
         return replace(self, run=run)
 
     @property
     def spec(self) -> EdgeSpec:
-        """Which edges are measured how."""
         return self.run.method.spec
 
     @cached_property
     def prompts(self) -> tuple[Encoded, ...]:
-        """The prompts of the run as token ids, in its order; raises as :func:`reencoded` does."""
+        """The prompts of the run as token ids, in its order; raises as :func:`reencoded`."""
         return reencoded(self.run, self.tokenizer, rows=len(self.engine.embed))
 
     @cached_property
     def ablated(self) -> torch.Tensor | None:
-        """What stands in for every sender's contribution [1 + components, d]; None for corrupt."""
+        """Replacement of every sender's contribution [1 + components, d]; None for corrupt."""
         spec = self.spec
         return ablated_contributions(self.engine, self.prompts, spec.granularity, spec.ablation)
 
     def batches(self, size: int = BATCH) -> Iterator[tuple[list[int], Patch]]:
-        """Rows of the run, and their prompts ready to be patched, a batch at a time.
+        """Rows of the run, and a patch of their prompts, batch by batch.
 
         Raises
         ------
         InputError
-            The model decides otherwise than when it was ingested.
+            The model's decisions differ from those stored.
         """
         for rows in in_batches(self.prompts, self.spec.ablation, size):
             chosen, whole = [self.prompts[i] for i in rows], self.ablated is not None
@@ -140,14 +121,14 @@ class StoredModel:
 
 @dataclass(frozen=True)
 class ModelPair:
-    """The models behind two runs, A and B."""
+    """The models of two runs, A and B."""
 
     a: StoredModel
     b: StoredModel
 
     @classmethod
     def open(cls, a: Run, b: Run, command: str, resources: Resources = USUAL) -> ModelPair:
-        """Load both; raises as :meth:`StoredModel.open` does, before the first is loaded."""
+        """Load both; raises as :meth:`StoredModel.open`, before the first is loaded."""
         require_there(resources.device)
         require_readable([a, b], command)
         return cls(*(StoredModel.open(run, command, resources) for run in (a, b)))
@@ -161,13 +142,13 @@ class ModelPair:
         keys: Collection[str],
         resources: Resources = USUAL,
     ) -> ModelPair:
-        """The same of runs that agree in ``keys`` of their methods and in their prompts.
+        """The same for runs that agree in ``keys`` of their methods and in their prompts.
 
         Raises
         ------
         UsageError, InputError
-            As :meth:`StoredModel.open` does; or the runs differ in more than their models'
-            weights: in a key, the shape of a matrix, the tokens of a prompt.
+            As :meth:`StoredModel.open`; or the runs differ in a key, the shape of a matrix, the
+            tokens of a prompt.
         """
         require_readable([a, b], command)
         require_comparable([a, b], keys)
@@ -177,19 +158,15 @@ class ModelPair:
         return pair
 
     def of(self, run: Run) -> StoredModel | None:
-        """The one behind a run, where it is one of the two."""
+        """The model of a run, if it is one of the two."""
         return next((model for model in (self.a, self.b) if model.run.id == run.id), None)
 
     @property
     def engines(self) -> tuple[NativeModel, NativeModel]:
-        """Both models."""
         return self.a.engine, self.b.engine
 
     def require_same_shapes(self) -> None:
-        """Refuse (UsageError) weights that cannot be laid on each other.
-
-        An architecture says layers and heads, not how wide they are.
-        """
+        """Refuse (UsageError) weights of different shapes; an architecture allows any width."""
         a, b = map(_shapes, self.engines)
         if a != b:
             variants = self.a.run.variant, self.b.run.variant
@@ -230,7 +207,7 @@ def reload(variant: Variant) -> tuple[Any, Any]:
     Raises
     ------
     InputError
-        Its files are gone or no longer the same; of a model in memory, the model.
+        Its files (or the model in memory) are gone or changed.
     """
     if variant.in_memory:
         again = recalled(variant)
@@ -245,7 +222,7 @@ def reload(variant: Variant) -> tuple[Any, Any]:
 
 
 def tokenizer_of(variant: Variant) -> Any:
-    """The library's tokenizer of a stored variant, its model left alone where that has files."""
+    """The library's tokenizer of a stored variant, without loading a model from files."""
     if variant.in_memory:
         return recalled(variant).tokenizer
     adapter = Path(variant.adapter) if variant.adapter else None
@@ -253,13 +230,13 @@ def tokenizer_of(variant: Variant) -> Any:
 
 
 def reencoded(run: Run, tokenizer: Any, rows: int | None = None) -> tuple[Encoded, ...]:
-    """A run's prompts, corrupt prompts and answers as token ids once more, in its order.
+    """A run's prompts, corrupt prompts and answers as token ids, in its order.
 
     Raises
     ------
     InputError
-        The tokenizer or the template makes other tokens of them now, or a token from
-        ``rows`` on, which the model has no embedding of.
+        The tokenizer or the template gives other tokens now, or one from ``rows`` on, which has
+        no embedding.
     """
     names = {field.name for field in fields(Prompt)}
     texts = []

@@ -1,4 +1,4 @@
-"""Prompts of the tasks that circuits are studied on, for the tokenizer of a model folder."""
+"""Prompts of circuit tasks and games for the tokenizer of a model folder."""
 
 from __future__ import annotations
 
@@ -21,21 +21,14 @@ from circuitgraph.prompts.tokenizer import load_tokenizer
 def make_prompts(
     task: str, model: str | os.PathLike[str], *, n: int = 200, seed: int = 0
 ) -> PromptSet:
-    """Prompts of a task, with corrupt twins and answers that a model's tokenizer reads as meant.
+    """Prompts of a task, with corrupt twins and answers that fit a model's tokenizer.
 
     Parameters
     ----------
-    task
+    task : str
         ``ioi``, ``greater-than``, ``agreement``, ``pronoun``, ``sums`` or ``docstring``.
-    model
+    model : str or path
         A model folder or hub name; of a folder only the tokenizer is read.
-    n, seed
-        Number of prompts, and the seed of the draws.
-
-    Returns
-    -------
-    PromptSet
-        As :func:`circuitgraph.prompts.tasks.make.drawn` makes them.
 
     Raises
     ------
@@ -59,15 +52,15 @@ def make_game_prompts(
 
     Parameters
     ----------
-    games
+    games : str or sequence of str
         ``ipd``, ``ish``, ``icn``, ``bos``, ``icd``, ``ivd``, ``all``, or TOML files.
-    model
+    model : str or path
         A model folder, GGUF file or hub name; of a folder only the tokenizer is read.
-    wordings
-        How many; a quarter of them are held out from training.
-    labels
-        What cooperation and defection are called, in this order.
-    chat
+    wordings : int
+        Their number; a quarter of them are held out from training.
+    labels : (str, str)
+        Names of cooperation and defection.
+    chat : bool
         Write each prompt in the model's chat template, ready for the reply.
 
     Raises

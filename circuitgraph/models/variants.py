@@ -1,7 +1,6 @@
-"""Load a base model with an optional LoRA adapter, and know exactly what was loaded.
+"""Load a base model with an optional LoRA adapter.
 
-Only safetensors are read, no code of the model's own is run, and nothing touches the
-network for a local folder.
+Only safetensors are read, no code of the model is run, and a local folder needs no network.
 """
 
 from __future__ import annotations
@@ -43,15 +42,20 @@ HUB_FILES = ("*.json", "*.jinja", "*.safetensors", "merges.txt", "tokenizer.mode
 class LoadedVariant:
     """A variant in memory.
 
-    Attributes:
-        variant: its record (name, paths, sizes, fingerprints).
-        hf: the library's model, float32; a ``PeftModel`` with its adapter unmerged
-            where there is one, until ``merged`` is called.
-        tokenizer: of the base, or the adapter's own where it knows other tokens.
-        remarks: what is to be said of the files, one line each.
-        change: ‖ΔW‖ / ‖W‖ over the weights an adapter touches; None without one.
-        kept: share of ΔW that is left once it is added in float32.
-        prints: hash of each merged tensor by name.
+    Attributes
+    ----------
+    variant : Variant
+    hf : Any
+        The library's model, float32; with an adapter a ``PeftModel``, unmerged until ``merged``.
+    tokenizer : Any
+        Of the base, or the adapter's own where it has other tokens.
+    remarks : tuple of str
+    change : float, optional
+        ‖ΔW‖ / ‖W‖ over the weights an adapter changes.
+    kept : float
+        Share of ΔW that is left once it is added in float32.
+    prints : mapping
+        Hash of each merged tensor by name.
     """
 
     variant: Variant
@@ -67,14 +71,15 @@ class LoadedVariant:
 
     @property
     def has_adapter(self) -> bool:
-        """Whether an adapter was given."""
         return bool(self.variant.adapter)
 
     def merged(self) -> Any:
         """The library's model with the adapter merged into the weights (in place).
 
-        Raises:
-            InputError: an adapter that cannot be written as a change of weights.
+        Raises
+        ------
+        InputError
+            An adapter that cannot be written as a change of weights.
         """
         if not self.has_adapter:
             return self.hf
@@ -83,7 +88,7 @@ class LoadedVariant:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the self-check says whether the merge was right
                 return self.hf.merge_and_unload()
-        except Exception as error:  # peft raises whatever comes to hand
+        except Exception as error:  # peft raises many exception types
             raise InputError(
                 f"{self.variant.adapter}: cannot be merged into the base ({first_line(error)})"
             ) from error
@@ -100,16 +105,23 @@ def load_variant(
 ) -> LoadedVariant:
     """Load a model folder (or hub name) and an optional LoRA adapter in float32.
 
-    Args:
-        model: a local Hugging Face folder; any other text is taken as a hub name.
-        adapter: a folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
-        name: of the variant; the folder's name where None.
-        recipe: shared by variants trained alike.
-        granularity: decides which variants share components.
-        reporter: told that a GGUF file is dequantised, which takes a while.
+    Parameters
+    ----------
+    model : str or path
+        A local Hugging Face folder or GGUF file; any other text is a hub name.
+    adapter : str or path, optional
+        A folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
+    name : str, optional
+        Of the variant; by default the folder's.
+    recipe : str
+        Shared by variants trained alike.
+    granularity : {"head", "layer"}
+        Enters the architecture that variants share.
 
-    Raises:
-        InputError: files missing, truncated, of another model, or not safetensors.
+    Raises
+    ------
+    InputError
+        Files missing, truncated, of another model, or not safetensors.
     """
     folder = model_folder(model, reporter)
     adapter = None if adapter is None else expanded(adapter)
@@ -143,17 +155,10 @@ def loaded_from(
     granularity: Granularity,
     prints: dict[str, str],
 ) -> LoadedVariant:
-    """What is known of a model of the library, wherever it came from.
+    """A model of the library (float32, its adapter unmerged) as a loaded variant.
 
-    Args:
-        hf: float32; a ``PeftModel`` with its adapter unmerged.
-        tokenizer: its tokenizer.
-        name, recipe, base, adapter: of its ``Variant``.
-        granularity: decides which variants share components.
-        prints: ``weights``, ``tokenizer`` and ``adapter``.
-
-    Raises:
-        InputError: an adapter that cannot be merged.
+    ``prints`` are hashes of ``weights``, ``tokenizer`` and ``adapter``; ``InputError`` for an
+    adapter that cannot be merged.
     """
     merged = _merged(hf, adapter or base)
     prints = {**prints, "merged": merged.fingerprint}
@@ -169,7 +174,7 @@ def _quantisation(folder: Path) -> str:
 def _merged(hf: Any, adapter: str | Path | None) -> Merged:
     try:
         return merged_weights(hf)
-    except Exception as error:  # peft raises whatever comes to hand
+    except Exception as error:  # peft raises many exception types
         raise InputError(
             f"{adapter}: cannot be merged into the base ({first_line(error)})"
         ) from error
@@ -203,12 +208,14 @@ def _record(
 
 
 def model_folder(model: str | Path, reporter: Reporter | None = None) -> Path:
-    """The local folder of a model; a hub name is fetched (safetensors only).
+    """The local folder of a model; a hub name is downloaded (safetensors only).
 
     A GGUF file becomes a float32 folder in the user's cache.
 
-    Raises:
-        InputError: no such folder and no such name within reach.
+    Raises
+    ------
+    InputError
+        No such folder and no such name within reach.
     """
     file = gguf_file(model)
     if file is not None:
@@ -258,8 +265,8 @@ def fingerprints(
 ) -> dict[str, str]:
     """sha256 of weights, adapter and tokenizer, each over its files' contents.
 
-    A GGUF file stands for what is dequantised from it, by whatever version of the library.
-    ``folder`` is what ``model_folder`` gave of the model, where that was asked already.
+    A GGUF file is hashed itself, not what is dequantised from it. ``folder`` is the result of
+    ``model_folder``, where known.
     """
     file, folder = gguf_file(model), folder or model_folder(model)
     source = tokenizer_folder(folder, adapter)
@@ -288,7 +295,7 @@ def _hash_files(folder: Path, names: tuple[str, ...]) -> str:
 
 
 def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
-    """The adapter's folder where its tokenizer knows other tokens than the base's."""
+    """The adapter's folder where its tokenizer has other tokens than the base's."""
     name = TOKENIZER_FILES[0]
     if adapter is None or not _holds((adapter / name).is_file):
         return folder
@@ -299,11 +306,7 @@ def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
 
 
 def load_base(folder: Path) -> tuple[Any, list[str]]:
-    """The library's model of a folder in float32, without an adapter, and what is to be said of it.
-
-    Raises:
-        InputError: as :func:`load_variant` does.
-    """
+    """The library's model of a folder in float32, without an adapter, and remarks."""
     require_decoder(folder)
     require_dequantiser(folder)
     hf, said = _load_base(folder)
@@ -330,7 +333,9 @@ def _load_base(folder: Path) -> tuple[Any, list[str]]:
                 output_loading_info=True,
                 **packed or {"ignore_mismatched_sizes": True},  # told apart below, in words
             )
-    except Exception as error:  # config.json is anybody's, and errors of every kind come of it
+    except (
+        Exception
+    ) as error:  # user input: transformers raises many exception types on a bad config.json
         raise InputError(f"{folder}: cannot be loaded ({first_line(error)})") from error
     hf, info = loaded
     _require_every_weight(folder, info)

@@ -1,4 +1,4 @@
-"""What a model computes with: the fingerprint of its merged weights, one matrix at a time."""
+"""Fingerprint of a model's merged weights, one matrix at a time."""
 
 from __future__ import annotations
 
@@ -35,14 +35,19 @@ _ADDED = re.compile(r"\.(lora_\w+|modules_to_save)\.")
 
 @dataclass(frozen=True)
 class Merged:
-    """The weights that a model and its adapter come to.
+    """Merged weights of a model and its adapter.
 
-    Attributes:
-        fingerprint: hash of names, shapes and float32 values; equal where all weights are,
-            tied or not, merged by us or by whoever saved the folder.
-        change: ‖ΔW‖ / ‖W‖ over the weights an adapter touches; None without one.
-        kept: share of ΔW that adding it in float32 leaves, where that is in doubt, else 1.
-        prints: hash of each tensor by name.
+    Attributes
+    ----------
+    fingerprint : str
+        Hash of names, shapes and float32 values: equal where all weights are, however tied or
+        merged.
+    change : float, optional
+        ‖ΔW‖ / ‖W‖ over the weights an adapter changes.
+    kept : float
+        Share of ΔW that adding it in float32 leaves, where that is in doubt, else 1.
+    prints : mapping
+        Hash of each tensor by name.
     """
 
     fingerprint: str
@@ -52,16 +57,16 @@ class Merged:
 
 
 def function_print(config: Any) -> str:
-    """Hash of what of a configuration decides what the weights compute (norms, rope, …).
+    """Hash of the settings that the weights' computation depends on (norms, rope, …).
 
-    Names, places, token ids, dropouts and what shapes say already are left out.
+    Names, paths, token ids, dropouts and sizes given by shapes are left out.
     """
-    return digest("function", json.loads(json.dumps(_told(config.to_dict()), default=str)))
+    return digest("function", json.loads(json.dumps(_relevant(config.to_dict()), default=str)))
 
 
-def _told(settings: dict[str, Any]) -> dict[str, Any]:
+def _relevant(settings: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: _told(value) if isinstance(value, dict) else value
+        name: _relevant(value) if isinstance(value, dict) else value
         for name, value in settings.items()
         if value is not None and not _NO_FUNCTION.fullmatch(str(name))
     }
@@ -71,14 +76,8 @@ def _told(settings: dict[str, Any]) -> dict[str, Any]:
 def merged_weights(hf: Any) -> Merged:
     """Fingerprint of a model whose adapter, if it has one, is not merged yet.
 
-    One wrapped module after the other is merged in a copy, so nothing changes and no second
-    model is held.
-
-    Args:
-        hf: the library's model, or a ``PeftModel`` around it.
-
-    Raises:
-        Exception: whatever peft raises for an adapter that cannot be merged.
+    One wrapped module after the other is merged in a copy, so nothing changes and no second model
+    is held. Raises whatever peft raises for an adapter that cannot be merged.
     """
     base = hf.get_base_model() if hasattr(hf, "peft_config") else hf
     around = dict(wrappers(base))
@@ -94,13 +93,13 @@ def merged_weights(hf: Any) -> Merged:
             place = (tensor.data_ptr(), *tensor.shape)  # tied weights are read once
             prints[name] = known[place] if place in known else _tensor_print(tensor)
             known[place] = prints[name]
-    told = digest("weights", sorted(prints.items()))
+    fingerprint = digest("weights", sorted(prints.items()))
     change, kept = changes.found() if around else (None, 1.0)
-    return Merged(told, change, kept, prints)
+    return Merged(fingerprint, change, kept, prints)
 
 
 def base_print(hf: Any) -> str:
-    """The same fingerprint of a model without its adapter: that of the weights under it."""
+    """The same fingerprint of a model without its adapter."""
     base = hf.get_base_model() if hasattr(hf, "peft_config") else hf
     prints = {
         name.replace(".base_layer", "").replace(".original_module", ""): _tensor_print(tensor)
@@ -119,7 +118,7 @@ def _tensor_print(tensor: Tensor) -> str:
 
 
 def wrappers(base: Any) -> Iterator[tuple[str, Any]]:
-    """The modules that an adapter put around others, outermost only, as merging visits them."""
+    """The modules that an adapter wraps around others, outermost only, in merging order."""
     inside = "\0"
     for name, module in base.named_modules():
         if name.startswith(inside):
@@ -132,7 +131,7 @@ def wrappers(base: Any) -> Iterator[tuple[str, Any]]:
 
 
 def unwrapped(wrapper: Any) -> Any:
-    """The plain module a wrapper comes to; the wrapper is used up."""
+    """The plain module of a wrapper, which is used up."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # merging for good says the same
         if hasattr(wrapper, "unload_and_optionally_merge_module"):
@@ -144,7 +143,7 @@ def unwrapped(wrapper: Any) -> Any:
 
 
 class _Changes:
-    """Sums over the modules an adapter touches."""
+    """Sums over the modules an adapter changes."""
 
     def __init__(self) -> None:
         self.size = self.change = self.meant = self.left = 0.0
@@ -182,6 +181,6 @@ def _squared(tensor: Tensor) -> float:
 
 
 def base_of(wrapper: Any) -> Any:
-    """The module of the base that a wrapper stands around."""
+    """The module of the base inside a wrapper."""
     original = getattr(wrapper, "original_module", None)
     return wrapper.get_base_layer() if original is None else original

@@ -15,7 +15,7 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted
 from circuitgraph.base.textfiles import expanded
-from circuitgraph.diff.outcome import judge
+from circuitgraph.diff.outcome import compare_sides
 from circuitgraph.diff.outlook import NOISY, TYPICAL, Asked, noise_of
 from circuitgraph.lenses.base import Lens, Options
 from circuitgraph.lenses.noise import Design, Noise
@@ -206,12 +206,12 @@ def _read_pilot(question: Question, catalogue: RunCatalogue, reporter: Reporter)
             refused = error
             continue
         pair = (runs_a[0], runs_b[0])
-        outcome = judge(runs_a[:1], runs_b[:1], _options(lens, "checkpoint", question))
+        outcome = compare_sides(runs_a[:1], runs_b[:1], _options(lens, "checkpoint", question))
         noise[lens.name, "checkpoint"] = noise_of(outcome, lens)
         edges[lens.name] = int((outcome.tests.reason == 0).sum())
         design = Design(outcome.matched.n, outcome.matched.n_scenarios)
         if len(runs_a) > 1 or len(runs_b) > 1:
-            grouped = judge(runs_a, runs_b, _options(lens, "recipe", question))
+            grouped = compare_sides(runs_a, runs_b, _options(lens, "recipe", question))
             noise[lens.name, "recipe"] = noise_of(grouped, lens)
     if pair is None and refused is not None:
         raise refused

@@ -1,11 +1,10 @@
-"""Where a prompt ends and its answers begin, in token ids of the texts written together.
+"""Where a prompt ends and its answers begin, in token ids of prompt and answer as one text.
 
-A tokenizer reads prompt and answer as one text: the mark it puts before lone words does not
-stand between them, and a token may lie across the border ("17" + "76" as one year, the blank
-at the end of a prompt and the word after it). Such tokens belong to neither side alone, so a
-prompt ends with the last token that the prompt alone and the prompt with either answer begin
-with, and each answer is all that follows. The text in front of the border is then scored
-with both answers alike and cancels in the decision.
+A token may lie across the border ("17" + "76" as one year, the blank at the end of a prompt and
+the word after it). Such tokens belong to neither side alone, so a prompt ends with the last
+token shared by the prompt alone and the prompt with either answer, and each answer is all that
+follows. Text before the border is then scored alike with both answers and cancels in the
+decision.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Told:
-    """Token ids of one text: alone, and with each of the answers written behind it.
+class TextTokens:
+    """Token ids of one text: alone, and followed by each answer.
 
     ``others`` are those beside the first of each side, where sides are sets.
     """
@@ -46,13 +45,11 @@ def common(rows: Iterable[Sequence[Any]]) -> int:
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
-def borders(clean: Told, corrupt: Told) -> tuple[int, int] | None:
-    """Borders of a text and its corrupt twin with the same answer tokens behind both.
+def borders(clean: TextTokens, corrupt: TextTokens) -> tuple[int, int] | None:
+    """Latest borders of a text and its corrupt twin with the same answer tokens after both.
 
-    A border that only one of the two texts has to shift back is shifted in both.
-
-    Returns:
-        As far behind as can be; None where the twins read the answers as other tokens.
+    A border that only one of the two texts has to shift back is shifted in both. None where the
+    answers are tokenised differently.
     """
     shift = len(corrupt.answer) - len(clean.answer)
     border = min(clean.border, corrupt.border - shift)

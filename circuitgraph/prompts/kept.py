@@ -1,4 +1,4 @@
-"""A prompt as a run keeps it."""
+"""Prompts as runs store them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RunPrompt:
-    """What a run remembers of one prompt (texts are None for tables, ``tokens``, a hash, too).
+    """A stored prompt (texts, and ``tokens``, a hash, are None for tables).
 
-    Prompts of one ``pair`` are one observation; ``way``: −1 if turned as against the first.
+    Prompts of one ``pair`` are one observation; ``way``: −1 if exchanged as against the first.
     """
 
     id: str

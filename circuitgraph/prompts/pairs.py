@@ -1,4 +1,4 @@
-"""Pairs that stand both ways: prompt and corrupt exchanged are the same observation."""
+"""Exchanged pairs: a pair with prompt and corrupt exchanged is the same observation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ from circuitgraph.prompts.record import Prompt, PromptSet
 
 
 def pair_of(prompt: Any, corrupt: Any, answer: Any, wrong_answer: Any) -> tuple[str, int]:
-    """A name for two texts and two answers, and which way round they stand.
+    """A name for two texts and two answers (or sets) in either order, and +1 or −1.
 
-    Args:
-        prompt, corrupt, answer, wrong_answer: texts or token ids; of answers, both or neither
-            may be sets.
-
-    Returns:
-        The name, blind to either order; and +1 or −1: corruption moves the decisions of two
-        rows of one name alike where these agree, and oppositely where they do not.
+    Corruption changes the decision of two rows of one name equally where their signs agree, and
+    oppositely where they do not. Texts or token ids.
     """
     texts, answers = (prompt, corrupt), (answer, wrong_answer)
     way = 1 if (texts == tuple(sorted(texts))) == (answers == tuple(sorted(answers))) else -1
@@ -28,11 +23,7 @@ def pair_of(prompt: Any, corrupt: Any, answer: Any, wrong_answer: Any) -> tuple[
 
 
 def check_exchanged(first: Prompt, again: Prompt, *, same_way: bool, file: str) -> None:
-    """Refuse two rows of one observation that contradict each other.
-
-    Raises:
-        InputError: directions that cannot both be.
-    """
+    """Refuse (InputError) two rows of one observation with contradicting directions."""
     expected = None if first.direction is None else first.direction * (1 if same_way else -1)
     if again.direction != expected:
         needed = "the same direction" if same_way else "opposite directions"
@@ -45,8 +36,10 @@ def check_exchanged(first: Prompt, again: Prompt, *, same_way: bool, file: str) 
 def observed(prompts: PromptSet) -> PromptSet:
     """The first of every observation, by their texts, in canonical order.
 
-    Raises:
-        InputError: directions that contradict each other.
+    Raises
+    ------
+    InputError
+        Directions that contradict each other.
     """
     if not prompts.has_pairs:
         return prompts
@@ -59,12 +52,7 @@ def observed(prompts: PromptSet) -> PromptSet:
 
 
 def exchanged_in_words(count: int, lost: Iterable[str]) -> list[str]:
-    """What is said of pairs that stand both ways; nothing where there are none.
-
-    Args:
-        count: of the pairs.
-        lost: scenarios all of whose pairs stand in another one too.
-    """
+    """Remark on exchanged pairs; ``lost`` are scenarios without a pair of their own."""
     if not count:
         return []
     pairs = "1 pair stands" if count == 1 else f"{count} pairs stand"

@@ -1,4 +1,4 @@
-"""Read prompt files: JSONL and CSV, with errors that name the line and what to do."""
+"""Read prompt files (JSONL and CSV), with errors that name the line."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _Place(NamedTuple):
 
 
 def read_prompts(source: Source) -> PromptSet:
-    """Read a prompt file, or take prompts as rows.
+    """Read a prompt file, or take prompts as rows; file order is kept, duplicates included.
 
     Parameters
     ----------
@@ -68,14 +68,9 @@ def read_prompts(source: Source) -> PromptSet:
         ``corrupt``, where these have different numbers of tokens); of prompts about a repeated
         game ``game``, ``state_self`` and ``state_other`` (last moves, C or D), and ``split``
         (``held-out``: not trained on). Other columns are not read, and named in
-        ``PromptSet.unread``.
-        In JSONL and rows ``answer`` and ``wrong_answer`` may be lists: sets of answers.
-        Texts are kept as written, spaces included; scenarios, ids and templates may be numbers.
-
-    Returns
-    -------
-    PromptSet
-        In file order, duplicates included.
+        ``PromptSet.unread``. In JSONL and rows ``answer`` and ``wrong_answer`` may be lists:
+        sets of answers. Texts are kept as written, spaces included; scenarios, ids and
+        templates may be numbers.
 
     Raises
     ------
@@ -103,7 +98,7 @@ def _records(source: Source) -> tuple[Path, list[tuple[int, Rows]]]:
 
 
 def _given(source: Any) -> Iterator[tuple[int, Rows]]:
-    """Rows of a pandas table or of dictionaries; what is missing in them is left out."""
+    """Rows of a pandas table or of dictionaries, without missing values."""
     if hasattr(source, "columns") and not source.columns.is_unique:
         fail(GIVEN, None, "two columns of one name; rename or remove one")
     rows = source.to_dict("records") if hasattr(source, "columns") else source
@@ -128,21 +123,21 @@ def row_of(prompt: Prompt) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of numpy as numbers, and what pandas writes for nothing as nothing."""
+    """numpy numbers as Python numbers, pandas' missing values as None."""
     value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
     nothing = type(value).__name__ in ("NAType", "NaTType")
     return None if nothing or (isinstance(value, float) and math.isnan(value)) else value
 
 
 def _unread(records: Iterable[Rows]) -> tuple[tuple[str, str], ...]:
-    """Columns that mean nothing here, with what each of them was probably meant to be."""
+    """Columns that are not read, each with the column it was probably meant to be."""
     names = dict.fromkeys(name for record in records for name in record)
     lacking = [name for name in COLUMNS if name not in (*names, *PLAYED)]
     return tuple((name, nearest(name, lacking) or "") for name in names if name not in COLUMNS)
 
 
 def _meant(name: str, record: Iterable[str]) -> str:
-    """Names a column that was probably meant, for a message that another one is missing."""
+    """Suggests a misspelt column, for a message that another one is missing."""
     found = nearest(name, [other for other in record if other not in COLUMNS])
     return "" if found is None else f" (is the column {quoted(found)} meant to be {name!r}?)"
 
@@ -241,7 +236,7 @@ def _pair(place: _Place, record: Rows) -> dict[str, Any]:
 
 
 def _answers(place: _Place, name: str, value: Any) -> tuple[str, ...]:
-    """One answer, or a set of them in an order that is not the file's."""
+    """One answer, or a sorted set of them."""
     if not isinstance(value, list | tuple):
         return (_text(place, name, value),)
     found = [_text(place, name, each) for each in value]
@@ -276,7 +271,7 @@ def _spans(place: _Place, record: Rows, prompt: str, corrupt: str | None) -> dic
 
 
 def _around(place: _Place, name: str, span: str, column: str, text: str) -> tuple[str, str]:
-    """What stands before and after the marked words in a text."""
+    """The text before and after the marked words."""
     first, last = text.find(span), text.rfind(span)
     if first < 0:
         place.fail(f"{name!r} is {quoted(span)}, which is not in {column}; copy it from there")
@@ -289,7 +284,7 @@ def _around(place: _Place, name: str, span: str, column: str, text: str) -> tupl
 
 
 def _text(place: _Place, name: str, value: Any) -> str:
-    """Text that a model is to read."""
+    """Text for the model."""
     found = _words(place, name, value)
     if found.isspace():
         place.fail(f"{name!r} holds only white space; write it or remove the row")
@@ -307,7 +302,7 @@ def _words(place: _Place, name: str, value: Any) -> str:
 
 
 def _as_label(value: Any) -> Any:
-    """Numbers may serve as names; nothing else changes."""
+    """Numbers may serve as names."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return str(value) if number and math.isfinite(value) else value
 
@@ -325,7 +320,7 @@ def _direction(place: _Place, value: Any) -> int | None:
 
 
 def _check_pairs(path: Path, prompts: tuple[Prompt, ...], records: Mapping[int, Rows]) -> None:
-    """Corrupt twins stand in all rows or in none, and so do answers."""
+    """Corrupt twins are in all rows or in none, and so are answers."""
     first = prompts[0]
     for name, prompt in product(("answer", "corrupt"), prompts):
         mine, its = getattr(prompt, name), getattr(first, name)
@@ -336,7 +331,7 @@ def _check_pairs(path: Path, prompts: tuple[Prompt, ...], records: Mapping[int, 
 
 
 def _check_ids(path: Path, prompts: tuple[Prompt, ...]) -> None:
-    """An id names one prompt; a row copied whole, id included, is merely a duplicate."""
+    """An id names one prompt; a row copied whole, id included, is a duplicate."""
     known: dict[str, Prompt] = {}
     for prompt in prompts:
         if prompt.id is None:

@@ -1,4 +1,4 @@
-"""A prompt and a set of prompts, with what makes two of them the same."""
+"""Prompts and prompt sets, and which of them are the same."""
 
 from __future__ import annotations
 
@@ -34,26 +34,24 @@ class Prompt:
     prompt, scenario
         The text, and the cluster it belongs to (paraphrases share it).
     corrupt, answer, wrong_answer
-        What effects need: the corrupt twin and the two answers; all None without.
+        For effects: the corrupt twin and the two answers.
     also, also_wrong
         Where a side is a set of answers, the others beside ``answer`` and ``wrong_answer``,
         sorted: the decision is then between the probabilities of the sets.
-    id
-        The user's name for it, or None.
     direction
-        +1 where corrupting should raise the decision, −1 where it should lower it,
-        None where the sign of the totals is to say so.
+        +1 where corrupting should raise the decision, −1 where it should lower it, None for
+        the sign of the totals.
     template
-        The wording it was made from, or None.
+        The wording it was made from.
     line
-        Where it begins in its file; says nothing about what it is.
+        Where it begins in its file.
     game, state_self, state_other
         Of prompts about a repeated game: which one, and both last moves (C or D), own first.
     split
         ``held-out`` for wordings that nothing is trained on.
     span, corrupt_span
-        The differing words as they stand in ``prompt`` and in ``corrupt``, each there
-        once, with the same text around them; both None where they are not marked.
+        The differing words in ``prompt`` and in ``corrupt``, each there once, with the same
+        text around them; None where they are not marked.
     """
 
     prompt: str
@@ -85,23 +83,22 @@ class Prompt:
 
     @property
     def state(self) -> str:
-        """Both last moves, own first, such as ``CD``; "" where they are not told."""
+        """Both last moves, own first, such as ``CD``; "" without a game."""
         return f"{self.state_self}{self.state_other}" if self.state_self else ""
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """The prompts of one file, in the file's order until asked otherwise.
+    """The prompts of one file, in its order.
 
     Attributes
     ----------
-    prompts
+    prompts : tuple of Prompt
         At least one.
-    source
+    source : str
         The file, for messages.
-    unread
-        Names of columns that mean nothing here, each with the column that it was probably
-        meant to be and that the file lacks, or "".
+    unread : tuple of (str, str)
+        Columns not read, each with the missing column it was probably meant to be, or "".
     """
 
     prompts: tuple[Prompt, ...]
@@ -119,24 +116,24 @@ class PromptSet:
 
     @property
     def has_pairs(self) -> bool:
-        """Whether effects can be measured: corrupt twins and answers are there."""
+        """Whether effects can be measured: there are corrupt twins and answers."""
         return bool(self.prompts) and self.prompts[0].corrupt is not None
 
     @property
     def has_answers(self) -> bool:
-        """Whether there is a decision: with it, ablations need no corrupt twin."""
+        """Whether there is a decision; with it, ablations need no corrupt twin."""
         return bool(self.prompts) and self.prompts[0].answer is not None
 
     @property
     def lacking(self) -> str:
-        """The columns that effects need and that are not there, in words."""
+        """The missing columns that effects need, in words."""
         first = self.prompts[0] if self.prompts else Prompt("", "")
         *most, last = [name for name in PAIR if getattr(first, name) is None] or [""]
         return f"{', '.join(most)} and {last}" if most else last
 
     @property
     def misspelt(self) -> str:
-        """Says which columns were probably meant to be others, or ""."""
+        """Suggests misspelt columns, or ""."""
         found = [f"{quoted(name)} (did you mean {meant}?)" for name, meant in self.unread if meant]
         column = "column" if len(found) == 1 else "columns"
         return f"unknown {column} {', '.join(found)}, not read" if found else ""
@@ -152,28 +149,23 @@ class PromptSet:
         activity: Activity = "norm",
         key: Callable[[Prompt], Hashable] | None = None,
     ) -> tuple[PromptSet, int]:
-        """Keep the first of prompts that are the same, and count the others.
+        """Keep the first of equal prompts, and count the others.
 
         Parameters
         ----------
-        kind
-            ``correlation``: the same prompt text is the same (for projections with the
-            same answers); ``effect``: the same prompt, corrupt twin, answers and marks.
-        activity
+        kind : {"correlation", "effect"}
+            Equal are prompts with the same text (for projections and the same answers), or with the
+            same text, corrupt twin, answers and marks.
+        activity : str
             Only for correlations.
-        key
-            Another sameness, such as the token ids.
-
-        Returns
-        -------
-        tuple
-            The prompts kept, in file order, and the number dropped.
+        key : callable, optional
+            Another equality, such as of token ids.
 
         Raises
         ------
         InputError
-            Two equal prompts in two scenarios, or (effects) of two directions or
-            templates: which of them to keep would depend on the order of the file.
+            Two equal prompts in two scenarios, or (effects) of two directions or templates: which
+            of them is kept would depend on the order of the file.
         """
         names = decisive_fields(kind, activity)
         more = ("direction", "template") if kind == "effect" else ()
@@ -194,7 +186,7 @@ class PromptSet:
                 )
 
     def canonical(self) -> PromptSet:
-        """The same prompts in an order that does not depend on the file's."""
+        """The same prompts in an order independent of the file's."""
         names = ("scenario", "prompt", *PAIR, "template", "id", *SPANS)
         ordered = sorted(
             self.prompts,
@@ -203,11 +195,10 @@ class PromptSet:
         return replace(self, prompts=tuple(ordered))
 
     def fingerprint(self, kind: EdgeKind, activity: Activity = "norm") -> str:
-        """Hash of all that decides a run's numbers: blind to order, ids and duplicates.
+        """Hash of all that a run's numbers depend on; independent of order, ids and duplicates.
 
-        Correlations: texts and scenarios (projections: the answers too). Effects: every
-        field but id and line. Files that mark nothing hash as if there were no marks, and
-        files without sets of answers as if there were none.
+        Correlations: texts and scenarios (projections: the answers too). Effects: every field but
+        id and line; marks and sets of answers only where there are any.
         """
         marked = any(p.span is not None for p in self.prompts)
         sets = any(p.also or p.also_wrong for p in self.prompts)
@@ -221,10 +212,7 @@ class PromptSet:
         return digest("prompts", names, sorted(rows))
 
     def to_run_prompts(self) -> tuple[RunPrompt, ...]:
-        """The prompts as a run remembers them, in the present order.
-
-        A prompt without an id gets one made of its contents.
-        """
+        """The prompts as runs store them; an id is made of the contents where there is none."""
         return tuple(_run_prompt(prompt) for prompt in self.prompts)
 
 
@@ -240,12 +228,12 @@ def _run_prompt(prompt: Prompt) -> RunPrompt:
 def sides_of(
     answer: Any, wrong_answer: Any, also: tuple[Any, ...], also_wrong: tuple[Any, ...]
 ) -> tuple[Any, Any]:
-    """What stands on both sides of a decision: an answer each, or a set each."""
+    """Both sides of a decision: an answer each, or a set each."""
     if not (also or also_wrong):
         return answer, wrong_answer
     return tuple(sorted((answer, *also))), tuple(sorted((wrong_answer, *also_wrong)))
 
 
 def decisive_fields(kind: EdgeKind, activity: Activity = "norm") -> tuple[str, ...]:
-    """Names of the fields that decide a prompt's numbers in runs of this kind."""
+    """Names of the fields that a prompt's numbers depend on in runs of this kind."""
     return _DECIDES[(kind, "" if kind == "effect" else activity)]

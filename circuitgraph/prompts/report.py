@@ -1,4 +1,4 @@
-"""``prompts check`` without a model: how many prompts count, and what they can show."""
+"""``prompts check`` without a model: how many prompts count, and their power."""
 
 from __future__ import annotations
 
@@ -23,23 +23,19 @@ _SHOWN_SCENARIOS = 8
 
 @dataclass(frozen=True)
 class LensReport:
-    """What the prompts can show through one lens.
+    """Power of the prompts for one lens.
 
     Attributes
     ----------
-    lens
-        ``correlation`` or ``effect``.
-    n, n_scenarios, n_effective
+    n, n_scenarios, n_effective : int
         Distinct prompts, their scenarios, and the difference of the two.
-    duplicates
-        Prompts that repeat an earlier one.
-    evidence
-        ``ok``, ``low`` or ``insufficient`` (no claim is possible).
-    detectable
-        Smallest change between two models that is claimed four times in five on a typical
-        edge (see :func:`circuitgraph.stats.power.visible_on_typical_edge`): of r, or of the
-        share of the norm of all edge effects; None where no claim is possible.
-    sign_floor
+    duplicates : int
+    evidence : {"ok", "low", "insufficient"}
+    detectable : float, optional
+        Smallest change between two models that is claimed four times in five on a typical edge
+        (see :func:`circuitgraph.stats.power.visible_on_typical_edge`): of r, or of the share of
+        the norm of all edge effects.
+    sign_floor : float
         Smallest p a sign test over scenarios can reach.
     """
 
@@ -60,7 +56,7 @@ class LensReport:
 
     @property
     def shows(self) -> str:
-        """What can be found, in plain words."""
+        """What can be found, in words."""
         insufficient, low = THRESHOLDS[self.lens]
         if self.evidence == "insufficient":
             return f"insufficient: no claim is possible below {insufficient}; add prompts"
@@ -73,7 +69,7 @@ class LensReport:
 
     @property
     def scope(self) -> str:
-        """Whether claims reach beyond these scenarios."""
+        """Whether claims extend beyond these scenarios."""
         if self.n_scenarios >= ACROSS_SCENARIOS:
             return f"{self.n_scenarios} scenarios can also stand for other scenarios like these"
         return (
@@ -84,23 +80,20 @@ class LensReport:
 
 @dataclass(frozen=True)
 class PromptReport:
-    """All that can be said about a prompt file without a model.
+    """Report on a prompt file without a model.
 
     Attributes
     ----------
-    source, rows
-        The file and its number of prompts, duplicates included.
-    scenarios, templates
+    rows : int
+        Prompts, duplicates included.
+    scenarios, templates : mapping
         Number of prompts of each, by name.
-    directions
-        ``given``, ``from totals`` (some or all are to be taken from the sign of the
-        totals), or "" where there are no corrupt twins.
-    marked
+    directions : {"given", "from totals", ""}
+        "" without corrupt twins.
+    marked : int
         Prompts whose differing words are marked (``span``, ``corrupt_span``).
-    lenses
-        One report for each lens the file can serve.
-    findings
-        What to look at, a sentence each.
+    lenses : one report for each lens the file can serve
+    findings : sentences
     """
 
     source: str
@@ -113,7 +106,7 @@ class PromptReport:
     findings: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The report in plain words, a line each."""
+        """The report in words, a line each."""
         lines = [f"{self.source}: {self.rows} prompts in {_listed(self.scenarios)}"]
         if self.templates:
             lines.append(_plural(len(self.templates), "template"))
@@ -134,7 +127,7 @@ class PromptReport:
 
 
 def check_text(prompts: PromptSet) -> PromptReport:
-    """Count, group and weigh a prompt file without a model or a tokenizer.
+    """Report on a prompt file without a model or a tokenizer.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Chat templates rendered at one moment, so that a prompt says the same on every day.
+"""Chat templates rendered for a fixed day, so that prompts do not depend on today's date.
 
 A template is a program and may ask for the time (``strftime_now``): Llama 3.2 and Granite put
-today's date before the user's words. What the model reads would then hang on the day.
+today's date before the user's words.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ _PROBES = (datetime(1999, 8, 7, 6, 54, 32), datetime(1988, 11, 23, 17, 38, 49))
 
 @dataclass(frozen=True)
 class Moment:
-    """The day whose midnight a template is told.
+    """The day at whose midnight a template is rendered.
 
-    Attributes:
-        day: as ``YYYY-MM-DD``.
-        given: the user named it; then templates that take a ``date_string`` get it too, where
-            they else have a fixed date of their own.
+    ``given`` days were named by the user; templates with a fixed ``date_string`` of their own get
+    them too.
     """
 
     day: str
@@ -35,16 +33,12 @@ class Moment:
 
     @classmethod
     def today(cls) -> Moment:
-        """The day it is, in UTC."""
+        """Today, in UTC."""
         return cls(datetime.now(UTC).date().isoformat())
 
     @classmethod
     def of(cls, text: str) -> Moment:
-        """A day the user named.
-
-        Raises:
-            UsageError: no such day.
-        """
+        """A day named by the user; ``UsageError`` where there is none such."""
         try:
             return cls(datetime.strptime(text, "%Y-%m-%d").date().isoformat(), given=True)
         except ValueError:
@@ -55,7 +49,7 @@ class Moment:
 
     @classmethod
     def of_run(cls, rendered: Mapping[str, str]) -> Moment | None:
-        """What the template of a stored run was told; None where it tells no time."""
+        """The day of a stored run's template; None where it uses none."""
         day = rendered.get("date", "")
         return cls(day, bool(rendered.get("date_string"))) if day else None
 
@@ -65,39 +59,37 @@ class Moment:
         return self.time.strftime("%d %b %Y") if self.given else ""
 
     @property
+    def variables(self) -> dict[str, str]:
+        """Variables of the template that hold the day."""
+        return {"date_string": self.date_string} if self.given else {}
+
+    @property
     def time(self) -> datetime:
-        """Midnight of the day."""
         return datetime.fromisoformat(self.day)
 
 
 def render(tokenizer: Any, text: str, moment: Moment) -> str:
-    """A text as one user turn, ready for the reply, as the template has it at this moment.
-
-    Raises:
-        InputError: the template fails.
-    """
-    date = {"date_string": moment.date_string} if moment.given else {}
-    return _rendered(tokenizer, text, moment.time, date)
+    """A text as one user turn, ready for the reply; ``InputError`` where the template fails."""
+    return _rendered(tokenizer, text, moment.time, moment.variables)
 
 
 def instructed(tokenizer: Any, instruction: str, text: str, moment: Moment) -> str:
-    """A text as one user turn after an instruction, where the template has room for one.
+    """A text as one user turn after an instruction, where the template has a system turn.
 
-    Templates that know no system turn get the user's turn alone.
-
-    Raises:
-        InputError: the template fails.
+    Raises
+    ------
+    InputError
+        The template fails.
     """
-    date = {"date_string": moment.date_string} if moment.given else {}
     try:
-        found = _rendered(tokenizer, text, moment.time, date, instruction)
+        found = _rendered(tokenizer, text, moment.time, moment.variables, instruction)
     except InputError:
         return render(tokenizer, text, moment)
     return found if instruction in found and text in found else render(tokenizer, text, moment)
 
 
 def tells_the_time(tokenizer: Any, text: str, moment: Moment) -> bool:
-    """Whether the template says something else at another moment."""
+    """Whether the rendered template depends on the day."""
     now = render(tokenizer, text, moment)
     return any(now != _rendered(tokenizer, text, probe, {}) for probe in _PROBES)
 
@@ -126,11 +118,10 @@ def _rendered(
 
 
 def _stopped(template: str, time: datetime) -> Any:
-    """The template with its clock stopped.
+    """The template with a fixed clock.
 
-    The library replaces functions among a template's variables by placeholders, so the clock
-    cannot be handed over there. Globals of one template are another matter: they lie over those
-    of the library's own sandbox and change nothing for anybody else.
+    The library replaces functions among a template's variables by placeholders, so the clock cannot
+    be passed there. Globals of one template override those of the library's sandbox for it only.
     """
     from transformers.utils.chat_template_utils import _compile_jinja_template
 

@@ -1,4 +1,4 @@
-"""A folder's tokenizer: token ids as its tokenizer.json says, special tokens by AutoTokenizer."""
+"""A folder's tokenizer: token ids of its tokenizer.json, special tokens of AutoTokenizer."""
 
 from __future__ import annotations
 
@@ -23,15 +23,12 @@ VOCABULARIES = (
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder.
+    """The tokenizer of a model folder; ``InputError`` for none, or a damaged one.
 
     ``AutoTokenizer`` empties some local tokenizers (word-level ones in a Qwen2 folder), so
-    token ids are those of ``tokenizer.json`` wherever there is one. Which tokens begin and
-    end a text may stand in no file at all but belong to the model type (GPT-2's end of
-    text): that is asked of ``AutoTokenizer``.
-
-    Raises:
-        InputError: no tokenizer, or a damaged one.
+    token ids are those of ``tokenizer.json`` wherever there is one. Which tokens begin and end a
+    text may be in no file but belong to the model type (GPT-2's end of text); that comes from
+    ``AutoTokenizer``.
     """
     try:
         if not (folder / "tokenizer.json").is_file():
@@ -61,7 +58,7 @@ def _auto(folder: Path) -> Any:
 
 
 def _with_words(folder: Path, tokenizer: Any) -> Any:
-    """The library makes a tokenizer of nothing where a folder holds none."""
+    """Refuse the empty tokenizer that the library makes where a folder holds none."""
     if len(tokenizer.get_vocab()) <= len(tokenizer.added_tokens_decoder):
         raise _none(folder)
     return tokenizer

@@ -1,4 +1,4 @@
-"""Prompts as token ids: beginning-of-sequence, chat templates, answers, and their traps."""
+"""Prompts as token ids: beginning-of-sequence, chat templates and answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.prompts.continuation import Told, borders, common
+from circuitgraph.prompts.continuation import TextTokens, borders, common
 from circuitgraph.prompts.record import sides_of
 from circuitgraph.prompts.template import Moment, render, tells_the_time
 
@@ -23,19 +23,24 @@ _ELSE = "\ue000"
 class Encoded:
     """One prompt's token ids.
 
-    Attributes:
-        prompt: with the beginning-of-sequence token where the tokenizer has one, as far as
-            its tokens stay what they are when either answer follows (see ``continuation``).
-        corrupt: the corrupt prompt likewise, or None.
-        answer, wrong_answer: what follows the prompt in the text written together; empty
-            where there are none.
-        source: the prompt as read, with its line.
-        partners: for every position of ``prompt`` the position of ``corrupt`` that it is
-            patched from, −1 where there is none (see ``align``); None where lengths are
-            equal, or nothing is marked: every position is patched from itself.
-        rest: last tokens of the prompt alone, which merge with the answers.
-        apart: why the corrupt prompt cannot take the same answer tokens, or "".
-        also, also_wrong: of sets of answers the others beside the first, a token each.
+    Attributes
+    ----------
+    prompt : tuple of int
+        With the beginning-of-sequence token where there is one, up to the border with the
+        answers (see ``continuation``).
+    corrupt : tuple of int, optional
+    answer, wrong_answer : tuple of int
+        What follows the prompt; empty without answers.
+    source : Prompt
+    partners : tuple of int, optional
+        For every position of ``prompt`` the position of ``corrupt`` that it is patched from, −1
+        for none (see ``align``); None where every position is patched from itself.
+    rest : tuple of int
+        Last tokens of the prompt alone, which merge with the answers.
+    apart : str
+        Why the corrupt prompt cannot take the same answer tokens, or "".
+    also, also_wrong : tuple
+        Of sets of answers the others beside the first, a token each.
     """
 
     prompt: tuple[int, ...]
@@ -61,7 +66,7 @@ class Encoded:
 
     @property
     def first_change(self) -> int | None:
-        """First position that patching can change: all before it is one text, in one place."""
+        """First position that patching can change."""
         corrupt = self.corrupt or ()
         if self.partners is None:
             pairs = enumerate(zip(self.prompt, corrupt, strict=False))
@@ -72,15 +77,16 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """Encoded prompts, and how their beginnings were made.
+    """Encoded prompts and how they begin.
 
-    Attributes:
-        prompts: in the order given.
-        bos: ``added``, ``present`` (in every text already) or ``none``.
-        template: ``chat`` or "".
-        rendered: with a template, ``example``, the first prompt as the model reads it, and
-            ``date``, the day the template was told where it tells one, else "", and
-            ``date_string``, the same as a variable where the user named the day, else "".
+    Attributes
+    ----------
+    bos : {"added", "present", "none"}
+        ``present``: in every text already.
+    template : {"chat", ""}
+    rendered : mapping
+        With a template: ``example``, the first prompt as the model reads it; ``date``, the day
+        the template used, or ""; ``date_string``, the same where the user named it, or "".
     """
 
     prompts: tuple[Encoded, ...]
@@ -100,37 +106,38 @@ def encode(
 ) -> EncodedSet:
     """Encode every prompt, corrupt prompt and answer.
 
-    The tokenizer's own beginning-of-sequence token is put in front once, unless the
-    text begins with it already or the tokenizer has none. Answers are what follows the prompt
-    in the tokens of the text written together. A tokenizer that drops blanks and does not know
-    the two as one word reads the answer as the next word.
+    The beginning-of-sequence token is put in front once, unless the text begins with it or the
+    tokenizer has none. Answers are what follows the prompt in the tokens of both as one text; a
+    tokenizer that drops blanks takes the answer as the next word.
 
-    Args:
-        prompts: as read.
-        tokenizer: a transformers fast tokenizer.
-        chat_template: wrap each prompt as one user turn, ready for the reply.
-        max_positions: longest sequence the model can run.
-        moment: what a template that asks for the time is told; None for today.
-        rows: number of tokens the model has embeddings of.
+    Parameters
+    ----------
+    chat_template : bool
+        Wrap each prompt as one user turn, ready for the reply.
+    max_positions, rows : int, optional
+        Longest sequence, and number of embedded tokens, of the model.
+    moment : Moment, optional
+        Day of the template; today by default.
 
-    Raises:
-        InputError: no tokens, unknown tokens only, a token without an embedding, too long,
-            or no chat template.
+    Raises
+    ------
+    InputError
+        No tokens, unknown tokens only, a token without an embedding, too long, or no template.
     """
     if chat_template and not getattr(tokenizer, "chat_template", None):
         raise InputError(
             "``chat_template``: this tokenizer has no chat template; leave the option out "
             "and write the turns into the prompts"
         )
-    told = (moment or Moment.today()) if chat_template else None
-    encoder = _Encoder(tokenizer, prompts.source, told, max_positions, rows)
+    day = (moment or Moment.today()) if chat_template else None
+    encoder = _Encoder(tokenizer, prompts.source, day, max_positions, rows)
     encoded = tuple(encoder.encode(prompt) for prompt in prompts.prompts)
-    if told is None:
+    if day is None:
         return EncodedSet(encoded, encoder.bos(encoded), "")
     text = prompts.prompts[0].prompt
-    rendered = {"example": render(tokenizer, text, told), "date": "", "date_string": ""}
-    if tells_the_time(tokenizer, text, told):
-        rendered |= {"date": told.day, "date_string": told.date_string}
+    rendered = {"example": render(tokenizer, text, day), "date": "", "date_string": ""}
+    if tells_the_time(tokenizer, text, day):
+        rendered |= {"date": day.day, "date_string": day.date_string}
     return EncodedSet(encoded, encoder.bos(encoded), "chat", rendered)
 
 
@@ -143,14 +150,14 @@ class _Encoder:
     rows: int | None
 
     def encode(self, prompt: Prompt) -> Encoded:
-        told = self._told(prompt)
-        clean, corrupt = told[0], told[1] if prompt.corrupt is not None else None
+        tokenised = self._tokenised(prompt)
+        clean, corrupt = tokenised[0], tokenised[1] if prompt.corrupt is not None else None
         found = borders(clean, corrupt) if corrupt else None
         border = found[0] if found else clean.border
         answer, wrong, *others = clean.after(border)
         self._check_answers(prompt, min(found or (border,)), answer, wrong)
         self._check_sets(prompt, (answer, wrong, *others))
-        self._check_length(prompt, told)
+        self._check_length(prompt, tokenised)
         first = clean.alone[:border]
         encoded = Encoded(first, None, answer, wrong, prompt, rest=clean.alone[border:])
         if others:
@@ -160,7 +167,7 @@ class _Encoder:
         if corrupt is None:
             return encoded
         if found is None:
-            return replace(encoded, corrupt=corrupt.alone, apart=self._apart(prompt, told))
+            return replace(encoded, corrupt=corrupt.alone, apart=self._apart(prompt, tokenised))
         twin = corrupt.alone[: found[1]]
         return replace(encoded, corrupt=twin, partners=self._partners(prompt, first, twin))
 
@@ -171,18 +178,18 @@ class _Encoder:
         starts = [self._ids(text)[:1] == [self.tokenizer.bos_token_id] for text in texts]
         return "present" if all(starts) else "added"
 
-    def _told(self, prompt: Prompt) -> list[Told]:
-        """The prompt and its corrupt twin with both answers behind them."""
+    def _tokenised(self, prompt: Prompt) -> list[TextTokens]:
+        """The prompt and its corrupt twin with both answers after them."""
         columns = {"prompt": prompt.prompt, "corrupt": prompt.corrupt}
         texts = {name: self._text(text) for name, text in columns.items() if text is not None}
         for name, text in texts.items():
             self._check(prompt, name, self._begun(self._ids(text)), self._ids(text))
         each = (prompt.answer, prompt.wrong_answer, *prompt.also, *prompt.also_wrong)
         answers = [a for a in each if a is not None]
-        told = [self._behind(text, answers) for text in texts.values()]
+        tokenised = [self._behind(text, answers) for text in texts.values()]
         joined = [a for text in texts.values() for a in answers if self._joined(text, a)]
         if not joined:
-            return told
+            return tokenised
         if not self._drops_blanks(texts, answers):
             raise self._error(
                 prompt,
@@ -191,11 +198,11 @@ class _Encoder:
             )
         return [self._behind(text, answers, " ") for text in texts.values()]
 
-    def _behind(self, text: str, answers: Sequence[str], blank: str = "") -> Told:
+    def _behind(self, text: str, answers: Sequence[str], blank: str = "") -> TextTokens:
         alone = self._begun(self._ids(text))
         each = [self._begun(self._ids(text + blank + answer)) for answer in answers]
         answer, wrong, *others = each or (alone, alone)
-        return Told(alone, answer, wrong, tuple(others))
+        return TextTokens(alone, answer, wrong, tuple(others))
 
     def _joined(self, text: str, answer: str) -> bool:
         """Whether the end of a text and the beginning of an answer are one unknown word."""
@@ -207,7 +214,7 @@ class _Encoder:
         return any(i == unknown and start < len(text) < end for i, (start, end) in pieces)
 
     def _drops_blanks(self, texts: Mapping[str, str], answers: Sequence[str]) -> bool:
-        """Whether blanks are nothing to this tokenizer but the border of words."""
+        """Whether blanks are only borders of words to this tokenizer."""
         same = [(text, text + " ") for text in texts.values()] + [(a, " " + a) for a in answers]
         return all(self._ids(one) == self._ids(other) for one, other in same)
 
@@ -228,8 +235,7 @@ class _Encoder:
     def _before(self, prompt: Prompt) -> int:
         """Number of tokens that end where the marked words begin, or before.
 
-        What stands before them is not encoded alone: templates trim texts, or leave an
-        empty turn out, and lone text is not read as text in its place.
+        The text before them is not encoded alone: templates trim texts, or leave an empty turn out.
         """
         at, span = prompt.prompt.index(prompt.span or ""), prompt.span or ""
         other = prompt.prompt[:at] + _ELSE + prompt.prompt[at + len(span) :]
@@ -250,7 +256,7 @@ class _Encoder:
 
     @cached_property
     def _ids(self) -> Callable[[str], list[int]]:
-        """Tokens of a text; each of a prompt's few texts is asked for several times."""
+        """Tokens of a text, kept: each of a prompt's few texts is needed several times."""
         return lru_cache(32)(lambda t: self.tokenizer(t, add_special_tokens=False)["input_ids"])
 
     def _check_answers(
@@ -268,7 +274,7 @@ class _Encoder:
             )
 
     def _check_sets(self, prompt: Prompt, answers: Sequence[tuple[int, ...]]) -> None:
-        """Of sets, that every answer is one token of its own: they are judged at one place."""
+        """Answers of a set must be one token each: they are scored at one position."""
         if len(answers) <= 2:
             return
         texts = (prompt.answer, prompt.wrong_answer, *prompt.also, *prompt.also_wrong)
@@ -285,7 +291,7 @@ class _Encoder:
             raise self._error(prompt, "two of the answers are the same token; remove one")
 
     def _check(self, prompt: Prompt, column: str, ids: Sequence[int], own: Sequence[int]) -> None:
-        """That there are tokens, known ones among a text's own, and a row for each."""
+        """There must be tokens, known ones among a text's own, and an embedding of each."""
         if not own:
             raise self._error(prompt, f"{column} has no tokens")
         unknown = unknown_id(self.tokenizer)
@@ -304,16 +310,16 @@ class _Encoder:
             "write another word, or use the tokenizer the model was trained with"
         )
 
-    def _check_length(self, prompt: Prompt, told: Sequence[Told]) -> None:
-        each = [(len(t.alone), len(t.answer) - 1, len(t.wrong_answer) - 1) for t in told]
+    def _check_length(self, prompt: Prompt, tokenised: Sequence[TextTokens]) -> None:
+        each = [(len(t.alone), len(t.answer) - 1, len(t.wrong_answer) - 1) for t in tokenised]
         longest = max(max(lengths) for lengths in each)
         if self.max_positions is not None and longest > self.max_positions:
             limit = f"{longest} tokens; the model can take {self.max_positions}"
             raise self._error(prompt, limit)
 
-    def _apart(self, prompt: Prompt, told: Sequence[Told]) -> str:
+    def _apart(self, prompt: Prompt, tokenised: Sequence[TextTokens]) -> str:
         """Says which answer has other tokens after prompt than after corrupt."""
-        after = [one.after(one.border) for one in told]
+        after = [one.after(one.border) for one in tokenised]
         k = next((k for k in (0, 1) if after[0][k] != after[1][k]), 0)
         name, text = (("answer", prompt.answer), ("wrong_answer", prompt.wrong_answer))[k]
         read = [quoted(" ".join(self.tokenizer.convert_ids_to_tokens(a[k]))) for a in after]
@@ -328,7 +334,7 @@ class _Encoder:
 
 
 def unknown_id(tokenizer: Any) -> int | None:
-    """The token that stands for what the tokenizer does not know, as its own model says.
+    """The unknown token of the tokenizer's model.
 
     Families name one even where every byte is known (GPT-2 its end of text).
     """
@@ -340,17 +346,12 @@ def unknown_id(tokenizer: Any) -> int | None:
 
 
 def align(clean: Sequence[int], corrupt: Sequence[int], before: int) -> tuple[int, ...]:
-    """The corrupt position that each clean position is patched from, −1 where there is none.
+    """The corrupt position that each clean position is patched from, −1 for none.
 
-    Tokens before the differing words stand at their own positions, all others are counted
-    from the end: a model reads from the left, so the last tokens of a name of several are
-    those that know it. The longer side's surplus, at the front of its differing words, has
-    no partner.
-
-    Args:
-        clean, corrupt: token ids of the two texts.
-        before: number of tokens of ``clean`` before the differing words. A token that holds
-            the end of what stands before and the beginning of a word that differs is none.
+    The first ``before`` tokens keep their positions, all others are counted from the end: a causal
+    model has read a whole name at its last tokens. The longer side's surplus, at the front of its
+    differing words, has no partner. A token across the border to the differing words is not
+    ``before`` it.
     """
     kept = common((clean[:before], corrupt))
     paired = min(len(clean), len(corrupt)) - kept
@@ -359,8 +360,7 @@ def align(clean: Sequence[int], corrupt: Sequence[int], before: int) -> tuple[in
 
 
 def unequal_pairs(encoded: Sequence[Encoded]) -> list[Encoded]:
-    """Prompts that cannot be patched position by position: the corrupt twin has another number
-    of tokens, with nothing to align them by, or other tokens of the answers."""
+    """Unmarked prompts with other numbers of tokens in the corrupt twin, or other answer tokens."""
     return [e for e in _uneven(encoded) if e.partners is None]
 
 
@@ -378,11 +378,7 @@ def _differs(encoded: Encoded, corrupt: Sequence[int]) -> bool:
 
 
 def require_equal_pairs(encoded: Sequence[Encoded], source: str) -> None:
-    """Refuse pairs that cannot be patched position by position.
-
-    Raises:
-        InputError: names the lines and every exit.
-    """
+    """Refuse (InputError, with lines) pairs that cannot be patched position by position."""
     apart = next((e.apart for e in encoded if e.apart), "")
     if apart:
         raise InputError(f"{source}, {apart}")

@@ -1,4 +1,4 @@
-"""Write prompts to a file that is read back as the same prompts."""
+"""Write prompts to a file that reads back as the same prompts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from circuitgraph.prompts.record import PromptSet
 
 
 def require_jsonl(path: Path) -> None:
-    """Refuse (UsageError) a file that prompts would not be read back from, before any work."""
+    """Refuse (UsageError) a file that prompts could not be read back from."""
     if path.suffix.lower() != ".jsonl":
         raise UsageError(f"-o {path}: prompts are written as JSONL; end the name in .jsonl")
     if path.is_dir() or not path.absolute().parent.is_dir():
@@ -20,10 +20,10 @@ def require_jsonl(path: Path) -> None:
 
 
 def write_prompts(prompts: PromptSet, path: Path) -> None:
-    """Write prompts as JSONL, columns that say nothing left out."""
+    """Write prompts as JSONL without empty columns."""
     lines = []
     for prompt in prompts:
         row = row_of(prompt)
-        told = {name: row[name] for name in COLUMNS if row.get(name) is not None}
-        lines.append(json.dumps(told, ensure_ascii=False) + "\n")
+        given = {name: row[name] for name in COLUMNS if row.get(name) is not None}
+        lines.append(json.dumps(given, ensure_ascii=False) + "\n")
     write_atomic(path, "".join(lines).encode("utf-8"))

@@ -1,1 +1,1 @@
-"""A run on disk, which runs a name means, what all runs on one prompt set share."""
+"""Runs on disk, which runs a name means, and the records shared by one prompt set."""

@@ -1,4 +1,4 @@
-"""Effects made comparable: signs that do not cancel, sizes that ignore mere gain."""
+"""Signed effects of observations, and the norm of all effects."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ GIVEN, DERIVED = "given", "from totals"
 def directions(run: Run) -> tuple[np.ndarray, str]:
     """+1 where corrupting a prompt should raise the decision, −1 where it should lower it.
 
-    The prompt's own ``direction`` where it has one; elsewhere the sign of its scenario as
-    written down beside the prompt set, so that every variant uses the same; for runs that
-    never were in a workspace the sign of the scenario's total in this run. A pair that stands
-    both ways has the sign of its first row, turned for rows that stand the other way.
+    The prompt's own ``direction``; without one the sign of its scenario kept with the prompt set,
+    the same for every variant; for runs outside a workspace the sign of the scenario's total. An
+    exchanged pair has the sign of its first row, turned for exchanged rows.
 
     Returns
     -------
     signs : float64 [n]
-    origin : ``given``, or ``from totals`` when any prompt had none.
+    origin : {"given", "from totals"}
     """
     given = np.array([p.direction or 0 for p in run.prompts], np.float64)
     if given.all():
@@ -37,13 +36,13 @@ def directions(run: Run) -> tuple[np.ndarray, str]:
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """What the prompts of effect runs are worth as evidence: a pair counts once.
+    """Prompts of effect runs as observations: an exchanged pair counts once.
 
     Attributes
     ----------
     signs : float64 [rows]
-        Of every prompt, ±1.
-    origin : ``given`` or ``from totals``
+        ±1 of every prompt.
+    origin : {"given", "from totals"}
     first : int [n]
         The first prompt of each observation.
     of : int [rows]
@@ -57,19 +56,19 @@ class Observations:
 
     @classmethod
     def of_run(cls, run: Run) -> Observations:
-        """The observations of a run, and of all runs that are compared with it."""
+        """The observations of a run, and of all runs compared with it."""
         signs, origin = directions(run)
         rows = Rows.of_run(run)
         return cls(signs, origin, rows.first, rows.of)
 
     @property
     def exchanged(self) -> int:
-        """Prompts that say what another says the other way round."""
+        """Number of prompts that repeat another one exchanged."""
         return len(self.of) - len(self.first)
 
     @property
     def weights(self) -> np.ndarray:
-        """Share of its observation that every prompt has, float64 [rows]."""
+        """Weight of every prompt in its observation, float64 [rows]."""
         return 1.0 / np.bincount(self.of)[self.of]
 
     def mean(self, values: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -83,7 +82,7 @@ class Observations:
         return np.moveaxis(total / size, 0, axis)
 
     def raw(self, values: np.ndarray, axis: int = 0) -> np.ndarray:
-        """The same of signed numbers, as the first prompt of each observation has them."""
+        """The same of signed numbers, with the sign of each observation's first prompt."""
         if not self.exchanged:
             return values
         turn = self.signs * self.signs[self.first][self.of]
@@ -93,7 +92,7 @@ class Observations:
 
 
 def overall_norm(effects: np.ndarray) -> float:
-    """Mean over prompts of the L2 norm of all edge effects: a variant's gain.
+    """Mean over prompts of the L2 norm of all edge effects, a variant's gain.
 
     Edges that are not finite for some prompt are left out. NaN when all effects are 0.
     """

@@ -1,8 +1,7 @@
-"""Files kept beside runs and diffs: records, tables and arrays that were measured once.
+"""Files kept beside runs and diffs: ``.json``, ``.parquet`` tables, ``.safetensors`` arrays.
 
-All are written whole under their name, read with the way out of a damaged one, and found again
-by the runs they rest on, so that they go when a run goes. The extension says what a file holds:
-``.json`` a record, ``.parquet`` a table, ``.safetensors`` arrays.
+All are written atomically, read with a message how to make a damaged one again, and removed
+with the runs they belong to.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ ByEdge = dict[int, dict[str, np.ndarray]]
 
 
 def put(file: Path, kept: Any, *, indent: int | None = 1) -> None:
-    """Write a record, a pandas table or arrays by name, as the extension says, in one step.
+    """Write a record, a pandas table or arrays by name, by the extension, atomically.
 
-    ``indent`` is of records; None, for large ones, leaves out all white space between lines.
+    ``indent`` is of records; None leaves out white space between lines.
     """
     if file.suffix == ".parquet":
         from circuitgraph.base.frames import write_parquet
@@ -42,15 +41,13 @@ def put(file: Path, kept: Any, *, indent: int | None = 1) -> None:
 
 
 def get(file: Path | None, parse: Callable[[Any], T], again: str) -> T | None:
-    """What a file keeps; None where there is no such file.
+    """The contents of a file; None where there is none.
 
     Parameters
     ----------
-    file
-        None for what was never written.
-    parse
-        Makes the answer of the record, table or arrays; what it raises means a damaged file.
-    again
+    parse : callable
+        Makes the result of the record, table or arrays; its exceptions mean a damaged file.
+    again : str
         How to make the file again, for the message: ``"diff again"``.
 
     Raises
@@ -78,7 +75,7 @@ def _read(file: Path) -> Any:
 
 
 def records(folder: Path, parse: Callable[[Any], T], again: str) -> Iterator[tuple[Path, T]]:
-    """Every record (``*.json``) of a folder with its file; raises as :func:`get` does."""
+    """Every record (``*.json``) of a folder with its file; raises as :func:`get`."""
     for file in sorted(folder.glob("*.json")):
         found = get(file, parse, again)
         if found is not None:
@@ -88,9 +85,9 @@ def records(folder: Path, parse: Callable[[Any], T], again: str) -> Iterator[tup
 def resting_on(
     runs: Collection[str], folder: Path, named: Callable[[Any], Collection[str]], again: str
 ) -> list[Path]:
-    """The files of every record in a folder that names one of these runs, the record last.
+    """Files of every record in a folder that names one of these runs, the record last.
 
-    To a record ``ID.json`` belongs all that is called ``ID.*``; raises as :func:`get` does.
+    A record ``ID.json`` owns all ``ID.*``; raises as :func:`get`.
     """
     found: list[Path] = []
     for file, ids in records(folder, named, again):
@@ -101,19 +98,14 @@ def resting_on(
 
 
 def read_by_edge(file: Path | None) -> ByEdge:
-    """Arrays of single edges, by column of a run's effects; raises as :func:`get` does."""
+    """Arrays of single edges, by column of a run's effects; raises as :func:`get`."""
     return get(file, _by_edge, "diff again") or {}
 
 
 def keep_by_edge(file: Path | None, found: ByEdge) -> None:
-    """Add arrays of single edges to those that a file beside a run's arrays keeps.
+    """Add arrays of single edges to a file beside a run; nothing where ``file`` is None.
 
-    Parameters
-    ----------
-    file
-        None for a run that was never written: then nothing is kept.
-    found
-        The same names for every edge; each array is kept with the edge as its last axis.
+    All edges have the same names; each array is kept with the edge as its last axis.
     """
     if file is None:
         return

@@ -1,4 +1,4 @@
-"""Which runs a name means, and which of them may be compared."""
+"""The runs of a workspace: which ones a name means, and which may be compared."""
 
 from __future__ import annotations
 
@@ -30,17 +30,13 @@ _RUN_COLUMNS = (
 
 @dataclass(frozen=True)
 class RunCatalogue:
-    """All runs of a workspace, oldest first.
-
-    Attributes:
-        runs: as listed.
-    """
+    """All runs of a workspace, oldest first."""
 
     runs: tuple[Run, ...]
 
     @classmethod
     def read(cls, runs_folder: Path) -> RunCatalogue:
-        """The runs that lie in a folder."""
+        """The runs in a folder."""
         return cls(tuple(list_settled(runs_folder)))
 
     def __repr__(self) -> str:
@@ -48,7 +44,6 @@ class RunCatalogue:
 
     @cached_property
     def by_id(self) -> dict[str, Run]:
-        """The runs by id."""
         return {run.id: run for run in self.runs}
 
     def variants(self) -> dict[str, Variant]:
@@ -56,7 +51,7 @@ class RunCatalogue:
         return {run.variant.name: run.variant for run in reversed(self.runs)}
 
     def table_names(self) -> set[str]:
-        """Components of other people's tables, which stand for themselves whatever they say."""
+        """Components of imported tables, whose names are not parsed."""
         tables = (run for run in self.runs if run.variant.model_type == "table")
         return {name for run in tables for name in run.components}
 
@@ -67,7 +62,7 @@ class RunCatalogue:
         return pd.DataFrame(self.variant_rows(), columns=list(_VARIANT_COLUMNS))
 
     def variant_rows(self) -> list[dict[str, Any]]:
-        """The rows of ``variant_table``; pandas takes half a second to import."""
+        """The rows of ``variant_table``, without importing pandas."""
         found = [asdict(v) for v in reversed(self.variants().values())]
         return [{name: row[name] for name in _VARIANT_COLUMNS} for row in found]
 
@@ -83,11 +78,7 @@ class RunCatalogue:
         return [{name: row[name] for name in _RUN_COLUMNS} for row in found]
 
     def of(self, name: str, kind: str | None = None) -> list[Run]:
-        """Runs of one variant, newest last.
-
-        Raises:
-            UsageError: no such variant, or none of this kind.
-        """
+        """Runs of one variant, newest last; ``UsageError`` for none (of this kind)."""
         mine = [run for run in self.runs if run.variant.name == name]
         if not mine:
             raise UsageError(f"no variant {quoted(name)}; {self._known()}")
@@ -101,8 +92,10 @@ class RunCatalogue:
     def one(self, name: str, kind: str, run: str | None = None) -> Run:
         """The newest run of a variant of one kind, or the one whose id begins with ``run``.
 
-        Raises:
-            UsageError: no such variant or run, or a run of another variant or kind.
+        Raises
+        ------
+        UsageError
+            No such variant or run, or a run of another variant or kind.
         """
         mine = self.of(name, kind)
         if run is None:
@@ -119,7 +112,7 @@ class RunCatalogue:
         """The variants that one side of a diff names.
 
         At recipe scope a recipe, one variant (a fixed reference), or several variants
-        with commas between them; at checkpoint scope always one variant.
+        with commas between them; at checkpoint scope one variant.
         """
         variants = self.variants()
         if scope == "recipe":
@@ -149,13 +142,12 @@ class RunCatalogue:
     def matched(
         self, a: Sequence[str], b: Sequence[str], kind: str
     ) -> tuple[list[Run], list[Run], bool]:
-        """The newest runs of both sides whose method keys and prompts all agree.
+        """The newest comparable runs of both sides, and whether there was a choice.
 
-        Returns:
-            Runs of A, runs of B, and whether there was a choice.
-
-        Raises:
-            UsageError: no run of this kind, or no two that may be compared; names the key.
+        Raises
+        ------
+        UsageError
+            No run of this kind, or no two that may be compared; names the key.
         """
         by_name = {name: self.of(name, kind) for name in dict.fromkeys([*a, *b])}
         by_key = {
@@ -187,7 +179,7 @@ class RunCatalogue:
         return sides
 
     def pair(self, text: str, scope: str) -> tuple[str, str]:
-        """Both names of ``A:B``; names may hold colons themselves."""
+        """Both names of ``A:B``; names may contain colons."""
         parts = text.split(":")
         for cut in range(1, len(parts)):
             a, b = ":".join(parts[:cut]), ":".join(parts[cut:])
@@ -228,11 +220,7 @@ class RunCatalogue:
 
 
 def require_name(name: str) -> None:
-    """Refuse what no variant can be called.
-
-    Raises:
-        UsageError, InputError: an empty name, or one that no file can hold.
-    """
+    """Refuse an empty name (UsageError), or one that no file can hold (InputError)."""
     if not name:
         raise UsageError("``name`` is empty; every variant needs a name")
     try:

@@ -1,8 +1,8 @@
-"""Circuits as EAP-IG, MIB and CircuitKIT write them: scores and flags of edges, in JSON.
+"""Circuit files of EAP-IG, MIB and CircuitKIT: scores and flags of edges, in JSON.
 
 ``{"cfg": {"n_layers", "n_heads", "parallel_attn_mlp", "d_model"}, "nodes": {name: {"in_graph"}},
 "edges": {"input->a0.h0<q>": {"score", "in_graph"}}}``: nodes are ``input``, ``a5.h3``, ``m5`` and
-``logits``; ``<q>``, ``<k>``, ``<v>`` say through what a head reads. What else stands there is kept.
+``logits``; ``<q>``, ``<k>``, ``<v>`` are the inputs of a head. All other content is kept.
 """
 
 from __future__ import annotations
@@ -33,14 +33,13 @@ class CircuitFile:
 
     Attributes
     ----------
-    content
+    content : dict
         All of the JSON, in its order.
-    layers, heads
-        Of the model, as its ``cfg`` says.
-    edges
+    layers, heads : int
+        As ``cfg`` says.
+    edges : tuple of Edge
         In the order of the file.
     scores : float64 [e]
-        As written.
     in_graph : bool [e]
         Whether the edge belongs to the circuit.
     """
@@ -54,7 +53,6 @@ class CircuitFile:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that the file says."""
         return digest("circuit", self.content)
 
 
@@ -64,7 +62,7 @@ def read_circuit(path: Path) -> CircuitFile:
     Raises
     ------
     InputError
-        No such file, not JSON, a key missing, a name or a score that is none: says where.
+        No such file, not JSON, a missing key, or a bad name or score: says where.
     """
     file_kind(path, (".json",), READS)
     if path.stat().st_size > MAX_JSON_BYTES:
@@ -150,7 +148,7 @@ def _no_edge(path: Path, where: str) -> NoReturn:
 
 
 def circuit_of(run: Run) -> CircuitFile | None:
-    """The file a run was imported from, as it is kept beside it; None for other runs.
+    """The kept file a run was imported from; None for other runs.
 
     Raises
     ------
@@ -162,5 +160,5 @@ def circuit_of(run: Run) -> CircuitFile | None:
 
 
 def as_bytes(content: dict[str, Any]) -> bytes:
-    """A circuit as a file: as Python's json writes it, which EAP-IG uses."""
+    """A circuit as a file, as Python's json writes it, which EAP-IG uses."""
     return json.dumps(content).encode("ascii")

@@ -1,4 +1,4 @@
-"""Which runs may be compared: the one judge, and the one sentence that says what differs."""
+"""Which runs may be compared, and the message that names the difference."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def differing_keys(a: Run, b: Run, keys: Collection[str] = KEYS) -> list[str]:
 
 
 def require_comparable(runs: Sequence[Run], keys: Collection[str] = KEYS) -> None:
-    """Refuse runs that were not measured alike: the UsageError names the keys that differ."""
+    """Refuse (UsageError) runs of different methods or prompts; names the keys that differ."""
     for other in runs[1:]:
         if found := differing_keys(runs[0], other, keys):
             why = f"their {_kinds(runs[0], other)}runs differ in {', '.join(found)}"
@@ -47,7 +47,7 @@ def require_comparable(runs: Sequence[Run], keys: Collection[str] = KEYS) -> Non
 
 
 def require_same_build(a: Variant, b: Variant) -> None:
-    """Refuse (UsageError) tables, and models whose components have no counterparts."""
+    """Refuse (UsageError) tables, and models without corresponding components."""
     for variant in (a, b):
         require_model(variant)
     if _build(a) != _build(b):
@@ -55,14 +55,14 @@ def require_same_build(a: Variant, b: Variant) -> None:
 
 
 def require_same_tokenizer(a: Variant, b: Variant) -> None:
-    """Refuse (UsageError) variants that read prompts with two tokenizers."""
+    """Refuse (UsageError) variants with two tokenizers."""
     if a.fingerprints.get("tokenizer") != b.fingerprints.get("tokenizer"):
         why = "their tokenizers differ, so one prompt is not the same tokens for both"
         raise incomparable(a, b, why, "take variants of one tokenizer")
 
 
 def require_model(variant: Variant) -> None:
-    """Refuse (UsageError) a table, behind which is no model."""
+    """Refuse (UsageError) a table, which has no model."""
     if not variant.base:
         raise UsageError(
             f"{quoted(variant.name)} is a {_what(variant)}, without weights and nothing that could "
@@ -97,7 +97,7 @@ def incomparable(
     why: str,
     instead: str = "ingest both on the same prompts with the same options",
 ) -> UsageError:
-    """Two variants cannot be compared: why, and what to do instead."""
+    """The error of two variants that cannot be compared."""
     return UsageError(f"{quoted(a.name)} and {quoted(b.name)} cannot be compared: {why}; {instead}")
 
 
@@ -119,8 +119,8 @@ def _how_prompts_differ(a: Run, b: Run) -> str:
     if not a.prompt_set or a.prompt_set != b.prompt_set:
         return "prompts"
     days = [run.rendered.get("date", "") for run in (a, b)]
-    told = f"the chat template told {days[0]} and {days[1]}" if all(days) else "read otherwise"
-    return f"{TOKENS} ({told})"
+    why = f"the chat template told {days[0]} and {days[1]}" if all(days) else "read otherwise"
+    return f"{TOKENS} ({why})"
 
 
 def _prompts(run: Run) -> Key:

@@ -1,9 +1,8 @@
-"""What all runs on one prompt set share in a workspace, written down once.
+"""Records shared by all runs on one prompt set in a workspace.
 
-Beside the runs lies a folder ``prompts`` with small JSON files: one for the texts of each
-prompt set, with the day that its chat template is told and the signs of its scenarios; and one
-for each way that a tokenizer reads them, with the totals the signs came from. A later run never
-changes what stands there.
+The folder ``prompts`` beside the runs holds small JSON files: one for the texts of each prompt
+set, with the day of its chat template and the signs of its scenarios; and one for each
+tokenization of it, with the totals the signs came from. Later runs never change them.
 """
 
 from __future__ import annotations
@@ -25,40 +24,31 @@ from circuitgraph.runs.signs import signs_of
 
 
 def read_day(runs_folder: Path, prompt_set: str) -> Moment | None:
-    """The day that templates are told for a prompt set; None where no run tells one yet.
-
-    Args:
-        runs_folder: of the workspace.
-        prompt_set: hash of the texts.
-    """
-    record = _read(runs_folder, prompt_set)
-    return _day(record)
+    """The day of templates for a prompt set (a hash of its texts); None where no run uses one."""
+    return _day(_read(runs_folder, prompt_set))
 
 
-def settle_day(runs_folder: Path, prompt_set: str, told: Moment) -> None:
-    """Write down the day of a prompt set, unless it is already.
+def settle_day(runs_folder: Path, prompt_set: str, moment: Moment) -> None:
+    """Record the day of a prompt set, unless it is already.
 
-    A day named by the user, where the same one stands but nobody named it, is named from then
-    on: templates that take a date and have a fixed one of their own take it.
+    A recorded day that the user names later becomes given: templates with a fixed date of their own
+    take it.
 
-    Args:
-        runs_folder: of the workspace.
-        prompt_set: hash of the texts.
-        told: what a template is told that tells it.
-
-    Raises:
-        UsageError: another ingest has written another day in the meantime.
+    Raises
+    ------
+    UsageError
+        Another ingest has recorded another day in the meantime.
     """
     with _lock(runs_folder):
         record = _read(runs_folder, prompt_set)
         known = _day(record)
-        if known is not None and known.day != told.day:
+        if known is not None and known.day != moment.day:
             raise UsageError(
                 f"another ingest has told these prompts {known.day} while this one was preparing "
-                f"to tell them {told.day}; run this one again"
+                f"to tell them {moment.day}; run this one again"
             )
-        if known is None or (told.given and not known.given):
-            day = {"day": told.day, "day_given": told.given}
+        if known is None or (moment.given and not known.given):
+            day = {"day": moment.day, "day_given": moment.given}
             _write(runs_folder, prompt_set, {**record, **day})
 
 
@@ -69,13 +59,10 @@ def _day(record: Mapping[str, Any]) -> Moment | None:
 
 
 def settle_signs(run: Run, runs_folder: Path, base: tuple[str, np.ndarray] | None = None) -> None:
-    """Write down the signs of a run's prompt set, unless they are already.
+    """Record the signs of a run's prompt set, unless they are already.
 
-    Args:
-        run: of kind ``effect``, its arrays in memory or on disk.
-        runs_folder: of the workspace.
-        base: name and totals of the model that the run's adapter was trained on, where they
-            are known; else they are a base's run in the workspace, or the oldest run's.
+    ``base``: name and totals of the model that the run's adapter was trained on, where known;
+    else those of a base's run in the workspace, or of the oldest run.
     """
     key = signs_key(run.method.ablation)
     with _lock(runs_folder):
@@ -101,15 +88,10 @@ def settle_signs(run: Run, runs_folder: Path, base: tuple[str, np.ndarray] | Non
 
 
 def forget_unused(runs_folder: Path, gone: Iterable[Run], left: Iterable[Run]) -> None:
-    """Free what was written down for runs that are removed and that no other run rests on.
+    """Remove records of removed runs (``gone``) that no run left uses.
 
-    What an ingest at work has just written is not touched, unless it shares a prompt set with
-    a run that is removed.
-
-    Args:
-        runs_folder: of the workspace.
-        gone: the runs that are removed, whether their folders are still there or not.
-        left: all the others of the workspace.
+    Records that an ingest at work has just written are kept, unless it shares a prompt set with a
+    removed run.
     """
     used: dict[str, set[str]] = {}
     for run in left:
@@ -126,13 +108,13 @@ def forget_unused(runs_folder: Path, gone: Iterable[Run], left: Iterable[Run]) -
 
 
 def _rests_on(run: Run) -> set[str]:
-    """What of the records a run reads."""
+    """Keys of the records that a run reads."""
     day = {"day", "day_given"} if run.rendered.get("date") else set()
     return day | ({signs_key(run.method.ablation)} if run.kind == "effect" else set())
 
 
 def are_settled(runs_folder: Path, prompts_fingerprint: str, ablation: str) -> bool:
-    """Whether the signs of a prompt set are written down."""
+    """Whether the signs of a prompt set are recorded."""
     return signs_key(ablation) in _read(runs_folder, prompts_fingerprint)
 
 
@@ -142,25 +124,22 @@ def list_settled(runs_folder: Path) -> list[Run]:
 
 
 def settled(runs: Sequence[Run]) -> list[Run]:
-    """The same runs; where a record is lost, with signs that runs on the same prompts share.
+    """The same runs; where a record is lost, with signs shared by runs on the same prompts.
 
-    Without them every run would fall back on its own totals, and one edge could have one
-    sign in one variant and the other in the next.
+    Without them every run would use its own totals, and one edge could have different signs in
+    two variants.
     """
+
+    def key(run: Run) -> tuple[str, str]:
+        return run.prompts_fingerprint, run.method.ablation
+
     lacking: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if run.kind == "effect" and run.signs is None and not run.imported:
-            lacking.setdefault(
-                (run.prompts_fingerprint, signs_key(run.method.ablation)), []
-            ).append(run)
+            lacking.setdefault(key(run), []).append(run)
     found = {key: _signs_of(reference(group)) for key, group in lacking.items()}
     return [
-        replace(
-            run,
-            signs=found.get((run.prompts_fingerprint, signs_key(run.method.ablation)), run.signs),
-        )
-        if run.kind == "effect"
-        else run
+        replace(run, signs=found.get(key(run), run.signs)) if run.kind == "effect" else run
         for run in runs
     ]
 

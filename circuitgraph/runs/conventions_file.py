@@ -1,7 +1,4 @@
-"""Where a workspace keeps what all runs on one prompt set share, and how it is read.
-
-It is written by ``conventions``, which says what it is.
-"""
+"""Files of ``conventions``: where they are, and how signs are read."""
 
 from __future__ import annotations
 
@@ -15,12 +12,16 @@ from circuitgraph.runs.artefacts import get
 
 @dataclass(frozen=True)
 class Signs:
-    """Which way corruption moves the decision in a prompt set, as written down once for it.
+    """Sign of the total of each scenario, recorded once for a prompt set.
 
-    Attributes:
-        variant: whose totals said so: the base, else the first that was ingested.
-        by_scenario: +1 or −1.
-        totals: of every prompt, in that variant.
+    Attributes
+    ----------
+    variant : str
+        Whose totals gave them: the base, else the first that was ingested.
+    by_scenario : mapping
+        +1 or −1.
+    totals : tuple of float
+        Of every prompt, in that variant.
     """
 
     variant: str
@@ -29,17 +30,16 @@ class Signs:
 
 
 def record_path(runs_folder: Path, key: str) -> Path:
-    """Where a workspace keeps what all runs on one prompt set share; see ``conventions``."""
     return runs_folder.parent / "prompts" / f"{key}.json"
 
 
 def signs_key(ablation: str) -> str:
-    """Under which the signs of effects by one ablation stand in a record."""
+    """Key of the signs of effects by one ablation in a record."""
     return f"signs {ablation}"
 
 
 def read_signs(runs_folder: Path, record: Mapping[str, Any]) -> Signs | None:
-    """The signs of a run, given its ``run.json``; None where none are written down."""
+    """The signs of a run, given its ``run.json``; None where none are recorded."""
     path = record_path(runs_folder, record["prompts_fingerprint"])
     if record["method"]["kind"] != "effect":
         return None

@@ -1,4 +1,4 @@
-"""What makes two prompts, and two sets of prompts, the same: what the model reads.
+"""Identity of prompts and prompt sets by token ids.
 
 Two spellings that a normaliser or a template makes equal are one prompt; one text that a
 template or a tokenizer makes into other tokens is another.
@@ -17,7 +17,7 @@ from circuitgraph.runs.record import Method
 
 
 def decisive(encoded: Encoded, kind: str, activity: str) -> tuple:
-    """The token ids that decide a prompt's numbers in runs of this kind."""
+    """The token ids that a prompt's numbers depend on in runs of this kind."""
     if kind == "effect":
         return (encoded.prompt, encoded.corrupt, *encoded.sides, encoded.partners)
     if activity == "projection":
@@ -31,8 +31,9 @@ def tokens_of(encoded: Encoded, kind: str, activity: str) -> str:
 
 
 def fingerprint(rows: Sequence[Encoded], kind: str, activity: str) -> str:
-    """Hash of all that decides a run's numbers: token ids, scenarios, for effects also the
-    directions and wordings. Blind to order, ids and spelling."""
+    """Hash of all that a run's numbers depend on: token ids, scenarios, for effects also directions
+    and wordings; independent of order, ids and spelling.
+    """
     names = ("scenario", *(("direction", "template") if kind == "effect" else ()))
     found = {
         digest(tokens_of(row, kind, activity), *(getattr(row.source, name) for name in names))
@@ -42,7 +43,7 @@ def fingerprint(rows: Sequence[Encoded], kind: str, activity: str) -> str:
 
 
 def in_order(rows: Sequence[Encoded], tokenizer: Any) -> tuple[Encoded, ...]:
-    """By scenario and by the text the tokens stand for: blind to how a file spells them."""
+    """Rows by scenario and by the text of their tokens, independent of the file's spelling."""
 
     def place(row: Encoded) -> tuple:
         sets = (*row.also, *row.also_wrong)
@@ -55,15 +56,16 @@ def in_order(rows: Sequence[Encoded], tokenizer: Any) -> tuple[Encoded, ...]:
 def pairs_of(
     rows: Sequence[Encoded], method: Method, source: str
 ) -> tuple[tuple[str | None, int], ...]:
-    """What makes two pairs one observation: the same two texts and answers, in either order.
+    """Name of each row's observation (the same two texts and answers in either order), and ±1.
 
-    With it, −1 where a row stands the other way round than the first of its observation.
+    −1 where a row is exchanged as against the first of its observation. Patching x' into x and x
+    into x' measure the same of an edge, and exchanged answers only turn its sign. Under mean or
+    zero ablation each prompt is its own observation.
 
-    Patching x' into x and x into x' asks the same of an edge, and exchanged answers only turn
-    its sign. Where senders are replaced by a mean or by nothing, each prompt is its own.
-
-    Raises:
-        InputError: one observation with directions that contradict each other.
+    Raises
+    ------
+    InputError
+        One observation with contradicting directions.
     """
     if method.kind != "effect" or method.ablation != "corrupt":
         return ((None, 1),) * len(rows)

@@ -2,8 +2,7 @@
 
 A run is a folder ``runs/<run id>/`` with ``run.json`` (keys, fingerprints, versions),
 ``prompts.jsonl`` (a copy) and one ``arrays.safetensors``. It appears under its final
-name only when whole, so whatever can be listed can be trusted. This module imports no
-torch: tables and diffs must not wait for it.
+name only when whole. No torch is imported: tables and diffs must not wait for it.
 """
 
 from __future__ import annotations
@@ -46,23 +45,28 @@ WEIGHTS = "weights.json"
 class Variant:
     """One model under study, or the source of one activation table.
 
-    Attributes:
-        name: the user's name for it, verbatim.
-        recipe: variants trained alike with other seeds share it; "" for none.
-        base: path of the base model ("" for tables, ``IN_MEMORY`` for models without files).
-        adapter: path of the LoRA adapter, ``IN_MEMORY``, or "".
-        architecture: id shared by all variants whose components are the same
-            (hash of model type, layers, heads, key/value heads, granularity), or
-            ``table``.
-        model_type: transformers' name of the family, or ``table``.
-        layers, heads, kv_heads, parameters: sizes; 0 for tables.
-        fingerprint: hash over the merged float32 weights and what of ``config.json`` decides
-            what they compute: equal for a base with its adapter and for the two saved as one,
-            whatever they are called (tables: the values).
-        fingerprints: ``merged``, of those weights alone; and where they came from, hashes of
-            files: ``weights`` (of the base), ``adapter``, ``tokenizer``.
-        quantisation: format the base's file holds its weights in (``Q4_1``, ``bitsandbytes
-            nf4``), which were dequantised to float32; "" where they were not quantised.
+    Attributes
+    ----------
+    name : str
+    recipe : str
+        Shared by variants trained alike with other seeds; "" for none.
+    base, adapter : str
+        Paths ("" for tables, or no adapter; ``IN_MEMORY`` for models without files).
+    architecture : str
+        Hash of model type, layers, heads, key/value heads, granularity, shared by all variants
+        with the same components; or ``table``.
+    model_type : str
+        transformers' name of the family, or ``table``.
+    layers, heads, kv_heads, parameters : int
+        0 for tables.
+    fingerprint : str
+        Hash over the merged float32 weights and the settings in ``config.json`` that matter:
+        equal for a base with its adapter and for the two saved as one (tables: the values).
+    fingerprints : mapping
+        ``merged``, of those weights alone; and hashes of files: ``weights`` (of the base),
+        ``adapter``, ``tokenizer``.
+    quantisation : str
+        Format of the base's file (``Q4_1``, ``bitsandbytes nf4``), dequantised to float32; "".
     """
 
     name: str
@@ -91,12 +95,13 @@ class Variant:
 
     @property
     def in_memory(self) -> bool:
-        """Whether it was ingested from memory and no files hold it."""
         return self.base == IN_MEMORY
 
     def same_files(self, other: Variant) -> bool:
-        """Whether both were read from the same files; another machine may merge them otherwise
-        in the last digit, and so to another fingerprint."""
+        """Whether both were read from the same files.
+
+        Another machine may merge them to another fingerprint, by rounding.
+        """
         files = [{k: v for k, v in x.fingerprints.items() if k != "merged"} for x in (self, other)]
         return files[0] == files[1]
 
@@ -105,18 +110,21 @@ class Variant:
 class Method:
     """The keys that must agree before two runs may be compared.
 
-    Attributes:
-        kind: ``correlation`` or ``effect``.
-        estimator: ``exact`` …, ``imported`` for circuit files; "" for correlations.
-        steps: steps of the estimator; 0 where it has none.
-        inputs: ``joint`` or ``split``; "" for correlations.
-        granularity: ``head``, ``layer``, or ``table``.
-        activity: ``norm``, ``projection``, ``table``; "" for effects.
-        ablation: ``corrupt``, ``mean``, ``zero``; "" for correlations.
-        decision: how the decision is measured; "" where there is none.
-        template: ``chat`` when a chat template was applied, else "".
-        bos: ``added``, ``present``, ``none``; "" for tables.
-        dtype: ``float32``.
+    Attributes
+    ----------
+    kind : {"correlation", "effect"}
+    estimator : str
+        ``exact`` …, ``imported`` for circuit files; "" for correlations.
+    steps : int
+        0 where the estimator has none.
+    inputs : {"joint", "split", ""}
+    granularity : {"head", "layer", "table"}
+    activity : {"norm", "projection", "table", ""}
+    ablation : {"corrupt", "mean", "zero", ""}
+    decision : str
+        How the decision is measured; "" where there is none.
+    template : {"chat", ""}
+    bos : {"added", "present", "none", ""}
     """
 
     kind: str
@@ -139,26 +147,24 @@ class Method:
 
 @dataclass(frozen=True)
 class Run:
-    """One finished ingest; arrays are read when first asked for.
+    """One finished ingest; arrays are read when first used.
 
-    Attributes:
-        id: hash of the variant's name and fingerprint, the prompts and the method.
-        variant, method: see there.
-        prompts: distinct prompts in canonical order, the rows of every array.
-        prompts_fingerprint: hash over what the model reads of the prompts, as token ids,
-            blind to their order and spelling.
-        duplicates: prompts dropped because an equal one was kept.
-        components: columns of ``activity`` in order of computation (correlation).
-        edges: columns of ``effects`` (effect).
-        self_check: how far our forward is from the library's logits, and more.
-        versions: library versions at ingest.
-        seed: of the run; 0 where nothing is random.
-        created: ISO time of the ingest.
-        path: the run's folder.
-        prompt_set: hash of the texts as they stand in the file; "" for tables.
-        rendered: with a chat template, ``example``, the first prompt as the model reads it,
-            and where it tells one the ``date`` it was told; see ``tokens.EncodedSet``.
-        signs: of effects, as they stand beside the prompt set; None outside of a workspace.
+    Attributes
+    ----------
+    id : str
+        Hash of the variant's name and fingerprint, the prompts and the method.
+    prompts : tuple of RunPrompt
+        Distinct prompts in canonical order, the rows of every array.
+    prompts_fingerprint : str
+        Hash over the prompts' token ids, independent of their order and spelling.
+    components, edges : tuple
+        Columns of ``activity``, or of ``effects``, in order of computation.
+    prompt_set : str
+        Hash of the texts in the file; "" for tables.
+    rendered : mapping
+        With a chat template; see ``tokens.EncodedSet``.
+    signs : Signs, optional
+        Of effects, as recorded for the prompt set; None outside of a workspace.
     """
 
     id: str
@@ -186,7 +192,6 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """``correlation`` or ``effect``."""
         return self.method.kind
 
     @property
@@ -201,7 +206,7 @@ class Run:
 
     @cached_property
     def observed(self) -> tuple[int, ...]:
-        """The first prompt of every observation: a pair that stands both ways is one."""
+        """The first prompt of every observation: an exchanged pair is one."""
         first: dict[str | int, int] = {}
         for i, prompt in enumerate(self.prompts):
             first.setdefault(prompt.pair or i, i)
@@ -209,7 +214,6 @@ class Run:
 
     @property
     def n_observations(self) -> int:
-        """Number of prompts, a pair that stands both ways counted once."""
         return len(self.observed)
 
     @cached_property
@@ -220,7 +224,7 @@ class Run:
 
     @property
     def n_scenarios(self) -> int:
-        """Number of distinct scenarios, those of the observations."""
+        """Number of scenarios of the observations."""
         return len({self.prompts[i].scenario for i in self.observed})
 
     @cached_property
@@ -235,12 +239,12 @@ class Run:
 
     @property
     def activity(self) -> np.ndarray:
-        """Activity of every component, float32 [prompts × components]."""
+        """float32 [prompts × components]."""
         return self.arrays["activity"]
 
     @property
     def effects(self) -> np.ndarray:
-        """Raw effect of every edge, float32 [prompts × edges]."""
+        """Raw effects, float32 [prompts × edges]."""
         return self.arrays["effects"]
 
     @property
@@ -249,7 +253,7 @@ class Run:
         return self.arrays["totals"]
 
     def beside(self, name: str) -> Path | None:
-        """Where something is kept beside the arrays; None for a run that was never written."""
+        """Path of a file kept beside the arrays; None for a run that was never written."""
         return None if self.path is None else self.path / name
 
 
@@ -278,7 +282,7 @@ def keep_confirmed(run: Run, effects: Mapping[int, np.ndarray]) -> None:
 
 
 def write_run(run: Run, runs_folder: Path, beside: Mapping[str, bytes] | None = None) -> Run:
-    """Write a run to ``runs_folder/<id>/`` in one step; a run already there is kept.
+    """Write a run to ``runs_folder/<id>/`` atomically; a run already there is kept.
 
     The folder is filled under another name, with further files ``beside``, and renamed when whole.
     """
@@ -310,7 +314,7 @@ def write_run(run: Run, runs_folder: Path, beside: Mapping[str, bytes] | None = 
 
 
 def discard_run(run: Run) -> None:
-    """Remove a run's folder, first from sight, so that no half of it is ever listed."""
+    """Remove a run's folder; it is renamed first, so that no half of it is ever listed."""
     if run.path is None:
         return
     hidden = run.path.with_name(f".{run.id}.removed")
@@ -328,7 +332,6 @@ _PLAIN = (
 
 
 def _to_json(run: Run) -> str:
-    """A run's record; what it holds beside variant and method goes in as it is."""
     record: dict[str, Any] = {"format": FORMAT, "id": run.id}
     record |= {"variant": asdict(run.variant), "method": asdict(run.method)}
     record |= {name: getattr(run, name) for name in _PLAIN}
@@ -336,10 +339,12 @@ def _to_json(run: Run) -> str:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run's description; its arrays are read when first asked for.
+    """Read a run's description; its arrays are read when first used.
 
-    Raises:
-        InputError: a file of the run is missing or damaged.
+    Raises
+    ------
+    InputError
+        A file of the run is missing or damaged.
     """
     try:
         record = json.loads((folder / "run.json").read_text("ascii"))
@@ -371,18 +376,18 @@ def _prompts(text: str) -> tuple[RunPrompt, ...]:
 
 
 def _prompt(line: str) -> RunPrompt:
-    """A prompt as it was kept; sets of answers, lists in JSON, are tuples here."""
+    """A stored prompt; sets of answers, lists in JSON, become tuples."""
     values = json.loads(line)
     return typed(RunPrompt(**values | {n: tuple(values[n]) for n in SETS if n in values}))
 
 
 def now() -> str:
-    """The time as ISO text in UTC, to the microsecond: "the newest" is then only one."""
+    """The time as ISO text in UTC, to the microsecond, so that one run is the newest."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def run_id(variant: Variant, method: Method, prompts_fingerprint: str) -> str:
-    """Hash of all that decides a run's numbers: never batch size, device or time."""
+    """Hash of all that a run's numbers depend on: never batch size, device or time."""
     return digest("run", variant.name, variant.fingerprint, prompts_fingerprint, asdict(method))
 
 

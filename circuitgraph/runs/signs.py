@@ -1,8 +1,8 @@
-"""Which way corruption should move the decision, and whether what was measured agrees.
+"""Signs of prompts, and whether measured totals agree with them.
 
-The sign of a prompt is its own ``direction``; where it has none, the sign of the mean total of
-its scenario in the base, written down once for the prompt set (see ``conventions``). A mean of
-totals that point both ways has a sign by accident, and effects aligned by it cancel.
+The sign of a prompt is its own ``direction``; without one, the sign of the mean total of its
+scenario in the base, recorded once for the prompt set (see ``conventions``). Where totals have
+both signs their mean's sign is accidental, and signed effects cancel.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ BEYOND = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Which rows are one observation, and which way round each stands.
+    """Rows of one observation, and their signs relative to its first row.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Rows:
     of : int [rows]
         The observation of every row.
     turn : float64 [rows]
-        −1 where a row stands the other way round than the first of its observation.
+        −1 where a row is exchanged as against the first of its observation.
     """
 
     first: np.ndarray
@@ -77,11 +77,10 @@ class Rows:
 
     @classmethod
     def of_run(cls, run: Run) -> Rows:
-        """Of the prompts of a run."""
         return cls.by_pair((prompt.pair, prompt.way) for prompt in run.prompts)
 
     def turned(self, totals: np.ndarray) -> np.ndarray:
-        """Mean of each observation's rows, all turned as its first one stands [n]."""
+        """Mean of each observation's rows, with the sign of its first one [n]."""
         values = self.turn * np.asarray(totals, np.float64)
         return np.bincount(self.of, values) / np.bincount(self.of)
 
@@ -98,7 +97,7 @@ def signs_of(run: Run, totals: np.ndarray) -> dict[str, int]:
 
 
 def scenario_signs(scenarios: Sequence[str], totals: np.ndarray) -> dict[str, int]:
-    """Sign of the mean total of every scenario; +1 where nothing moves."""
+    """Sign of the mean total of every scenario; +1 where it is 0."""
     sums: dict[str, float] = {}
     for name, total in zip(scenarios, np.asarray(totals, np.float64).tolist(), strict=True):
         sums[name] = sums.get(name, 0.0) + total
@@ -106,23 +105,23 @@ def scenario_signs(scenarios: Sequence[str], totals: np.ndarray) -> dict[str, in
 
 
 def cancels(values: np.ndarray) -> bool:
-    """Whether numbers point both ways, so that their mean says little of any of them."""
+    """Whether numbers of both signs make their mean meaningless."""
     up, down = both_ways(values)
     few = min(up, down) < max(ODD, MINORITY * (up + down))
     return not few and abs(_one_way(values)) < CANCELS
 
 
 def both_ways(values: np.ndarray) -> tuple[int, int]:
-    """How many numbers are clearly above 0, and how many below."""
+    """Number of values clearly above 0, and below."""
     least = MOVED * float(np.abs(values).mean()) if len(values) else 0.0
     return int((values > least).sum()), int((values < -least).sum())
 
 
 def agreement(scenarios: Sequence[str], totals: np.ndarray) -> np.ndarray:
-    """How each prompt's total goes with those of the others in its scenario.
+    """Agreement of each prompt's total with the others of its scenario.
 
-    Total × mean of the others' / mean size in the scenario: below 0 where it goes against them.
-    So small scenarios, none of which says much, can be judged together. 0 where a prompt is alone.
+    Total × mean of the others' / mean size in the scenario: below 0 where it has the other sign; 0
+    for a lone prompt. Pools small scenarios.
     """
     names, values = np.asarray(scenarios, dtype=object), np.asarray(totals, np.float64)
     found = np.zeros(len(values))
@@ -140,7 +139,7 @@ def _disagree(values: np.ndarray) -> bool:
 
 
 def _one_way(values: np.ndarray) -> float:
-    """Mean over mean size: ±1 where all go one way, about 0 where they cancel."""
+    """Mean over mean size: ±1 where all have one sign, about 0 where they cancel."""
     size = float(np.abs(values).mean()) if len(values) else 0.0
     return float(values.mean()) / size if size > 0 else 0.0
 
@@ -155,14 +154,14 @@ def notes(
     totals: np.ndarray,
     others: Sequence[np.ndarray] = (),
 ) -> tuple[list[str], bool]:
-    """What a reader of a comparison must be told, and whether effects cancel in some scenario.
+    """Remarks on signs for a comparison, and whether effects cancel in some scenario.
 
-    They cancel where no direction keeps them apart; one that is given is taken at its word,
-    and doubted only where no variant at hand follows it: an untrained base need not.
+    They cancel where no direction separates them. A given direction is doubted only where no
+    variant at hand follows it: an untrained base need not.
 
     Parameters
     ----------
-    scenarios, given : of every observation its scenario and direction, None where it has none
+    scenarios, given : of every observation its scenario and direction (or None)
     totals : float [n]
         Of the base, or of the first variant measured.
     others : each float [n]
@@ -172,9 +171,9 @@ def notes(
     names, known = np.asarray(scenarios, dtype=object), np.array([d or 0 for d in given])
     against: dict[str, tuple[int, int]] = {}
     for name in dict.fromkeys(scenarios):
-        told = (names == name) & (known != 0)
-        aligned = [(np.asarray(each, np.float64) * known)[told] for each in (totals, *others)]
-        if told.any() and all(cancels(each) or _contradicts(each) for each in aligned):
+        counted = (names == name) & (known != 0)
+        aligned = [(np.asarray(each, np.float64) * known)[counted] for each in (totals, *others)]
+        if counted.any() and all(cancels(each) or _contradicts(each) for each in aligned):
             against[name] = _counts(aligned[0])
     return [*mixed, *_contradicted(against)], bool(mixed)
 
@@ -185,7 +184,7 @@ def undirected(
     totals: np.ndarray,
     others: Sequence[np.ndarray] = (),
 ) -> list[str]:
-    """Where effects cancel for want of a direction; nothing where they do not. See ``notes``."""
+    """Remarks on scenarios where effects cancel for want of a direction. See ``notes``."""
     free = np.array([d is None for d in given], dtype=bool)
     names = np.asarray(scenarios, dtype=object)[free]
     at_hand = [np.asarray(each, np.float64)[free] for each in (totals, *others)]
@@ -217,10 +216,10 @@ def _together(scenarios: Sequence[str], at_hand: Sequence[np.ndarray]) -> list[s
 def against_direction(
     variant: str, scenarios: Sequence[str], given: Sequence[int | None], totals: np.ndarray
 ) -> list[str]:
-    """Says where one variant goes against the directions beyond noise; nothing elsewhere.
+    """Remark on a variant that contradicts the directions beyond noise.
 
-    Of each scenario, and where none says it, of all together. That is no fault by itself: a
-    base need not do what its variants learn.
+    Of each scenario, else of all together. No fault by itself: a base need not do what its
+    variants learn.
     """
     known = np.array([d or 0 for d in given])
     names = np.asarray(scenarios, dtype=object)[known != 0]
@@ -228,10 +227,10 @@ def against_direction(
     clear = [n for n in dict.fromkeys(names.tolist()) if _clearly_below(aligned[names == n])]
     if not clear and not _clearly_below(aligned):
         return []
-    told = aligned[np.isin(names, clear)] if clear else aligned
+    shown = aligned[np.isin(names, clear)] if clear else aligned
     return [
         f"{variant:.60}: corruption moves the decision against `direction` on "
-        f"{_counts(told)[1]} of {len(told)} prompts{_of_scenarios(clear)} (a model that was not "
+        f"{_counts(shown)[1]} of {len(shown)} prompts{_of_scenarios(clear)} (a model that was not "
         "trained for these may)"
     ]
 
@@ -243,7 +242,7 @@ def _clearly_below(values: np.ndarray) -> bool:
 
 
 def exchanged_pairs(run: Run) -> list[str]:
-    """What is said of pairs that stand both ways; nothing where there are none."""
+    """Remark on exchanged pairs."""
     own = {run.prompts[i].scenario for i in run.observed}
     lost = {prompt.scenario for prompt in run.prompts} - own
     return exchanged_in_words(run.n - run.n_observations, lost)

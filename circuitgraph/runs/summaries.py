@@ -1,4 +1,4 @@
-"""The edges of one run as a table: what ``circuitgraph edges`` prints and graphs store."""
+"""The edges of one run as a table, for ``circuitgraph edges`` and graphs."""
 
 from __future__ import annotations
 
@@ -49,24 +49,20 @@ def edge_table(
 
     Parameters
     ----------
-    run : Run
-        A run of either kind.
     screen : bool
         Add the column ``screen``: the estimate of edges that were measured exactly since.
     confirmed : bool
-        Show exact numbers where there are some; False keeps to the run's own estimator.
+        Show exact numbers where there are some, not only the run's own estimator.
 
     Returns
     -------
     DataFrame
-        Columns ``source, target, kind, input, estimator, weight, pooled, low, high, p,
-        q, n``, for effects also ``raw``. Correlations: ``weight`` is taken within
-        scenarios, ``pooled`` over all distinct prompts. Effects, in the decision's
-        units: ``weight`` is aligned with equal weight on every scenario, ``pooled``
-        aligned with equal weight on every prompt, ``raw`` the plain mean. ``low`` and
-        ``high`` bound ``weight`` at 95%; ``p`` tests weight = 0. NaN where undefined.
-        Of a screened run, edges that a diff has measured exactly show the exact numbers,
-        and ``estimator`` says so.
+        Columns ``source, target, kind, input, estimator, weight, pooled, low, high, p, q, n``,
+        for effects also ``raw``. Correlations: ``weight`` is within scenarios, ``pooled`` over
+        all distinct prompts. Effects, in the decision's units: ``weight`` is signed with equal
+        weight of scenarios, ``pooled`` signed with equal weight of prompts, ``raw`` the plain
+        mean. ``low`` and ``high`` bound ``weight`` at 95%; ``p`` tests weight = 0. NaN where
+        undefined. ``estimator`` says which edges of a screened run are exact.
     """
     if run.kind == "correlation":
         return _correlations(run)

@@ -1,4 +1,4 @@
-"""In which units the edges of one run are, by the kind of run, and what they are called."""
+"""Units of one run's edges, by the kind of run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""Statistics for graphs measured on prompts: one idea a module, numpy and scipy only.
-
-Nothing here knows about verdicts; :mod:`circuitgraph.diff` puts these together.
-"""
+"""Statistics for graphs measured on prompts; numpy and scipy only, no verdicts."""

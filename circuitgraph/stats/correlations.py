@@ -1,4 +1,4 @@
-"""One variant's correlations and how well each is known."""
+"""One variant's correlations and their standard errors."""
 
 from __future__ import annotations
 
@@ -12,16 +12,9 @@ ZERO = 1e-9
 
 
 def pooled_correlation(activity: np.ndarray) -> np.ndarray:
-    """Plain Pearson correlation over all prompts, as papers print it.
+    """Pearson correlation over all prompts of activity [n × c]; float64 [c × c].
 
-    Parameters
-    ----------
-    activity : float [n × c]
-
-    Returns
-    -------
-    float64 [c × c]
-        |r| < 1e-9 is 0; NaN where a component does not vary or is not finite.
+    |r| < 1e-9 is 0; NaN where a component does not vary or is not finite.
     """
     unit = unit_columns(activity)
     r = unit.T @ unit
@@ -42,18 +35,10 @@ def unit_columns(activity: np.ndarray) -> np.ndarray:
 
 
 def atanh_error(scores: Scores, r: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Standard error of atanh r without assuming normal tails, float64 [pairs].
+    """Standard error of atanh r (r [pairs]) without assuming normal tails, float64 [pairs].
 
-    With uᵢ = [z_j z_k − r(z_j² + z_k²)/2] / (1 − r²), se² = mean(u²)/(n − S): the
-    influence of prompt i on atanh r. All sums are Gram products.
-
-    Parameters
-    ----------
-    scores : Scores
-    r : float [pairs]
-        Correlations of the pairs.
-    first, second : int [pairs]
-        Components of each pair.
+    With uᵢ = [z_j z_k − r(z_j² + z_k²)/2] / (1 − r²), the influence of prompt i on atanh r,
+    se² = mean(u²)/(n − S). All sums are Gram products.
     """
     if scores.df <= 0:
         return np.full(len(r), np.nan)
@@ -100,7 +85,7 @@ def atanh_influence(
 def interval(
     r: np.ndarray, se: np.ndarray, df: float | np.ndarray, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of a correlation, taken on the atanh scale: atanh r ± t·se."""
+    """Interval of a correlation on the atanh scale: atanh r ± t·se."""
     with np.errstate(divide="ignore", invalid="ignore"):
         centre, half = np.arctanh(r), special.stdtrit(df, (1 + level) / 2) * se
         return np.tanh(centre - half), np.tanh(centre + half)

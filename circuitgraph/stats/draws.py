@@ -1,7 +1,7 @@
-"""Other prompts that might have been asked: weights of prompts, one row a resample.
+"""Bootstrap weights of prompts, one row a resample.
 
-A mean over resampled prompts is the plain mean under other weights, so that all resamples
-of all edges are one matrix product. Rows sum to 1.
+A mean over resampled prompts is the plain mean under other weights (of sum 1), so that all
+resamples of all edges are one matrix product.
 """
 
 from __future__ import annotations
@@ -16,19 +16,17 @@ from circuitgraph.stats.scenarios import counts
 def bootstrap_weights(
     scenarios: np.ndarray, samples: int, seed: int, *, balanced: bool
 ) -> np.ndarray:
-    """Prompts drawn with replacement within each scenario, float64 [samples × n].
+    """Weights of prompts drawn with replacement within scenarios, float64 [samples × n].
 
-    A scenario of n_s prompts is drawn from n_s − 1 times, so that means spread between
-    resamples as much as their standard errors say; one of a single prompt stays as it is.
+    A scenario of n_s prompts is drawn from n_s − 1 times, so that the variance of means over
+    resamples is their squared standard error; one of a single prompt stays as it is.
 
     Parameters
     ----------
     scenarios : int [n]
         Codes 0 … S−1 without gaps.
-    samples, seed
-        Number of resamples; seed of the generator.
     balanced : bool
-        Every scenario counts alike; else every prompt.
+        Equal weight of scenarios; else of prompts.
 
     References
     ----------
@@ -40,30 +38,19 @@ def bootstrap_weights(
     return drawn * (share / draws)
 
 
-def lent_weights(scenarios: np.ndarray, samples: int, seed: int) -> np.ndarray:
+def pooled_weights(scenarios: np.ndarray, samples: int, seed: int) -> np.ndarray:
     """As :func:`bootstrap_weights`, balanced, but scenarios of one prompt vary too.
 
     Such a scenario borrows a deviation from the others, as its variance does in
     :func:`circuitgraph.stats.scenarios.balanced_variance`.
-
-    Parameters
-    ----------
-    scenarios : int [n]
-        Codes 0 … S−1 without gaps.
-    samples, seed
-        Number of resamples; seed of the generator.
-
-    Returns
-    -------
-    float64 [samples × n]
     """
     rng = np.random.default_rng(seed)
     size = counts(scenarios)
     drawn, draws = _drawn(scenarios, samples, rng)
     weights = drawn / (draws * len(size))
-    lent = np.flatnonzero(size[scenarios] > 1)
-    for _ in range(int((size == 1).sum()) if len(lent) else 0):
-        weights += _deviation(scenarios, lent, rng.choice(lent, samples)) / len(size)
+    larger = np.flatnonzero(size[scenarios] > 1)
+    for _ in range(int((size == 1).sum()) if len(larger) else 0):
+        weights += _deviation(scenarios, larger, rng.choice(larger, samples)) / len(size)
     return weights
 
 
@@ -79,19 +66,19 @@ def _drawn(
     return drawn, draws[scenarios]
 
 
-def _deviation(scenarios: np.ndarray, lent: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def _deviation(scenarios: np.ndarray, larger: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Weights that give a chosen prompt's deviation from its scenario, for each resample."""
     members = (scenarios[None, :] == scenarios[chosen][:, None]).astype(float)
     deviation = -members / members.sum(1, keepdims=True)
     deviation[np.arange(len(chosen)), chosen] += 1.0
-    n, s = len(lent), len(np.unique(scenarios[lent]))
+    n, s = len(larger), len(np.unique(scenarios[larger]))
     return deviation * np.sqrt(n / (n - s))
 
 
 def bootstrap_rows(scenarios: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Prompts drawn with replacement within each scenario, int [n].
+    """Rows of prompts drawn with replacement within each scenario, int [n].
 
-    As many as there are (n_s, not n_s − 1): what another sample of this size would hold.
+    n_s times, not n_s − 1: another sample of the same size.
     """
     rows = np.arange(len(scenarios))
     for code in np.unique(scenarios):
@@ -103,7 +90,7 @@ def bootstrap_rows(scenarios: np.ndarray, rng: np.random.Generator) -> np.ndarra
 def kept_without(labels: Sequence[object]) -> list[np.ndarray]:
     """For each label the prompts of all others, bool [n]; in the order of the labels' texts.
 
-    Nothing where fewer than two labels exist, or where some prompt has none (None).
+    Empty with fewer than two labels, or where some prompt has none (None).
     """
     if None in labels:
         return []

@@ -1,4 +1,4 @@
-"""Is there enough to say anything? Counts, duplicates, components that hardly vary."""
+"""Whether there is enough evidence: counts, duplicates, components that hardly vary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIN_STEPS = 4
 
 
 def evidence(kind: str, n_effective: int) -> str:
-    """What the numbers of runs of a kind allow to say; see :func:`graded`."""
+    """Grade of the evidence in runs of a kind; see :func:`graded`."""
     return graded(THRESHOLDS[kind], n_effective)
 
 
@@ -34,9 +34,9 @@ def graded(thresholds: tuple[int, int], n_effective: int) -> str:
 
 
 def enough_replicates(k_a: int, k_b: int) -> bool:
-    """Whether groups of these sizes can speak about a recipe.
+    """Whether groups of these sizes allow claims about a recipe.
 
-    One side may be a single fixed reference, the base for instance; a group needs three.
+    One side may be a single fixed reference, such as the base; a group needs three.
     """
     groups = [k for k in (k_a, k_b) if k > 1]
     return bool(groups) and min(groups) >= MIN_REPLICATES

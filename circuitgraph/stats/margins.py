@@ -1,4 +1,4 @@
-"""Tests that ask for more than "not exactly equal": p-values beyond a margin."""
+"""p-values of changes beyond a margin."""
 
 from __future__ import annotations
 
@@ -11,24 +11,11 @@ from circuitgraph.stats.tails import t_tail
 def treat_p(
     delta: np.ndarray, se: np.ndarray, df: float | np.ndarray, margin: float = 0.0
 ) -> np.ndarray:
-    """p-value of H₀: |true change| ≤ margin.
+    """p-value of H₀: |true change| ≤ margin; float64 [e].
 
-    p = min(1, P(T ≥ (|Δ| − m)/se) + P(T ≥ (|Δ| + m)/se)); with m = 0 the ordinary
-    two-sided t-test.
-
-    Parameters
-    ----------
-    delta, se : float [e]
-        Change and its standard error, in the units of ``margin``.
-    df : float or float [e]
-    margin : float
-        Smallest change that matters.
-
-    Returns
-    -------
-    float64 [e]
-        1 where both the change and its error are 0; NaN where the error is 0 and the
-        change is not, where anything is undefined, and where df is not positive.
+    p = min(1, P(T ≥ (|Δ| − m)/se) + P(T ≥ (|Δ| + m)/se)); with m = 0 the ordinary two-sided
+    t-test. 1 where change and error are 0; NaN where only the error is, where anything is
+    undefined, and where df is not positive.
 
     References
     ----------

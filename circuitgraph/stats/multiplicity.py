@@ -1,4 +1,4 @@
-"""Many edges at once: false discovery rates over the edges that can be tested."""
+"""False discovery rates over the edges that can be tested."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ import numpy as np
 
 
 def adjusted(p: np.ndarray, method: str = "bh") -> np.ndarray:
-    """Adjusted p-values; the edges with q ≤ alpha are the discoveries at rate alpha.
+    """Adjusted p-values [e] (NaN: not tested); edges with q ≤ alpha are the discoveries.
 
-    Same numbers as ``scipy.stats.false_discovery_control``, written out because
-    importing ``scipy.stats`` takes a second, more than testing two million edges.
+    Same numbers as ``scipy.stats.false_discovery_control``, whose import takes a second, more
+    than testing two million edges.
 
     Parameters
     ----------
-    p : float [e]
-        NaN where an edge cannot be tested: it is left out of the count.
     method : {"bh", "by"}
         Benjamini & Hochberg (1995), or Benjamini & Yekutieli (2001), which holds under
         any dependence and costs power.
-
-    Returns
-    -------
-    float64 [e]
-        NaN where ``p`` is NaN.
     """
     q = np.full(len(p), np.nan)
     tested = np.flatnonzero(~np.isnan(p))

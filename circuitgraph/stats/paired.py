@@ -1,8 +1,7 @@
-"""The paired test of a change of correlation, in closed form.
+"""Paired test of a change of correlation, in closed form.
 
-Two variants see the same prompts, so their correlations err together; the test works on
-what differs prompt by prompt and needs no assumption about how strongly the variants
-are paired or about normal tails.
+Two variants share their prompts, so their correlations have common errors; the test uses the
+differences prompt by prompt and assumes neither how strongly they are paired nor normal tails.
 """
 
 from __future__ import annotations
@@ -20,14 +19,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class CorrelationChange:
-    """Change of every correlation between two variants; float64 [pairs] each.
-
-    Attributes:
-        r_a, r_b: correlation within scenarios in each variant.
-        delta: r_b − r_a.
-        se: standard error of ``delta``; NaN without degrees of freedom.
-        df: degrees of freedom n − S.
-    """
+    """Correlations within scenarios in A and B, their change and its standard error [pairs]."""
 
     r_a: np.ndarray
     r_b: np.ndarray
@@ -44,8 +36,7 @@ def correlation_change(a: Scores, b: Scores) -> CorrelationChange:
     n(r_B − r_A) and se² = (Σd² − n·delta²) / (n(n − S)).
 
     All sums over prompts are Gram products. Written with M = (A + B)/2 and D = B − A
-    every term carries D, so nothing cancels: equal variants give exactly 0, and nearly
-    equal ones keep all digits.
+    every term contains D, so nothing cancels: equal variants give exactly 0.
 
     References
     ----------
@@ -126,17 +117,10 @@ def change_per_prompt(a: Scores, b: Scores, first: np.ndarray, second: np.ndarra
 def resampled_change(
     change: np.ndarray, df: int, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of dᵢ and its variance in resamples of the prompts; float64 [samples × k] each.
+    """Mean of dᵢ (``change`` [n × k]) and its variance in resamples; float64 [samples × k] each.
 
-    Parameters
-    ----------
-    change : float [n × k]
-        dᵢ of every prompt, as from :func:`change_per_prompt`.
-    df : int
-        n − S; the variance is (mean d² − mean(d)²) / df, times df/(df − 1) because
-        resamples of df draws vary that much less.
-    weights : float [samples × n]
-        Rows of sum 1.
+    The variance is (mean d² − mean(d)²) / df times df/(df − 1), with df = n − S, because
+    resamples of df draws vary that much less. ``weights`` [samples × n] have rows of sum 1.
     """
     mean = weights @ change
     centred = change - change.mean(0)

@@ -1,4 +1,4 @@
-"""What a test can see: the smallest change that is claimed as often as one asks for."""
+"""Power of a test: the smallest change that is claimed with a given probability."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ LARGEST = 1e4
 
 
 def bh_level(alpha: float, edges: int, changed: float, power: float) -> float:
-    """Level at which one edge is tested where Benjamini-Hochberg controls them all.
+    """Level at which one edge is tested under Benjamini-Hochberg.
 
-    Its threshold is alpha × (claims expected) / edges. Expected are ``power`` of the share
-    ``changed`` of all edges, and no fewer than the one edge in question; what is claimed
-    falsely is left out, which makes the level a little too strict.
+    Its threshold is alpha × (expected claims) / edges. Expected are ``power`` of the share
+    ``changed`` of all edges, and at least the one edge in question; false claims are left out,
+    which makes the level slightly too strict.
 
     References
     ----------
@@ -47,14 +47,14 @@ def bh_level(alpha: float, edges: int, changed: float, power: float) -> float:
 
 
 def _root(function: Callable[[float], float], high: float) -> float:
-    """Where a function of 0 to ``high`` crosses 0."""
+    """Root of a function on 0 to ``high``."""
     from scipy.optimize import brentq  # half a second to import
 
     return float(brentq(function, 0.0, high))
 
 
 def critical(alpha: float, df: float, gap: float = 0.0) -> float:
-    """t with P(T ≥ t) + P(T ≥ t + gap) = alpha: what ``margins.treat_p`` claims from.
+    """t with P(T ≥ t) + P(T ≥ t + gap) = alpha, the critical value of ``margins.treat_p``.
 
     ``gap`` is twice the margin, in standard errors; with 0 the two-sided test.
     """
@@ -84,10 +84,10 @@ def _errors(df: float) -> np.ndarray:
 
 
 def power_at(shift: float, t: float, df: float, two_sided: bool = True) -> float:
-    """P(|T| ≥ t) of Student's t with noncentrality ``shift``; one tail alone if asked.
+    """P(|T| ≥ t) of Student's t with noncentrality ``shift``, or of one tail alone.
 
     The mean of Φ(shift − t s) over s = √(χ²/df): exact in the limit of a fine grid, and
-    steady where closed forms of the noncentral t are not.
+    stable where closed forms of the noncentral t are not.
     """
     s = _errors(df)
     upper = special.ndtr(shift - t * s)
@@ -102,25 +102,16 @@ def median_share(df: float) -> float:
 def smallest_visible(
     se: float, df: float, *, alpha: float, power: float, margin: float = 0.0
 ) -> float:
-    """The smallest true change that the test beyond a margin claims with this power.
+    """Smallest true change that the test beyond a margin claims with this power.
+
+    NaN without degrees of freedom or a standard error, and where no change is enough.
 
     Parameters
     ----------
-    se : float
-        Standard error of the change, in the units of ``margin``.
-    df : float
-        Its degrees of freedom; may be infinite.
+    se, df : float
+        Of the change; df may be infinite.
     alpha : float
         Level of the single test; see :func:`bh_level`.
-    power : float
-        Less than 1.
-    margin : float
-        Smallest change that matters.
-
-    Returns
-    -------
-    float
-        NaN without degrees of freedom or a standard error, and where nothing is enough.
     """
     if not (df > 0 and np.isfinite(se) and se >= 0):
         return float("nan")
@@ -142,21 +133,9 @@ def smallest_visible(
 
 
 def visible_on_typical_edge(kind: str, prompts: int, scenarios: int) -> float:
-    """:func:`smallest_visible` between two models under all that is assumed.
+    """:func:`smallest_visible` between two models under the default assumptions.
 
-    What ``plan`` says without a pilot, a model or other options, and ``prompts check`` of a file.
-
-    Parameters
-    ----------
-    kind : {"correlation", "effect"}
-        Of the runs.
-    prompts, scenarios : int
-        Distinct prompts, and the scenarios they are of.
-
-    Returns
-    -------
-    float
-        Of r, or of the share of the norm of all edge effects.
+    Of r (``kind`` correlation), or of the share of the norm of all edge effects (effect).
     """
     df = prompts - scenarios
     se = median(NOISE[kind]) / max(df if kind == "correlation" else prompts, 1) ** 0.5

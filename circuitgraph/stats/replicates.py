@@ -1,7 +1,7 @@
-"""Spread between replicates of one recipe, steadied by what all edges have in common.
+"""Moderated variance between replicates of one recipe.
 
-Three or four training seeds say little about one edge's variance, but hundreds of edges
-together say how variances are distributed, and each edge borrows from that.
+Three or four training seeds say little about one edge's variance; the distribution of
+variances over hundreds of edges is a prior for each.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ SMALLEST = 1e-4
 class Spread:
     """Moderated variance between the replicates of one group.
 
-    Attributes:
-        variance: float64 [e], of one replicate.
-        df: degrees of freedom, k − 1 plus those borrowed (may be infinite).
-        borrowed: d₀, of these the prior's.
+    Attributes
+    ----------
+    variance : float64 [e]
+        Of one replicate.
+    df : float
+        k − 1 plus those borrowed (may be infinite).
+    borrowed : float
+        d₀, the prior's.
     """
 
     variance: np.ndarray
@@ -34,7 +38,7 @@ class Spread:
 def moderate(
     numbers: np.ndarray, *, size: np.ndarray | None = None, fitted: np.ndarray | None = None
 ) -> Spread:
-    """Empirical Bayes variance of each edge over k replicates.
+    """Empirical Bayes variance of each edge over k ≥ 2 replicates (numbers [k × e]).
 
     With s² the variance of an edge on d = k − 1 degrees of freedom, e = ln s² − ψ(d/2) +
     ln(d/2) is fitted by a quadratic in ln(size) or a constant. The spread of e beyond
@@ -43,15 +47,12 @@ def moderate(
 
     Parameters
     ----------
-    numbers : float [k × e]
-        One number per replicate and edge, k ≥ 2.
     size : float [e], optional
-        How large each edge's number is; without it the fit is a constant. To be taken
-        over both groups, because the mean of a few replicates of one group is itself
-        large where their spread is.
+        Size of each edge's number for the trend; taken over both groups, because the mean of a
+        few replicates of one group is large where their spread is.
     fitted : bool [e], optional
-        Edges the prior is learnt from; all by default. Edges too small to be tested
-        follow rounding rather than training and would bend the fit.
+        Edges the prior is fitted on. Edges too small to be tested follow rounding rather than
+        training and would bend the fit.
 
     References
     ----------
@@ -118,17 +119,8 @@ def combined_df(
 ) -> np.ndarray:
     """Degrees of freedom of a sum of variances (Welch 1947; Satterthwaite 1946).
 
-    Parameters
-    ----------
-    parts
-        (variance, degrees of freedom) of each term.
-    together : float64, optional
-        What the errors of two terms have in common: v₁v₂ × :func:`common_error`.
-
-    Returns
-    -------
-    float64
-        Infinite where every term with weight has infinite degrees of freedom.
+    ``parts`` are (variance, df) of each term; ``together`` is the covariance of two terms'
+    errors, v₁v₂ × :func:`common_error`. Infinite where all terms with weight have infinite df.
     """
     total = sum(np.asarray(v, np.float64) for v, _ in parts)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -137,14 +129,14 @@ def combined_df(
 
 
 def common_error(a: Spread, b: Spread) -> float:
-    """How much the relative errors of two groups' moderated variances go together.
+    """Covariance of the relative errors of two groups' moderated variances, halved.
 
-    An edge that scatters more than others of its size does so in both groups, and both
-    moderated variances miss that by the same share d₀/(d₀ + d). Their relative errors,
+    An edge with more spread than others of its size has it in both groups, and both
+    moderated variances underestimate that by the same share d₀/(d₀ + d). Their relative errors,
     each of variance 2/(d₀ + d), have the covariance 2√(d₀₁d₀₂)/((d₀₁ + d₁)(d₀₂ + d₂)),
     and Satterthwaite's sum gets twice half of it: equal groups of three and a prior of 8
     have 11 degrees of freedom together (pooled: 12), and not 20. Where the groups' spreads
-    deviate each on its own this errs on the safe side.
+    deviate independently this is conservative.
     """
     if not (np.isfinite(a.borrowed) and np.isfinite(b.borrowed)):
         return 0.0

@@ -1,4 +1,4 @@
-"""Means and variances that treat a scenario, not a prompt, as the unit of balance.
+"""Scenario-balanced means and variances.
 
 Prompts of one scenario are paraphrases of each other. Eighty prompts in five scenarios
 tested as eighty independent ones give a false edge in practically every data set; what
@@ -32,18 +32,7 @@ def counts(scenarios: np.ndarray) -> np.ndarray:
 
 
 def means(values: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
-    """Mean over the prompts of each scenario.
-
-    Parameters
-    ----------
-    values : float [n × k]
-    scenarios : int [n]
-        Codes 0 … S−1 without gaps.
-
-    Returns
-    -------
-    float64 [S × k]
-    """
+    """Mean of values [n × k] over the prompts of each scenario (codes 0 … S−1), float64 [S × k]."""
     members = (np.arange(scenarios.max() + 1)[:, None] == scenarios[None, :]).astype(np.float64)
     return (members @ np.asarray(values, np.float64)) / members.sum(1, keepdims=True)
 
@@ -56,16 +45,9 @@ def centre(values: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
 def balanced_weights(
     scenarios: np.ndarray, rows: np.ndarray | None = None, total: float = 1.0
 ) -> np.ndarray:
-    """Weights under which every scenario counts alike, float64 [n] or [m].
+    """Weights with equal sums for all scenarios (int [n]), float64 [n] or [m].
 
-    Parameters
-    ----------
-    scenarios : int [n]
-        Of every observation.
-    rows : int [m], optional
-        The observation that each row is of, where several rows share one and its weight.
-    total : float
-        Sum of the weights.
+    ``rows`` (int [m]) are the observations of m rows, which share their observation's weight.
     """
     codes = recode(scenarios)
     size = counts(codes)
@@ -74,15 +56,15 @@ def balanced_weights(
 
 
 def balanced_mean(values: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
-    """Mean over scenarios of the scenario means, float64 [k]: every scenario counts alike."""
+    """Mean over scenarios of the scenario means, float64 [k]."""
     return means(values, scenarios).mean(0)
 
 
 def balanced_variance(values: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
     """Sampling variance of :func:`balanced_mean`: Σ_s var_s / n_s / S², float64 [k].
 
-    A scenario with a single prompt borrows the pooled variance within scenarios. NaN when
-    every prompt is its own scenario: then nothing is known about the spread.
+    A scenario with a single prompt borrows the pooled variance within scenarios. NaN where
+    every prompt is its own scenario.
     """
     size = counts(scenarios)
     n, s = len(scenarios), len(size)
@@ -98,22 +80,11 @@ def balanced_variance(values: np.ndarray, scenarios: np.ndarray) -> np.ndarray:
 def resampled_mean(
     values: np.ndarray, scenarios: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`balanced_mean` and :func:`balanced_variance` of resamples, by matrix products.
+    """:func:`balanced_mean` and :func:`balanced_variance` of resamples; float64 [samples × k] each.
 
-    Parameters
-    ----------
-    values : float [n × k]
-    scenarios : int [n]
-        Codes 0 … S−1 without gaps.
-    weights : float [samples × n]
-        Of n_s − 1 draws in each scenario, as from
-        :func:`circuitgraph.stats.draws.bootstrap_weights`; 1/S in every scenario.
-
-    Returns
-    -------
-    mean, variance : float64 [samples × k] each
-        The variance has the expectation of that of ``values`` themselves. A scenario of
-        fewer than three prompts keeps the variance it has: its resamples show none.
+    ``weights`` [samples × n] are of n_s − 1 draws in each scenario, as from
+    :func:`circuitgraph.stats.draws.bootstrap_weights`. The variance has the expectation of that
+    of ``values``. A scenario of fewer than three prompts keeps its own variance.
     """
     size = counts(scenarios)
     total = np.zeros((len(weights), values.shape[1]))

@@ -1,4 +1,4 @@
-"""Standard scores within scenarios: what correlations are made of."""
+"""Standard scores within scenarios, of which correlations are made."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from circuitgraph.stats.scenarios import FLOAT32_NOISE, centre
 class Scores:
     """Standardised activity of one variant.
 
-    Attributes:
-        z: float64 [n × c]; every live column has mean 0 in each scenario and mean
-            square 1; dead columns are 0.
-        alive: bool [c]; False where the activity does not vary within scenarios or is
-            not finite.
-        df: degrees of freedom n − S.
+    Attributes
+    ----------
+    z : float64 [n × c]
+        Mean 0 in each scenario and mean square 1; 0 in columns not alive.
+    alive : bool [c]
+        Whether the activity varies within scenarios and is finite.
+    df : int
+        n − S.
     """
 
     z: np.ndarray
@@ -33,16 +35,10 @@ class Scores:
 
 
 def standardise(activity: np.ndarray, scenarios: np.ndarray, *, rank: bool = False) -> Scores:
-    """Centre activity by scenario and divide by the standard deviation left over.
+    """Centre activity [n × c] by scenario and divide by the remaining standard deviation.
 
-    Parameters
-    ----------
-    activity : float [n × c]
-    scenarios : int [n]
-        Codes 0 … S−1. One code for all gives plain standard scores.
-    rank : bool
-        Replace the centred values by normal scores first (van der Waerden), which
-        keeps power under heavy tails.
+    ``rank`` replaces the centred values by normal scores first (van der Waerden), which keeps
+    power under heavy tails.
     """
     values = np.asarray(activity, np.float64)
     finite = np.isfinite(values).all(0)
@@ -59,9 +55,13 @@ def standardise(activity: np.ndarray, scenarios: np.ndarray, *, rank: bool = Fal
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
     """Φ⁻¹((rank − ½)/n) of every column, ties sharing their mean rank; float64 [n × c]."""
-    n = len(values)
     ranks = np.empty(values.shape, np.float64)
     for column in range(values.shape[1]):
-        _, inverse, size = np.unique(values[:, column], return_inverse=True, return_counts=True)
-        ranks[:, column] = (np.cumsum(size) - (size - 1) / 2)[inverse]
-    return special.ndtri((ranks - 0.5) / n)
+        ranks[:, column] = mean_ranks(values[:, column])
+    return special.ndtri((ranks - 0.5) / len(values))
+
+
+def mean_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1, ties sharing their mean; float64 [n]."""
+    _, inverse, size = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(size) - (size - 1) / 2)[inverse]

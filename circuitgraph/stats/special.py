@@ -1,7 +1,4 @@
-"""Special functions of scipy, imported when the first is used.
-
-``scipy.special`` takes a quarter of a second to import, and what only reads needs none of it.
-"""
+"""``scipy.special``, imported at first use (a quarter of a second)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upper tail of Student's t, quickly for millions of values."""
+"""Upper tail of Student's t, fast for millions of values."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ def t_tail(t: np.ndarray, df: float | np.ndarray) -> np.ndarray:
 
     With one df for very many values the logarithm of the tail is interpolated between
     2,561 exact values by cubic Hermite polynomials (the slope −density/tail is known
-    exactly): relative error under 1e-9, a tenth of the time of the incomplete beta
-    function.
+    exactly): relative error under 1e-9, a tenth of the time of the incomplete beta function.
     """
     if np.ndim(df) or t.size < _FEW or not 1 <= float(df) < np.inf:
         return special.stdtr(df, -t)

@@ -29,14 +29,8 @@ def upper(matrix: np.ndarray) -> np.ndarray:
 def blocks(size: int, height: int = 256) -> Iterator[tuple[slice, slice, slice, np.ndarray]]:
     """Cut the triangle into bands of rows that fit into the cache.
 
-    Yields
-    ------
-    rows, columns : slice
-        The band holds ``rows`` × ``columns`` with ``columns`` from the first row on.
-    place : slice
-        Where the band's pairs lie in the vector of all pairs.
-    mask : bool [rows × columns]
-        The band's entries above the diagonal.
+    Yields rows and columns (from the first row on) of a band, the slice of its pairs in the
+    vector of all pairs, and the band's entries above the diagonal (bool [rows × columns]).
     """
     done = 0
     for start in range(0, size, height):

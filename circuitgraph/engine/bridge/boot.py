@@ -1,4 +1,4 @@
-"""Put a model under the library's hooks, and read off a run how its blocks are wired."""
+"""Hook a model, and infer from a run how its blocks are connected."""
 
 from __future__ import annotations
 
@@ -33,16 +33,22 @@ EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_expe
 
 @torch.no_grad()
 def boot(hf: Any, tokenizer: Any, folder: str, tokens: Tensor) -> HookedModel:
-    """The library's bridge over a merged model, and how its blocks hang on the stream.
+    """The library's bridge over a merged model, and how its blocks connect to the stream.
 
-    Args:
-        hf: the model, float32, adapters merged; used by the bridge from now on.
-        folder: where it was loaded from.
-        tokens: some prompt [1, T] to run.
+    Parameters
+    ----------
+    hf : Any
+        The model, float32, adapters merged; used by the bridge from now on.
+    folder : str
+        Where it was loaded from.
+    tokens : int [1, T]
+        Some prompt to run.
 
-    Raises:
-        InputError: a family that the bridge cannot take, or whose blocks are no sum of
-            attention heads and one MLP.
+    Raises
+    ------
+    InputError
+        A family that the bridge cannot take, or whose blocks are no sum of attention heads and
+        one MLP.
     """
     _require_one_mlp(hf.config, folder)
     ends = hf.get_output_embeddings()
@@ -113,7 +119,7 @@ def _hooked(hf: Any, tokenizer: Any, folder: str) -> Any:
 
 
 def _readings(block: Any, trace: BlockTrace) -> tuple[Reading, Reading, bool]:
-    """What attention and MLP read the stream through, and whether both read the same one."""
+    """The norms before attention and MLP, and whether both read the same stream."""
     middle = trace.pre + trace.attention
     norms = [_norm(block, name) for name in ("ln1", "ln2")]
     attention = next(_matching(norms, [trace.pre], trace.attention_in, "norm before attention"))

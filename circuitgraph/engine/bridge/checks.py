@@ -1,8 +1,8 @@
 """Checks of every hooked model before it is measured.
 
 Contributions sum to the residual stream; patching a receiver's input through hooks equals
-patching the stream itself; and what hooks put back restores the run. Families without a reader
-are too many to read their code: these checks stand for it.
+patching the stream; and restoring values through hooks restores the run. There are too many
+families without a reader to read their code.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from torch import Tensor
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.bridge.parts import bridge_contributions
 from circuitgraph.engine.bridge.reading import (
-    attention_hears,
-    logits_hear,
-    mlp_hears,
+    patch_attention_input,
+    patch_final_input,
+    patch_mlp_input,
     put,
 )
 from circuitgraph.engine.bridge.wrapped import (
@@ -35,26 +35,25 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Question:
-    """One check: what it would mean to fail it, and how far off a model is (relative)."""
+class Check:
+    """One check: the meaning of a failure, and the relative error of a model."""
 
     failing: str
-    ask: Callable[[Bridge, Tensor, BridgeTrace], float]
+    run: Callable[[Bridge, Tensor, BridgeTrace], float]
 
 
 def worst(bridge: Bridge, probes: Sequence[Tensor]) -> tuple[float, str]:
-    """The largest relative difference of all checks, and what it means.
+    """The largest relative error of all checks, and its meaning.
 
-    Args:
-        probes: prompts [1, T]; all questions are asked of the first, the first of all.
+    All checks run on the first probe [1, T], the first check on all.
     """
-    answers = []
+    errors = []
     for number, tokens in enumerate(probes):
         trace = trace_of(bridge.hooked, bridge.layers, tokens)
-        for question in QUESTIONS[: None if number == 0 else 1]:
-            answers.append((question.ask(bridge, tokens, trace), question.failing))
+        for check in CHECKS[: None if number == 0 else 1]:
+            errors.append((check.run(bridge, tokens, trace), check.failing))
     # Of equals the first: 1 means failed, and reasons are listed before what comes of them.
-    return max(answers, key=lambda answer: (answer[0] != answer[0], min(answer[0], 1.0)))
+    return max(errors, key=lambda error: (error[0] != error[0], min(error[0], 1.0)))
 
 
 def _sums(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
@@ -67,7 +66,7 @@ def _sums(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
 
 
 def _outputs(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
-    """1 where a head that reads otherwise only scales what all the others read out."""
+    """1 where changing one head only rescales all other heads' outputs."""
     for layer, block in enumerate(trace.blocks):
         if bridge.kv_heads == 1 or block.v.flatten(2).shape[-1] % bridge.kv_heads:
             continue
@@ -91,32 +90,32 @@ def _causal(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
     return apart(logits_of(bridge.hooked, other)[:, :-1], trace.logits[:, :-1])
 
 
-def _hearing(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
-    """Every reader reads a change, against the stream holding it from the start."""
+def _inputs(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
+    """Every receiver's input patched, against the stream patched from the start."""
     delta = _noise(trace)
     hooks: list[Hook] = []
     for layer in range(bridge.layers):
-        hooks += attention_hears(bridge, layer, delta) + mlp_hears(bridge, layer, delta)
-    heard = logits_of(bridge.hooked, tokens, [*hooks, *logits_hear(bridge, delta)])
+        hooks += patch_attention_input(bridge, layer, delta) + patch_mlp_input(bridge, layer, delta)
+    patched = logits_of(bridge.hooked, tokens, [*hooks, *patch_final_input(bridge, delta)])
     start: Hook = (hook_name(0, "pre"), lambda x, hook: x + delta)
-    return apart(heard, logits_of(bridge.hooked, tokens, [start]))
+    return apart(patched, logits_of(bridge.hooked, tokens, [start]))
 
 
 def _letters(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
-    """z of attention that reads a change while its q, k and v are put back."""
+    """z of attention with a patched input and restored q, k and v."""
     delta, off = _noise(trace), []
     for layer, block in enumerate(trace.blocks):
         back = [put(layer, letter, getattr(block, letter)) for letter in LETTERS]
-        hooks = [*attention_hears(bridge, layer, delta), *back]
+        hooks = [*patch_attention_input(bridge, layer, delta), *back]
         off.append(apart(_place(bridge, tokens, hooks, layer, "z"), block.z))
     return max(off)
 
 
 def _heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
-    """Logits of a run whose attention reads a change while all z are put back."""
+    """Logits of a run with attention's input patched and all z restored."""
     delta, off = _noise(trace), []
     for layer, block in enumerate(trace.blocks):
-        hooks = [*attention_hears(bridge, layer, delta), put(layer, "z", block.z)]
+        hooks = [*patch_attention_input(bridge, layer, delta), put(layer, "z", block.z)]
         off.append(apart(logits_of(bridge.hooked, tokens, hooks), trace.logits))
     return max(off)
 
@@ -139,7 +138,7 @@ def _groups(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
 
 
 def refusal(folder: str, family: str, why: str) -> InputError:
-    """The one line that says why a family without a reader is not measured."""
+    """The message why a family without a reader is not measured."""
     return InputError(
         f"{folder}: model type {family!r} has no reader, and hooks on the library's "
         f"TransformerBridge do not do: {why}; only decoders whose blocks add attention heads "
@@ -148,14 +147,14 @@ def refusal(folder: str, family: str, why: str) -> InputError:
 
 
 def apart(ours: Tensor, theirs: Tensor) -> float:
-    """Largest difference relative to the largest value; infinite between other shapes."""
+    """Largest difference relative to the largest value; infinite for other shapes."""
     if ours.shape != theirs.shape:
         return float("inf")
     return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
 
 
 def mixes_heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> bool:
-    """Whether a change of one head's q or k changes heads that do not read it."""
+    """Whether a change of one head's q or k changes other heads."""
     for layer, block in enumerate(trace.blocks):
         for letter, parts in (("q", bridge.heads), ("k", bridge.kv_heads)):
             clean = getattr(block, letter)
@@ -170,19 +169,19 @@ def mixes_heads(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> bool:
     return False
 
 
-QUESTIONS = (
-    Question("its heads, MLPs and biases do not sum to the residual stream", _sums),
-    Question("its readers read more than hooks can reach", _hearing),
-    Question("its q, k and v cannot be put back", _letters),
-    Question("its heads cannot be put back", _heads),
-    Question("a norm over all heads stands before their output matrix", _outputs),
-    Question("its key/value groups are not consecutive heads", _groups),
-    Question("earlier positions depend on later ones", _causal),
+CHECKS = (
+    Check("its heads, MLPs and biases do not sum to the residual stream", _sums),
+    Check("its readers read more than hooks can reach", _inputs),
+    Check("its q, k and v cannot be put back", _letters),
+    Check("its heads cannot be put back", _heads),
+    Check("a norm over all heads stands before their output matrix", _outputs),
+    Check("its key/value groups are not consecutive heads", _groups),
+    Check("earlier positions depend on later ones", _causal),
 )
 
 
 def _place(bridge: Bridge, tokens: Tensor, hooks: list[Hook], layer: int, place: str) -> Tensor:
-    """What one place of one block holds in a run under hooks."""
+    """Activation at one hook of one block in a run under hooks."""
     kept: list[Tensor] = []
     seen: Hook = (hook_name(layer, place), lambda x, hook: kept.append(x.detach().clone()))
     logits_of(bridge.hooked, tokens, [*hooks, seen])

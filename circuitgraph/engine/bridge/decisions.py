@@ -1,4 +1,4 @@
-"""The decision from whole logits (see ``engine.decision``, which needs two rows of them)."""
+"""The decision from logits of all positions (``engine.decision`` needs two rows of them)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def mass_of(logits: Tensor, batch: Batch) -> Tensor:
 
 
 def _judged(logits: Tensor, batch: Batch) -> Tensor:
-    """Logits at the judged positions [N, R, K, V]."""
+    """Logits at the scored positions [N, R, K, V]."""
     rows = torch.arange(len(batch.read))[:, None]
     return logits.unflatten(0, (-1, len(batch.read)))[:, rows, batch.read]

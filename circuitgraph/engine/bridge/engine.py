@@ -24,13 +24,12 @@ _ALL = EffectSpec()
 
 @dataclass(frozen=True)
 class HookedModel(Bridge):
-    """A bridge, and what can be asked of it; see ``interface.Engine`` for the methods."""
+    """A bridge with the methods of ``interface.Engine``."""
 
     kind: ClassVar[str] = "bridge"
 
     @torch.no_grad()
     def logits(self, tokens: Tensor, ends: Tensor | None = None) -> Tensor:
-        """Logits [R, T, V]."""
         with self.rows(ends):
             return logits_of(self.hooked, tokens)
 
@@ -38,22 +37,19 @@ class HookedModel(Bridge):
     def contributions(
         self, tokens: Tensor, index: Tensor, granularity: Granularity, ends: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Contributions [1 + components, R, W, d] and final stream [R, W, d]."""
         with self.rows(ends):
             trace = trace_of(self.hooked, self.layers, tokens)
         return bridge_contributions(self, trace, index, granularity), gather(trace.final, index)
 
     @torch.no_grad()
     def decisions(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Clean and corrupt decision, and answer mass [n]."""
         return decisions_of(self, batch)
 
     def edge_effects(self, batch: Batch, spec: EffectSpec = _ALL) -> Effects:
-        """Effect of every edge for every prompt, by any estimator."""
         return bridge_effects(self, batch, spec)
 
     def unembedding(self) -> tuple[Norm, Tensor]:
-        """Final norm and unembedding, where hooks show that they make the logits."""
+        """Final norm and unembedding, if they give the logits."""
         if self.read_out is None:
             raise InputError(
                 f"model type {self.family!r} makes its logits in a way that hooks do not show; "
@@ -62,7 +58,7 @@ class HookedModel(Bridge):
         return self.read_out.norm, self.read_out.unembed * self.read_out.factor
 
     def check_parts(self, folder: str, probes: Sequence[Tensor]) -> float:
-        """Largest relative difference of all checks; see ``checks``."""
+        """Largest relative error of all checks; see ``checks``."""
         apart, meaning = worst(self, probes)
         if not apart <= TOLERANCE:
             raise refusal(folder, self.family, f"{meaning} (off by {apart:.1e})")

@@ -1,8 +1,8 @@
-"""Exact effect of every direct edge, by hooks: many edges as rows of one whole forward.
+"""Exact effect of every edge by hooks: many edges as rows of one forward.
 
-An attention receiver is run by letting all of q, k and v of its layer read the change,
-putting back those inputs that are not meant to, and then putting back all heads but its
-own. Heads of one layer read nothing of each other, so this is the receiver alone.
+For an attention receiver, q, k and v of its layer read the change, inputs that are not patched
+are restored, and then all heads but its own are restored. Heads of one layer do not read each
+other, so this patches the receiver only.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from torch import Tensor
 from circuitgraph.engine.bridge.decisions import decide_logits
 from circuitgraph.engine.bridge.patch import BridgePatch
 from circuitgraph.engine.bridge.reading import (
-    attention_hears,
-    logits_hear,
-    mlp_hears,
+    patch_attention_input,
+    patch_final_input,
+    patch_mlp_input,
     put,
     put_where,
 )
@@ -40,37 +40,35 @@ def exact_group(patch: BridgePatch, group: Readers) -> Tensor:
 
 
 def reading_hooks(patch: BridgePatch, receivers: list[Receiver], deltas: Tensor) -> list[Hook]:
-    """Hooks of one forward in which copy i of the batch is receiver i reading delta i."""
+    """Hooks of one forward in which copy i of the batch has receiver i patched with delta i."""
     bridge, first = patch.bridge, receivers[0]
     flat = deltas.flatten(0, 1)
     if first.layer == bridge.layers:
-        return logits_hear(bridge, flat)
+        return patch_final_input(bridge, flat)
     if first.heads is None:
-        return mlp_hears(bridge, first.layer, flat)
+        return patch_mlp_input(bridge, first.layer, flat)
     clean, copies = patch.clean.blocks[first.layer], len(receivers)
     still = torch.ones(copies, bridge.heads, dtype=torch.bool)
     for row, receiver in enumerate(receivers):
         still[row, receiver.heads] = False
     still = still.repeat_interleave(len(patch.batch.clean), 0)
-    deaf = [letter for letter in LETTERS if letter not in first.letters]
-    hears = first.letters if bridge.mixed else ""
+    restored = [letter for letter in LETTERS if letter not in first.letters]
+    together = first.letters if bridge.mixed else ""
     return [
-        *attention_hears(bridge, first.layer, flat),
-        *(put(first.layer, a, repeated(getattr(clean, a), copies)) for a in deaf),
+        *patch_attention_input(bridge, first.layer, flat),
+        *(put(first.layer, a, repeated(getattr(clean, a), copies)) for a in restored),
         *(
             _apart(bridge, first.layer, a, repeated(getattr(clean, a), copies), still)
-            for a in hears
+            for a in together
         ),
         put_where(first.layer, "z", repeated(clean.z, copies), still[:, None, :, None]),
     ]
 
 
 def _apart(bridge: Bridge, layer: int, letter: str, clean: Tensor, still: Tensor) -> Hook:
-    """What other heads project stays clean, so that a norm over all sees one head's change.
+    """Keep other heads' projections clean, so that a norm over all sees one head's change.
 
-    Args:
-        clean: q, k or v [N · R, T, …].
-        still: the heads that are no receiver [N · R, H].
+    ``clean`` is q, k or v [N · R, T, …], ``still`` the heads that are no receiver [N · R, H].
     """
     if letter != "q":
         still = still.unflatten(1, (bridge.kv_heads, -1)).all(-1)

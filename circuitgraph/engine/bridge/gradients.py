@@ -1,4 +1,4 @@
-"""Gradient of the decision by what receivers read and write, by hooks and one backward pass."""
+"""Gradient of the decision with respect to receivers' inputs, by hooks and one backward pass."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from torch import Tensor
 
 from circuitgraph.engine.bridge.decisions import decide_logits
 from circuitgraph.engine.bridge.patch import BridgePatch
-from circuitgraph.engine.bridge.reading import attention_hears, logits_hear, mlp_hears, put
+from circuitgraph.engine.bridge.reading import (
+    patch_attention_input,
+    patch_final_input,
+    patch_mlp_input,
+    put,
+)
 from circuitgraph.engine.bridge.wrapped import LETTERS, Hook, hook_name
 from circuitgraph.engine.receivers import Receiver
 
 
 @dataclass(frozen=True)
 class BridgeGradients:
-    """Gradients of every prompt's own decision, and the graph that leads to attention's inputs.
+    """Gradients of every prompt's own decision, and the graph to attention's inputs.
 
     Attributes
     ----------
     z : [R, T, H, e] a block
         By each head's output before the output matrix.
-    mlp : [R, T, d] a block
-        By what the MLP adds to the stream.
-    mlp_read : [R, T, d] a block
-        By the stream that the MLP reads.
+    mlp, mlp_read : [R, T, d] a block
+        By the MLP's contribution, and by its input stream.
     last : [R, T, d]
-        By the stream that the final norm reads.
-    nodes
-        Of every block q, k, v and z of the run, and a zero added to the stream that attention
-        reads: what a gradient is followed through.
+        By the input of the final norm.
+    nodes : dicts
+        Of every block q, k, v and z of the run, and a zero added to attention's input stream.
     """
 
     z: tuple[Tensor, ...]
@@ -42,10 +44,10 @@ class BridgeGradients:
     nodes: tuple[dict[str, Tensor], ...]
 
     def by_input(self, receiver: Receiver, heads: int, kv_heads: int) -> Tensor:
-        """Gradient [R, T, d] by the stream that one attention receiver alone reads.
+        """Gradient [R, T, d] by the input stream of one attention receiver.
 
-        From its own heads' output back to q, k and v, of these to the columns that it reads
-        through (a norm over all heads may have led beyond them), and on to the stream.
+        From its own heads' output back to q, k and v, from these to its own columns (a norm over
+        all heads may have led beyond them), and on to the stream.
         """
         node = self.nodes[receiver.layer]
         own = torch.zeros(heads, dtype=torch.bool)
@@ -76,12 +78,7 @@ def _gradients(output: Tensor, inputs: Sequence[Tensor], by_output: Tensor) -> t
 def bridge_gradients(patch: BridgePatch, start: Tensor) -> BridgeGradients:
     """Gradients of the decision in a run over the clean tokens.
 
-    Parameters
-    ----------
-    patch
-        The batch.
-    start : [R, T, d]
-        The stream entering the first block.
+    ``start`` [R, T, d] is the stream entering the first block.
     """
     bridge, batch = patch.bridge, patch.batch
     with torch.enable_grad():
@@ -90,12 +87,12 @@ def bridge_gradients(patch: BridgePatch, start: Tensor) -> BridgeGradients:
         hooks: list[Hook] = [put(0, "pre", start.detach())]
         for layer, node in enumerate(nodes):
             node["stream"] = zero[layer]
-            hooks += attention_hears(bridge, layer, zero[layer])
+            hooks += patch_attention_input(bridge, layer, zero[layer])
             hooks += [
                 (hook_name(layer, name), _keep(node, name)) for name in (*LETTERS, "z", "mlp")
             ]
-            hooks += mlp_hears(bridge, layer, zero[bridge.layers + layer])
-        hooks += logits_hear(bridge, zero[-1])
+            hooks += patch_mlp_input(bridge, layer, zero[bridge.layers + layer])
+        hooks += patch_final_input(bridge, zero[-1])
         logits = bridge.hooked.run_with_hooks(batch.clean, fwd_hooks=hooks)
         decision = decide_logits(logits, batch)[0].sum()
     wanted = [node["z"] for node in nodes] + [node["mlp"] for node in nodes]

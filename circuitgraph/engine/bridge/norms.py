@@ -1,4 +1,4 @@
-"""A norm known by what it does: families name and store their gains in many ways."""
+"""Norms identified by their outputs: families name and store their gains in many ways."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ TOLERANCE = 1e-4
 def read_norm(module: Callable[[Tensor], Tensor], width: int) -> Norm | None:
     """The LayerNorm or RMSNorm that a module over [..., width] computes, or None.
 
-    Gain and bias are the odd and even parts of its answer to ±1, whose mean is 0 and
-    whose root mean square is 1; its answer to a tiny ±1 tells what it adds to the square.
+    Gain and bias are the odd and even parts of its output for ±1, whose mean is 0 and whose root
+    mean square is 1; its output for a tiny ±1 gives eps.
     """
     signs = torch.ones(width)
     signs[1::2] = -1

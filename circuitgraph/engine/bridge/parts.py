@@ -1,4 +1,4 @@
-"""What each component adds to the stream of a bridge's run (see ``engine.contributions``)."""
+"""Direct contributions of every component in a bridge's run (see ``engine.contributions``)."""
 
 from __future__ import annotations
 

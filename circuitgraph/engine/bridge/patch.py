@@ -1,4 +1,4 @@
-"""What all receivers share when edges of a bridge's batch are patched (see ``engine.patch``)."""
+"""Shared state for patching edges of a bridge's batch (see ``engine.patch``)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,15 @@ CHUNK_LOGITS = 1 << 26
 
 @dataclass(frozen=True)
 class BridgePatch:
-    """The clean run of a batch and what every sender changes in it.
+    """The clean run of a batch and the change of every sender.
 
     Attributes
     ----------
-    bridge, batch
-        The model and what is asked of it.
-    clean
-        The clean run.
     deltas : [1 + components, R, T, d]
-        The contribution put in place of each sender's, minus the clean one; 0 where nothing is
-        patched.
+        The patched contribution of each sender minus the clean one; 0 where nothing is patched.
     base, total : [n]
         Decision of the clean run and of the corrupt (ablated) one.
-    at_once
+    at_once : int
         Copies of the batch that one forward may hold.
     """
 
@@ -49,7 +44,7 @@ class BridgePatch:
 
 
 def corrupt_decision(logits: Tensor, batch: Batch) -> Tensor:
-    """Decision [n] of corrupt rows, which may be judged at other positions."""
+    """Decision [n] of corrupt rows, which may be scored at other positions."""
     return decide_logits(logits, replace(batch, read=batch.corrupt_read))[0]
 
 
@@ -89,7 +84,7 @@ def bridge_patch(bridge: Bridge, batch: Batch, spec: EffectSpec) -> BridgePatch:
 def _ablation(
     bridge: Bridge, batch: Batch, ablated: Tensor, granularity: Granularity
 ) -> list[Hook]:
-    """Every prompt position's stream made of ablated contributions (and biases) alone."""
+    """Set every prompt position's stream to the sum of ablated contributions (and biases)."""
     steps = torch.arange(batch.clean.shape[1])
     inside = (steps < batch.prompt_end[:, None])[..., None]
     stream = ablated[0]

@@ -1,8 +1,8 @@
-"""Rotary tables that depend on length (LongRoPE), row by row under the library's own forward.
+"""Rotary tables that depend on length (LongRoPE), row by row in the library's own forward.
 
 The library chooses one table a forward, by its longest row. Here each row gets the table it
-would get alone: both are made by the library's module, asked with positions that end at the
-border and beyond it.
+would get alone: both are made by the library's module, with positions that end at the border
+and beyond it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from circuitgraph.engine.families.rotary import border_of
 
 
 class RowRotary(torch.nn.Module):
-    """The library's rotary module, asked for each row as if it ran alone.
+    """The library's rotary module, applied to each row as if it ran alone.
 
-    Attributes:
-        inner: the library's.
-        border: rows of more tokens than this are placed by the long table.
-        ends: tokens of each row [R] of the runs to come; None takes them as they are.
+    Attributes
+    ----------
+    inner : Module
+        The library's.
+    border : int
+        Rows of more tokens than this use the long table.
+    ends : int [R], optional
+        Tokens of each row of the runs to come.
     """
 
     def __init__(self, inner: Any, border: int) -> None:
@@ -45,10 +49,12 @@ class RowRotary(torch.nn.Module):
 
 
 def by_row(hf: Any) -> RowRotary | None:
-    """Put the row-wise module in the place of the library's (in place), where one is needed.
+    """Replace the library's rotary module by the row-wise one (in place), where one is needed.
 
-    Raises:
-        ValueError: tables that depend on length in a way not known here.
+    Raises
+    ------
+    ValueError
+        Tables that depend on length in a way not known here.
     """
     border = border_of(hf.config)
     if border is None:

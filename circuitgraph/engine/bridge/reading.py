@@ -1,4 +1,4 @@
-"""Hooks that let one reader of a block read more than the stream holds."""
+"""Hooks that patch the input of one receiver of a block."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import Tensor
 from circuitgraph.engine.bridge.wrapped import Bridge, Hook, Reading, hook_name
 
 
-def attention_hears(bridge: Bridge, layer: int, delta: Tensor) -> list[Hook]:
-    """Attention of a block reads the stream + delta [R, T, d], through q, k and v alike."""
-    return _hears(layer, "attention_in", bridge.wiring[layer].attention, ("pre",), delta)
+def patch_attention_input(bridge: Bridge, layer: int, delta: Tensor) -> list[Hook]:
+    """Add delta [R, T, d] to the input stream of attention, for q, k and v."""
+    return _patch_input(layer, "attention_in", bridge.wiring[layer].attention, ("pre",), delta)
 
 
-def mlp_hears(bridge: Bridge, layer: int, delta: Tensor) -> list[Hook]:
-    """The MLP of a block reads its stream + delta [R, T, d]."""
+def patch_mlp_input(bridge: Bridge, layer: int, delta: Tensor) -> list[Hook]:
+    """Add delta [R, T, d] to the input stream of the MLP."""
     summed = ("pre",) if bridge.parallel else ("pre", "attention")
-    return _hears(layer, "mlp_in", bridge.wiring[layer].mlp, summed, delta)
+    return _patch_input(layer, "mlp_in", bridge.wiring[layer].mlp, summed, delta)
 
 
-def logits_hear(bridge: Bridge, delta: Tensor) -> list[Hook]:
-    """The final norm reads the stream + delta [R, T, d]."""
+def patch_final_input(bridge: Bridge, delta: Tensor) -> list[Hook]:
+    """Add delta [R, T, d] to the input stream of the final norm."""
     return [(hook_name(bridge.layers - 1, "post"), lambda x, hook: x + delta)]
 
 
-def _hears(
+def _patch_input(
     layer: int, reader: str, norm: Reading, summed: tuple[str, ...], delta: Tensor
 ) -> list[Hook]:
     stream: dict[str, Tensor] = {}
@@ -45,10 +45,10 @@ def _hears(
 
 
 def put(layer: int, place: str, value: Tensor) -> Hook:
-    """Put a value in the place of what a block computed there."""
+    """Replace an activation of a block."""
     return (hook_name(layer, place), lambda x, hook: value)
 
 
 def put_where(layer: int, place: str, value: Tensor, chosen: Tensor) -> Hook:
-    """Put a value where ``chosen`` (broadcast) is true."""
+    """Replace an activation where ``chosen`` (broadcast) is true."""
     return (hook_name(layer, place), lambda x, hook: value.where(chosen, x))

@@ -1,7 +1,7 @@
 """Receiver-exact effects through hooks (see ``engine.receiver``).
 
-One run, stopped behind the receiver's block, serves every attention receiver of that block:
-each reads the same change, and heads of one layer read nothing of each other.
+One run, stopped after the receiver's block, serves every attention receiver of that block:
+each reads the same change, and heads of one layer do not read each other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.bridge.exact import exact_group, reading_hooks, repeated
 from circuitgraph.engine.bridge.gradients import BridgeGradients, bridge_gradients
 from circuitgraph.engine.bridge.patch import BridgePatch
-from circuitgraph.engine.bridge.reading import attention_hears, put
+from circuitgraph.engine.bridge.reading import patch_attention_input, put
 from circuitgraph.engine.bridge.wrapped import LETTERS, Hook, hook_name
 from circuitgraph.engine.patch import changed
 from circuitgraph.engine.receivers import Readers, Receiver, readers
@@ -58,7 +58,7 @@ def _together(patch: BridgePatch, group: Readers, found: BridgeGradients) -> Seq
     clean, parts = patch.clean.blocks[first.layer], []
     for deltas in patch.deltas[: first.senders].split(patch.at_once):
         hooks: list[Hook] = [
-            *attention_hears(bridge, first.layer, deltas.flatten(0, 1)),
+            *patch_attention_input(bridge, first.layer, deltas.flatten(0, 1)),
             *(
                 put(first.layer, letter, repeated(getattr(clean, letter), len(deltas)))
                 for letter in LETTERS
@@ -75,7 +75,7 @@ def _together(patch: BridgePatch, group: Readers, found: BridgeGradients) -> Seq
 def _change(
     patch: BridgePatch, layer: int, place: str, hooks: Sequence[Hook], count: int
 ) -> Tensor:
-    """What hooks change at a place of one block, in copies of the batch: [copies, R, T, …]."""
+    """Change of one block's activation under hooks, in copies of the batch [copies, R, T, …]."""
     seen: list[Tensor] = []
     clean: Tensor = getattr(patch.clean.blocks[layer], place)
     last = layer == patch.bridge.layers - 1

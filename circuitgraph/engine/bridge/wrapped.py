@@ -1,6 +1,6 @@
-"""A model seen through the library's bridge: its sizes, and what its runs leave in sight.
+"""A model under the library's bridge: its sizes, and the activations of its runs.
 
-Only hooks that every attention of the library has are used: what attention and MLP read,
+Only hooks that every attention of the library has are used: inputs of attention and MLP,
 q, k and v after their projection, and each head's output before the output matrix. The
 finer ones (``use_split_qkv_input``, ``use_attn_result``) are refused by families whose
 attention the library runs itself, such as GPT-Neo, GPT-J and OPT.
@@ -28,11 +28,9 @@ LETTERS = "qkv"
 class Wiring:
     """How one block hangs on the residual stream.
 
-    Attributes:
-        attention, mlp: what stands between the stream and what each of them reads.
-        out: the output matrix by head [H, e, d], multiplier of the branch included.
-        bias: what attention adds whatever its heads write [d].
-        post: norm of attention's output before it joins the stream, or None.
+    ``attention``, ``mlp`` are what stands between the stream and the inputs of each; ``out`` the
+    output matrix by head [H, e, d], multiplier of the branch included; ``bias`` [d] what attention
+    adds besides; ``post`` the norm of its output before it joins the stream.
     """
 
     attention: Reading
@@ -55,19 +53,25 @@ class ReadOut:
 class Bridge:
     """A model without a reader, under the library's hooks.
 
-    Attributes:
-        family: transformers' ``model_type``.
-        width, heads, kv_heads: sizes.
-        parallel: attention and MLP of a block read the same stream, so that an MLP does
-            not read its own layer's attention.
-        parameters: number of weights a token meets.
-        vocabulary: number of logits.
-        wiring: of every block.
-        read_out: None where logits are made in a way we do not know.
-        hooked: the library's ``TransformerBridge``.
-        mixed: a norm over all heads at once stands behind q or k, so that what one head
-            reads changes the others, too (OLMo-2).
-        rotary: its rotary module, where that places long rows otherwise, or None.
+    Attributes
+    ----------
+    family : str
+        transformers' ``model_type``.
+    parallel : bool
+        Attention and MLP of a block read the same stream, so that an MLP does not read its own
+        layer's attention.
+    parameters : int
+        Number of weights a token meets.
+    vocabulary : int
+        Number of logits.
+    read_out : ReadOut, optional
+        None where logits are made in an unknown way.
+    hooked : TransformerBridge
+    mixed : bool
+        A norm over all heads at once stands behind q or k, so that one head's input changes the
+        others, too (OLMo-2).
+    rotary
+        Its rotary module, where long rows have other tables.
     """
 
     family: str
@@ -90,7 +94,7 @@ class Bridge:
 
     @contextmanager
     def rows(self, ends: Tensor | None) -> Iterator[None]:
-        """Runs in here are of rows of so many tokens [R], or of copies of these rows."""
+        """Context of runs of rows of so many tokens [R], or of copies of these rows."""
         if self.rotary is None:
             yield
             return
@@ -128,15 +132,10 @@ class Bridge:
 
 @dataclass(frozen=True)
 class BlockTrace:
-    """What one block computed: streams and branches [R, T, d], z [R, T, H, e].
+    """Activations of one block: streams and branches [R, T, d], z [R, T, H, e].
 
-    Attributes:
-        pre: the stream entering the block.
-        attention, mlp: what each adds to the stream.
-        attention_in, mlp_in: what each reads, normed.
-        q, k, v: projected, in the library's own shape.
-        z: of every head, before the output matrix.
-        post: the stream leaving the block.
+    ``pre``, ``post`` are the streams that enter and leave, ``attention_in``, ``mlp_in`` the normed
+    inputs; q, k, v are in the library's own shape, z before the output matrix.
     """
 
     pre: Tensor
@@ -178,7 +177,7 @@ class BridgeTrace:
 
 
 def hook_name(layer: int, ours: str) -> str:
-    """The library's name of a place in a block."""
+    """The library's name of an activation in a block."""
     return f"blocks.{layer}.{NAMES[ours]}"
 
 
@@ -190,10 +189,9 @@ def logits_of(hooked: Any, tokens: Tensor, hooks: Sequence[Hook] = ()) -> Tensor
 
 
 def trace_of(hooked: Any, layers: int, tokens: Tensor, hooks: Sequence[Hook] = ()) -> BridgeTrace:
-    """Run, and keep what every block leaves in sight.
+    """Run, and keep every block's activations.
 
-    Raises:
-        KeyError: a place that this family's bridge has not, or never passes.
+    ``KeyError``: a hook that this family's bridge has not, or never passes.
     """
     kept: dict[tuple[int, str], Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""One file a model family; adding a family is adding a file and a line here."""
+"""Readers of model families: one file and one line here each."""
 
 from __future__ import annotations
 
@@ -56,18 +56,12 @@ MIXTURES = frozenset({"mixtral", "olmoe", "qwen3_moe"})
 
 
 def has_reader(family: str) -> bool:
-    """Whether the engine itself reads models of this ``model_type``."""
+    """Whether our engine reads models of this ``model_type``."""
     return family in FAMILIES
 
 
 def require_reader(family: str, command: str) -> None:
-    """Refuse, before anything is loaded, what hooks do not do.
-
-    Raises
-    ------
-    UsageError
-        A family without a reader.
-    """
+    """Refuse (UsageError), before anything is loaded, families without a reader."""
     if not has_reader(family):
         known = ", ".join(sorted(FAMILIES))
         raise UsageError(
@@ -77,13 +71,7 @@ def require_reader(family: str, command: str) -> None:
 
 
 def require_one_mlp(family: str, command: str) -> None:
-    """Refuse, before anything is loaded, what needs an MLP's matrices of mixtures of experts.
-
-    Raises
-    ------
-    UsageError
-        A family with experts in the place of MLPs.
-    """
+    """Refuse (UsageError), before anything is loaded, mixtures of experts."""
     if family in MIXTURES:
         raise UsageError(
             f"{command}: {family!r} is a mixture of experts, which has no one matrix to read or "
@@ -96,14 +84,12 @@ def read_model(hf: Any, tokenizer: Any, folder: str, probe: Tensor) -> Engine:
 
     Parameters
     ----------
-    hf
+    hf : Any
         The library's model, float32, adapters merged.
-    tokenizer
-        Its tokenizer.
     folder : str
         Where it was loaded from.
     probe : int [1, T]
-        A prompt, to see how blocks are wired.
+        A prompt, to find how blocks are connected.
 
     Raises
     ------
@@ -120,15 +106,7 @@ def read_model(hf: Any, tokenizer: Any, folder: str, probe: Tensor) -> Engine:
 def from_hf(hf: Any) -> NativeModel:
     """Our records over the weights of a Hugging Face causal language model.
 
-    Parameters
-    ----------
-    hf
-        The model, float32, adapters merged.
-
-    Raises
-    ------
-    InputError
-        A family without a reader.
+    ``hf`` is float32, adapters merged; ``InputError`` for a family without a reader.
     """
     family = hf.config.model_type
     if family not in FAMILIES:

@@ -1,4 +1,4 @@
-"""What the Llama-like families share when their weights are read."""
+"""How weights of Llama-like families are read."""
 
 from __future__ import annotations
 
@@ -26,19 +26,12 @@ _GATED = named("gate_proj", "up_proj")
 class Reader:
     """How one Llama-like family fills the records.
 
-    Attributes:
-        gain_offset: added to stored norm gains (Gemma-2 stores gain − 1).
-        embed_scale: of the token embedding, from the configuration.
-        score_scale: of the attention scores, from the configuration and head size.
-        branch_scale: of what attention and MLP add to the stream, from the configuration.
-        logit_scale: of the logits, from the configuration.
-        attention_norm, mlp_norm: names of the norms before the branches, or None.
-        post_norms: names of the norms after attention and after the MLP, or None.
-        attention_reads: q, k and v of the library's attention and configuration.
-        mlp_reads: gate and up of its MLP.
-        activation: name of the configuration entry that names the activation.
-        window: sliding window of a layer, or None.
-        turned: whether rotary positions reach a layer.
+    ``gain_offset`` is added to stored norm gains (Gemma-2 stores gain − 1). The scales of token
+    embedding, attention scores, branches (what attention and MLP add to the stream) and logits
+    come from the configuration; ``attention_norm``, ``mlp_norm`` name the norms before the
+    branches, ``post_norms`` those after them; ``attention_reads`` and ``mlp_reads`` give q, k, v
+    and gate, up of the library's modules; ``activation`` is the configuration's entry;
+    ``window`` gives the sliding window of a layer, ``turned`` whether rotary positions reach it.
     """
 
     gain_offset: float = 0.0

@@ -1,4 +1,4 @@
-"""The library's matrices as ours, also those in which it keeps several side by side."""
+"""The library's weight matrices as ours, split where it stores several in one."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ TABLE_POSITIONS = 16_384
 
 
 def longest(config: Any) -> int:
-    """Longest sequence we run: some configurations promise millions of positions, or name none."""
+    """Longest sequence we run; configurations may name millions of positions, or none."""
     told = getattr(config, "max_position_embeddings", None)
     return min(told, TABLE_POSITIONS) if isinstance(told, int) and told > 0 else TABLE_POSITIONS
 
 
 def border_of(config: Any) -> int | None:
-    """Rows of more tokens than this are placed by other rotary tables (LongRoPE), or None."""
+    """Rows of more tokens than this use other rotary tables (LongRoPE), or None."""
     rope = getattr(config, "rope_parameters", None) or {}
     kinds = [rope, *(value for value in rope.values() if isinstance(value, dict))]
     borders = {
@@ -31,20 +31,12 @@ def border_of(config: Any) -> int | None:
 
 
 def rotary_tables(inner: Any, config: Any) -> tuple[Rotary, ...]:
-    """The tables of a model: one, or one for each kind of layer that has its own (Gemma-3).
-
-    Parameters
-    ----------
-    inner
-        The library's decoder, with its module ``rotary_emb``.
-    config
-        Its configuration.
-    """
+    """The rotary tables of a decoder: one, or one for each kind of layer (Gemma-3)."""
     return tuple(_rotary(inner, config, kind) for kind in _kinds(inner))
 
 
 def table_of(inner: Any, config: Any, layer: int) -> int | None:
-    """Which of ``rotary_tables`` a layer uses; None for a layer without positions."""
+    """Index into ``rotary_tables`` of a layer; None for a layer without positions."""
     kinds = _kinds(inner)
     if kinds == (None,):
         return 0
@@ -53,7 +45,7 @@ def table_of(inner: Any, config: Any, layer: int) -> int | None:
 
 
 def _kinds(inner: Any) -> tuple[str | None, ...]:
-    """Kinds of layers that have a table of their own; None where one serves all."""
+    """Kinds of layers with a table of their own; None where one serves all."""
     types = getattr(inner.rotary_emb, "rope_type", None)
     return tuple(types) if isinstance(types, dict) else (None,)
 

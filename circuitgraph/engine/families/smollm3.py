@@ -1,4 +1,4 @@
-"""SmolLM3: Llama with layers that no rotary positions reach, and windows where it asks for them."""
+"""SmolLM3: Llama with layers that no rotary positions reach, and sliding windows in some layers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""An ingest shared out over the workers of a Ray cluster."""
+"""An ingest computed by the workers of a Ray cluster."""

@@ -1,4 +1,4 @@
-"""Where Ray is, and whether it answers: asked before torch and models are loaded."""
+"""Ray addresses, checked before torch and models are loaded."""
 
 from __future__ import annotations
 
@@ -28,13 +28,7 @@ _PROBE = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False, logging_le
 
 @dataclass(frozen=True)
 class Address:
-    """A Ray address taken apart.
-
-    Attributes:
-        text: as given.
-        host, port: of a cluster; "" and 0 for ``auto`` and ``local``.
-        workers: of a local Ray; None for one a processor.
-    """
+    """A Ray address; no host and port for ``auto`` and ``local``, ``workers`` of a local Ray."""
 
     text: str
     host: str
@@ -43,16 +37,12 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """A Ray of this process's own is meant."""
+        """Whether Ray is started by this process."""
         return not self.host and self.text != "auto"
 
 
 def parse_address(text: str) -> Address:
-    """Read what ``--ray`` was given.
-
-    Raises:
-        UsageError: it is none of the forms.
-    """
+    """Parse a Ray address; ``UsageError`` for another form."""
     match = _ADDRESS.fullmatch(text)
     if match is None:  # whatever was typed may hold a password, so it is not repeated
         raise UsageError(
@@ -63,11 +53,7 @@ def parse_address(text: str) -> Address:
 
 
 def import_ray() -> Any:
-    """The module, which is an extra.
-
-    Raises:
-        UsageError: it is not installed.
-    """
+    """The module, an extra; ``UsageError`` where it is not installed."""
     try:
         import ray
     except ImportError as error:
@@ -78,11 +64,14 @@ def import_ray() -> Any:
 
 
 def require_cluster(text: str | None) -> None:
-    """Ask whether a Ray address (None: no Ray) can be used, before anything long begins.
+    """Check that a Ray address (None: no Ray) can be used.
 
-    Raises:
-        UsageError: not an address, or Ray is not installed.
-        ClusterError: nothing answers there within seconds.
+    Raises
+    ------
+    UsageError
+        Not an address, or Ray is not installed.
+    ClusterError
+        Nothing answers there within seconds.
     """
     if text is None:
         return
@@ -98,14 +87,14 @@ def require_cluster(text: str | None) -> None:
     except subprocess.TimeoutExpired as error:
         raise ClusterError(
             f"``ray={text}``: no Ray lets us in within {ANSWER_SECONDS:.0f} s "
-            f"({_said(error.stderr)})"
+            f"({_last(error.stderr)})"
         ) from error
     except subprocess.CalledProcessError as error:
-        raise ClusterError(f"``ray={text}``: cannot connect ({_said(error.stderr)})") from error
+        raise ClusterError(f"``ray={text}``: cannot connect ({_last(error.stderr)})") from error
 
 
-def _said(stderr: bytes | None) -> str:
-    """The last line of Ray's complaints, without time and place in its source."""
+def _last(stderr: bytes | None) -> str:
+    """The last line of Ray's messages, without time and place in its source."""
     lines = (stderr or b"").decode("utf-8", "replace").strip().splitlines()
     return re.sub(r"^\[.*?\] \S+:\d+: ", "", lines[-1])[:300] if lines else "it says nothing"
 
@@ -121,7 +110,7 @@ def _require_open(address: Address) -> None:
 
 
 def connect(ray: Any, text: str) -> None:
-    """Connect this process, or start a local Ray in it; Ray keeps its logs to itself."""
+    """Connect this process, or start a local Ray in it, without Ray's logs."""
     address = parse_address(text)
     if not address.is_local:
         ray.init(text, **_QUIET)

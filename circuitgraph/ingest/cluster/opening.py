@@ -1,11 +1,11 @@
-"""Many machines or GPUs: the batches of a job computed by Ray workers.
+"""Batches of a job computed by Ray workers, on many machines or GPUs.
 
-Batches are what workers share; where fewer are left than workers, a batch is shared too,
-by receiver layer and senders. Results are put in place in a fixed order and kept in the
-same files as those of one process, so either goes on where the other stopped.
+Workers take whole batches; where fewer are left than workers, a batch is split by receiver
+layer and senders. Results are assembled in a fixed order and kept in the same files as those
+of one process, so either continues the other.
 
-Ray itself moves pickles between its own processes. We hand it paths, token ids and
-numbers only, and take arrays back; nothing a user wrote is ever unpickled.
+Ray moves pickles between its own processes. They contain only paths, token ids, numbers and
+arrays; nothing a user wrote is ever unpickled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.interface import Engine
 from circuitgraph.ingest.cluster.address import connect, import_ray
-from circuitgraph.ingest.cluster.team import Piece, Team
+from circuitgraph.ingest.cluster.team import Task, Team
 from circuitgraph.ingest.cluster.worker import plain_job, plain_variant
 from circuitgraph.ingest.jobs import Job, Request
 from circuitgraph.ingest.memory import Room
@@ -34,7 +34,7 @@ from circuitgraph.runs.record import Variant
 
 @dataclass(frozen=True)
 class Cluster:
-    """Workers at hand, and the model they hold, for its sizes."""
+    """Workers, and the model they hold, for its sizes."""
 
     team: Team
     model: Engine
@@ -48,26 +48,25 @@ class Cluster:
         folder: Path,
         progress: Progress,
     ) -> dict[str, np.ndarray]:
-        """``parts.in_parts``, with every batch that is not in ``folder`` done by workers.
+        """``parts.in_parts`` with every batch that is not in ``folder`` computed by workers.
 
-        Returns:
-            Whole arrays, rows in order.
-
-        Raises:
-            ClusterError: see ``Team.run``; finished batches stay.
+        Raises
+        ------
+        ClusterError
+            See ``Team.run``; finished batches stay.
         """
         folder.mkdir(parents=True, exist_ok=True)
         missing = [n for n in range(len(batches)) if not part(folder, n).exists()]
         progress.advance(sum(map(len, batches)) - sum(len(batches[n]) for n in missing))
-        pieces = _pieces(self, job, room, batches, missing)
-        shares: dict[int, dict[Piece, Arrays]] = {n: {} for n in missing}
-        for piece, arrays in self.team.run(plain_job(job, request, room), pieces):
-            found = shares[piece.batch]
-            found[piece] = arrays
-            own = [p for p in pieces if p.batch == piece.batch]
+        tasks = _tasks(self, job, room, batches, missing)
+        shares: dict[int, dict[Task, Arrays]] = {n: {} for n in missing}
+        for task, arrays in self.team.run(plain_job(job, request, room), tasks):
+            found = shares[task.batch]
+            found[task] = arrays
+            own = [p for p in tasks if p.batch == task.batch]
             if len(found) == len(own):
-                write_part(folder, piece.batch, _merged([(p, found[p]) for p in own]))
-                progress.advance(len(piece.rows))
+                write_part(folder, task.batch, _merged([(p, found[p]) for p in own]))
+                progress.advance(len(task.rows))
                 found.clear()
         return assemble(batches, folder)
 
@@ -76,7 +75,7 @@ class Cluster:
 def open_cluster(
     request: Request, variant: Variant, model: Engine, reporter: Reporter
 ) -> Iterator[Cluster | None]:
-    """Workers for one variant, let go at the end; None where nobody asked for Ray.
+    """Workers for one variant, released at the end; None without Ray.
 
     A process that is connected to Ray already (a notebook) stays so.
     """
@@ -104,30 +103,30 @@ def open_cluster(
 
 
 def _slots(ray: Any, device: str) -> tuple[int, dict[str, float]]:
-    """Workers that fit, and what each takes: a GPU for work on GPUs, else a processor."""
+    """Number of workers, and resources of each: a GPU for work on GPUs, else a processor."""
     has = ray.cluster_resources()
     if device.startswith("cuda") and has.get("GPU", 0) >= 1:
         return int(has["GPU"]), {"num_gpus": 1}
     return max(1, int(has.get("CPU", 1))), {"num_cpus": 1}
 
 
-def _pieces(
+def _tasks(
     cluster: Cluster,
     job: Job,
     room: Room,
     batches: Sequence[Sequence[int]],
     missing: Sequence[int],
-) -> list[Piece]:
-    """Whole batches, those of the longest prompts first, then slices of what is left over."""
+) -> list[Task]:
+    """Whole batches, those of the longest prompts first, then slices of the rest."""
     longest = missing[::-1]  # batches are in the order of what they cost
     shared: Sequence[int] = ()
     if job.method.estimator == "exact":
         longest, shared = halves(longest, cluster.team.slots)
-    pieces = [Piece(n, tuple(batches[n])) for n in longest]
+    tasks = [Task(n, tuple(batches[n])) for n in longest]
     for n in shared:
         rows = tuple(batches[n])
-        pieces += [Piece(n, rows, edges) for edges in _slices(cluster, job, room, rows)]
-    return pieces
+        tasks += [Task(n, rows, edges) for edges in _slices(cluster, job, room, rows)]
+    return tasks
 
 
 def _slices(cluster: Cluster, job: Job, room: Room, rows: Sequence[int]) -> list[tuple[int, ...]]:
@@ -137,13 +136,13 @@ def _slices(cluster: Cluster, job: Job, room: Room, rows: Sequence[int]) -> list
     return edge_slices(cluster.model, batch, spec.granularity, spec.inputs, *sizes)
 
 
-def _merged(shares: Sequence[tuple[Piece, Arrays]]) -> Arrays:
-    """One batch from its pieces; what is not of edges is alike in all, and the first's is kept."""
-    piece, first = shares[0]
-    if piece.edges is None:
+def _merged(shares: Sequence[tuple[Task, Arrays]]) -> Arrays:
+    """One batch from its tasks; arrays without an edge axis are equal in all."""
+    task, first = shares[0]
+    if task.edges is None:
         return first
     columns = sum(len(p.edges or ()) for p, _ in shares)
-    effects = np.empty((len(piece.rows), columns), np.float32)
+    effects = np.empty((len(task.rows), columns), np.float32)
     for own, arrays in shares:
         effects[:, list(own.edges or ())] = arrays["effects"]
     return {**first, "effects": effects}

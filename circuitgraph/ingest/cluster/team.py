@@ -1,4 +1,4 @@
-"""Ray workers that compute pieces of a job; one that dies is replaced, its piece done again."""
+"""Ray workers that compute tasks; a dead worker is replaced and its task repeated."""
 
 from __future__ import annotations
 
@@ -15,19 +15,13 @@ from circuitgraph.ingest.parts import Arrays
 
 RETRIES = 3
 """How often a batch is given to another worker after its worker died."""
-IMPATIENT = 60.0
+WARN_AFTER_SECONDS = 60.0
 """Seconds without any worker before the user is told what is waited for."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A batch, or some edges of one.
-
-    Attributes:
-        batch: its number.
-        rows: the prompts of the batch.
-        edges: indices of the edges wanted; None for all.
-    """
+class Task:
+    """A batch (its number and rows), or some of its edges (None for all)."""
 
     batch: int
     rows: tuple[int, ...]
@@ -35,24 +29,28 @@ class Piece:
 
 
 @dataclass
-class _Hand:
-    """One worker: its actor, where it is, and what it is doing (None: loading)."""
+class _WorkerSlot:
+    """One worker: its actor, its process, and its current task (None: loading)."""
 
     actor: Any
     number: int
     place: str = "a worker that was starting"
-    piece: Piece | None = None
+    task: Task | None = None
 
 
 class Team:
     """Workers that hold one variant.
 
-    Args:
-        ray: the module, connected.
-        variant: what they load; see ``cluster_worker.plain_variant``.
-        slots: workers at most.
-        resources: of each, as ``ray.remote`` takes them.
-        reporter: where deaths are told.
+    Parameters
+    ----------
+    ray : module
+        Connected.
+    variant : dict
+        See ``worker.plain_variant``.
+    slots : int
+        Most workers.
+    resources : dict
+        Of each, as ``ray.remote`` takes them.
     """
 
     def __init__(
@@ -68,9 +66,9 @@ class Team:
         self._variant = variant
         self._actor = ray.remote(Worker).options(max_restarts=0, **resources)
         self._reporter = reporter
-        self._idle: list[_Hand] = []
-        self._pending: dict[Any, _Hand] = {}
-        self._hired = 0
+        self._idle: list[_WorkerSlot] = []
+        self._pending: dict[Any, _WorkerSlot] = {}
+        self._started = 0
         self._lost_starts = 0
         lost = ray.exceptions
         self._deaths = (
@@ -78,56 +76,59 @@ class Team:
             *(lost.NodeDiedError, lost.ObjectLostError),
         )
 
-    def run(self, job: Plain, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, Arrays]]:
-        """Results as they come, in any order; pieces are begun in the order given.
+    def run(self, job: Plain, tasks: Sequence[Task]) -> Iterator[tuple[Task, Arrays]]:
+        """Results as they come, in any order; tasks are begun in the order given.
 
-        Raises:
-            ClusterError: a piece whose workers died four times, no worker left, or a
-                worker that cannot do its work.
+        Raises
+        ------
+        ClusterError
+            A task whose workers died four times, no worker left, or a worker that fails.
         """
         sent = self._ray.put(job)
-        queue, deaths = deque(pieces), Counter[Piece]()
+        queue, deaths = deque(tasks), Counter[Task]()
         left = len(queue)
         while left:
-            self._hire(sent, left)
+            self._start_workers(sent, left)
             while queue and self._idle:
-                self._give(sent, self._idle.pop(), queue.popleft())
+                self._assign(sent, self._idle.pop(), queue.popleft())
             for reference in self._wait():
-                hand = self._pending.pop(reference)
-                piece, hand.piece = hand.piece, None
-                answer = self._answer(reference, hand, piece, deaths)
+                slot = self._pending.pop(reference)
+                task, slot.task = slot.task, None
+                answer = self._answer(reference, slot, task, deaths)
                 if answer is None:
-                    queue.extendleft([piece] if piece is not None else [])
+                    queue.extendleft([task] if task is not None else [])
                     continue
-                self._idle.append(hand)
-                if piece is not None:
+                self._idle.append(slot)
+                if task is not None:
                     left -= 1
-                    yield piece, answer
+                    yield task, answer
 
     def close(self) -> None:
-        """Let all workers go, at once."""
-        for hand in (*self._idle, *self._pending.values()):
-            self._ray.kill(hand.actor)
+        """Stop all workers at once."""
+        for slot in (*self._idle, *self._pending.values()):
+            self._ray.kill(slot.actor)
         self._idle, self._pending = [], {}
 
-    def _hire(self, job: Any, wanted: int) -> None:
+    def _start_workers(self, job: Any, wanted: int) -> None:
         here = len(self._idle) + len(self._pending)
         for _ in range(min(self.slots, wanted) - here):
-            self._hired += 1
-            hand = _Hand(self._actor.remote(), self._hired)
-            self._pending[hand.actor.load.remote(self._variant, job)] = hand
+            self._started += 1
+            slot = _WorkerSlot(self._actor.remote(), self._started)
+            self._pending[slot.actor.load.remote(self._variant, job)] = slot
         if not self._idle and not self._pending:
             raise ClusterError(
                 f"no Ray worker survives loading the model ({self._lost_starts} died); each needs "
                 "memory for the whole model; finished batches are kept"
             )
 
-    def _give(self, job: Any, hand: _Hand, piece: Piece) -> None:
-        hand.piece = piece
-        self._pending[hand.actor.compute.remote(job, piece.rows, piece.edges)] = hand
+    def _assign(self, job: Any, slot: _WorkerSlot, task: Task) -> None:
+        slot.task = task
+        self._pending[slot.actor.compute.remote(job, task.rows, task.edges)] = slot
 
     def _wait(self) -> list[Any]:
-        timeout = IMPATIENT if all(h.piece is None for h in self._pending.values()) else None
+        timeout = (
+            WARN_AFTER_SECONDS if all(h.task is None for h in self._pending.values()) else None
+        )
         done, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=timeout)
         if not done:
             self._reporter.warn(
@@ -136,42 +137,44 @@ class Team:
         return done
 
     def _answer(
-        self, reference: Any, hand: _Hand, piece: Piece | None, deaths: Counter[Piece]
+        self, reference: Any, slot: _WorkerSlot, task: Task | None, deaths: Counter[Task]
     ) -> Any:
-        """What a worker has to say; None where it died."""
+        """A worker's result; None where it died."""
         try:
             answer = self._ray.get(reference)
         except self._deaths as error:
-            if piece is None and "creation task" in str(error):
+            if task is None and "creation task" in str(error):
                 raise ClusterError(
                     f"a Ray worker cannot start ({str(error).strip().splitlines()[-1][:300]}); "
                     "every machine of the cluster needs the same circuitgraph[ray]"
                 ) from error
-            self._bury(hand, piece, deaths, type(error).__name__)
+            self._replace_dead(slot, task, deaths, type(error).__name__)
             return None
         except self._ray.exceptions.RayTaskError as error:
             raise ClusterError(
-                f"{hand.place}: {first_line(error.cause, 300, kind=True)}"
+                f"{slot.place}: {first_line(error.cause, 300, kind=True)}"
             ) from error
         if "error" in answer:
-            place = _place(answer) if piece is None else hand.place
+            place = _place(answer) if task is None else slot.place
             raise ClusterError(f"{place}: {answer['error']}")
-        if piece is None:
-            hand.place, self._lost_starts = _place(answer), 0
-            self._reporter.remark(f"Ray worker {hand.number} is ready: {hand.place}")
+        if task is None:
+            slot.place, self._lost_starts = _place(answer), 0
+            self._reporter.remark(f"Ray worker {slot.number} is ready: {slot.place}")
         return answer
 
-    def _bury(self, hand: _Hand, piece: Piece | None, deaths: Counter[Piece], reason: str) -> None:
-        self._ray.kill(hand.actor)
-        if piece is None:
+    def _replace_dead(
+        self, slot: _WorkerSlot, task: Task | None, deaths: Counter[Task], reason: str
+    ) -> None:
+        self._ray.kill(slot.actor)
+        if task is None:
             self._lost_starts += 1
             if self._lost_starts > RETRIES:
                 self.slots = len(self._idle) + len(self._pending)
             self._reporter.warn(f"a Ray worker died while it loaded the model ({reason})")
             return
-        deaths[piece] += 1
-        what = f"{hand.place} died ({reason}) at batch {piece.batch + 1}"
-        if deaths[piece] > RETRIES:
+        deaths[task] += 1
+        what = f"{slot.place} died ({reason}) at batch {task.batch + 1}"
+        if deaths[task] > RETRIES:
             raise ClusterError(
                 f"{what}, like {RETRIES} others before it; a smaller ``batch_size`` needs less "
                 "memory; finished batches are kept"

@@ -1,6 +1,6 @@
-"""What runs on a Ray worker: it loads the variant itself and computes the batches it is given.
+"""Code on a Ray worker: it loads the variant itself and computes its batches.
 
-What it is sent is plain: paths, names of choices, token ids. Models never travel.
+It receives only paths, names of choices and token ids; models are never sent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Plain = dict[str, Any]
 
 
 def plain_variant(variant: Variant) -> Plain:
-    """What a worker must know of the variant it loads."""
+    """The description of a variant for a worker."""
     return {
         "base": variant.base,
         "adapter": variant.adapter or None,
@@ -40,7 +40,7 @@ def plain_variant(variant: Variant) -> Plain:
 
 
 def plain_job(job: Job, request: Request, room: Room) -> Plain:
-    """What a worker must know of a job: its choices and its token ids."""
+    """The description of a job for a worker: its choices and its token ids."""
     return {
         "id": job.id,
         "method": asdict(job.method),
@@ -69,7 +69,7 @@ def _job(plain: Plain) -> tuple[Job, Request]:
 
 
 class Worker:
-    """One variant in memory, on one processor or GPU. Errors are answers, not exceptions."""
+    """One variant in memory, on one processor or GPU. Errors are results, not exceptions."""
 
     def __init__(self) -> None:
         self._model: Any = None
@@ -77,7 +77,7 @@ class Worker:
         self._compute: Callable[..., Arrays] | None = None
 
     def load(self, variant: Plain, job: Plain) -> Plain:
-        """Load and verify the variant; where this worker is."""
+        """Load and verify the variant; process and host of this worker."""
         here = {"pid": os.getpid(), "host": socket.gethostname()}
         try:
             _require_same_versions(variant["versions"])

@@ -1,1 +1,1 @@
-"""Other people's activation tables become runs."""
+"""Activation tables become runs."""

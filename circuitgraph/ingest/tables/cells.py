@@ -1,4 +1,4 @@
-"""What all table formats share: the cells as read, and whether they make a table."""
+"""Cells of all table formats, and checks of them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,9 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Wide:
-    """A table as read: rows are prompts.
+    """A table as read: rows are prompts, values are float64 [rows × columns].
 
-    Attributes
-    ----------
-    prompt_ids, scenarios
-        Of every row.
-    components
-        Of every column.
-    values
-        float64 [rows × columns]
-    place
-        What to call a row in a message: ``line 3``, ``row 3``.
+    ``place`` names a row in messages: ``line 3``, ``row 3``.
     """
 
     prompt_ids: Sequence[str]
@@ -63,31 +54,26 @@ class Long:
     place: Callable[[int], str]
 
 
-def is_long(path: Path, names: Sequence[str], line: int | None, told: str) -> bool:
+def is_long(path: Path, names: Sequence[str], line: int | None, named: str) -> bool:
     """Whether a table with these columns is long: one cell a row.
 
-    Parameters
-    ----------
-    line
-        Of the header, for the message.
-    told
-        How the message begins that lists the columns: ``"the header names"``.
+    ``line`` (of the header) and ``named`` (such as ``"the header names"``) are for the message.
 
     Raises
     ------
     InputError
-        A column that such a table needs is not there, or there twice.
+        A column that such a table needs is missing, or there twice.
     """
     long = "component" in names and "value" in names
     for name in LONG if long else KEYS:
         if names.count(name) != 1:
             many = "no column" if name not in names else "more than one column"
-            fail(path, line, f"{many} {name!r}; {told} {quoted(', '.join(names))}")
+            fail(path, line, f"{many} {name!r}; {named} {quoted(', '.join(names))}")
     return long
 
 
 def check_size(path: Path, rows: int, components: int) -> None:
-    """Refuse what could not be held, let alone compared, before it is read."""
+    """Refuse tables that are too large, before they are read."""
     if components > MAX_COMPONENTS:
         many = f"{components:,} components make {components * (components - 1) // 2:,} edges"
         fail(path, None, f"{many}; keep at most {MAX_COMPONENTS:,} of them")
@@ -96,13 +82,12 @@ def check_size(path: Path, rows: int, components: int) -> None:
 
 
 def widen(path: Path, long: Long) -> Wide:
-    """Put every cell of a long table in its place.
+    """A long table as a wide one.
 
     Raises
     ------
     InputError
-        A prompt in two scenarios, a cell that stands twice or not at all, a value that is
-        no finite number.
+        A prompt in two scenarios, a repeated or missing cell, a value that is not finite.
     """
     n, c = len(long.prompts.names), len(long.components.names)
     _, first = np.unique(long.prompts.codes, return_index=True)
@@ -161,7 +146,7 @@ def _cell(long: Long, prompt: int, component: int) -> str:
 
 
 def check_values(path: Path, wide: Wide, place: Callable[[int, int], str]) -> None:
-    """Every value is a finite number that float32 can hold."""
+    """Every value is finite in float32."""
     bad = np.argwhere(~(np.abs(wide.values) <= _LARGEST))
     if len(bad):
         row, column = bad[0]
@@ -173,13 +158,12 @@ def check_values(path: Path, wide: Wide, place: Callable[[int, int], str]) -> No
 
 
 def check_wide(path: Path, wide: Wide) -> None:
-    """Whether rows and columns have names that can serve.
+    """Check values and names of rows and columns.
 
     Raises
     ------
     InputError
-        No rows or columns, a value that is no finite number, an empty, repeated or
-        unwritable name.
+        No rows or columns, a value that is not finite, an empty, repeated or unwritable name.
     """
     if not len(wide.prompt_ids) or not len(wide.components):
         fail(path, None, "the table holds no values; it needs prompts and components")

@@ -1,4 +1,4 @@
-"""A circuit file of somebody else's becomes a run: a score an edge, and nothing to test it by."""
+"""A circuit file becomes a run: a score an edge, without anything to test it by."""
 
 from __future__ import annotations
 
@@ -16,22 +16,10 @@ FILE = "the file"
 
 
 def circuit_run(circuit: CircuitFile, name: str, recipe: str, source: str) -> Run:
-    """The effect run of a circuit file, not yet written anywhere.
+    """The effect run of a circuit file (read from ``source``), not yet written.
 
-    Parameters
-    ----------
-    circuit
-        As read.
-    name, recipe
-        Of the variant that it stands for.
-    source
-        Where it was read from.
-
-    Returns
-    -------
-    Run
-        Effects [1 × edges] are the scores as float32; no totals and no decisions. Runs of
-        circuits of one size of model can be lined up with each other and with no others.
+    Effects [1 × edges] are the scores as float32; no totals and no decisions. It can be compared
+    with runs of circuits of the same model size only.
     """
     variant = _variant(circuit, name, recipe)
     method = Method(kind="effect", estimator="imported", inputs="split", granularity="head")

@@ -18,7 +18,7 @@ NEEDED = ("scenario", "variant", "component_activations")
 def json_cells(path: Path) -> Wide:
     """Read a list of ``{model_id, scenario, variant, component_activations}`` objects.
 
-    Each object is one prompt, called ``<scenario>_v<variant>``.
+    Each object is one prompt, named ``<scenario>_v<variant>``.
     """
     size = os.path.getsize(path)
     if size > MAX_JSON_BYTES:

@@ -1,4 +1,4 @@
-"""Activation tables in parquet, long or wide; sizes are checked before anything is read."""
+"""Activation tables in parquet, long or wide; sizes are checked first."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _cells(path: Path, file: pq.ParquetFile) -> Wide:
 
 
 def _components(schema: pa.Schema) -> list[int]:
-    """Columns that are components: neither keys nor the index pandas may have written."""
+    """Columns that are components: neither keys nor the index of pandas."""
     written = (schema.pandas_metadata or {}).get("index_columns", [])
     index = {name for name in written if isinstance(name, str)}
     return [i for i, name in enumerate(schema.names) if name not in KEYS and name not in index]

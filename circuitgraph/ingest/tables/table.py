@@ -1,7 +1,6 @@
-"""Other people's activation tables become runs: one number per prompt and component.
+"""Activation tables become runs: one number per prompt and component.
 
-No model, no prompt texts, no torch: a table carries its prompts' ids and scenarios, and
-names of components that stay exactly as they are.
+No model, no prompt texts, no torch; names of components stay verbatim.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ READS = "reads activation tables from csv, parquet and json; never from pickle o
 
 @dataclass(frozen=True)
 class ActivationTable:
-    """Activities of components on prompts, as one file holds them.
+    """Activities of components on prompts, as in a file.
 
     Attributes
     ----------
-    prompt_ids, scenarios
-        Name and cluster of every row; ids are distinct.
-    components
-        Name of every column, verbatim and distinct.
-    values
-        float64 [prompts × components], finite, in the table's own units.
-    source
+    prompt_ids, scenarios : tuple of str
+        Of every row; ids are distinct.
+    components : tuple of str
+        Of every column, verbatim and distinct.
+    values : float64 [prompts × components]
+        Finite, in the table's own units.
+    source : str
         The file.
     """
 
@@ -63,7 +62,7 @@ class ActivationTable:
 
 
 def read_table(path: str | os.PathLike[str]) -> ActivationTable:
-    """Read an activation table.
+    """Read an activation table; file order is kept, duplicates included.
 
     Parameters
     ----------
@@ -74,17 +73,12 @@ def read_table(path: str | os.PathLike[str]) -> ActivationTable:
         component_activations: {component: value}}``, whose prompt ids become
         ``<scenario>_v<variant>``.
 
-    Returns
-    -------
-    ActivationTable
-        In the order of the file, duplicates among the prompts' values included.
-
     Raises
     ------
     InputError
-        A missing column or cell, anything but a finite number as a value, an empty or
-        repeated name, a prompt in two scenarios, a file that is truncated, too large or
-        something else; with line, row or column.
+        A missing column or cell, a value that is not finite, an empty or repeated name, a prompt
+        in two scenarios, a file that is truncated, too large or something else; with line, row
+        or column.
     """
     path = Path(path)
     kind = file_kind(path, (".csv", ".parquet", ".json"), READS)
@@ -110,21 +104,10 @@ def _table(wide: Wide, path: Path) -> ActivationTable:
 
 
 def table_run(table: ActivationTable, name: str, recipe: str = "") -> Run:
-    """The correlation run of one activation table, not yet written anywhere.
+    """The correlation run of one activation table, not yet written.
 
-    Parameters
-    ----------
-    table
-        Rows and columns in any order; the run has them sorted.
-    name, recipe
-        Of the variant the table stands for.
-
-    Returns
-    -------
-    Run
-        Activities as float32 (bfloat16, float16 and float32 values stay exact). Its id
-        depends on the name, the numbers and the names of rows and columns, never on
-        their order or on the file's format.
+    Activities are float32 (bfloat16, float16 and float32 values stay exact). The id depends on the
+    name, the numbers and the names of rows and columns, never on their order or the file's format.
 
     Raises
     ------

@@ -28,7 +28,7 @@ from circuitgraph.runs.aligned import Observations
 from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.summaries import edge_table
-from circuitgraph.stats.draws import lent_weights
+from circuitgraph.stats.draws import pooled_weights
 from circuitgraph.stats.evidence import evidence
 from circuitgraph.stats.scenarios import balanced_weights, recode
 
@@ -194,7 +194,7 @@ def _decide(
         clean=found[0],
         empty=found[1],
         weights=balanced_weights(scenarios)[None, seen.of] * share,
-        samples=lent_weights(scenarios, count, seed)[:, seen.of] * share,
+        samples=pooled_weights(scenarios, count, seed)[:, seen.of] * share,
     )
 
 

@@ -1,1 +1,1 @@
-"""Lens ``correlation``: do two components still vary together across prompts?"""
+"""Lens ``correlation``: do two components still co-vary across prompts of a scenario?"""

@@ -1,7 +1,6 @@
-"""Lens ``correlation``: do two components still vary together across prompts?
+"""Lens ``correlation`` at scope ``checkpoint``: correlations across prompts of one scenario.
 
-Compared is co-variation across prompts of the same scenario. With 20 scenarios or more
-the scenario means give a second, across-scenario test.
+With 20 scenarios or more the scenario means give a second, across-scenario test.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ MIN_ACROSS = 20
 
 
 def measure(matched: Matched, *, rank: bool = False) -> EdgeTests:
-    """Paired test of the change of every correlation between one variant and another."""
+    """Paired test of the change of every correlation between two variants."""
     codes = triangle.pair_codes(len(matched.components))
     a, b = (standardise(x, matched.scenarios, rank=rank) for x in (matched.a[0], matched.b[0]))
     change = correlation_change(a, b)
@@ -72,7 +71,7 @@ def measure(matched: Matched, *, rank: bool = False) -> EdgeTests:
 
 
 def across_scenarios(matched: Matched) -> Matched:
-    """Scenario means in the place of prompts: the units of the across-scenario test."""
+    """Scenario means in place of prompts: the units of the across-scenario test."""
     first = np.unique(matched.scenarios, return_index=True)[1]
     return replace(
         matched,
@@ -93,7 +92,7 @@ def pair_names(matched: Matched, codes: tuple[np.ndarray, np.ndarray]) -> Names:
 
 
 def pair_reasons(matched: Matched, codes: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Why pairs cannot be tested, as far as their components decide it."""
+    """Reasons why pairs cannot be tested that come from their components."""
     reason = np.zeros(len(codes[0]), np.int8)
     arrays = (*matched.a, *matched.b)
     broken = np.any([~np.isfinite(x).all(0) for x in arrays], axis=0)
@@ -113,13 +112,9 @@ def _pairs_with(components: np.ndarray, codes: tuple[np.ndarray, np.ndarray]) ->
 
 
 def groups(matched: Matched, *, rank: bool = False) -> tuple[Groups, np.ndarray]:
-    """atanh of the within-scenario correlation per variant, for the recipe scope.
+    """atanh of the within-scenario correlation per variant, and reasons (int8 [pairs]).
 
-    Returns
-    -------
-    groups : Groups
-        On the atanh scale; prompt variances from the influence of each prompt on it.
-    reason : int8 [pairs]
+    Prompt variances, on the atanh scale, come from the influence of each prompt on it.
     """
     codes = triangle.pair_codes(len(matched.components))
     sides = [[standardise(x, matched.scenarios, rank=rank) for x in s] for s in _sides(matched)]
@@ -139,7 +134,7 @@ def groups(matched: Matched, *, rank: bool = False) -> tuple[Groups, np.ndarray]
 
 
 def group_changes(matched: Matched, edges: np.ndarray, *, rank: bool = False) -> np.ndarray:
-    """Prompt by prompt, the change of the groups' mean atanh r; float64 [n × edges]."""
+    """Per-prompt change of the groups' mean atanh r; float64 [n × edges]."""
     a, b = (side.mean(0) for side in atanh_per_prompt(matched, edges, rank=rank))
     return b - a
 
@@ -147,10 +142,7 @@ def group_changes(matched: Matched, edges: np.ndarray, *, rank: bool = False) ->
 def atanh_per_prompt(
     matched: Matched, edges: np.ndarray, *, rank: bool = False
 ) -> list[np.ndarray]:
-    """What each prompt says of each variant's atanh r; float64 [variants × n × edges] a side.
-
-    The mean over prompts is atanh r; the deviation from it is the prompt's influence.
-    """
+    """atanh r plus each prompt's influence on it; float64 [variants × n × edges] a side."""
     codes = triangle.pair_codes(len(matched.components))
     pairs = codes[0][edges], codes[1][edges]
     sides = []
@@ -187,7 +179,7 @@ def _atanh(
 
 
 def variance_of(influence: np.ndarray, df: int) -> np.ndarray:
-    """Variance of a mean whose prompts have these influences: mean(u²)/(n − S)."""
+    """Variance of a mean from the prompts' influences: mean(u²)/(n − S)."""
     if df <= 0:
         return np.full(influence.shape[1], np.nan)
     return np.mean(influence * influence, axis=0) / df

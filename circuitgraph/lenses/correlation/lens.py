@@ -1,4 +1,4 @@
-"""The correlation lens as diffs know it."""
+"""The correlation lens."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from circuitgraph.lenses.base import Lens, Measured, Options
 from circuitgraph.lenses.correlation import checkpoint, recipe
 from circuitgraph.lenses.correlation.refits import CorrelationRefits
 from circuitgraph.lenses.correlation.yardstick import correlation_yardstick, cuts
-from circuitgraph.lenses.edge_tests import Closer, EdgeTests
+from circuitgraph.lenses.edge_tests import EdgeTests, LensDetails
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.noise import Noise
-from circuitgraph.lenses.refits import Again, Claims
+from circuitgraph.lenses.refits import ClaimRefits, Claims
 from circuitgraph.runs.units import CORRELATION
 from circuitgraph.stats.evidence import THRESHOLDS
 from circuitgraph.stats.paired import change_per_prompt
@@ -27,7 +27,7 @@ from circuitgraph.stats.scores import standardise
 
 @dataclass(frozen=True)
 class Correlation(Lens):
-    """Do two components still vary together across prompts of the same scenario?
+    """Do two components still co-vary across prompts of the same scenario?
 
     Attributes
     ----------
@@ -57,36 +57,30 @@ class Correlation(Lens):
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Its options as they enter the id of a diff, in the order ids were first made of."""
         return ("share", self.rank)
 
     @property
     def quantity(self) -> str:
-        """For a sentence."""
         return "Correlation within scenarios"
 
     @property
     def unit(self) -> str:
-        """For the head of a table."""
         return CORRELATION + (" of normal scores" if self.rank else "")
 
     def heads(self, scope: str) -> dict[str, str]:
-        """What people read above the columns."""
         return {"weight_a": "r_a", "weight_b": "r_b", "delta": "change"}
 
     def tests(self, matched: Matched, scope: str) -> EdgeTests:
-        """The test of every pair of components."""
         measure = recipe.measure if scope == "recipe" else checkpoint.measure
         return measure(matched, rank=self.rank)
 
-    def refits(self, matched: Matched, tests: EdgeTests, claims: Claims) -> Again:
-        """The test of some claims, ready to be made again."""
+    def refits(self, matched: Matched, tests: EdgeTests, claims: Claims) -> ClaimRefits:
         return CorrelationRefits(
             matched, tests, claims, lambda some: self.tests(some, claims.scope), self.rank
         )
 
     def across(self, matched: Matched) -> Matched | None:
-        """Scenario means, where there are 20 scenarios or more."""
+        """Scenario means, if there are 20 scenarios or more."""
         if matched.n_scenarios < checkpoint.MIN_ACROSS:
             return None
         return checkpoint.across_scenarios(matched)
@@ -96,30 +90,26 @@ class Correlation(Lens):
         return correlation_yardstick(measured.matched, seed)
 
     def naive(self, yardstick: Mapping[str, Any]) -> dict[str, int]:
-        """What thresholding |Δr| would report."""
+        """Number of |Δr| above each threshold."""
         return {cut: yardstick["observed"][cut] for cut in cuts()}
 
     def size_in_words(self, counted: str) -> str:
-        """What the first count of the yardstick counts."""
         return f"|Δr| of at least {counted}"
 
     def same_in_words(self) -> str:
-        """What is said where both sides hold the same numbers."""
         return "all activities are identical"
 
     def averaged(self, n: int, n_effective: int) -> int:
-        """Correlations spend a degree of freedom a scenario."""
+        """n − S: scenario means cost a degree of freedom each."""
         return n_effective
 
     def remarks(self, measured: Measured, options: Options, margin: float) -> Iterator[str]:
-        """What is compared."""
         yield "compared is how components vary together across prompts of the same scenario"
 
     def by_prompt(
-        self, matched: Matched, rows: pd.DataFrame, closer: Closer
+        self, matched: Matched, rows: pd.DataFrame, lens_details: LensDetails
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Activities of both components in the first variant of each side, and each prompt's
-        part in the change of r."""
+        """Activities of both components in each side's first variant, and the influence on Δr."""
         for row in rows.to_dict("records"):
             place = [matched.components.index(row[end]) for end in ("source", "target")]
             a, b = (np.asarray(x[0][:, place], float) for x in (matched.a, matched.b))

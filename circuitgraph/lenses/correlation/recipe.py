@@ -14,9 +14,9 @@ from circuitgraph.stats import triangle
 def measure(matched: Matched, *, rank: bool = False) -> EdgeTests:
     """Change of the mean atanh correlation between two groups of variants.
 
-    Tested on the atanh scale, reported as correlations: weights are tanh of the means,
-    and the error is scaled by Δr/Δz (1 − r² where Δz = 0), so that the test against 0 is
-    the one on the atanh scale and a margin is one of r.
+    Tested on the atanh scale, reported as correlations: weights are tanh of the means, and the
+    error is scaled by Δr/Δz (1 − r² where Δz = 0), so that the test against 0 is the one on the
+    atanh scale and the margin is one of r.
     """
     found, reason = groups(matched, rank=rank)
     both = combine(found, matched.n_effective, reason == TESTABLE, trend=False)

@@ -1,4 +1,4 @@
-"""The correlation lens' test made again: prompts left out are standardised without anew."""
+"""Refits of the correlation lens: left-out prompts are standardised without."""
 
 from __future__ import annotations
 
@@ -15,16 +15,11 @@ from circuitgraph.lenses.refits import Fit, Refits
 
 @dataclass(frozen=True)
 class CorrelationRefits(Refits):
-    """Correlations, ready to be tested again; where prompts are resampled, by their influence.
-
-    Attributes:
-        rank: of normal scores.
-    """
+    """Refits of correlations (``rank``: of normal scores) by each prompt's influence."""
 
     rank: bool
 
     def by_prompt(self) -> list[np.ndarray]:
-        """What each prompt says of each variant's atanh r."""
         return atanh_per_prompt(self.matched, self.edges, rank=self.rank)
 
     def combined(self, numbers: list[np.ndarray], variance: np.ndarray, df: int) -> Fit:

@@ -1,4 +1,4 @@
-"""How much plain correlations of A seem to differ from themselves."""
+"""Noise floor of plain correlations: A against resampled A."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ _WORK = 1_000_000
 
 
 def cuts() -> list[str]:
-    """The thresholds as they are named in records."""
+    """The thresholds as records name them."""
     return [f"{threshold:g}" for threshold in THRESHOLDS]
 
 
 def correlation_yardstick(matched: Matched, seed: int) -> dict[str, Any]:
     """Edges whose plain correlation changes by at least .3, .5, .7, and sign flips.
 
-    ``self`` is the median over the draws, ``observed`` the count between A and B: what
-    the published practice of thresholding |Δr| would report.
+    ``self`` is the median over the draws, ``observed`` the count between A and B.
     """
     draws = max(1, min(DRAWS, _WORK // max(triangle.n_pairs(len(matched.components)), 1)))
     observed = _count_changes(_unit(matched.a), _unit(matched.b))

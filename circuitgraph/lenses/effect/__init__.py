@@ -1,1 +1,1 @@
-"""Lens ``effect``: does patching an edge move the decision as much as it did?"""
+"""Lens ``effect``: did the effect of patching an edge on the decision change?"""

@@ -1,14 +1,14 @@
-"""Lens ``effect``: does patching this edge move the decision as much as it did?
+"""Lens ``effect`` at scope ``checkpoint``: did an edge's effect on the decision change?
 
-Effects are aligned (so that scenarios pulling the decision in opposite directions do not
-cancel) and, on the default scale, taken as shares of the norm of all its edge effects (so
-that a variant in which everything merely grew shows no change).
+Effects are signed by the prompt's direction (so that opposite scenarios do not cancel) and by
+default divided by the norm of all edge effects (so that a common gain is no change).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -44,14 +44,17 @@ SMALLEST = 1e-5
 
 @dataclass(frozen=True)
 class Shares:
-    """How raw effects become comparable numbers.
+    """Signed and scaled effects of matched runs.
 
-    Attributes:
-        matched: the runs.
-        signs: ±1 per prompt [n].
-        directions: where the signs came from.
-        norms_a, norms_b: each variant's overall norm, in the decision's units.
-        scale: ``share`` or ``logit``.
+    Attributes
+    ----------
+    signs : float [n]
+        ±1 per prompt.
+    directions : str
+        Where the signs came from.
+    norms_a, norms_b : tuple of float
+        Each variant's norm of all edge effects, in the decision's units.
+    scale : {"share", "logit"}
     """
 
     matched: Matched
@@ -63,7 +66,6 @@ class Shares:
 
     @classmethod
     def of(cls, matched: Matched, scale: str) -> Shares:
-        """Signs and norms of matched runs."""
         seen = matched.observations
         norms_a = tuple(aligned.overall_norm(x) for x in matched.a)
         norms_b = tuple(aligned.overall_norm(x) for x in matched.b)
@@ -71,12 +73,12 @@ class Shares:
 
     @property
     def default_margin(self) -> float:
-        """0.01, on the logit scale times the mean norm of all variants compared."""
+        """0.01; on the logit scale times the mean norm of all variants compared."""
         norms = np.array(self.norms_a + self.norms_b)
         return MARGIN if self.scale == "share" else MARGIN * float(np.nan_to_num(norms).mean())
 
     def side(self, which: str, edges: slice | np.ndarray) -> list[np.ndarray]:
-        """Aligned effects of side ``a`` or ``b``, on the chosen scale; [n × edges] a variant."""
+        """Effects of side ``a`` or ``b`` on the chosen scale; float64 [n × edges] a variant."""
         arrays, norms = getattr(self.matched, which), getattr(self, f"norms_{which}")
         divisors = norms if self.scale == "share" else (1.0,) * len(norms)
         signs = self.signs[:, None]
@@ -86,25 +88,20 @@ class Shares:
         ]
 
     def change(self, edges: np.ndarray) -> np.ndarray:
-        """Difference of the sides' means, prompt by prompt; float64 [n × edges]."""
+        """Per-prompt difference of the sides' means; float64 [n × edges]."""
         return np.mean(self.side("b", edges), axis=0) - np.mean(self.side("a", edges), axis=0)
 
 
 def measure(matched: Matched, *, scale: str = "share") -> EdgeTests:
-    """Paired test of the change of every aligned effect between two variants."""
+    """Paired test of the change of every effect between two variants."""
     return tests_of(Shares.of(matched, scale))
 
 
 def tests_of(shares: Shares) -> EdgeTests:
-    """The same, from effects made comparable."""
-    matched = shares.matched
+    """The paired test of effects that are signed and scaled already."""
+    df = shares.matched.n_effective
     found, reason = groups(shares)
     weight_a, weight_b = found.numbers_a[0], found.numbers_b[0]
-    delta, se, df = weight_b - weight_a, np.sqrt(found.variance), matched.n_effective
-    quiet = noise_floor(shares)
-    delta[np.abs(delta) <= quiet] = 0.0
-    se[se <= quiet] = 0.0
-    flag_numbers(reason, delta, se, df > 0)
 
     def own(edges: np.ndarray) -> Intervals:
         half_a = half_width(np.sqrt(found.variance_a[edges]), df)
@@ -112,31 +109,44 @@ def tests_of(shares: Shares) -> EdgeTests:
         a, b = weight_a[edges], weight_b[edges]
         return a - half_a, a + half_a, b - half_b, b + half_b
 
+    se = np.sqrt(found.variance)
+    return effect_tests(
+        shares, found, reason, weight_a=weight_a, weight_b=weight_b, se=se, df=df, own=own
+    )
+
+
+def effect_tests(
+    shares: Shares,
+    found: Groups,
+    reason: np.ndarray,
+    *,
+    weight_a: np.ndarray,
+    weight_b: np.ndarray,
+    se: np.ndarray,
+    **more: Any,
+) -> EdgeTests:
+    """Tests of every effect; changes within float32 rounding become 0 (``se`` in place)."""
+    delta, quiet = weight_b - weight_a, noise_floor(shares)
+    delta[np.abs(delta) <= quiet] = 0.0
+    se[se <= quiet] = 0.0
+    flag_numbers(reason, delta, se, shares.matched.n_effective > 0)
     return EdgeTests(
-        names=edge_names(matched),
+        names=edge_names(shares.matched),
         weight_a=weight_a,
         weight_b=weight_b,
         delta=delta,
         se=se,
-        df=df,
         reason=reason,
         default_margin=shares.default_margin,
-        own=own,
         per_prompt=shares.change,
         gain=gain_of(shares, found),
         directions=shares.directions,
+        **more,
     )
 
 
 def groups(shares: Shares) -> tuple[Groups, np.ndarray]:
-    """Scenario-balanced mean effect per variant and edge, with its prompt variances.
-
-    Returns
-    -------
-    groups : Groups
-    reason : int8 [e]
-        Why edges cannot be tested, as far as their effects decide it.
-    """
+    """Scenario-balanced mean effect per variant and edge, and reasons (int8 [e])."""
     matched = shares.matched
     size, codes = len(matched.edges), matched.scenarios
     numbers = [np.empty((len(side), size)) for side in (matched.a, matched.b)]
@@ -157,7 +167,7 @@ def groups(shares: Shares) -> tuple[Groups, np.ndarray]:
 
 
 def noise_floor(shares: Shares) -> np.ndarray:
-    """Size below which a number is float32 rounding of the edge's own effects, float64 [e]."""
+    """Float32 rounding of each edge's own effects, float64 [e]."""
     matched = shares.matched
     floor = np.zeros(len(matched.edges))
     for part in chunks(len(floor)):
@@ -177,7 +187,6 @@ def _too_small(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def edge_names(matched: Matched) -> Names:
-    """Source, target and input of every edge."""
     source, target, into = (texts([edge[i] for edge in matched.edges]) for i in range(3))
     return source, target, into
 
@@ -185,9 +194,8 @@ def edge_names(matched: Matched) -> Names:
 def gain_of(shares: Shares, found: Groups) -> float | None:
     """Robust slope of B's effects on A's, in the decision's units.
 
-    The least absolute deviations line through the origin: the median of the ratios b/a
-    weighted by |a|. 1 means same size; a gain far from 1 with few claims means the same
-    wiring, turned up or down.
+    Least absolute deviations through the origin: the median of the ratios b/a weighted by |a|.
+    A gain far from 1 with few claims means the same wiring at another scale.
     """
     a = _in_decision_units(found.numbers_a, shares.norms_a, shares.scale)
     b = _in_decision_units(found.numbers_b, shares.norms_b, shares.scale)

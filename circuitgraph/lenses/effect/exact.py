@@ -1,4 +1,4 @@
-"""Exact effects of chosen edges of a run that was screened, kept beside its arrays."""
+"""Exact effects of chosen edges of a run of estimates, kept beside the run."""
 
 from __future__ import annotations
 
@@ -32,12 +32,10 @@ def exact_effects_of(
 
     Parameters
     ----------
-    run : Run
-        Of any estimator.
     edges : sequence of int
         Columns of ``run.effects``, ascending.
     opener : callable, optional
-        Of the run's ``StoredModel``, where no file holds the model.
+        Opens the run's ``StoredModel`` where the model is in no file.
     resources : Resources
         Where to compute, and within what memory; not of what ``opener`` gives.
 
@@ -46,7 +44,7 @@ def exact_effects_of(
     UsageError
         A device that is not there, or too little memory for one prompt.
     InputError
-        The variant's files are gone or no longer the same.
+        The variant's files are gone or changed.
     """
     known = read_confirmed(run)
     missing = [edge for edge in edges if edge not in known]

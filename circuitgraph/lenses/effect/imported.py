@@ -1,4 +1,4 @@
-"""What can be said of two circuit files: how their scores and their edges agree, and no more."""
+"""Agreement of two circuit files: their scores and their edges, without a test."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from circuitgraph.base.quoting import short
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.circuit_file import circuit_of
 from circuitgraph.runs.record import Run
+from circuitgraph.stats.scores import mean_ranks
 
 NOTHING = (
     "these are circuit files: one score an edge and no prompts, so there is no noise to test "
@@ -17,17 +18,16 @@ NOTHING = (
 )
 
 
-def circuits_told(matched: Matched) -> Iterator[str]:
+def circuit_agreement(matched: Matched) -> Iterator[str]:
     """Why nothing is tested, and how the first circuits of both sides agree.
 
-    The rank correlation is Spearman's, of sizes of scores. Edges that both have in their circuits
-    are compared with the number that two circuits of these sizes, drawn at random, would share on
-    average, kA · kB / edges.
+    Spearman correlation of |scores|; the number of shared edges beside kA · kB / edges, which two
+    random circuits of these sizes share on average.
     """
     yield NOTHING
     first, second = matched.runs_a[0], matched.runs_b[0]
     same = ~matched.missing
-    ranks = [_ranks(np.abs(side[0][0, same])) for side in (matched.a, matched.b)]
+    ranks = [mean_ranks(np.abs(side[0][0, same])) for side in (matched.a, matched.b)]
     yield (
         f"sizes of scores agree with a rank correlation of {_correlation(*ranks):.2f} over "
         f"{int(same.sum())} edges"
@@ -52,12 +52,6 @@ def _flags(run: Run, matched: Matched) -> np.ndarray | None:
         return None
     chosen = {edge for edge, flag in zip(circuit.edges, circuit.in_graph, strict=True) if flag}
     return np.array([edge in chosen for edge in matched.edges], dtype=bool)
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks, ties sharing their mean."""
-    _, code, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count - 1) / 2)[code]
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""The effect lens as diffs know it."""
+"""The effect lens."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import pandas as pd
 
 from circuitgraph.base.quoting import quoted
 from circuitgraph.lenses.base import Lens, Measured, Models, Options, Sides, require_choice
-from circuitgraph.lenses.edge_tests import Closer, EdgeTests, Split
+from circuitgraph.lenses.edge_tests import EdgeTests, LensDetails, Split
 from circuitgraph.lenses.effect import checkpoint, recipe
 from circuitgraph.lenses.effect.checkpoint import Shares
-from circuitgraph.lenses.effect.imported import circuits_told
+from circuitgraph.lenses.effect.imported import circuit_agreement
 from circuitgraph.lenses.effect.refits import EffectRefits
-from circuitgraph.lenses.effect.totals import totals_told
+from circuitgraph.lenses.effect.totals import totals_remarks
 from circuitgraph.lenses.effect.yardstick import effect_yardstick
 from circuitgraph.lenses.match import Matched
-from circuitgraph.lenses.mechanism.split import Swapped, split_of
+from circuitgraph.lenses.mechanism.split import SwappedEffects, split_of
 from circuitgraph.lenses.mechanism.words import mechanism_in_words
 from circuitgraph.lenses.noise import Noise
-from circuitgraph.lenses.refits import Again, Claims
+from circuitgraph.lenses.refits import ClaimRefits, Claims
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.units import LOG_ODDS
 from circuitgraph.stats.evidence import THRESHOLDS
@@ -37,13 +37,13 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Effect(Lens):
-    """Does patching an edge move the decision as much as it did?
+    """Did the effect of patching an edge on the decision change?
 
     Attributes
     ----------
     scale : {"share", "logit"}
-        Effects as shares of the norm of all the variant's edge effects (blind to gain), or in
-        the decision's units.
+        Effects as shares of the norm of all edge effects (blind to gain), or in the decision's
+        units.
     """
 
     name: ClassVar[str] = "effect"
@@ -71,69 +71,61 @@ class Effect(Lens):
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Its options as they enter the id of a diff, in the order ids were first made of."""
         return (self.scale, False)
 
     @property
     def quantity(self) -> str:
-        """For a sentence."""
         shares = self.scale == "share"
         return "Share of the norm of all edge effects" if shares else "Aligned effect in log-odds"
 
     @property
     def unit(self) -> str:
-        """For the head of a table."""
         return SHARE if self.scale == "share" else LOG_ODDS
 
     def heads(self, scope: str) -> dict[str, str]:
-        """What people read above the columns."""
         name = "share" if self.scale == "share" else "effect"
         return {"weight_a": f"{name}_a", "weight_b": f"{name}_b", "delta": "change"}
 
     def heads_by_scenario(self, scope: str) -> dict[str, str]:
-        """What people read above the columns of an explanation: shares by their units too."""
-        told = self.heads(scope)
-        return told | {f"share_{side}": told[f"weight_{side}"] for side in "ab"}
+        heads = self.heads(scope)
+        return heads | {f"share_{side}": heads[f"weight_{side}"] for side in "ab"}
 
     def margin_between(self, a: Sequence[Run], b: Sequence[Run]) -> float:
-        """0.01, on the logit scale times the mean norm of all variants compared."""
+        """0.01; on the logit scale times the mean norm of all variants compared."""
         if self.scale == "share":
             return self.margin
         return Shares.of(self.lined_up(a, b), self.scale).default_margin
 
     def tests(self, matched: Matched, scope: str) -> EdgeTests:
-        """The test of every edge."""
         measure = recipe.measure if scope == "recipe" else checkpoint.measure
         return measure(matched, scale=self.scale)
 
     def measured(self, matched: Matched, options: Options) -> Measured:
-        """Every edge tested; where effects cancel, a mean that stays the same shows nothing."""
+        """Every edge tested; where effects cancel, an unchanged mean proves nothing."""
         found = super().measured(matched, options)
-        cancel = totals_told(matched)[1]
+        cancel = totals_remarks(matched)[1]
         return replace(found, tests=replace(found.tests, excludes=not cancel))
 
-    def refits(self, matched: Matched, tests: EdgeTests, claims: Claims) -> Again:
-        """The test of some claims, ready to be made again."""
+    def refits(self, matched: Matched, tests: EdgeTests, claims: Claims) -> ClaimRefits:
         return EffectRefits(
             matched, tests, claims, lambda some: self.tests(some, claims.scope), self.scale
         )
 
     def screened(self, runs: Sequence[Run]) -> bool:
-        """Whether effects of these runs are estimates."""
         return runs[0].method.estimator not in ("exact", "imported")
 
     def exact(self, run: Run, columns: Sequence[int], models: Models) -> np.ndarray:
-        """Exact effects of some edges, measured now where they are not yet kept."""
+        """Exact effects of some edges, measured unless kept."""
         from circuitgraph.lenses.effect.exact import exact_effects_of
 
         opener = models.at_hand.get(run.id)
         return exact_effects_of(run, columns, models.reporter, opener, models.resources)
 
     def mechanism(self, compared: Sides, stored: Sides, rows: np.ndarray, models: Models) -> Split:
-        """Signal, edge and what follows, each taken from either variant."""
+        """Shares of signal, edge and downstream, by swapping each between the variants."""
         from circuitgraph.lenses.mechanism.measure import mechanisms_of
 
-        def swapped(a: Run, b: Run, columns: Sequence[int]) -> Swapped:
+        def swapped(a: Run, b: Run, columns: Sequence[int]) -> SwappedEffects:
             return mechanisms_of(a, b, columns, models.reporter, models.resources)
 
         shares = Shares.of(self.lined_up(*compared), self.scale)
@@ -145,11 +137,10 @@ class Effect(Lens):
         return effect_yardstick(shares, margin or measured.tests.default_margin, seed)
 
     def same_in_words(self) -> str:
-        """What is said where both sides hold the same numbers."""
         return "all effects are identical"
 
     def carrying(self, tests: EdgeTests, margin: float, usable: np.ndarray) -> np.ndarray:
-        """Edges that carry an effect of the margin or more on some side, where there are enough.
+        """Edges with an effect of at least the margin on some side, if there are enough.
 
         Most effects are far smaller than the margin, and so are their errors.
         """
@@ -158,10 +149,9 @@ class Effect(Lens):
         return found if found.sum() >= FEWEST else usable
 
     def remarks(self, measured: Measured, options: Options, margin: float) -> Iterator[str]:
-        """Where signs come from, and what was taken for the margin; of circuit files, what they
-        can show."""
+        """Where signs come from, the margin taken, and what circuit files can show."""
         if measured.matched.runs[0].imported:
-            yield from circuits_told(measured.matched)
+            yield from circuit_agreement(measured.matched)
         if measured.tests.directions == "from totals":
             signs = measured.matched.runs[0].signs
             whose = f"in {quoted(signs.variant)}, " if signs else ""
@@ -169,7 +159,7 @@ class Effect(Lens):
                 f"prompts have no direction: signs are those of each scenario's total {whose}the "
                 "same for all variants"
             )
-        yield from totals_told(measured.matched)[0]
+        yield from totals_remarks(measured.matched)[0]
         if self.scale == "logit" and options.margin is None:
             yield (
                 f"margin {margin:.3g} in the decision's units: 1% of the mean overall "
@@ -177,9 +167,9 @@ class Effect(Lens):
             )
 
     def by_prompt(
-        self, matched: Matched, rows: pd.DataFrame, closer: Closer
+        self, matched: Matched, rows: pd.DataFrame, lens_details: LensDetails
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Effects as measured, their direction, and as they were compared."""
+        """Effects as measured, their sign, and as compared."""
         shares, edges = Shares.of(matched, self.scale), rows.index.to_numpy()
         raw = [np.mean([x[:, edges] for x in side], axis=0) for side in (matched.a, matched.b)]
         share = [np.mean(shares.side(which, edges), axis=0) for which in "ab"]
@@ -194,5 +184,4 @@ class Effect(Lens):
             }
 
     def mechanism_in_words(self, row: Mapping[str, Any], extra: Any) -> list[str]:
-        """Signal, edge and what follows, and what the norm adds to shares."""
         return mechanism_in_words(row, extra, normed=self.scale == "share")

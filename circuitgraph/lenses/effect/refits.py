@@ -1,4 +1,4 @@
-"""The effect lens' test made again: norms and signs stay those of the whole diff."""
+"""Refits of the effect lens; norms and signs stay those of the whole diff."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, recod
 
 @dataclass(frozen=True)
 class EffectRefits(Refits):
-    """Effects, ready to be tested again.
-
-    Attributes:
-        scale: of the effects.
-    """
+    """Refits of effects on one ``scale``."""
 
     scale: str
 
@@ -32,15 +28,12 @@ class EffectRefits(Refits):
         return Shares.of(self.matched, self.scale)
 
     def by_prompt(self) -> list[np.ndarray]:
-        """Each variant's effects, prompt by prompt."""
         return [np.array(self._shares.side(which, self.edges)) for which in "ab"]
 
     def on_prompts(self, kept: np.ndarray) -> Fit:
-        """The test on some prompts alone."""
         return self._fit(kept, slice(None), slice(None))
 
     def on_variants(self, keep_a: list[int], keep_b: list[int]) -> Fit:
-        """The test of some variants of either side alone."""
         return self._fit(np.ones(self.matched.n, bool), keep_a, keep_b)
 
     def _fit(self, kept: np.ndarray, keep_a: list[int] | slice, keep_b: list[int] | slice) -> Fit:
@@ -55,7 +48,6 @@ class EffectRefits(Refits):
         return self.combined(numbers, variance, df)
 
     def combined(self, numbers: list[np.ndarray], variance: np.ndarray, df: int) -> Fit:
-        """The test of two groups of mean effects."""
         testable = self.tests.reason[self.edges] == TESTABLE
         groups = Groups(numbers[0], numbers[1], variance, variance, variance)
         both = combine(groups, df, testable, trend=True)

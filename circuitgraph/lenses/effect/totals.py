@@ -1,4 +1,4 @@
-"""The totals that signs of effects rest on, where prompts have no direction."""
+"""Signs of effects from each scenario's total, where prompts have no direction."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.signs import Rows, asked, notes
 
 
-def totals_told(matched: Matched) -> tuple[list[str], bool]:
-    """What must be said of the totals the signs rest on, and whether effects cancel there."""
+def totals_remarks(matched: Matched) -> tuple[list[str], bool]:
+    """Remarks on the totals that give the signs, and whether effects cancel there."""
     if any(run.imported for run in matched.runs):
         return [], False
     run = next((r for r in matched.runs if not r.variant.adapter), matched.runs[0])

@@ -1,4 +1,4 @@
-"""How much effects of A seem to differ from themselves."""
+"""Noise floor of effects: A against resampled A."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from circuitgraph.stats.scenarios import balanced_mean, balanced_weights, chunks
 
 
 def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]:
-    """Edges whose aligned effect changes by more than the margin, and those that flip sign."""
+    """Edges whose effect changes by more than the margin, and those that flip sign."""
     codes, n = shares.matched.scenarios, shares.matched.n
     rng = np.random.default_rng(seed)
     samples = [bootstrap_rows(codes, rng) for _ in range(2 * DRAWS)]
@@ -30,8 +30,7 @@ def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]
 
 
 def _beyond(left: np.ndarray, right: np.ndarray, margin: float) -> np.ndarray:
-    """Per row, how many edges change beyond the margin, and how many from beyond it on one
-    side to beyond it on the other."""
+    """Per row, edges that change beyond the margin, and edges beyond it with opposite signs."""
     with np.errstate(invalid="ignore"):
         changed = np.abs(right - left) > margin
         flipped = ((left > margin) & (right < -margin)) | ((left < -margin) & (right > margin))

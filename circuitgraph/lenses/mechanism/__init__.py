@@ -1,1 +1,1 @@
-"""Why an effect changed: the signal (upstream), the edge itself, or what follows (downstream)."""
+"""Why an effect changed: the signal (upstream), the edge's weights, or downstream computation."""

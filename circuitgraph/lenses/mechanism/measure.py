@@ -1,4 +1,4 @@
-"""The eight values behind every claim's mechanism, from the models of two runs, and kept."""
+"""Effects with signal, edge and downstream swapped between the models of two runs, and kept."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from circuitgraph.engine.model import Model, numbers
 from circuitgraph.engine.norms import require_heads_apart
 from circuitgraph.ingest.estimate import rows
 from circuitgraph.lenses.effect.exact import exact_effects_of
-from circuitgraph.lenses.mechanism.same import Place, same_weights
-from circuitgraph.lenses.mechanism.sent import Instead
+from circuitgraph.lenses.mechanism.same import EdgeEnds, same_weights
+from circuitgraph.lenses.mechanism.sent import Replacements
+from circuitgraph.lenses.mechanism.split import SwappedEffects
 from circuitgraph.lenses.mechanism.values import (
     CELLS,
     Cell,
-    mean_said,
+    edge_ends,
+    mean_outputs,
     mixed_effects,
-    places,
 )
 from circuitgraph.models.devices import on_device
 from circuitgraph.models.stored import ModelPair
@@ -48,32 +49,19 @@ APART = 1e-3
 """Share of the largest effect by which the models may miss the effects stored."""
 
 
-@dataclass(frozen=True)
-class Swapped:
-    """Effects with each factor from either variant.
-
-    Attributes:
-        values: raw, float64 [2, 2, 2, n, k] by signal, edge and what follows: 0 for A, 1 for B.
-        same: which of the three are equal bit for bit on all prompts, bool [3, k].
-    """
-
-    values: np.ndarray
-    same: np.ndarray
-
-
 def mechanisms_of(
     a: Run,
     b: Run,
     edges: Sequence[int],
     reporter: Reporter,
     resources: Resources = USUAL,
-) -> Swapped:
-    """All eight values of some edges of two runs; measured once, then kept beside ``a``.
+) -> SwappedEffects:
+    """Effects of some edges with each factor from either run; kept beside ``a``.
 
     Parameters
     ----------
     a, b : Run
-        Comparable effect runs of one build.
+        Comparable effect runs of one architecture.
     edges : sequence of int
         Columns of ``effects``.
     resources : Resources
@@ -82,9 +70,9 @@ def mechanisms_of(
     Raises
     ------
     UsageError
-        A table, a family without a reader, or models that cannot lend each other anything.
+        A table, a family without a reader, or models whose factors cannot be swapped.
     InputError
-        The files of a variant are gone or no longer the same.
+        The files of a variant are gone or changed.
     """
     file = a.beside(f"swapped-{b.id}.safetensors")
     known = read_by_edge(file)
@@ -98,19 +86,19 @@ def mechanisms_of(
         keep_by_edge(file, own)
         known |= own
     values, same = (np.stack([known[edge][k] for edge in edges], -1) for k in ("values", "same"))
-    return Swapped(values.astype(np.float64), same)
+    return SwappedEffects(values.astype(np.float64), same)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """Two models, and what both are asked."""
+class _Measurement:
+    """Two models, their prompts and the edges to be measured."""
 
     models: tuple[Model, Model]
     prompts: tuple[Encoded, ...]
     ablation: Ablation
-    places: Sequence[Place]
+    edges: Sequence[EdgeEnds]
     weights: Tensor
-    instead: Instead | None
+    replaced: Replacements | None
     resources: Resources
 
     @property
@@ -130,64 +118,64 @@ class _Work:
         corners: Tensor | None,
         cells: Sequence[Cell] = CELLS,
         advance: Callable[[int], None] = lambda _: None,
-    ) -> Swapped:
-        """One batch; ``advance`` is told of every edge."""
+    ) -> SwappedEffects:
+        """One batch; ``advance`` is called for every edge."""
         prompts = [self.prompts[i] for i in chosen]
         border = self.models[0].border
-        batch = make_batch(prompts, whole=self.instead is not None, border=border)
+        batch = make_batch(prompts, whole=self.replaced is not None, border=border)
         batch = on_device(batch, self.resources.device)
         found = mixed_effects(
-            self.models, batch, self.places, self.weights, corners, self.instead, cells, advance
+            self.models, batch, self.edges, self.weights, corners, self.replaced, cells, advance
         )
-        return Swapped(found.values.numpy(), found.same.numpy())
+        return SwappedEffects(found.values.numpy(), found.same.numpy())
 
 
 def _measure(
     a: Run, b: Run, edges: Sequence[int], reporter: Reporter, resources: Resources
-) -> Swapped:
+) -> SwappedEffects:
     effects = [_exact(run, edges, reporter, resources) for run in (a, b)]
     stored = np.stack(effects).astype(np.float64)
-    work = _work(a, b, edges, resources)
+    measurement = _measurement(a, b, edges, resources)
     corners = torch.from_numpy(stored)
-    batches = in_batches(work.prompts, work.ablation, work.batch_size)
+    batches = in_batches(measurement.prompts, measurement.ablation, measurement.batch_size)
     with reporter.progress(len(edges), "the effects stored, again", "edge") as progress:
-        _check(work, batches[0][:CHECKED], stored, progress.advance)
-    values = np.empty((2, 2, 2, len(work.prompts), len(edges)))
+        _check(measurement, batches[0][:CHECKED], stored, progress.advance)
+    values = np.empty((2, 2, 2, len(measurement.prompts), len(edges)))
     same = np.ones((3, len(edges)), bool)
     label = f"mechanism of {len(edges)} claims"
     with reporter.progress(len(batches) * len(edges), label, "claim") as progress:
         for rows in batches:
-            found = work.swapped(rows, corners[:, rows], advance=progress.advance)
+            found = measurement.swapped(rows, corners[:, rows], advance=progress.advance)
             values[..., rows, :] = found.values
             same &= found.same
-    return Swapped(values, same)
+    return SwappedEffects(values, same)
 
 
-def _work(a: Run, b: Run, edges: Sequence[int], resources: Resources) -> _Work:
+def _measurement(a: Run, b: Run, edges: Sequence[int], resources: Resources) -> _Measurement:
     if a.edges != b.edges:
         raise incomparable(a.variant, b.variant, "their runs hold different edges")
     pair = ModelPair.alike(a, b, "mechanism", KEYS, resources)
     models, prompts, spec = pair.engines, pair.a.prompts, pair.a.spec
     require_heads_apart(models[0], spec.granularity, "mechanism")
-    every = places(models[0], spec.granularity, spec.inputs)
+    every = edge_ends(models[0], spec.granularity, spec.inputs)
     chosen = [every[edge] for edge in edges]
-    instead = _instead(models, prompts, chosen, spec.ablation)
+    replaced = _replacements(models, prompts, chosen, spec.ablation)
     weights = same_weights(models, chosen)
-    return _Work(models, prompts, spec.ablation, chosen, weights, instead, resources)
+    return _Measurement(models, prompts, spec.ablation, chosen, weights, replaced, resources)
 
 
-def _instead(
+def _replacements(
     models: tuple[Model, Model],
     prompts: Sequence[Encoded],
-    chosen: Sequence[Place],
+    chosen: Sequence[EdgeEnds],
     ablation: Ablation,
-) -> Instead | None:
-    """What stands in for a sender's contribution where it is not the corrupt run's."""
+) -> Replacements | None:
+    """Senders' contributions under mean or zero ablation; None for the corrupt run."""
     if ablation == "corrupt":
         return None
-    senders = dict.fromkeys(place.sender for place in chosen)
+    senders = dict.fromkeys(edge.sender for edge in chosen)
     if ablation == "mean":
-        return mean_said(models, [p.prompt for p in prompts], senders)
+        return mean_outputs(models, [p.prompt for p in prompts], senders)
     nothing = models[0].embed.new_zeros(models[0].width)
     return {(sender, u, e): nothing for sender in senders for u in (0, 1) for e in (0, 1)}
 
@@ -199,10 +187,13 @@ def _exact(run: Run, edges: Sequence[int], reporter: Reporter, resources: Resour
 
 
 def _check(
-    work: _Work, rows: Sequence[int], stored: np.ndarray, advance: Callable[[int], None]
+    measurement: _Measurement,
+    rows: Sequence[int],
+    stored: np.ndarray,
+    advance: Callable[[int], None],
 ) -> None:
-    """Nothing swapped, the models must give the effects stored."""
-    found = work.swapped(rows, None, (CELLS[0], CELLS[-1]), advance).values
+    """Refuse models that, with nothing swapped, no longer give the stored effects."""
+    found = measurement.swapped(rows, None, (CELLS[0], CELLS[-1]), advance).values
     measured = np.stack([found[0, 0, 0], found[1, 1, 1]])
     expected = stored[:, rows]
     apart = np.abs(measured - expected).max() / max(np.abs(stored).max(), np.finfo(float).tiny)

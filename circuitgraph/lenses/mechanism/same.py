@@ -16,31 +16,33 @@ from circuitgraph.lenses.mechanism.swap import needs_stage
 
 
 @dataclass(frozen=True)
-class Place:
-    """An edge: who writes, and who reads."""
+class EdgeEnds:
+    """Sender and receiver of an edge."""
 
     sender: Component
     receiver: Receiver
 
 
-def same_weights(models: tuple[Model, Model], edges: Sequence[Place]) -> Tensor:
-    """Whether an edge's own weights, and all that follow it, are equal bit for bit: bool [2, k]."""
+def same_weights(models: tuple[Model, Model], edges: Sequence[EdgeEnds]) -> Tensor:
+    """Whether edges' own weights, and all weights after them, are equal bits: bool [2, k]."""
     a, b = models
     tails = [equal(_end(a), _end(b))]
     for left, right in zip(reversed(a.blocks), reversed(b.blocks), strict=True):
         tails.append(tails[-1] and equal(left, right))
     tails.reverse()
-    written = {s: equal(_writing(a, s), _writing(b, s)) for s in {p.sender for p in edges}}
-    readers = {reader(p.receiver): p.receiver for p in edges}
-    read = {key: equal(reading(a, r), reading(b, r)) for key, r in readers.items()}
+    write = {
+        s: equal(_write_weights(a, s), _write_weights(b, s)) for s in {p.sender for p in edges}
+    }
+    readers = {receiver_key(p.receiver): p.receiver for p in edges}
+    read = {key: equal(read_weights(a, r), read_weights(b, r)) for key, r in readers.items()}
     after = {key: _same_after(models, r, tails) for key, r in readers.items()}
-    keys = [reader(p.receiver) for p in edges]
-    own = [written[p.sender] and read[key] for p, key in zip(edges, keys, strict=True)]
+    keys = [receiver_key(p.receiver) for p in edges]
+    own = [write[p.sender] and read[key] for p, key in zip(edges, keys, strict=True)]
     return torch.tensor([own, [after[key] for key in keys]])
 
 
-def reader(receiver: Receiver) -> tuple:
-    """Tells receivers apart; a slice of heads is no key."""
+def receiver_key(receiver: Receiver) -> tuple:
+    """A key of a receiver; a slice of heads is none."""
     heads = receiver.heads
     part = receiver.expert if heads is None else (heads.start, heads.stop)
     return receiver.layer, receiver.letters, part
@@ -58,7 +60,7 @@ def _end(model: Model) -> tuple:
     return model.norm, model.unembed, model.rotary, model.attention_cap, model.logit_cap
 
 
-def _writing(model: Model, sender: Component) -> tuple:
+def _write_weights(model: Model, sender: Component) -> tuple:
     if sender.layer is None:
         return model.embed, model.embed_scale, model.positions
     block = model.blocks[sender.layer]
@@ -71,7 +73,7 @@ def _writing(model: Model, sender: Component) -> tuple:
     return block.attention.out.weight[rows], block.attention.post
 
 
-def reading(model: Model, receiver: Receiver) -> tuple:
+def read_weights(model: Model, receiver: Receiver) -> tuple:
     if receiver.layer == model.layers:
         return _gain(model.norm), model.unembed
     block = model.blocks[receiver.layer]

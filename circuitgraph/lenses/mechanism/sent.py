@@ -1,4 +1,4 @@
-"""What a sender adds to the stream by one model's weights in the other model's run."""
+"""A sender's contribution by one model's weights in the other model's run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.forward import Trace, embed, hidden, post
 from circuitgraph.engine.model import Model
 
-Instead = Mapping[tuple[Component, int, int], Tensor]
-"""What a sender says by one model's signal (0 for A, 1 for B) and another's weights [d]."""
+Replacements = Mapping[tuple[Component, int, int], Tensor]
+"""A sender's contribution by one model's signal (0 for A, 1 for B) and another's weights [d]."""
 
-Held = tuple[Tensor, Tensor | None]
-"""What a sender holds before it writes, and the scale of its post-norm; see ``held``."""
+Inner = tuple[Tensor, Tensor | None]
+"""A sender's inner activation, and the scale of its post-norm."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,8 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A sender's contribution.
-
-    Attributes:
-        clean: at every position [R, T, d].
-        patched: at the window, with the corrupt run's where that is patched [R, W, d].
-    """
+class SenderOutput:
+    """A sender's contribution: clean [R, T, d], and patched at the window [R, W, d]."""
 
     clean: Tensor
     patched: Tensor
@@ -46,54 +41,47 @@ class Sent:
         return self.patched - gather(self.clean, batch.index)
 
 
-def sent(
+def sender_output(
     sides: tuple[Side, Side],
     batch: Batch,
     sender: Component,
-    held_by: tuple[Held, Held],
+    inner_by: tuple[Inner, Inner],
     edge: int,
-    instead: Tensor | None,
-) -> Sent:
-    """What a sender adds by one model's weights, of what it holds in a clean and corrupt run.
+    replaced: Tensor | None,
+) -> SenderOutput:
+    """A sender's contribution by the weights of one model (``edge``: 0 for A, 1 for B).
 
-    Args:
-        sides: of A and of B.
-        batch: with its windows.
-        sender: the component.
-        held_by: of ``inner``, of the model that gives the signal.
-        edge: whose weights write: 0 for A, 1 for B.
-        instead: what replaces it [d]; None takes the corrupt run.
+    ``inner_by`` are its inner activations in the clean and corrupt run of the model that gives the
+    signal (see ``inner_activations``); ``replaced`` [d] replaces the contribution, None takes that
+    of the corrupt run.
     """
     writer = sides[edge].model
-    clean = written(writer, sender, *held_by[0])
-    other = written(writer, sender, *held_by[1]) if instead is None else instead
-    if instead is None and sender.layer is None:
+    clean = contribution(writer, sender, *inner_by[0])
+    other = contribution(writer, sender, *inner_by[1]) if replaced is None else replaced
+    if replaced is None and sender.layer is None:
         other = gather(other, batch.corrupt_index)
-    return Sent(clean, torch.where(batch.patched > 0, other, gather(clean, batch.index)))
+    return SenderOutput(clean, torch.where(batch.patched > 0, other, gather(clean, batch.index)))
 
 
-def inner(side: Side, batch: Batch, sender: Component) -> tuple[Held, Held]:
-    """What a sender holds before it writes: clean everywhere, corrupt at the window's partners.
+def inner_activations(side: Side, batch: Batch, sender: Component) -> tuple[Inner, Inner]:
+    """A sender's inner activations: clean everywhere, corrupt at the window's partners.
 
-    Of ``EMBED``, whose position embeddings depend on the place, corrupt everywhere too.
+    Of ``EMBED``, whose position embeddings depend on the position, corrupt everywhere too.
     """
     index = None if sender.layer is None else batch.corrupt_index
     return (
-        held(side.model, side.clean, batch.clean, sender),
-        held(side.model, side.corrupt, batch.corrupt, sender, index),
+        inner_activation(side.model, side.clean, batch.clean, sender),
+        inner_activation(side.model, side.corrupt, batch.corrupt, sender, index),
     )
 
 
-def held(
+def inner_activation(
     model: Model, trace: Trace, tokens: Tensor, sender: Component, index: Tensor | None = None
-) -> Held:
-    """What a sender holds before it writes, and the scale of its post-norm.
+) -> Inner:
+    """A sender's inner activation (before its output matrix), and the scale of its post-norm.
 
-    Tokens; a head's or a layer's z; the MLP's hidden vector. Only a head needs the scale, which
-    its whole layer decides.
-
-    Args:
-        index: positions wanted [R, W]; None for all.
+    Tokens; a head's or a layer's z; the MLP's hidden vector; at ``index`` [R, W], or everywhere.
+    Only a head needs the scale, which its whole layer decides.
     """
     if sender.layer is None:
         return tokens, None
@@ -110,18 +98,18 @@ def held(
     return at(seen.z[..., sender.head, :]), None if norm is None else norm.scale(at(seen.raw))
 
 
-def written(writer: Model, sender: Component, held: Tensor, scale: Tensor | None) -> Tensor:
-    """A contribution [R, T, d]; a head's post-norm keeps the scale of the run that is read."""
+def contribution(writer: Model, sender: Component, inner: Tensor, scale: Tensor | None) -> Tensor:
+    """Contribution [R, T, d] of an inner activation; a head's post-norm keeps its run's scale."""
     if sender.layer is None:
-        return embed(writer, held)
+        return embed(writer, inner)
     block = writer.blocks[sender.layer]
     if sender.kind in ("mlp", "expert"):
-        return post(block.one_mlp.down(held), block.one_mlp.post)
+        return post(block.one_mlp.down(inner), block.one_mlp.post)
     attention = block.attention
     if sender.head is None:
-        return post(attention.out(held), attention.post)
+        return post(attention.out(inner), attention.post)
     size = writer.head_size
-    added = held @ attention.out.weight[sender.head * size : (sender.head + 1) * size]
+    added = inner @ attention.out.weight[sender.head * size : (sender.head + 1) * size]
     if attention.post is None or scale is None:
         return added
     return attention.post.linear(added, scale)

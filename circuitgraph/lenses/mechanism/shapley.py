@@ -1,8 +1,7 @@
-"""A change split over three factors that were swapped one by one.
+"""Shapley values (1953) of a change over three swapped factors.
 
-Shapley's value (1953) of a three-player game: what swapping a factor changes, averaged over
-the six orders of swapping. The factors of an edge's effect are its signal (what enters), the
-edge itself, and what follows it.
+What swapping a factor changes, averaged over the six orders of swapping signal, edge and
+downstream.
 """
 
 from __future__ import annotations
@@ -15,19 +14,15 @@ MIXED, UNKNOWN = "mixed", "unknown"
 
 
 def shares(values: np.ndarray) -> np.ndarray:
-    """Each factor's part in ``values[1, 1, 1] − values[0, 0, 0]``.
+    """Each factor's part in ``values[1, 1, 1] − values[0, 0, 0]``, float64 [3 × …].
 
-    φ = ⅓ (swapped first) + ⅙ (each way of being second) + ⅓ (swapped last).
+    φ = ⅓ (swapped first) + ⅙ (each way of being second) + ⅓ (swapped last). Exactly 0 where
+    swapping a factor changes no value.
 
     Parameters
     ----------
     values : float [2 × 2 × 2 × …]
-        By signal, edge and what follows: 0 before the swap, 1 after it.
-
-    Returns
-    -------
-    float64 [3 × …]
-        They add up to the change. Exactly 0 where swapping a factor changes no value.
+        By signal, edge and downstream: 0 before the swap, 1 after it.
     """
     found = []
     for factor in range(3):
@@ -38,12 +33,7 @@ def shares(values: np.ndarray) -> np.ndarray:
 
 
 def labels(parts: np.ndarray) -> list[str]:
-    """The factor that holds at least half of Σ|φ|, or ``mixed``; ``unknown`` where not finite.
-
-    Parameters
-    ----------
-    parts : float [3 × k]
-    """
+    """The factor with at least half of Σ|φ| (of parts [3 × k]), else ``mixed`` or ``unknown``."""
     size = np.abs(parts)
     total = size.sum(0)
     ahead = (2 * size >= total) & (total > 0)
@@ -54,23 +44,10 @@ def labels(parts: np.ndarray) -> list[str]:
 def of_norm(
     raw_a: np.ndarray, raw_b: np.ndarray, norm_a: float, norm_b: float
 ) -> tuple[np.ndarray, float]:
-    """The part of a normalised change that is due to the norms, and what a share weighs.
+    """Part of a normalised change due to the norms [k], and the factor of the rest.
 
-    w_B − w_A = Σ φ · ½(1/N_A + 1/N_B) + ½(e_A + e_B)(1/N_B − 1/N_A), with w = e / N.
-
-    Parameters
-    ----------
-    raw_a, raw_b : float [k]
-        Effects in the decision's units.
-    norm_a, norm_b : float
-        What each side's effects are divided by.
-
-    Returns
-    -------
-    gain : float64 [k]
-        The second summand.
-    factor : float
-        What stands beside Σ φ in the first.
+    w_B − w_A = Σ φ · ½(1/N_A + 1/N_B) + ½(e_A + e_B)(1/N_B − 1/N_A), with w = e / N for effects
+    e (``raw_a``, ``raw_b`` [k]): the second summand, and the factor of Σ φ.
     """
     gain = (np.asarray(raw_a) + np.asarray(raw_b)) / 2 * (1 / norm_b - 1 / norm_a)
     return gain, (1 / norm_a + 1 / norm_b) / 2

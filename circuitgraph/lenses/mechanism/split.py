@@ -1,14 +1,14 @@
-"""The change of an effect, split over signal, edge and what follows.
+"""The change of an effect, split over signal, edge and downstream.
 
-Variants lend each other their factors, a pair of variants at a time; the parts are means over
-scenarios alike and over the pairs, so that they add up to the change of the groups' means.
+Factors are swapped between pairs of variants; parts are scenario-balanced means over the
+pairs, so that they add up to the change of the groups' means.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Protocol
 
 import numpy as np
 
@@ -20,23 +20,28 @@ from circuitgraph.runs.record import Run
 from circuitgraph.stats.scenarios import balanced_mean
 
 
-class Swapped(Protocol):
-    """Raw values [2 × 2 × 2 × n × k] and which factors are the same, bool [3 × k]."""
+@dataclass(frozen=True)
+class SwappedEffects:
+    """Effects of k edges with signal, edge and downstream each taken from A (0) or B (1).
 
-    @property
-    def values(self) -> np.ndarray: ...
+    Attributes
+    ----------
+    values : float64 [2, 2, 2, n, k]
+        In the decision's units.
+    same : bool [3, k]
+        Which of the three are equal bit for bit on all prompts.
+    """
 
-    @property
-    def same(self) -> np.ndarray: ...
+    values: np.ndarray
+    same: np.ndarray
 
 
-Measure = Callable[[Run, Run, Sequence[int]], Swapped]
+Measure = Callable[[Run, Run, Sequence[int]], SwappedEffects]
 """Measures some edges of two runs, given by their columns; see ``lenses.mechanism.measure``."""
 
 
 def pairs(a: Sequence[Run], b: Sequence[Run]) -> list[tuple[int, int]]:
-    """Which variants lend each other their factors: one by one in order of their names where
-    the groups are of one size, else each with each; every variant counts alike."""
+    """Pairs of variants: in order of name where the groups have one size, else all with all."""
     if len(a) != len(b):
         return list(product(range(len(a)), range(len(b))))
     orders = (
@@ -48,17 +53,14 @@ def pairs(a: Sequence[Run], b: Sequence[Run]) -> list[tuple[int, int]]:
 def split_of(
     scale: Shares, a: Sequence[Run], b: Sequence[Run], rows: np.ndarray, measure: Measure
 ) -> Split:
-    """The change of some effects, split.
+    """Split the change of some edges (rows, int [k], in the order compared).
 
     Parameters
     ----------
     scale : Shares
         Of the effects that were compared.
     a, b : sequences of Run
-        The same runs, as they are stored.
-    rows : int [k]
-        The edges, in the order compared.
-    measure : callable
+        The same runs as they are stored.
     """
     names = [scale.matched.edges[i] for i in rows]
     found = []
@@ -73,7 +75,7 @@ def split_of(
     )
 
 
-def _pair(scale: Shares, swapped: Swapped, which: tuple[int, int]) -> Split:
+def _pair(scale: Shares, swapped: SwappedEffects, which: tuple[int, int]) -> Split:
     seen, codes = scale.matched.observations, scale.matched.scenarios
     values = seen.mean(swapped.values * seen.signs[:, None], axis=-2)
     parts = np.stack([balanced_mean(part, codes) for part in shares(values)])

@@ -3,19 +3,19 @@
 Three factors make an edge's effect: the signal u (the clean residual at the receiver and the
 sender's inner activations, clean and corrupt), the edge e (the sender's write weights and the
 receiver's read weights, acting on the sender's own contribution only) and what follows d
-(everything else: how the receiver reads the others, its own output, siblings, later blocks).
+(everything else: the receiver's weights for other senders, its own output, siblings, later blocks).
 
 With ctx = x^u − W^u z^u and y = W^e z^u, a receiver's first matrices give
 
     ((ctx · g^d) W^d + (y · g^e) W^e) / rms(ctx + y)
 
 with the norm's gain g (LayerNorm centres both parts; its bias goes with d). Swapping the read
-weights as a whole would blame an edge for what its receiver does to everybody's signal.
+weights as a whole would count as the edge's what its receiver does to every sender's signal.
 
 A value is the decision with the sender patched minus that without. The run without goes through
 all positions from the receiver's block on (``Tail``); the one with it only through those behind
-the first that is patched. Where the receiver reads x^u itself with W^d alone, the run without is
-no sender's own, and all senders of a place share it.
+the first that is patched. Where the receiver has the input x^u itself and W^d alone, the run
+without depends on no sender, and all senders of a receiver share it.
 """
 
 from __future__ import annotations
@@ -42,30 +42,28 @@ from circuitgraph.engine.forward import mlp as add_mlp
 from circuitgraph.engine.model import Linear, Model, Norm, for_rows
 from circuitgraph.engine.patch import Patch, Window, window_attention
 from circuitgraph.engine.receivers import Receiver
-from circuitgraph.lenses.mechanism.sent import Instead, Side
+from circuitgraph.lenses.mechanism.sent import Replacements, Side
 
 
 @dataclass(frozen=True)
 class Swap:
-    """Both models on one batch, ready to lend each other their factors.
+    """Both models' runs of one batch.
 
-    Attributes:
-        sides: of A and of B.
-        batch: with the windows that patching can change.
-        whole: of both models, with windows that hold every position.
-        windows: of both models, behind their own clean runs.
-        instead: what a sender says where it is patched, by sender and by whose signal and edge
-            [d]; None takes the corrupt run.
+    ``batch`` has the windows that patching can change; ``whole`` are patches with windows of every
+    position, ``windows`` those behind each model's own clean run. ``replaced`` replaces a sender's
+    contribution, by sender and by whose signal and edge [d]; None takes the corrupt run.
     """
 
     sides: tuple[Side, Side]
     batch: Batch
     whole: tuple[Patch, Patch]
     windows: tuple[Patch, Patch]
-    instead: Instead | None
+    replaced: Replacements | None
 
 
-def make_swap(models: tuple[Model, Model], batch: Batch, instead: Instead | None = None) -> Swap:
+def make_swap(
+    models: tuple[Model, Model], batch: Batch, replaced: Replacements | None = None
+) -> Swap:
     """Run both models once, clean and corrupt."""
     everywhere = replace(batch, start=torch.zeros_like(batch.start))
     a, b = (
@@ -79,11 +77,11 @@ def make_swap(models: tuple[Model, Model], batch: Batch, instead: Instead | None
     whole = (_over(a.model, everywhere, a.clean), _over(b.model, everywhere, b.clean))
     decided = (decide(s.model, gather(s.clean.final, batch.read), batch) for s in (a, b))
     windows = tuple(_over(s.model, batch, s.clean, d) for s, d in zip((a, b), decided, strict=True))
-    return Swap((a, b), batch, whole, (windows[0], windows[1]), instead)
+    return Swap((a, b), batch, whole, (windows[0], windows[1]), replaced)
 
 
 def _over(model: Model, batch: Batch, clean: Trace, base: Tensor | None = None) -> Patch:
-    """What runs a model's blocks again on the windows of a batch, behind a clean run."""
+    """A patch that runs a model's blocks again on the windows of a batch, behind a clean run."""
     nothing = clean.embed.new_zeros(batch.n)
     return Patch(
         model=model,
@@ -98,23 +96,23 @@ def _over(model: Model, batch: Batch, clean: Trace, base: Tensor | None = None) 
     )
 
 
-class Heard(NamedTuple):
-    """What a receiver reads: the sender apart from all others, each [R, T or W, d]."""
+class ReceiverInput(NamedTuple):
+    """Input of a receiver: the sender apart from all others, each [R, T or W, d]."""
 
     others: Tensor
     sender: Tensor
 
-    def at_scored(self, patch: Patch, layer: int) -> Heard:
-        """The same where block ``layer`` must still compute."""
-        return Heard(*(patch.at_scored(x[None], layer)[0] for x in self))
+    def at_scored(self, patch: Patch, layer: int) -> ReceiverInput:
+        """The input at the positions that block ``layer`` must still compute."""
+        return ReceiverInput(*(patch.at_scored(x[None], layer)[0] for x in self))
 
-    def at(self, batch: Batch) -> Heard:
-        """What stands at every position, where the windows of a batch are."""
-        return Heard(*(gather(x, batch.index) for x in self))
+    def at(self, batch: Batch) -> ReceiverInput:
+        """The input at the windows of a batch."""
+        return ReceiverInput(*(gather(x, batch.index) for x in self))
 
 
 def entering(side: Side, receiver: Receiver) -> Tensor:
-    """The clean residual a receiver reads [R, T, d]."""
+    """The clean residual stream at a receiver's input [R, T, d]."""
     if receiver.layer == side.model.layers:
         return side.clean.final
     layer = side.clean.layers[receiver.layer]
@@ -122,14 +120,14 @@ def entering(side: Side, receiver: Receiver) -> Tensor:
 
 
 def needs_stage(model: Model, receiver: Receiver) -> bool:
-    """Whether what stands beside a receiver in its block is more than the residual it reads."""
+    """Whether a receiver's block holds more than its input (heads, or a parallel model)."""
     return receiver.layer < model.layers and (receiver.heads is not None or model.parallel)
 
 
 def stage(swap: Swap, receiver: Receiver, signal: int, after: int) -> LayerTrace:
     """The receiver's block of one model in the other's clean run.
 
-    Where only the MLP is the receiver, what stands before it is the other's own.
+    Where only the MLP is the receiver, the stream in front of it is the other model's own.
     """
     x = swap.sides[signal].clean.layers[receiver.layer]
     model = swap.sides[after].model
@@ -142,10 +140,9 @@ def stage(swap: Swap, receiver: Receiver, signal: int, after: int) -> LayerTrace
 class Tail:
     """The run without the patch, from the receiver's block on.
 
-    Attributes:
-        patch: the windows that run behind it, its own decision as ``base``.
-        on: what stands beside the receiver in its block; see ``stage``.
-        keys: keys and values of the receiver's own heads; None where they are those of ``on``.
+    ``patch`` has the windows behind it, its own decision as ``base``; ``on`` is the receiver's
+    block (see ``stage``); ``keys`` are keys and values of the receiver's own heads, None for those
+    of ``on``.
     """
 
     patch: Patch
@@ -154,7 +151,7 @@ class Tail:
 
 
 def shared_tail(swap: Swap, receiver: Receiver, on: LayerTrace, signal: int, after: int) -> Tail:
-    """The run in which all of a block, the receiver too, reads the signal as it is."""
+    """The run in which a whole block, the receiver too, has the unchanged signal as input."""
     whole, layer = swap.whole[after], receiver.layer
     if signal == after:
         return Tail(swap.windows[after], on)
@@ -166,22 +163,24 @@ def shared_tail(swap: Swap, receiver: Receiver, on: LayerTrace, signal: int, aft
 
 
 def own_tail(
-    swap: Swap, receiver: Receiver, heard: Heard, cell: tuple[int, int, int], on: LayerTrace
+    swap: Swap,
+    receiver: Receiver,
+    inputs: ReceiverInput,
+    cell: tuple[int, int, int],
+    on: LayerTrace,
 ) -> Tail:
-    """The run in which a receiver reads one sender by other weights than all else.
+    """The unpatched run with other weights of the receiver for one sender than for the others.
 
-    Args:
-        heard: the sender, unpatched, and the others, by whose signal and edge.
-        cell: who gives signal, edge and what follows.
-        on: of ``stage``.
+    ``inputs`` is the input without the patch, ``cell`` names the model of signal, edge and what
+    follows, ``on`` is of ``stage``.
     """
     _, edge, after = cell
     whole = swap.whole[after]
     models = swap.sides[edge].model, whole.model
     if receiver.heads is None:
-        x, keys = _through_mlp(whole, models, receiver.layer, heard, on), None
+        x, keys = _through_mlp(whole, models, receiver.layer, inputs, on), None
     else:
-        x, keys = _through_attention(whole, models, receiver, heard, on)
+        x, keys = _through_attention(whole, models, receiver, inputs, on)
     return replace(_run_on(swap, after, receiver.layer, on, x), keys=keys)
 
 
@@ -199,42 +198,36 @@ def _run_on(swap: Swap, after: int, layer: int, on: LayerTrace, x: Tensor) -> Ta
 
 
 def _keys_alone(trace: LayerTrace) -> LayerTrace:
-    """What windows read of a block of a run [1, R, T, …]: nothing else of it is kept."""
+    """Keys and values of a block's run [1, R, T, …], all that windows need of it."""
     nothing = trace.pre.new_empty(0)
     others = dict.fromkeys(("pre", "mid", "read", "q", "z", "raw", "mlp"), nothing)
     return replace(trace, k=trace.k[0], v=trace.v[0], **others)
 
 
 def value(
-    swap: Swap, receiver: Receiver, heard: Heard, cell: tuple[int, int, int], tail: Tail
+    swap: Swap, receiver: Receiver, inputs: ReceiverInput, cell: tuple[int, int, int], tail: Tail
 ) -> Tensor:
-    """v(u, e, d): the effect of the edge with each factor from the model named, [n].
+    """v(u, e, d): the effect [n] of an edge with each factor from the model that ``cell`` names.
 
-    Args:
-        heard: what the receiver reads at the window, the sender patched.
-        cell: who gives signal, edge and what follows.
-        tail: the run without the patch.
+    ``inputs`` is the receiver's input at the window, the sender patched; ``tail`` the run without.
     """
     _, edge, after = cell
     models, layer = (swap.sides[edge].model, swap.sides[after].model), receiver.layer
     if receiver.heads is None:
-        x = _through_mlp(tail.patch, models, layer, heard, tail.on)
+        x = _through_mlp(tail.patch, models, layer, inputs, tail.on)
         return resume(tail.patch, layer + 1, x[None])[0]
     keys = tail.keys or _keys_of(tail.patch.model, receiver, tail.on)
     patch = _with_keys(tail.patch, layer, *keys)
-    x, _ = _through_attention(patch, models, receiver, heard, tail.on)
+    x, _ = _through_attention(patch, models, receiver, inputs, tail.on)
     return resume(tail.patch, layer + 1, x[None])[0]
 
 
 def logit_value(
-    swap: Swap, unpatched: Heard, patched: Tensor, cell: tuple[int, int, int]
+    swap: Swap, unpatched: ReceiverInput, patched: Tensor, cell: tuple[int, int, int]
 ) -> Tensor:
-    """The same of an edge into ``LOGITS`` [n]: nothing follows but the softmax.
+    """v(u, e, d) [n] of an edge into ``LOGITS``: nothing follows but the softmax.
 
-    Args:
-        unpatched: what is read at the window.
-        patched: the sender with the patch [R, W, d].
-        cell: who gives signal, edge and what follows.
+    ``unpatched`` is the input at the window, ``patched`` [R, W, d] the sender's with the patch.
     """
     _, edge, after = cell
     window, last = swap.windows[after], swap.sides[after].model.layers - 1
@@ -259,23 +252,27 @@ def _with_keys(patch: Patch, layer: int, k: Tensor, v: Tensor) -> Patch:
 
 
 def _through_mlp(
-    patch: Patch, models: tuple[Model, Model], layer: int, heard: Heard, on: LayerTrace
+    patch: Patch, models: tuple[Model, Model], layer: int, inputs: ReceiverInput, on: LayerTrace
 ) -> Tensor:
     """The stream that leaves the block [R, Q, d]."""
     mid = patch.at_scored(patch.at_window(on.mid)[None], layer)[0]
-    heard = heard.at_scored(patch, layer)
+    inputs = inputs.at_scored(patch, layer)
     edge, own = (model.blocks[layer].one_mlp for model in models)
     norms = edge.norm, own.norm
-    inner = read(norms, (edge.up, own.up), heard)
+    inner = read(norms, (edge.up, own.up), inputs)
     if own.gate is None or edge.gate is None:
         inner = patch.model.activation(inner)
     else:
-        inner = patch.model.activation(read(norms, (edge.gate, own.gate), heard)) * inner
+        inner = patch.model.activation(read(norms, (edge.gate, own.gate), inputs)) * inner
     return mid + post(own.down(inner), own.post)
 
 
 def _through_attention(
-    patch: Patch, models: tuple[Model, Model], receiver: Receiver, heard: Heard, on: LayerTrace
+    patch: Patch,
+    models: tuple[Model, Model],
+    receiver: Receiver,
+    inputs: ReceiverInput,
+    on: LayerTrace,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """The stream that leaves the block [R, Q, d], and the receiver's keys and values."""
 
@@ -284,7 +281,7 @@ def _through_attention(
 
     layer, model = receiver.layer, patch.model
     own = model.blocks[layer].attention
-    q, k, v = (_letter(patch, models, receiver, heard, on, name) for name in "qkv")
+    q, k, v = (_letter(patch, models, receiver, inputs, on, name) for name in "qkv")
     z = still(on.z)
     z[..., receiver.heads, :] = window_attention(patch, layer, q[None], k[None], v[None])[0]
     mid = still(on.pre) + post(own.out(z.flatten(-2)), own.post)
@@ -296,7 +293,7 @@ def _letter(
     patch: Patch,
     models: tuple[Model, Model],
     receiver: Receiver,
-    heard: Heard,
+    inputs: ReceiverInput,
     on: LayerTrace,
     name: str,
 ) -> Tensor:
@@ -307,7 +304,7 @@ def _letter(
         plain = patch.at_window(getattr(on, name)[..., heads, :])
         return patch.at_scored(plain[None], layer)[0] if name == "q" else plain
     index = patch.queries(layer) if name == "q" else patch.batch.index
-    at = heard.at_scored(patch, layer) if name == "q" else heard
+    at = inputs.at_scored(patch, layer) if name == "q" else inputs
     edge, own = (model.blocks[layer].attention for model in models)
     size = patch.model.head_size
     columns = slice(heads.start * size, heads.stop * size)
@@ -318,18 +315,17 @@ def _letter(
 def read(
     norms: tuple[Norm, Norm],
     linears: tuple[Linear, Linear],
-    heard: Heard,
+    inputs: ReceiverInput,
     columns: slice = slice(None),
 ) -> Tensor:
-    """A first matrix of a receiver, of what it reads [R, T, k].
+    """A receiver's first matrix applied to its input [R, T, k].
 
-    Args:
-        norms, linears: of the edge, and of what follows.
+    ``norms``, ``linears`` are those of the edge and of what follows.
     """
     (edge, own), (by_edge, by_own) = norms, linears
-    scale = own.scale(heard.others + heard.sender)
-    others = own.linear(heard.others) @ by_own.weight[:, columns]
-    y = (others + edge.linear(heard.sender) @ by_edge.weight[:, columns]) * scale
+    scale = own.scale(inputs.others + inputs.sender)
+    others = own.linear(inputs.others) @ by_own.weight[:, columns]
+    y = (others + edge.linear(inputs.sender) @ by_edge.weight[:, columns]) * scale
     if own.bias is not None:
         y = y + own.bias @ by_own.weight[:, columns]
     return y if by_own.bias is None else y + by_own.bias[columns]

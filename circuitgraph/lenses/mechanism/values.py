@@ -19,11 +19,11 @@ from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.forward import forward
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.receivers import component_names, receivers
-from circuitgraph.lenses.mechanism.block import Lent
-from circuitgraph.lenses.mechanism.same import Place, equal, reader, reading
-from circuitgraph.lenses.mechanism.sent import Instead, held, written
+from circuitgraph.lenses.mechanism.block import BlockRuns
+from circuitgraph.lenses.mechanism.same import EdgeEnds, equal, read_weights, receiver_key
+from circuitgraph.lenses.mechanism.sent import Replacements, contribution, inner_activation
 from circuitgraph.lenses.mechanism.swap import (
-    Heard,
+    ReceiverInput,
     entering,
     logit_value,
     make_swap,
@@ -38,58 +38,66 @@ CELLS: tuple[Cell, ...] = tuple((u, e, d) for u, e, d in product((0, 1), repeat=
 
 @dataclass(frozen=True)
 class Mixed:
-    """What swapping gave for k edges and n prompts.
+    """The eight values [2, 2, 2, n, k] by signal, edge and what follows, for n prompts and k edges.
 
-    Attributes:
-        values: float64 [2, 2, 2, n, k] by signal, edge and what follows.
-        same: which of the three are equal bit for bit, bool [3, k].
+    ``same`` bool [3, k]: which of the three factors are equal bit for bit.
     """
 
     values: Tensor
     same: Tensor
 
 
-def places(model: Model, granularity: Granularity, inputs: Inputs) -> list[Place]:
+def edge_ends(model: Model, granularity: Granularity, inputs: Inputs) -> list[EdgeEnds]:
     """Sender and receiver of every edge in the order of ``components.effect_edges``."""
     senders = [parse(name) for name in component_names(model, granularity)]
     every = receivers(model, granularity, inputs)
-    return [Place(sender, receiver) for receiver in every for sender in senders[: receiver.senders]]
+    return [
+        EdgeEnds(sender, receiver) for receiver in every for sender in senders[: receiver.senders]
+    ]
 
 
 @torch.no_grad()
 def mixed_effects(
     models: tuple[Model, Model],
     batch: Batch,
-    edges: Sequence[Place],
+    edges: Sequence[EdgeEnds],
     weights: Tensor,
     corners: Tensor | None = None,
-    instead: Instead | None = None,
+    replaced: Replacements | None = None,
     cells: Sequence[Cell] = CELLS,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Mixed:
     """All eight values of some edges on one batch; only those are run that differ.
 
-    Args:
-        models: of A and of B, of one build.
-        batch: with corrupt prompts, or made with ``whole=True`` where ``instead`` is given.
-        edges: places.
-        weights: from ``same_weights``.
-        corners: effects of A and of B [2, n, k]; None runs them as well.
-        instead: from ``mean_said``, or nothing at all: mean or zero ablation.
-        cells: which of the eight; the others are NaN.
-        advance: told of every edge that is done.
+    Parameters
+    ----------
+    models : pair of Model
+        A and B, of one build.
+    batch : Batch
+        With corrupt prompts, or made with ``whole=True`` where ``replaced`` is given.
+    edges : sequence of EdgeEnds
+    weights : bool [2, k]
+        From ``same_weights``.
+    corners : [2, n, k], optional
+        Effects of A and of B; None runs them as well.
+    replaced : mapping, optional
+        From ``mean_outputs``, or zeros: mean or zero ablation.
+    cells : sequence
+        Which of the eight; the others are NaN.
+    advance : callable
+        Called for every edge that is done.
     """
-    swap = make_swap(models, batch, instead)
+    swap = make_swap(models, batch, replaced)
     values = torch.full((2, 2, 2, batch.n, len(edges)), float("nan"), dtype=torch.float64)
     same = torch.cat([torch.zeros(1, len(edges), dtype=torch.bool), weights])
-    order = sorted(range(len(edges)), key=lambda i: (reader(edges[i].receiver)[:2], i))
-    for _, group in groupby(order, key=lambda i: reader(edges[i].receiver)[:2]):
-        lent = Lent(swap)
+    order = sorted(range(len(edges)), key=lambda i: (receiver_key(edges[i].receiver)[:2], i))
+    for _, group in groupby(order, key=lambda i: receiver_key(edges[i].receiver)[:2]):
+        runs = BlockRuns(swap)
         for column in group:
-            place = edges[column]
-            same[0, column] = lent.same_signal(place.sender, place.receiver)
+            ends = edges[column]
+            same[0, column] = runs.same_signal(ends.sender, ends.receiver)
             known = None if corners is None else corners[:, :, column]
-            measured = _measured(lent, place, tuple(same[:, column].tolist()), known)
+            measured = _measured(runs, ends, tuple(same[:, column].tolist()), known)
             for cell in cells:
                 values[cell][:, column] = measured(cell).cpu()
             advance(1)
@@ -97,43 +105,43 @@ def mixed_effects(
 
 
 def _measured(
-    lent: Lent, place: Place, same: tuple[bool, ...], corners: Tensor | None
+    runs: BlockRuns, ends: EdgeEnds, same: tuple[bool, ...], corners: Tensor | None
 ) -> Callable[[Cell], Tensor]:
-    """The value of any cell; cells that differ by what is the same share one."""
+    """A function from a cell to its value; cells that differ by equal factors share one."""
     known: dict[Cell, Tensor] = {}
     if corners is not None:
         known[_canonical((1, 1, 1), same)] = corners[1].double()
         known[_canonical((0, 0, 0), same)] = corners[0].double()
-    read = [reading(side.model, place.receiver) for side in lent.swap.sides]
-    alike = equal(*read)
+    read = [read_weights(side.model, ends.receiver) for side in runs.swap.sides]
+    same_read = equal(*read)
 
     def measure(cell: Cell) -> Tensor:
         name = _canonical(cell, same)
         if name not in known:
-            known[name] = _value(lent, place, name, alike).double()
+            known[name] = _value(runs, ends, name, same_read).double()
         return known[name]
 
     return measure
 
 
-def _value(lent: Lent, place: Place, cell: Cell, alike: bool) -> Tensor:
-    """One value [n]; ``alike``: both models read with the same weights."""
-    swap, receiver, (u, e, d) = lent.swap, place.receiver, cell
-    own = lent.sent(place.sender, u, u).clean
-    said = lent.sent(place.sender, u, e)
-    changes = said.change(swap.batch)
+def _value(runs: BlockRuns, ends: EdgeEnds, cell: Cell, same_read: bool) -> Tensor:
+    """One value [n]; ``alike``: the receiver's weights are equal in both models."""
+    swap, receiver, (u, e, d) = runs.swap, ends.receiver, cell
+    own = runs.output(ends.sender, u, u).clean
+    output = runs.output(ends.sender, u, e)
+    changes = output.change(swap.batch)
     x = entering(swap.sides[u], receiver)
     if receiver.layer == swap.sides[d].model.layers:
-        unpatched = Heard(x - own, said.clean).at(swap.batch)
-        found = logit_value(swap, unpatched, said.patched, cell)
-    elif (e == d or alike) and torch.equal(own, said.clean):
-        heard = Heard(gather(x, swap.batch.index), changes)
-        found = value(swap, receiver, heard, cell, lent.tail(receiver, u, d))
+        unpatched = ReceiverInput(x - own, output.clean).at(swap.batch)
+        found = logit_value(swap, unpatched, output.patched, cell)
+    elif (e == d or same_read) and torch.equal(own, output.clean):
+        inputs = ReceiverInput(gather(x, swap.batch.index), changes)
+        found = value(swap, receiver, inputs, cell, runs.tail(receiver, u, d))
     else:
-        unpatched = Heard(x - own, said.clean)
-        tail = own_tail(swap, receiver, unpatched, cell, lent.beside(receiver, u, d))
-        heard = unpatched.at(swap.batch)._replace(sender=said.patched)
-        found = value(swap, receiver, heard, cell, tail)
+        unpatched = ReceiverInput(x - own, output.clean)
+        tail = own_tail(swap, receiver, unpatched, cell, runs.beside(receiver, u, d))
+        inputs = unpatched.at(swap.batch)._replace(sender=output.patched)
+        found = value(swap, receiver, inputs, cell, tail)
     # Where the sender says nothing new, no rounding is left behind either.
     return found * swap.batch.by_prompt((changes != 0).any(-1).any(-1).float()).clamp_max(1)
 
@@ -144,13 +152,12 @@ def _canonical(cell: Cell, same: Sequence[bool]) -> Cell:
 
 
 @torch.no_grad()
-def mean_said(
+def mean_outputs(
     models: tuple[Model, Model], prompts: Sequence[Sequence[int]], senders: Iterable[Component]
-) -> Instead:
-    """What each sender adds on average, by either signal and either's weights.
+) -> Replacements:
+    """Each sender's mean contribution, by either signal and either's weights, for mean ablation.
 
-    Over the positions of each prompt, then over prompts with equal weight: what mean ablation
-    puts in a sender's place.
+    Over the positions of each prompt, then over prompts with equal weight.
     """
     total: dict[tuple[Component, int, int], Tensor] = {}
     chosen = list(dict.fromkeys(senders))
@@ -159,7 +166,9 @@ def mean_said(
         for u, model in enumerate(models):
             trace = forward(model, tokens)
             for sender, e in product(chosen, (0, 1)):
-                added = written(models[e], sender, *held(model, trace, tokens, sender))
+                added = contribution(
+                    models[e], sender, *inner_activation(model, trace, tokens, sender)
+                )
                 part = added[0].double().mean(0) / len(prompts)
                 total[sender, u, e] = total.get((sender, u, e), 0) + part
     return {key: value.to(models[0].dtype) for key, value in total.items()}

@@ -15,14 +15,14 @@ _SHARES = {
 
 
 def mechanism_in_words(row: Mapping[str, Any], extra: Any, *, normed: bool) -> list[str]:
-    """One line; none where a row has no mechanism.
+    """Why a claim changed, in one line; none where a row has no mechanism.
 
     Parameters
     ----------
     row, extra : mapping
         Of a diff's table and of its details.
     normed : bool
-        Whether effects are shares, so that a change of their norm (gain) is one of theirs.
+        Whether effects are shares, so that a change of their norm (gain) adds to the change.
     """
     if not row["mechanism"]:
         return []
@@ -33,12 +33,12 @@ def mechanism_in_words(row: Mapping[str, Any], extra: Any, *, normed: bool) -> l
             "what reads its result changed."
         ]
     same = extra["same"].split(", ")
-    told = [
+    each = [
         f"{extra[name]:+.3f} {words}{' (bit for bit the same)' if name in same else ''}"
         for name, words in _SHARES.items()
     ]
     total = sum(extra[name] for name in _SHARES)
-    line = f"{line} Of the change of {total:+.3f} in the decision's units, {', '.join(told)}."
+    line = f"{line} Of the change of {total:+.3f} in the decision's units, {', '.join(each)}."
     if normed:
         line += (
             f" The change of the norm of all edge effects (gain) makes {extra['gain']:+.3f} of the "

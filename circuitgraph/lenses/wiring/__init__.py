@@ -1,1 +1,1 @@
-"""The wiring lens: does the receiver respond differently to the same signal?"""
+"""Lens ``wiring``: does the receiver respond differently to the same signal?"""

@@ -1,4 +1,4 @@
-"""What one variant changed in the base: how far every channel stands out, as one number."""
+"""Change of one variant from its base: the prominence of every channel, as log T."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from circuitgraph.lenses.wiring.channel_tests import PROMINENT, prominences
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.stats.scenarios import balanced_weights
 
-MOST = log(1e4)
-"""log T is cut here: among channels that did not change at all the least change is endless."""
+MAX_LOG_T = log(1e4)
+"""Upper limit of log T: a receiver whose median channel did not change would give infinity."""
 
 SURELY = log(PROMINENT) / 2
-"""A claim between groups: log T differs by log 4, and surely by half of that."""
+"""Margin of the group test: half of log 4, the difference that a claim must show."""
 
 
 @dataclass(frozen=True, eq=False)
-class Against:
-    """One variant against the base.
+class ChangeFromBase:
+    """Channels between the base and one variant.
 
-    Attributes:
-        channels: between the base and the variant.
-        log_times: log T, 0 to ``MOST`` [e].
-        influence: of every prompt on ``log_times`` [n × e].
+    Attributes
+    ----------
+    channels : Channels
+    log_times : float64 [e]
+        log T, 0 to ``MAX_LOG_T``.
+    influence : float64 [n × e]
+        Of every prompt on ``log_times``.
     """
 
     channels: Channels
@@ -34,29 +37,22 @@ class Against:
     influence: np.ndarray
 
     @classmethod
-    def of(cls, channels: Channels, scenarios: np.ndarray) -> Against:
-        """What one pair's channels say."""
+    def of(cls, channels: Channels, scenarios: np.ndarray) -> ChangeFromBase:
         [whole] = log_times(channels, balanced_weights(scenarios)[None])
         return cls(channels, whole, influence(channels, scenarios))
 
-    def unchanged(self) -> Against:
-        """What the base itself says against the base."""
+    def unchanged(self) -> ChangeFromBase:
+        """The base compared with itself."""
         old = self.channels
         none = np.where(np.isnan(old.delta), np.nan, 0.0)
         same: dict[str, Any] = dict.fromkeys(("read", "write", "delta", "square"), none)
-        return Against(
+        return ChangeFromBase(
             replace(old, **same, norm_b=old.norm_a), 0 * self.log_times, np.zeros(old.square.shape)
         )
 
 
 def log_times(channels: Channels, weights: np.ndarray) -> np.ndarray:
-    """log T of every edge, 0 to ``MOST``, under each row of prompt weights [W × n].
-
-    Returns
-    -------
-    float64 [W × e]
-        NaN where nothing can be computed.
-    """
+    """log T of every edge, 0 to ``MAX_LOG_T``, by row of prompt weights; float64 [W × e]."""
     if not (channels.delta > channels.floor).any():  # the base itself
         return np.zeros((len(weights), len(channels.edges)))
     times = prominences(channels, weights)
@@ -64,13 +60,13 @@ def log_times(channels: Channels, weights: np.ndarray) -> np.ndarray:
     alone = _ratio(channels, weights)
     with np.errstate(divide="ignore", invalid="ignore"):
         alone /= np.nanmedian(alone, axis=1, keepdims=True)
-        found = np.clip(np.log(np.where(np.isnan(times), alone, times)), 0.0, MOST)
+        found = np.clip(np.log(np.where(np.isnan(times), alone, times)), 0.0, MAX_LOG_T)
     still = np.nanmax(channels.delta, axis=0, initial=0.0) <= channels.floor
     return np.where(still, 0.0, found)
 
 
 def _ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
-    """Change of every channel, by weights over what random updates would make it [W × e]."""
+    """Change of every channel over its expectation under random updates [W × e]."""
     if channels.form == "functional":
         return weights @ (np.nan_to_num(channels.delta) ** 2 / channels.expected)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -78,7 +74,7 @@ def _ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
 
 
 def influence(channels: Channels, scenarios: np.ndarray) -> np.ndarray:
-    """What each prompt adds to log T, by leaving it out (jackknife); float64 [n × e]."""
+    """Influence of each prompt on log T, by the jackknife; float64 [n × e]."""
     whole = balanced_weights(scenarios)
     n = len(whole)
     if n == 1:  # nothing is left without it

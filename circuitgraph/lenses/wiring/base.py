@@ -1,4 +1,4 @@
-"""The model that all variants of a comparison were trained from."""
+"""The common base model of the variants compared."""
 
 from __future__ import annotations
 
@@ -10,17 +10,10 @@ from circuitgraph.runs.record import Run
 
 
 def base_of(a: Sequence[Run], b: Sequence[Run], stored: Sequence[Run]) -> Run:
-    """The run of the model both sides were trained from, measured like them.
+    """The run of the model both sides were trained from, with the same method.
 
-    The base of their adapters. Full models do not say what they were trained from, so
-    one that is alone on its side, a fixed reference, is taken for it.
-
-    Parameters
-    ----------
-    a, b : sequences of Run
-        The sides.
-    stored : sequence of Run
-        All runs, among which the base is looked for.
+    The base of their adapters. Full models do not name a base, so one that is alone on its side,
+    a fixed reference, is taken for it.
 
     Raises
     ------

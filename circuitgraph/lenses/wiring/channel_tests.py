@@ -1,14 +1,13 @@
-"""Which channels changed more than the change of their receiver explains.
+"""Which channels changed more than the other inputs of their receiver.
 
-Fine-tuning moves every weight, and a receiver that changed much reads all its senders a
-little differently. So a channel is held against the other channels into the same receiver:
-ρ = what its change is / what random updates of the same size would make it, and
-T = ρ / median of ρ over the receiver's other senders. Random updates say how large T gets
-by itself; a claim also asks for T ≥ 4, twice the receiver's median channel.
+Fine-tuning changes every weight, and a receiver that changed much reads all its senders a
+little differently. So a channel is compared with the other channels into the same receiver:
+ρ = its change / its expectation under random updates of the same size, and
+T = ρ / median of ρ over the receiver's other senders (the prominence). p-values come from T
+under random updates; a claim also needs T ≥ 4, twice the receiver's median channel.
 
-Where all but one or two of a receiver's channels are the same bit for bit, no drift hides the
-ones that changed, and nothing is left to estimate but what other prompts would say: those are
-held against the margin.
+Where all but one or two of a receiver's channels are equal bit for bit, the changed ones are
+tested against the margin over prompts instead: there is no drift to compare them with.
 """
 
 from __future__ import annotations
@@ -39,14 +38,15 @@ LEAST = {"weights": 0.02, "functional": 0.01}
 
 @dataclass(frozen=True)
 class ChannelTests:
-    """One number an edge, float64 [e] unless said otherwise.
+    """Test of every channel; arrays are float64 [e] unless noted.
 
-    Attributes:
-        ratio: ρ; NaN where nothing was expected to change, and for the functional form.
-        prominence: T; NaN where the receiver has no other channels to hold it against.
-        p: 1 where nothing changed, NaN where there is no signal.
-        prominent: whether the change is large enough to be claimed: T ≥ 4, or without T a
-            change of at least the median one [e] bool.
+    Attributes
+    ----------
+    ratio : ρ; NaN for the functional form and where no change was expected
+    prominence : T; NaN where the receiver has too few other channels
+    p : 1 where nothing changed, NaN without a signal
+    prominent : bool [e]
+        T ≥ 4, or without T a change of at least the median one.
     """
 
     ratio: np.ndarray
@@ -58,33 +58,14 @@ class ChannelTests:
 def channel_tests(
     channels: Channels, scenarios: np.ndarray, margin: float | None = None
 ) -> ChannelTests:
-    """Test every channel, by its form.
-
-    Parameters
-    ----------
-    channels : Channels
-    scenarios : int [n]
-        Of every prompt.
-    margin : float, optional
-        Of ``delta``: the smallest change that matters; ``LEAST`` by default.
-    """
+    """Test every channel; ``margin`` is the smallest change of ``delta`` that matters."""
     least = LEAST[channels.form] if margin is None else margin
     test = _functional if channels.form == "functional" else _by_weights
     return test(channels, recode(scenarios), least)
 
 
 def prominences(channels: Channels, weights: np.ndarray) -> np.ndarray:
-    """T of every edge under other weights of the prompts, such as those of resamples.
-
-    Parameters
-    ----------
-    weights : float [W × n] or [n]
-        Rows of any sum.
-
-    Returns
-    -------
-    float64 [W × e] or [e]
-    """
+    """T of every edge under prompt weights [W × n] or [n] of any sum; float64 [W × e] or [e]."""
     sets = np.atleast_2d(np.asarray(weights, np.float64))
     if channels.form == "functional":
         found = _against_others_or_all(_functional_ratio(channels, sets), channels.edges)
@@ -101,34 +82,30 @@ def claimed_under(
     rows: np.ndarray,
     margin: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """p of some edges under other weights of the prompts, and whether they change enough.
+    """p of some edges under other prompt weights, and whether they change enough.
 
     Random updates are drawn, and errors estimated, once for all weights.
 
     Parameters
     ----------
-    channels : Channels
-    scenarios : int [n]
     weights : float [W × n]
         Rows of sum 1.
     rows : int [k]
         The edges.
-    margin : float
-        Smallest change of ``delta``.
 
     Returns
     -------
     p : float64 [W × k]
     large : bool [W × k]
-        T ≥ 4, or without T a change of at least the median one; and at least the margin,
-        and more than rounding.
+        T ≥ 4, or without T a change of at least the median one; and at least the margin, and
+        more than rounding.
     """
     equal = balanced_weights(scenarios)
-    heard = (channels.norm_a + channels.norm_b > 0).any(0)
+    present = (channels.norm_a + channels.norm_b > 0).any(0)
     delta = _mean_of_known(weights, channels.delta)
     times = prominences(channels, weights)[:, rows]
     alone = np.isnan(prominences(channels, equal))
-    median = np.nanmedian(delta[:, heard], axis=1, keepdims=True) if heard.any() else 0.0
+    median = np.nanmedian(delta[:, present], axis=1, keepdims=True) if present.any() else 0.0
     single = _single(channels)[rows]
     with np.errstate(invalid="ignore"):
         large = np.where(alone[rows], delta[:, rows] >= median, times >= PROMINENT) | single
@@ -146,7 +123,7 @@ def claimed_under(
 
 
 def by_receiver(edges: tuple[Edge, ...]) -> Iterator[slice]:
-    """Edges into one receiver after the other; they lie together."""
+    """Slices of edges into one receiver; they are neighbours."""
     start = 0
     for stop in range(1, len(edges) + 1):
         if stop == len(edges) or edges[stop][1:] != edges[start][1:]:
@@ -155,9 +132,9 @@ def by_receiver(edges: tuple[Edge, ...]) -> Iterator[slice]:
 
 
 def against_others(values: np.ndarray, edges: tuple[Edge, ...]) -> np.ndarray:
-    """Every value over the median of the others into its receiver, [W × e].
+    """Values over the median of the others into the same receiver, [W × e].
 
-    Edges without a value (NaN) are left out; receivers with fewer than three give NaN.
+    NaN values are left out; receivers with fewer than three values give NaN.
     """
     out = np.full(values.shape, np.nan)
     for part in by_receiver(edges):
@@ -170,34 +147,24 @@ def against_others(values: np.ndarray, edges: tuple[Edge, ...]) -> np.ndarray:
 
 
 def _median_of_others(values: np.ndarray) -> np.ndarray:
-    """Median of each row without the value itself, [W × k]: from the order, not k times."""
+    """Median of each row without the value itself, [W × k], from one sorting."""
     k = values.shape[1]
     order = np.argsort(values, 1)
     rank = np.argsort(order, 1)
     ranked = np.take_along_axis(values, order, 1)
 
     def without(place: int) -> np.ndarray:
-        """The value at a place once each one's own is gone."""
+        """The value at a rank once each one's own is removed."""
         return np.where(rank <= place, ranked[:, [place + 1]], ranked[:, [place]])
 
     return (without((k - 2) // 2) + without((k - 1) // 2)) / 2
 
 
 def tail_p(value: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """P(draw ≥ value), beyond the largest 5% of draws by an exponential tail of their logarithm.
+    """P(draw ≥ value) of values [e] and draws [B × e], with an exponential tail of the logarithm.
 
-    p = (m/B) exp(−(log T − log T₍ₘ₎) / mean excess), with T₍ₘ₎ the m-th largest of B draws.
-
-    Parameters
-    ----------
-    value : float [e]
-        Not negative.
-    draws : float [B × e]
-
-    Returns
-    -------
-    float64 [e]
-        NaN where value or draws are NaN.
+    Above the m-th largest of B draws: p = (m/B) exp(−(log T − log T₍ₘ₎) / mean excess), with m the
+    largest 5%. NaN where value or draws are.
     """
     count = len(draws)
     m = max(1, round(TAIL * count))
@@ -212,7 +179,7 @@ def tail_p(value: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 
 def _single(channels: Channels) -> np.ndarray:
-    """Channels that changed into receivers all else into which is the same bit for bit, [e]."""
+    """Changed channels of receivers whose other inputs are equal bit for bit, bool [e]."""
     changed: np.ndarray = np.any(channels.expected > 0, axis=0)
     still = np.any(channels.norm_a + channels.norm_b > 0, axis=0) & ~changed
     out = np.zeros(len(channels.edges), bool)
@@ -231,24 +198,23 @@ def _by_weights(channels: Channels, scenarios: np.ndarray, margin: float) -> Cha
     random = _random(channels, weights, alone)
     value = np.where(alone, ratio[0], prominence)
     p = tail_p(value, random) if len(random) else np.full(len(value), np.nan)
-    heard = (channels.norm_a + channels.norm_b > 0).any(0)
+    present = (channels.norm_a + channels.norm_b > 0).any(0)
     delta, single = weights @ channels.delta, _single(channels)
     p = np.where(single, _beyond(delta, channels.delta, scenarios, np.array(margin)), p)
     p = np.where(square == 0, 1.0, p)
-    p[~heard] = np.nan
-    prominent = np.where(alone, _large(delta, heard) | single, prominence >= PROMINENT)
-    return ChannelTests(ratio[0], prominence, p, prominent & heard & (square > 0))
+    p[~present] = np.nan
+    prominent = np.where(alone, _large(delta, present) | single, prominence >= PROMINENT)
+    return ChannelTests(ratio[0], prominence, p, prominent & present & (square > 0))
 
 
 def _random(channels: Channels, weights: np.ndarray, alone: np.ndarray) -> np.ndarray:
-    """T of every edge under random updates, ρ where it stands ``alone`` (bool [e]): [D × e]."""
+    """T of every edge under random updates, ρ for those ``alone`` (bool [e]): [D × e]."""
     ratio = _ratio(channels.draws / len(weights), (weights @ channels.expected)[None])
     return np.where(alone, ratio, against_others(ratio, channels.edges))
 
 
-def _large(delta: np.ndarray, heard: np.ndarray) -> np.ndarray:
-    """At least the median change of all channels."""
-    return delta >= (np.median(delta[heard]) if heard.any() else 0.0)
+def _large(delta: np.ndarray, present: np.ndarray) -> np.ndarray:
+    return delta >= (np.median(delta[present]) if present.any() else 0.0)
 
 
 def _ratio(square: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -257,7 +223,7 @@ def _ratio(square: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 
 def _mean_of_known(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Weighted means that leave NaN out, [W × e]."""
+    """Weighted means without NaN, [W × e]."""
     known = ~np.isnan(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (weights @ np.where(known, values, 0.0)) / (weights @ known)
@@ -273,12 +239,12 @@ def _beyond(
 
 
 def _with_drift(p: np.ndarray, times: np.ndarray, channels: Channels) -> np.ndarray:
-    """The larger of p and that of T under random drift; p alone where there is no T."""
+    """The larger of p and that of T under random drift; p alone without T."""
     return np.fmax(p, sample_p(times, _drifted_times(channels))) + 0 * p
 
 
 def _functional_ratio(channels: Channels, weights: np.ndarray) -> np.ndarray:
-    """Mean delta² over what random drift of the whole model makes of it [W × e]."""
+    """Mean delta² over that under random drift of the whole model [W × e]."""
     squares = _mean_of_known(weights, channels.delta**2)
     known = ~np.isnan(channels.delta).any(0)
     return np.where(known, _ratio(squares, channels.expected[:1]), np.nan)
@@ -292,7 +258,7 @@ def _drifted_times(channels: Channels) -> np.ndarray:
 
 
 def _against_others_or_all(values: np.ndarray, edges: tuple[Edge, ...]) -> np.ndarray:
-    """As :func:`against_others`; over the median of all where a receiver reads too few."""
+    """As :func:`against_others`; over the median of all for receivers with too few inputs."""
     found = against_others(values, edges)
     if np.isnan(values).all():
         return found
@@ -316,11 +282,11 @@ def sample_p(value: np.ndarray, sample: np.ndarray) -> np.ndarray:
 
 
 def _functional(channels: Channels, scenarios: np.ndarray, margin: float) -> ChannelTests:
-    """Whether the mean change exceeds margin and rounding, and stands out as no drift's does.
+    """Test by function: the mean change exceeds margin and rounding, and T that under random drift.
 
-    The larger of two p: a one-sided t-test over prompts, as limma's treat for a change
-    that has no sign (McCarthy & Smyth 2009), and T among its values under random drift.
-    Edges with a prompt whose channel cannot be judged have no p.
+    The larger of two p: a one-sided t-test over prompts (as limma's treat for a change without a
+    sign, McCarthy & Smyth 2009), and T among its values under random drift. Edges with a prompt
+    whose channel is too weak have no p.
     """
     known = ~np.isnan(channels.delta).any(0)
     delta = np.where(known, channels.delta, 0.0)

@@ -1,9 +1,8 @@
-"""Lens ``wiring``: does the receiver still read the same when the sender writes the same?
+"""Lens ``wiring`` at scope ``checkpoint``: does the receiver read the same signal differently?
 
-Both models are asked with signals they share, so that a change upstream or downstream of
-an edge is no change of the edge. A claim stands out among all that its receiver reads
-(``channel_tests``): any update moves every channel a little, and moves some receivers
-more than others.
+Both models are compared on common signals, so that a change upstream or downstream of an edge
+is no change of the edge. A claim needs a change well above that of the receiver's other
+inputs (``channel_tests``), because any update changes every channel a little.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from circuitgraph.lenses.base import Measured, Options
 from circuitgraph.lenses.edge_tests import (
     NO_SIGNAL,
     NOT_FINITE,
-    Closer,
     EdgeTests,
     Intervals,
+    LensDetails,
     Rule,
     flag,
 )
 from circuitgraph.lenses.effect.checkpoint import edge_names
 from circuitgraph.lenses.match import Matched
-from circuitgraph.lenses.refits import Again, Claims
+from circuitgraph.lenses.refits import ClaimRefits, Claims
 from circuitgraph.lenses.wiring.channel_tests import ChannelTests, channel_tests
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.lenses.wiring.refits import PairRefits
@@ -50,32 +49,23 @@ Between = Callable[[Run, Run], Channels]
 
 
 def measure(matched: Matched, channels: Channels, options: Options) -> Measured:
-    """Test the wiring of one model against another's.
-
-    Parameters
-    ----------
-    matched : Matched
-        One run a side.
-    channels : Channels
-        Between their models.
-    options : Options
-    """
+    """Test the channels of one model against another's."""
     channels = once_a_pair(matched, channels)
     matched = as_channels(matched, channels, (channels.norm_a,), (channels.norm_b,))
     margin = MARGIN if options.margin is None else float(options.margin)
     tests, found = edge_tests(matched, channels), channel_tests(channels, matched.scenarios, margin)
     random = random_claims(channels, matched.scenarios, tests.reason > 0, margin, options)
-    closer = _closer(matched, channels, found, random)
-    rule = _rule(tests, found, closer, channels.floor, margin)
+    lens_details = _details(matched, channels, found, random)
+    rule = _rule(tests, found, lens_details, channels.floor, margin)
 
-    def again(claims: Claims) -> Again:
+    def refit(claims: Claims) -> ClaimRefits:
         return PairRefits(matched.scenarios, claims.rows, claims.margin, claims.cutoff, channels)
 
-    return Measured(matched, replace(tests, rule=rule), again, closer)
+    return Measured(matched, replace(tests, rule=rule), refit, lens_details)
 
 
 def once_a_pair(matched: Matched, channels: Channels) -> Channels:
-    """The channels of every observation: pairs that stand both ways are averaged."""
+    """Channels of every observation: prompts that are one observation are averaged."""
     rows = len(channels.delta)
     if rows == matched.n:
         return channels
@@ -89,13 +79,13 @@ def once_a_pair(matched: Matched, channels: Channels) -> Channels:
 def as_channels(
     matched: Matched, channels: Channels, a: tuple[np.ndarray, ...], b: tuple[np.ndarray, ...]
 ) -> Matched:
-    """The same prompts with channels in the place of what the runs measured."""
+    """The same prompts with channels in place of what the runs measured."""
     missing = np.zeros(len(channels.edges), bool)
     return replace(matched, a=a, b=b, components=(), edges=channels.edges, missing=missing)
 
 
 def edge_tests(matched: Matched, channels: Channels) -> EdgeTests:
-    """Relative change of every channel, its spread over prompts, and why none can be told."""
+    """Relative change of every channel, its spread over prompts, and reasons."""
     codes, df = matched.scenarios, matched.n_effective
     norms = (channels.norm_a, channels.norm_b)
     weight_a, weight_b, delta = (balanced_mean(x, codes) for x in (*norms, channels.delta))
@@ -125,9 +115,9 @@ def edge_tests(matched: Matched, channels: Channels) -> EdgeTests:
     )
 
 
-def _closer(
+def _details(
     matched: Matched, channels: Channels, found: ChannelTests, random: float | None
-) -> Closer:
+) -> LensDetails:
     codes = matched.scenarios
     by_edge = {
         "read": balanced_mean(channels.read, codes),
@@ -142,13 +132,13 @@ def _closer(
         "write": channels.write,
         "delta": channels.delta,
     }
-    return Closer(by_edge, by_prompt, random)
+    return LensDetails(by_edge, by_prompt, random)
 
 
 def cosine(channels: Channels) -> np.ndarray:
-    """Cosine between A's and B's channel over all prompts, −1 to 1; NaN without one of them.
+    """Cosine between A's and B's channel over all prompts, −1 to 1; float64 [e], NaN without one.
 
-    By the law of cosines from the sizes of both and of their difference; float64 [e].
+    By the law of cosines from the sizes of both and of their difference.
     """
     a, b = channels.norm_a, channels.norm_b
     apart = channels.delta * (a + b)
@@ -158,37 +148,39 @@ def cosine(channels: Channels) -> np.ndarray:
 
 
 def _rule(
-    tests: EdgeTests, found: ChannelTests, closer: Closer, floor: np.ndarray, margin: float
+    tests: EdgeTests,
+    found: ChannelTests,
+    lens_details: LensDetails,
+    floor: np.ndarray,
+    margin: float,
 ) -> Rule:
-    """A claim has q ≤ alpha, T ≥ 4 (``channel_tests``), and a change of at least the margin
-    that is more than rounding of the stored weights."""
+    """Claims: q ≤ alpha, T ≥ 4, and a change of at least the margin and above rounding."""
     with np.errstate(invalid="ignore"):
         large = found.prominent & (tests.delta >= margin) & (tests.delta > floor)
     return Rule(
         p=np.where(tests.delta <= floor, 1.0, found.p),
         large=large,
-        kinds=lambda rows: _kinds_of_claim(tests, closer.by_edge["cosine"], rows),
+        kinds=lambda rows: _kinds_of_claim(tests, lens_details.by_edge["cosine"], rows),
         bounds=(0.0, 1.0),
     )
 
 
 def _kinds_of_claim(tests: EdgeTests, turned: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """``gained`` or ``lost`` before ``sign_flip``: what is not there has no direction."""
+    """``gained`` or ``lost`` before ``sign_flip``: a missing channel has no direction."""
     a, b = tests.weight_a[rows], tests.weight_b[rows]
     kinds = [a <= ABSENT * b, b <= ABSENT * a, turned[rows] <= REVERSED]
     return np.select(kinds, ["gained", "lost", "sign_flip"], "rewired")
 
 
 def wiring_yardstick(measured: Measured, margin: float) -> dict[str, Any]:
-    """Channels that change beyond the margin, beside what random updates would make.
+    """Channels that change beyond the margin, and the expected claims under random updates.
 
-    ``self``, A against itself, is 0 by construction; ``expected`` is the mean number of
-    claims under random updates, None where there is no such null.
+    ``self``, A against itself, is 0 by construction; ``expected`` is None without such a null.
     """
     with np.errstate(invalid="ignore"):
         observed = int(np.count_nonzero(np.abs(measured.tests.delta) > margin))
     return {
         "self": {"margin": 0.0},
         "observed": {"margin": observed},
-        "expected": measured.closer.random_claims,
+        "expected": measured.lens_details.random_claims,
     }

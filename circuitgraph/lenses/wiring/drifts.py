@@ -1,8 +1,8 @@
-"""Copies of a model that drifted at random: what any update does to every channel.
+"""Copies of a model with random updates: how much any update changes each channel.
 
-By function no closed form says how much a channel changes when weights move: a channel
-that is the small difference of large ones, or that attention turns into a step, changes
-more than others under any update. So the model itself is moved, a few times.
+By function there is no closed form for how a channel changes with the weights: the small
+difference of large channels, or one behind a sharp softmax, changes more than others under
+any update. So updates are drawn and measured.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ RANK = 8
 
 
 def drifted(model: Model, size: float, seed: int) -> Model:
-    """The model with a random update of rank 8 on every matrix.
+    """The model with a random update of rank 8 on every matrix, embeddings left out.
 
-    Embeddings stay, as they do in fine-tuning by adapters; the unembedding moves.
-
-    Args:
-        size: ‖ΔW‖ / ‖W‖ of every matrix.
-        seed: of the directions; the same for every size.
+    Parameters
+    ----------
+    size : float
+        ‖ΔW‖ / ‖W‖ of every matrix.
+    seed : int
+        Of the directions; the same for every size.
     """
     generator = torch.Generator().manual_seed(seed)
     blocks = tuple(_block(block, size, generator) for block in model.blocks)

@@ -1,4 +1,4 @@
-"""What all receivers of one place read of a group of senders, in two models and between them."""
+"""Channels of one read point: what its receivers read of a group of senders, in two models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.lenses.wiring.read_points import Reads
-from circuitgraph.lenses.wiring.senders import Part, Said, Spot
+from circuitgraph.lenses.wiring.senders import Part, ReadPositions, SenderGroup
 
 AT_ONCE = 1 << 22
 """Numbers that receivers make of senders at once."""
@@ -17,12 +17,7 @@ AT_ONCE = 1 << 22
 
 @dataclass(frozen=True)
 class Squares:
-    """Sums of squares over each prompt's positions.
-
-    Attributes:
-        change: of what differs.
-        a, b: of what either model makes.
-    """
+    """Sums of squares over each prompt's positions: of the change, of A and of B."""
 
     change: Tensor
     a: Tensor
@@ -42,19 +37,20 @@ class Squares:
         return torch.where(change > 0, change / (a + b), 0.0).clamp_max(1.0)
 
 
-def edge_arrays(said: Said, reads: Reads, spot: Spot, width: int) -> dict[str, Tensor]:
+def edge_arrays(
+    group: SenderGroup, reads: Reads, where: ReadPositions, width: int
+) -> dict[str, Tensor]:
     """All arrays of ``record.Channels`` but the draws, [S, n, receivers] each.
 
-    Args:
-        width: dimensions in which a random update may point.
+    ``width``: dimensions in which a random update may point.
     """
-    read, both = _channels(said, reads, spot)
-    loud, written = _signals(said, spot)
+    read, both = _channels(group, reads, where)
+    common, written = _signals(group, where)
     changed = torch.tensor(reads.changed(), device=read.a.device)
     expected = written.change[..., None] * reads.squares(reads.mean) / width
     if reads.change is not None:
-        heard = loud[..., None] * reads.squares(reads.change) / width
-        expected = torch.where(changed, heard, expected)
+        read_expected = common[..., None] * reads.squares(reads.change) / width
+        expected = torch.where(changed, read_expected, expected)
     return {
         "norm_a": both.a.sqrt(),
         "norm_b": both.b.sqrt(),
@@ -66,64 +62,64 @@ def edge_arrays(said: Said, reads: Reads, spot: Spot, width: int) -> dict[str, T
     }
 
 
-def _signals(said: Said, spot: Spot) -> tuple[Tensor, Squares]:
-    """‖c‖², and the write side's squares, [S, n] each."""
+def _signals(group: SenderGroup, where: ReadPositions) -> tuple[Tensor, Squares]:
+    """‖c‖² of the common signal, and squares of the write side, [S, n] each."""
 
     def total(x: Part, y: Part) -> Tensor:
-        return spot.by_prompt(x.times(y)[:, spot.rows] * spot.scale**2)
+        return where.by_prompt(x.times(y)[:, where.rows] * where.scale**2)
 
-    mean, change = said.mean, said.change
+    mean, change = group.mean, group.change
     level = total(mean, mean)
     if change is None:
         return level, Squares.of(level, None, None)
     written = Squares.of(level, total(mean, change), total(change, change))
-    return total(said.common, said.common), written
+    return total(group.common, group.common), written
 
 
-def _channels(said: Said, reads: Reads, spot: Spot) -> tuple[Squares, Squares]:
+def _channels(group: SenderGroup, reads: Reads, where: ReadPositions) -> tuple[Squares, Squares]:
     """Squares of the read side on the common signal, and of both sides, [S, n, receivers]."""
-    if said.change is None:
-        both = _squares(_reading(said.common, reads), reads, spot, said.count)
+    if group.change is None:
+        both = _squares(_reading(group.common, reads), reads, where, group.count)
         return both, both
-    both = _squares(_read_and_written(said.mean, said.change, reads), reads, spot, said.count)
+    both = _squares(_read_and_written(group.mean, group.change, reads), reads, where, group.count)
     if reads.change is None:
         return Squares.of(both.a, None, None), both
-    return _squares(_reading(said.common, reads), reads, spot, said.count), both
+    return _squares(_reading(group.common, reads), reads, where, group.count), both
 
 
-Sides = Callable[[Spot], tuple[Tensor, Tensor | None]]
+Sides = Callable[[ReadPositions], tuple[Tensor, Tensor | None]]
 """Mean and change [S, N', columns] at some positions; no change where it is exactly 0."""
 
 
 def _reading(common: Part, reads: Reads) -> Sides:
-    """One signal, read with the weights of either model."""
+    """One signal read with the weights of either model."""
     mean = _map(common, reads.mean)
     change = None if reads.change is None else _map(common, reads.change)
-    return lambda spot: (mean(spot), None if change is None else change(spot))
+    return lambda where: (mean(where), None if change is None else change(where))
 
 
-def _read_and_written(z: Part, anew: Part, reads: Reads) -> Sides:
+def _read_and_written(z: Part, change: Part, reads: Reads) -> Sides:
     """One inner activation, written and read with the weights of either model."""
-    mean, written = _map(z, reads.mean), _map(anew, reads.mean)
+    mean, written = _map(z, reads.mean), _map(change, reads.mean)
     if reads.change is None:
-        return lambda spot: (mean(spot), written(spot))
-    read, twice = _map(z, reads.change), _map(anew, reads.change)
-    return lambda spot: (mean(spot) + twice(spot) / 4, read(spot) + written(spot))
+        return lambda where: (mean(where), written(where))
+    read, twice = _map(z, reads.change), _map(change, reads.change)
+    return lambda where: (mean(where) + twice(where) / 4, read(where) + written(where))
 
 
-def _map(part: Part, columns: Tensor) -> Callable[[Spot], Tensor]:
+def _map(part: Part, columns: Tensor) -> Callable[[ReadPositions], Tensor]:
     through = part.through(columns)
-    return lambda spot: part.at(spot.rows, spot.scale).inner @ through
+    return lambda where: part.at(where.rows, where.scale).inner @ through
 
 
-def _squares(sides: Sides, reads: Reads, spot: Spot, count: int) -> Squares:
+def _squares(sides: Sides, reads: Reads, where: ReadPositions, count: int) -> Squares:
     """Sums over each prompt's positions, a few positions at a time."""
-    shape = count, len(spot.weights), reads.owners.shape[1]
-    level, cross, square = spot.weights.new_zeros(3, *shape)
+    shape = count, len(where.weights), reads.owners.shape[1]
+    level, cross, square = where.weights.new_zeros(3, *shape)
     step, anything = max(1, AT_ONCE // (count * len(reads.owners))), False
-    for start in range(0, len(spot.rows), step):
+    for start in range(0, len(where.rows), step):
         part = slice(start, start + step)
-        own = Spot(spot.rows[part], spot.prompt[part], spot.scale[part], spot.weights)
+        own = ReadPositions(where.rows[part], where.prompt[part], where.scale[part], where.weights)
         mean, change = sides(own)
         level += own.by_prompt(mean.square() @ reads.owners)
         if change is not None:

@@ -1,10 +1,10 @@
-"""Channel changes by function: what each receiver says when its input changes alike.
+"""Channels by function: difference between two receivers' responses to one change of input.
 
 δ = f(x + D) − f(x) of every receiver f of A and of B, with one common x (the mean of both
-models' clean streams) and one common D (the mean of what the sender says, corrupt − clean).
-f is what the receiver adds to the stream (heads: their own part of it, with a post-norm's
-scale frozen; in the last block where the decision is read, for nothing reads the rest), or
-the logits. In float64: channels are differences of nearly equal numbers.
+models' clean streams) and one common D (the mean of the sender's contributions, corrupt −
+clean). f is what the receiver adds to the stream (heads: their own part, with a post-norm's
+scale frozen; in the last block only where the decision is read), or the logits. In float64:
+channels are differences of nearly equal numbers.
 """
 
 from __future__ import annotations
@@ -30,34 +30,28 @@ from circuitgraph.engine.forward import (
 from circuitgraph.engine.model import Block, Model, for_rows
 from circuitgraph.engine.patch import Patch, attention_change, mlp_change
 from circuitgraph.engine.receivers import Receiver
-from circuitgraph.lenses.wiring.read_points import Place, places
-from circuitgraph.lenses.wiring.signals import Signalled
+from circuitgraph.lenses.wiring.read_points import ReadPoint, read_points
+from circuitgraph.lenses.wiring.signals import BatchRuns
 
-SILENT = 1e-5
+WEAK = 1e-5
 """A channel under this part of what the receiver says without it cannot be judged."""
 
 
 @dataclass(frozen=True, eq=False)
 class FunctionalChannels:
-    """Two models in float64, heads that do the same under the same name.
-
-    Attributes:
-        models: A and B.
-        granularity: of the components.
-        places: where the stream is read.
-    """
+    """Two models in float64, with heads of equal function under one name."""
 
     models: tuple[Model, Model]
     granularity: Granularity
-    places: tuple[Place, ...]
+    points: tuple[ReadPoint, ...]
 
     @classmethod
     def of(cls, a: Model, b: Model, granularity: Granularity, inputs: Inputs) -> FunctionalChannels:
         """For models whose heads are matched already; see ``heads.aligned``."""
-        return cls((a, b), granularity, tuple(places(a, granularity, inputs)))
+        return cls((a, b), granularity, tuple(read_points(a, granularity, inputs)))
 
     @torch.no_grad()
-    def measure(self, runs: Signalled) -> dict[str, np.ndarray]:
+    def measure(self, runs: BatchRuns) -> dict[str, np.ndarray]:
         """Arrays of one batch, [R × edges].
 
         ``square`` = ‖δ_B − δ_A‖², ``norm_a``, ``norm_b`` = ‖δ‖, ``level`` = mean ‖f‖, as means
@@ -67,28 +61,28 @@ class FunctionalChannels:
         common, deltas = _common(runs.clean), self._deltas(runs)
         patches = [_patch(model, runs.batch, common, deltas) for model in self.models]
         columns: dict[str, list[Tensor]] = {}
-        for place in self.places:
-            senders = torch.arange(place.senders)
-            for receivers in _together(place):
-                for name, value in _compared(patches, place, receivers, senders).items():
+        for point in self.points:
+            senders = torch.arange(point.senders)
+            for receivers in _together(point):
+                for name, value in _compared(patches, point, receivers, senders).items():
                     columns.setdefault(name, []).append(value)
         return {name: torch.cat(parts).T.numpy() for name, parts in columns.items()}
 
-    def _deltas(self, runs: Signalled) -> Tensor:
+    def _deltas(self, runs: BatchRuns) -> Tensor:
         """D of every sender [S, R, W, d]."""
         total: Tensor | None = None
         for side, model in enumerate(self.models):
-            said = contributions(model, runs.clean[side], runs.batch.index, self.granularity)
+            added = contributions(model, runs.clean[side], runs.batch.index, self.granularity)
             if runs.corrupt is not None:
                 there = runs.batch.corrupt_index
-                said = contributions(model, runs.corrupt[side], there, self.granularity) - said
-            total = said if total is None else total + said
+                added = contributions(model, runs.corrupt[side], there, self.granularity) - added
+            total = added if total is None else total + added
         assert total is not None
         return total / 2 * runs.batch.patched.double()
 
 
 def _common(clean: tuple[Trace, Trace]) -> Trace:
-    """The mean of both streams; what blocks computed is each model's own to say."""
+    """The mean of both residual streams; activations inside blocks stay each model's own."""
     a, b = clean
     layers = tuple(
         LayerTrace(
@@ -100,7 +94,7 @@ def _common(clean: tuple[Trace, Trace]) -> Trace:
 
 
 def _patch(model: Model, batch: Batch, common: Trace, deltas: Tensor) -> Patch:
-    """One model's blocks on the common stream, each alone."""
+    """One model's blocks run on the common stream, each by itself."""
     model = for_rows(model, batch.ends)
     span = Span.whole(batch.clean)
     layers = tuple(
@@ -115,7 +109,7 @@ def _patch(model: Model, batch: Batch, common: Trace, deltas: Tensor) -> Patch:
 
 
 def _run_apart(model: Model, block: Block, at: LayerTrace, span: Span) -> LayerTrace:
-    """Attention and MLP of a block, each on the stream that is given for it."""
+    """Attention and MLP of a block, each on its given stream."""
     stream_read = stream_reader(model, block.attention, at.pre, span)
 
     def read(name: str, stream: Tensor) -> Tensor:
@@ -124,37 +118,37 @@ def _run_apart(model: Model, block: Block, at: LayerTrace, span: Span) -> LayerT
     return replace(run_block(model, block, at.pre, span, read=read), mid=at.mid, read=at.read)
 
 
-def _together(place: Place) -> Iterator[tuple[Receiver, ...]]:
-    """Receivers of a place that one pass serves: those that read by the same letters."""
-    letters = dict.fromkeys(receiver.letters for receiver in place.receivers)
+def _together(point: ReadPoint) -> Iterator[tuple[Receiver, ...]]:
+    """Receivers of a point that one pass serves: those with the same letters."""
+    letters = dict.fromkeys(receiver.letters for receiver in point.receivers)
     for letter in letters:
-        yield tuple(r for r in place.receivers if r.letters == letter)
+        yield tuple(r for r in point.receivers if r.letters == letter)
 
 
 def _compared(
-    patches: Sequence[Patch], place: Place, receivers: tuple[Receiver, ...], senders: Tensor
+    patches: Sequence[Patch], point: ReadPoint, receivers: tuple[Receiver, ...], senders: Tensor
 ) -> dict[str, Tensor]:
     """Arrays [receivers · senders, R] of a pass through both models."""
-    inside = _inside(patches[0], place)
-    levels = [_square(_level(p, place, receivers), inside) for p in patches]
+    inside = _inside(patches[0], point)
+    levels = [_square(_level(p, point, receivers), inside) for p in patches]
     level = (levels[0].sqrt() + levels[1].sqrt())[:, None] / 2
     parts: list[Tensor] = []
     for chunk in patches[0].chunks(senders):
-        a, b = (_change(p, place, receivers, chunk) for p in patches)
+        a, b = (_change(p, point, receivers, chunk) for p in patches)
         parts.append(torch.stack([_square(x, inside) for x in (a, b, b - a)]))
     norm_a, norm_b, change = torch.cat(parts, 2).sqrt()
-    heard = (norm_a + norm_b) / 2 >= SILENT * level
-    delta = torch.where(heard & (change > 0), change / (norm_a + norm_b), 0.0)
-    delta = torch.where(heard, delta, torch.where(norm_a + norm_b > 0, torch.nan, 0.0))
+    measurable = (norm_a + norm_b) / 2 >= WEAK * level
+    delta = torch.where(measurable & (change > 0), change / (norm_a + norm_b), 0.0)
+    delta = torch.where(measurable, delta, torch.where(norm_a + norm_b > 0, torch.nan, 0.0))
     found = {"norm_a": norm_a, "norm_b": norm_b, "square": change.pow(2), "delta": delta}
     found["level"] = level.expand_as(norm_a)
     return {name: value.flatten(0, 1) for name, value in found.items()}
 
 
-def _inside(patch: Patch, place: Place) -> Tensor:
-    """Weights of positions, [R, Q, 1]: 1 over the number of the prompt's own, 0 off it."""
+def _inside(patch: Patch, point: ReadPoint) -> Tensor:
+    """Weights of positions, [R, Q, 1]: 1 over the number of the prompt's own, 0 elsewhere."""
     batch = patch.batch
-    if place.layer >= patch.model.layers - 1:
+    if point.layer >= patch.model.layers - 1:
         return torch.ones(*batch.read.shape, 1, dtype=torch.float64)
     inside = (batch.positions < batch.prompt_end[:, None]).double()[..., None]
     return inside / inside.sum(1, keepdim=True)
@@ -165,42 +159,44 @@ def _square(x: Tensor, inside: Tensor) -> Tensor:
     return (x.pow(2).sum(-1, keepdim=True) * inside).sum((-1, -2))
 
 
-def _level(patch: Patch, place: Place, receivers: tuple[Receiver, ...]) -> Tensor:
+def _level(patch: Patch, point: ReadPoint, receivers: tuple[Receiver, ...]) -> Tensor:
     """f(x) of every receiver [receivers, R, Q, d]."""
     model, batch = patch.model, patch.batch
-    if place.layer == model.layers:
+    if point.layer == model.layers:
         return logits(model, gather(patch.clean.final, batch.read))[None]
-    layer, index = patch.clean.layers[place.layer], patch.queries(place.layer)
-    if not place.attention:
+    layer, index = patch.clean.layers[point.layer], patch.queries(point.layer)
+    if not point.attention:
         return gather(layer.mlp, index)[None]
-    return _spoken(patch, place.layer, receivers, gather(layer.z, index))
+    return _added(patch, point.layer, receivers, gather(layer.z, index))
 
 
-def _change(patch: Patch, place: Place, receivers: tuple[Receiver, ...], senders: Tensor) -> Tensor:
+def _change(
+    patch: Patch, point: ReadPoint, receivers: tuple[Receiver, ...], senders: Tensor
+) -> Tensor:
     """δ of every receiver and some senders, [receivers, N, R, Q, d]."""
     model, deltas = patch.model, patch.deltas[senders]
-    if place.layer == model.layers:
+    if point.layer == model.layers:
         final = gather(patch.clean.final, patch.batch.read)
-        moved = final + patch.at_scored(deltas, model.layers - 1)
-        return (logits(model, moved) - logits(model, final))[None]
-    if not place.attention:
-        clean = gather(patch.clean.layers[place.layer].mlp, patch.queries(place.layer))
-        return (mlp_change(patch, place.layer, deltas) - clean)[None]
+        patched = final + patch.at_scored(deltas, model.layers - 1)
+        return (logits(model, patched) - logits(model, final))[None]
+    if not point.attention:
+        clean = gather(patch.clean.layers[point.layer].mlp, patch.queries(point.layer))
+        return (mlp_change(patch, point.layer, deltas) - clean)[None]
     how = receivers[0].letters, receivers[0].is_alone(model)
-    change = attention_change(patch, place.layer, deltas, *how)
-    return _spoken(patch, place.layer, receivers, change)
+    change = attention_change(patch, point.layer, deltas, *how)
+    return _added(patch, point.layer, receivers, change)
 
 
-def _spoken(patch: Patch, number: int, receivers: tuple[Receiver, ...], z: Tensor) -> Tensor:
-    """What receivers add to the stream with z [..., R, Q, H, e]: [receivers, ..., R, Q, d]."""
+def _added(patch: Patch, number: int, receivers: tuple[Receiver, ...], z: Tensor) -> Tensor:
+    """Receivers' contributions for z [..., R, Q, H, e]: [receivers, ..., R, Q, d]."""
     model = patch.model
     attention = model.blocks[number].attention
     weight = attention.out.weight.unflatten(0, (model.heads, model.head_size))
     parts = [
         torch.einsum("...he,hed->...d", z[..., r.heads, :], weight[r.heads]) for r in receivers
     ]
-    said = torch.stack(parts)
+    added = torch.stack(parts)
     if attention.post is None:
-        return said
+        return added
     raw = gather(patch.clean.layers[number].raw, patch.queries(number))
-    return attention.post.linear(said, attention.post.scale(raw))
+    return attention.post.linear(added, attention.post.scale(raw))

@@ -1,4 +1,4 @@
-"""Heads of two models matched by what they do: a rewrite may have changed their order."""
+"""Heads of two models matched by function: a rewrite may have changed their order."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from torch import Tensor
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.model import Block, Linear, Model, Norm
 from circuitgraph.engine.norms import JointNorm
-from circuitgraph.lenses.wiring.signals import Signalled
+from circuitgraph.lenses.wiring.signals import BatchRuns
 
 CLEARLY = 0.25
 """Heads keep their names unless another order brings the squared distance under this part."""
 
 
 @torch.no_grad()
-def distances(models: tuple[Model, Model], runs: Signalled) -> np.ndarray:
-    """Squared distance of what each head of A and each of B adds to clean prompts.
+def distances(models: tuple[Model, Model], runs: BatchRuns) -> np.ndarray:
+    """Squared distance between the contributions of each head of A and of B on clean prompts.
 
-    Returns:
-        float64 [layers, H, H], summed over the prompts and positions of a batch.
+    float64 [layers, H, H], summed over the prompts and positions of a batch.
     """
     inside = runs.batch.patched[None].double()
     a, b = (
@@ -32,16 +31,16 @@ def distances(models: tuple[Model, Model], runs: Signalled) -> np.ndarray:
         for model, trace in zip(models, runs.clean, strict=True)
     )
     layers, heads = models[0].layers, models[0].heads
-    x, y = (_by_layer(said, layers, heads) for said in (a, b))
+    x, y = (_by_layer(added, layers, heads) for added in (a, b))
     return torch.cdist(x, y).pow(2).numpy()
 
 
-def _by_layer(said: Tensor, layers: int, heads: int) -> Tensor:
-    return said[1:].unflatten(0, (layers, heads + 1))[:, :heads].flatten(2)
+def _by_layer(added: Tensor, layers: int, heads: int) -> Tensor:
+    return added[1:].unflatten(0, (layers, heads + 1))[:, :heads].flatten(2)
 
 
 def matched(distance: np.ndarray, group: int) -> list[int]:
-    """For every head of A the head of B that does the same, groups of keys kept whole.
+    """For every head of A the head of B closest to it, key groups kept whole.
 
     Parameters
     ----------
@@ -104,6 +103,5 @@ def _columns(order: Sequence[int], size: int) -> Tensor:
 
 
 def taken(linear: Linear, columns: Tensor) -> Linear:
-    """A linear map with its outputs in another order."""
     bias = None if linear.bias is None else linear.bias[columns]
     return Linear(linear.weight[:, columns], bias)

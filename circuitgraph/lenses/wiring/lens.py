@@ -1,4 +1,4 @@
-"""The wiring lens as diffs know it."""
+"""The wiring lens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.lenses.base import EdgeRow, Lens, Measured, Models, Options, require_choice
-from circuitgraph.lenses.edge_tests import TESTABLE, Closer, EdgeTests
+from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests, LensDetails
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.wiring import checkpoint, recipe, words
 from circuitgraph.lenses.wiring.base import base_of
@@ -34,15 +34,14 @@ and the ninth decile, of the deontological against the utilitarian training in `
 
 @dataclass(frozen=True)
 class Wiring(Lens):
-    """Does a receiver still read the same when its sender writes the same?
+    """Does a receiver read the same signal differently?
 
     Attributes
     ----------
     form : {"weights", "functional"}
-        Channels by their weights, on signals that both models share, or by what their
-        receivers put out.
+        Compare read and write weights on common signals, or the receivers' outputs.
     shared_basis : bool
-        The user's word that the weights of both models share a basis; by weights only.
+        Compare weights although the models are not known to share a basis; by weights only.
     """
 
     name: ClassVar[str] = "wiring"
@@ -65,37 +64,31 @@ class Wiring(Lens):
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Its options as they enter the id of a diff, in the order ids were first made of."""
         return ("share", self.form, self.shared_basis, False)
 
     @property
     def quantity(self) -> str:
-        """For a sentence."""
         return "Size of the channel"
 
     @property
     def unit(self) -> str:
-        """Of a channel's change."""
         return RELATIVE
 
     def signed(self, scope: str) -> bool:
-        """Two models' channels have no sign between them; groups differ by more or by less."""
+        """Two models' channels differ without a sign; groups differ by more or by less."""
         return scope == "recipe"
 
     def units(self, scope: str) -> dict[str, str]:
-        """Units of the columns."""
         if scope == "recipe":
             groups = dict.fromkeys(("weight_a", "weight_b"), AGAINST_BASE)
             return {**groups, "delta": f"difference of the {AGAINST_BASE}"}
         return {"weight_a": SIZE, "weight_b": SIZE, "delta": RELATIVE}
 
     def heads(self, scope: str) -> dict[str, str]:
-        """What people read above the columns."""
         name, change = ("change", "apart") if scope == "recipe" else ("size", "change")
         return {"weight_a": f"{name}_a", "weight_b": f"{name}_b", "delta": change}
 
     def require(self, runs: Sequence[Run]) -> None:
-        """All models must be there before the first is loaded."""
         from circuitgraph.models.sources import require_sources
 
         require_sources(runs)
@@ -103,7 +96,6 @@ class Wiring(Lens):
     def measure(
         self, a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None
     ) -> Measured:
-        """Load the models of two sides and test every channel."""
         if options.scope == "recipe":
             base = self.base_of(a, b, models)
 
@@ -116,7 +108,7 @@ class Wiring(Lens):
         return checkpoint.measure(matched, channels, options)
 
     def channels(self, a: Run, b: Run, models: Models | None, *, draws: int, seed: int) -> Channels:
-        """Changes of all channels between the models of two runs; see ``wiring.measure``."""
+        """Channels between the models of two runs; see ``wiring.measure``."""
         from circuitgraph.lenses.wiring.measure import channels_of
 
         known = _required(models)
@@ -125,24 +117,21 @@ class Wiring(Lens):
         return channels_of(a, b, **chosen, draws=draws, seed=seed)
 
     def base_of(self, a: Sequence[Run], b: Sequence[Run], models: Models | None) -> Run:
-        """The run of the model that the variants of both sides come from."""
+        """The run of the common base of both sides."""
         return base_of(a, b, _required(models).runs)
 
     def alike(self, matched: Matched, tests: EdgeTests, share: float) -> bool:
-        """Norms of a channel can agree while it turned round: its change is what counts."""
+        """Whether no channel changed (their norms can agree while the direction changed)."""
         delta = tests.delta[tests.reason == TESTABLE]
         return bool(len(delta)) and not delta.any()
 
     def same_in_words(self) -> str:
-        """What is said where both sides hold the same numbers."""
         return "all channels are identical"
 
     def yardstick(self, measured: Measured, margin: float, seed: int) -> dict[str, Any]:
-        """Channels that change, beside what random updates would make."""
         return checkpoint.wiring_yardstick(measured, margin)
 
     def yardstick_in_words(self, yardstick: Mapping[str, Any], name: str) -> str:
-        """The same, in a line."""
         return words.random_updates(yardstick, name)
 
     def smallest(self, moved: tuple[float, float] | None) -> tuple[float, float]:
@@ -151,11 +140,9 @@ class Wiring(Lens):
         return FACTOR * typical, FACTOR * noisy
 
     def outlook(self, measured: Measured, margin: float) -> Iterator[str]:
-        """What a channel needs to be claimed."""
         return words.needed(measured, margin)
 
     def remarks(self, measured: Measured, options: Options, margin: float) -> Iterator[str]:
-        """What is compared, and which receivers changed as a whole."""
         yield words.COMPARED[self.form]
         if options.scope == "recipe":
             yield words.OF_RECIPES
@@ -163,14 +150,12 @@ class Wiring(Lens):
             yield from words.whole_receivers(measured.tests, margin)
 
     def by_prompt(
-        self, matched: Matched, rows: pd.DataFrame, closer: Closer
+        self, matched: Matched, rows: pd.DataFrame, lens_details: LensDetails
     ) -> Iterator[dict[str, np.ndarray]]:
-        """What was measured prompt by prompt."""
         for edge in rows.index:
-            yield {name: values[:, edge] for name, values in closer.by_prompt.items()}
+            yield {name: values[:, edge] for name, values in lens_details.by_prompt.items()}
 
     def in_words(self, edge: EdgeRow) -> list[str]:
-        """The numbers of one channel."""
         return words.channel(edge)
 
 

@@ -1,9 +1,9 @@
-"""How much the connections changed between two stored variants, for every edge.
+"""Channels between two stored variants, for every edge.
 
-Both are loaded again, and asked the prompts of their runs. By ``weights`` the same signal
-is read with both models' weights, which means something only where both write and read in
-one basis; by ``functional`` each receiver's own output is compared under the same change
-of its input, which rewrites of a model that keep its function leave alone.
+Both models are loaded and run on the prompts of their runs. By ``weights`` a common signal is
+read with both models' weights, which needs a shared basis; by ``functional`` each receiver's
+output is compared under the same change of its input, which is invariant to rewrites that
+keep the model's function.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from circuitgraph.lenses.wiring.functional import FunctionalChannels
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched
 from circuitgraph.lenses.wiring.null import MATRICES
 from circuitgraph.lenses.wiring.record import Channels
-from circuitgraph.lenses.wiring.signals import Signalled, make_signalled
+from circuitgraph.lenses.wiring.signals import BatchRuns, run_both
 from circuitgraph.lenses.wiring.weights import WeightChannels
 from circuitgraph.models.basis import require_shared_basis, roundoff
 from circuitgraph.models.stored import BATCH, ModelPair
@@ -37,7 +37,7 @@ from circuitgraph.runs.signs import Rows
 from circuitgraph.stats.scenarios import balanced_weights
 
 DRIFTS, ASKED = 8, 16
-"""Random drifts of the whole model that ``functional`` is held against, each asked so many
+"""Random drifts of the whole model that ``functional`` is held against, each run on so many
 prompts at most."""
 
 TRIED, SIZES = 0.02, (0.002, 0.3)
@@ -45,23 +45,24 @@ TRIED, SIZES = 0.02, (0.002, 0.3)
 
 TRACED = {"weights": 32, "functional": 56}
 """Numbers that traces keep of a position and block, in widths of the model."""
-SAID = 4
+CONTRIBUTED = 4
 """Numbers kept of every sender and position by function, in widths."""
 
 FORMS = ("weights", "functional")
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """Two models, the prompts of their runs, and how prompts weigh.
+class _Setup:
+    """Two models, their prompts, and the weights of prompts.
 
-    Attributes:
-        models: A and B.
-        prompts: encoded, in the order of the runs.
-        pairs: whether signals are corrupt − clean.
-        weights: of every prompt, scenarios alike, sum n: float64 [n].
-        spec: which edges.
-        size: prompts at once.
+    Attributes
+    ----------
+    pairs : bool
+        Whether signals are corrupt − clean.
+    weights : float64 [n]
+        Scenarios alike, sum n.
+    size : int
+        Prompts at once.
     """
 
     models: tuple[Model, Model]
@@ -73,8 +74,20 @@ class _Asked:
 
     @property
     def batches(self) -> list[list[int]]:
-        """Rows of every batch."""
+        """Rows of the prompts that run together."""
         return in_batches(self.prompts, "corrupt" if self.pairs else "mean", self.size)
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """Every edge, in the order of ``components.effect_edges``."""
+        return tuple(edges_of(self.models[0], self.spec.granularity, self.spec.inputs))
+
+    def runs(
+        self, batches: Sequence[Sequence[int]] | None = None
+    ) -> Iterator[tuple[BatchRuns, Sequence[int]]]:
+        """Both models' runs of each batch (by default all), and its rows."""
+        for rows in self.batches if batches is None else batches:
+            yield run_both(self.models, [self.prompts[i] for i in rows], self.pairs), rows
 
 
 def channels_of(
@@ -88,7 +101,7 @@ def channels_of(
     reporter: Reporter,
     resources: Resources = USUAL,
 ) -> Channels:
-    """Changes of every channel between the variants of two runs.
+    """Channels between the variants of two runs.
 
     Parameters
     ----------
@@ -96,9 +109,9 @@ def channels_of(
         On the same prompts, with the same inputs and granularity.
     form : {"weights", "functional"}
     shared_basis : bool
-        The user's word that both models write and read in one basis.
+        Compare weights without a check that both models share a basis.
     draws : int
-        Random updates that ``weights`` is held against; 0 for none, of either form.
+        Random updates for the null of ``weights``; 0 for none, of either form.
     seed : int
         Of the draws.
     resources : Resources
@@ -110,30 +123,26 @@ def channels_of(
         An unknown form; another device than the CPU; a family without a reader; different
         architectures, prompts or methods; ``weights`` for models that share no basis.
     InputError
-        The files of a variant are gone or no longer the same.
+        The files of a variant are gone or changed.
     """
-    _require_form(form)
+    if form not in FORMS:
+        raise UsageError(f"form {quoted(form, 40)} is unknown; take {' or '.join(FORMS)}")
     title = f"{short(a.variant.name, 30)} → {short(b.variant.name, 30)} wiring"
     if form == "weights":
-        asked = _ask(a, b, form, shared_basis, reporter, resources)
-        return _by_weights(asked, draws, seed, reporter, title)
+        setup = _set_up(a, b, form, shared_basis, reporter, resources)
+        return _by_weights(setup, draws, seed, reporter, title)
     drifts = min(draws, DRIFTS)
     unit = max(roundoff(run.variant) for run in (a, b))
     with reporter.progress(a.n + drifts, title) as progress:
-        # no name for what is asked here: it holds B, which makes room for the drifts
+        # no name for the setup here: it holds B, which makes room for the drifts
         return _by_function(
-            a, _ask(a, b, form, False, reporter, resources), unit, drifts, seed, progress.advance
+            a, _set_up(a, b, form, False, reporter, resources), unit, drifts, seed, progress.advance
         )
 
 
-def _require_form(form: str) -> None:
-    if form not in FORMS:
-        raise UsageError(f"form {quoted(form, 40)} is unknown; take {' or '.join(FORMS)}")
-
-
-def _ask(
+def _set_up(
     a: Run, b: Run, form: str, shared_basis: bool, reporter: Reporter, resources: Resources
-) -> _Asked:
+) -> _Setup:
     if resources.device != "cpu":
         raise UsageError(
             f"``device={resources.device}``: the wiring lens measures in float64 on the CPU; leave "
@@ -145,15 +154,17 @@ def _ask(
         other = 'compare what the receivers do (``form="functional"``), or '
         require_shared_basis(pair, instead=other)
     prompts, spec, models = pair.a.prompts, pair.a.spec, pair.engines
-    if uneven := _lacking_partners(a, prompts):
+    corrupt = a.method.ablation in ("", "corrupt") and all(p.corrupt is not None for p in prompts)
+    unequal = len(unequal_pairs(prompts)) if corrupt else 0
+    if unequal:
         reporter.remark(
-            f"wiring: {uneven} of {a.n} pairs are of unequal lengths and unmarked (columns span "
+            f"wiring: {unequal} of {a.n} pairs are of unequal lengths and unmarked (columns span "
             "and corrupt_span), so signals are those of the prompts, not corrupt − clean"
         )
     if form == "functional":
         models = to_device(models, "cpu", torch.float64)
     size = _batch_size(models, prompts, spec, form, resources)
-    return _Asked(models, prompts, _paired(a, prompts), _weights(a), spec, size)
+    return _Setup(models, prompts, corrupt and not unequal, _weights(a), spec, size)
 
 
 def _batch_size(
@@ -163,10 +174,10 @@ def _batch_size(
     form: str,
     resources: Resources,
 ) -> int:
-    """Prompts at once: both models' traces; by function what every sender says beside them."""
+    """Prompts at once: both models' traces; by function every sender's contribution, too."""
     model, longest = models[0], max(len(p.prompt) for p in prompts)
     senders = first_components(model, spec.granularity)[-1]
-    each = TRACED[form] * model.layers + (SAID * senders if form == "functional" else 0)
+    each = TRACED[form] * model.layers + (CONTRIBUTED * senders if form == "functional" else 0)
     most = BATCH if form == "weights" else BATCH // 2
     drawn = 4.0 * min(MATRICES, senders * model.width**2) if form == "weights" else 0.0
     return resources.batch_size(
@@ -176,69 +187,44 @@ def _batch_size(
     )
 
 
-def _paired(run: Run, prompts: Sequence[Encoded]) -> bool:
-    """Whether every prompt has a corrupt one to set against it position by position."""
-    if run.method.ablation not in ("", "corrupt"):
-        return False
-    return all(p.corrupt is not None for p in prompts) and not unequal_pairs(prompts)
-
-
-def _lacking_partners(run: Run, prompts: Sequence[Encoded]) -> int:
-    """How many pairs there are that cannot be set against each other, of a run that has pairs."""
-    if run.method.ablation not in ("", "corrupt") or any(p.corrupt is None for p in prompts):
-        return 0
-    return len(unequal_pairs(prompts))
-
-
 def _weights(run: Run) -> np.ndarray:
-    """n / (S · observations of the scenario), a pair that stands both ways counted once.
+    """n / (S · observations of the scenario), prompts that are one observation counted once.
 
-    Such a pair is of its first prompt's scenario, as in every test.
+    Such a pair belongs to its first prompt's scenario, as in every test.
     """
     rows = Rows.of_run(run)
     return balanced_weights(run.scenarios[rows.first], rows.of, run.n)
 
 
-def _edges(spec: EdgeSpec, model: Model) -> tuple[Edge, ...]:
-    return tuple(edges_of(model, spec.granularity, spec.inputs))
-
-
 def _by_weights(
-    asked: _Asked,
+    setup: _Setup,
     draws: int,
     seed: int,
     reporter: Reporter,
     title: str,
 ) -> Channels:
-    edges = _edges(asked.spec, asked.models[0])
-    channels = WeightChannels.of(*asked.models, asked.spec.granularity, asked.spec.inputs)
-    batches = asked.batches
-
-    def runs() -> Iterator[tuple[Signalled, Sequence[int]]]:
-        for rows in batches:
-            chosen = [asked.prompts[i] for i in rows]
-            yield make_signalled(asked.models, chosen, asked.pairs), rows
-
-    with reporter.progress(len(channels.places), title, "place") as progress:
-        arrays = channels.measure(runs, asked.weights, draws, seed, progress.advance)
+    channels = WeightChannels.of(*setup.models, setup.spec.granularity, setup.spec.inputs)
+    with reporter.progress(len(channels.points), title, "read point") as progress:
+        arrays = channels.measure(setup.runs, setup.weights, draws, seed, progress.advance)
+    edges = setup.edges
     return Channels(edges=edges, form="weights", **arrays, floor=np.zeros(len(edges)))
 
 
 def _by_function(
     run: Run,
-    asked: _Asked,
+    setup: _Setup,
     unit: float,
     drifts: int,
     seed: int,
     advance: Callable[[int], None],
 ) -> Channels:
-    edges, batches, (a, b) = _edges(asked.spec, asked.models[0]), asked.batches, asked.models
-    asked = replace(asked, models=(a, aligned(b, _orders((a, b), asked, batches))))
-    arrays = _functions(asked, batches, advance)
+    edges, (a, b) = setup.edges, setup.models
+    setup = replace(setup, models=(a, aligned(b, _orders(setup))))
+    arrays = _functions(setup, advance)
     floor = _floor(unit, arrays.pop("level"), arrays["norm_a"] + arrays["norm_b"])
-    asked, b = replace(asked, models=(a, a)), a  # B makes room for the drifts
-    drawn = _drifts(run, asked, arrays["delta"], drifts, seed, advance)
-    shape = (len(asked.prompts), len(edges))
+    setup, b = replace(setup, models=(a, a)), a  # B makes room for the drifts
+    drawn = _drifts(run, setup, arrays["delta"], drifts, seed, advance)
+    shape = (len(setup.prompts), len(edges))
     expected = np.ones(shape) if not len(drawn) else np.broadcast_to(drawn.mean(0), shape)
     unknown = np.full(shape, np.nan)
     return Channels(
@@ -254,67 +240,53 @@ def _by_function(
 
 
 def _functions(
-    asked: _Asked,
-    batches: Sequence[Sequence[int]],
-    advance: Callable[[int], None] = lambda _: None,
+    setup: _Setup, advance: Callable[[int], None] = lambda _: None
 ) -> dict[str, np.ndarray]:
-    """Arrays [n × e] of two models in float64, as ``FunctionalChannels.measure`` names them."""
-    channels = FunctionalChannels.of(*asked.models, asked.spec.granularity, asked.spec.inputs)
-    return _collected(asked, batches, lambda runs, _: channels.measure(runs), advance)
-
-
-def _collected(
-    asked: _Asked,
-    batches: Sequence[Sequence[int]],
-    measure: Callable[[Signalled, Sequence[int]], dict[str, np.ndarray]],
-    advance: Callable[[int], None],
-) -> dict[str, np.ndarray]:
-    """What is measured of every batch (its runs and rows), in the order of the prompts [n × e]."""
+    """Arrays of ``FunctionalChannels.measure`` [n × e] of two models in float64."""
+    channels = FunctionalChannels.of(*setup.models, setup.spec.granularity, setup.spec.inputs)
     arrays: dict[str, np.ndarray] = {}
-    for rows in batches:
-        runs = make_signalled(asked.models, [asked.prompts[i] for i in rows], asked.pairs)
-        for name, found in measure(runs, rows).items():
+    for runs, rows in setup.runs():
+        for name, found in channels.measure(runs).items():
             width = found.shape[1]
-            arrays.setdefault(name, np.empty((len(asked.prompts), width)))[list(rows)] = found
+            arrays.setdefault(name, np.empty((len(setup.prompts), width)))[list(rows)] = found
         advance(len(rows))
     return arrays
 
 
 def _drifts(
     run: Run,
-    asked: _Asked,
+    setup: _Setup,
     delta: np.ndarray,
     count: int,
     seed: int,
     advance: Callable[[int], None],
 ) -> np.ndarray:
-    """Mean squared ``delta`` of A against copies of it that drifted at random [count × e].
+    """Mean squared ``delta`` of A against randomly updated copies of it [count × e].
 
-    They drift as far as makes their median channel change as much as B's (``delta`` [n × e]):
-    what a large update does is not a multiple of what a small one does.
+    Their size makes the median channel change as much as B's (``delta`` [n × e]), because the
+    change is not linear in the size of the update.
     """
     if not count:
         return np.empty((0, delta.shape[1]))
-    chosen = _spread(run, asked.prompts, ASKED)
-    asked = replace(asked, prompts=tuple(asked.prompts[i] for i in chosen))
-    batches = asked.batches
+    chosen = _spread(run, setup.prompts, ASKED)
+    setup = replace(setup, prompts=tuple(setup.prompts[i] for i in chosen))
 
-    def moved_by(size: float, number: int) -> np.ndarray:
-        copy = drifted(asked.models[0], size, seed * 1000 + number)
-        pair = replace(asked, models=(asked.models[0], copy))
-        return (_functions(pair, batches)["delta"] ** 2).mean(0)
+    def drift_of(size: float, number: int) -> np.ndarray:
+        copy = drifted(setup.models[0], size, seed * 1000 + number)
+        pair = replace(setup, models=(setup.models[0], copy))
+        return (_functions(pair)["delta"] ** 2).mean(0)
 
-    far = np.nanmedian((delta**2).mean(0)) / np.nanmedian(moved_by(TRIED, count))
+    far = np.nanmedian((delta**2).mean(0)) / np.nanmedian(drift_of(TRIED, count))
     size = float(np.clip(TRIED * np.sqrt(far), *SIZES))
     found = []
     for number in range(count):
-        found.append(moved_by(size, number))
+        found.append(drift_of(size, number))
         advance(1)
     return np.array(found)
 
 
 def _spread(run: Run, prompts: Sequence[Encoded], most: int) -> list[int]:
-    """Up to ``most`` prompts, scenarios in turn, whatever the order of the file."""
+    """Up to ``most`` prompts, scenarios in turn, independent of the order of the file."""
     order = sorted(range(len(prompts)), key=lambda i: (prompts[i].prompt, prompts[i].corrupt or ()))
     turn: dict[int, int] = {}
     keys: list[tuple[int, int, int]] = []
@@ -325,12 +297,10 @@ def _spread(run: Run, prompts: Sequence[Encoded], most: int) -> list[int]:
     return [i for _, _, i in sorted(keys)[:most]]
 
 
-def _orders(
-    models: tuple[Model, Model], asked: _Asked, batches: Sequence[Sequence[int]]
-) -> list[list[int]]:
-    """Which head of B does what each head of A does, layer by layer."""
-    chosen = [asked.prompts[i] for i in batches[len(batches) // 2]]
-    runs = make_signalled(models, chosen, asked.pairs)
+def _orders(setup: _Setup) -> list[list[int]]:
+    """The head of B that matches each head of A, layer by layer."""
+    batches, models = setup.batches, setup.models
+    [(runs, _)] = setup.runs([batches[len(batches) // 2]])
     return [matched(layer, models[0].group) for layer in distances(models, runs)]
 
 

@@ -1,16 +1,15 @@
-"""What channels would change by if the weights had moved at random.
+"""Null of the weights form: changes of channels under random updates.
 
-Random updates keep the singular values of the real ones and point anywhere. A receiver
-whose read weights changed is judged by these: one random update meets all its senders.
-Where they did not, what its senders write differently is all there is: one random update
-of a sender meets all such receivers. (Both at once would let a sender that merely drifts
-stand out in a quiet receiver, and hide what a receiver reads anew of it.) Gaussian
-directions of mean square 1/d stand for orthonormal ones: a little too much spread where
-an update fills the stream.
+Random updates keep the singular values of the real ones and have random directions. A
+receiver whose read weights changed is tested against these: one random update serves all its
+senders. If its read weights are equal, only its senders' write weights can differ: one random
+update of a sender serves all such receivers. (Both at once would let a sender with mere drift
+stand out at an unchanged receiver, and hide changed reading.) Gaussian directions of mean
+square 1/d stand for orthonormal ones, with slightly too much spread for full-rank updates.
 
-Of a signal with second moments C = FᵀF an update of singular values σ reads
-Σ σ² vᵀ C v = Σ σ² ‖F v‖²: few directions v are put through F, many meet C itself as
-the one matrix Σ σ² v vᵀ. Either way no more than one place's C are ever held.
+For a signal with second moments C = FᵀF an update of singular values σ reads
+Σ σ² vᵀ C v = Σ σ² ‖F v‖²: few directions v are multiplied by F, many by C as the one matrix
+Σ σ² v vᵀ. No more than one read point's C is held at a time.
 """
 
 from __future__ import annotations
@@ -42,11 +41,13 @@ OUTER = 2.0
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """What random directions meet: matrices Fᵀ F of one place, as rows of F.
+    """Matrices Fᵀ F of one read point that random directions are applied to, as rows of F.
 
-    Attributes:
-        rows: float32 [F × d], those of one matrix after those of another.
-        sizes: rows of every matrix.
+    Attributes
+    ----------
+    rows : float32 [F × d]
+        Of one matrix after another.
+    sizes : rows of every matrix
     """
 
     rows: Tensor
@@ -69,7 +70,7 @@ class Targets:
         return torch.stack([(part.T @ part).flatten() for part in self.rows.split(self.sizes)])
 
     def followed(self, directions: int) -> bool:
-        """Whether so many directions are better put through F than met by the matrices."""
+        """Whether so many directions are cheaper to multiply by F than by the matrices."""
         width = self.rows.shape[1]
         through = directions * len(self.rows) * width
         met = OUTER * (directions + self.count) * width**2
@@ -79,8 +80,8 @@ class Targets:
         """Σ_k v_kᵀ A v_k of every matrix A, [draws, count]; v float32 [draws, k, d]."""
         if not follow:
             return (v.mT @ v).flatten(1) @ self.matrices.T
-        heard = (v.flatten(0, 1) @ self.rows.T).square_().unflatten(0, v.shape[:2]).sum(1)
-        return _sums(heard, self.sizes)
+        products = (v.flatten(0, 1) @ self.rows.T).square_().unflatten(0, v.shape[:2]).sum(1)
+        return _sums(products, self.sizes)
 
 
 def _sums(values: Tensor, sizes: tuple[int, ...]) -> Tensor:
@@ -94,19 +95,16 @@ def _sums(values: Tensor, sizes: tuple[int, ...]) -> Tensor:
 def random_forms(
     strengths: Tensor, targets: Targets, width: int, draws: int, seed: int, stream: tuple[int, int]
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Σ_k strength_k v_kᵀ A v_k of every matrix A, by slices of the draws.
+    """Σ_k strength_k v_kᵀ A v_k of every matrix A, as (slice of draws, float32 [draws, count]).
 
-    Args:
-        strengths: squared singular values of an update, from ``few``.
-        targets: the matrices.
-        width: dimensions in which an update may point.
-        draws: how many.
-        seed: of the draws.
-        stream: 0 and the receiver or 1 and the sender whose update this is: one stream of
-            random numbers for each, whatever it meets.
-
-    Yields:
-        Which draws, and float32 [so many, count].
+    Parameters
+    ----------
+    strengths : Tensor
+        Squared singular values of an update, from ``few``.
+    width : int
+        Dimensions in which an update may point.
+    stream : (int, int)
+        (0, receiver) or (1, sender) whose update this is: its own stream of random numbers.
     """
     size = targets.rows.shape[1]
     if not len(strengths):
@@ -122,7 +120,7 @@ def random_forms(
 
 
 def few(strengths: Tensor) -> Tensor:
-    """Squared singular values, largest first, without those that are rounding, at most ``MOST``."""
+    """Squared singular values, largest first, at most ``MOST``, without rounding."""
     if not len(strengths) or not bool(strengths[0] > 0):
         return strengths[:0]
     kept = strengths[strengths > 1e-12 * strengths[0]]
@@ -133,6 +131,5 @@ def few(strengths: Tensor) -> Tensor:
 
 
 def _generator(seed: int, side: int, index: int) -> torch.Generator:
-    """One stream of random numbers for every receiver, and one for every sender."""
     state = np.random.SeedSequence([seed, side, index]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> 1))

@@ -1,7 +1,7 @@
-"""Where the residual stream is read, and through which weights.
+"""Read points of the residual stream, and the read weights there.
 
-A receiver's read weights hold its norm's gain (and centring), never the norm's scale:
-that is the stream's, not the receiver's, and is frozen at the mean of both models.
+Read weights include the norm's gain (and centring) but not its scale, which belongs to the
+stream and is frozen at the mean of both models.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ ROWS = 1 << 13
 
 
 @dataclass(frozen=True)
-class Place:
-    """One point of the residual stream and all who read there.
+class ReadPoint:
+    """One point of the residual stream and its receivers.
 
-    Attributes:
-        layer: its block; ``model.layers`` for ``LOGITS``.
-        attention: whether attention reads there, else an MLP or ``LOGITS``.
-        receivers: in the order of ``components.effect_edges``.
-        edge: index of the first edge into the first receiver.
-        receiver: index of the first receiver among all.
+    Attributes
+    ----------
+    layer : int
+        Its block; ``model.layers`` for ``LOGITS``.
+    attention : bool
+        Whether attention reads there, else an MLP or ``LOGITS``.
+    receivers : in the order of ``components.effect_edges``
+    edge, receiver : int
+        Index of the first edge, and of the first receiver, among all.
     """
 
     layer: int
@@ -42,16 +45,15 @@ class Place:
 
     @property
     def senders(self) -> int:
-        """How many components, in order of computation, can be read here."""
+        """Number of components, in order of computation, that can be read here."""
         return self.receivers[0].senders
 
     def columns(self, number: int) -> slice:
-        """Edges into receiver ``number`` of this place."""
+        """Edges into receiver ``number`` of this point."""
         start = self.edge + number * self.senders
         return slice(start, start + self.senders)
 
     def norm(self, model: Model) -> Norm:
-        """The norm that reads here."""
         if self.layer == model.layers:
             return model.norm
         block = model.blocks[self.layer]
@@ -65,14 +67,14 @@ class Place:
         return layer.pre if self.attention else layer.read
 
 
-def places(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Place]:
-    """Every place in order of computation."""
-    found: list[Place] = []
+def read_points(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[ReadPoint]:
+    """Every read point in order of computation."""
+    found: list[ReadPoint] = []
     edge = receiver = 0
     every = receivers(model, granularity, inputs)
     for (layer, attention), group in groupby(every, key=lambda r: (r.layer, r.heads is not None)):
         members = tuple(group)
-        found.append(Place(layer, attention, members, edge, receiver))
+        found.append(ReadPoint(layer, attention, members, edge, receiver))
         edge += sum(r.senders for r in members)
         receiver += len(members)
     return found
@@ -80,12 +82,16 @@ def places(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Place
 
 @dataclass(frozen=True)
 class Reads:
-    """What all receivers of a place read with in two models, float64.
+    """Read weights of all receivers of a point in two models, float64.
 
-    Attributes:
-        mean: (A + B) / 2 of all columns, those that several receivers share once [d × C].
-        change: B − A [d × C]; None where the weights are the same bit for bit.
-        owners: 1 where a column is a receiver's [C × receivers], else 0.
+    Attributes
+    ----------
+    mean : [d × C]
+        (A + B) / 2 of all columns; those that several receivers share once.
+    change : [d × C], optional
+        B − A; None where the weights are equal bit for bit.
+    owners : [C × receivers]
+        1 where a column is a receiver's, else 0.
     """
 
     mean: Tensor
@@ -93,11 +99,11 @@ class Reads:
     owners: Tensor
 
     def changed(self) -> list[bool]:
-        """Whether each receiver reads with other weights."""
+        """Whether each receiver's read weights differ."""
         if self.change is None:
             return [False] * self.owners.shape[1]
-        moved = self.change.any(0).double()
-        return (moved @ self.owners > 0).tolist()
+        differs = self.change.any(0).double()
+        return (differs @ self.owners > 0).tolist()
 
     def squares(self, which: Tensor) -> Tensor:
         """‖weights‖² of every receiver, [receivers]."""
@@ -109,18 +115,18 @@ class Reads:
         return self.mean[:, own], None if self.change is None else self.change[:, own]
 
 
-def read_weights(model_a: Model, model_b: Model, place: Place) -> Reads:
-    """Read weights of a place.
+def read_weights(model_a: Model, model_b: Model, point: ReadPoint) -> Reads:
+    """Read weights of a point.
 
-    Of a receiver of many columns (an MLP, ``LOGITS``) a factor of their Gram matrix stands for
-    them: norms of what it reads are kept, and columns turned.
+    For a receiver of many columns (an MLP, ``LOGITS``) a factor of their Gram matrix replaces
+    them, which keeps norms.
     """
-    pieces, owners = _pieces(model_a, place)
-    other, _ = _pieces(model_b, place)
-    norms = place.norm(model_a), place.norm(model_b)
+    pieces, owners = _pieces(model_a, point)
+    other, _ = _pieces(model_b, point)
+    norms = point.norm(model_a), point.norm(model_b)
     same = _same_gain(norms) and all(map(torch.equal, pieces, other))
     wide = sum(piece.shape[1] for piece in pieces) > (1 if same else 2) * model_a.width
-    if len(place.receivers) == 1 and wide:
+    if len(point.receivers) == 1 and wide:
         mean, change = _factor(norms, pieces, None if same else other, model_a.width)
         return Reads(mean, change, mean.new_ones(mean.shape[1], 1))
     left, right = (
@@ -136,27 +142,26 @@ def _same_gain(norms: tuple[Norm, Norm]) -> bool:
     return a.centre == b.centre and torch.equal(a.weight, b.weight)
 
 
-def _pieces(model: Model, place: Place) -> tuple[list[Tensor], Tensor]:
-    """The weights that a place stacks, [d × columns] each, gains left out; and whose they are,
-    float64 [pieces × receivers]."""
-    if place.layer == model.layers:
+def _pieces(model: Model, point: ReadPoint) -> tuple[list[Tensor], Tensor]:
+    """Weight matrices of a point [d × columns] without gains, and owners [pieces × receivers]."""
+    if point.layer == model.layers:
         found = [part.T for part in model.unembed.split(ROWS)]
         return found, torch.ones(len(found), 1, dtype=torch.float64)
-    if not place.attention:
-        mlp = model.blocks[place.layer].one_mlp
+    if not point.attention:
+        mlp = model.blocks[point.layer].one_mlp
         found = [w.weight for w in (mlp.gate, mlp.up) if w is not None]
         return found, torch.ones(len(found), 1, dtype=torch.float64)
     keys: dict[tuple[str, int, int], list[int]] = {}
     weights: list[Tensor] = []
-    for number, receiver in enumerate(place.receivers):
+    for number, receiver in enumerate(point.receivers):
         assert receiver.heads is not None
         for letter in receiver.letters:
             parts = model.parts(letter, receiver.heads)
             key = letter, parts.start, parts.stop
             if key not in keys:
-                weights.append(model.read_weights(place.layer, letter, receiver.heads))
+                weights.append(model.read_weights(point.layer, letter, receiver.heads))
             keys.setdefault(key, []).append(number)
-    owners = torch.zeros(len(weights), len(place.receivers), dtype=torch.float64)
+    owners = torch.zeros(len(weights), len(point.receivers), dtype=torch.float64)
     for piece, numbers in enumerate(keys.values()):
         owners[piece, numbers] = 1
     return weights, owners
@@ -167,7 +172,7 @@ def _factor(
 ) -> tuple[Tensor, Tensor | None]:
     """Mean and change with d columns, or 2d where there is a change.
 
-    Mean and change are scaled alike before the product, so that rounding is relative to each.
+    Both are scaled alike before the product, so that rounding is relative to each.
     """
     if other is None:
         gram = pieces[0].new_zeros(width, width, dtype=torch.float64)

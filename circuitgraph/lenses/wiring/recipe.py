@@ -1,9 +1,8 @@
-"""Scope ``recipe`` of the wiring lens: which connections does this training change?
+"""Lens ``wiring`` at scope ``recipe``: which channels does this training change?
 
-Every variant is compared with the base all come from. Its number for an edge is log T, how
-far the edge's change stands out among all that its receiver reads, 0 where it does not:
-sizes of updates and of receivers' shares in them are out of it, and a variant that is the
-base itself has 0 everywhere.
+Every variant is compared with the common base. Its number for an edge is log T, the prominence
+of the edge's change among its receiver's inputs: independent of the sizes of updates, and 0
+everywhere for the base itself.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from circuitgraph.lenses.edge_tests import (
     NO_SIGNAL,
     NOT_FINITE,
     TESTABLE,
-    Closer,
     EdgeTests,
     Groups,
+    LensDetails,
     Rule,
     flag,
     flag_numbers,
@@ -30,8 +29,8 @@ from circuitgraph.lenses.edge_tests import (
 from circuitgraph.lenses.effect.checkpoint import edge_names
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.recipe import Combined, combine, own_intervals
-from circuitgraph.lenses.refits import Again, Claims
-from circuitgraph.lenses.wiring.against_base import SURELY, Against
+from circuitgraph.lenses.refits import ClaimRefits, Claims
+from circuitgraph.lenses.wiring.against_base import SURELY, ChangeFromBase
 from circuitgraph.lenses.wiring.channel_tests import PROMINENT
 from circuitgraph.lenses.wiring.checkpoint import MARGIN, Between, as_channels, once_a_pair
 from circuitgraph.lenses.wiring.refits import GroupRefits
@@ -42,7 +41,7 @@ from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, centr
 
 
 def measure(matched: Matched, base: Run, between: Between, options: Options) -> Measured:
-    """Test what two groups of variants changed in their common base.
+    """Test the changes of two groups of variants from their common base.
 
     Parameters
     ----------
@@ -52,7 +51,6 @@ def measure(matched: Matched, base: Run, between: Between, options: Options) -> 
         Of the model all variants come from.
     between : callable
         Measures the channels of two runs' models.
-    options : Options
     """
     sides = _against(matched, base, between)
     changes = [tuple(found.channels.delta for found in side) for side in sides]
@@ -63,20 +61,20 @@ def measure(matched: Matched, base: Run, between: Between, options: Options) -> 
     tests = _tests(matched, reason)
     flag_numbers(reason, standing.mean_b - standing.mean_a, standing.se, matched.n_effective > 0)
 
-    def again(claims: Claims) -> Again:
+    def refit(claims: Claims) -> ClaimRefits:
         found = matched.scenarios, claims.rows, claims.margin, claims.cutoff
         return GroupRefits(*found, sides, standing)
 
     tests = replace(tests, rule=_rule(tests, standing, margin))
-    return Measured(matched, tests, again, _closer(matched, sides, standing))
+    return Measured(matched, tests, refit, _details(matched, sides, standing))
 
 
-def _against(matched: Matched, base: Run, between: Between) -> list[list[Against]]:
+def _against(matched: Matched, base: Run, between: Between) -> list[list[ChangeFromBase]]:
     """Every variant of both sides against the base; the base itself is not measured again."""
     a, b = matched.runs_a, matched.runs_b
 
-    def measured(run: Run) -> Against:
-        return Against.of(once_a_pair(matched, between(base, run)), matched.scenarios)
+    def measured(run: Run) -> ChangeFromBase:
+        return ChangeFromBase.of(once_a_pair(matched, between(base, run)), matched.scenarios)
 
     trained = {run.id: run for run in (*a, *b) if run.id != base.id} or {base.id: base}
     found = {key: measured(run) for key, run in trained.items()}
@@ -85,7 +83,7 @@ def _against(matched: Matched, base: Run, between: Between) -> list[list[Against
     return [[found[run.id] for run in side] for side in (a, b)]
 
 
-def _reasons(sides: Sequence[Sequence[Against]]) -> np.ndarray:
+def _reasons(sides: Sequence[Sequence[ChangeFromBase]]) -> np.ndarray:
     everyone = [found for side in sides for found in side]
     reason = np.zeros(len(everyone[0].log_times), np.int8)
     numbers = np.vstack([found.log_times for found in everyone])
@@ -97,7 +95,7 @@ def _reasons(sides: Sequence[Sequence[Against]]) -> np.ndarray:
 
 
 def _standing(
-    matched: Matched, sides: Sequence[Sequence[Against]], base: Run, testable: np.ndarray
+    matched: Matched, sides: Sequence[Sequence[ChangeFromBase]], base: Run, testable: np.ndarray
 ) -> Combined:
     """log T of both groups, with the spread of replicates and of prompts."""
     numbers = [np.vstack([found.log_times for found in side]) for side in sides]
@@ -116,7 +114,7 @@ def _standing(
 
 
 def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:
-    """The groups' mean relative changes against the base, and their difference."""
+    """The groups' mean relative changes from the base, and their difference."""
     codes = matched.scenarios
     numbers = [
         np.vstack([balanced_mean(change, codes) for change in side])
@@ -140,7 +138,7 @@ def _tests(matched: Matched, reason: np.ndarray) -> EdgeTests:
 
 
 def _rule(tests: EdgeTests, standing: Combined, margin: float) -> Rule:
-    """A claim: log T of the groups differs by log 4, surely by log 2, and changes by the margin."""
+    """Claims: log T differs by log 4, tested beyond log 2, and the change by the margin."""
     apart = standing.mean_b - standing.mean_a
     with np.errstate(invalid="ignore"):
         large = (np.abs(apart) >= log(PROMINENT)) & (np.abs(tests.delta) >= margin)
@@ -152,7 +150,9 @@ def _rule(tests: EdgeTests, standing: Combined, margin: float) -> Rule:
     )
 
 
-def _closer(matched: Matched, sides: Sequence[Sequence[Against]], standing: Combined) -> Closer:
+def _details(
+    matched: Matched, sides: Sequence[Sequence[ChangeFromBase]], standing: Combined
+) -> LensDetails:
     codes = matched.scenarios
 
     def apart(name: str) -> np.ndarray:
@@ -163,7 +163,7 @@ def _closer(matched: Matched, sides: Sequence[Sequence[Against]], standing: Comb
         return b - a
 
     mean = [np.mean(side, axis=0) for side in (matched.a, matched.b)]
-    return Closer(
+    return LensDetails(
         by_edge={
             "read": apart("read"),
             "write": apart("write"),

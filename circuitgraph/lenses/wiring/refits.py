@@ -1,9 +1,8 @@
-"""The wiring lens' test made again on other prompts, or without a replicate.
+"""Refits of the wiring lens on other prompts, or without a replicate.
 
-The draws of random updates and, at recipe scope, the standard errors stay those of the
-whole diff: what is asked is whether the channel still stands out as much. A claim is made
-again where its p-value is at most the largest among the diff's claims and its change still
-passes every other bound of a claim.
+Random updates and, at recipe scope, standard errors stay those of the whole diff. A claim
+holds where its p-value is at most the largest of the diff's claims and its change passes all
+other criteria.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from math import log
 import numpy as np
 
 from circuitgraph.lenses.recipe import Combined
-from circuitgraph.lenses.wiring.against_base import SURELY, Against, log_times
+from circuitgraph.lenses.wiring.against_base import SURELY, ChangeFromBase, log_times
 from circuitgraph.lenses.wiring.channel_tests import PROMINENT, claimed_under
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.stats.margins import treat_p
@@ -24,14 +23,8 @@ from circuitgraph.stats.scenarios import balanced_weights
 
 
 @dataclass(frozen=True)
-class _Refits(ABC):
-    """What both scopes share.
-
-    Attributes:
-        scenarios: int [n].
-        edges: the claims, int [k].
-        margin, cutoff: smallest change, and largest p-value, of a claim.
-    """
+class _WiringRefits(ABC):
+    """Claims (``edges``, int [k]) of either scope with the smallest change and largest p-value."""
 
     scenarios: np.ndarray
     edges: np.ndarray
@@ -40,7 +33,6 @@ class _Refits(ABC):
 
     @property
     def balanced(self) -> bool:
-        """Scenarios count alike."""
         return True
 
     @abstractmethod
@@ -48,47 +40,34 @@ class _Refits(ABC):
         """Claims under other weights of the prompts, float [fits × n]; bool [fits × k]."""
 
     def without(self, kept: np.ndarray) -> np.ndarray:
-        """Claims on the prompts kept (bool [n]) alone; bool [k]."""
         weights = np.zeros((1, len(self.scenarios)))
         weights[0, kept] = balanced_weights(self.scenarios[kept])
         return self.resampled(weights)[0]
 
 
 @dataclass(frozen=True)
-class PairRefits(_Refits):
-    """Two models' claims, ready to be made again.
-
-    Attributes:
-        channels: of the two.
-    """
+class PairRefits(_WiringRefits):
+    """Refits of two models' channels."""
 
     channels: Channels
 
     def resampled(self, weights: np.ndarray) -> np.ndarray:
-        """Claims under other weights of the prompts, float [fits × n]; bool [fits × k]."""
         scenarios, margin = self.scenarios, self.margin
         p, large = claimed_under(self.channels, scenarios, weights, self.edges, margin)
         return large & (p <= self.cutoff)
 
     def without_replicates(self) -> np.ndarray:
-        """No replicates here."""
         return np.empty((0, len(self.edges)), bool)
 
 
 @dataclass(frozen=True)
-class GroupRefits(_Refits):
-    """Two groups' claims, ready to be made again.
+class GroupRefits(_WiringRefits):
+    """Refits of two groups, each variant against the base; ``whole`` is the groups' whole test."""
 
-    Attributes:
-        sides: the variants of A and of B against their base.
-        whole: the groups as they were judged.
-    """
-
-    sides: Sequence[Sequence[Against]]
+    sides: Sequence[Sequence[ChangeFromBase]]
     whole: Combined
 
     def resampled(self, weights: np.ndarray) -> np.ndarray:
-        """Claims under other weights of the prompts, float [fits × n]; bool [fits × k]."""
         return self._claimed(self.sides, weights)
 
     def without_replicates(self) -> np.ndarray:
@@ -101,7 +80,9 @@ class GroupRefits(_Refits):
                 found.append(self._claimed(fewer, whole)[0])
         return np.array(found, bool).reshape(-1, len(self.edges))
 
-    def _claimed(self, sides: Sequence[Sequence[Against]], weights: np.ndarray) -> np.ndarray:
+    def _claimed(
+        self, sides: Sequence[Sequence[ChangeFromBase]], weights: np.ndarray
+    ) -> np.ndarray:
         rows, whole = self.edges, self.whole
         times = [
             np.mean([log_times(one.channels, weights)[:, rows] for one in side], axis=0)

@@ -1,10 +1,9 @@
-"""The signals both models share: what senders say at every position, in few dimensions.
+"""Common signals of senders at every position, in few dimensions.
 
-With z the mean of both models' inner activations and W their write weights, a sender says
-c = (z_A W_A + z_B W_B) / 2 in common, and z W_B − z W_A is what it writes anew. Heads keep
-their inner activations and write weights apart, which is less than what they add to the stream;
-of wide senders that sum is kept. What no weight of which changed is said once: there the
-common signal is z W̄, and nothing is written anew.
+With z the mean of both models' inner activations and W their write weights, a sender's common
+signal is c = (z_A W_A + z_B W_B) / 2, and z W_B − z W_A is the change it writes. Heads keep
+inner activations and write weights apart, which is smaller than their sum; wide senders keep
+the sum. If the write weights are equal the common signal is z W̄ and nothing changes.
 """
 
 from __future__ import annotations
@@ -17,21 +16,23 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity
 from circuitgraph.engine.model import Model
-from circuitgraph.lenses.wiring.read_points import Place
-from circuitgraph.lenses.wiring.signals import Signalled, seen, signal, write_weights
+from circuitgraph.lenses.wiring.read_points import ReadPoint
+from circuitgraph.lenses.wiring.signals import BatchRuns, seen, signal, write_weights
 
 Group = tuple[str, int]
-Runs = Callable[[], Iterator[tuple[Signalled, Sequence[int]]]]
-"""Both models' runs, batch by batch, with the rows (prompts) of each; may be asked again."""
+Runs = Callable[[], Iterator[tuple[BatchRuns, Sequence[int]]]]
+"""Both models' runs, batch by batch, with the rows (prompts) of each; may be iterated again."""
 
 
 @dataclass(frozen=True)
 class Part:
     """Vectors of S senders at N positions, float64.
 
-    Attributes:
-        inner: [S, N, K].
-        weights: from ``inner`` to the stream [S, K, d]; None where it is of the stream.
+    Attributes
+    ----------
+    inner : [S, N, K]
+    weights : [S, K, d], optional
+        From ``inner`` to the stream; None where ``inner`` is of the stream.
     """
 
     inner: Tensor
@@ -47,7 +48,7 @@ class Part:
         return Part(self.inner[:, rows] * scale[:, None], self.weights)
 
     def through(self, columns: Tensor) -> Tensor:
-        """From ``inner`` to what read weights [d × C] make of it, [K, C] or [S, K, C]."""
+        """Read weights [d × C] applied to ``inner``, [K, C] or [S, K, C]."""
         return columns if self.weights is None else self.weights @ columns
 
     def times(self, other: Part) -> Tensor:
@@ -58,9 +59,9 @@ class Part:
         return (own * other.inner).sum(-1)
 
     def factor(self) -> Tensor:
-        """F with FᵀF = Σ of the outer products of all positions, in as few rows as hold it.
+        """F with FᵀF = Σ of the outer products of all positions, [S, min(N, K), d].
 
-        [S, min(N, K), d]: R of a QR decomposition stands for the positions where these are many.
+        R of a QR decomposition replaces the positions where these are many.
         """
         few = self.inner
         if few.shape[1] > few.shape[2]:
@@ -69,14 +70,19 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Said:
+class SenderGroup:
     """A group of S senders on all prompts.
 
-    Attributes:
-        first: the first of them among all senders.
-        common: c, the mean of both models' contributions.
-        mean: what the mean of both write weights makes of z; c itself where they are the same.
-        change: what their difference makes of z; None where they are the same.
+    Attributes
+    ----------
+    first : int
+        The first of them among all senders.
+    common : Part
+        c, the mean of both models' contributions.
+    mean : Part
+        z through the mean write weights; c itself where they are equal.
+    change : Part, optional
+        z through the difference of the write weights; None where they are equal.
     """
 
     first: int
@@ -89,21 +95,24 @@ class Said:
         """S."""
         return len(self.common.inner)
 
-    def columns(self, place: Place, receiver: int) -> slice:
-        """Edges from the group into a receiver of a place."""
-        start = place.columns(receiver).start + self.first
+    def columns(self, point: ReadPoint, receiver: int) -> slice:
+        """Edges from the group into a receiver of a read point."""
+        start = point.columns(receiver).start + self.first
         return slice(start, start + self.count)
 
 
 @dataclass(frozen=True)
-class Spot:
-    """Positions that count at one place of the stream.
+class ReadPositions:
+    """Positions that count at one read point.
 
-    Attributes:
-        rows: which of all N, int [N'].
-        prompt: whose each is, int [N'].
-        scale: what signals are multiplied by there [N'].
-        weights: of the prompts, float64 [n].
+    Attributes
+    ----------
+    rows, prompt : int [N']
+        Which of all N, and of which prompt.
+    scale : float64 [N']
+        Factor of the signals there.
+    weights : float64 [n]
+        Of the prompts.
     """
 
     rows: Tensor
@@ -123,26 +132,29 @@ class Spot:
 
 @dataclass(frozen=True)
 class Positions:
-    """Where signals are: N positions of all prompts, batch by batch.
+    """N positions of all prompts, batch by batch.
 
-    Attributes:
-        prompt: whose each is, int [N].
-        last: whether ``LOGITS`` reads there, bool [N].
-        scales: mean of both models' 1/rms at every place of the stream [places, N].
+    Attributes
+    ----------
+    prompt : int [N]
+    last : bool [N]
+        Whether ``LOGITS`` reads there.
+    scales : float64 [points, N]
+        Mean of both models' 1/rms at every read point.
     """
 
     prompt: Tensor
     last: Tensor
     scales: Tensor
 
-    def at(self, place: int, weights: Tensor) -> Spot:
-        """Those of a place, by its number; ``LOGITS`` is the last."""
+    def at(self, point: int, weights: Tensor) -> ReadPositions:
+        """Those of a read point, by its number; ``LOGITS`` is the last."""
         whole = torch.arange(len(self.prompt), device=self.prompt.device)
-        rows = whole[self.last] if place == len(self.scales) - 1 else whole
-        return Spot(rows, self.prompt[rows], self.scales[place, rows], weights)
+        rows = whole[self.last] if point == len(self.scales) - 1 else whole
+        return ReadPositions(rows, self.prompt[rows], self.scales[point, rows], weights)
 
 
-def writes_anew(models: tuple[Model, Model], group: Group, granularity: Granularity) -> bool:
+def writes_differ(models: tuple[Model, Model], group: Group, granularity: Granularity) -> bool:
     """Whether a group's write weights differ in any bit."""
     a, b = (write_weights(model, group, granularity) for model in models)
     if a is None or b is None:
@@ -154,14 +166,14 @@ def writes_anew(models: tuple[Model, Model], group: Group, granularity: Granular
     return not torch.equal(a, b)
 
 
-def said_in(
-    models: tuple[Model, Model], runs: Signalled, group: Group, granularity: Granularity, anew: bool
+def signals_in(
+    models: tuple[Model, Model],
+    runs: BatchRuns,
+    group: Group,
+    granularity: Granularity,
+    differ: bool,
 ) -> tuple[Part, Part, Part | None]:
-    """What one group says in one batch: ``common``, ``mean`` and ``change`` of ``Said``.
-
-    Args:
-        anew: from ``writes_anew``.
-    """
+    """One group in one batch: ``common``, ``mean`` and ``change`` of ``SenderGroup``."""
     inside = runs.inside
     a, b = (
         signal(model, side, runs, group, granularity)[:, inside]
@@ -171,30 +183,32 @@ def said_in(
     if left is None or right is None:  # the tokens are the same in both: their rows are all
         a, b = seen(models[0], a), seen(models[1], b)
         mean = Part((a + b) / 2)
-        return mean, mean, Part(b - a) if anew else None
+        return mean, mean, Part(b - a) if differ else None
     z = (a + b) / 2
     if 2 * left.shape[1] < left.shape[2]:
-        return _narrow(z, (b - a) / 2, left, right, anew)
-    if not anew:
+        return _narrow(z, (b - a) / 2, left, right, differ)
+    if not differ:
         return (mean := Part(z @ left)), mean, None
     common = Part((a @ left + b @ right) / 2)
     return common, Part(z @ ((left + right) / 2)), Part(z @ (right - left))
 
 
 def _narrow(
-    z: Tensor, apart: Tensor, left: Tensor, right: Tensor, anew: bool
+    z: Tensor, apart: Tensor, left: Tensor, right: Tensor, differ: bool
 ) -> tuple[Part, Part, Part | None]:
-    if not anew:
+    if not differ:
         return (whole := Part(z, left)), whole, None
     mean, change = (left + right) / 2, right - left
     common = Part(torch.cat([z, apart], -1), torch.cat([mean, change / 2], 1))
     return common, Part(z, mean), Part(z, change)
 
 
-def joined(first: int, parts: Sequence[tuple[Part, Part, Part | None]]) -> Said:
-    """What a group says on the prompts of all batches."""
+def joined(first: int, parts: Sequence[tuple[Part, Part, Part | None]]) -> SenderGroup:
+    """A group on the prompts of all batches."""
     mean = Part.joined([part for _, part, _ in parts])
     changes = [part for _, _, part in parts if part is not None]
     if not changes:
-        return Said(first, mean, mean, None)
-    return Said(first, Part.joined([part for part, _, _ in parts]), mean, Part.joined(changes))
+        return SenderGroup(first, mean, mean, None)
+    return SenderGroup(
+        first, Part.joined([part for part, _, _ in parts]), mean, Part.joined(changes)
+    )

@@ -1,9 +1,9 @@
-"""What every sender says in two models on the same prompts.
+"""Every sender's activation in two models on the same prompts.
 
-A sender's signal is its inner activation (heads: before the output matrix; MLPs: the
-hidden vector; ``EMBED``: the tokens), corrupt − clean where there are pairs, else the
-clean one; a post-norm's scale of the same run belongs to it. What the sender makes of
-it, output matrix and post-norm gain, are its write weights. Biases say nothing.
+A sender's signal is its inner activation (heads: before the output matrix; MLPs: the hidden
+vector; ``EMBED``: the tokens), corrupt − clean where there are pairs, else the clean one, times
+a post-norm's scale of the same run. Its write weights are the output matrix with the post-norm's
+gain. Biases are excluded.
 """
 
 from __future__ import annotations
@@ -22,13 +22,10 @@ from circuitgraph.prompts.tokens import Encoded
 
 
 @dataclass(frozen=True)
-class Signalled:
-    """Two models' runs over one batch: R rows, one a prompt; W window positions.
+class BatchRuns:
+    """Two models' traces of one batch: R rows, one a prompt; W window positions.
 
-    Attributes:
-        batch: of the prompts alone.
-        clean: traces of A and B on the prompts.
-        corrupt: of A and B on the corrupt prompts; None where there are no pairs.
+    ``corrupt`` is None without pairs.
     """
 
     batch: Batch
@@ -42,17 +39,15 @@ class Signalled:
 
 
 @torch.no_grad()
-def make_signalled(
-    models: tuple[Model, Model], prompts: Sequence[Encoded], pairs: bool
-) -> Signalled:
-    """Run both models; answers play no part, so every prompt is one row."""
+def run_both(models: tuple[Model, Model], prompts: Sequence[Encoded], pairs: bool) -> BatchRuns:
+    """Run both models on the prompts without their answers, one row each."""
     alone = [replace(p, answer=(0,), wrong_answer=(0,), also=(), also_wrong=()) for p in prompts]
     batch = make_batch(alone, whole=not pairs)
     clean = tuple(forward(model, batch.clean, batch.ends) for model in models)
     if not pairs:
-        return Signalled(batch, (clean[0], clean[1]), None)
+        return BatchRuns(batch, (clean[0], clean[1]), None)
     corrupt = tuple(forward(model, batch.corrupt, batch.corrupt_ends) for model in models)
-    return Signalled(batch, (clean[0], clean[1]), (corrupt[0], corrupt[1]))
+    return BatchRuns(batch, (clean[0], clean[1]), (corrupt[0], corrupt[1]))
 
 
 def senders(layers: int) -> list[tuple[str, int]]:
@@ -61,7 +56,7 @@ def senders(layers: int) -> list[tuple[str, int]]:
 
 
 def signal(
-    model: Model, side: int, runs: Signalled, group: tuple[str, int], granularity: Granularity
+    model: Model, side: int, runs: BatchRuns, group: tuple[str, int], granularity: Granularity
 ) -> Tensor:
     """Inner activations of one group in one model [S, R, W, k], float64; see ``inside``."""
     batch = runs.batch
@@ -96,7 +91,7 @@ def _scaled(x: Tensor, raw: Tensor, norm: Norm | None) -> Tensor:
 def write_weights(model: Model, group: tuple[str, int], granularity: Granularity) -> Tensor | None:
     """Output matrices of a group with post-norm gains [S, k, d], float64; None for ``EMBED``.
 
-    Centred where the readers' norms centre: what all of them take out is no part of a signal.
+    Centred where the receivers' norms centre.
     """
     kind, number = group
     if kind == "embed":
@@ -113,5 +108,5 @@ def write_weights(model: Model, group: tuple[str, int], granularity: Granularity
 
 
 def seen(model: Model, x: Tensor) -> Tensor:
-    """x [..., d] as the readers' norms see it."""
+    """x [..., d] centred as the receivers' norms do."""
     return x - x.mean(-1, keepdim=True) if model.norm.centre else x

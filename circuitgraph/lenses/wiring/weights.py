@@ -1,11 +1,10 @@
-"""Channel changes by weights: read times write weights of both models on common signals.
+"""Channels by weights: read times write weights of both models on common signals.
 
-For A and B with read weights M and write weights W (rows are inputs) and y as in
-``senders``: M_B W_B − M_A W_A = W̄ ΔM + ΔW M̄ on the common inner activation, so that
-nothing is found by subtracting what is nearly equal, and equal models give exactly 0.
-Everything is a sum of squares over a prompt's positions. One place of the stream is worked on
-at a time, for all prompts: what it needs is let go after it, and what equal weights make
-exactly 0 is never computed.
+For A and B with read weights M and write weights W (rows are inputs) and z as in ``senders``:
+M_B W_B − M_A W_A = W̄ ΔM + ΔW M̄ on the common inner activation, so that nearly equal
+numbers are not subtracted, and equal models give exactly 0. Everything is a sum of squares
+over a prompt's positions. One read point is processed at a time, for all prompts; what equal
+weights make exactly 0 is never computed.
 """
 
 from __future__ import annotations
@@ -19,18 +18,18 @@ import torch
 from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import gather
 from circuitgraph.engine.model import Model
-from circuitgraph.lenses.wiring.drawn import add_draws
+from circuitgraph.lenses.wiring.drawn import Draws
 from circuitgraph.lenses.wiring.edges import edge_arrays
-from circuitgraph.lenses.wiring.read_points import Place, places, read_weights
+from circuitgraph.lenses.wiring.read_points import ReadPoint, read_points, read_weights
 from circuitgraph.lenses.wiring.senders import (
     Part,
     Positions,
+    ReadPositions,
     Runs,
-    Said,
-    Spot,
+    SenderGroup,
     joined,
-    said_in,
-    writes_anew,
+    signals_in,
+    writes_differ,
 )
 from circuitgraph.lenses.wiring.signals import senders
 
@@ -41,26 +40,18 @@ ROOM = 1 << 30
 
 @dataclass(frozen=True, eq=False)
 class WeightChannels:
-    """Two models, and where they are compared.
-
-    Attributes:
-        models: A and B.
-        granularity: of the components.
-        places: where the stream is read.
-        anew: of every group of senders, whether its write weights differ.
-    """
+    """Two models and their read points; ``differ``: whether each group's write weights do."""
 
     models: tuple[Model, Model]
     granularity: Granularity
-    places: tuple[Place, ...]
-    anew: tuple[bool, ...]
+    points: tuple[ReadPoint, ...]
+    differ: tuple[bool, ...]
 
     @classmethod
     def of(cls, a: Model, b: Model, granularity: Granularity, inputs: Inputs) -> WeightChannels:
-        """Two models of one architecture."""
-        found = tuple(places(a, granularity, inputs))
-        anew = tuple(writes_anew((a, b), group, granularity) for group in senders(a.layers))
-        return cls((a, b), granularity, found, anew)
+        found = tuple(read_points(a, granularity, inputs))
+        differ = tuple(writes_differ((a, b), group, granularity) for group in senders(a.layers))
+        return cls((a, b), granularity, found, differ)
 
     @property
     def width(self) -> int:
@@ -70,7 +61,7 @@ class WeightChannels:
     @property
     def edges(self) -> int:
         """Number of edges."""
-        return sum(p.senders * len(p.receivers) for p in self.places)
+        return sum(p.senders * len(p.receivers) for p in self.points)
 
     @property
     def counts(self) -> list[int]:
@@ -82,14 +73,14 @@ class WeightChannels:
         """Groups of senders whose signals at so many positions are held together."""
         model = self.models[0]
         found, held, first = [], 0.0, 0
-        for group, (count, anew) in enumerate(zip(self.counts, self.anew, strict=True)):
+        for group, (count, differ) in enumerate(zip(self.counts, self.differ, strict=True)):
             size = 8.0 * positions * max(model.width, count * model.head_size)
-            size *= 4 if anew else 1
+            size *= 4 if differ else 1
             if held and held + size > room:
                 found.append(range(first, group))
                 held, first = 0.0, group
             held += size
-        return [*found, range(first, len(self.anew))]
+        return [*found, range(first, len(self.differ))]
 
     @torch.no_grad()
     def measure(
@@ -103,42 +94,47 @@ class WeightChannels:
     ) -> dict[str, np.ndarray]:
         """The arrays of ``record.Channels`` by their names, draws among them.
 
-        Args:
-            runs: of both models on all prompts.
-            weights: of the prompts [n].
-            draws: random updates.
-            seed: of these.
-            advance: told of every place that is done; places times ``blocks`` in all.
-            room: bytes that signals may take.
+        Parameters
+        ----------
+        runs : callable
+            Both models' runs of all prompts.
+        weights : float64 [n]
+            Of the prompts.
+        draws : int
+            Random updates.
+        advance : callable
+            Called for every read point of each of ``blocks``.
+        room : float
+            Bytes that signals may take.
         """
         out = {name: np.zeros((len(weights), self.edges)) for name in ARRAYS}
         out["draws"] = np.zeros((draws, self.edges), np.float32)
         positions = self._positions(runs)
         each = torch.as_tensor(weights, dtype=torch.float64, device=positions.prompt.device)
         for block in self.blocks(len(positions.prompt), room):
-            said = self._said(runs, block)
-            for number, place in enumerate(self.places):
-                heard = [one for one in said if one.first < place.senders]
-                if heard:
-                    self._place(place, positions.at(number, each), heard, seed, out)
+            groups = self._groups(runs, block)
+            for number, point in enumerate(self.points):
+                readable = [one for one in groups if one.first < point.senders]
+                if readable:
+                    self._read_point(point, positions.at(number, each), readable, seed, out)
                 advance(1)
         return out
 
     def _positions(self, runs: Runs) -> Positions:
-        """Where signals are, and the streams' scales there.
+        """Positions of signals, and the streams' scales there.
 
-        The scale of a place is the mean of both models' 1/rms over the root of the number of the
-        prompt's positions, so that sums of squares are means over positions.
+        The scale of a read point is the mean of both models' 1/rms over the root of the number of
+        the prompt's positions, so that sums of squares are means over positions.
         """
         found = []
         for both, rows in runs():
             batch, inside = both.batch, both.inside
             scales = []
-            for place in self.places:
-                streams = [gather(place.stream(t), batch.index).double() for t in both.clean]
-                norms = [place.norm(model) for model in self.models]
+            for point in self.points:
+                streams = [gather(point.stream(t), batch.index).double() for t in both.clean]
+                norms = [point.norm(model) for model in self.models]
                 left, right = (norm.scale(x) for norm, x in zip(norms, streams, strict=True))
-                count = 1 if place is self.places[-1] else inside.double().sum(1)[:, None, None]
+                count = 1 if point is self.points[-1] else inside.double().sum(1)[:, None, None]
                 scales.append(((left + right) / 2 / count**0.5)[..., 0][inside])
             prompt = torch.as_tensor(list(rows), device=inside.device)[:, None].expand_as(inside)
             last = batch.positions == batch.read[:, -1:]
@@ -146,23 +142,28 @@ class WeightChannels:
         prompts, lasts, every = zip(*found, strict=True)
         return Positions(torch.cat(prompts), torch.cat(lasts), torch.cat(every, 1))
 
-    def _said(self, runs: Runs, block: Sequence[int]) -> list[Said]:
-        """What the groups of a block say on all prompts."""
-        groups, counts = senders(self.models[0].layers), self.counts
+    def _groups(self, runs: Runs, block: Sequence[int]) -> list[SenderGroup]:
+        """The sender groups of a block on all prompts."""
+        kinds, counts = senders(self.models[0].layers), self.counts
         parts: dict[int, list[tuple[Part, Part, Part | None]]] = {group: [] for group in block}
         for both, _ in runs():
             for group in block:
-                anew = self.anew[group]
-                found = said_in(self.models, both, groups[group], self.granularity, anew)
+                differ = self.differ[group]
+                found = signals_in(self.models, both, kinds[group], self.granularity, differ)
                 parts[group].append(found)
         return [joined(sum(counts[:group]), found) for group, found in parts.items()]
 
-    def _place(
-        self, place: Place, spot: Spot, heard: Sequence[Said], seed: int, out: dict[str, np.ndarray]
+    def _read_point(
+        self,
+        point: ReadPoint,
+        where: ReadPositions,
+        readable: Sequence[SenderGroup],
+        seed: int,
+        out: dict[str, np.ndarray],
     ) -> None:
-        reads = read_weights(*self.models, place)
-        for one in heard:
-            for name, value in edge_arrays(one, reads, spot, self.width).items():
-                for i in range(len(place.receivers)):
-                    out[name][:, one.columns(place, i)] = value[..., i].T.cpu().numpy()
-        add_draws(out["draws"], place, reads, heard, spot, self.width, seed)
+        reads = read_weights(*self.models, point)
+        for one in readable:
+            for name, value in edge_arrays(one, reads, where, self.width).items():
+                for i in range(len(point.receivers)):
+                    out[name][:, one.columns(point, i)] = value[..., i].T.cpu().numpy()
+        Draws(out["draws"], point, reads, readable, where, self.width, seed).add()

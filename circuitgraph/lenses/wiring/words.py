@@ -1,4 +1,4 @@
-"""The wiring lens in words."""
+"""Sentences of the wiring lens."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OF_RECIPES = (
 
 
 def whole_receivers(tests: EdgeTests, margin: float) -> Iterator[str]:
-    """Receivers whose input from every sender changed: no edge of theirs need stand out."""
+    """Remark on receivers whose input from every sender changed."""
     table = pd.DataFrame({"target": tests.names[1].astype(str), "delta": tests.delta})
     table = table[tests.reason == TESTABLE]
     median = table.groupby("target", sort=False)["delta"].median()
@@ -46,8 +46,8 @@ def whole_receivers(tests: EdgeTests, margin: float) -> Iterator[str]:
 
 
 def needed(measured: Measured, margin: float) -> Iterator[str]:
-    """What a channel needs to be claimed: not prompts limit it, but how much its receiver moved."""
-    times = measured.closer.by_edge.get("times_median")
+    """The change a channel needs to be claimed, which prompts hardly alter."""
+    times = measured.lens_details.by_edge.get("times_median")
     if times is None:
         return
     tests = measured.tests
@@ -63,8 +63,8 @@ def needed(measured: Measured, margin: float) -> Iterator[str]:
 
 
 def channel(edge: EdgeRow) -> list[str]:
-    """What the receiver reads of the sender, and how much of that changed."""
-    row, more, a, b = edge.row, edge.closer, short(edge.a), short(edge.b)
+    """Size of one channel and its change."""
+    row, more, a, b = edge.row, edge.lens_details, short(edge.a), short(edge.b)
     target = short(row["target"])
     tested = f"p {row['p']:.2g}, q {row['q']:.2g}."
     change = f"(95% from {row['low']:.3f} to {row['high']:.3f})"
@@ -90,7 +90,7 @@ def channel(edge: EdgeRow) -> list[str]:
 
 
 def random_updates(yardstick: Mapping[str, Any], name: str) -> str:
-    """The yardstick: channels that change, beside what random updates would make."""
+    """The noise floor: channels that change, beside claims expected under random updates."""
     changed = f"yardstick: {yardstick['observed']['margin']} channels change beyond the margin"
     itself = f"{short(name)} against itself is 0 by construction"
     if yardstick["expected"] is None:

@@ -1,7 +1,7 @@
-"""The yardstick of the wiring lens: how much would random updates seem to rewire?
+"""Noise floor of the wiring lens: claims under random updates.
 
-Other lenses compare A with itself; here that is 0 by construction, for nothing is sampled
-but the prompts. So updates of the same size in random directions are judged in B's place.
+Other lenses compare A with itself, which is 0 here because only prompts are sampled. So
+updates of the same size in random directions are tested in place of B.
 """
 
 from __future__ import annotations
@@ -23,16 +23,9 @@ _WORK = 20_000_000
 def random_claims(
     channels: Channels, scenarios: np.ndarray, barred: np.ndarray, margin: float, options: Options
 ) -> float | None:
-    """Mean number of claims where the weights moved at random; None where no null is known.
+    """Mean number of claims under random updates; None without a null.
 
-    Parameters
-    ----------
-    channels : Channels
-    scenarios : int [n]
-    barred : bool [e]
-        Edges that are not tested.
-    margin, options
-        Those of the diff.
+    ``barred`` (bool [e]): edges that are not tested.
     """
     if channels.form == "functional" or not channels.draws.size:
         return None
@@ -48,8 +41,7 @@ def random_claims(
 
 
 def _as_drawn(channels: Channels, square: np.ndarray, drawn: np.ndarray) -> Channels:
-    """One random update as if it had been measured: on all prompts it makes of a channel's
-    square as much as on average, ``drawn`` of ``square`` [e]."""
+    """Channels under one random update: ``drawn`` [e] is the mean of its ``square``."""
     times = np.divide(drawn, square, out=np.zeros(len(square)), where=square > 0)
     delta = np.minimum(np.nan_to_num(channels.delta) * np.sqrt(times), 1.0)
     return replace(

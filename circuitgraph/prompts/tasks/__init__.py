@@ -1,4 +1,4 @@
-"""Prompts of the tasks that circuits are studied on, made for the tokenizer that will read them."""
+"""Prompts of tasks from circuit studies, made for a model's tokenizer."""
 
 from __future__ import annotations
 
@@ -21,13 +21,7 @@ TASKS: dict[str, Task] = {
 
 
 def make_task(name: str, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
-    """Prompts of a task by its name; see :func:`circuitgraph.prompts.tasks.make.drawn`.
-
-    Raises
-    ------
-    UsageError
-        No such task.
-    """
+    """Prompts of a task by its name (``UsageError`` where there is none); see ``make.drawn``."""
     if name not in TASKS:
         raise UsageError(f"the task {name!r} is unknown; choose from {', '.join(TASKS)}")
     return drawn(TASKS[name], tokenizer, n, seed)

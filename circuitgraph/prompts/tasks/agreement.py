@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from circuitgraph.prompts.record import Prompt
-from circuitgraph.prompts.tasks.make import Draw, Task
+from circuitgraph.prompts.tasks.make import Draw, Task, pair
 from circuitgraph.prompts.tasks.reading import Words
 
 NOUNS = {
@@ -30,33 +30,21 @@ PLURAL = ("are", "were", "have")
 
 
 def _draws(words: Words) -> Mapping[str, Draw]:
-    verbs = [
-        pair for pair in zip(SINGULAR, PLURAL, strict=True) if len(words.single(pair)) == len(pair)
-    ]
+    verbs = [both for both in zip(SINGULAR, PLURAL, strict=True) if len(words.single(both)) == 2]
     return {noun: _scene(noun, verbs) for noun in NOUNS} if verbs else {}
 
 
 def _scene(noun: str, verbs: Sequence[tuple[str, str]]) -> Draw:
     forms = (noun, NOUNS[noun])
-    sides = [sorted(f" {pair[k]}" for pair in verbs) for k in (0, 1)]
+    sides = [sorted(f" {both[k]}" for both in verbs) for k in (0, 1)]
 
     def draw(random: Random) -> Prompt:
         wording, number = random.choice(sorted(WORDINGS)), random.choice((0, 1))
         other = random.choice([name for name in NOUNS if name != noun])
         other = random.choice((other, NOUNS[other]))
         text = WORDINGS[wording]
-        right, wrong = sides[number], sides[1 - number]
-        return Prompt(
-            prompt=text.format(subject=forms[number], other=other),
-            scenario="",
-            corrupt=text.format(subject=forms[1 - number], other=other),
-            answer=right[0],
-            wrong_answer=wrong[0],
-            also=tuple(right[1:]),
-            also_wrong=tuple(wrong[1:]),
-            direction=-1,
-            template=wording,
-        )
+        prompt, corrupt = (text.format(subject=forms[n], other=other) for n in (number, 1 - number))
+        return pair(prompt, corrupt, sides[number], sides[1 - number], wording)
 
     return draw
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from circuitgraph.prompts.record import Prompt
-from circuitgraph.prompts.tasks.make import Draw, Task
+from circuitgraph.prompts.tasks.make import Draw, Task, pair
 from circuitgraph.prompts.tasks.reading import Words
 
 FUNCTIONS = (
@@ -25,8 +25,8 @@ MEANINGS = (
     *("taken as it is", "checked before use", "from the settings", "kept for later"),
 )
 WORDINGS = {
-    "self": 'def {name}(self, {args}):\n    """{name} it as asked\n\n{told}    :param',
-    "plain": 'def {name}({args}):\n    """{name} and return\n\n{told}    :param',
+    "self": 'def {name}(self, {args}):\n    """{name} it as asked\n\n{described}    :param',
+    "plain": 'def {name}({args}):\n    """{name} and return\n\n{described}    :param',
 }
 TOLD = 2
 """Arguments documented before the one asked for."""
@@ -44,25 +44,17 @@ def _scene(name: str, words: Sequence[str]) -> Draw:
         wording = random.choice(sorted(WORDINGS))
         *arguments, other = random.sample(words, TOLD + 3)
         meanings = random.sample(MEANINGS, TOLD)
-        told = "".join(
+        described = "".join(
             f"    :param {argument}: {meaning}\n"
             for argument, meaning in zip(arguments, meanings, strict=False)
         )
         changed = [*arguments[:TOLD], other, *arguments[TOLD + 1 :]]
         texts = (
-            WORDINGS[wording].format(name=name, args=", ".join(each), told=told)
+            WORDINGS[wording].format(name=name, args=", ".join(each), described=described)
             for each in (arguments, changed)
         )
         prompt, corrupt = texts
-        return Prompt(
-            prompt=prompt,
-            scenario="",
-            corrupt=corrupt,
-            answer=f" {arguments[TOLD]}",
-            wrong_answer=f" {other}",
-            direction=-1,
-            template=wording,
-        )
+        return pair(prompt, corrupt, [f" {arguments[TOLD]}"], [f" {other}"], wording)
 
     return draw
 

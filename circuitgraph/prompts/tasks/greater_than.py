@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from circuitgraph.prompts.record import Prompt
-from circuitgraph.prompts.tasks.make import Draw, Task
+from circuitgraph.prompts.tasks.make import Draw, Task, pair
 from circuitgraph.prompts.tasks.reading import Words
 
 NOUNS = (
@@ -49,17 +49,7 @@ def _scene(noun: str, years: Sequence[str], ends: Sequence[str]) -> Draw:
         def written(first: str) -> str:
             return WORDINGS[wording].format(noun=noun, first=f"{century}{first}", century=century)
 
-        return Prompt(
-            prompt=written(year),
-            scenario="",
-            corrupt=written(EARLIEST),
-            answer=right[0],
-            wrong_answer=wrong[0],
-            also=tuple(right[1:]),
-            also_wrong=tuple(wrong[1:]),
-            direction=-1,
-            template=wording,
-        )
+        return pair(written(year), written(EARLIEST), right, wrong, wording)
 
     return draw
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from circuitgraph.prompts.record import Prompt
-from circuitgraph.prompts.tasks.make import Draw, Task
+from circuitgraph.prompts.tasks.make import Draw, Task, pair
 from circuitgraph.prompts.tasks.names import HE, SHE
 from circuitgraph.prompts.tasks.reading import Words
 
@@ -42,15 +42,8 @@ def _scene(place: str, thing: str, names: Sequence[str]) -> Draw:
         receiver, giver = random.sample(names, 2)
         a, b = random.sample((receiver, giver), 2)
         filled = {"a": a, "b": b, "place": place, "thing": thing}
-        return Prompt(
-            prompt=WORDINGS[wording].format(**filled, s=giver),
-            scenario="",
-            corrupt=WORDINGS[wording].format(**filled, s=receiver),
-            answer=f" {receiver}",
-            wrong_answer=f" {giver}",
-            direction=-1,
-            template=wording,
-        )
+        prompt, corrupt = (WORDINGS[wording].format(**filled, s=s) for s in (giver, receiver))
+        return pair(prompt, corrupt, [f" {receiver}"], [f" {giver}"], wording)
 
     return draw
 

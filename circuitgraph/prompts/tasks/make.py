@@ -1,8 +1,8 @@
-"""Prompts of a task, drawn until there are enough that this tokenizer reads as they are meant."""
+"""Draw prompts of a task that fit a tokenizer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -19,16 +19,14 @@ Draw = Callable[[Random], Prompt]
 
 @dataclass(frozen=True)
 class Task:
-    """A task that language models are studied on.
+    """A task of circuit studies.
 
     Attributes
     ----------
-    name
-        What users call it.
-    summary
-        One line: what is asked, what is changed, and where it is from.
-    draws
-        Hands out, for a tokenizer, how to draw a prompt of each scenario.
+    summary : str
+        One line: the question, the corruption, and the source.
+    draws : callable
+        For a tokenizer, how to draw a prompt of each scenario.
     """
 
     name: str
@@ -36,32 +34,36 @@ class Task:
     draws: Callable[[Words], Mapping[str, Draw]]
 
 
+def pair(
+    prompt: str, corrupt: str, right: Sequence[str], wrong: Sequence[str], wording: str
+) -> Prompt:
+    """A pair whose corruption lowers the decision between one or more answers a side."""
+    return Prompt(
+        prompt=prompt,
+        scenario="",
+        corrupt=corrupt,
+        answer=right[0],
+        wrong_answer=wrong[0],
+        also=tuple(right[1:]),
+        also_wrong=tuple(wrong[1:]),
+        direction=-1,
+        template=wording,
+    )
+
+
 def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
-    """Prompts of a task, in equal parts of all its scenarios.
+    """Distinct prompts of a task, in equal parts of all its scenarios.
 
-    Parameters
-    ----------
-    task
-    tokenizer
-        Of the model that will read them. Pairs that have unequal numbers of tokens there, whose
-        answers are unequal, or that merge with the prompt, are drawn again.
-    n
-        Number of prompts.
-    seed
-        Of the draws; the same seed and tokenizer give the same prompts.
-
-    Returns
-    -------
-    PromptSet
-        Distinct as token ids, no pair in both orders; every prompt has a scenario, a corrupt
-        twin, answers, a wording (``template``) and a ``direction``.
+    No pair is drawn in both orders; pairs with unequal numbers of tokens, with unequal answers, or
+    that merge with the prompt, are drawn again. The same seed and tokenizer give the same prompts,
+    each with a scenario, a corrupt twin, answers, a wording (``template``) and a ``direction``.
 
     Raises
     ------
     UsageError
         ``n`` is below 1.
     InputError
-        The tokenizer does not read enough of the task's words as they are needed.
+        The tokenizer does not split enough of the task's words as needed.
     """
     if n < 1:
         raise UsageError(f"``n={n}``: make at least 1 prompt")

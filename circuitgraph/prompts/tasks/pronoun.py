@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from circuitgraph.prompts.record import Prompt
-from circuitgraph.prompts.tasks.make import Draw, Task
+from circuitgraph.prompts.tasks.make import Draw, Task, pair
 from circuitgraph.prompts.tasks.names import HE, SHE
 from circuitgraph.prompts.tasks.reading import Words
 
@@ -35,16 +35,10 @@ def _scene(friend: str, names: tuple[Sequence[str], Sequence[str]]) -> Draw:
     def draw(random: Random) -> Prompt:
         wording, side = random.choice(sorted(WORDINGS)), random.choice((0, 1))
         name, other = random.choice(names[side]), random.choice(names[1 - side])
-        text = WORDINGS[wording]
-        return Prompt(
-            prompt=text.format(name=name, friend=friend),
-            scenario="",
-            corrupt=text.format(name=other, friend=friend),
-            answer=PRONOUNS[side],
-            wrong_answer=PRONOUNS[1 - side],
-            direction=-1,
-            template=wording,
+        prompt, corrupt = (
+            WORDINGS[wording].format(name=each, friend=friend) for each in (name, other)
         )
+        return pair(prompt, corrupt, [PRONOUNS[side]], [PRONOUNS[1 - side]], wording)
 
     return draw
 

@@ -1,4 +1,4 @@
-"""What a tokenizer makes of the words of a task: which of them serve, and which prompts fit."""
+"""How a tokenizer splits the words of a task: which of them serve, and which prompts fit."""
 
 from __future__ import annotations
 
@@ -15,40 +15,32 @@ from circuitgraph.prompts.tokens import encode, unequal_pairs, unknown_id
 
 @dataclass(frozen=True)
 class Words:
-    """A tokenizer, asked for words.
-
-    Attributes
-    ----------
-    tokenizer
-        A transformers tokenizer.
-    """
+    """A transformers tokenizer for single words and prompts."""
 
     tokenizer: Any
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens."""
+        """Token ids without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def known(self, text: str) -> bool:
-        """Whether all of a text is known to the tokenizer."""
         unknown = unknown_id(self.tokenizer)
         return unknown is None or unknown not in self.ids(text)
 
     def single(self, words: Iterable[str]) -> list[str]:
-        """The words that are one token after a blank, and known."""
+        """The words that are one known token after a blank."""
         return [word for word in words if len(self.ids(f" {word}")) == 1 and self.known(word)]
 
     def after(self, text: str, more: str) -> int | None:
-        """Number of tokens by which ``more`` prolongs a text; None where they merge."""
+        """Number of tokens that ``more`` adds to a text; None where they merge."""
         before, both = self.ids(text), self.ids(text + more)
         return len(both) - len(before) if both[: len(before)] == before else None
 
     def keys(self, prompt: Prompt) -> set[str] | None:
-        """Names for the prompt, and for the pair in either order, as token ids; None where the
-        prompt does not fit.
+        """Names of prompt and pair (in either order) as token ids; None if they do not fit.
 
-        It fits where all words are known, prompt and corrupt have as many tokens, the answers
-        begin where the prompt ends and have as many tokens as each other.
+        It fits where all words are known, prompt and corrupt have as many tokens, and the answers
+        begin where the prompt ends with as many tokens as each other.
         """
         try:
             [found] = encode(PromptSet((prompt,), "the task"), self.tokenizer).prompts

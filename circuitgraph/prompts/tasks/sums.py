@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from random import Random
 
 from circuitgraph.prompts.record import Prompt
-from circuitgraph.prompts.tasks.make import Draw, Task
+from circuitgraph.prompts.tasks.make import Draw, Task, pair
 from circuitgraph.prompts.tasks.reading import Words
 
 FIRSTS = range(11, 60, 2)
@@ -31,15 +31,8 @@ def _scene(first: int) -> Draw:
         worked = [_pair(random) for _ in range(2)]
         second, other = random.sample(range(10, LARGEST - first), 2)
         shown = "".join(f"{_written(wording, a, b)} {a + b}\n" for a, b in worked)
-        return Prompt(
-            prompt=shown + _written(wording, first, second),
-            scenario="",
-            corrupt=shown + _written(wording, first, other),
-            answer=f" {first + second}",
-            wrong_answer=f" {first + other}",
-            direction=-1,
-            template=wording,
-        )
+        prompt, corrupt = (shown + _written(wording, first, b) for b in (second, other))
+        return pair(prompt, corrupt, [f" {first + second}"], [f" {first + other}"], wording)
 
     return draw
 
