@@ -270,6 +270,7 @@ class Contents:
     def remove(self, name: str) -> int:
         """Remove a variant, its runs and their diffs; returns the number of runs."""
         from circuitgraph.interventions import patching
+        from circuitgraph.levels import kept as levels
         from circuitgraph.store import tables_of
 
         catalogue = self.catalogue()
@@ -277,6 +278,7 @@ class Contents:
         gone = {run.id for run in runs}
         kept = [*self._diffs.files_of(gone), *tables_of(self.path, gone)]
         kept += patching.kept_of(self.transfers_folder, gone)
+        kept += levels.files_of(self.path / levels.FOLDER, gone)
         with self.open_store() as store:
             store.remove_variant(name)
         for file in kept:

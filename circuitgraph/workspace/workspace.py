@@ -17,8 +17,8 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed, named_keywords
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
-from circuitgraph.workspace.circuits import Circuits
 from circuitgraph.workspace.kept_diff import KeptDiff
+from circuitgraph.workspace.levels import LevelsOfVariants
 
 if TYPE_CHECKING:
     from circuitgraph.behaviour.behave import Behaviour
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @named_keywords
-class Workspace(Circuits):
+class Workspace(LevelsOfVariants):
     """A folder of runs and the graph made of them.
 
     ``len`` counts its variants, iteration gives their names, ``workspace["name"]`` one of them.
