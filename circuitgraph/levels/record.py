@@ -90,9 +90,9 @@ def _verdict(own: dict[Any, Any], nulls: pd.DataFrame) -> str:
 
 
 def percent(share: float) -> str:
-    """A share with as many digits as part it from 1: ``99.9998%``."""
-    if share == 1:
-        return "100%"
+    """A share with as many digits as part it from 1 (``99.9998%``); ``unknown`` for NaN."""
+    if share == 1 or not isfinite(share):
+        return "100%" if share == 1 else "unknown"
     digits = 1 if share < 0.99 else min(8, ceil(-log10(100 * (1 - share))) + 1)
     return f"{100 * share:.{digits}f}%"
 

@@ -218,6 +218,14 @@ class Contents:
         with self.open_store() as store:
             return load_graph(store, self.path, {run.id: run for run in runs}.values())
 
+    def _load_transfers(self, runs: Sequence[str]) -> None:
+        """What is kept of patches, transplants and steering between two runs, in the graph."""
+        from circuitgraph.interventions import patching
+
+        self.sync()
+        with self.open_store() as store:
+            store.write_all(patching.graph_parts(self.transfers_folder, runs))
+
     def push(self) -> Copied:
         """Copy the workspace's graph into the server that is its ``store``."""
         from circuitgraph.transfer import push
