@@ -27,7 +27,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Workspac
     prompts = root / "prompts.jsonl"
     prompts.write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
     workspace = Workspace(root / "w")
-    make_adapter(base, root / "tuned", scale=0.1)
+    make_adapter(base, root / "tuned", scale=0.05)
     make_adapter(base, root / "other", seed=5)
     make_adapter(base, root / "silent", scale=0.0)
     for name, recipe in (("base", ""), ("tuned", "t"), ("other", "t"), ("silent", "")):
@@ -80,7 +80,7 @@ def test_every_level_is_what_the_library_says(made) -> None:
     silent = found.pairs[found.pairs["role"] == "null"]
     assert (silent["alike"] == 1).all()
     assert effect["null_least"] == effect["null_most"] == 1
-    assert effect["verdict"] == FURTHER
+    assert row(found, "cosine of all weights")["verdict"] == FURTHER
 
 
 def test_levels_are_kept_told_on_the_page_and_gone_with_a_variant(made, tmp_path) -> None:

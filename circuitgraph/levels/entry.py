@@ -26,7 +26,7 @@ from circuitgraph.levels.record import (
     WEIGHTS,
     Levels,
 )
-from circuitgraph.runs.catalogue import Shelf
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 from circuitgraph.stats import special
 from circuitgraph.stats.scenarios import recode
@@ -64,12 +64,12 @@ class Pair:
     models: Callable[[], AbstractContextManager[Any]] | None = None
 
     @classmethod
-    def of(cls, shelf: Shelf, role: str, a: str, b: str) -> Pair:
+    def of(cls, catalogue: RunCatalogue, role: str, a: str, b: str) -> Pair:
         """Two variants by name; raises UsageError where no runs of them can be compared."""
-        names, runs = (*shelf.side(a, "checkpoint"), *shelf.side(b, "checkpoint")), {}
-        kinds = [{run.kind for run in shelf.of(name)} for name in names]
+        names, runs = (*catalogue.side(a, "checkpoint"), *catalogue.side(b, "checkpoint")), {}
+        kinds = [{run.kind for run in catalogue.of(name)} for name in names]
         for kind in (kind for kind in KINDS if all(kind in own for own in kinds)):
-            [first], [second], _ = shelf.matched([a], [b], kind)
+            [first], [second], _ = catalogue.matched([a], [b], kind)
             runs[kind] = first, second
         if not runs:
             raise UsageError(
@@ -164,9 +164,9 @@ def levels(pair: Pair, others: Sequence[Pair], asker: Asker) -> Levels:
     return Levels(pd.DataFrame(rows, columns=list(PAIR_COLUMNS)), summary)
 
 
-def seeds_of(shelf: Shelf, a: str, b: str) -> list[tuple[str, str]]:
+def seeds_of(catalogue: RunCatalogue, a: str, b: str) -> list[tuple[str, str]]:
     """Of each of the two, the pair with another seed of its recipe, where there is one."""
-    variants, found = shelf.variants(), []
+    variants, found = catalogue.variants(), []
     for name in (a, b):
         recipe = variants[name].recipe if name in variants else ""
         same = [n for n, v in variants.items() if recipe and v.recipe == recipe]

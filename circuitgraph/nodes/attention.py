@@ -56,7 +56,9 @@ def attention(model: StoredModel, spans: Spans) -> NodeValues:
         for kind in ("", BY_VALUE)
         for name in categories
     ]
-    return NodeValues(tuple(nodes), np.concatenate(rows))
+    cap = engine.attention_cap
+    facts = {} if cap is None else {"of scores after the soft cap of": cap}
+    return NodeValues(tuple(nodes), np.concatenate(rows), facts)
 
 
 def _members(asked: Scored, spans: Spans, categories: Sequence[str]) -> Tensor:

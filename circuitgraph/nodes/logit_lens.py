@@ -36,4 +36,6 @@ def logit_lens(model: StoredModel) -> NodeValues:
             found.append(both[:, 0] - both[:, 1])
         rows.append(torch.stack(found, 1).float().numpy())
     nodes = [Node(EMBED), *(Node(resid_name(layer)) for layer in range(engine.layers))]
-    return NodeValues(tuple(nodes), np.concatenate(rows))
+    cap = engine.logit_cap
+    facts = {} if cap is None else {"after the soft cap of": cap}
+    return NodeValues(tuple(nodes), np.concatenate(rows), facts)

@@ -26,7 +26,11 @@ RIDGE = 1e-3
 
 
 def probe(
-    model: StoredModel, labels: Sequence[Any], groups: Sequence[Any], seed: int = 0
+    model: StoredModel,
+    labels: Sequence[Any],
+    groups: Sequence[Any],
+    label: str = "label",
+    seed: int = 0,
 ) -> NodeValues:
     """Out-of-group predictions of a label from the stream at the last prompt token.
 
@@ -40,6 +44,8 @@ def probe(
     groups
         Of every prompt: a probe never sees a prompt of the group that it is tested on, so
         paraphrases must share one.
+    label
+        What the labels are called.
     seed
         Of the shuffled labels, which are shuffled among groups where a group has one label.
 
@@ -68,7 +74,11 @@ def probe(
         control = np.mean([_scores(s, _held_out(x, s, g, classes), classes) for s in shuffled], 0)
         nodes += [Node(name, kind) for kind in (PROBE, SHUFFLED, MAJORITY)]
         values += [own, control, trivial]
-    facts = {"classes": [] if classes is None else list(classes), "groups": int(g.max()) + 1}
+    facts = {
+        "label": label,
+        "classes": [] if classes is None else list(classes),
+        "groups": int(g.max()) + 1,
+    }
     return NodeValues(tuple(nodes), np.stack(values, 1).astype(np.float32), facts)
 
 

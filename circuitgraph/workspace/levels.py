@@ -63,7 +63,7 @@ class LevelsOfVariants(Circuits):
         from circuitgraph.levels.kept import FOLDER, keep
         from circuitgraph.levels.record import NULL, PAIR, SEEDS
 
-        comparison, shelf = self._comparison(), self.shelf()
+        comparison, catalogue = self._comparison(), self.catalogue()
         lenses = lens_names() if lens is None else listed(lens)
         for name in lenses:
             lens_class(name)
@@ -71,7 +71,7 @@ class LevelsOfVariants(Circuits):
         given = pairs(null)
         drawn = [one for one in given if not comparison.is_pair(one) and draws_of(one)]
         others = [_named(comparison, NULL, one) for one in given if one not in drawn]
-        chosen = seeds_of(shelf, a, b) if seeds is None else pairs(seeds)
+        chosen = seeds_of(catalogue, a, b) if seeds is None else pairs(seeds)
         others += [_named(comparison, SEEDS, one) for one in chosen]
         for one in drawn:
             others += self._random(comparison, pair, draws_of(one) or 0, measure)
@@ -99,7 +99,7 @@ class LevelsOfVariants(Circuits):
         from circuitgraph.levels.entry import Pair
         from circuitgraph.levels.record import NULL
 
-        models = Models(self.reporter, comparison.shelf.runs)
+        models = Models(self.reporter, comparison.catalogue.runs)
         by_kind = {
             kind: RandomNulls(_question(comparison, pair, kind), self.nulls_folder, models)
             for kind in pair.runs
@@ -116,11 +116,11 @@ class LevelsOfVariants(Circuits):
 def _pair(comparison: Comparison, role: str, a: str, b: str) -> Pair:
     from circuitgraph.levels.entry import Pair
 
-    return Pair.of(comparison.shelf, role, a, b)
+    return Pair.of(comparison.catalogue, role, a, b)
 
 
 def _named(comparison: Comparison, role: str, one: str | tuple[str, str]) -> Pair:
-    a, b = comparison.shelf.pair(one, "checkpoint") if isinstance(one, str) else one
+    a, b = comparison.catalogue.pair(one, "checkpoint") if isinstance(one, str) else one
     return _pair(comparison, role, a, b)
 
 
@@ -138,7 +138,7 @@ def _with_random(comparison: Comparison, pair: Pair, lens: str) -> Diff | None:
     if kind not in pair.runs:
         return None
     a, b = pair.runs[kind]
-    models = Models(comparison.reporter, comparison.shelf.runs)
+    models = Models(comparison.reporter, comparison.catalogue.runs)
     return compare_runs([a], [b], name_a=pair.a, name_b=pair.b, lens=lens, models=models)
 
 
