@@ -32,7 +32,7 @@ PHRASES: Mapping[str, Phrase] = MappingProxyType(
         "newest diff": Phrase("diffs", "id", {"of": "edges"}),
         "newest attribution diff": Phrase("diffs", "id", {"lens": "attribution"}),
         "newest attention diff": Phrase("diffs", "id", {"lens": "attention"}),
-        "newest logit-lens diff": Phrase("diffs", "id", {"lens": "logit-lens"}),
+        "newest logit lens diff": Phrase("diffs", "id", {"lens": "logit-lens"}),
         "newest correlation diff": Phrase("diffs", "id", {"lens": "correlation"}),
         "newest effect diff": Phrase("diffs", "id", {"lens": "effect"}),
         "first run compared": Phrase("compared-runs", "run", {"side": "a"}),

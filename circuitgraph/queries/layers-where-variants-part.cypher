@@ -1,5 +1,5 @@
 // Layers after which two variants' decisions differ by the logit lens, the first layer first.
-// diff: diff = newest logit-lens diff | id, start of an id, or name of a diff of nodes
+// diff: diff = newest logit lens diff | id, start of an id, or name of a diff of nodes
 // limit: int = 100 | most rows
 MATCH (d:Diff {id: $diff})-[e:CHANGED]->(c:Component)
 WHERE e.measure = 'logit-lens'
