@@ -46,7 +46,7 @@ def attention(model: StoredModel, spans: Spans) -> NodeValues:
     categories = [*dict.fromkeys(name for own in spans for name in own), REST]
     rows = []
     for start in range(0, len(model.prompts), BATCH):
-        asked = scored(engine, model.prompts[start : start + BATCH])
+        asked = scored(engine.unembed, model.prompts[start : start + BATCH])
         members = _members(asked, spans[start : start + BATCH], categories)
         rows.append(_masses(engine, asked, members))
     nodes = [

@@ -15,9 +15,9 @@ import torch
 
 from circuitgraph.base.components import EMBED, resid_name
 from circuitgraph.base.errors import UsageError
-from circuitgraph.engine.batches import gather, right_padded
-from circuitgraph.engine.forward import forward
+from circuitgraph.engine.batches import right_padded
 from circuitgraph.models.stored import BATCH, StoredModel
+from circuitgraph.nodes.readout import streams_at
 from circuitgraph.nodes.record import Node, NodeValues
 
 SHUFFLES = 5
@@ -112,9 +112,7 @@ def _streams(model: StoredModel) -> list[np.ndarray]:
     for start in range(0, len(model.prompts), BATCH):
         rows = [prompt.prompt for prompt in model.prompts[start : start + BATCH]]
         tokens, last = right_padded(rows)
-        trace = forward(model.engine, tokens, last + 1)
-        whole = [trace.embed, *(layer.mid + layer.mlp for layer in trace.layers)]
-        parts.append(torch.stack([gather(x, last[:, None])[:, 0] for x in whole]))
+        parts.append(torch.stack(streams_at(model, tokens, last + 1, last)))
     return list(torch.cat(parts, 1).double().numpy())
 
 

@@ -45,10 +45,10 @@ def values_of(
     kept = _kept(record, arrays)
     if kept is not None:
         return kept
-    from circuitgraph.models.stored import StoredModel
+    from circuitgraph.nodes.readout import opened
 
     reporter.remark(f"{measure.name} of {quoted(run.variant.name)}: {run.n} prompts")
-    found = measure.measure(StoredModel.open(run, f"nodes {measure.name}"), *extra)
+    found = measure.measure(opened(run, measure.name), *extra)
     if record is not None and arrays is not None:
         artefacts.put(arrays, {"values": found.values.astype(np.float32)})
         artefacts.put(record, {"nodes": [list(n) for n in found.nodes], "facts": found.facts})
