@@ -109,7 +109,7 @@ def test_what_nothing_was_trained_in_adds_nothing_and_copies_are_not_counted(stu
     assert (found.table[["asymmetry", "asymmetry_p"]] == [0.0, 1.0]).all(axis=None)
     assert found.pairs[["interaction", "interaction_p"]].values.tolist() == [[0.0, 1.0]]
     assert found.summary["tried"] == 2 * 3 * 12
-    assert found.summary["interventions"] == 2 * 2 * 12  # L1_MLP alone, and in the pair
+    assert found.summary["interventions"] == 2 * 12  # L1_MLP; with a copy beside it, no other
     assert "1 of the sets repeat another" in found.summary["remarks"][0]
     told = workspace.query("transfers", method="transplant", source_variant="only")
     assert set(told["component"]) == {"L1_MLP", "L0_MLP"}

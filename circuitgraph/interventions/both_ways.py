@@ -66,12 +66,18 @@ def asymmetry(
 
 
 def interventions(changes: list[np.ndarray]) -> dict[str, int]:
-    """How many single interventions (set, prompt, way) were made, and how many were any.
+    """How many single interventions were tried, and how many were distinct and any at all.
 
-    What puts in what stands there already changes nothing, to the bit: it is a copy of the clean
-    run, and no intervention.
+    What puts in what stands there already changes nothing, to the bit, and a set whose parts but
+    one are such copies does to the bit what that one does: neither is counted again.
+
+    Parameters
+    ----------
+    changes
+        Of each way, changes of the decision [sets × n].
     """
-    return {
-        "tried": int(sum(found.size for found in changes)),
-        "interventions": int(sum(np.count_nonzero(found) for found in changes)),
-    }
+    distinct = 0
+    for found in changes:
+        rows = {row.tobytes(): row for row in np.ascontiguousarray(found)}
+        distinct += sum(int(np.count_nonzero(row)) for row in rows.values())
+    return {"tried": int(sum(found.size for found in changes)), "interventions": distinct}

@@ -55,6 +55,8 @@ class Pair:
         By kind, comparable runs of both.
     models
         Lends both models, where they are in no files.
+    compare
+        Makes their diff by a lens, where these are no variants of the workspace.
     """
 
     role: str
@@ -62,6 +64,7 @@ class Pair:
     b: str
     runs: Mapping[str, tuple[Run, Run]]
     models: Callable[[], AbstractContextManager[Any]] | None = None
+    compare: Callable[[str], Diff] | None = None
 
     @classmethod
     def of(cls, catalogue: RunCatalogue, role: str, a: str, b: str) -> Pair:
@@ -149,7 +152,7 @@ class Asker:
     def _edges(self, pair: Pair, lens: str) -> dict[str, Any]:
         """Interactions by one lens."""
         try:
-            diff = self.compare(pair, lens)
+            diff = pair.compare(lens) if pair.compare else self.compare(pair, lens)
             return {"reason": NOT_KEPT} if diff is None else edges_alike(diff)
         except CircuitGraphError as error:
             return {"reason": str(error)}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed, pairs
 from circuitgraph.diff.question import Question
 from circuitgraph.diff.random_nulls import RandomNulls, draws_of
@@ -84,8 +86,6 @@ class LevelsOfVariants(Circuits):
         self, comparison: Comparison, measure: bool, pair: Pair, lens: str
     ) -> Diff | None:
         """The diff of a pair; None where nothing may be measured and it is not kept."""
-        if pair.models is not None:
-            return _with_random(comparison, pair, lens)
         question = comparison.question(pair.a, pair.b, lens, "checkpoint", None, {})
         kept = comparison.kept(question)
         if kept is not None or not measure:
@@ -110,7 +110,8 @@ class LevelsOfVariants(Circuits):
             runs = {kind: (pair.runs[kind][0], one.run_of(draw)) for kind, one in by_kind.items()}
             best = next(kind for kind in ("effect", "correlation") if kind in runs)
             lend = partial(_lent, by_kind[best], draw, *runs[best])
-            yield Pair(NULL, pair.a, runs[best][1].variant.name, runs, lend)
+            compare = partial(_with_random, models, by_kind, draw, runs)
+            yield Pair(NULL, pair.a, runs[best][1].variant.name, runs, lend, compare)
 
 
 def _pair(comparison: Comparison, role: str, a: str, b: str) -> Pair:
@@ -130,16 +131,23 @@ def _question(comparison: Comparison, pair: Pair, kind: str) -> Question:
     return comparison.question(pair.a, pair.b, lens, "checkpoint", None, {})
 
 
-def _with_random(comparison: Comparison, pair: Pair, lens: str) -> Diff | None:
+def _with_random(
+    models: Models,
+    random: Mapping[str, RandomNulls],
+    draw: int,
+    runs: Mapping[str, tuple[Run, Run]],
+    lens: str,
+) -> Diff:
     """The diff of A and a random update of it, by a lens whose numbers lie in runs."""
     from circuitgraph.diff.compare import compare_runs
 
     kind = lens_class(lens).run_kind
-    if kind not in pair.runs:
-        return None
-    a, b = pair.runs[kind]
-    models = Models(comparison.reporter, comparison.catalogue.runs)
-    return compare_runs([a], [b], name_a=pair.a, name_b=pair.b, lens=lens, models=models)
+    if kind not in runs:
+        raise UsageError(f"the {lens} lens is not held against random updates here")
+    a, b = runs[kind]
+    lend = replace(models, at_hand={b.id: partial(random[kind].opened, draw, b)})
+    names = {"name_a": a.variant.name, "name_b": b.variant.name}
+    return compare_runs([a], [b], **names, lens=lens, models=lend)
 
 
 @contextmanager
