@@ -2,7 +2,7 @@
 // variant: string = '' | the variant that ran; '' for all
 // source_variant: string = '' | the variant that was patched in, or steered toward; '' for all
 // least: float = 0.01 | nats that either must move the decision by
-// way: string = 'same' | same, opposite, or '' for both
+// way: string = same | same, opposite, or '' for both
 // limit: int = 50 | most rows
 MATCH (c:Component)-[p:TRANSFERS]->(t:Component)
 WHERE p.method = 'patch' AND abs(p.effect) >= $least
