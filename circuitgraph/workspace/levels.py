@@ -146,8 +146,8 @@ def _with_random(
         raise UsageError(f"the {lens} lens is not held against random updates here")
     a, b = runs[kind]
     lend = replace(models, at_hand={b.id: partial(random[kind].opened, draw, b)})
-    names = {"name_a": a.variant.name, "name_b": b.variant.name}
-    return compare_runs([a], [b], **names, lens=lens, models=lend)
+    name_a, name_b = a.variant.name, b.variant.name
+    return compare_runs([a], [b], name_a=name_a, name_b=name_b, lens=lens, models=lend)
 
 
 @contextmanager
