@@ -16,6 +16,7 @@ import pandas as pd
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.record import Diff
+from circuitgraph.levels.record import Levels, percent
 from circuitgraph.report.page import Section, write_page
 from circuitgraph.workspace import Workspace
 
@@ -34,6 +35,7 @@ class Story:
         null: the base and its fine-tune on its own answers.
         only_l2: the base and a variant whose layer-2 MLP alone was trained.
         hubs: ranks of every component in the two variants.
+        levels: the two variants level by level, beside a null pair and two seeds.
     """
 
     recipes: Diff
@@ -42,10 +44,11 @@ class Story:
     null: Diff
     only_l2: Diff
     hubs: pd.DataFrame
+    levels: Levels
 
 
 def run_demo(out: Path, reporter: Reporter, examples: Path = EXAMPLES) -> list[str]:
-    """Ingest the example's variants, compare, write ``index.html``; five lines to print.
+    """Ingest the example's variants, compare, write ``index.html``; six lines to print.
 
     Args:
         out: a folder; ``out/workspace`` holds runs and graph, and a second demo
@@ -65,7 +68,7 @@ def run_demo(out: Path, reporter: Reporter, examples: Path = EXAMPLES) -> list[s
     story = tell(workspace)
     page = out / "index.html"
     write_page("What did moral fine-tuning rewire?", _lead(story), _sections(story), page)
-    return five_lines(story, workspace, page)
+    return last_lines(story, workspace, page)
 
 
 def ingest_examples(workspace: Workspace, reporter: Reporter, examples: Path) -> None:
@@ -96,11 +99,12 @@ def tell(workspace: Workspace) -> Story:
         null=workspace.diff(BASE, "null-self-sft"),
         only_l2=workspace.diff(BASE, "hybrid-l2-mlp-only", null=null),
         hubs=workspace.hubs(a, b, kind="effect"),
+        levels=workspace.levels(a, b, null=null, seeds=(a, f"{a}-seed1"), lens="effect"),
     )
 
 
 def _lead(story: Story) -> list[str]:
-    return [_rewired(story), _noise(story), _hub(story)]
+    return [_rewired(story), _noise(story), _hub(story), _levels(story)]
 
 
 def _sections(story: Story) -> list[Section]:
@@ -176,13 +180,25 @@ def _hub(story: Story) -> str:
     return f"hub: {top['component']} in utilitarian (rank {ranks} of {len(hubs)}); {changed}"
 
 
-def five_lines(story: Story, workspace: Workspace, page: Path) -> list[str]:
-    """What was rewired, what was noise, which hub, where the page is, what to type next."""
+def _levels(story: Story) -> str:
+    """One number a level, in brackets that of the fine-tune that teaches nothing."""
+    table = story.levels.table.drop_duplicates("level")
+    told = [
+        f"{row['level']} {percent(row['alike'])} ({percent(row['null_least'])})"
+        for row in table.to_dict("records")
+    ]
+    return f"levels: utilitarian is like deontological by {', '.join(told)}: in brackets, the null"
+
+
+def last_lines(story: Story, workspace: Workspace, page: Path) -> list[str]:
+    """What was rewired, what was noise, which hub, how alike level by level, where the page is,
+    what to type next."""
     top = _strongest(story.recipes)
     return [
         _rewired(story),
         _noise(story),
         _hub(story),
+        _levels(story),
         f"page: {page}",
         f"next: {_command()} -w {shlex.quote(str(workspace.path))} explain {top['source']} "
         f"{top['target']} deontological utilitarian",

@@ -19,13 +19,13 @@ ORDER = (
     *("base", "stats", "prompts", "games", "runs", "engine", "models"),
     *("updates", "ingest", "lenses"),
     *("graph", "diff", "store", "queries", "hubs", "composition", "interventions", "planning"),
-    *("nodes", "training", "behaviour", "export", "report", "plant", "transfer"),
+    *("nodes", "training", "behaviour", "levels", "export", "report", "plant", "transfer"),
     *("workspace", "study", "demo", "commands", "cli", "__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(
     r"base/notices\.py|prompts/(template|tokenizer)\.py|(engine|models|plant|updates)/.*"
     r"|ingest/(?!__init__|tables/).*|(lenses|interventions|composition|nodes)/.*|planning/cost\.py"
-    r"|training/.*|behaviour/measure\.py|study/forecast\.py"
+    r"|training/.*|(behaviour|levels)/measure\.py|study/forecast\.py"
 )
 TORCH_FREE = (
     "base",

@@ -20,6 +20,7 @@ from circuitgraph.store.protocol import parameter_names
 
 NAMES = [query.name for query in list_queries()]
 EMPTY_ON_PLANTED = (
+    "attribution-without-edges",
     "changed-in-only",
     "claims-shared-by-diffs",
     "composition",
@@ -28,6 +29,9 @@ EMPTY_ON_PLANTED = (
     "decisions",
     "downstream-ends",
     "flips-between-recipes",
+    "heads-that-look-elsewhere",
+    "layers-where-variants-part",
+    "steering-and-patching",
     "transfers",
     "triangles",
     "upstream-origins",

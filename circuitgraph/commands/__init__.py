@@ -17,6 +17,7 @@ SECTIONS = {
         "explain": ("comparing", "One edge in two variants, prompt by prompt and in words."),
         "hubs": ("comparing", "Components by strength, with their ranks."),
         "nodes": ("nodes", "What components do, and where that changed."),
+        "levels": ("levels", "How alike two variants are, level by level, beside nulls."),
         "report": ("comparing", "A page about two variants (HTML)."),
         "patch": ("patching", "Which parts of one variant carry its decisions into another."),
         "steer": ("steering", "The direction between two variants in a third one's run."),

@@ -26,7 +26,10 @@ from circuitgraph.interventions.patching import CrossPatch
 SHOWN = 15
 """Rows of each direction that somebody reads."""
 
-_UNREAD = ["source_variant", "variant", "raw", "n", "by", "enough"]
+_UNREAD = [
+    *("source_variant", "variant", "raw", "n", "by", "enough"),
+    *("asymmetry_low", "asymmetry_high", "asymmetry_p"),
+]
 
 
 @click.command()
@@ -127,6 +130,8 @@ def summary_lines(result: CrossPatch, part: str) -> list[str]:
         told += f"the decisions are {way['gap']:.3g} apart" if way["gap"] else "they decide alike"
         told += f", {way['disagree']} of {way['n']} prompts are decided differently"
         lines.append(told + _told(table[own], part))
+    if "tried" in (way := result.summary["into"]):
+        lines.append(f"{way['interventions']} interventions of {way['tried']} changed something")
     return lines
 
 

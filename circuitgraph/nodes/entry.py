@@ -15,7 +15,8 @@ from circuitgraph.base.quoting import quoted
 from circuitgraph.lenses.match import match_runs
 from circuitgraph.nodes.compare import NodeDiff, Sides, compare
 from circuitgraph.nodes.labels import labels_of
-from circuitgraph.nodes.measures import MEASURES, NAMES, WEIGHTS
+from circuitgraph.nodes.measures import LAYERED, MEASURES, NAMES, WEIGHTS
+from circuitgraph.nodes.parting import parting
 from circuitgraph.nodes.record import Measure
 from circuitgraph.nodes.single import table_of
 from circuitgraph.nodes.values import values_of
@@ -58,6 +59,7 @@ class Asked:
                     self.groups,
                     self.prompts if self.groups not in ("scenario", "template") else None,
                 ),
+                self.label,
             ]
         if measure.name == "attention":
             from circuitgraph.models.stored import tokenizer_of
@@ -125,6 +127,8 @@ def two(
     sides = Sides.of(chosen, matched, *values)
     table, summary = compare(chosen, sides, scope, **options)
     told = {**about, **summary, "facts": dict(values[0][0].facts)}
+    if measure == LAYERED:
+        told["parts"] = parting(sides, summary["margin"])
     return NodeDiff(table, told, (matched.runs_a, matched.runs_b))
 
 

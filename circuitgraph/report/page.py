@@ -143,7 +143,13 @@ def require_page(path: Path) -> None:
         raise UsageError(f"-o {path}: there is no folder {path.parent}")
 
 
-def write_report(diff: Diff, path: Path, blocks: pd.DataFrame | None = None) -> Path:
-    """Write the page of one diff, with its blocks where these were tested."""
+def write_report(
+    diff: Diff, path: Path, blocks: pd.DataFrame | None = None, levels: Sequence[str] = ()
+) -> Path:
+    """Write the page of one diff, with its blocks where these were tested.
+
+    ``levels`` are lines on how alike both are by weights, attention, behaviour and edges, which
+    stand first.
+    """
     section = Section("What changed", "", diff, blocks)
-    return write_page(title(diff), [headline(diff)], [section], path)
+    return write_page(title(diff), [*levels, headline(diff)], [section], path)

@@ -360,10 +360,8 @@ class Diffs(Contents):
             first, second, self.reporter, within(memory, device), parts=parts, share=share,
             by=by, layers=layers,
         )  # fmt: skip
-        self.sync()
-        with self.open_store() as store:
-            store.write_all(patching.graph_parts(result))
         patching.keep(result, self.transfers_folder)
+        self._load_transfers(result.runs)
         return result
 
     def _comparison(self, memory: float | None = None, device: str = "cpu") -> Comparison:

@@ -103,7 +103,7 @@ class KeptDiff(Diff):
         return blocks_of(self, self.folder, second, corrupt, self.reporter, within(memory, device))
 
     def report(self, path: str | os.PathLike[str]) -> Path:
-        """Write a self-contained HTML page, with its blocks where these were tested.
+        """Write a self-contained HTML page, with its levels and blocks where these are known.
 
         Raises
         ------
@@ -111,7 +111,13 @@ class KeptDiff(Diff):
             No page can be written there.
         """
         from circuitgraph.interventions.patching.blocks_kept import tested_blocks
+        from circuitgraph.levels.kept import FOLDER, levels_of
         from circuitgraph.report.page import require_page, write_report
 
         require_page(page := expanded(path))
-        return write_report(self, page, tested_blocks(self.folder, self.id))
+        known = None
+        if self.scope == "checkpoint":
+            compared = {run.id for run in (*self.runs_a, *self.runs_b)}
+            known = levels_of(self.folder.path.parent / FOLDER, compared)
+        lines = [] if known is None else known.lines
+        return write_report(self, page, tested_blocks(self.folder, self.id), lines)

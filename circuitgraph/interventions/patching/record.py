@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.base.quoting import short
+from circuitgraph.interventions.both_ways import ASYMMETRY
 
 DIRECTION = ("source_variant", "variant")
 """Whose components are put into whose run."""
@@ -18,10 +19,10 @@ MEASURED = (
 )
 
 COLUMNS = {
-    "components": (*DIRECTION, "component", *MEASURED),
-    "edges": (*DIRECTION, "source", "target", "input", *MEASURED),
+    "components": (*DIRECTION, "component", *MEASURED, *ASYMMETRY),
+    "edges": (*DIRECTION, "source", "target", "input", *MEASURED, *ASYMMETRY),
     "sets": (*DIRECTION, "step", "component", *MEASURED, "by", "enough", "reached"),
-    "routes": (*DIRECTION, "route", "first_layer", "last_layer", *MEASURED),
+    "routes": (*DIRECTION, "route", "first_layer", "last_layer", *MEASURED, *ASYMMETRY),
 }
 PARTS = tuple(COLUMNS)
 
@@ -41,6 +42,8 @@ class CrossPatch:
     NaN where the variants decide alike. ``raw`` is the plain mean of P − D. ``flips``
     counts prompts whose preferred answer changes (the answer where the decision is above
     0): ``flips_to_source`` of them to the one the source prefers, ``flips_away`` from it.
+    ``asymmetry`` is ``effect`` minus that of the same part the other way, with its interval and
+    test: 0 where both ways move the decision as far toward their source.
 
     Attributes:
         id: hash over the two runs.
