@@ -17,8 +17,8 @@ from circuitgraph.study.tables import Tables
 GRADES = (
     "Grades: **firm**: evidence ok, no claim on null pairs, exact numbers, recipes learnt in three "
     "of four seeds; **moderate**: one of these is missing, and null pairs claim at most a tenth as "
-    "many edges; **weak**: they claim more, or fewer than ten random choices stand beside; "
-    "**none**: insufficient, or not run."
+    "many edges; **weak**: they claim more or were not run, or fewer than ten random choices stand "
+    "beside; **none**: insufficient, or not run."
 )
 
 
