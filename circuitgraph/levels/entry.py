@@ -192,7 +192,7 @@ def edges_alike(diff: Diff) -> dict[str, Any]:
         alike = cosine_of_edges(a, b, changes, matched.scenarios, diff.seed)
     else:
         tested = rows[(table["verdict"] != "not_testable").to_numpy()[rows]]
-        apart = np.asarray(diff.closer.by_prompt["delta"])[:, tested].mean(1)
+        apart = np.asarray(diff.lens_details.by_prompt["delta"])[:, tested].mean(1)
         alike = one_minus(apart, matched.scenarios) if len(tested) else NOTHING
     enough = not diff.insufficient
     return {
