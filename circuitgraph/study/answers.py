@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,8 +121,7 @@ def suppressed_or_bypassed(tables: Tables) -> Answer:
         return Answer("RQ1", question, "none", "Not run.")
     told, verdicts = [], []
     for row in records(fates):
-        less, more = row["suppressed"] + row["reversed"], row["new"] + row["raised"]
-        verdicts.append(_fate(less, more))
+        verdicts.append(_fate(row))
         told.append(
             "strategic → {b}: of {strong} edges that carry the strategic variants' effect, "
             "{suppressed} are weaker, {reversed} reversed, {raised} stronger, {kept} shown to be "
@@ -140,9 +139,13 @@ def suppressed_or_bypassed(tables: Tables) -> Answer:
     return Answer("RQ1", question, mark, f"{head}{each}. " + "; ".join(told) + ".")
 
 
-def _fate(less: int, more: int) -> str:
+def _fate(row: Mapping[str, Any]) -> str:
+    """In a word, unless more than half of the edges are open."""
+    less, more = row["suppressed"] + row["reversed"], row["new"] + row["raised"]
     if not less + more:
         return "Cannot be told: no edge differs beyond seeds"
+    if row["open"] > row["strong"] / 2:
+        return "Cannot be told: most edges are open"
     if less >= 2 * more:
         return "Suppressed"
     return "Bypassed" if more >= 2 * less else "Both"

@@ -131,7 +131,18 @@ def _compared(tables: Tables) -> Iterator[str]:
     if rows.empty:
         yield "Not run."
         return
-    shown = ["role", "a", "b", "testable", "claims", "lost", "gained", "sign_flip", "rewired"]
+    shown = [
+        "role",
+        "a",
+        "b",
+        "numbers",
+        "testable",
+        "claims",
+        "lost",
+        "gained",
+        "sign_flip",
+        "rewired",
+    ]
     more = {"effect": ["unchanged", "alike"], "correlation": ["bare_cut"], "wiring": []}
     for keys, own in rows.groupby(["granularity", "lens", "scope"], sort=False):
         where, lens, scope = map(str, keys)
