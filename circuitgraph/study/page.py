@@ -160,6 +160,7 @@ def _parts(tables: Tables) -> Iterator[str]:
 
 def _more(tables: Tables) -> Iterator[str]:
     titles = {
+        "claims": "Largest claims",
         "hubs": "Hubs of change",
         "mechanism": "Why effects changed",
         "patches": "Components of one variant in another's run",
