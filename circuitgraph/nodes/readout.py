@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from circuitgraph.engine.model import Norm
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.models.sources import require_readable
 from circuitgraph.models.stored import StoredModel, reencoded, reload
+from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.comparable import require_model
 from circuitgraph.runs.record import Run
 
@@ -42,6 +44,11 @@ class Hooked(StoredModel):
 
     bias: Tensor | None = None
     cap: float | None = None
+
+    @cached_property
+    def prompts(self) -> tuple[Encoded, ...]:
+        """As :attr:`StoredModel.prompts`, where no embedding is in sight."""
+        return reencoded(self.run, self.tokenizer)
 
 
 def opened(run: Run, measure: str) -> StoredModel:
