@@ -2,11 +2,12 @@
 
 The public API; the command line says the same.
 
-Example:
-    >>> from circuitgraph import Workspace
-    >>> workspace = Workspace("study")  # doctest: +SKIP
-    >>> workspace.ingest("./base", name="base", prompts="prompts.jsonl")  # doctest: +SKIP
-    >>> workspace.diff("base", "tuned").claims  # doctest: +SKIP
+Examples
+--------
+>>> from circuitgraph import Workspace
+>>> workspace = Workspace("study")  # doctest: +SKIP
+>>> workspace.ingest("./base", name="base", prompts="prompts.jsonl")  # doctest: +SKIP
+>>> workspace.diff("base", "tuned").claims  # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ PLACES = {name: place for section in SECTIONS.values() for name, place in sectio
 
 
 class Commands(UserDict[str, click.Command]):
-    """Commands by name, each imported when it is asked for and not before.
+    """Commands by name, imported on demand.
 
     Tables, engines and stores take seconds to import, help and most commands need none.
     """
@@ -54,14 +54,14 @@ class Commands(UserDict[str, click.Command]):
 
 
 class Sections(click.Group):
-    """Commands in sections, in the order in which one meets them."""
+    """The main command, with commands in sections."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names."""
         return list(PLACES)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One list a section, from the lines kept with the names."""
+        """One list per section, from ``SECTIONS``."""
         widest = max(map(len, PLACES))
         for title, section in SECTIONS.items():
             with formatter.section(title):
@@ -118,7 +118,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told(error: Exception) -> tuple[str, int]:
-    """What an error says, and the exit code it means."""
+    """Message and exit code of an error."""
     if isinstance(error, CircuitGraphError):
         return in_flags(str(error)), error.exit_code
     if isinstance(error, click.UsageError):

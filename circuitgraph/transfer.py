@@ -1,4 +1,4 @@
-"""Out of a workspace and back: load, push and pull a graph, write it to files.
+"""Load, push, pull and export the graph of a workspace.
 
 Runs on disk are the truth, the embedded graph beside them holds their summaries, and a
 server may hold a copy of that.
@@ -52,7 +52,7 @@ Compare = Callable[[str, str], Diff]
 
 
 def load_runs(store: Store, runs: Iterable[Run]) -> int:
-    """Put runs into a store that does not hold them yet; returns how many."""
+    """Load runs that a store lacks; returns their number."""
     there = set(store.run_ids())
     missing = [run for run in runs if run.id not in there]
     if missing:
@@ -61,7 +61,7 @@ def load_runs(store: Store, runs: Iterable[Run]) -> int:
 
 
 def refresh_runs(store: Store, runs: Iterable[Run]) -> None:
-    """Bring runs up to date of which more is known since: exact edges, composition scores,
+    """Update runs with later results: exact edges, composition scores,
     decisions in games, measures of components."""
     runs = list(runs)
     lacking = {run.id for run in lacking_composition(store, runs)}
@@ -88,7 +88,7 @@ def _graph_of(run: Run) -> GraphTables:
 
 
 def load_graph(store: Store, folder: Path, runs: Iterable[Run], but: str = "") -> int:
-    """Put runs, and diffs and transfers kept in a workspace, into a store that lacks them.
+    """Load runs, diffs and transfers that a store lacks.
 
     ``but`` is the id of a diff that the caller writes.
 
@@ -107,8 +107,8 @@ def load_graph(store: Store, folder: Path, runs: Iterable[Run], but: str = "") -
 
 
 def load_diffs(store: Store, folder: Path, but: str = "") -> None:
-    """Put kept diffs but one into a store that lacks them, or holds what was measured before; and
-    the time at which each was last asked for, which makes one the newest."""
+    """Load kept diffs (except ``but``) that a store lacks or has in an older version, and the time
+    at which each was last used, which makes one the newest."""
     dates = "MATCH (d:Diff) RETURN d.id AS id, d.created AS created"
     there = dict(store.query(dates).itertuples(index=False, name=None))
     for record in DiffFolder(folder / DIFFS).measured():
@@ -126,7 +126,7 @@ def load_diffs(store: Store, folder: Path, but: str = "") -> None:
 
 
 def rebuild(folder: Path, runs: Sequence[Run]) -> tuple[Copied, bool]:
-    """Make the embedded graph again from the files beside it, whatever state it is in.
+    """Rebuild the embedded graph from the files beside it.
 
     Runs and diffs that no file holds (pulled from a server, or kept by an older version)
     are taken over from the old graph where it can be read.
@@ -153,7 +153,7 @@ def rebuild(folder: Path, runs: Sequence[Run]) -> tuple[Copied, bool]:
 
 
 def push(folder: Path, runs: Sequence[Run], uri: str | None, reporter: Reporter) -> Copied:
-    """Copy the embedded graph of a workspace, with runs it lacks, into a server.
+    """Copy the graph of a workspace to a server.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def write_bulk(
 
 
 def _pair(catalogue: RunCatalogue, name: str) -> tuple[str, str] | None:
-    """Both names of a diff ``A:B``; None for the name of a variant, colons or not."""
+    """Both names of a diff ``A:B``; None for the name of a variant."""
     if name in catalogue.variants() or ":" not in name:
         return None
     return catalogue.pair(name, "checkpoint")

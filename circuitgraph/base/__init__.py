@@ -1,1 +1,1 @@
-"""What every question needs: errors, names of components, files of users, writing, progress."""
+"""Shared basics: errors, names of components, reading and writing of files, progress."""

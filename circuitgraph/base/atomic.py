@@ -1,4 +1,4 @@
-"""Writing a file so that it is whole under its name, or not there at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Lend a name beside ``path``; what is written there takes the place of ``path`` at the end.
+    """Context with a temporary path whose file replaces ``path`` at the end.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file in one step; raises as :func:`whole` does."""
+    """Write a file atomically; raises as :func:`whole`."""
     with whole(path) as partial:
         partial.write_bytes(data)
 

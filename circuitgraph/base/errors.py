@@ -6,8 +6,10 @@ from __future__ import annotations
 class CircuitGraphError(Exception):
     """Base of all errors raised on purpose; the command line prints it on one line.
 
-    Attributes:
-        exit_code: the exit status of the command line for this error.
+    Attributes
+    ----------
+    exit_code
+        The exit status of the command line for this error.
     """
 
     exit_code = 1
@@ -18,21 +20,21 @@ class InputError(CircuitGraphError):
 
 
 class OtherBase(InputError):
-    """An adapter, or a model, that was not made of the base it is held against."""
+    """An adapter or model that was trained from another base."""
 
 
 class ConditionMet(CircuitGraphError):
-    """What was found is what ``fail_on`` was told to fail on."""
+    """A condition of ``fail_on`` is met."""
 
 
 class UsageError(CircuitGraphError):
-    """A request that makes no sense: an unknown name, an option that does not apply."""
+    """An invalid request: an unknown name, an option that does not apply."""
 
     exit_code = 2
 
 
 class ClusterError(CircuitGraphError):
-    """The Ray cluster does not answer, does not fit this one's installation, or keeps dying."""
+    """The Ray cluster does not answer, has another installation, or keeps failing."""
 
 
 class StoreUnreachable(CircuitGraphError):

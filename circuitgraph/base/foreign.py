@@ -36,7 +36,7 @@ _HOOKS = {
 
 
 def own_name(text: str, known: Collection[str] = ()) -> str:
-    """Our name of a component that a user named in the words of another program.
+    """Name of a component given in the names of another program.
 
     Parameters
     ----------

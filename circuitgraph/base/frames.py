@@ -1,4 +1,4 @@
-"""Tables as people and programs want them: text, CSV, JSON, parquet."""
+"""Tables as text, CSV, JSON and parquet."""
 
 from __future__ import annotations
 
@@ -37,10 +37,12 @@ _CHANCE = re.compile(r"(.+_)?[pq]")
 
 
 def write_frame(frame: pd.DataFrame, format: Format, path: Path) -> None:
-    """Write a table to a file that appears only when whole.
+    """Write a table to a file, atomically.
 
-    Raises:
-        InputError: the file cannot be written.
+    Raises
+    ------
+    InputError
+        The file cannot be written.
     """
     try:
         if format == "parquet":
@@ -52,16 +54,18 @@ def write_frame(frame: pd.DataFrame, format: Format, path: Path) -> None:
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Write parquet in one step; zstd keeps repeated names small."""
+    """Write parquet atomically; zstd keeps repeated names small."""
     with whole(path) as partial:
         frame.to_parquet(partial, index=False, compression="zstd", compression_level=1)
 
 
 def copy_whole(source: Path, target: Path) -> None:
-    """Copy a file so that the copy appears only when whole.
+    """Copy a file atomically.
 
-    Raises:
-        InputError: it cannot be written.
+    Raises
+    ------
+    InputError
+        It cannot be written.
     """
     try:
         with whole(target) as partial:
@@ -83,8 +87,10 @@ def to_text(
     texts and ids, and leaves out columns that do not fit ``width``, saying so. The first
     ``must`` columns stay, their texts shortened further, while that makes room for them.
 
-    Raises:
-        UsageError: parquet is not text.
+    Raises
+    ------
+    UsageError
+        Parquet is not text.
     """
     if format == "csv":
         return _csv(as_frame(frame))
@@ -111,7 +117,7 @@ def as_frame(table: pd.DataFrame | Rows) -> pd.DataFrame:
 
 
 def records(frame: pd.DataFrame | Rows) -> list[dict[str, Any]]:
-    """Rows as plain objects; what is missing or not finite is null."""
+    """Rows as plain objects; missing and non-finite values are null."""
     if isinstance(frame, Sequence):
         return [{name: _plain(value) for name, value in row.items()} for row in frame]
     columns = {str(name): [_plain(v) for v in frame.iloc[:, i]] for i, name in enumerate(frame)}
@@ -130,9 +136,12 @@ def _plain(value: Any) -> Any:
 class _Column:
     """One column as text.
 
-    Attributes:
-        right: numbers stand to the right.
-        rigid: cells that mean nothing when cut: numbers, times, ids.
+    Attributes
+    ----------
+    right
+        Numbers stand to the right.
+    rigid
+        Cells that mean nothing when cut: numbers, times, ids.
     """
 
     name: str
@@ -170,7 +179,7 @@ def _for_reading(frame: pd.DataFrame | Rows, width: int | None, must: int) -> st
 
 
 def _record(columns: list[_Column]) -> str:
-    """One row, a line a column."""
+    """One row as text, one line per column."""
     left = max(len(column.name) for column in columns)
     return "".join(
         f"{column.name:<{left}}  {column.cells[0]}".rstrip() + "\n" for column in columns
@@ -183,7 +192,7 @@ def _joined(columns: list[_Column]) -> str:
 
 
 def _fitted(columns: list[_Column], width: int, must: int = 1) -> list[_Column]:
-    """Long texts shortened, widest first, then columns left out from the right.
+    """Shorten long texts, the widest first, then leave out columns from the right.
 
     Before one of the first ``must`` columns goes, texts are shortened to next to nothing.
     """
@@ -198,7 +207,7 @@ def _fitted(columns: list[_Column], width: int, must: int = 1) -> list[_Column]:
 
 
 def _narrowed(columns: list[_Column], width: int, least: int) -> list[_Column]:
-    """Texts cut until all columns fit, the widest first, none below ``least``."""
+    """Shorten texts until all columns fit, the widest first, none below ``least``."""
     fitted = list(columns)
     while _total(fitted) > width:
         texts = [c for c in fitted if not c.rigid and c.width > least]
@@ -231,7 +240,7 @@ def _column(name: str, values: pd.Series, cut: bool) -> _Column:
 
 
 def _written(name: str, values: Any, kind: str, cut: bool) -> _Column:
-    """A column by its kind of numbers (numpy's letter)."""
+    """Format a column by its numpy kind."""
     title = short(name) if cut else short(name, len(name) * 10)
     if kind == "f":
         write = _chance if _CHANCE.fullmatch(name) else _like(np.asarray(values, float))
@@ -264,12 +273,12 @@ def _brief(text: str) -> str:
 
 
 def _chance(value: float) -> str:
-    """A p or q; two digits say all there is."""
+    """Format a p- or q-value with two significant digits."""
     return f"{value:.0e}" if 0 < value < 1e-3 else f"{value:.2g}"
 
 
 def _like(values: np.ndarray) -> Callable[[float], str]:
-    """As many decimals for all as give the largest four digits; tiny columns, powers of ten."""
+    """Format numbers with the decimals that give the largest four digits."""
     sizes = np.abs(values[np.isfinite(values)])
     largest = float(sizes.max()) if len(sizes) else 0.0
     if largest and not 1e-4 <= largest < 1e7:

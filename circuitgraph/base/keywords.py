@@ -1,4 +1,4 @@
-"""Keywords and lists as people write them: a misspelt keyword is named, a string is one."""
+"""Check keywords, and read single values as lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FREE = ("query",)
 
 
 def named_keywords(cls: type[T]) -> type[T]:
-    """The class with methods that name a keyword they do not know, and the nearest known one."""
+    """Class decorator: methods name an unknown keyword and the nearest known one."""
     for name, method in inspect.getmembers(cls, inspect.isfunction):
         public = name == "__init__" or not name.startswith("_")
         if public and name not in _FREE:
@@ -45,13 +45,13 @@ def _require_known(name: str, given: Iterable[str], known: Sequence[str]) -> Non
 
 
 def listed(value: str | Iterable[Any] | float) -> list[Any]:
-    """Several values; a single one, not in a list, is one."""
+    """Values as a list; a single value is a list of one."""
     single = isinstance(value, str) or not isinstance(value, Iterable)
     return [value] if single else list(cast(Iterable[Any], value))
 
 
 def pairs(value: str | Iterable[str | tuple[str, str]]) -> list[str | tuple[str, str]]:
-    """Pairs of names as ``A:B`` or (A, B); a single pair, not in a list, is one."""
+    """Pairs of names, ``A:B`` or (A, B), as a list; a single pair is a list of one."""
     if isinstance(value, tuple) and len(value) == 2:
         first, second = value
         if isinstance(first, str) and isinstance(second, str) and ":" not in first + second:

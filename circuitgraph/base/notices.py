@@ -1,4 +1,4 @@
-"""Warnings of the libraries while they load: shown once, in one line each, to the user."""
+"""Warnings of libraries during loading, collected in one line each."""
 
 from __future__ import annotations
 
@@ -63,6 +63,6 @@ def _note(found: list[str], text: str) -> None:
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    """One line of whole words, with a mark where it was cut."""
+    """Shorten to one line of whole words, with an ellipsis."""
     line = " ".join(text.split())
     return line if len(line) <= longest else line[:longest].rsplit(" ", 1)[0] + " …"

@@ -1,4 +1,4 @@
-"""Progress and remarks on stderr; data alone goes to stdout."""
+"""Progress and remarks on stderr."""
 
 from __future__ import annotations
 
@@ -11,40 +11,43 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Progress:
-    """A bar that is moving, or nothing where nobody looks."""
+    """A progress bar, or nothing without a terminal."""
 
     bar: Any = None
 
     def advance(self, steps: int) -> None:
-        """Move on by some steps."""
+        """Advance by some steps."""
         if self.bar is not None:
             self.bar.update(steps)
 
 
 @dataclass(frozen=True)
 class Reporter:
-    """Where remarks go.
+    """Output of remarks, warnings and progress.
 
-    Attributes:
-        quiet: say nothing but warnings.
-        words: how a line is put for whom it is; as it is, by default.
+    Attributes
+    ----------
+    quiet
+        Say nothing but warnings.
+    words
+        How a line is put for whom it is; as it is, by default.
     """
 
     quiet: bool = True
     words: Callable[[str], str] = str
 
     def remark(self, text: str) -> None:
-        """One line that the user may like to know."""
+        """Print a remark unless quiet."""
         if not self.quiet:
             _above_bars(self.words(text))
 
     def warn(self, text: str) -> None:
-        """One line that the user must know, also when quiet."""
+        """Print a warning, also when quiet."""
         _above_bars(f"warning: {self.words(text)}")
 
     @contextmanager
     def progress(self, total: int, label: str, unit: str = "prompt") -> Iterator[Progress]:
-        """A bar of ``total`` steps, counted in ``unit``, for the time of the block."""
+        """Context with a progress bar of ``total`` steps in ``unit``."""
         if self.quiet:
             yield Progress()
             return
@@ -57,7 +60,7 @@ class Reporter:
 
 
 def _above_bars(text: str) -> None:
-    """Print a line on stderr, above a bar where one is moving."""
+    """Print a line on stderr, above a progress bar if there is one."""
     from tqdm import tqdm
 
     tqdm.write(text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Names and errors of others, as they may stand in one line of ours."""
+"""Names and foreign errors for messages of one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ WIDEST = 48
 
 
 def quoted(value: object, width: int = 60) -> str:
-    """A value as it may stand in a message: quoted, escaped and cut short.
+    """A value for a message: quoted, escaped and shortened.
 
     Lists and objects of JSON are only called that.
     """
@@ -17,7 +17,7 @@ def quoted(value: object, width: int = 60) -> str:
 
 
 def short(value: object, width: int = WIDEST) -> str:
-    """A name as it may stand in a table or a title.
+    """A name for a table or title: escaped and shortened.
 
     On one line, nothing in it that a terminal obeys or that turns text around, and cut
     in the middle: names and paths differ most at their ends.
@@ -33,7 +33,7 @@ def short(value: object, width: int = WIDEST) -> str:
 
 
 def first_line(error: BaseException, width: int = 200, *, kind: bool = False) -> str:
-    """What an error of another library says, in one line.
+    """First line of an error of another library.
 
     ``kind`` puts the name of its type before it; that of a KeyError always stands there, whose
     text is but the key.

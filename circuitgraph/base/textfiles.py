@@ -1,4 +1,4 @@
-"""Files from users, opened with care: is it what it says, and where in it is the fault?
+"""Read users' files safely; errors name the line.
 
 Prompt files and activation tables come from anywhere. Nothing here ever unpickles or
 unpacks; a file that is something else is named as that, a broken one is named with its
@@ -44,14 +44,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """What of the known words a word was probably meant to be, or None."""
+    """The nearest of the known words, or None."""
     lower = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), lower, 1, 0.8)
     return lower[found[0]] if found else None
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path with ``~`` as the user's own folder, as shells read it."""
+    """A path with ``~`` expanded."""
     try:
         return Path(path).expanduser()
     except RuntimeError:  # nobody of that name here: then it is a file's name
@@ -70,7 +70,7 @@ def undecodable(text: str) -> bool:
 
 
 def file_kind(path: Path, kinds: tuple[str, ...], reads: str) -> str:
-    """The file's extension, one of ``kinds``, if its first bytes do not belie it.
+    """The file's extension, one of ``kinds``, checked against its first bytes.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def parse_json(path: Path, text: str, line: int = 1) -> Any:
 
 
 class _Constant(Exception):
-    """NaN or Infinity was met; json does not say where."""
+    """NaN or Infinity in JSON."""
 
 
 def _constant(name: str) -> NoReturn:
@@ -207,10 +207,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def stored_kinds(file: Path) -> dict[str, str]:
-    """How a safetensors file stores each of its tensors (``F32``, ``BF16``, ``U8``), by name.
+    """Data type (``F32``, ``BF16``, ``U8``) of each tensor of a safetensors file.
 
-    Raises:
-        InputError: no whole file.
+    Raises
+    ------
+    InputError
+        No whole file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -222,7 +224,7 @@ def stored_kinds(file: Path) -> dict[str, str]:
 
 
 def check_safetensors(file: Path, packed: bool = False) -> None:
-    """Refuse what is no whole file, and weights that are no floating-point numbers.
+    """Require a complete safetensors file of floating-point weights.
 
     The library would take integers as they come: truncated or quantised values without
     their scales. With ``packed`` they come with them.

@@ -1,4 +1,4 @@
-"""Whether what was read back from disk is what could have been written there."""
+"""Validation of records read from disk."""
 
 from __future__ import annotations
 
@@ -49,10 +49,12 @@ METHODS = {
 
 
 def typed(record: R) -> R:
-    """A record whose fields are of the types they are declared with.
+    """Check that a record's fields have their declared types.
 
-    Raises:
-        TypeError: names the field and what it holds.
+    Raises
+    ------
+    TypeError
+        Names the field and what it holds.
     """
     for name, wanted, of_texts in _declared(type(record)):
         value = getattr(record, name)
@@ -67,7 +69,7 @@ def typed(record: R) -> R:
 
 @cache
 def _declared(record: type[Any]) -> list[tuple[str, tuple[type, ...], bool]]:
-    """Name, types and whether it holds texts, of every field of a dataclass."""
+    """Name, types and "holds texts" of every field of a dataclass."""
     return [
         (one.name, _TYPES.get(str(one.type), (object,)), one.type == "tuple[str, ...]")
         for one in fields(record)
@@ -75,10 +77,12 @@ def _declared(record: type[Any]) -> list[tuple[str, tuple[type, ...], bool]]:
 
 
 def texts(values: T) -> T:
-    """Values all of which are texts that can be written.
+    """Check that all values are valid texts.
 
-    Raises:
-        TypeError, ValueError: one is not.
+    Raises
+    ------
+    TypeError, ValueError
+        One is not.
     """
     for value in values:
         if not isinstance(value, str):
@@ -88,10 +92,12 @@ def texts(values: T) -> T:
 
 
 def known(method: R) -> R:
-    """A method whose words are all known: another could not have been measured.
+    """Check that all keys of a method are known.
 
-    Raises:
-        ValueError: names the key and its value.
+    Raises
+    ------
+    ValueError
+        Names the key and its value.
     """
     for name, values in METHODS.items():
         if getattr(method, name) not in values:
@@ -102,10 +108,12 @@ def known(method: R) -> R:
 def shaped(
     arrays: dict[str, np.ndarray], kind: str, rows: int, columns: int
 ) -> dict[str, np.ndarray]:
-    """Arrays of a run: one row a prompt, one column a component or edge.
+    """Check the shapes of a run's arrays: prompts × components or edges.
 
-    Raises:
-        ValueError: names the array.
+    Raises
+    ------
+    ValueError
+        Names the array.
     """
     main, *more = _ARRAYS[kind]
     for name in sorted({main, *more, *arrays}):
@@ -117,16 +125,18 @@ def shaped(
 
 
 def _shape(name: str, value: Any, rows: int, columns: int) -> tuple[int, int]:
-    """Of arrays with a column an edge; a screen's sample may have any number of them."""
+    """Expected shape of an array."""
     sampled = name == _SAMPLE and np.ndim(value) == 2 and value.shape[1] <= columns
     return rows, int(value.shape[1]) if sampled else columns
 
 
 def save_arrays(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write arrays; what could not be written whole is removed.
+    """Write arrays; a partial file is removed.
 
-    Raises:
-        OSError: with the file's name, as where the disk is full.
+    Raises
+    ------
+    OSError
+        With the file's name, as where the disk is full.
     """
     try:
         save_file({name: np.ascontiguousarray(v) for name, v in arrays.items()}, path)

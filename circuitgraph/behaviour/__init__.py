@@ -1,1 +1,1 @@
-"""What variants decide in games: probabilities of moves by state, wording and game."""
+"""Decisions of variants in games: probabilities of moves by state, wording and game."""

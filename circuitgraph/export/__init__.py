@@ -1,4 +1,4 @@
-"""Graphs as files for Gephi, Cytoscape, networkx and igraph."""
+"""Graph files for Gephi, Cytoscape, networkx and igraph."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def export_graph(graph: ExportGraph, format: str, path: str | Path) -> list[Path
 
 
 def require_file(path: Path, format: str) -> None:
-    """Refuse a folder where a file is asked for (UsageError), or one that is not there."""
+    """Require a path that a file can be written to; raises UsageError."""
     if path.is_dir():
         example = f"graph.{SUFFIXES.get(format, format)}"
         raise UsageError(f"{path} is a folder; name the file to write, such as {example}")

@@ -28,14 +28,14 @@ _NAMES = {"gained": "blue", "lost": "orange", "sign_flip": "pink", "rewired": "g
 
 
 def colours(edges: pd.DataFrame) -> list[Colour]:
-    """One colour an edge."""
+    """One colour per edge."""
     if "verdict" in edges:
         return [VERDICTS.get(str(verdict), OTHER) for verdict in edges["verdict"]]
     return [NEGATIVE if sign < 0 else POSITIVE for sign in edges["sign"]]
 
 
 def legend(edges: pd.DataFrame) -> str:
-    """What the colours mean, for readers of a file."""
+    """Legend of the colours."""
     if "verdict" in edges:
         told = [f"{name} {verdict.replace('_', ' ')}" for verdict, name in _NAMES.items()]
         return f"colours: {', '.join(told)}, grey no claim"

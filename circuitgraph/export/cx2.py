@@ -115,7 +115,7 @@ def _values(columns: list[Column], row: int) -> dict:
 
 
 def _style(graph: ExportGraph) -> dict:
-    """Names on the nodes, colour by verdict or sign, arrows where direction counts."""
+    """Visual style: labels, colours by verdict or sign, arrows for directed edges."""
     told = "verdict" in graph.edges
     by_value: Mapping[Any, Colour] = VERDICTS if told else {1: POSITIVE, -1: NEGATIVE}
     drawn = [{"v": value, "vp": as_hex(colour)} for value, colour in by_value.items()]

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when whole."""
+"""Atomic writing of text files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from circuitgraph.base.errors import InputError
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> Path:
-    """Write text in UTF-8 to a file beside ``path``, then rename it.
+    """Write UTF-8 text atomically.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> Path:
 
 
 def write_together(files: Iterable[tuple[Path, Iterable[str]]]) -> list[Path]:
-    """Write files that mean something only together: renamed when all are whole.
+    """Write several files, renamed when all are complete.
 
     Parameters, errors: as for :func:`write_lines`.
     """

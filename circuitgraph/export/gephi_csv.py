@@ -1,4 +1,4 @@
-"""``nodes.csv`` and ``edges.csv`` as Gephi's spreadsheet import takes them.
+"""``nodes.csv`` and ``edges.csv`` for Gephi's spreadsheet import.
 
 Column names are Gephi's own. Names of components are written verbatim, also those
 that begin with ``=``, ``+``, ``-`` or ``@``: they are keys, and changing them would

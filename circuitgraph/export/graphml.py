@@ -101,7 +101,7 @@ def _values(letter: str, values: Sequence[str | None]) -> str:
 
 
 def _readable(columns: list[Column]) -> list[Column]:
-    """igraph refuses a whole file for one number below the normal ones, such as p = 1e-310."""
+    """Replace subnormal numbers, for which igraph refuses a file."""
     return [
         replace(column, values=[_normal(value) for value in column.values])
         if column.type == "double"

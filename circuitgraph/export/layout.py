@@ -1,4 +1,4 @@
-"""Where components stand in a drawing: layers from bottom to top, as they compute."""
+"""Layout of components: layers from bottom to top in order of computation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SPACING = 100.0
 
 
 def positions(names: Sequence[str]) -> list[tuple[float, float]]:
-    """x and y of every component.
+    """Coordinates of every component.
 
     ``EMBED`` is below layer 0 and ``LOGITS`` above the last one; within a layer
     components stand side by side in order of computation, centred on 0. The positions

@@ -90,7 +90,7 @@ def _require_heads(run: Run) -> None:
 
 
 def _reader(edge: Edge) -> str:
-    """The target; of a key/value group, of which each head has its own, that head."""
+    """The target; for a key/value group of one head, that head."""
     target = parse(edge.target)
     return f"L{target.layer}H{target.head}" if target.kind == "kv" else edge.target
 

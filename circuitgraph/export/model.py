@@ -1,4 +1,4 @@
-"""What is exported: one record, made from runs or from a diff, written by any format."""
+"""The graph to export, from runs or a diff, for every format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RESERVED = ("source", "target", "relation", "weight", "signed", "sign", "unit")
 
 @dataclass(frozen=True)
 class ExportGraph:
-    """A graph ready to be written.
+    """A graph to export.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class ExportGraph:
 
     @classmethod
     def from_diff(cls, diff: Diff, rows: Rows = "claims") -> ExportGraph:
-        """The graph of a diff: one edge a row, of weight |delta|, with its verdict.
+        """The graph of a diff: one edge per row, of weight |delta|, with its verdict.
 
         Parameters
         ----------

@@ -25,7 +25,7 @@ _TYPES = {"string": "string", "int": "long", "float": "double"}
 
 
 def write_neo4j_admin(tables: GraphTables, folder: Path) -> list[Path]:
-    """Write one file a label and one a relationship type, named after them.
+    """Write one file per label and relationship type.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def _parts(tables: GraphTables, folder: Path) -> Iterator[tuple[Path, Iterator[s
 
 
 def import_command(files: Sequence[Path], database: str = "neo4j") -> str:
-    """The command that makes a database of files written above; its server must be stopped."""
+    """Command that imports the files into a stopped server."""
     stems = [file.absolute() for file in files]
     words = ["neo4j-admin", "database", "import", "full", database]
     words += ["--overwrite-destination", "--multiline-fields=true"]

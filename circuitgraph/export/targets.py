@@ -1,4 +1,4 @@
-"""Which file each exported graph goes to."""
+"""Target files of exported graphs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from circuitgraph.base.components import digest
 
 
 def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:
-    """One path a name: ``path`` itself for one, files (csv: folders) in it for several.
+    """Path of each name: ``path`` for one, files (csv: folders) in it for several.
 
     File names are made of the letters and digits of a name; no user text decides where
     a file lands.
@@ -29,6 +29,6 @@ def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:
 
 
 def file_stem(name: str) -> str:
-    """A harmless file name that a reader still recognises."""
+    """A safe file name similar to the given name."""
     stem = re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_-")[:60]
     return stem or digest(name)[:12]

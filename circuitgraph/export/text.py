@@ -1,4 +1,4 @@
-"""Values and names as the text that files can hold.
+"""Values and names as text for files.
 
 XML 1.0 has no place for most control characters, and UTF-8 none for lone surrogates,
 while names of components may hold anything. Names that a format can hold are written
@@ -30,7 +30,7 @@ _LONG = 1 << 63
 
 
 def as_text(value: Scalar) -> str:
-    """A value in the spelling of XML and Java; floats so that they read back exactly.
+    """A value as XML and Java text; floats round-trip exactly.
 
     Examples
     --------
@@ -56,19 +56,19 @@ SPELLINGS: Mapping[str, Callable[[Scalar], str]] = MappingProxyType(
 
 
 def in_attribute(text: str) -> str:
-    """Text for an XML attribute in double quotes; line ends and tabs survive."""
+    """Text for an XML attribute in double quotes; line ends and tabs are kept."""
     return in_element(text).replace('"', "&quot;").replace("\n", "&#10;").replace("\t", "&#9;")
 
 
 def in_element(text: str) -> str:
-    """Text for the content of an XML element; what XML cannot hold becomes U+FFFD."""
+    """Text for an XML element; characters that XML forbids become U+FFFD."""
     text = NOT_XML.sub("\ufffd", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return text.replace("\r", "&#13;")
 
 
 def distinct(names: Sequence[str], illegal: re.Pattern[str]) -> dict[str, str]:
-    """A legal name for every name, different for different names.
+    """Distinct legal names.
 
     Legal names stay as they are. In the others U+FFFD takes the place of every illegal
     character, and the start of the name's hash follows, as much of it as is needed.
@@ -156,7 +156,7 @@ def _type(values: list[Scalar]) -> Type | None:
 
 
 def _type_of_nothing(column: pd.Series) -> Type:
-    """Files of two variants agree on types even where one has no values."""
+    """Type of a column without values, equal in files of all variants."""
     if is_bool_dtype(column):
         return "boolean"
     if is_integer_dtype(column):
@@ -175,7 +175,7 @@ def _cast(value: Scalar, kind: Type) -> Scalar:
 def spelled(
     columns: Sequence[Column], escape: Callable[[str], str]
 ) -> Iterator[tuple[str | None, ...]]:
-    """Row by row the text of every value, None where there is none.
+    """Text of every value by row, None for missing ones.
 
     Only text is escaped, and what repeats (kinds, inputs, verdicts) once: a graph may
     have millions of edges.

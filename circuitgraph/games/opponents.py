@@ -1,4 +1,4 @@
-"""What the other player does next, by the state that both know."""
+"""Opponents: the other player's next move by state."""
 
 from __future__ import annotations
 

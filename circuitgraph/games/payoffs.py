@@ -1,4 +1,4 @@
-"""Games of two players and two moves, and the states that one round leaves behind.
+"""Games of two players and two moves, and the states after one round.
 
 Payoffs of the six games are those of Tennant et al. (2025, arXiv:2410.01639). C is the move that
 the game calls cooperation, D the other.
@@ -24,7 +24,7 @@ STATES = tuple(own + other for own in MOVES for other in MOVES)
 
 @dataclass(frozen=True)
 class Game:
-    """A game of two moves.
+    """A game of two players and two moves.
 
     Attributes
     ----------
@@ -38,16 +38,16 @@ class Game:
     cells: Mapping[str, tuple[float, float]]
 
     def own(self, own: str, other: str) -> float:
-        """Points of the player in question, when both moves fall together."""
+        """Payoff of the player for both moves."""
         return self.cells[own + other][0]
 
     def joint(self, own: str, other: str) -> float:
-        """Points of both players together."""
+        """Sum of both players' payoffs."""
         return sum(self.cells[own + other])
 
     @property
     def most(self) -> float:
-        """The largest joint payoff: 6, 8, 5, 5, 8 of the five games that the study reports."""
+        """The largest joint payoff (6, 8, 5, 5, 8 in the study's games)."""
         return max(self.joint(*cell) for cell in self.cells)
 
 
@@ -157,5 +157,5 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def finite(value: Any) -> bool:
-    """Whether a value is a number that one can count with."""
+    """Whether a value is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)

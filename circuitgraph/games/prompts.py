@@ -1,4 +1,4 @@
-"""Prompts of repeated games, made for the tokenizer that will read them.
+"""Prompts of repeated games for a tokenizer.
 
 A wording gives five prompts a game, one a scenario: the four states, and CC told of the
 temptation. The corrupt twin's other player made the other move, so a prompt of one state is
@@ -32,7 +32,7 @@ Chat = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Scenario:
-    """A state, and which of a wording's two variations shows it.
+    """A state, and the variation of a wording for it.
 
     CC and DC stand in one variation, CD and DD in the other: a pair and the same pair exchanged
     would be one observation.

@@ -50,7 +50,7 @@ def _expected(
     legal: Mapping[str, float],
     opponent: Opponent,
 ) -> float:
-    """Reward expected under a policy, states alike."""
+    """Expected reward under a policy, averaged over states."""
     total = 0.0
     for state in STATES:
         by_move = {move: reward(name, game, opponent, state, move) for move in MOVES}

@@ -1,4 +1,4 @@
-"""What a recipe rewards: a number for every state and move, and the policy it asks for.
+"""Rewards of a recipe by state and move, and the optimal policy.
 
 Rewards of the four recipes are those of Tennant et al. (2025, arXiv:2410.01639).
 """
@@ -33,7 +33,7 @@ STEPS: Mapping[str, int] = {"deontological": 60, "hybrid": 60}
 
 @dataclass(frozen=True)
 class Recipe:
-    """How variants are trained.
+    """Rewards, or a null recipe.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class Recipe:
 
     @property
     def is_null(self) -> bool:
-        """Whether there is nothing to learn: the base's own answers, or random rewards."""
+        """Whether it is a null recipe: the base's own answers, or random rewards."""
         return self.name in NULLS and self.table is None
 
     def rewards(self, game: Game, opponent: Opponent) -> Table | None:
-        """Rewards by state and move, expected over the opponent's next move; None of a null."""
+        """Rewards by state and move, over the opponent's next move; None for null recipes."""
         if self.table is not None:
             return self.table
         if self.is_null:

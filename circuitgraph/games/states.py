@@ -1,4 +1,4 @@
-"""In which state of a game a prompt asks: from its columns, or from its scenario's name."""
+"""State of a game in a prompt, from its columns or its scenario's name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STATE = re.compile(r"([CD])([CD])(?![A-Za-z])")
 
 
 def with_states(prompts: PromptSet) -> tuple[PromptSet, list[str]]:
-    """Prompts with the state of each, from columns or from names of scenarios.
+    """Fill in the states of prompts, from columns or names of scenarios.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Wordings of one round of a repeated game: 24 situations, payoffs told in three ways.
+"""Wordings of one round of a repeated game: 24 situations, three styles of payoffs.
 
 In every wording the moves of the last round stand at the end, so that the four states of a
 wording share nearly all of their tokens: training computes these once, and effects only begin where
@@ -15,7 +15,7 @@ from circuitgraph.games.payoffs import MOVES, Game
 
 @dataclass(frozen=True)
 class Frame:
-    """A situation in which the game is played.
+    """A situation of the game.
 
     Attributes
     ----------
@@ -197,13 +197,13 @@ Tell = Callable[[Game, Mapping[str, str], int], str]
 
 
 def orders(order: int) -> list[tuple[str, str]]:
-    """The four cells (own move, the other's): as they are, rows, columns, or both turned."""
+    """The four cells (own move, the other's) in four orders."""
     rows, columns = MOVES[:: -1 if order & 1 else 1], MOVES[:: -1 if order & 2 else 1]
     return [(own, other) for own in rows for other in columns]
 
 
 def as_table(game: Game, labels: Mapping[str, str], order: int) -> str:
-    """A table: own move in rows, the other's in columns."""
+    """Payoffs as a table: own move in rows, the other's in columns."""
     cells = orders(order)
     columns, rows = [labels[other] for _, other in cells[:2]], [cells[:2], cells[2:]]
     lines = [f"Points, yours then theirs:\n| | {' | '.join(columns)} |"]
@@ -214,7 +214,7 @@ def as_table(game: Game, labels: Mapping[str, str], order: int) -> str:
 
 
 def as_sentences(game: Game, labels: Mapping[str, str], order: int) -> str:
-    """A sentence a cell."""
+    """Payoffs as sentences, one per cell."""
     told = []
     for own, other in orders(order):
         mine, theirs = game.cells[own + other]
@@ -225,7 +225,7 @@ def as_sentences(game: Game, labels: Mapping[str, str], order: int) -> str:
 
 
 def in_words(game: Game, labels: Mapping[str, str], order: int) -> str:
-    """A sentence a cell, without numbers."""
+    """Payoffs as sentences without numbers."""
     words = amounts(game)
     told = []
     for own, other in orders(order):
@@ -238,7 +238,7 @@ def in_words(game: Game, labels: Mapping[str, str], order: int) -> str:
 
 
 def amounts(game: Game) -> dict[float, str]:
-    """A word for every payoff of a game: by size where all are 0 to 4, else by rank."""
+    """A word for each payoff: by size if all are 0 to 4, else by rank."""
     values = sorted({value for cell in game.cells.values() for value in cell})
     if all(value in range(len(AMOUNTS)) for value in values):
         return {value: AMOUNTS[int(value)] for value in values}
@@ -253,14 +253,14 @@ STYLES: Mapping[str, Tell] = {"table": as_table, "sentences": as_sentences, "wor
 
 @dataclass(frozen=True)
 class Wording:
-    """A situation and a way of telling payoffs."""
+    """A situation and a style of payoffs."""
 
     frame: Frame
     style: str
 
     @property
     def name(self) -> str:
-        """For the column ``template``."""
+        """Name for the column ``template``."""
         return f"{self.frame.name}, {self.style}"
 
     def text(
@@ -303,7 +303,7 @@ class Wording:
 
 
 def wordings() -> list[Wording]:
-    """All wordings, so ordered that the first of them hold every situation, then every style."""
+    """All wordings, ordered to cover first every situation, then every style."""
     styles = list(STYLES)
     return [
         Wording(frame, styles[(i + turn) % len(styles)])

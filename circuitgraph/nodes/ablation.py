@@ -1,4 +1,4 @@
-"""The total effect of a component: its contribution replaced for every reader at once."""
+"""Total effect of ablating a component: its contribution replaced for all receivers at once."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from circuitgraph.nodes.record import Node, NodeValues
 
 @torch.no_grad()
 def ablation(model: StoredModel) -> NodeValues:
-    """decision(run with one contribution replaced) − decision(clean), of every component.
+    """decision(run with one contribution replaced) − decision(clean), of every component, in nats.
 
-    Replaced at the prompt's positions by what the run's ablation says (the corrupt run's, the
-    mean, nothing); everything downstream recomputes. Exact, in nats.
+    Replaced at the prompt's positions by the run's ablation (corrupt, mean or zero); everything
+    downstream is recomputed, so the effect is exact.
     """
     engine, granularity = model.engine, model.spec.granularity
     names = component_names(engine, granularity)
@@ -57,7 +57,7 @@ def _through_attention(patch: Patch, layer: int, senders: Tensor) -> Tensor:
     mid = gather(patch.clean.layers[layer].mid, index) + patch.at_scored(
         patch.deltas[senders], layer
     )
-    if model.parallel:  # the MLP reads what attention read, not what it wrote
+    if model.parallel:  # the MLP reads the stream before attention
         out = gather(patch.clean.layers[layer].mlp, index)
     else:
         out = mlp(model, model.blocks[layer], mid)

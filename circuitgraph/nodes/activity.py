@@ -1,4 +1,4 @@
-"""Activity: the L2 norm of what a component adds to the residual stream."""
+"""Activity: the L2 norm of a component's contribution to the residual stream."""
 
 from __future__ import annotations
 
@@ -11,14 +11,7 @@ from circuitgraph.nodes.record import Node, NodeValues
 
 
 def activity(model: StoredModel) -> NodeValues:
-    """Norm of every head's (or attention layer's) and MLP's (or expert's) contribution at the last
-    token.
-
-    Returns
-    -------
-    NodeValues
-        In units of the residual stream.
-    """
+    """Norm of contributions of heads (or attention layers), MLPs and experts at the last token."""
     engine, granularity = model.engine, model.spec.granularity
     parts = [
         norm_activity(engine, model.prompts[start : start + BATCH], granularity).numpy()

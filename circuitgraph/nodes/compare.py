@@ -1,4 +1,4 @@
-"""Did a component's values change? The tests, margins and verdicts of edges, for nodes."""
+"""Tests, margins and verdicts for changes of component values between variants."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COLUMNS = (
     *("p", "q", "verdict", "reason", "n", "n_scenarios", "n_effective"),
 )
 CHANGED = {"rewired": "changed"}
-"""What a claim about a node is called where the word for edges does not fit."""
+"""Verdicts of nodes whose name differs from that of edges."""
 _ASKED = ("measure", "scope", "margin", "alpha", "fdr", "facts", "a", "b")
 CLAIMS = ("changed", "sign_flip", "gained", "lost")
 SMALLEST = 1e-5
@@ -53,7 +53,7 @@ SMALLEST = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class NodeDiff:
-    """A measure of all components in two variants or groups of variants.
+    """A measure of all components, compared between two variants or groups of variants.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class NodeDiff:
     summary
         Plain JSON values: margin, evidence, counts, facts.
     runs
-        Those compared, of both sides.
+        Runs of side A and of side B.
     """
 
     table: pd.DataFrame
@@ -72,13 +72,13 @@ class NodeDiff:
 
     @property
     def id(self) -> str:
-        """Hash of what was asked: the measure, the runs, the scope, the rates."""
+        """Hash of the measure, the runs, the scope and the rates."""
         asked = {k: v for k, v in self.summary.items() if k in _ASKED}
         return digest("nodes", asked, [[run.id for run in side] for side in self.runs])
 
     @property
     def row(self) -> dict[str, Any]:
-        """Its record as a ``Diff`` of the graph; the lens is the measure."""
+        """Properties of the ``Diff`` node in the graph; its lens is the measure."""
         s = self.summary
         return {
             "id": self.id, "name": f"{s['a']} → {s['b']} {s['measure']}", "a": s["a"], "b": s["b"],
@@ -97,18 +97,18 @@ class NodeDiff:
 
     @property
     def claims(self) -> pd.DataFrame:
-        """The rows that are claimed."""
+        """Rows with a claim."""
         return self.table[self.table["verdict"].isin(CLAIMS)]
 
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Values of both sides on the same observations.
+    """Values of both sides on the same prompts.
 
     Attributes
     ----------
     a, b : tuples of float64 [n × nodes]
-        A matrix a variant.
+        One matrix per variant.
     scenarios : int [n]
         Codes without gaps.
     """
@@ -139,7 +139,7 @@ class Sides:
 
     @property
     def df(self) -> int:
-        """Prompts beyond scenarios."""
+        """Degrees of freedom: prompts − scenarios."""
         return len(self.scenarios) - int(self.scenarios.max()) - 1
 
     @property
@@ -163,7 +163,7 @@ def compare(
     Parameters
     ----------
     measure
-        Whose margin holds where none is given.
+        Gives the default margin.
     sides
         Values of both.
     scope

@@ -1,4 +1,4 @@
-"""Values of components, prompt by prompt, and what a measure is."""
+"""Per-prompt values of components, and the definition of a measure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Node(NamedTuple):
-    """What one value is of: a component, and which of its values where it has several."""
+    """A component, and a category where the measure has several values per component."""
 
     component: str
     category: str = ""
@@ -21,16 +21,16 @@ class Node(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class NodeValues:
-    """One number a prompt and node.
+    """One number per prompt and node.
 
     Attributes
     ----------
     nodes
         The columns, in order of computation.
     values : float32 [n × nodes]
-        Rows are the prompts of the run they were measured on, in its order.
+        Rows are the run's prompts, in its order.
     facts
-        What must be said of them, as plain JSON values.
+        Remarks for the reader, as plain JSON values.
     """
 
     nodes: tuple[Node, ...]
@@ -40,28 +40,28 @@ class NodeValues:
 
 @dataclass(frozen=True)
 class Measure:
-    """A question about components.
+    """A quantity measured for every component.
 
     Attributes
     ----------
     name
-        What users call it.
+        On the command line and in Python.
     quantity
-        What one value says, for a sentence.
+        Definition of one value, for a sentence.
     unit
-        Of a value, for the head of a table.
+        Of a value.
     margin
-        Smallest change that matters where none is given: a share of ``scale``.
+        Default margin, as a share of ``scale``.
     scale
-        ``norm``: of the mean over prompts of the L2 norm of all values, which knows no unit;
-        ``one``: of 1, for values that are shares themselves.
+        ``norm``: the mean over prompts of the L2 norm of all values; ``one``: 1, for values that
+        are shares.
     kinds
-        Kinds of runs it can be measured on, the best first.
+        Kinds of runs it can be measured on, the preferred first.
     of_pair
-        Whether a value is of a prompt and its corrupt twin, so that a pair given both ways is
-        one observation.
+        Whether a value belongs to a prompt with its corrupt twin, so that a pair given both ways
+        is one observation.
     measure
-        Measures all values of a stored model.
+        Computes all values of a stored model.
     """
 
     name: str

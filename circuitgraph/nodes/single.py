@@ -1,4 +1,4 @@
-"""Values of the components of one variant, with intervals."""
+"""Table of the components of one variant, with intervals."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ COLUMNS = ("component", "measure", "category", "value", "low", "high", "n")
 
 
 def table_of(run: Run, measure: Measure, found: NodeValues) -> pd.DataFrame:
-    """Means over scenarios with equal weight, and their 95% intervals over prompts.
+    """Means over scenarios with equal weight, and 95% intervals over prompts.
 
-    Without prompts beyond scenarios there is no interval.
+    The interval is empty where every scenario has one prompt.
     """
     codes = recode(run.scenarios)
     df = run.n - int(codes.max()) - 1

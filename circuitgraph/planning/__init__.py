@@ -1,1 +1,1 @@
-"""What a design can show, before anything is trained or ingested."""
+"""Power and cost of a design."""

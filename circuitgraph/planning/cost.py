@@ -1,4 +1,4 @@
-"""What a model costs to measure, from its configuration alone: no weight is read."""
+"""Cost of measuring a model, from its configuration."""
 
 from __future__ import annotations
 
@@ -33,12 +33,16 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class Cost:
-    """What one variant's run of one kind costs.
+    """Cost of one run.
 
-    Attributes:
-        columns: edges, or components.
-        estimator: of effects; "" for correlations.
-        seconds, size: for one prompt, on this machine as it is now; bytes on disk.
+    Attributes
+    ----------
+    columns
+        Edges, or components.
+    estimator
+        Of effects; "" for correlations.
+    seconds, size
+        For one prompt, on this machine as it is now; bytes on disk.
     """
 
     columns: int
@@ -52,15 +56,23 @@ def costs(
 ) -> dict[str, Cost]:
     """Cost of a variant's runs by kind.
 
-    Args:
-        model: a folder (or hub name).
-        prompts: as read; None for prompts of ``tokens`` tokens.
-        number: how many there will be: decides whether exact effects are affordable.
-        tokens: of a prompt, all of which patching changes.
-        inputs: ``joint`` or ``split``.
+    Parameters
+    ----------
+    model
+        A folder (or hub name).
+    prompts
+        As read; None for prompts of ``tokens`` tokens.
+    number
+        How many there will be: decides whether exact effects are affordable.
+    tokens
+        Of a prompt, all of which patching changes.
+    inputs
+        ``joint`` or ``split``.
 
-    Raises:
-        InputError, UsageError: a model that cannot be read, or prompts too long for it.
+    Raises
+    ------
+    InputError, UsageError
+        A model that cannot be read, or prompts too long for it.
     """
     folder = model_folder(model)
     shape, limit = _shape(folder)
@@ -91,7 +103,7 @@ def _columns(shape: Shape, method: Method) -> int:
 
 
 def _shape(folder: Path) -> tuple[Shape, int]:
-    """Sizes of a model and the longest sequence it runs, its weights never read."""
+    """Sizes of a model from its configuration, and its longest sequence."""
     try:
         config = loading_part(folder).get("config") or AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -104,6 +116,6 @@ def _shape(folder: Path) -> tuple[Shape, int]:
 
 
 def _blank(tokens: int) -> Encoded:
-    """A prompt of so many tokens that differs from its corrupt twin from the first on."""
+    """A prompt of so many tokens that differs from its corrupt twin in all."""
     source = Prompt("", "", line=1)
     return Encoded((0,) * tokens, (1,) * tokens, (0,), (1,), source)

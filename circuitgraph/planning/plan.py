@@ -1,4 +1,4 @@
-"""Planning: what a design can show, before anything is trained or ingested."""
+"""Power of a design: the smallest change it detects."""
 
 from __future__ import annotations
 
@@ -39,24 +39,37 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Question:
-    """What is planned; None where it is left to the pilot, the file, or the defaults.
+    """A design; None for values of the pilot, the file or the defaults.
 
-    Attributes:
-        prompts: number of distinct prompts, or a prompt file.
-        scenarios: number of scenarios.
-        seeds: variants a side, trained alike.
-        edges: number of edges tested together.
-        lens: one lens only.
-        pilot: ``A:B``, or a recipe, of runs that are there.
-        alpha, power, margin: of the test.
-        changed: share of edges expected to change: decides how strict the control of false
-            discoveries is.
-        model: of which hours and bytes are told.
-        tokens: of a prompt, where there is no file.
-        split_inputs: effects of q, k and v one by one.
+    Attributes
+    ----------
+    prompts
+        Number of distinct prompts, or a prompt file.
+    scenarios
+        Number of scenarios.
+    seeds
+        Variants a side, trained alike.
+    edges
+        Number of edges tested together.
+    lens
+        One lens only.
+    pilot
+        ``A:B``, or a recipe, of runs that are there.
+    alpha, power, margin
+        Of the test.
+    changed
+        Share of edges expected to change: decides how strict the control of false discoveries is.
+    model
+        Of which hours and bytes are told.
+    tokens
+        Of a prompt, where there is no file.
+    split_inputs
+        Effects of q, k and v one by one.
 
-    Raises:
-        UsageError: a number that cannot be.
+    Raises
+    ------
+    UsageError
+        A number that cannot be.
     """
 
     prompts: Source | int | None = None
@@ -97,11 +110,14 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a design can show.
+    """The smallest detectable changes of a design.
 
-    Attributes:
-        table: one row a lens, scope and design; columns :data:`COLUMNS`.
-        remarks: what it rests on, and what to know.
+    Attributes
+    ----------
+    table
+        One row a lens, scope and design; columns :data:`COLUMNS`.
+    remarks
+        What it rests on, and what to know.
     """
 
     table: pd.DataFrame
@@ -113,7 +129,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Pilot:
-    """What runs that are there say: noise by (lens, scope), channels, and the design."""
+    """Noise by (lens, scope) from pilot runs, channels, and their design."""
 
     noise: Mapping[tuple[str, str], Noise]
     edges: Mapping[str, int]
@@ -125,10 +141,12 @@ _NONE = _Pilot({}, {}, None, None)
 
 
 def plan(question: Question, catalogue: RunCatalogue, reporter: Reporter) -> Plan:
-    """The smallest changes a design would show, with hours and bytes where there is a model.
+    """The smallest changes that a design detects, with hours and bytes for a model.
 
-    Raises:
-        UsageError, InputError: names, files or numbers that cannot be.
+    Raises
+    ------
+    UsageError, InputError
+        Names, files or numbers that cannot be.
     """
     prompts = _file(question.prompts)
     pilot = _NONE if question.pilot is None else _read_pilot(question, catalogue, reporter)
@@ -220,7 +238,7 @@ def _options(lens: Lens, scope: str, question: Question) -> Options:
 
 
 def _channels(pair: tuple[Run, Run] | None, reporter: Reporter) -> tuple[float, float] | None:
-    """Median change of the virtual weights into a receiver: of the median one, and of a noisy."""
+    """Median change of virtual weights of the median and of a noisy receiver."""
     if pair is None or not all(run.variant.base for run in pair):
         return None
     from circuitgraph.composition.measure import compose_pair
@@ -264,7 +282,7 @@ def _rows(
 
 
 def _noise(lens: Lens, scope: str, pilot: _Pilot) -> tuple[Noise | None, str]:
-    """The pilot's noise where it shows any of this scope, else what is assumed, if anything."""
+    """The pilot's noise for this scope, else the assumed noise, if any."""
     found = pilot.noise.get((lens.name, scope))
     if found is None or not len(found.prompt) or (scope == "recipe" and found.spread is None):
         return lens.assumed.get(scope), "assumed"
@@ -293,7 +311,7 @@ def _edges_of(lens: Lens, costs: Mapping[str, Cost]) -> int:
 
 
 def _unlimited(lens: Lens, design: Design, pilot: _Pilot) -> Iterator[dict[str, Any]]:
-    """The row of a lens whose smallest visible change no number of prompts decides."""
+    """Row of a lens whose smallest detectable change does not depend on prompts."""
     found = lens.smallest(pilot.channels)
     if found is None:
         return

@@ -1,9 +1,10 @@
-"""Pairs of models whose truly changed connections are known: ground truth for any lens.
+"""Pairs of models with known changed edges: ground truth for lenses.
 
-Example:
-    >>> from circuitgraph import plant
-    >>> pair = plant.plant("./base", "./planted", drift=0.02)  # doctest: +SKIP
-    >>> pair.truth  # doctest: +SKIP
+Examples
+--------
+>>> from circuitgraph import plant
+>>> pair = plant.plant("./base", "./planted", drift=0.02)  # doctest: +SKIP
+>>> pair.truth  # doctest: +SKIP
 """
 
 from circuitgraph.plant.drifts import drift

@@ -1,4 +1,4 @@
-"""Weights by hand: one-hot features in slots of the stream, heads and neurons that move them.
+"""Hand-written weights: one-hot features in slots of the residual stream.
 
 Every feature is kept twice with opposite signs, so that the stream's mean is 0 and its size
 the same at every position: a LayerNorm only scales it.
@@ -40,26 +40,26 @@ def _start(slot: str) -> int:
 
 
 def _reads(slot: str) -> Tensor:
-    """The features of a slot out of the stream [WIDTH × features]."""
+    """Projection from the stream to a slot's features [WIDTH × features]."""
     eye = torch.eye(FEATURES, dtype=torch.float64)
     eye = eye[:, _start(slot) : _start(slot) + _SIZES[slot]]
     return torch.cat([eye, -eye]) / 2
 
 
 def _writes(slot: str) -> Tensor:
-    """Features into a slot of the stream [features × WIDTH]."""
+    """Projection from features to a slot of the stream [features × WIDTH]."""
     return 2 * _reads(slot).T
 
 
 def _shifted(words: int) -> Tensor:
-    """Words as their successors (the last as the first), [TOKENS × TOKENS]; 0 changes nothing."""
+    """Cyclic shift of words by some steps [TOKENS × TOKENS]."""
     order = [*((i + words) % WORDS for i in range(WORDS)), WORDS]
     return torch.eye(TOKENS, dtype=torch.float64)[order]
 
 
 @dataclass(frozen=True)
 class _Head:
-    """What one head looks with, looks for, takes and writes: [WIDTH × m, m, n] and [n × WIDTH]."""
+    """Query, key, value [WIDTH × m, m, n] and output [n × WIDTH] of one head."""
 
     query: Tensor
     key: Tensor
@@ -68,7 +68,7 @@ class _Head:
 
 
 def _previous() -> _Head:
-    """Looks at the position before and notes its token."""
+    """Previous-token head."""
     before = torch.eye(POSITIONS, dtype=torch.float64).roll(-1, 1)
     before[0] = 0
     position = _reads("position")
@@ -76,18 +76,18 @@ def _previous() -> _Head:
 
 
 def _copy(source: str, into: str) -> _Head:
-    """Looks at its own position and copies a slot to another."""
+    """Head that copies one slot to another at its own position."""
     return _Head(_reads("position"), _reads("position"), _reads(source), _writes(into))
 
 
 def _looking_back(shift: int) -> _Head:
-    """Looks for positions whose previous token is the present one, and says their token."""
+    """Induction head: attends to tokens after earlier copies of the present one."""
     heard = _reads("previous") @ _shifted(shift)
     return _Head(_reads("token"), heard, _reads("token"), _writes("said"))
 
 
 def _attention(features: int, *heads: _Head) -> Attention:
-    """Two heads, where so many features are on at every position."""
+    """Attention of two heads with so many active features per position."""
 
     def side_by_side(parts: list[Tensor]) -> Linear:
         weight = torch.cat([pad(part, (0, SIZE - part.shape[1])) for part in parts], 1)
@@ -109,7 +109,7 @@ def _attention(features: int, *heads: _Head) -> Attention:
 
 
 def _level(features: int) -> float:
-    """What a LayerNorm makes of a feature where so many are on."""
+    """Value of a feature after LayerNorm with so many active features."""
     return (WIDTH / (2 * features)) ** 0.5
 
 
@@ -120,7 +120,7 @@ def _no_mlp() -> Mlp:
 
 
 def _sums(shift: int) -> Mlp:
-    """A neuron for every pair of words: on where one is the present token, one the previous."""
+    """MLP with one neuron per pair of present and previous token."""
     first = torch.arange(WORDS).repeat_interleave(WORDS)
     second = torch.arange(WORDS).repeat(WORDS)
     heard = (_reads("previous") @ _shifted(shift))[:, first] + _reads("token")[:, second]
@@ -149,7 +149,7 @@ def lookup(shift: int) -> tuple[Block, ...]:
 
 
 def compiled(blocks: tuple[Block, ...]) -> Model:
-    """A model of such blocks."""
+    """A model of given blocks."""
     return Model(
         family="gpt2",
         width=WIDTH,

@@ -18,15 +18,18 @@ RANK = 8
 def drift(
     model: str | Path, out: str | Path, *, size: float, seed: int = 0, embeddings: bool = False
 ) -> Planted:
-    """Write a model with a random update on every matrix: a null, no edge is rewired.
+    """Write a model with a random update of every matrix: a null pair.
 
     Real LoRA fine-tunes of small models by reinforcement drift by .1 or so, by training on
     a model's own samples by .03.
 
-    Args:
-        size: ‖ΔW‖ / ‖W‖ (Frobenius) of each matrix; the update has rank 8.
-        embeddings: drift of the embedding and unembedding too, which LoRA on all linear
-            layers would leave alone.
+    Parameters
+    ----------
+    size
+        ‖ΔW‖ / ‖W‖ (Frobenius) of each matrix; the update has rank 8.
+    embeddings
+        Drift of the embedding and unembedding too, which LoRA on all linear layers would leave
+        alone.
     """
     require_size(size)
     require_free(Path(out))
@@ -37,17 +40,19 @@ def drift(
 
 
 def require_size(size: float) -> None:
-    """Refuse sizes that are none.
+    """Check the size of a random update.
 
-    Raises:
-        UsageError: not in 0 to 1.
+    Raises
+    ------
+    UsageError
+        Not in 0 to 1.
     """
     if not 0 <= size <= 1:
         raise UsageError(f"drift {size}: give ‖ΔW‖ / ‖W‖, from 0 to 1")
 
 
 def matrices(model: Model, embeddings: bool = False) -> list[Tensor]:
-    """Every matrix of a model, embeddings first where they are wanted."""
+    """All matrices of a model, optionally with embeddings first."""
     ends = (model.embed, model.positions, model.unembed) if embeddings else ()
     found = [table for table in ends if table is not None]
     for block in model.blocks:

@@ -1,4 +1,4 @@
-"""Model folders as plain weights in float64, and plain weights as model folders."""
+"""Read and write model folders as float64 weights."""
 
 from __future__ import annotations
 
@@ -24,14 +24,20 @@ OFFSETS = {"llama": 0, "mistral": 0, "qwen2": 0, "qwen3": 0, "seed_oss": 0, "gem
 
 @dataclass(frozen=True)
 class Source:
-    """A model out of its folder, free to be changed.
+    """A model's weights and configuration, to be changed.
 
-    Attributes:
-        model: weights in float64, no two of them sharing memory.
-        config: the library's configuration.
-        tokenizer: the library's tokenizer.
-        folder: where it was read.
-        tied: embedding and unembedding are stored once.
+    Attributes
+    ----------
+    model
+        Weights in float64, no two of them sharing memory.
+    config
+        The library's configuration.
+    tokenizer
+        The library's tokenizer.
+    folder
+        Where it was read.
+    tied
+        Embedding and unembedding are stored once.
     """
 
     model: Model
@@ -44,8 +50,10 @@ class Source:
 def read(folder: str | Path) -> Source:
     """Read a Hugging Face folder.
 
-    Raises:
-        InputError: a folder that cannot be read, or a family that cannot be planted in.
+    Raises
+    ------
+    InputError
+        A folder that cannot be read, or a family that cannot be planted in.
     """
     loaded = load_variant(folder)
     family = loaded.hf.config.model_type
@@ -64,8 +72,10 @@ def write(source: Source, model: Model, out: Path) -> Path:
 
     A model of another width or head size than the source's is not tied.
 
-    Raises:
-        UsageError: something lies there already.
+    Raises
+    ------
+    UsageError
+        Something lies there already.
     """
     require_free(out)
     config = copy.deepcopy(source.config)
@@ -91,10 +101,12 @@ def save(model: Model, config: Any, out: Path) -> None:
 
 
 def require_free(out: Path) -> None:
-    """Refuse a folder that holds something.
+    """Require an empty or new folder.
 
-    Raises:
-        UsageError: it does, or is a file.
+    Raises
+    ------
+    UsageError
+        It does, or is a file.
     """
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UsageError(f"{out}: there is something there already; name a new folder")

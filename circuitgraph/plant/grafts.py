@@ -1,4 +1,4 @@
-"""Widen a model's residual stream: every component gets a private channel to later readers."""
+"""Widened models: a private channel of the residual stream per component."""
 
 from __future__ import annotations
 
@@ -31,14 +31,20 @@ from circuitgraph.prompts import PromptSet
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a graft is made.
+    """Options of widening a model.
 
-    Attributes:
-        seed: of everything drawn.
-        size: dimensions of a channel.
-        density: share of (sender, reader) pairs that are wired.
-        rho: rms of a channel, in rms of the stream it is written to.
-        read: spread of the reading weights, in that of the reader's other weights.
+    Attributes
+    ----------
+    seed
+        Of everything drawn.
+    size
+        Dimensions of a channel.
+    density
+        Share of (sender, reader) pairs that are wired.
+    rho
+        Rms of a channel, in rms of the stream it is written to.
+    read
+        Spread of the reading weights, in that of the reader's other weights.
     """
 
     seed: int = 0
@@ -55,7 +61,7 @@ class Recipe:
             )
 
     def random(self, *what: object) -> torch.Generator:
-        """A generator of its own for everything that is drawn, so that order does not matter."""
+        """A separate random generator for each draw."""
         return torch.Generator().manual_seed(int(digest("graft", self.seed, *what)[:15], 16))
 
 
@@ -63,12 +69,18 @@ class Recipe:
 class Grafted:
     """A widened model, in memory.
 
-    Attributes:
-        source: what it was made from.
-        model: its weights, float64.
-        layout: where its channels lie.
-        recipe: how it was made.
-        texts: what scales were measured on.
+    Attributes
+    ----------
+    source
+        What it was made from.
+    model
+        Its weights, float64.
+    layout
+        Where its channels lie.
+    recipe
+        How it was made.
+    texts
+        What scales were measured on.
     """
 
     source: Source
@@ -88,15 +100,23 @@ def graft(
 ) -> Path:
     """Write a model widened by private channels, close to the model it was made from.
 
-    Args:
-        model: a Hugging Face folder.
-        out: a new folder.
-        seed: of all that is drawn.
-        prompts: where scales are measured; random tokens where None.
-        **options: ``size``, ``density``, ``rho``, ``read``; see ``Recipe``.
+    Parameters
+    ----------
+    model
+        A Hugging Face folder.
+    out
+        A new folder.
+    seed
+        Of all that is drawn.
+    prompts
+        Where scales are measured; random tokens where None.
+    **options
+        ``size``, ``density``, ``rho``, ``read``; see ``Recipe``.
 
-    Raises:
-        InputError, UsageError: before any work.
+    Raises
+    ------
+    InputError, UsageError
+        Before any work.
     """
     recipe = Recipe(seed, **options)
     require_free(Path(out))
@@ -129,7 +149,7 @@ def grafted_model(
 
 
 def wire(model: Model, layout: Layout, recipe: Recipe, reader: Reader, sender: str) -> None:
-    """Make a reader read a sender's channel (in place): always the same weights."""
+    """Let a receiver read a sender's channel (in place)."""
     random = recipe.random("read", sender, *reader)
     own, new = (views(model, reader, rows) for rows in (slice(0, layout.width), layout.of(sender)))
     for weight, view in zip(own, new, strict=True):
@@ -141,7 +161,7 @@ def wire(model: Model, layout: Layout, recipe: Recipe, reader: Reader, sender: s
 
 @dataclass(frozen=True)
 class _Output:
-    """What a sender writes into its channel: squared size [R, T], and the scale it needs."""
+    """A sender's squared output in its channel [R, T], and its scale."""
 
     energy: Tensor
     scale: float
@@ -187,7 +207,7 @@ def _growth(
     width: int,
     recipe: Recipe,
 ) -> list[float]:
-    """By how much each norm would shrink the model's own dimensions: two a block, one last."""
+    """Growth of the norm's input by the channels, for each norm."""
     heard = outputs[EMBED].energy.clone()
     found = []
 

@@ -1,4 +1,4 @@
-"""Who writes which private channel of the stream, and who reads it.
+"""Senders and receivers of private channels.
 
 A *channel* is a few dimensions behind the model's own that one component alone writes.
 A *reader* is the smallest thing whose reading of a channel can be changed alone: a head
@@ -29,12 +29,16 @@ from circuitgraph.engine.model import Model
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the private channels lie.
+    """Positions of the private channels.
 
-    Attributes:
-        width: of the model's own stream, before the channels.
-        size: dimensions of one channel.
-        senders: their writers, in order.
+    Attributes
+    ----------
+    width
+        Of the model's own stream, before the channels.
+    size
+        Dimensions of one channel.
+    senders
+        Their writers, in order.
     """
 
     width: int
@@ -48,7 +52,7 @@ class Layout:
 
 
 class Reader(NamedTuple):
-    """One reader: its kind (``head``, ``q``, ``kv``, ``mlp``, ``logits``) and its place."""
+    """One receiver: kind (``head``, ``q``, ``kv``, ``mlp``, ``logits``), layer, index."""
 
     kind: str
     layer: int = 0
@@ -61,7 +65,7 @@ def senders_of(model: Model) -> tuple[str, ...]:
 
 
 def readers_of(model: Model) -> list[Reader]:
-    """Every reader in order of computation."""
+    """All receivers in order of computation."""
     found: list[Reader] = []
     for layer in range(model.layers):
         if model.group == 1:
@@ -74,7 +78,7 @@ def readers_of(model: Model) -> list[Reader]:
 
 
 def heard_by(model: Model, reader: Reader) -> list[str]:
-    """Senders that write before a reader reads."""
+    """Senders before a receiver."""
     if reader.kind == "logits":
         return list(senders_of(model))
     before = [EMBED, *writers(reader.layer, model.heads, "head")]
@@ -83,7 +87,7 @@ def heard_by(model: Model, reader: Reader) -> list[str]:
 
 
 def views(model: Model, reader: Reader, rows: slice) -> list[Tensor]:
-    """A reader's weights on some dimensions of the stream: views, to be written to."""
+    """Views of a receiver's weights on some dimensions of the stream."""
     if reader.kind == "logits":
         return [model.unembed[:, rows]]
     block = model.blocks[reader.layer]
@@ -98,7 +102,7 @@ def views(model: Model, reader: Reader, rows: slice) -> list[Tensor]:
 
 
 def outputs(model: Model, sender: str) -> list[Tensor]:
-    """A sender's writing weights [inputs × width]: views, to be written to."""
+    """Views of a sender's output weights [inputs × width]."""
     if sender == EMBED:
         return [table for table in (model.embed, model.positions) if table is not None]
     place = parse(sender)
@@ -111,17 +115,17 @@ def outputs(model: Model, sender: str) -> list[Tensor]:
 
 
 def written(model: Model, layout: Layout, sender: str) -> list[Tensor]:
-    """A sender's weights on its own channel: views, to be written to."""
+    """Views of a sender's output weights on its own channel."""
     return [weight[:, layout.of(sender)] for weight in outputs(model, sender)]
 
 
 def reads(model: Model, layout: Layout, reader: Reader, sender: str) -> bool:
-    """Whether a reader reads a sender's channel at all."""
+    """Whether a receiver reads a sender's channel."""
     return any(bool(view.any()) for view in views(model, reader, layout.of(sender)))
 
 
 def joint_edges(model: Model, sender: str, reader: Reader) -> list[Edge]:
-    """The edges a reader's reading belongs to; a group's keys are read by all its heads."""
+    """Joint edges of a receiver's input; a group's keys belong to all its heads."""
     if reader.kind == "logits":
         return [Edge(sender, LOGITS, "in")]
     if reader.kind == "mlp":
@@ -133,7 +137,7 @@ def joint_edges(model: Model, sender: str, reader: Reader) -> list[Edge]:
 
 
 def split_edges(model: Model, sender: str, reader: Reader) -> list[Edge]:
-    """The same with q, k and v told apart."""
+    """Edges of a receiver's input, separate for q, k and v."""
     if reader.kind in ("mlp", "logits"):
         return joint_edges(model, sender, reader)
     head, group = head_name(reader.layer, reader.place), kv_name(reader.layer, reader.place)

@@ -1,4 +1,4 @@
-"""Plant known changes of wiring into a widened model."""
+"""Known changes of wiring in a widened model."""
 
 from __future__ import annotations
 
@@ -50,26 +50,39 @@ def plant(
     prompts: PromptSet | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Planted:
-    """Two models in ``out/a`` and ``out/b`` that differ in known edges, and random drift.
+    """Write two models, ``out/a`` and ``out/b``, that differ in known edges.
 
-    Args:
-        model: a Hugging Face folder of a Llama-like family or GPT-2, small.
-        out: a new folder; ``truth.csv`` and ``truth-split.csv`` are written there too.
-        seed: of all that is drawn.
-        k: plants, in turn ``off``, ``on`` and ``flip`` [6 reads, or 2 writes].
-        drift: ‖ΔW‖ / ‖W‖ of the random update of rank 8 on every matrix of B.
-        embeddings: drift of embedding and unembedding too.
-        side: ``read``: a receiver reads a sender's channel or stops to. ``write``: a sender
-            writes its channel or stops to, which changes the edges to all who read it.
-        only: (source, target) pairs to choose among; of senders alone with ``write``, the
-            pairs' sources.
-        consequential: choose among the third of plants that move the next token most.
-        prompts: where scales and consequences are measured; random tokens where None.
-        **options: ``size``, ``density``, ``rho``, ``read`` of the graft (see ``Recipe``);
-            consequential plants are made with ``rho=1, read=2`` unless told otherwise.
+    Parameters
+    ----------
+    model
+        A Hugging Face folder of a Llama-like family or GPT-2, small.
+    out
+        A new folder; ``truth.csv`` and ``truth-split.csv`` are written there too.
+    seed
+        Of all that is drawn.
+    k
+        Plants, in turn ``off``, ``on`` and ``flip`` [6 reads, or 2 writes].
+    drift
+        ‖ΔW‖ / ‖W‖ of the random update of rank 8 on every matrix of B.
+    embeddings
+        Drift of embedding and unembedding too.
+    side
+        ``read``: a receiver reads a sender's channel or stops to. ``write``: a sender writes its
+        channel or stops to, which changes the edges to all who read it.
+    only
+        (source, target) pairs to choose among; of senders alone with ``write``, the pairs' sources.
+    consequential
+        Choose among the third of plants that move the next token most.
+    prompts
+        Where scales and consequences are measured; random tokens where None.
+    **options
+        ``size``, ``density``, ``rho``, ``read`` of the graft (see ``Recipe``); consequential plants
+        are made with ``rho=1, read=2`` unless told otherwise.
 
-    Raises:
-        InputError, UsageError: before anything is written.
+    Raises
+    ------
+    InputError, UsageError
+        Before anything is written.
     """
     require_size(drift)
     if side not in ("read", "write"):
@@ -90,13 +103,18 @@ def plant(
 
 @dataclass(frozen=True)
 class Plant:
-    """One possible change, both ways of making it.
+    """One possible change of an edge.
 
-    Attributes:
-        change: ``off``, ``on`` or ``flip``.
-        place: what is changed; two plants of one place exclude each other.
-        joint, split: the edges that differ then.
-        before, after: make the change in A and in B (in place).
+    Attributes
+    ----------
+    change
+        ``off``, ``on`` or ``flip``.
+    place
+        What is changed; two plants of one place exclude each other.
+    joint, split
+        The edges that differ then.
+    before, after
+        Make the change in A and in B (in place).
     """
 
     change: str
@@ -108,7 +126,7 @@ class Plant:
 
 
 def _nothing(model: Model) -> None:
-    """A is the graft as it is."""
+    """No change."""
 
 
 def _read_plants(grafted: Grafted, only: list[tuple[str, ...]] | None) -> list[Plant]:
@@ -166,7 +184,7 @@ def _rewrite(grafted: Grafted, sender: str, factor: float) -> Callable[[Model], 
 
 
 def _choose(plants: list[Plant], wanted: int, recipe: Recipe) -> list[Plant]:
-    """Plants by turns off, on, flip, no two of them about one edge."""
+    """Choose plants in turn off, on and flip, with distinct edges."""
     order = torch.randperm(len(plants), generator=recipe.random("chosen")).tolist()
     left = [plants[i] for i in order]
     chosen: list[Plant] = []
@@ -185,7 +203,7 @@ def _choose(plants: list[Plant], wanted: int, recipe: Recipe) -> list[Plant]:
 
 @torch.no_grad()
 def _strongest_third(grafted: Grafted, plants: list[Plant]) -> list[Plant]:
-    """Those at places whose switching on or off moves the next token most, by mean KL."""
+    """The third of plants with the largest mean KL of the next token."""
     base = to_device(grafted.model, "cpu", torch.float32)
     unchanged = next_tokens(base, grafted.texts).double()
     moves: dict[tuple[object, ...], float] = {}

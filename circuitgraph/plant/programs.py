@@ -1,4 +1,4 @@
-"""Tiny transformers whose weights are written by hand, so that their circuits are known.
+"""Tiny transformers with hand-written weights and known circuits.
 
 Two programs (after Elhage et al. 2021, and Lindner et al. 2023, arXiv:2301.05062):
 
@@ -51,12 +51,17 @@ def program(name: str, out: str | Path) -> Planted:
     Beside them: ``truth.csv``, the edge that differs; ``circuit.csv``, the edges that carry
     the behaviour in both; ``prompts.jsonl``, prompts whose corrupt twins reach all of these.
 
-    Args:
-        name: ``induction`` or ``lookup``.
-        out: a new folder.
+    Parameters
+    ----------
+    name
+        ``induction`` or ``lookup``.
+    out
+        A new folder.
 
-    Raises:
-        UsageError: an unknown program, or a folder that is not free.
+    Raises
+    ------
+    UsageError
+        An unknown program, or a folder that is not free.
     """
     if name not in PROGRAMS:
         raise UsageError(f"program {name!r}: choose one of {', '.join(PROGRAMS)}")
@@ -101,7 +106,7 @@ LETTERS, DIGITS = "abcdefgh", "01234567"
 
 
 def _induction_prompts() -> list[dict[str, Any]]:
-    """A letter comes again; the corrupt twin has another query, another key or another value."""
+    """Prompts with a repeated letter; corrupt twins change query, key or value."""
     found = []
     for turn in range(WORDS):
         a, b, c, d, e, f = (LETTERS[(turn + i) % WORDS] for i in range(6))
@@ -117,7 +122,7 @@ def _induction_prompts() -> list[dict[str, Any]]:
 
 
 def _lookup_prompts() -> list[dict[str, Any]]:
-    """Two digits; the corrupt twin has another first or another second one."""
+    """Prompts of two digits; corrupt twins change one."""
     found = []
     for x in range(WORDS):
         for y in range(WORDS):
@@ -131,7 +136,7 @@ def _lookup_prompts() -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Program:
-    """One program: its words, blocks by shift, circuit, rewired edge (joint, split), prompts."""
+    """One program: words, blocks, circuit, rewired edge and prompts."""
 
     words: str
     blocks: Callable[[int], tuple[Block, ...]]

@@ -1,4 +1,4 @@
-"""A pair of models whose truly changed edges are known, and the files beside them."""
+"""A pair of models with known changed edges, and its files."""
 
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """Two model folders and what truly differs between them.
+    """Two model folders and their known differences.
 
-    Attributes:
-        folder_a, folder_b: Hugging Face folders.
-        truth: edges that differ, one row each: source, target, input, change. Named as in
-            ``components.effect_edges`` with joint inputs (``all`` for heads). Empty for a null.
-        split: the same with q, k and v told apart.
+    Attributes
+    ----------
+    folder_a, folder_b
+        Hugging Face folders.
+    truth
+        Edges that differ, one row each: source, target, input, change. Named as in
+        ``components.effect_edges`` with joint inputs (``all`` for heads). Empty for a null.
+    split
+        The same with q, k and v told apart.
     """
 
     folder_a: Path
@@ -40,14 +44,14 @@ class Planted:
 
 
 def table(changes: Iterable[Change]) -> pd.DataFrame:
-    """Changes as rows in order of computation, each edge once."""
+    """Table of changes in order of computation, each edge once."""
     rows = {(*change.edge, change.change) for change in changes}
     rows_in_order = sorted(rows, key=lambda row: (order_key(row[1]), order_key(row[0]), row[2]))
     return pd.DataFrame(rows_in_order, columns=["source", "target", "input", "change"], dtype=str)
 
 
 def keep(planted: Planted, folder: Path) -> Planted:
-    """Write the truth as CSV into a folder."""
+    """Write the ground truth as CSV."""
     planted.truth.to_csv(folder / TRUTH, index=False)
     planted.split.to_csv(folder / SPLIT, index=False)
     return planted

@@ -1,4 +1,4 @@
-"""Other weights, same function: what a measure of wiring must not call rewired."""
+"""Rewrites: other weights that compute the same function."""
 
 from __future__ import annotations
 
@@ -17,18 +17,22 @@ from circuitgraph.plant.record import Planted, table
 
 
 def rewrite(model: str | Path, out: str | Path, *, kind: str = "all", seed: int = 0) -> Planted:
-    """Write a model with other weights that computes the same: a null for every lens.
+    """Write a model with other weights and the same function: a null pair.
 
-    Args:
-        kind: ``value``: a rotation between each value and output matrix; ``query``: a rotation
-            of queries and keys that commutes with rotary positions; ``neurons``: another order
-            of neurons, and scales moved from ``up`` to ``down``; ``heads``: another order of
-            heads, within what shares keys and of these, which relabels components; ``all``:
-            the first three.
+    Parameters
+    ----------
+    kind
+        ``value``: a rotation between each value and output matrix; ``query``: a rotation of queries
+        and keys that commutes with rotary positions; ``neurons``: another order of neurons, and
+        scales moved from ``up`` to ``down``; ``heads``: another order of heads, within what shares
+        keys and of these, which relabels components; ``all``: the first three.
 
-    Raises:
-        UsageError: an unknown kind, or a folder that is not free.
-        InputError: a model that has no such rewrite.
+    Raises
+    ------
+    UsageError
+        An unknown kind, or a folder that is not free.
+    InputError
+        A model that has no such rewrite.
     """
     if kind not in KINDS:
         raise UsageError(f"rewrite {kind!r}: choose one of {', '.join(KINDS)}")
@@ -58,7 +62,7 @@ def rotation(size: int, random: torch.Generator, dtype: torch.dtype) -> Tensor:
 
 
 def rotary_rotation(size: int, random: torch.Generator, dtype: torch.dtype) -> Tensor:
-    """Turns each pair (i, i + size/2) by an angle of its own: commutes with rotary positions."""
+    """Rotation of each pair (i, i + size/2), which commutes with rotary positions."""
     angle = torch.rand(size // 2, generator=random, dtype=dtype) * 2 * torch.pi
     cos, sin = angle.cos().diag(), angle.sin().diag()
     return torch.cat([torch.cat([cos, sin], 1), torch.cat([-sin, cos], 1)])

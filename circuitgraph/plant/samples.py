@@ -1,4 +1,4 @@
-"""Token sequences on which scales are measured: a study's prompts, or random words."""
+"""Token sequences to measure scales on: prompts or random tokens."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Sample:
 
     @property
     def real(self) -> Tensor:
-        """Which positions are no padding, bool [R, T]."""
+        """Positions without padding, bool [R, T]."""
         return torch.arange(self.tokens.shape[1]) < self.lengths[:, None]
 
 
 def sample(
     source: Source, prompts: PromptSet | str | os.PathLike[str] | None, random: torch.Generator
 ) -> Sample:
-    """Some prompts, evenly taken from a set; random tokens where there is none."""
+    """Some prompts, evenly spaced in a set; random tokens without one."""
     if prompts is None:
         length = min(LENGTH, source.model.max_positions or LENGTH)
         tokens = torch.randint(len(source.model.embed), (TEXTS, length), generator=random)

@@ -1,4 +1,4 @@
-"""More dimensions in the residual stream, and the same function."""
+"""Widen the residual stream and keep the function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
 
 
 def centred(model: Model) -> Model:
-    """LayerNorm takes the stream's mean away; without it, channels do not disturb it."""
+    """Centre output weights, so that LayerNorm's mean is 0 with further channels."""
     if not model.norm.centre:
         return model
 
@@ -34,7 +34,7 @@ def centred(model: Model) -> Model:
 
 
 def widened(model: Model, width: int, growth: list[float]) -> Model:
-    """Zeros for all new dimensions, and norms that give the old ones what they gave."""
+    """Zero-padded weights, with norms that act on the old dimensions as before."""
     more = width - model.width
     scale = width**0.5 if model.embed_scale != 1 else 1.0
     shrunk = model.embed * (model.embed_scale / scale)
@@ -91,7 +91,7 @@ def _wide_out(linear: Linear, more: int) -> Linear:
 
 
 def own_head_size(model: Model) -> Model:
-    """GPT-2's heads share the width out among them: pad them, and keep their scores."""
+    """Pad GPT-2's heads, whose size derives from the width, and keep their scores."""
     if model.family != "gpt2":
         return model
     size = model.width // model.heads

@@ -1,4 +1,4 @@
-"""Named queries: questions researchers ask, in Cypher that every store understands."""
+"""Named queries in Cypher for both stores."""
 
 from circuitgraph.queries.catalogue import (
     NamedQuery,

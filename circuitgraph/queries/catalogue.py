@@ -54,7 +54,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """One question and the Cypher that answers it.
+    """A named query: summary, parameters and Cypher.
 
     Attributes
     ----------
@@ -225,7 +225,7 @@ def _phrase(parameter: Parameter) -> Phrase:
 
 
 def _default(store: Store, parameter: Parameter, values: Mapping[str, Any]) -> Any:
-    """A literal default, or the first answer of another query; "" where it has none.
+    """A literal default, or the first row of another query; "" without rows.
 
     The other query is asked about the same run, source … wherever both have one, so
     that a given ``source`` decides which ``target`` is meant.

@@ -1,4 +1,4 @@
-"""From what a user types to the run or diff that is meant."""
+"""Find the run or diff that a text names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_run(store: Store, text: str, kind: str = "") -> str:
 
 
 def find_diff(store: Store, text: str, lens: str = "") -> str:
-    """Id of the diff that a text names: an id, the start of one, or its name.
+    """Id of the diff with this id, beginning of an id, or name.
 
     Only diffs of this lens are meant, where one is given.
 
@@ -57,12 +57,12 @@ def find_diff(store: Store, text: str, lens: str = "") -> str:
 
 
 def _prefix(text: str) -> str:
-    """A text that can only be the start of an id, else "" for none."""
+    """The text if it can be the beginning of an id, else ""."""
     return text if len(text) >= _SHORTEST and set(text) <= set("0123456789abcdef") else ""
 
 
 def _one(rows: list[list[str]], text: str, what: str) -> str:
-    """The newest whose id, else name, else variant is the text; else the one id it begins."""
+    """The newest with this id, name or variant, else the one id that begins so."""
     for place in range(len(rows[0]) if rows else 0):
         exact = [row[0] for row in rows if row[place] == text]
         if exact:

@@ -1,1 +1,1 @@
-"""The page people look at: self-contained HTML, no script, nothing from the network."""
+"""The HTML report: self-contained, without scripts."""

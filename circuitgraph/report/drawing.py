@@ -19,7 +19,7 @@ MOST_NODES = 400
 
 @dataclass(frozen=True)
 class Node:
-    """A component at its place, in pixels from the top left."""
+    """A component's position, in pixels from the top left."""
 
     name: str
     x: float
@@ -30,11 +30,16 @@ class Node:
 class Arc:
     """A claim: a curve from sender to receiver.
 
-    Attributes:
-        path: SVG path data.
-        colour: by the verdict, ``#RRGGBB``.
-        width: of the line, by |delta|.
-        title: what hovering says.
+    Attributes
+    ----------
+    path
+        SVG path data.
+    colour
+        By the verdict, ``#RRGGBB``.
+    width
+        Of the line, by |delta|.
+    title
+        What hovering says.
     """
 
     path: str
@@ -45,12 +50,16 @@ class Arc:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Everything an SVG needs; empty where there is nothing to draw.
+    """Content of the SVG; empty without claims.
 
-    Attributes:
-        width, height: in pixels.
-        nodes, arcs: what to draw.
-        left: claims that are not drawn.
+    Attributes
+    ----------
+    width, height
+        In pixels.
+    nodes, arcs
+        What to draw.
+    left
+        Claims that are not drawn.
     """
 
     width: float
@@ -61,7 +70,7 @@ class Drawing:
 
 
 def draw(diff: Diff) -> Drawing:
-    """The strongest claims over all components of a diff."""
+    """Draw the strongest claims of a diff over all its components."""
     ends = pd.unique(pd.concat([diff.table["source"], diff.table["target"]]).astype(str))
     names = in_order(ends)
     claims = diff.claims

@@ -1,4 +1,4 @@
-"""What a diff says, line by line, for a terminal, a page, or a notebook."""
+"""Summary of a diff in sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from circuitgraph.diff.record import CLAIMS, Diff
 
 
 def summary_lines(diff: Diff) -> list[str]:
-    """The answer first, then what it must be weighed against."""
+    """The result first, then controls and caveats."""
     remarks = diff.summary["remarks"]
     warnings = [line for line in remarks if line.startswith("warning:")]
     return [
@@ -26,12 +26,12 @@ def summary_lines(diff: Diff) -> list[str]:
 
 
 def title(diff: Diff) -> str:
-    """Both sides as they may stand in a line; names can be 65,000 characters."""
+    """Names of both sides, shortened."""
     return f"{short(diff.a)} → {short(diff.b)}"
 
 
 def headline(diff: Diff) -> str:
-    """One line: how many edges changed, or that nobody can tell."""
+    """One line: number of changed edges, or insufficient evidence."""
     summary = diff.summary
     basis = (
         f"{summary['n']} prompts in {summary['n_scenarios']} scenarios, "
@@ -56,7 +56,7 @@ def headline(diff: Diff) -> str:
 
 
 def _alike(summary: dict[str, Any]) -> tuple[str, str]:
-    """What goes before and after the claims where both sides decide alike."""
+    """Text before and after the claims if both sides decide alike."""
     found = summary["policies"]
     said = bool(summary["identical"])
     if said or not found or not found["decided"] or not found["alike"]:
@@ -114,7 +114,7 @@ def _decoys(diff: Diff) -> Iterator[str]:
 
 
 def _random(diff: Diff, drawn: dict[str, Any]) -> str:
-    """What the same test claims of random updates, and the margin that silences it there."""
+    """Claims of the same test on random updates, and the margin without claims."""
     claims = ", ".join(map(str, drawn["claims"]))
     told = (
         f"random updates: of {short(diff.a)} moved at random as far as {short(diff.b)} is from it "

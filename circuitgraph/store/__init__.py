@@ -1,4 +1,4 @@
-"""Graph stores behind one protocol: the embedded file, and Neo4j."""
+"""Graph stores behind one protocol: embedded file and Neo4j."""
 
 from circuitgraph.store.copying import Copied, copy_graph
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore

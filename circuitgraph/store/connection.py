@@ -1,4 +1,4 @@
-"""Where a Neo4j server is, who we are there, and errors that say what to do.
+"""Address, credentials and errors of a Neo4j server.
 
 The password comes from the environment, a file, or a hidden prompt. It is in no message,
 no representation and no command line.
@@ -58,7 +58,7 @@ class Address:
 
     @classmethod
     def from_environment(cls, uri: str, environment: Mapping[str, str] | None = None) -> Address:
-        """The address a ``--store`` value and the usual variables mean.
+        """Address from a ``--store`` value and the environment.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ def _password(environment: Mapping[str, str], user: str) -> str:
 
 
 def connect(address: Address) -> neo4j.Driver:
-    """A driver that has just been answered by a server of a version we know.
+    """A driver connected to a server of a supported version.
 
     Raises
     ------
@@ -218,7 +218,7 @@ def _translated(error: Exception, address: Address, asked: bool) -> CircuitGraph
 
 
 def _line(error: BaseException) -> str:
-    """The error's own words, on one line of a sensible length."""
+    """The error's message in one short line."""
     words = error.message if isinstance(error, Neo4jError) else str(error)
     text = " ".join((words or type(error).__name__).split())
     # A syntax error lists every word of Cypher that would have been right there.

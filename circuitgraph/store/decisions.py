@@ -1,4 +1,4 @@
-"""What a variant decides in the scenarios of games, as relationships."""
+"""Decisions of a variant in scenarios of games, as ``DECIDES``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from circuitgraph.store.tables import GraphTables, node_table, rel_table, varian
 
 
 def scenario_id(game: str, name: str) -> str:
-    """Id of a scenario: shared by all variants asked in it."""
+    """Id of a scenario, shared by all variants."""
     return digest("scenario", game, name)
 
 

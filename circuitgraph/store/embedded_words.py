@@ -1,4 +1,4 @@
-"""ladybug's errors in fewer words, and what it leaves unsaid: which word it reserves."""
+"""Shortened error messages of ladybug, with reserved words named."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from circuitgraph.base.quoting import first_line
 
 
 def reason(error: BaseException) -> str:
-    """ladybug's own words, without the list of all tokens it would have liked better."""
+    """ladybug's message without its list of expected tokens."""
     return first_line(Exception(re.sub(r" expecting \{[^}]*\}", "", str(error))), 2000)
 
 
 def refused(connection: ladybug.Connection, cypher: str, error: BaseException) -> str:
-    """Why a statement is not accepted, with the way out where a name is a reserved word."""
+    """Why a statement is rejected, and how to escape a reserved word."""
     word = _word_at(cypher, str(error))
     if not word or not _is_reserved(connection, word):
         return reason(error)
@@ -23,7 +23,7 @@ def refused(connection: ladybug.Connection, cypher: str, error: BaseException) -
 
 
 def _word_at(cypher: str, error: str) -> str:
-    """The word a parser exception points at; "" where it points at none."""
+    """The word that a parser exception points at, or ""."""
     found = re.search(r"\(line: (\d+), offset: (\d+)\)", error)
     if not found:
         return ""
@@ -34,7 +34,7 @@ def _word_at(cypher: str, error: str) -> str:
 
 
 def _is_reserved(connection: ladybug.Connection, word: str) -> bool:
-    """Whether ladybug takes the word as a name in backticks only."""
+    """Whether ladybug needs backticks around the word."""
     return _answers(connection, f"`{word}`") and not _answers(connection, word)
 
 

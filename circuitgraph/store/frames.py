@@ -1,4 +1,4 @@
-"""Between pandas and Arrow, so that every store hands out the same plain types."""
+"""Conversion between pandas and Arrow with plain types."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def to_arrow(frame: pd.DataFrame, columns: Mapping[str, str]) -> pa.Table:
 
 
 def from_arrow(table: pa.Table) -> pd.DataFrame:
-    """The answer of a query with plain columns.
+    """Result of a query with plain columns.
 
     Integers are int64, or Int64 where some are null; sums that come as decimals are
     numbers again; texts are ``object`` with None for null; maps and lists are plain dicts
@@ -59,7 +59,7 @@ def _integers(values: pa.ChunkedArray) -> pd.Series:
 
 
 def _decimals(values: pa.ChunkedArray) -> pd.Series:
-    """Integers where every decimal is whole and fits 64 bits, else floats."""
+    """Decimals as integers if all are whole and fit 64 bits, else floats."""
     given = [v for v in values.to_pylist() if v is not None]
     whole = all(v == v.to_integral_value() and abs(v) < 1 << 63 for v in given)
     if not whole:

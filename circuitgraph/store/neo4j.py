@@ -79,7 +79,7 @@ class Neo4jStore:
         self._driver.close()
 
     def write_run(self, tables: GraphTables) -> None:
-        """Write one run, in place of what is there under its id."""
+        """Write one run, replacing that of its id."""
         self.write_all([tables])
 
     def write_diff(self, tables: GraphTables) -> None:
@@ -149,7 +149,7 @@ class Neo4jStore:
         return read_pairs(self.query)
 
     def read_all(self) -> GraphTables:
-        """The whole graph, every table sorted: two equal graphs read equal."""
+        """The whole graph as sorted tables, equal for equal graphs."""
         return read_all(self.query)
 
     def query(

@@ -30,7 +30,7 @@ class Store(Protocol):
     dialect: ClassVar[str]
 
     def write_run(self, tables: GraphTables) -> None:
-        """Write one run, in place of what is there under its id."""
+        """Write one run, replacing that of its id."""
 
     def write_diff(self, tables: GraphTables) -> None:
         """Write one diff, in place of what is there under its id; its runs must be there."""
@@ -61,7 +61,7 @@ class Store(Protocol):
         """Run and source variant of all transfers, sorted."""
 
     def read_all(self) -> GraphTables:
-        """The whole graph, every table sorted: two equal graphs read equal."""
+        """The whole graph as sorted tables, equal for equal graphs."""
 
     def query(
         self,
@@ -70,10 +70,10 @@ class Store(Protocol):
         *,
         read_only: bool = True,
     ) -> pd.DataFrame:
-        """Answer of one Cypher statement, one row a record."""
+        """Result of one Cypher statement, one row per record."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
 
     def __enter__(self) -> Self: ...
 

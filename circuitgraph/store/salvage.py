@@ -1,4 +1,4 @@
-"""What only a graph holds: runs pulled from a server, and diffs of theirs.
+"""Runs and diffs that only a graph holds, pulled from a server.
 
 A damaged file can kill the process that reads it, so another process reads.
 """
@@ -24,7 +24,7 @@ _NO_ROOM = 74
 
 
 def salvaged(graph: Path, known: Collection[str]) -> tuple[list[GraphTables], bool]:
-    """Runs and diffs of a graph that are not known from files, as far as it can be read.
+    """Runs and diffs of a graph that have no files, as far as it can be read.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def salvaged(graph: Path, known: Collection[str]) -> tuple[list[GraphTables], bo
 
 
 def read() -> None:
-    """What the other process does: reads where to, and writes one file a run or diff."""
+    """Subprocess: write one file per run or diff."""
     graph, known, folder = json.load(sys.stdin)
     store = EmbeddedStore(graph)
     try:

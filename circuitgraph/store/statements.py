@@ -1,4 +1,4 @@
-"""Cypher that only reads: an allow-list both stores share.
+"""Allow-list of read-only Cypher for both stores.
 
 A database's own read-only mode is no wall: a ladybug file opened read-only still exports
 files, installs extensions and checkpoints; a Neo4j session that may only read still loads
@@ -81,17 +81,17 @@ class Token:
 
     @property
     def named(self) -> bool:
-        """Whether it can be a name."""
+        """Whether the token can be a name."""
         return self.kind in ("word", "quoted")
 
     @property
     def name(self) -> str:
-        """A name as databases compare it: no backticks, lower case."""
+        """The name without backticks, in lower case."""
         return self.text.strip("`").lower()
 
     @property
     def keyword(self) -> str:
-        """A word in capitals, whatever letters it is spelled with; "" for anything else."""
+        """The word in capitals; "" for other tokens."""
         if self.kind != "word":
             return ""
         return unicodedata.normalize("NFKC", self.text).casefold().upper()
@@ -101,13 +101,13 @@ _NONE = Token("sign", "")
 
 
 def tokens(cypher: str) -> list[Token]:
-    """The pieces of a Cypher text, comments and blanks included: joined they are the text."""
+    """Tokens of a Cypher text, with comments and blanks."""
     found = _TOKENS.finditer(cypher)
     return [Token(match.lastgroup or "sign", match.group()) for match in found]
 
 
 def parameter_names(cypher: str) -> list[str]:
-    """Parameters a Cypher text asks for, in order of appearance.
+    """Parameters of a Cypher text in order of appearance.
 
     Quoted texts, back-quoted names and comments are skipped.
     """
@@ -116,7 +116,7 @@ def parameter_names(cypher: str) -> list[str]:
 
 
 def reading(cypher: str) -> str:
-    """A statement that is known to read, its comments taken out.
+    """Check that a statement only reads; returns it without comments.
 
     Databases differ in where a comment ends, so none reaches them.
 
@@ -145,7 +145,7 @@ def reading(cypher: str) -> str:
 
 
 def _refuse_open(statement: Sequence[Token]) -> None:
-    """A quote that nothing closes is a sign of its own; so is the start of a comment."""
+    """Refuse unclosed quotes and comments."""
     signs = [token.text if token.kind == "sign" else "" for token in statement]
     if {"'", '"', "`"} & set(signs) or ("/", "*") in pairwise(signs):
         raise UsageError("the query holds a quote or comment that is not closed")
@@ -169,7 +169,7 @@ def _refuse_beginning(statement: Sequence[Token]) -> None:
 
 
 def _refuse_words(found: Sequence[Token]) -> None:
-    """No word of another clause, but where only a name can stand."""
+    """Refuse keywords of writing clauses, except in the place of a name."""
     for before, token in pairwise(found):
         _refuse_glued(before, token)
     solid = [token for token in found if token.kind not in ("comment", "space")]
@@ -185,7 +185,7 @@ def _refuse_words(found: Sequence[Token]) -> None:
 
 
 def _refuse_glued(before: Token, token: Token) -> None:
-    """0o7CREATE, $1SET: where a number ends, databases do not agree."""
+    """Refuse 0o7CREATE or $1SET: databases disagree about the end of a number."""
     if before.kind == "number" and token.kind == "word" and not _SUFFIX.fullmatch(token.text):
         raise UsageError(f"{_WAY_OUT}: put a blank between {before.text} and {token.text}")
     name = token.text[1:]
@@ -194,7 +194,7 @@ def _refuse_glued(before: Token, token: Token) -> None:
 
 
 def _refuse_of_number(oldest: Token, older: Token, before: Token, token: Token) -> None:
-    """1.SET, 1e5.SET: a number has no properties, so a database may see 1. and then a clause."""
+    """Refuse 1.SET or 1e5.SET, which may be read as 1. and a clause."""
     exponent = oldest.kind == "number" and older.kind == "word"
     if before.text != "." or not token.named or not (older.kind == "number" or exponent):
         return
@@ -205,7 +205,7 @@ def _refuse_of_number(oldest: Token, older: Token, before: Token, token: Token) 
 
 
 def _only_a_name(before: Token, after: Token) -> bool:
-    """After a dot or colon, and before a colon, Cypher has names alone.
+    """Whether only a name can stand here: after a dot or colon, or before a colon.
 
     So it has after AS; but AS may be a name itself (``WITH 1 AS AS LOAD FROM …``, ``WHERE as
     SET …``), so that there the word must also have nothing behind it that it could act on.
@@ -216,7 +216,7 @@ def _only_a_name(before: Token, after: Token) -> bool:
 
 
 def _refuse_calls(statement: Sequence[Token]) -> None:
-    """Procedures and functions by their names; a CALL without one is a subquery."""
+    """Refuse procedures and functions that are not on the list, and subqueries."""
     rest = [*statement, _NONE, _NONE]
     for place, token in enumerate(statement):
         before = rest[place - 1] if place else _NONE
@@ -243,7 +243,7 @@ def _refuse_function(name: str, after: Token) -> None:
 
 
 def _dotted(rest: Sequence[Token], place: int) -> tuple[str, Token]:
-    """A name of one or several parts, in lower case, and what follows it."""
+    """A dotted name in lower case, and the rest."""
     parts: list[str] = []
     while rest[place].named:
         parts.append(rest[place].name)

@@ -1,4 +1,4 @@
-"""A file that is replaced whole: writers work on a private copy and rename it.
+"""Atomic replacement of a file: writers work on a private copy and rename it.
 
 ladybug's own recovery is not enough: killed while it writes a checkpoint, ladybug 0.22
 came back with the deletions of a transaction but without its bulk copies. So the graph
@@ -32,7 +32,7 @@ _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 @contextlib.contextmanager
 def replacing(path: Path, timeout: float, *, anew: bool = False, rows: int = 0) -> Iterator[Path]:
-    """Lend a copy of a file for writing; on success it takes the file's place.
+    """Context with a copy of a file that replaces it on success.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _names(path: Path, partial: Path) -> list[tuple[Path, Path]]:
 
 
 def _require_room(path: Path, rows: int, *, copied: bool) -> None:
-    """Take the room that a write needs and give it back: ladybug aborts where a disk fills up.
+    """Check the free disk space a write needs: ladybug aborts on a full disk.
 
     A copy is written, and at worst every page of it once more.
     """
@@ -118,7 +118,7 @@ def _settle(partial: Path, path: Path) -> None:
 
 
 def _beside(path: Path) -> list[Path]:
-    """Logs and shadows of the old file, which would be taken for the new one's."""
+    """Logs and shadow files of the old file, to be removed."""
     ours = (f"{path.name}.lock", f"{path.name}.partial")
     found = path.parent.glob(f"{path.name}.*")
     return [file for file in found if not file.name.startswith(ours)]

@@ -1,4 +1,4 @@
-"""Runs and diffs as tables of nodes and relationships: what every store loads.
+"""Runs and diffs as tables of nodes and relationships.
 
 Pure data: nothing here knows a database. Every id and key is a sha256 over its parts,
 so names may hold anything and be of any length.
@@ -29,7 +29,7 @@ _EDGE_TYPE = {"correlation": "CORRELATES", "effect": "AFFECTS"}
 
 @dataclass(frozen=True, eq=False)
 class GraphTables:
-    """A graph, or a part of one, in tables.
+    """A graph, or part of one, as tables.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class GraphTables:
 
     @property
     def rows(self) -> int:
-        """How many nodes and relationships there are."""
+        """Number of nodes and relationships."""
         return sum(map(len, (*self.nodes.values(), *self.rels.values())))
 
     def checked(self) -> GraphTables:
-        """These tables, known to have unique ids and keys.
+        """The same tables, checked for unique ids and keys.
 
         Raises
         ------
@@ -104,7 +104,7 @@ def _filled(values: Any, length: int) -> Any:
 
 
 def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Columns of the vocabulary's types: object texts, Int64, float64 without inf and -0.0.
+    """Columns in the schema's types: text, Int64, float64 without inf and -0.0.
 
     Neo4j answers ``-0.0 < 0`` with true at run time, and a NaN compares with nothing.
     """
@@ -123,7 +123,7 @@ def _typed(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
 
 
 def run_tables(run: Run, edges: pd.DataFrame) -> GraphTables:
-    """The graph of one run.
+    """Graph tables of one run.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def run_tables(run: Run, edges: pd.DataFrame) -> GraphTables:
 
 
 def variant_row(variant: Variant) -> dict[str, Any]:
-    """The record of a variant."""
+    """Properties of a variant."""
     return {name: getattr(variant, name) for name in NODES["Variant"]}
 
 
@@ -180,7 +180,7 @@ def _run_row(run: Run) -> dict[str, Any]:
 
 
 def component_rows(architecture: str, ids: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Records of components by name, with their ids."""
+    """Properties of components by name and id."""
     return [
         {**parse(name)._asdict(), "id": key, "architecture": architecture}
         for name, key in ids.items()
@@ -227,7 +227,7 @@ def _run_edges(kind: str, run: Run, edges: pd.DataFrame, ids: Mapping[str, str])
 
 
 def diff_tables(diff: Diff) -> GraphTables:
-    """The graph of one diff: its claims only; the full table is a file of the workspace.
+    """Graph tables of one diff's claims.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ def _rewired(diff: Diff, claims: pd.DataFrame, ids: Mapping[str, str]) -> pd.Dat
 
 
 def merge_tables(parts: Sequence[GraphTables]) -> GraphTables:
-    """Several graphs as one; variants, components and scenarios they share appear once.
+    """Merge graphs; shared variants, components and scenarios appear once.
 
     Raises
     ------

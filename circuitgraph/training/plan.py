@@ -1,4 +1,4 @@
-"""All of a training that can be known, and refused, before the model is loaded."""
+"""All inputs of training except the loaded model, checked before it is loaded."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from circuitgraph.training.texts import Data, training_data
 
 @dataclass(frozen=True)
 class Plan:
-    """All that can be known before the model is loaded.
+    """All inputs of training except the loaded model.
 
     Attributes
     ----------
     base, out
-        The model's folder; where adapters go.
+        The model's folder; the folder for adapters.
     data
         Texts in groups.
     components
-        What is trained; none where an adapter is gone on from.
+        To train; empty where an adapter is trained further.
     games
         Of the data, with payoffs.
-    print
-        Hashes of the base's files and of the adapter gone on from.
+    prints
+        Hashes of the base's files and of the adapter trained further.
     request
-        All choices.
+        All options.
     """
 
     base: Path
@@ -53,11 +53,11 @@ class Plan:
     request: TrainRequest
 
     def folder(self, seed: int) -> Path:
-        """Where a seed's adapter goes."""
+        """Folder of a seed's adapter."""
         return self.out / f"{self.request.recipe.name}-{seed}"
 
     def key(self, seed: int) -> str:
-        """Hash of all that decides a seed's adapter."""
+        """Hash of all that determines a seed's adapter."""
         told = self.request.record() | {"rewards": self.rewards, "components": self.components}
         return key_of(told, self.data.hash, dict(self.prints), seed)
 

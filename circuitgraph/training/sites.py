@@ -1,4 +1,4 @@
-"""Which weight matrices are trained: those of components, or of a band of layers."""
+"""Weight matrices to train: those of components, or of a range of layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEAD = re.compile(r"L\d+(H|KV)\d+")
 def components_named(
     components: str | Sequence[str] | None, layers: str | None, count: int
 ) -> list[str]:
-    """Components to train, in order.
+    """Names of the components to train, in order.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ def components_named(
     layers
         ``11-23``, ``4`` or ``0,3-5``: attention and MLP of each.
     count
-        Layers of the model; without both, its upper two thirds are trained.
+        Layers of the model; by default the upper two thirds are trained.
 
     Raises
     ------
     UsageError
-        Both, none of the model's, or heads.
+        Both arguments, unknown components, or heads.
     """
     if components is not None and layers is not None:
         raise UsageError("``components`` and ``layers`` both say what is trained; give one")
@@ -78,7 +78,7 @@ def _layers(text: str, count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Sites:
-    """Matrices of a loaded model.
+    """Matrices to train in a loaded model.
 
     Attributes
     ----------
@@ -87,9 +87,9 @@ class Sites:
     path
         Name of their list, such as ``model.layers``.
     names
-        Full names of the matrices that are trained.
+        Full names of the matrices.
     first
-        The lowest layer that has one.
+        The lowest layer with one.
     """
 
     layers: Sequence[Any]
@@ -99,12 +99,12 @@ class Sites:
 
 
 def layers_of(hf: Any) -> tuple[str, Any]:
-    """Name and list of a library model's blocks.
+    """Name and list of a transformers model's blocks.
 
     Raises
     ------
     InputError
-        It has none that can be told.
+        No list of as many modules as layers.
     """
     count = hf.config.num_hidden_layers
     for name, module in hf.named_modules():
@@ -114,7 +114,7 @@ def layers_of(hf: Any) -> tuple[str, Any]:
 
 
 def sites_of(hf: Any, components: Sequence[str]) -> Sites:
-    """Matrices of these components; raises as :func:`layers_of` does."""
+    """Matrices of these components; raises InputError."""
     path, layers = layers_of(hf)
     names: list[str] = []
     for component in components:
@@ -130,7 +130,7 @@ def sites_of(hf: Any, components: Sequence[str]) -> Sites:
 
 
 def _matrices(layer: Any, attention: bool) -> list[str]:
-    """Names of a block's matrices, of its attention or of the rest."""
+    """Names of a block's matrices, of attention or of the rest."""
     return [
         name
         for name, module in layer.named_modules()
@@ -139,5 +139,5 @@ def _matrices(layer: Any, attention: bool) -> list[str]:
 
 
 def is_matrix(module: Any) -> bool:
-    """Whether a module multiplies by one matrix; GPT-2 has a class of its own for that."""
+    """Whether a module is a linear layer; GPT-2 has its own class for that."""
     return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"

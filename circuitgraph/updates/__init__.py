@@ -1,1 +1,1 @@
-"""What an update of a model's weights is, how much of it is left, and whether it does anything."""
+"""Weight updates: size, rank, loss by rounding, and effect on decisions."""

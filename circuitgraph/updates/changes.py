@@ -1,4 +1,4 @@
-"""What an update is, tensor by tensor: an adapter's, or what parts a model from its base."""
+"""Weight updates by tensor, of an adapter or of a whole model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WRAPPED = re.compile(r"(^|\.)(base_layer|original_module|parametrizations)(?=\.
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """One tensor of a base, and what an update makes of it.
+    """One tensor of a base, before and after an update.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Change:
 
     @property
     def layer(self) -> int | None:
-        """The block it belongs to; None outside of them."""
+        """The layer, or None."""
         return layer_of(self.name)
 
     @property
@@ -64,7 +64,7 @@ def module_of(name: str) -> str:
 
 @torch.no_grad()
 def adapter_changes(hf: Any) -> Iterator[Change]:
-    """Every tensor that an adapter touches, one module merged at a time in copies.
+    """Changes of an adapter, one merged module at a time.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def tensors_of(hf: Any) -> dict[str, Tensor]:
 
 
 def model_changes(base: Any, tuned: Any) -> Iterator[Change]:
-    """Every tensor of a whole model that its base has in the same shape, changed or not."""
+    """Tensors of a whole model with the same shape in the base."""
     before, after = tensors_of(base), tensors_of(tuned)
     for name, old in before.items():
         if name in after and after[name].shape == old.shape:
@@ -106,7 +106,7 @@ def model_changes(base: Any, tuned: Any) -> Iterator[Change]:
 
 
 def untie_alike(a: Any, b: Any) -> None:
-    """Where one model has an unembedding of its own, give the other one too.
+    """Untie the unembedding of one model if the other's is untied.
 
     Else its change would be seen on one side only, and a change of shared weights twice.
     """
@@ -118,6 +118,6 @@ def untie_alike(a: Any, b: Any) -> None:
 
 
 def _ends(hf: Any) -> tuple[Any, Any]:
-    """Embedding and unembedding, beneath what an adapter put around them."""
+    """Embedding and unembedding without adapter wrappers."""
     inner, outer = hf.get_input_embeddings(), hf.get_output_embeddings()
     return getattr(inner, "base_layer", inner), getattr(outer, "base_layer", outer)

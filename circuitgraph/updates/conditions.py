@@ -1,4 +1,4 @@
-"""Findings on which a check fails, for those who let it guard a merge or a release."""
+"""Conditions of ``fail_on`` of a check."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ less than a fifth of an adapter would be left."""
 
 
 def require_conditions(names: Sequence[str], *, prompts: bool, adapter: bool) -> None:
-    """Refuse unknown conditions, and those that cannot be told.
+    """Refuse unknown conditions, and those that were not measured.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def require_conditions(names: Sequence[str], *, prompts: bool, adapter: bool) ->
 
 
 def met(check: Check, names: Sequence[str]) -> list[str]:
-    """Those of the conditions that a check meets; none where the base is another one."""
+    """Conditions that a check meets; none for another base."""
     if check.verdict.word == "wrong base":
         return []
     return [name for name in names if _holds(check, name)]

@@ -1,4 +1,4 @@
-"""Do decisions move further than random updates of the same size and spectrum move them?"""
+"""Change of decisions compared with random updates of equal spectrum."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Answers = list[Tensor]
 
 
 def asked(prompts: PromptSet, hf: Any, tokenizer: Any, *, chat_template: bool) -> list[Encoded]:
-    """At most ``MOST`` distinct prompts as token ids, as many of every scenario as can be."""
+    """At most ``MOST`` distinct prompts as token ids, balanced over scenarios."""
     groups: dict[str, list[Any]] = {}
     for prompt in prompts.canonical().distinct("correlation")[0]:
         groups.setdefault(prompt.scenario, []).append(prompt)
@@ -45,7 +45,7 @@ def asked(prompts: PromptSet, hf: Any, tokenizer: Any, *, chat_template: bool) -
 
 @torch.no_grad()
 def answers(hf: Any, prompts: Sequence[Encoded]) -> Answers:
-    """What a model answers; see ``Answers``. Decisions where every prompt has both answers."""
+    """Decisions of a model, or next-token distributions without answers."""
     if not all(p.answer and p.wrong_answer for p in prompts):
         return [found[0] for found in _log_p(hf, [(p.prompt, ()) for p in prompts])]
     pairs = [(p.prompt, side[:-1]) for p in prompts for side in (p.answer, p.wrong_answer)]
@@ -75,7 +75,7 @@ def _log_p(hf: Any, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) ->
 
 
 def apart(a: Answers, b: Answers, prompts: Sequence[Encoded]) -> float:
-    """Mean |change of the decision|, or mean KL(A ‖ B); scenarios weigh alike."""
+    """Mean |change of the decision|, or mean KL(A ‖ B), over scenarios with equal weight."""
     groups: dict[str, list[float]] = {}
     for x, y, prompt in zip(a, b, prompts, strict=True):
         far = (x - y).abs() if x.dim() == 0 else (x.exp() * (x - y)).sum()
@@ -93,7 +93,7 @@ def moves(
     seed: int,
     reporter: Reporter,
 ) -> Moves:
-    """The move of an update beside that of random ones.
+    """Change of decisions by an update and by random ones.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def moves(
 def moved_at_random(
     hf: Any, spectra: Mapping[str, Spectrum], seed: int, draw: int
 ) -> Iterator[None]:
-    """A model with a random update for the time of the block, then as it was."""
+    """Context with a random update of a model."""
     weights = tensors_of(hf)
     before = {name: weights[name].clone() for name in spectra}
     move(weights.__getitem__, spectra, seed, draw)

@@ -1,4 +1,4 @@
-"""``check``: is this fine-tune real, and where is it?"""
+"""``check``: what a fine-tune changes in its base, and what is left of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DRAWS = 7
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is to be checked."""
+    """Inputs of a check."""
 
     base: str
     model: str
@@ -44,7 +44,7 @@ class _Asked:
 
 
 def is_adapter(model: str | os.PathLike[str]) -> bool:
-    """Whether a folder holds an adapter and no model."""
+    """Whether a folder is an adapter."""
     folder = expanded(model)
     return (folder / ADAPTER_FILES[0]).is_file() and not (folder / "config.json").is_file()
 
@@ -60,7 +60,7 @@ def check(
     seed: int = 0,
     reporter: Reporter | None = None,
 ) -> Check:
-    """Whether an adapter, or a whole fine-tuned model, changes its base, where, and by how much.
+    """Measure what an adapter or whole fine-tuned model changes in its base.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def _is_end(hf: Any, tensor: Any) -> bool:
 
 
 def _beyond(sums: Sums) -> Verdict | None:
-    """The verdict on a model that is its base in a coarser format and nothing else."""
+    """Verdict on a model that equals its base in a coarser format."""
     changed = [one for one in sums.stored.values() if one.moved]
     if not changed or any(one.beyond for one in changed):
         return None

@@ -1,4 +1,4 @@
-"""Every tensor of an update, measured: how large, of how many directions, and what is left."""
+"""Size, rank and survival of an update by tensor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLOAT32 = "fp32"
 
 @dataclass
 class Sums:
-    """What is known of an update once all its tensors were seen.
+    """Sums over all tensors of an update.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Sums:
 
     @property
     def foreign(self) -> bool:
-        """Whether the median matrix looks unlike the base's."""
+        """Whether the median matrix is dissimilar to the base's."""
         return bool(self.cosines) and float(torch.tensor(self.cosines).median()) < ALIKE
 
     def note(self, change: Change, left: Mapping[str, Left], moved: int) -> None:
@@ -82,7 +82,7 @@ class Sums:
 
 @torch.no_grad()
 def of_adapter(changes: Iterable[Change]) -> Sums:
-    """An adapter's update, and what float32 and the coarser formats leave of it."""
+    """Measure an adapter's update, and what is left of it in each format."""
     sums = Sums()
     for change in changes:
         if not bool(change.meant.any()):
@@ -95,7 +95,7 @@ def of_adapter(changes: Iterable[Change]) -> Sums:
 
 @torch.no_grad()
 def of_model(changes: Iterable[Change], meant: Mapping[str, Tensor], seed: int = 0) -> Sums:
-    """What parts a whole model from its base.
+    """Measure the difference of a whole model from its base.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A whole model beside its base: does it hold an update, or was one rounded away?
+"""Updates of whole models: present, or lost by rounding.
 
 A weight kept in few bits moves only where the update passes half a step, so a merged model can
 differ from its base in a few single steps and hold next to nothing of what was trained. What the
@@ -93,7 +93,7 @@ def _codes(before: Tensor, after: Tensor) -> int:
 
 
 def _format(after: Tensor, before: Tensor) -> Format | None:
-    """The format that rounds as the model's weights were; None for float32 and unknown scales."""
+    """Format by which the model's weights were rounded, or None."""
     grid = grid_of(after)
     if grid == "4 bit":
         kept = rounded(after, "q4_0")
@@ -116,7 +116,7 @@ def _estimate(
 
 
 def _visible(before: Tensor, after: Tensor, start: Tensor, into: Format) -> Tensor:
-    """The update, at the places where the format hides least of it."""
+    """The update at entries where rounding hides least of it."""
     if into in BLOCKS:
         olds, news = (in_blocks(side, BLOCKS[into]) for side in (before, after))
         place = olds.abs().argmax(1, keepdim=True)

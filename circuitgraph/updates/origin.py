@@ -1,4 +1,4 @@
-"""Whether the base that an adapter names lies at hand and is another model than the one given."""
+"""Whether the base that an adapter names is available and differs from the given one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPARED = 8
 
 
 def other_base(base: Path, adapter: Path) -> str:
-    """Why an adapter was not trained on a base; "" where nothing speaks against it.
+    """Evidence that an adapter was trained on another base, or "".
 
     Shapes say little: random adapters of two models of one family fit both. Where the folder that
     its config names is at hand, the weights there and those of the base are held together.

@@ -1,4 +1,4 @@
-"""A model moved at random by as much as another differs from it, matrix by matrix.
+"""Random updates of a model with the spectrum of another model's difference.
 
 What B's update does that any update of its size and shape would not: A with random directions and
 the singular values of W_B − W_A in every matrix is the null that needs no training.
@@ -31,7 +31,7 @@ INSTEAD = "take variants of one base"
 
 @dataclass(frozen=True, eq=False)
 class Randomised:
-    """The model of A, ready to be moved as far as B is from it.
+    """Model A, for random updates as large as B − A.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Randomised:
 
     @classmethod
     def between(cls, a: Variant, b: Variant) -> Randomised:
-        """Load both models; B's is let go of.
+        """Load both models and keep only A.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Randomised:
 
     @contextmanager
     def engine(self, seed: int, draw: int, probe: tuple[int, ...]) -> Iterator[Engine]:
-        """A moved at random, for the time of the block."""
+        """Context with A and a random update."""
         with torch.no_grad(), moved_at_random(self.hf, self.spectra, seed, draw):
             tokens = torch.tensor([probe])
             yield read_model(self.hf, self.tokenizer, self.variant.base, tokens)

@@ -1,4 +1,4 @@
-"""The answer of ``check``: a verdict with a number, and what it rests on."""
+"""Results of ``check``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNTRAINED = 1e-5
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of an update, in a word, a number and a sentence.
+    """Verdict on an update: word, number and sentence.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Verdict:
 
 
 def word_of(share: float, change: float) -> Word:
-    """The word for an update that is not zero, by what is left of it and its relative size."""
+    """Verdict on a nonzero update by its survival and relative size."""
     if not share >= ERASED:
         return "erased"
     return "nearly erased" if share < NEARLY or change < UNTRAINED else "alive"
@@ -93,7 +93,7 @@ class Touched:
 
 @dataclass(frozen=True)
 class Moves:
-    """How far decisions move, beside random updates of the same size and spectrum.
+    """Change of decisions, compared with random updates of equal spectrum.
 
     Attributes
     ----------
@@ -119,13 +119,13 @@ class Moves:
 
     @property
     def moved(self) -> bool:
-        """Whether it moves more than every random update."""
+        """Whether it changes decisions more than every random update."""
         return all(self.move > null for null in self.nulls)
 
 
 @dataclass(frozen=True)
 class Check:
-    """Whether an update is real, and where.
+    """Result of a check: verdict and change by tensor.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ class Check:
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a tensor touched; see ``Touched``."""
+        """One row per changed tensor; see ``Touched``."""
         import pandas as pd
 
         return pd.DataFrame(self.rows())

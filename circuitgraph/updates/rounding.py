@@ -1,4 +1,4 @@
-"""The formats that weights are stored in: what they round a number to, and who lies on their grid.
+"""Rounding by storage formats of weights, and detection of their grids.
 
 NF4 is the 4-bit NormalFloat of Dettmers, Pagnoni, Holtzman & Zettlemoyer (2023), QLoRA
 (arXiv 2305.14314): blocks of 64 values divided by their largest magnitude, then the nearest of
@@ -36,7 +36,7 @@ half the smallest gap of the scale is 0.04."""
 
 
 def rounded(weight: Tensor, into: Format) -> Tensor:
-    """A tensor as a format keeps it, float32 of the same shape.
+    """A tensor rounded to a format, in float32.
 
     Blocks run over the values in memory's order; the last one may be shorter.
     """
@@ -49,7 +49,7 @@ def rounded(weight: Tensor, into: Format) -> Tensor:
 
 
 def in_blocks(weight: Tensor, size: int) -> Tensor:
-    """The values in blocks [b, size], the last one filled up with zeros."""
+    """Values in blocks [b, size], zero-padded."""
     flat = weight.reshape(-1)
     return pad(flat, (0, -len(flat) % size)).view(-1, size)
 

@@ -1,4 +1,4 @@
-"""A few kilobytes by which two models' weights can be held together without loading them."""
+"""Sketches of weights, to compare models without loading them."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def _low_rank(update: Tensor, total: float) -> Tensor | None:
 
 
 def effective_rank(values: Tensor) -> float:
-    """How many directions an update has: exp of the entropy of its squared singular values.
+    """Effective rank: exp of the entropy of normalised squared singular values.
 
     p_i = σ_i² / Σ σ², rank = exp(−Σ p_i ln p_i): 1 for one direction, k for k equal ones (Roy &
     Vetterli 2007, The effective rank, EUSIPCO; they take σ where we take σ², the share of
@@ -65,7 +65,7 @@ def effective_rank(values: Tensor) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """All of an update but its directions.
+    """Singular values and shape of an update.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Spectrum:
 
     @classmethod
     def of(cls, update: Tensor) -> Spectrum:
-        """That of a matrix, or a vector."""
+        """Spectrum of a matrix or vector."""
         matrix = update.detach() if update.dim() == 2 else update.detach().reshape(1, -1)
         return cls(spectrum(matrix), matrix.any(1), matrix.any(0), update.shape)
 

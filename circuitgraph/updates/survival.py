@@ -1,4 +1,4 @@
-"""How much of an update is left once it is added to weights that are kept in few bits.
+"""Survival of an update after rounding to formats of few bits.
 
 The base is first put on the format's grid, as it would be stored, then the update is added and
 the sum is put on the grid again: ΔW_left = R(R(W) + ΔW) − R(W). Of an update far below half a
@@ -20,7 +20,7 @@ ENDS = ("embed_tokens", "lm_head", "wte", "wpe", "embed_in", "embed_out")
 
 @dataclass(frozen=True)
 class Left:
-    """What is left of an update, as sums that add up over tensors.
+    """Survival of an update, as additive sums over tensors.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Left:
     meant: float = 0.0
 
     def __add__(self, other: Left) -> Left:
-        """Of both tensors."""
+        """Sum over tensors."""
         return Left(self.along + other.along, self.apart + other.apart, self.meant + other.meant)
 
     @property
@@ -62,7 +62,7 @@ def left_of(meant: Tensor, left: Tensor) -> Left:
 
 
 def survival(change: Change) -> dict[str, Left]:
-    """What every format leaves of one tensor's update.
+    """Survival of one tensor's update in each format.
 
     Vectors and embeddings are kept in bfloat16 where matrices are put into 4 bits.
     """

@@ -17,7 +17,7 @@ def first_line(check: Check) -> str:
 
 
 def lines(check: Check) -> list[str]:
-    """All that is said beside the table, the verdict first."""
+    """All sentences about a check, the verdict first."""
     told = [first_line(check)]
     if check.verdict.word != "wrong base":
         told += [*_where(check), *_formats(check)]
@@ -26,7 +26,7 @@ def lines(check: Check) -> list[str]:
 
 
 def update_line(change: float, kept: float) -> str:
-    """What an ingest says of an adapter it has merged, in the same words."""
+    """Sentence about a merged adapter during ingest."""
     if change == 0.0 and not kept < 1.0:
         return "identical: the adapter's update is 0: no weight changed"
     word: Word = word_of(kept, change)
@@ -35,17 +35,17 @@ def update_line(change: float, kept: float) -> str:
 
 
 def size_in_words(changed: int, tensors: int, change: float) -> str:
-    """How many tensors changed and by how much."""
+    """Number of changed tensors and size of the change."""
     return f"{changed} of {tensors} tensors changed, ‖ΔW‖/‖W‖ {number(change)}"
 
 
 def number(value: float) -> str:
-    """Three digits, whatever the size."""
+    """A number with three digits."""
     return f"{value:.3g}"
 
 
 def percent(share: float) -> str:
-    """A share; what is small keeps a digit."""
+    """A percentage with at least one digit."""
     if share != share:
         return "?"
     if 0.995 <= share < 1.0005:
@@ -85,7 +85,7 @@ def _formats(check: Check) -> Iterator[str]:
 
 
 def in_words(moves: Moves) -> str:
-    """The move and its rank among random updates."""
+    """Change of decisions and its rank among random updates."""
     draws = len(moves.nulls)
     what = "decisions move by {} nats" if moves.measure == "decision" else "KL of the next token {}"
     told = f"{what.format(number(moves.move))} on average of {moves.prompts} prompts"
@@ -107,7 +107,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def grids_in_words(grids: Mapping[str, Mapping[str, int]]) -> str:
-    """On which grids the matrices of both models lie."""
+    """Storage grids of both models' matrices."""
     sides = [
         ", ".join(f"{count} {name}" for name, count in sorted(found.items(), key=lambda i: -i[1]))
         for found in (grids["base"], grids["model"])

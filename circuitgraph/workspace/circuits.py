@@ -1,4 +1,4 @@
-"""Circuits of a workspace: what their edges recover, and what two of them share."""
+"""Circuits in a workspace: their faithfulness, and the overlap of two."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Circuits(Diffs):
         memory: float | None = None,
         device: str = "cpu",
     ) -> Faithfulness:
-        """What a variant's strongest edges alone recover of its decision, over their number.
+        """Faithfulness of a variant's strongest edges as circuits, by size (Mueller et al. 2025).
 
         Parameters
         ----------
@@ -38,12 +38,14 @@ class Circuits(Diffs):
             A variant with an effect run.
         sizes : sequence of float, optional
             Shares of all edges.
-        random, seed : int
-            Rankings drawn at random to compare with, and their seed.
+        random : int
+            Random rankings, to compare with circuits of the same sizes.
+        seed : int
+            Of random rankings and bootstrap samples.
         rank : {"magnitude", "signed"}
-            Largest |effect| first, or what counts most for the clean decision.
+            Edges of largest |effect| first, or those first that favour the clean decision.
         run : str, optional
-            The beginning of a run's id, where the newest is not meant.
+            The effect run, by the beginning of its id [default: the newest].
         memory, device
             Bytes the process may hold, and where to compute: speed, never results.
         """
@@ -64,7 +66,7 @@ class Circuits(Diffs):
         sizes: float | Sequence[float] | None = None,
         run: str | None = None,
     ) -> pd.DataFrame:
-        """How many edges two circuits share, and the chance of as many.
+        """Number of edges that two circuits share, and the probability of as many by chance.
 
         Parameters
         ----------

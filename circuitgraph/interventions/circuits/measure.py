@@ -1,4 +1,4 @@
-"""Circuits of a stored run: its model loaded again, and the decision in each of them."""
+"""Decisions of a stored run's model in circuits."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def run_circuits(
     circuits
         True for each edge of the circuit, bool [C, edges], edges as in ``run.edges``.
     reporter
-        Where progress goes.
+        Of progress.
     resources
-        Where to compute, and within what memory.
+        Device and memory.
 
     Raises
     ------
     UsageError
-        The model's family has no reader, the device is not there, or the memory too little.
+        A family served by hooks only, no such device, or too little memory.
     InputError
-        The model's files are gone or changed, or it decides otherwise now.
+        The model's files are missing or changed, or its decisions differ from the run's.
     """
     model = StoredModel.open(run, "faithfulness", resources)
     wanted = torch.from_numpy(np.ascontiguousarray(circuits)).to(resources.device)

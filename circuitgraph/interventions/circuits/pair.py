@@ -1,4 +1,4 @@
-"""Sets of edges of two stored runs: patched in each model, and moved between them."""
+"""Sets of edges of two stored runs, patched in each model and across models."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ from circuitgraph.prompts.tokens import unequal_pairs
 
 @dataclass(frozen=True)
 class SetEffects:
-    """What one model decides when sets of edges are patched, in the decision's units.
+    """Changes of one model's decision by patching sets of edges, in the decision's units.
 
-    Attributes:
-        changes: of the decision with each set patched, float64 [N × n].
-        totals: of the decision with every edge patched, float64 [n].
+    Attributes
+    ----------
+    changes
+        With each set patched, float64 [N × n].
+    totals
+        With every edge patched, float64 [n].
     """
 
     changes: np.ndarray
@@ -32,7 +35,7 @@ class SetEffects:
 
 
 def require_pairs(model: StoredModel) -> None:
-    """Refuse prompts that cannot be patched position by position.
+    """Require pairs of equal length, which patching position by position needs.
 
     Raises
     ------
@@ -58,17 +61,16 @@ def set_effects(model: StoredModel, sets: np.ndarray, reporter: Reporter) -> Set
     Parameters
     ----------
     model
-        With the prompts, ablation and kind of edges of its run; the corrupt texts may be others
-        than those it was measured with.
+        With the prompts and ablation of its run; the corrupt texts may be others.
     sets
         True for each edge of the set, bool [N × edges], edges as in ``run.edges``.
     reporter
-        Where progress goes.
+        Of progress.
 
     Raises
     ------
     InputError
-        Pairs of unequal lengths, or the model decides otherwise now.
+        Pairs of unequal lengths, or decisions that differ from the run's.
     """
     require_pairs(model)
     run, spec = model.run, model.spec
@@ -92,13 +94,13 @@ def moved_sets(pair: Pair, into: int, sets: np.ndarray, reporter: Reporter) -> n
     Parameters
     ----------
     pair
-        Two models and the prompts both are asked.
+        Two models and their common prompts.
     into
-        Which of them runs.
+        The one that is patched: 0 or 1.
     sets
         True for each edge of the set, bool [N × edges].
     reporter
-        Where progress goes.
+        Of progress.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Blocks that were tested, kept beside their diff: the same test again is read."""
+"""Tested blocks, kept beside their diff and read again for the same question."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def blocks_of(
     reporter: Reporter,
     resources: Resources = USUAL,
 ) -> BlockTests:
-    """The blocks of a diff under a second corruption, measured unless the same test is kept.
+    """Test the blocks of a diff under a second corruption, or read the kept test.
 
     Raises
     ------
@@ -51,14 +51,14 @@ def blocks_of(
 
 
 def as_asked(run: Run, second: str | None, corrupt: Source | None) -> Recorrupt:
-    """The second corruption that is meant, checked before any long work."""
+    """The chosen second corruption, checked before any long work."""
     if run.kind != "effect":
         raise UsageError("blocks are tested for the effect lens between two variants")
     return second_corruption(run, second, None if corrupt is None else read_prompts(corrupt))
 
 
 def tested_blocks(folder: DiffFolder, diff: str) -> pd.DataFrame | None:
-    """The blocks of a diff as they were tested last; None where they never were.
+    """The latest kept test of a diff's blocks; None without one.
 
     Raises
     ------
@@ -69,6 +69,6 @@ def tested_blocks(folder: DiffFolder, diff: str) -> pd.DataFrame | None:
 
 
 def _question(told: Run) -> dict[str, Any]:
-    """All that decides what the test of a diff's blocks finds."""
+    """All that determines the result of the test."""
     texts = (json.dumps(asdict(replace(prompt, tokens=None))) for prompt in told.prompts)
     return {"second": told.method.ablation, "prompts": digest("texts", *texts)}

@@ -1,4 +1,4 @@
-"""A second corruption of the same prompts, to see what depends on the first."""
+"""A second corruption of the same prompts, to test what depends on the first."""
 
 from __future__ import annotations
 
@@ -14,20 +14,27 @@ from circuitgraph.runs.record import Run
 SECONDS = ("mean", "zero")
 
 Recorrupt = Callable[[Run], Run]
-"""A run as it would be under the second corruption; its effects are those of the first."""
+"""Changes a run's prompts or ablation to the second corruption (its effects stay the first's)."""
 
 
 def second_corruption(run: Run, second: str | None, corrupt: PromptSet | None) -> Recorrupt:
-    """How to corrupt the prompts of runs like this one a second time.
+    """The second corruption of runs like this one.
 
-    Args:
-        run: one of the runs, of kind ``effect``.
-        second: ``mean``, ``zero``, or None: mean, or zero where the run has mean itself.
-        corrupt: the same prompts with other corrupt texts, in place of ``second``.
+    Parameters
+    ----------
+    run
+        One of the runs, of kind ``effect``.
+    second
+        ``mean``, ``zero``, or None: mean, or zero where the run has mean itself.
+    corrupt
+        The same prompts with other corrupt texts, in place of ``second``.
 
-    Raises:
-        UsageError: both are given, or what is given is what the run was measured with.
-        InputError: a prompt of the run has no corrupt text, or two of them.
+    Raises
+    ------
+    UsageError
+        Both are given, or the corruption is that of the run.
+    InputError
+        A prompt of the run has no corrupt text, or two of them.
     """
     if corrupt is not None:
         if second is not None:

@@ -1,4 +1,4 @@
-"""What one variant's decisions are from another's, and how much of it a patch recovers."""
+"""The gap between two variants' decisions, and how much of it a patch recovers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ ROUNDING = 1e-5
 
 @dataclass(frozen=True)
 class Gap:
-    """The decisions between which a patch moves.
+    """Decisions of the patched variant and of the source.
 
-    Attributes:
-        into: decision of the variant that runs, for every prompt [n].
-        source: decision of the variant whose components are put in [n].
-        scenarios: codes 0 … S−1 [n].
+    Attributes
+    ----------
+    into
+        Decisions of the patched variant [n].
+    source
+        Decisions of the variant whose components are patched in [n].
+    scenarios
+        Codes 0 … S−1 [n].
     """
 
     into: np.ndarray
@@ -30,13 +34,13 @@ class Gap:
 
     @property
     def signs(self) -> np.ndarray:
-        """+1 where the source's decision is higher in the mean of the scenario, else −1 [n]."""
+        """+1 where the source's decision is higher in the scenario's mean, else −1 [n]."""
         by_scenario = means((self.source - self.into)[:, None], self.scenarios)[:, 0]
         return np.where(by_scenario < 0, -1.0, 1.0)[self.scenarios]
 
     @property
     def size(self) -> float:
-        """Mean over scenarios of the aligned gap; 0 where it is only rounding."""
+        """Mean over scenarios of the aligned gap; 0 if only rounding."""
         gap = ((self.source - self.into) * self.signs)[:, None]
         size = float(balanced_mean(gap, self.scenarios)[0])
         largest = max(float(np.abs(d).mean()) for d in (self.into, self.source))
@@ -44,18 +48,11 @@ class Gap:
 
     @property
     def disagree(self) -> np.ndarray:
-        """Prompts for which the two prefer different answers, bool [n]."""
+        """Whether the two prefer different answers, bool [n]."""
         return (self.into > 0) != (self.source > 0)
 
     def measured(self, changes: np.ndarray) -> pd.DataFrame:
-        """The columns every patch has, one row a patch.
-
-        Args:
-            changes: of the decision [N, n].
-
-        Returns:
-            Columns ``record.MEASURED``; see ``record.CrossPatch``.
-        """
+        """Columns ``record.MEASURED`` for changes of the decision [N, n]; see ``CrossPatch``."""
         parts = [self._measured(changes[some]) for some in chunks(len(changes))]
         return pd.concat(parts, ignore_index=True)
 

@@ -1,10 +1,8 @@
-"""One model's run with some components of another model's run in it.
+"""Activation patching across models, by sets of components.
 
-At the prompt's positions each component of a set adds to the residual stream what it
-added in the other model's run on the same prompt, post-norm included with the scale of
-that run; everything else recomputes (activation patching across models, Prakash et al.
-2024, arXiv:2402.14811, one component at a time). Positions of the answers hold the
-model's own contributions and read what the patched ones left.
+At the prompt's positions the contribution of each component of a set is that of the other model's
+run on the same prompt, post-norm included with the scale of that run; everything else is
+recomputed (Prakash et al. 2024, arXiv:2402.14811). Positions of the answers are not patched.
 """
 
 from __future__ import annotations
@@ -27,12 +25,14 @@ from circuitgraph.engine.receivers import attention_components, first_components
 
 @torch.no_grad()
 def given_by(source: Model, batch: Batch, granularity: Granularity = "head") -> Tensor:
-    """What every component adds in another model's clean run, [1 + components, R, T, d].
+    """Contributions of another model's clean run, [1 + components, R, T, d].
 
-    As ``ablated`` of ``make_patch`` it makes single edges read the other model's senders.
+    As ``ablated`` of ``make_patch`` they patch single edges across models.
 
-    Args:
-        batch: made with ``whole=True``.
+    Parameters
+    ----------
+    batch
+        Made with ``whole=True``.
     """
     return contributions(source, forward(source, batch.clean, batch.ends), batch.index, granularity)
 
@@ -43,15 +43,19 @@ def set_changes(
 ) -> Tensor:
     """Change of the decision with each set of components patched, [N, n].
 
-    Exactly 0 for a prompt to which no component of the set says anything new.
+    Exactly 0 for prompts where no component of the set has another contribution.
 
-    Args:
-        patch: made with ``ablated=given``.
-        given: from ``given_by``.
-        sets: which components each set holds, bool [N, 1 + components], ``EMBED`` first.
+    Parameters
+    ----------
+    patch
+        Made with ``ablated=given``.
+    given
+        From ``given_by``.
+    sets
+        Components of each set, bool [N, 1 + components], ``EMBED`` first.
     """
     blocks = _first_blocks(sets, first_components(patch.model, granularity))
-    order = blocks.argsort(stable=True)  # sets that begin late share what they need not rerun
+    order = blocks.argsort(stable=True)  # sets with the same first block share the blocks before it
     changes = patch.base.new_zeros(len(sets), patch.batch.n)
     for some in patch.chunks(order):
         final = _run(patch, given, sets[some], granularity, int(blocks[some[0]]))
@@ -74,7 +78,7 @@ def _first_blocks(sets: Tensor, firsts: list[int]) -> Tensor:
 
 
 def _run(patch: Patch, given: Tensor, sets: Tensor, granularity: Granularity, first: int) -> Tensor:
-    """Final residuals at the judged positions [N, R, K, d], run from block ``first``."""
+    """Final residuals at the scored positions [N, R, K, d], run from block ``first``."""
     model, clean = patch.model, patch.clean
     if first == model.layers:
         final = gather(clean.final, patch.batch.read)
@@ -125,7 +129,7 @@ def _run_block(
 
 
 def _exchanged(attention: Attention, z: Tensor, raw: Tensor, given: Tensor, sets: Tensor) -> Tensor:
-    """What the heads of a set added in the other run, minus what they add in this one."""
+    """Contributions of a set's heads in the other run, minus those in this run."""
     mask = sets.to(z.dtype)
     here = (z * mask[:, None, None, :, None]).flatten(-2) @ attention.out.weight
     if attention.post is not None:
@@ -148,5 +152,5 @@ def _experts_exchanged(
 
 
 def _replaced(x: Tensor, given: Tensor, held: Tensor, inside: Tensor) -> Tensor:
-    """x [N, R, Q, d], in the sets that hold the one component given [1, R, Q, d] that."""
+    """x [N, R, Q, d], replaced by the given component [1, R, Q, d] in the sets that hold it."""
     return torch.where(held[..., None, None] & (inside > 0), given, x)

@@ -1,1 +1,1 @@
-"""Directions between two variants, added to a third's run."""
+"""Steering: the difference of two variants' activations added to a third's run."""

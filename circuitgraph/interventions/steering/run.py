@@ -1,4 +1,4 @@
-"""One model's run with vectors added to what some of its components write."""
+"""A run with vectors added to contributions of components."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from circuitgraph.engine.native import NativeModel
 
 @dataclass(frozen=True)
 class Steered:
-    """What a steered run leaves.
+    """Results of a steered run.
 
     Attributes
     ----------
     decisions : [n]
-        Of every prompt.
+        Decisions.
     streams : [layers, n, d]
-        The residual stream after every layer, at each prompt's last token.
+        Residual stream after every layer, at each prompt's last token.
     """
 
     decisions: Tensor
@@ -64,9 +64,9 @@ def steered(
     model, batch
         The batch is made with ``whole=True``.
     added
-        By component, what is added to its contribution [d].
+        Vectors by component [d].
     last_only
-        At the last prompt token alone; else at all of the prompt's positions.
+        Only at the last prompt token, else at all positions of the prompt.
     """
     ready = for_rows(model, batch.ends)
     steps = torch.arange(batch.clean.shape[1])
@@ -88,7 +88,7 @@ def steered(
 
 
 def _writer(block: Block, x: Tensor, extra: Tensor) -> Write:
-    """The stream after attention with something added [R, T, d]."""
+    """Hook that adds a vector to the residual stream after attention [R, T, d]."""
 
     def write(z: Tensor, raw: Tensor) -> Tensor:
         return x + post(raw, block.attention.post) + extra
@@ -97,7 +97,7 @@ def _writer(block: Block, x: Tensor, extra: Tensor) -> Write:
 
 
 def _at(added: Mapping[str, Tensor], layer: int, model: NativeModel) -> tuple[Tensor, Tensor]:
-    """What is added after attention and after the MLP of one block [d] each."""
+    """Vectors added after attention and after the MLP of one block [d]."""
     none = torch.zeros(model.width, dtype=model.dtype)
     both = [none, none]
     for name, vector in added.items():

@@ -1,1 +1,1 @@
-"""Weights of one variant's components put into another."""
+"""Transplants: weights of one variant's components in another."""

@@ -1,4 +1,4 @@
-"""Which sets of components are transplanted, from words."""
+"""Parse the sets of components to transplant."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from circuitgraph.base.errors import UsageError
 def sets_of(
     components: Sequence[str], layers: str | tuple[int, int] | None, each: bool, depth: int
 ) -> list[list[str]]:
-    """Sets of components.
+    """Sets of components to transplant together.
 
     Parameters
     ----------
     components
-        Each a set: names with commas.
+        One text per set, names with commas.
     layers
-        ``"11-23"`` or (11, 23): these blocks together; None for no such set.
+        ``"11-23"`` or (11, 23): another set of whole blocks.
     each
-        Add every attention layer, MLP and end by itself; so does naming no set.
+        Add every attention layer, MLP, embedding and unembedding alone; the default without sets.
     depth
         Number of layers.
 
     Raises
     ------
     UsageError
-        Layers that are none.
+        Malformed layers.
     """
     sets = [[name.strip() for name in text.split(",") if name.strip()] for text in components]
     if layers is not None:

@@ -22,9 +22,9 @@ def with_parts(into: NativeModel, source: NativeModel, components: Collection[st
     into, source
         Of one build.
     components
-        ``L5H3``: what the head reads through q and writes. ``L5KV1``: k and v of a group.
-        ``L5_ATTN``: all of attention, its norms included. ``L5_MLP``: the MLP with its norms, or
-        all of a mixture. ``L5E17``: one expert. ``L5_ROUTER``: how experts are chosen.
+        ``L5H3``: query and output weights of the head. ``L5KV1``: k and v of a group.
+        ``L5_ATTN``: attention with its norms. ``L5_MLP``: the MLP with its norms, or the whole
+        mixture. ``L5E17``: one expert. ``L5_ROUTER``: the router.
         ``EMBED``: token and position embeddings. ``LOGITS``: final norm and unembedding.
 
     Raises
