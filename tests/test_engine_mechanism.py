@@ -109,6 +109,8 @@ def test_every_value_is_that_of_naive_hooks(
         apart = found.values[side, side, side] - exact[side][:, chosen]
         assert float(apart.abs().max()) <= 1e-5 * largest
     doubles = tuple(copy.deepcopy(hf).double() for hf in hfs)
+    for hf in doubles:  # experts in one product know no float64
+        hf.config._experts_implementation = "eager"
     differ = 0
     for column, index in enumerate(chosen):
         row = column % len(PROMPTS)
