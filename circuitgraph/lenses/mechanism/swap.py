@@ -283,7 +283,10 @@ def _in_mixture(
     inputs: ReceiverInput,
     stream: Tensor,
 ) -> Tensor:
-    """What a mixture adds [R, Q, d] whose router or one expert is the receiver; the others read ``stream``."""
+    """Output [R, Q, d] of a mixture whose router or one expert is the receiver.
+
+    The others read ``stream`` [R, Q, d].
+    """
     number, act = receiver.expert, model.activation
     edge, own = (m.blocks[receiver.layer].experts for m in models)
     norms = edge.norm, own.norm
