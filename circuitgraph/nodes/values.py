@@ -47,8 +47,9 @@ def values_of(
         return kept
     from circuitgraph.nodes.readout import opened
 
+    model = opened(run, measure.name)
     reporter.remark(f"{measure.name} of {quoted(run.variant.name)}: {run.n} prompts")
-    found = measure.measure(opened(run, measure.name), *extra)
+    found = measure.measure(model, *extra)
     if record is not None and arrays is not None:
         artefacts.put(arrays, {"values": found.values.astype(np.float32)})
         artefacts.put(record, {"nodes": [list(n) for n in found.nodes], "facts": found.facts})
