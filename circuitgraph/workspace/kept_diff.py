@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from circuitgraph.base.notebook import framed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.diff.kept import DiffFolder
@@ -16,6 +17,7 @@ from circuitgraph.diff.record import Diff
 from circuitgraph.workspace.within import within
 
 if TYPE_CHECKING:
+    from circuitgraph.report.figures import Figures
     from circuitgraph.diff.explain import Explanation
     from circuitgraph.interventions.patching import BlockTests
     from circuitgraph.prompts.reader import Source
@@ -41,6 +43,21 @@ class KeptDiff(Diff):
         """The same diff, which knows where it is kept."""
         known = {one.name: getattr(diff, one.name) for one in fields(Diff)}
         return cls(**known, folder=folder, reporter=reporter)
+
+    def _repr_html_(self) -> str:
+        from circuitgraph.report.words import headline
+
+        order = self.claims["delta"].abs().sort_values(ascending=False, kind="stable").index
+        columns = ["source", "target", "input", "weight_a", "weight_b", "delta", "q", "verdict"]
+        heads = dict(self.asks.heads(self.scope))
+        return framed(headline(self), self.claims.loc[order, columns].rename(columns=heads))
+
+    @property
+    def plot(self) -> Figures:
+        """Figures for papers: volcano, heatmap, circuit, trajectories, hubs (matplotlib)."""
+        from circuitgraph.report.figures import Figures
+
+        return Figures(self)
 
     def explain(self, source: str, target: str) -> Explanation:
         """One edge: per prompt, per scenario, and in words.
