@@ -20,7 +20,7 @@ ORDER = (
     *("updates", "ingest", "lenses"),
     *("graph", "diff", "store", "queries", "hubs", "composition", "interventions", "planning"),
     *("nodes", "training", "behaviour", "levels", "export", "report", "plant", "transfer"),
-    *("workspace", "study", "demo", "commands", "cli", "__init__", "__main__"),
+    *("workspace", "study", "explore", "demo", "commands", "cli", "__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(
     r"base/notices\.py|prompts/(template|tokenizer)\.py|(engine|models|plant|updates)/.*"

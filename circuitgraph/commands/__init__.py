@@ -19,6 +19,7 @@ SECTIONS = {
         "nodes": ("nodes", "What components do, and where that changed."),
         "levels": ("levels", "How alike two variants are, level by level, beside nulls."),
         "report": ("comparing", "A page about two variants (HTML)."),
+        "explore": ("exploring", "The whole workspace in the browser."),
         "patch": ("patching", "Which parts of one variant carry its decisions into another."),
         "steer": ("steering", "The direction between two variants in a third one's run."),
         "transplant": ("transplanting", "What a variant decides with another's weights."),

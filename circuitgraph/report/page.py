@@ -107,7 +107,8 @@ def page_html(
     explorer : mapping, optional
         What ``circuitgraph explore`` adds: the pairs that can be chosen and its token.
     """
-    scripts = [_asset("vendor/echarts.min.js"), "\n".join(_asset(f"{s}.js") for s in SCRIPTS)]
+    own = (*SCRIPTS, "explorer") if explorer else SCRIPTS
+    scripts = [_asset("vendor/echarts.min.js"), "\n".join(_asset(f"{name}.js") for name in own)]
     data = {
         "diffs": [payload(section.diff) for section in sections],
         "colours": {verdict: as_hex(colour) for verdict, colour in VERDICTS.items()},

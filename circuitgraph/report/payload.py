@@ -114,8 +114,7 @@ def _details(diff: Diff, claims: pd.Index, table: pd.DataFrame) -> dict[str, dic
     numbers = others.select_dtypes("number")
     told = {str(name): rounded(column) for name, column in numbers.items()}
     return {
-        str(row): {name: values[i] for name, values in told.items()}
-        | {"means": rounded(means[i])}
+        str(row): {name: values[i] for name, values in told.items()} | {"means": rounded(means[i])}
         for i, row in enumerate(table.index.get_indexer(claims))
     }
 

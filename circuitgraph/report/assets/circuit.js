@@ -113,7 +113,7 @@ function circuitOption() {
     xAxis: axes.map((one) => one.x),
     yAxis: axes.map((one) => one.y),
     title: modes.length < 2 ? [] : modes.map((name, i) => ({ text: short(state.diff[name], 30), left: i ? "54%" : 60, textStyle: { fontSize: 13, color: style("--ink") } })),
-    dataZoom: [{ type: "inside", xAxisIndex: each }, { type: "inside", yAxisIndex: each }],
+    dataZoom: [{ type: "inside", xAxisIndex: each, throttle: 50 }, { type: "inside", yAxisIndex: each, throttle: 50 }],
     series: each.flatMap((i) => [arcSeries(`arcs-${i}`, i, arcGroups(arcs[i]), (group) => ({ stroke: group.colour, lineWidth: group.width, opacity: group.colour === OTHER ? 0.35 : 0.7 })), ...chosenArc(i), pointSeries(arcs[i], i)]),
   };
   const kinds = modes.length > 1 ? "Blue above 0, orange below; width: size of the weight" : "Colour: verdict; width: size of the change";

@@ -84,6 +84,9 @@ function selectText(id) {
 
 function start() {
   setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
+  byId("explore").hidden = DATA.diffs.length === 0;
+  if (DATA.diffs.length === 0) return;
   for (const [id, [title, option]] of Object.entries(VIEWS)) figure(id, title, option);
   modeButtons();
   listeners.shown.push(redraw);
@@ -93,7 +96,6 @@ function start() {
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("filters").addEventListener("reset", () => setTimeout(applyFilter));
   byId("csv").addEventListener("click", saveTable);
-  byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
   document.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.chosen !== null) choose(state.chosen); });
   document.querySelectorAll("[data-copy]").forEach((button) => button.addEventListener("click", copy));
   document.querySelectorAll(".tabs button").forEach((tab) => tab.addEventListener("click", () => open(Number(tab.dataset.section))));
