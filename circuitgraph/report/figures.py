@@ -40,9 +40,7 @@ def _drawn(draw: Callable[..., Axes]) -> Callable[..., Axes]:
         try:
             from matplotlib import pyplot
         except ImportError as error:
-            raise UsageError(
-                "figures need matplotlib: pip install 'circuitgraph[plot]'"
-            ) from error
+            raise UsageError("figures need matplotlib: pip install 'circuitgraph[plot]'") from error
         if ax is None:
             width = WIDTHS[columns]
             _, ax = pyplot.subplots(figsize=(width, 0.8 * width), layout="constrained")

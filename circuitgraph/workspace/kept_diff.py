@@ -17,10 +17,10 @@ from circuitgraph.diff.record import Diff
 from circuitgraph.workspace.within import within
 
 if TYPE_CHECKING:
-    from circuitgraph.report.figures import Figures
     from circuitgraph.diff.explain import Explanation
     from circuitgraph.interventions.patching import BlockTests
     from circuitgraph.prompts.reader import Source
+    from circuitgraph.report.figures import Figures
 
 
 @dataclass(frozen=True, eq=False, repr=False)
