@@ -26,7 +26,7 @@ def facts(title: str, told: Mapping[str, object]) -> str:
 
 def framed(title: str, table: pd.DataFrame) -> str:
     """A heading, the first rows of a table, and how many there are."""
-    shown = table.head(MOST_ROWS).to_html(index=False, escape=True, float_format="%.4g")
+    shown = table.head(MOST_ROWS).to_html(index=False, escape=True, float_format="{:.4g}".format)
     left = len(table) - MOST_ROWS
     more = f"<p>{left} more rows</p>" if left > 0 else ""
     return f"<p><b>{escape(title)}</b></p>{shown}{more}"

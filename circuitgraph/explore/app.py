@@ -12,7 +12,7 @@ from circuitgraph.base.frames import to_text
 from circuitgraph.diff.record import Diff
 from circuitgraph.lenses.registry import lens_names
 from circuitgraph.report.page import Section, page_html
-from circuitgraph.report.words import headline, title
+from circuitgraph.report.words import title
 from circuitgraph.workspace import Workspace
 
 MOST_ROWS = 1_000
@@ -89,7 +89,7 @@ def _page(workspace: Workspace, token: str) -> Response | tuple[str, int]:
         explorer["error"] = str(error)
         return page_html("circuitgraph", [], [], explorer), 400
     section = Section("What changed", "", diff)
-    return Response(page_html(title(diff), [headline(diff)], [section], explorer))
+    return Response(page_html(title(diff), [], [section], explorer))
 
 
 def _diff(workspace: Workspace, chosen: dict[str, str], lens: str, scope: str) -> Diff:

@@ -111,15 +111,16 @@ class Figures:
         grid = grid_of(names)
         places = dict(zip(names, grid.places, strict=True))
         top = float(claims["delta"].abs().max()) if len(claims) else 1.0
-        ax.scatter(*zip(*grid.places, strict=True), s=8, color="#BBBBBB", zorder=1)
-        for row in claims.itertuples():
+        xs, ys = zip(*grid.places, strict=True)
+        ax.scatter(xs, ys, s=8, color="#BBBBBB", zorder=1)
+        for row in claims.to_dict("records"):
             ax.annotate(
-                "", xy=places[str(row.target)], xytext=places[str(row.source)],
+                "", xy=places[str(row["target"])], xytext=places[str(row["source"])],
                 arrowprops={
                     "arrowstyle": "->" if self.diff.asks.directed else "-",
                     "connectionstyle": "arc3,rad=0.15",
-                    "color": as_hex(VERDICTS.get(str(row.verdict), OTHER)),
-                    "linewidth": 0.4 + 2.2 * abs(float(row.delta)) / top,
+                    "color": as_hex(VERDICTS.get(str(row["verdict"]), OTHER)),
+                    "linewidth": 0.4 + 2.2 * abs(row["delta"]) / top,
                 },
             )  # fmt: skip
         ax.set_xticks(range(len(grid.columns)), [short(c, 8) for c in grid.columns], rotation=90)

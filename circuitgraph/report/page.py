@@ -199,5 +199,4 @@ def write_report(
     ``levels`` are lines on how alike both are by weights, attention, behaviour and edges, which
     stand first.
     """
-    section = Section("What changed", "", diff, blocks)
-    return write_page(title(diff), [*levels, headline(diff)], [section], path)
+    return write_page(title(diff), levels, [Section("What changed", "", diff, blocks)], path)

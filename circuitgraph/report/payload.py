@@ -124,7 +124,7 @@ def _examples(diff: Diff, claims: pd.Index, table: pd.DataFrame) -> dict[str, An
     if claims.empty:
         return {"prompts": [], "columns": [], "by_edge": {}}
     matched = diff.asks.lined_up(*as_compared(diff))
-    found = list(diff.asks.by_prompt(matched, diff.table.loc[claims], diff.closer))
+    found = list(diff.asks.by_prompt(matched, diff.table.loc[claims], diff.lens_details))
     columns = [name for name in found[0] if name != "direction"]
     change = "change" if "change" in columns else columns[-1]
     used: dict[int, int] = {}
@@ -154,7 +154,7 @@ def _hubs(diff: Diff) -> list[dict[str, Any]]:
     columns = ["component", "degree", "edges", "weighted", "rank", "rank_low", "rank_high", "q"]
     kept = kept[[*columns, "verdict"]].astype({"component": str, "verdict": str})
     return [
-        {k: (rounded([v])[0] if isinstance(v, float) else v) for k, v in row.items()}
+        {str(k): (rounded([v])[0] if isinstance(v, float) else v) for k, v in row.items()}
         for row in kept.to_dict("records")
     ]
 
@@ -174,9 +174,10 @@ def _trajectories(diff: Diff) -> dict[str, Any] | None:
     sides = {}
     for side, runs in (("a", diff.runs_a), ("b", diff.runs_b)):
         found = kept_values(runs[0], "logit-lens")
-        if found is None:
+        if not found:
             return None
-        sides[side] = table_of(runs[0], MEASURES["logit-lens"], found)
+        newest = next(iter(found.values()))
+        sides[side] = table_of(runs[0], MEASURES["logit-lens"], newest)
     first = sides["a"]
     labels = first["component"].astype(str).tolist()
     return {"labels": labels} | {
