@@ -24,7 +24,7 @@ from safetensors.numpy import load_file
 from circuitgraph.base.atomic import sync, write_atomic
 from circuitgraph.base.components import Edge, EdgeSpec, digest
 from circuitgraph.base.errors import InputError
-from circuitgraph.base.notebook import facts
+from circuitgraph.base.notebook import Facts
 from circuitgraph.base.quoting import quoted
 from circuitgraph.base.wellformed import known, save_arrays, shaped, texts, typed
 from circuitgraph.prompts.kept import RunPrompt
@@ -43,7 +43,7 @@ WEIGHTS = "weights.json"
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(Facts):
     """One model under study, or the source of one activation table.
 
     Attributes
@@ -88,11 +88,6 @@ class Variant:
         made = f"{self.model_type}, {self.layers} layers" if self.base else "table"
         of = f", recipe {quoted(self.recipe)}" if self.recipe else ""
         return f"Variant({quoted(self.name)}, {made}{of})"
-
-    def _repr_html_(self) -> str:
-        names = ("recipe", "base", "adapter", "model_type", "layers", "heads", "parameters")
-        told = {name: getattr(self, name) for name in names}
-        return facts(f"variant {self.name}", told | {"fingerprint": self.fingerprint[:12]})
 
     @property
     def id(self) -> str:
@@ -152,7 +147,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Facts):
     """One finished ingest; arrays are read when first used.
 
     Attributes
@@ -195,11 +190,6 @@ class Run:
         size = f"{len(self.edges)} edges" if self.edges else f"{len(self.components)} components"
         name = quoted(self.variant.name)
         return f"Run({self.id[:12]}, {name}, {self.kind}, {self.n} prompts, {size})"
-
-    def _repr_html_(self) -> str:
-        told = {"prompts": self.n, "scenarios": self.n_scenarios, "edges": len(self.edges)}
-        method = {name: value for name, value in asdict(self.method).items() if value}
-        return facts(f"run {self.id[:12]} of {self.variant.name}", told | method)
 
     @property
     def kind(self) -> str:
