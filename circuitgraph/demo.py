@@ -16,6 +16,7 @@ import pandas as pd
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.record import Diff
+from circuitgraph.levels.record import Levels, percent
 from circuitgraph.report.page import Section, write_page
 from circuitgraph.workspace import Workspace
 
@@ -41,6 +42,8 @@ class Story:
         The base and a variant whose layer-2 MLP alone was trained.
     hubs
         Ranks of every component in the two variants.
+    levels
+        The two variants level by level, beside a null pair and two seeds.
     """
 
     recipes: Diff
@@ -49,10 +52,11 @@ class Story:
     null: Diff
     only_l2: Diff
     hubs: pd.DataFrame
+    levels: Levels
 
 
 def run_demo(out: Path, reporter: Reporter, examples: Path = EXAMPLES) -> list[str]:
-    """Ingest the example's variants, compare, write ``index.html``; five lines to print.
+    """Ingest the example's variants, compare, write ``index.html``; six lines to print.
 
     Parameters
     ----------
@@ -77,7 +81,7 @@ def run_demo(out: Path, reporter: Reporter, examples: Path = EXAMPLES) -> list[s
     story = tell(workspace)
     page = out / "index.html"
     write_page("What did moral fine-tuning rewire?", _lead(story), _sections(story), page)
-    return five_lines(story, workspace, page)
+    return last_lines(story, workspace, page)
 
 
 def ingest_examples(workspace: Workspace, reporter: Reporter, examples: Path) -> None:
@@ -108,11 +112,12 @@ def tell(workspace: Workspace) -> Story:
         null=workspace.diff(BASE, "null-self-sft"),
         only_l2=workspace.diff(BASE, "hybrid-l2-mlp-only", null=null),
         hubs=workspace.hubs(a, b, kind="effect"),
+        levels=workspace.levels(a, b, null=null, seeds=(a, f"{a}-seed1"), lens="effect"),
     )
 
 
 def _lead(story: Story) -> list[str]:
-    return [_rewired(story), _noise(story), _hub(story)]
+    return [_rewired(story), _noise(story), _hub(story), _levels(story)]
 
 
 def _sections(story: Story) -> list[Section]:
@@ -188,13 +193,24 @@ def _hub(story: Story) -> str:
     return f"hub: {top['component']} in utilitarian (rank {ranks} of {len(hubs)}); {changed}"
 
 
-def five_lines(story: Story, workspace: Workspace, page: Path) -> list[str]:
-    """Summary: claims, noise, hub, page, next command."""
+def _levels(story: Story) -> str:
+    """One number a level; in brackets that of the base and its fine-tune on its own answers."""
+    table = story.levels.table.drop_duplicates("level")
+    told = [
+        f"{row['level']} {percent(row['alike'])} ({percent(row['null_least'])})"
+        for row in table.to_dict("records")
+    ]
+    return f"levels: utilitarian is like deontological by {', '.join(told)}: in brackets, the null"
+
+
+def last_lines(story: Story, workspace: Workspace, page: Path) -> list[str]:
+    """Summary: claims, noise, hub, similarity level by level, page, next command."""
     top = _strongest(story.recipes)
     return [
         _rewired(story),
         _noise(story),
         _hub(story),
+        _levels(story),
         f"page: {page}",
         f"next: {_command()} -w {shlex.quote(str(workspace.path))} explain {top['source']} "
         f"{top['target']} deontological utilitarian",

@@ -85,7 +85,7 @@ def _some_examples(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def demo(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """The demo's folder and its five lines."""
+    """The demo's folder and its last lines."""
     made = sharing.made_once(tmp_path_factory, "demo", partial(_demo, examples))
     out = sharing.own_copy(tmp_path_factory, made)
     lines = json.loads((made / "lines.json").read_text("utf-8"))

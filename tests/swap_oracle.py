@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import EMBED, LOGITS, Edge, parse
+from circuitgraph.base.components import EMBED, LOGITS, Component, Edge, parse
 from circuitgraph.prompts.tokens import Encoded
 
 
@@ -52,6 +53,7 @@ NEOX = Names(
     "dense_4h_to_h", ("input_layernorm", "post_attention_layernorm"), None,
     lambda hf: hf.gpt_neox.final_layer_norm, True,
 )  # fmt: skip
+MLPS = ("mlp", "router", "expert")
 BY_FAMILY = {"gpt_neox": NEOX, "gpt2": GPT2, "gemma2": GEMMA2, "gemma3_text": GEMMA2}
 
 
@@ -117,8 +119,25 @@ def see(hf: Any, tokens: tuple[int, ...], *hooks: Any) -> Seen:
                 kept[f"{name} in"], kept[f"{name} out"] = args[0][0].clone(), out[0].clone()
 
             stack.callback(module.register_forward_hook(note).remove)
+        for i, block in enumerate(names_of(hf).blocks(hf)):
+            if hasattr(block.mlp, "experts"):
+                stack.callback(note_experts(block.mlp.experts, kept, i).remove)
         hf(torch.tensor([tokens]))
     return Seen(tokens, kept)
+
+
+def note_experts(experts: Any, kept: dict[str, Tensor], layer: int) -> Any:
+    """Keeps what every expert holds before its last matrix, times its weight [E, T, f]."""
+
+    def note(m: Any, args: tuple) -> None:
+        x, chosen, weights = args
+        for number in range(m.num_experts):
+            gate, up = (x @ m.gate_up_proj[number].T).chunk(2, -1)
+            share = (weights * (chosen == number)).sum(-1, keepdim=True)
+            kept[f"{layer} expert {number}"] = m.act_fn(gate) * up * share
+            kept[f"{layer} share {number}"] = share
+
+    return experts.register_forward_pre_hook(note)
 
 
 def watched(hf: Any) -> Iterator[tuple[str, Any]]:
@@ -127,7 +146,8 @@ def watched(hf: Any) -> Iterator[tuple[str, Any]]:
         yield f"{i} pre", getattr(block, n.norms[0])
         yield f"{i} mid", getattr(block, n.norms[1])
         yield f"{i} out", getattr(getattr(block, n.attention), n.out)
-        yield f"{i} down", getattr(getattr(block, n.mlp), n.down)
+        if hasattr(getattr(block, n.mlp), n.down):
+            yield f"{i} down", getattr(getattr(block, n.mlp), n.down)
     yield "final", n.final(hf)
 
 
@@ -135,7 +155,7 @@ def entering(hf: Any, seen: Seen, target: str) -> Tensor:
     if target == LOGITS:
         return seen["final in"]
     t = parse(target)
-    return seen[f"{t.layer} {'mid' if t.kind == 'mlp' else 'pre'} in"]
+    return seen[f"{t.layer} {'mid' if t.kind in MLPS else 'pre'} in"]
 
 
 def written(hf: Any, seen: Seen, source: str) -> Tensor:
@@ -151,6 +171,8 @@ def written(hf: Any, seen: Seen, source: str) -> Tensor:
         return hf.get_input_embeddings().weight[tokens] * scale
     s = parse(source)
     block = n.blocks(hf)[s.layer]
+    if s.kind == "expert":
+        return seen[f"{s.layer} expert {s.head}"] @ block.mlp.experts.down_proj[s.head].T
     if s.kind == "mlp":
         added = getattr(getattr(block, n.mlp), n.down)(seen[f"{s.layer} down in"][None])[0]
         return added if n.post is None else getattr(block, n.post[1])(added)
@@ -221,11 +243,17 @@ def run(
         block, edge_block = n.blocks(hf)[target.layer], n.blocks(edge_hf)[target.layer]
         stack.callback(start(block, x))
         pair = edge_block, block
-        if target.kind == "mlp":
+        if target.kind in MLPS:
             if not n.parallel:  # x stands behind attention already
                 put(getattr(getattr(block, n.attention), n.out), torch.zeros_like)
             norms = (getattr(b, n.norms[1]) for b in pair)
             edge_norm, own_norm = norms
+            if target.kind != "mlp":
+                mixtures = edge_block.mlp, block.mlp
+                norms = edge_norm, own_norm
+                module, change = in_mixture(stack, target, mixtures, norms, others, y)
+                put(module, change)
+                return hf(tokens).logits[0]
             for name in n.first:
                 lent, own = (getattr(getattr(b, n.mlp), name) for b in pair)
                 y_out = mixed(edge_norm, own_norm, lent, own, others, y)
@@ -240,6 +268,32 @@ def run(
             keep = module.register_forward_pre_hook(lambda m, args: (merged(plain, args[0], only),))
             stack.callback(keep.remove)
         return hf(tokens).logits[0]
+
+
+def in_mixture(
+    stack: ExitStack, target: Component, mlps: Any, norms: Any, others: Tensor, y: Tensor
+) -> tuple[Any, Callable[[Any], Any]]:
+    """The module of a block of experts that a router, or one expert, changes, and how."""
+    own = mlps[1]
+    if target.kind == "router":
+        gates = (SimpleNamespace(weight=mlp.gate.weight, bias=None) for mlp in mlps)
+        scores = mixed(*norms, *gates, others, y)
+        top, chosen = scores.softmax(-1).topk(own.gate.top_k, -1)
+        if getattr(own.gate, "norm_topk_prob", True):
+            top = top / top.sum(-1, keepdim=True)
+        return own.gate, lambda out: (scores, top, chosen)
+    number = target.head
+    first = (SimpleNamespace(weight=m.experts.gate_up_proj[number], bias=None) for m in mlps)
+    gate, up = mixed(*norms, *first, others, y).chunk(2, -1)
+    told: dict[str, Tensor] = {}
+    stack.callback(note_experts(own.experts, told, 0).remove)
+    down = own.experts.down_proj[number].T
+
+    def change(out: Tensor) -> Tensor:
+        held = own.experts.act_fn(gate) * up * told[f"0 share {number}"]
+        return out + (held - told[f"0 expert {number}"]) @ down
+
+    return own.experts, change
 
 
 def start(block: Any, x: Tensor) -> Callable[[], None]:

@@ -17,6 +17,8 @@ from circuitgraph.ingest.jobs import Request
 from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.models.variants import load_variant
+from circuitgraph.nodes.measures import MEASURES
+from circuitgraph.nodes.values import values_of
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import list_runs
@@ -80,6 +82,16 @@ def test_its_graph_is_there_to_be_asked(gptj, ingested):
     assert {(r["source"], r["target"]) for r in diff.rows} == {
         (r["source"], r["target"]) for r in shown
     }
+
+
+def test_measures_that_hooks_cannot_tell_are_refused_by_name(gptj, ingested):
+    """A read-out that is not the model's own logits gives no numbers; others need a reader."""
+    run = next(r for r in list_runs(gptj[2] / "runs") if r.variant.name == "base")
+    with pytest.raises(InputError, match="in a way that hooks do not show"):
+        values_of(run, MEASURES["attribution"], Reporter())
+    refused = cli("nodes", "base", "--measure", "ablation", "-w", gptj[2])
+    assert refused.code == 2
+    assert "model type 'gptj' has no reader" in refused.complaint
 
 
 def test_the_same_ingest_again_is_the_same_run(gptj, ingested, prompts):

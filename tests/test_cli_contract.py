@@ -315,8 +315,8 @@ def test_output_is_utf8_wherever_it_runs(study: Path) -> None:
         assert out.startswith("EMBED → L0H2")
 
 
-def test_an_interruption_is_130_and_says_what_to_do(examples: Path, tmp_path: Path) -> None:
-    words = ("ingest", IPD / "base", "--name", "base", "--prompts", examples / "prompts.jsonl")
+def test_an_interruption_is_130_and_says_what_to_do(tmp_path: Path) -> None:
+    words = ("ingest", IPD / "base", "--name", "base", "--prompts", IPD / "prompts.jsonl")
     with process(*words, "--batch-size", "1", "--split-inputs", "-w", tmp_path / "w") as running:
         assert running.stderr is not None
         for line in running.stderr:

@@ -12,12 +12,14 @@ from shell import done
 from circuitgraph import Workspace
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
-from circuitgraph.demo import Story, five_lines, ingest_examples, run_demo
+from circuitgraph.demo import Story, ingest_examples, last_lines, run_demo
 
 
-def test_five_lines_say_what_was_found(demo: tuple[Path, list[str]]) -> None:
+def test_its_last_lines_say_what_was_found(demo: tuple[Path, list[str]]) -> None:
     out, lines = demo
-    assert [line.partition(":")[0] for line in lines] == ["rewired", "noise", "hub", "page", "next"]
+    assert [line.partition(":")[0] for line in lines] == [
+        "rewired", "noise", "hub", "levels", "page", "next",
+    ]  # fmt: skip
     found = re.match(r"rewired: (\d+) of (\d+) edges differ between deontological and", lines[0])
     assert found
     assert 0 < int(found[1]) < int(found[2])
@@ -25,11 +27,13 @@ def test_five_lines_say_what_was_found(demo: tuple[Path, list[str]]) -> None:
     bare, tested = re.findall(r"\|Δr\| ≥ 0.3 would report (\d+) correlations, (\d+)", lines[1])[0]
     assert int(bare) > int(tested)
     assert re.match(r"hub: \w+ in utilitarian \(rank \d+", lines[2])
-    assert lines[3] == f"page: {out / 'index.html'}"
+    level = r"[\d.]+% \([\d.]+%\)"
+    assert re.search(rf"weights {level}, attention {level}, behaviour {level}, inter", lines[3])
+    assert lines[4] == f"page: {out / 'index.html'}"
 
 
 def test_the_last_line_can_be_typed(demo: tuple[Path, list[str]]) -> None:
-    program, *words = shlex.split(demo[1][4].removeprefix("next: "))
+    program, *words = shlex.split(demo[1][5].removeprefix("next: "))
     assert Path(program).name == "circuitgraph"
     answer = done(*words)
     assert "Verdict: " in answer.out
@@ -74,6 +78,7 @@ def test_too_few_seeds_are_told(study: Path) -> None:
     workspace, names = Workspace(study), ("deontological-seed1", "utilitarian-seed1")
     one_each = workspace.diff(*names, scope="recipe")
     naive, hubs = workspace.diff(*names, lens="correlation"), workspace.hubs(*names, kind="effect")
-    story = Story(one_each, naive, seeds=one_each, null=one_each, only_l2=one_each, hubs=hubs)
-    told = five_lines(story, workspace, study / "index.html")
+    levels = workspace.levels(*names, lens="effect", seeds=(), measure=False)
+    story = Story(one_each, naive, one_each, one_each, one_each, hubs, levels)
+    told = last_lines(story, workspace, study / "index.html")
     assert told[0] == "rewired: cannot tell; a recipe needs three variants or more a side"

@@ -11,7 +11,7 @@ import torch
 from models import make_model
 from torch import Tensor
 
-from circuitgraph.base.components import Edge, effect_edges
+from circuitgraph.base.components import Edge, effect_edges, parse
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families import from_hf
@@ -49,6 +49,7 @@ CASES = [
     ("gemma3_text", "head", "joint"),
     ("gpt_neox", "head", "split"),
     ("gpt_neox", "layer", "joint"),
+    ("mixtral", "head", "joint"),
     *(
         pytest.param(*case, marks=pytest.mark.slow)
         for case in (
@@ -56,6 +57,7 @@ CASES = [
             ("gemma2", "head", "split"),
             ("qwen3", "head", "joint"),
             ("llama", "head", "split"),
+            ("qwen3_moe", "head", "split"),
         )
     ),
 ]
@@ -63,7 +65,7 @@ CASES = [
 
 def edges_of(model: Model, granularity: str, inputs: str) -> list[Edge]:
     sizes = model.layers, model.heads, model.kv_heads
-    return effect_edges(*sizes, granularity, inputs, model.parallel)
+    return effect_edges(*sizes, granularity, inputs, model.parallel, model.experts)
 
 
 def swapped(
@@ -97,6 +99,7 @@ def test_every_value_is_that_of_naive_hooks(
     models = tuple(map(from_hf, hfs))
     edges = edges_of(models[0], granularity, inputs)
     chosen = [*range(3, len(edges), len(edges) // 5), len(edges) - 1]
+    chosen = sorted({*chosen, *mixture_edges(edges)})
     found = swapped(models, PROMPTS, chosen, granularity, inputs)
     exact = [
         m.edge_effects(make_batch(PROMPTS), EffectSpec(granularity, inputs)).effects for m in models
@@ -106,6 +109,8 @@ def test_every_value_is_that_of_naive_hooks(
         apart = found.values[side, side, side] - exact[side][:, chosen]
         assert float(apart.abs().max()) <= 1e-5 * largest
     doubles = tuple(copy.deepcopy(hf).double() for hf in hfs)
+    for hf in doubles:  # experts in one product know no float64
+        hf.config._experts_implementation = "eager"
     differ = 0
     for column, index in enumerate(chosen):
         row = column % len(PROMPTS)
@@ -114,6 +119,15 @@ def test_every_value_is_that_of_naive_hooks(
         assert float(apart) <= 1e-4 * largest, (edges[index], row)
         differ += bool(naive.std() > 1e-3 * largest)
     assert differ >= 3
+
+
+def mixture_edges(edges: list[Edge]) -> list[int]:
+    """Some that begin or end at experts or at a router, of the middle block."""
+    kinds = [(parse(e.source).kind, parse(e.target).kind, e.target[:2]) for e in edges]
+    wanted = [("head", "router", "L1"), ("expert", "router", "L1"), ("expert", "head", "L2")]
+    first = [kinds.index(kind) for kind in wanted if kind in kinds]
+    into = [i for i, kind in enumerate(kinds) if kind[1:] == ("expert", "L1")]
+    return first + into[2 :: max(1, len(into) // 3)]
 
 
 def edited(hf: Any, change: Any) -> Any:

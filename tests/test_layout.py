@@ -19,13 +19,13 @@ ORDER = (
     *("base", "stats", "prompts", "games", "runs", "engine", "models"),
     *("updates", "ingest", "lenses"),
     *("graph", "diff", "store", "queries", "hubs", "composition", "interventions", "planning"),
-    *("nodes", "training", "behaviour", "export", "report", "plant", "transfer"),
-    *("workspace", "study", "demo", "commands", "cli", "__init__", "__main__"),
+    *("nodes", "training", "behaviour", "levels", "export", "report", "plant", "transfer"),
+    *("workspace", "study", "explore", "demo", "commands", "cli", "__init__", "__main__"),
 )
 TORCH_ONLY_IN = re.compile(
     r"base/notices\.py|prompts/(template|tokenizer)\.py|(engine|models|plant|updates)/.*"
     r"|ingest/(?!__init__|tables/).*|(lenses|interventions|composition|nodes)/.*|planning/cost\.py"
-    r"|training/.*|behaviour/measure\.py|study/forecast\.py"
+    r"|training/.*|(behaviour|levels)/measure\.py|study/forecast\.py"
 )
 TORCH_FREE = (
     "base",
@@ -184,3 +184,36 @@ def test_no_file_tells_whose_machine_it_was_written_on() -> None:
         if path.suffix in (".py", ".toml", ".md", ".txt", ".yaml", ".cypher") and path.is_file():
             found = re.search(r"(?<![\w./-])/(home|root|work|Users)/\w+", path.read_text("utf-8"))
             assert found is None, f"{path}: {found}"
+
+
+TALK = re.compile(
+    r"\b(hears?|heard|speaks?|spoken|told|says?|said|vouch\w*|asked|judged|lends?|lent|voices?)\b"
+)
+OTHER_STYLE = re.compile(
+    r"^\s*(Args|Arguments|Returns|Raises|Attributes|Yields):\s*$", re.MULTILINE
+)
+PLAINLY = (
+    *("lenses", "stats", "graph", "hubs", "composition", "diff", "prompts", "runs", "models"),
+    *("ingest", "engine"),
+)
+UNDERLINED = re.compile(
+    r"^( *)(?:Parameters|Returns|Raises|Attributes|Yields|Notes|Examples)\n(?!\1-{4,}$)",
+    re.MULTILINE,
+)
+
+
+def test_docstrings_are_numpydoc_and_say_plainly_what_a_thing_is() -> None:
+    """Of components and models nobody speaks: a first line names the quantity or the act."""
+    docs = {
+        f"{shown(path)} {getattr(node, 'name', '')}": found
+        for path in SOURCES
+        if unit(path) in PLAINLY
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and (found := ast.get_docstring(node))
+    }
+    other = {name for name, doc in docs.items() if OTHER_STYLE.search(doc)}
+    assert other == set(), "sections are numpydoc's: a name, and a line of hyphens under it"
+    assert {name for name, doc in docs.items() if UNDERLINED.search(doc)} == set()
+    first = {name: doc.splitlines()[0] for name, doc in docs.items()}
+    assert {name: line for name, line in first.items() if TALK.search(line)} == {}

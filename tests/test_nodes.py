@@ -13,8 +13,10 @@ from shell import cli, rows
 
 import circuitgraph
 from circuitgraph import UsageError, Workspace, load_variant
-from circuitgraph.nodes.compare import CLAIMS
+from circuitgraph.nodes.compare import CLAIMS, Sides
+from circuitgraph.nodes.parting import parting
 from circuitgraph.nodes.probe import _held_out, _shuffled
+from circuitgraph.nodes.record import Node
 from circuitgraph.runs.record import list_runs
 
 PAIRS = [
@@ -288,8 +290,36 @@ def test_the_graph_holds_what_was_measured_and_what_changed(made, tmp_path):
         ).set_index("component")["mean"]
         want = found.table.set_index("component")["value_b"]
         assert np.allclose(means.loc[want.index], want, atol=1e-6)
+        for label, held in (("kind", again), ("scenario", False)):
+            told = study.cypher(
+                "MATCH (r:Run)-[e:MEASURES]->(c:Component) WHERE e.measure = 'probe'"
+                " AND e.category STARTS WITH $label RETURN e.category AS category",
+                {"label": label},
+            )
+            wanted = {"kind", "kind majority", "kind shuffled"} if held else set()
+            assert set(told["category"]) == wanted
+        study.nodes("tuned", measure="probe", label="kind", prompts=prompts)
+        held = study.cypher("MATCH ()-[e:MEASURES {category: 'kind'}]->() RETURN count(e) AS n")
+        assert held["n"].iloc[0] == len(want)
     study.remove("tuned")
     assert study.cypher("MATCH ()-[e:CHANGED]->() RETURN count(e) AS n")["n"].iloc[0] == 0
+
+
+def test_where_two_variants_part_is_the_first_layer_beyond_the_margin():
+    """Two scenarios part in opposite ways after the second layer, surely after the third."""
+    rng = np.random.default_rng(0)
+    nodes = tuple(Node(name) for name in ("EMBED", "L0_RESID", "L1_RESID", "L2_RESID"))
+    scenarios, a = np.repeat([0, 1], 20), np.zeros((40, 4))
+    sign = np.where(scenarios == 0, 1.0, -1.0)[:, None]
+    noise = rng.normal(0, [0.0, 0.1, 1.0, 1.0], (40, 4))
+    for code in (0, 1):
+        noise[scenarios == code] -= noise[scenarios == code].mean(0)
+    b = sign * [0.0, 0.0, 1.1, 5.0] + noise
+    found = parting(Sides(nodes, (a,), (b,), scenarios), margin=1.0)
+    assert [found[end] for end in ("low", "first", "high")] == ["L1_RESID"] * 2 + ["L2_RESID"]
+    assert found["parted"] == 1.0
+    same = parting(Sides(nodes, (a,), (a,), scenarios), margin=1.0)
+    assert same == {"first": None, "low": None, "high": None, "parted": 0.0}
 
 
 def test_a_graph_file_of_before_gains_the_columns(tmp_path):
@@ -300,6 +330,7 @@ def test_a_graph_file_of_before_gains_the_columns(tmp_path):
         "CREATE NODE TABLE Component(id STRING PRIMARY KEY);"
         "CREATE REL TABLE MEASURES(FROM Run TO Component, key STRING, mean DOUBLE, sd DOUBLE,"
         " `distinct` INT64);"
+        "CREATE REL TABLE TRANSFERS(FROM Component TO Component, key STRING);"
         "CREATE (:Run {id: 'r'})-[:MEASURES {key: 'k', mean: 1.0}]->(:Component {id: 'c'})"
     )
     with (

@@ -15,6 +15,7 @@ from shell import IPD
 from test_workspace import write_table
 
 from circuitgraph import InputError, UsageError, Workspace, load_variant, read_prompts
+from circuitgraph.base.notebook import facts
 from circuitgraph.diff import kept
 from circuitgraph.lenses.effect.lens import Effect
 from circuitgraph.lenses.wiring import measure as wiring
@@ -226,3 +227,34 @@ loaded = [name for name in {heavy!r} if name in sys.modules]
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_notebooks_show_results_as_tables_and_names_as_text(trio: Path) -> None:
+    workspace = Workspace(trio)
+    a, b = list(workspace)[:2]
+    run = workspace[a].runs[0]
+    assert "<th style='text-align:left'>n_scenarios" not in run._repr_html_()
+    assert run.id in run._repr_html_()
+    assert run.variant.fingerprint in run.variant._repr_html_()
+    diff = workspace.diff(a, b, lens="correlation")
+    assert diff._repr_html_().count("<tr") == 1 + min(20, len(diff.claims))
+    row = diff.table.iloc[0]
+    assert "<table" in diff.explain(row["source"], row["target"])._repr_html_()
+    assert "&lt;i&gt;" in facts("<i>", {"a": "<b>"})
+
+
+@pytest.mark.parametrize("figure", ["volcano", "heatmap", "circuit", "trajectories", "hubs"])
+def test_figures_are_drawn_at_the_width_of_a_column(trio: Path, figure: str) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="figures need matplotlib")
+    pyplot.switch_backend("agg")
+    workspace = Workspace(trio)
+    diff = workspace.diff(*list(workspace)[:2], lens="correlation")
+    axes = getattr(diff.plot, figure)(columns=2)
+    axes.figure.canvas.draw()
+    assert axes.figure.get_size_inches()[0] == 7.0
+    if figure == "volcano":
+        shown = sum(len(points.get_offsets()) for points in axes.collections)
+        assert shown == diff.table["p"].notna().sum()
+    pyplot.close(axes.figure)
+    with pytest.raises(UsageError, match="``columns`` is 1 or 2"):
+        getattr(diff.plot, figure)(columns=3)

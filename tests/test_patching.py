@@ -166,6 +166,13 @@ def test_both_directions_in_tables_and_in_the_graph(workspace: Workspace) -> Non
     assert table["source_variant"].unique().tolist() == ["tuned", "base"]
     assert table["effect"].abs().max() > 0.01
     assert found.edges.empty
+    ways = [rows.set_index("component") for _, rows in table.groupby("variant", sort=False)]
+    apart = ways[0]["effect"] - ways[1]["effect"]
+    assert np.allclose(ways[0]["asymmetry"], apart, atol=1e-4)
+    assert np.allclose(ways[0]["asymmetry"], -ways[1]["asymmetry"])
+    assert (ways[0]["asymmetry_q"] >= ways[0]["asymmetry_p"]).all()
+    counts = found.summary["into"]
+    assert counts["interventions"] <= counts["tried"] == 2 * 16 * counts["n"]
     rows = workspace.query("transfers", limit=100)
     key = ["variant", "source_variant", "component"]
     told, ours = (

@@ -20,6 +20,7 @@ from circuitgraph.store.protocol import parameter_names
 
 NAMES = [query.name for query in list_queries()]
 EMPTY_ON_PLANTED = (
+    "attribution-without-edges",
     "changed-in-only",
     "claims-shared-by-diffs",
     "composition",
@@ -28,6 +29,9 @@ EMPTY_ON_PLANTED = (
     "decisions",
     "downstream-ends",
     "flips-between-recipes",
+    "heads-that-look-elsewhere",
+    "layers-where-variants-part",
+    "steering-and-patching",
     "transfers",
     "triangles",
     "upstream-origins",
@@ -276,7 +280,7 @@ def test_diffs_go_by_name(store: Store) -> None:
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("hub", {}, "no query is named 'hub'; there are changed-in-only"),
+        ("hub", {}, "no query is named 'hub'; there are attribution-without-edges"),
         ("hubs", {"top": 3}, "has no parameter 'top'; it has run, limit"),
         ("hubs", {"limit": "many"}, "limit takes a whole number"),
         ("hubs", {"limit": -1}, "limit takes a whole number"),

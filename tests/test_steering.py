@@ -69,6 +69,24 @@ def test_random_directions_are_as_likely_as_any(study):
     assert list(found.washout["layer"]) == [0, 1, 2]
 
 
+def test_both_directions_are_held_together_and_beside_patches(study):
+    _, _, workspace = study
+    workspace.patch("every", "base")
+    found = workspace.steer("base", "every", into="base", at="L1_MLP", strength=[-1, 1, 0, 1, 2])
+    table = found.table.set_index("strength")
+    assert list(table.index) == [-1, 1, 0, 2]
+    want = table.loc[1, "effect"] + table.loc[-1, "effect"]
+    assert table.loc[1, "asymmetry"] == table.loc[-1, "asymmetry"] == pytest.approx(want)
+    assert table.loc[1, "asymmetry_low"] < want < table.loc[1, "asymmetry_high"]
+    assert table.loc[[0, 2], "asymmetry"].isna().all()
+    assert found.summary["tried"] == 4 * 12
+    assert found.summary["interventions"] == 3 * 12  # strength 0 is none
+    moved = workspace.query("steering-and-patching", way="", least=0.0)
+    assert list(moved["component"]) == ["L1_MLP"]
+    assert moved["steered"].iloc[0] == pytest.approx(found.moved["effect"].iloc[0])
+    assert abs(found.moved["effect"].iloc[0]) <= np.abs(table.loc[1, ["low", "high"]]).max() + 1
+
+
 def test_what_is_added_at_a_layer_is_all_there_right_behind_it(study):
     _, _, workspace = study
     found = workspace.steer("base", "every", into="base", at="L2_MLP", strength=1.0)

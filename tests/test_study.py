@@ -25,11 +25,12 @@ from circuitgraph.study.tables import Tables
         (10, 1, ["ok"], "moderate"),
         (10, 2, ["ok"], "weak"),
         (0, 1, ["ok"], "weak"),
+        (10, None, ["ok"], "weak"),
         (10, 0, ["ok", "insufficient"], "none"),
         (10, 0, [], "none"),
     ],
 )
-def test_grades(claims: int, nulls: int, evidence: list[str], expected: str) -> None:
+def test_grades(claims: int, nulls: int | None, evidence: list[str], expected: str) -> None:
     assert grade(claims, nulls, evidence) == expected
 
 

@@ -83,6 +83,41 @@ def test_heads_and_groups_make_up_attention(study):
     assert a == pytest.approx(b, abs=1e-6)
 
 
+def test_non_additivity_is_what_a_pair_does_beyond_the_sum_of_both(study):
+    _, _, workspace = study
+    sets = ["L1_MLP", "L2_ATTN", "L0_ATTN,L0_MLP"]
+    found = workspace.transplant("every", "base", components=sets, pairs=True)
+    alone = found.table.set_index("component")["share"]
+    assert len(found.pairs) == 3
+    row = found.pairs.iloc[0]
+    [both] = workspace.transplant("every", "base", components="L2_ATTN,L1_MLP").table["share"]
+    assert row["both"] == pytest.approx(both, abs=1e-9)
+    assert row["sum"] == pytest.approx(alone["L1_MLP"] + alone["L2_ATTN"], abs=1e-9)
+    assert row["interaction"] == pytest.approx(row["both"] - row["sum"], abs=1e-9)
+    assert row["interaction_low"] < row["interaction"] < row["interaction_high"]
+    for wrong in (["L1_MLP", "L1_MLP,L2_ATTN"], ["L1_MLP"]):
+        with pytest.raises(UsageError, match="share none|two sets or more"):
+            workspace.transplant("every", "base", components=wrong, pairs=True)
+
+
+def test_what_nothing_was_trained_in_adds_nothing_and_copies_are_not_counted(study):
+    """Both ways carry the whole gap: no asymmetry, no interaction; 12 prompts, two ways."""
+    _, _, workspace = study
+    sets = ["L1_MLP", "L0_MLP", "L1_MLP"]
+    found = workspace.transplant("only", "base", components=sets, pairs=True)
+    assert list(found.table["component"]) == ["L1_MLP", "L0_MLP"]
+    assert (found.table[["asymmetry", "asymmetry_p"]] == [0.0, 1.0]).all(axis=None)
+    assert found.pairs[["interaction", "interaction_p"]].values.tolist() == [[0.0, 1.0]]
+    assert found.summary["tried"] == 2 * 3 * 12
+    assert found.summary["interventions"] == 2 * 12  # L1_MLP; with a copy beside it, no other
+    assert "1 of the sets repeat another" in found.summary["remarks"][0]
+    told = workspace.query("transfers", method="transplant", source_variant="only")
+    assert {"L1_MLP", "L0_MLP"} <= set(told["component"])
+    table = found.moved.set_index(["source_variant", "component"])
+    want = table.loc[("only", "L1_MLP"), "effect"]
+    assert told["effect"].max() == pytest.approx(want)
+
+
 def test_the_command_and_what_it_refuses(study):
     _, _, workspace = study
     got = rows("-w", workspace.path, "transplant", "only", "base", "--components", "L1_MLP")

@@ -49,6 +49,12 @@ def nodes(name: str, other: str | None, output: Output, **options: Any) -> int:
         f"{s['measure']}: {s['n_claims']} of {s['n_testable']} nodes differ, evidence "
         f"{s['evidence']}"
     )
+    for key, value in s.get("facts", {}).items():
+        settings().reporter.remark(f"{s['measure']}: {key} {value}")
+    if "parts" in s:
+        from circuitgraph.nodes.parting import in_words
+
+        settings().reporter.remark(in_words(s["parts"]))
     return INSUFFICIENT if s["evidence"] == "insufficient" else 0
 
 

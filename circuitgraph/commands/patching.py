@@ -28,7 +28,10 @@ from circuitgraph.workspace import Workspace
 SHOWN = 15
 """Rows of each direction that somebody reads."""
 
-_UNREAD = ["source_variant", "variant", "raw", "n", "by", "enough"]
+_UNREAD = [
+    *("source_variant", "variant", "raw", "n", "by", "enough"),
+    *("asymmetry_low", "asymmetry_high", "asymmetry_p"),
+]
 
 
 @click.command()
@@ -119,6 +122,8 @@ def summary_lines(result: CrossPatch, part: str) -> list[str]:
         told += f"the decisions are {way['gap']:.3g} apart" if way["gap"] else "they decide alike"
         told += f", {way['disagree']} of {way['n']} prompts are decided differently"
         lines.append(told + _told(table[own], part))
+    if "tried" in (way := result.summary["into"]):
+        lines.append(f"{way['interventions']} interventions of {way['tried']} changed something")
     return lines
 
 

@@ -33,12 +33,19 @@ from circuitgraph.workspace import Workspace
 def steer(a: str, b: str, output: Output, **options: Any) -> None:
     """Steer a variant with the difference of activations B − A, beside random directions.
 
+    Strengths below 0 lead from B to A; asymmetry is the sum of a strength's effect and that of
+    its opposite.
+
     \b
     Example:
       circuitgraph steer base tuned --into base --at L2_MLP --strength -2:2:9
     """
     found = settings().open().steer(a, b, **options)
     output.show(found.table)
+    s = found.summary
+    settings().reporter.remark(
+        f"{s['interventions']} interventions of {s['tried']} changed something"
+    )
     if output.for_reading:
         text = to_text(found.washout.round(3), "table", width=terminal_width())
         click.echo("share left along the direction at the largest strength:\n" + text, nl=False)

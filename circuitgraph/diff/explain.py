@@ -12,6 +12,7 @@ import pandas as pd
 from circuitgraph.base.components import parse
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.foreign import own_name
+from circuitgraph.base.notebook import framed
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import Diff
@@ -56,6 +57,9 @@ class Explanation:
     def __repr__(self) -> str:
         verdict = ", ".join(self.rows["verdict"].astype(str))
         return f"Explanation({short(self.source)} → {short(self.target)}: {verdict})"
+
+    def _repr_html_(self) -> str:
+        return framed(self.text, self.per_scenario.rename(columns=dict(self.heads)))
 
 
 def explain_edge(diff: Diff, source: str, target: str) -> Explanation:

@@ -125,7 +125,7 @@ class RandomNulls:
 
         a, _ = self.pair
         run = self._measured(draw, planned)
-        opener: Callable[[], AbstractContextManager[Any]] = partial(self._opened, draw, run)
+        opener: Callable[[], AbstractContextManager[Any]] = partial(self.opened, draw, run)
         models = replace(self.models, at_hand={run.id: opener})
         options, margin = self.question.options, self.question.margin
         pair = self.question.a, [a], run.variant.name, [run], None
@@ -136,6 +136,14 @@ class RandomNulls:
             "random": {"draw": draw, "seed": options.seed},
             "silent_at": quiet,
         }
+
+    def known(self, draw: int) -> bool:
+        """Whether one draw was measured before."""
+        return (self.folder / self._planned(draw).id).is_dir()
+
+    def run_of(self, draw: int) -> Run:
+        """The run of one draw, measured now where it never was."""
+        return self._measured(draw, self._planned(draw))
 
     def _planned(self, draw: int) -> Run:
         """The run of one draw before it is measured; its id holds both runs, seed and number."""
@@ -159,7 +167,7 @@ class RandomNulls:
             return read_run(self.folder / planned.id)
         from circuitgraph.ingest.again import measured_again
 
-        with self._opened(draw, planned) as model:
+        with self.opened(draw, planned) as model:
             arrays: dict[str, np.ndarray] = measured_again(
                 planned, model.engine, self.randomised.hf, model.prompts, self.folder,
                 self.models.reporter,
@@ -167,7 +175,7 @@ class RandomNulls:
         return write_run(replace(planned, created=now(), _arrays=arrays), self.folder)
 
     @contextmanager
-    def _opened(self, draw: int, run: Run) -> Iterator[StoredModel]:
+    def opened(self, draw: int, run: Run) -> Iterator[StoredModel]:
         """The model of one draw with the prompts of its run, for the time of the block."""
         from circuitgraph.models.stored import StoredModel, reencoded
 

@@ -81,9 +81,9 @@ def _mixture_scores(patch: Patch, group: Readers, layer: LayerGradients) -> Iter
     Weights and experts are this run's: the choice has no gradient.
     """
     first, window = group.receivers[0], patch.batch.index.shape
-    assert layer.heard is not None
-    heard = patch.at_window(layer.heard)
-    mixture = Mixture.of(patch, first.layer, heard, patch.batch.patched)
+    assert layer.mixture_in is not None
+    mixture_in = patch.at_window(layer.mixture_in)
+    mixture = Mixture.of(patch, first.layer, mixture_in, patch.batch.patched)
     assert mixture is not None
     after = patch.at_window(layer.after).flatten(0, 1)
     deltas = patch.deltas[: first.senders].flatten(1, 2)

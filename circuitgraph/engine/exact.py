@@ -119,14 +119,14 @@ def _mixture_effects(
 ) -> Iterator[Tensor]:
     """Effects [senders, n] of edges into a router or one expert; 0 where it is never chosen."""
     assert receiver.expert is not None
-    heard = patch.batch.by_prompt(mixture.hears(receiver.expert)).clamp_max(1)
-    if not heard.any():
-        yield heard.expand(len(senders), -1)
+    reached = patch.batch.by_prompt(mixture.hears(receiver.expert)).clamp_max(1)
+    if not reached.any():
+        yield reached.expand(len(senders), -1)
         return
     for chunk in patch.chunks(senders):
         deltas = patch.at_scored(patch.deltas[chunk], receiver.layer)
         out = before + mixture.change(receiver.expert, deltas)
-        yield resume(patch, receiver.layer + 1, out) * heard
+        yield resume(patch, receiver.layer + 1, out) * reached
 
 
 def resume(patch: Patch, layer: int, x: Tensor) -> Tensor:

@@ -42,8 +42,12 @@ class Routes:
 
 def routed(experts: Experts, normed: Tensor) -> Routes:
     """The router's choice for normed inputs [M, d]."""
-    shares = (normed @ experts.router).softmax(-1)
-    weights, chosen = shares.topk(experts.chosen, -1)
+    return chosen_by(experts, normed @ experts.router)
+
+
+def chosen_by(experts: Experts, scores: Tensor) -> Routes:
+    """The same by the router's scores of all experts [M, E]."""
+    weights, chosen = scores.softmax(-1).topk(experts.chosen, -1)
     if experts.renormed:
         weights = weights / weights.sum(-1, keepdim=True)
     return Routes(weights, chosen)
@@ -51,8 +55,35 @@ def routed(experts: Experts, normed: Tensor) -> Routes:
 
 def expert(experts: Experts, activation: Activation, number: int, normed: Tensor) -> Tensor:
     """Output of one expert for normed inputs [..., d], without its weight."""
-    held = activation(normed @ experts.gate[number]) * (normed @ experts.up[number])
-    return held @ experts.down[number]
+    return inner(experts, activation, number, normed) @ experts.down[number]
+
+
+def inner(experts: Experts, activation: Activation, number: int, normed: Tensor) -> Tensor:
+    """Inner activation of one expert, before its output matrix [..., f]."""
+    return activation(normed @ experts.gate[number]) * (normed @ experts.up[number])
+
+
+def weighed(experts: Experts, activation: Activation, routes: Routes, normed: Tensor) -> Tensor:
+    """Weighted sums of experts' outputs at M clean positions, by the routes of copies of them.
+
+    Parameters
+    ----------
+    routes
+        Of N copies of the positions.
+    normed : [M, d]
+        What the experts read at each.
+
+    Returns
+    -------
+    [N · M, d]
+    """
+    out = normed.new_zeros(len(routes.chosen), experts.down.shape[-1])
+    for number in routes.used:
+        rows, weights = routes.where(number)
+        here, place = (rows % len(normed)).unique(return_inverse=True)
+        said = expert(experts, activation, number, normed[here])
+        out.index_add_(0, rows, said[place] * weights)
+    return out
 
 
 def mixed(experts: Experts, activation: Activation, normed: Tensor) -> Tensor:

@@ -165,8 +165,8 @@ def run_block(
     z = span.attend(model, attention, q, k, v)
     raw = attention.out(z.flatten(-2))
     mid = write(z, raw) if write else span.at_queries(x) + post(raw, attention.post)
-    heard = read("mlp", span.at_queries(x) if model.parallel else mid)
-    return LayerTrace(x, mid, heard, q, k, v, z, raw, mlp(model, block, heard))
+    inputs = read("mlp", span.at_queries(x) if model.parallel else mid)
+    return LayerTrace(x, mid, inputs, q, k, v, z, raw, mlp(model, block, inputs))
 
 
 def stream_reader(model: Model, attention: Attention, x: Tensor, span: Span) -> Read:
@@ -272,18 +272,18 @@ def attend(
     return z.transpose(-2, -3)
 
 
-def mlp(model: Model, block: Block, heard: Tensor) -> Tensor:
+def mlp(model: Model, block: Block, inputs: Tensor) -> Tensor:
     """Output of the MLP [..., d] for an input of the stream's kind, post-norm included."""
     weights = block.mlp
     if isinstance(weights, Experts):
-        return mixed(weights, model.activation, weights.norm(heard))
-    return post(weights.down(hidden(model, block, heard)), weights.post)
+        return mixed(weights, model.activation, weights.norm(inputs))
+    return post(weights.down(hidden(model, block, inputs)), weights.post)
 
 
-def hidden(model: Model, block: Block, heard: Tensor) -> Tensor:
+def hidden(model: Model, block: Block, inputs: Tensor) -> Tensor:
     """Hidden activations of the MLP before its last matrix [..., f]."""
     weights = block.one_mlp
-    normed = weights.norm(heard)
+    normed = weights.norm(inputs)
     if weights.gate is None:
         return model.activation(weights.up(normed))
     return model.activation(weights.gate(normed)) * weights.up(normed)

@@ -28,7 +28,7 @@ class LayerGradients:
         norm spans all heads and heads are receivers, by each head's own part in it.
     z : [R, T, H, e]
         By each head's output before the output matrix.
-    heard : [R, T, d] or None
+    mixture_in : [R, T, d] or None
         Input of router and experts in this run, where there are some; no gradient.
     read : [R, T, d]
         By the MLP's input.
@@ -41,13 +41,13 @@ class LayerGradients:
     k: Tensor
     v: Tensor
     z: Tensor
-    heard: Tensor | None
+    mixture_in: Tensor | None
     read: Tensor
     after: Tensor
 
 
 @dataclass(frozen=True)
-class _Heard(JointNorm):
+class _TrackedNorm(JointNorm):
     """A norm over all heads that tracks the gradient by every head's own part in it.
 
     ``own`` holds what it normed [R, T, heads, e], by ``name`` (``q`` or ``k``), as nodes that only
@@ -85,8 +85,10 @@ def gradients(
     found = []
     for layer, block in enumerate(model.blocks):
         q, k, v, z, read = flat[5 * layer : 5 * layer + 5]
-        heard = nodes[layer][-1].detach() if isinstance(block.mlp, Experts) else None
-        found.append(LayerGradients(streams[layer].detach(), q, k, v, z, heard, read, after[layer]))
+        mixture_in = nodes[layer][-1].detach() if isinstance(block.mlp, Experts) else None
+        found.append(
+            LayerGradients(streams[layer].detach(), q, k, v, z, mixture_in, read, after[layer])
+        )
     return tuple(found)
 
 
@@ -98,7 +100,7 @@ def _run_block(
     nodes: dict[str, Tensor] = {}
     own: dict[str, Tensor] = {}
     if granularity == "head":
-        block = replace(block, attention=_heard(block.attention, own))
+        block = replace(block, attention=_tracked(block.attention, own))
 
     def read(name: str, stream: Tensor) -> Tensor:
         y = stream_read(name, stream)
@@ -114,11 +116,13 @@ def _run_block(
     return [nodes["q"], nodes["k"], nodes["v"], trace.z, nodes["mlp"]], trace.mid + trace.mlp
 
 
-def _heard(attention: Attention, own: dict[str, Tensor]) -> Attention:
+def _tracked(attention: Attention, own: dict[str, Tensor]) -> Attention:
     """The attention with norms over all heads that track each head's own part."""
 
-    def heard(norm: Norm | None, name: str) -> Norm | None:
-        return _Heard(**vars(norm), own=own, name=name) if isinstance(norm, JointNorm) else norm
+    def tracked(norm: Norm | None, name: str) -> Norm | None:
+        return (
+            _TrackedNorm(**vars(norm), own=own, name=name) if isinstance(norm, JointNorm) else norm
+        )
 
-    q_norm, k_norm = heard(attention.q_norm, "q"), heard(attention.k_norm, "k")
+    q_norm, k_norm = tracked(attention.q_norm, "q"), tracked(attention.k_norm, "k")
     return replace(attention, q_norm=q_norm, k_norm=k_norm)

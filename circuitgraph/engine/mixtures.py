@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.engine.batches import gather
-from circuitgraph.engine.experts import Activation, Routes, expert, mixed, routed
+from circuitgraph.engine.experts import Activation, Routes, expert, mixed, routed, weighed
 from circuitgraph.engine.model import Experts
 from circuitgraph.engine.patch import Patch
 from circuitgraph.engine.receivers import ROUTER
@@ -87,12 +87,7 @@ class Mixture:
         """Change [N, M, d] by the router alone."""
         normed = self.experts.norm(self.read)
         after = self.experts.norm(self.read + deltas).flatten(0, 1)
-        routes, out = routed(self.experts, after), torch.zeros_like(after)
-        for number in routes.used:
-            rows, weights = routes.where(number)
-            here, place = (rows % len(normed)).unique(return_inverse=True)
-            said = expert(self.experts, self.activation, number, normed[here])
-            out.index_add_(0, rows, said[place] * weights)
+        out = weighed(self.experts, self.activation, routed(self.experts, after), normed)
         clean = mixed(self.experts, self.activation, normed)
         return (out.view(deltas.shape) - clean) * self.patched[:, None]
 

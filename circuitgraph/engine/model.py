@@ -193,6 +193,12 @@ class Block:
             )
         return self.mlp
 
+    @property
+    def experts(self) -> Experts:
+        """The mixture, of a block that has one."""
+        assert isinstance(self.mlp, Experts)
+        return self.mlp
+
 
 @dataclass(frozen=True)
 class Rotary:

@@ -74,12 +74,12 @@ def receivers(model: Sizes, granularity: Granularity, inputs: Inputs) -> list[Re
         for letters in ("qkv",) if inputs == "joint" else ("q", "k", "v"):
             own = _query_heads(model, granularity, letters)
             found += [Receiver(layer, letters, heads, before) for heads in own]
-        heard = before if model.parallel else before + attention
+        senders = before if model.parallel else before + attention
         count = mlp_components(model, layer, granularity)
         parts: Sequence[int | None] = (None,)
         if has_experts(model, layer, granularity):
             parts = (ROUTER, *range(count))
-        found += [Receiver(layer, "in", None, heard, part) for part in parts]
+        found += [Receiver(layer, "in", None, senders, part) for part in parts]
         before += attention + count
     return [*found, Receiver(model.layers, "in", None, before)]
 

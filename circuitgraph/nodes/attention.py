@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def attention(model: StoredModel, spans: Spans) -> NodeValues:
     categories = [*dict.fromkeys(name for own in spans for name in own), REST]
     rows = []
     for start in range(0, len(model.prompts), BATCH):
-        batch = scored(engine, model.prompts[start : start + BATCH])
+        batch = scored(engine.unembed, model.prompts[start : start + BATCH])
         members = _members(batch, spans[start : start + BATCH], categories)
         rows.append(_masses(engine, batch, members))
     nodes = [
@@ -60,7 +60,9 @@ def attention(model: StoredModel, spans: Spans) -> NodeValues:
         for kind in ("", BY_VALUE)
         for name in categories
     ]
-    return NodeValues(tuple(nodes), np.concatenate(rows))
+    cap = engine.attention_cap
+    facts = {} if cap is None else {"of scores after the soft cap of": cap}
+    return NodeValues(tuple(nodes), np.concatenate(rows), facts)
 
 
 def _members(batch: Scored, spans: Spans, categories: Sequence[str]) -> Tensor:
@@ -77,17 +79,40 @@ def _members(batch: Scored, spans: Spans, categories: Sequence[str]) -> Tensor:
 
 def _masses(engine: NativeModel, batch: Scored, members: Tensor) -> np.ndarray:
     """[n, layers · heads · 2 · categories]."""
-    trace, found = forward(engine, batch.tokens, batch.ends), []
-    keys = torch.arange(batch.tokens.shape[1]).expand(batch.tokens.shape)
-    rows = torch.arange(len(batch.last))
-    for block, layer in zip(engine.blocks, trace.layers, strict=True):
-        seen = visible(batch.last[:, None], keys, block.attention.window)[:, 0, 0]
-        k, v = (x.repeat_interleave(engine.group, 2) for x in (layer.k, layer.v))
-        scores = torch.einsum("nhe,nthe->nht", layer.q[rows, batch.last], k)
-        scores = softcap(scores * block.attention.scale, engine.attention_cap)
-        weights = scores.masked_fill(~seen[:, None], float("-inf")).softmax(-1)
+    found = []
+    for weights, v in patterns(engine, batch.tokens, batch.ends, batch.last):
         sized = weights * v.norm(dim=-1).transpose(1, 2)
         sized = sized / sized.sum(-1, keepdim=True)
         both = torch.stack([weights, sized], 2)
         found.append(torch.einsum("nhkt,ntc->nhkc", both, members).flatten(1))
     return torch.cat(found, 1).float().numpy()
+
+
+def patterns(
+    engine: NativeModel, tokens: Tensor, ends: Tensor, last: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Attention from one position of each row, and the values read there, layer by layer.
+
+    Parameters
+    ----------
+    engine
+        The model that is run.
+    tokens, ends : int [n, T] and int [n]
+        Rows padded on the right, and how long each is.
+    last : int [n]
+        The position that looks.
+
+    Yields
+    ------
+    weights, values : [n, heads, T] and [n, T, heads, e]
+        Weights sum to 1 over T.
+    """
+    trace = forward(engine, tokens, ends)
+    keys = torch.arange(tokens.shape[1]).expand(tokens.shape)
+    rows = torch.arange(len(last))
+    for block, layer in zip(engine.blocks, trace.layers, strict=True):
+        seen = visible(last[:, None], keys, block.attention.window)[:, 0, 0]
+        k, v = (x.repeat_interleave(engine.group, 2) for x in (layer.k, layer.v))
+        scores = torch.einsum("nhe,nthe->nht", layer.q[rows, last], k)
+        scores = softcap(scores * block.attention.scale, engine.attention_cap)
+        yield scores.masked_fill(~seen[:, None], float("-inf")).softmax(-1), v

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from circuitgraph.base.components import LOGITS, Granularity, attn_name
 from circuitgraph.base.errors import InputError
-from circuitgraph.engine.model import Block
-from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.receivers import component_names
 from circuitgraph.models.stored import BATCH, StoredModel
+from circuitgraph.nodes.readout import (
+    TOLERANCE,
+    ReadOut,
+    attention_biases,
+    require_own_logits,
+)
 from circuitgraph.nodes.record import Node, NodeValues
 from circuitgraph.nodes.scored import Scored, scored
-
-TOLERANCE = 1e-4
-"""Share of the largest logit difference (or of 1) by which the sum may be off."""
 
 
 @torch.no_grad()
@@ -36,57 +37,42 @@ def attribution(model: StoredModel) -> NodeValues:
     InputError
         The sum is not the logit difference, to 1e-4.
     """
-    engine, granularity = model.engine, model.spec.granularity
-    biased = _biases(engine, granularity)
+    granularity, read_out = model.spec.granularity, ReadOut.of(model)
+    engine, biased = model.engine, attention_biases(model, granularity)
     rows = []
     for start in range(0, len(model.prompts), BATCH):
-        batch = scored(engine, model.prompts[start : start + BATCH])
-        rows.append(_of_batch(engine, batch, granularity, biased).numpy())
+        batch = scored(read_out.unembed, model.prompts[start : start + BATCH])
+        rows.append(_of_batch(model, read_out, batch, granularity, biased).numpy())
     nodes = [Node(name) for name in component_names(engine, granularity)]
     nodes += [Node(attn_name(layer), "bias") for layer in biased] + [Node(LOGITS, "bias")]
-    facts = {} if engine.logit_cap is None else {"before the soft cap of": engine.logit_cap}
+    facts = {} if read_out.cap is None else {"before the soft cap of": read_out.cap}
     return NodeValues(tuple(nodes), np.concatenate(rows), facts)
 
 
 def _of_batch(
-    engine: NativeModel, batch: Scored, granularity: Granularity, biased: dict[int, Tensor]
+    model: StoredModel,
+    read_out: ReadOut,
+    batch: Scored,
+    granularity: Granularity,
+    biased: dict[int, Tensor],
 ) -> Tensor:
+    engine, norm = model.engine, read_out.norm
     parts, final = engine.contributions(batch.tokens, batch.last[:, None], granularity, batch.ends)
     final = final[:, 0]
-    # The output bias of attention is the same at every position, its post-norm aside.
-    whole = torch.cat([parts[:, :, 0], *(_rest(engine, b, batch) for b in biased.items())])
-    linear = engine.norm.linear(whole, engine.norm.scale(final))
+    # What attention adds beside its heads is the same at every position.
+    rest = [bias.expand(1, len(batch.last), -1) for bias in biased.values()]
+    whole = torch.cat([parts[:, :, 0], *rest])
+    linear = norm.linear(whole, norm.scale(final))
     found = (linear * batch.direction).sum(-1).T
-    constant = engine.norm.bias
-    last = batch.direction.new_zeros(len(final)) if constant is None else batch.direction @ constant
+    last = read_out.constant(batch.answers, batch.direction)
     found = torch.cat([found, last[:, None]], 1)
-    want = (engine.norm(final) * batch.direction).sum(-1)
+    want = (norm(final) * batch.direction).sum(-1) + read_out.biased(batch.answers)
     apart = float((found.sum(1) - want).abs().max())
     if not apart <= TOLERANCE * max(1.0, float(want.abs().max())):
         raise InputError(
             f"direct logit attribution: the parts miss the logit difference by {apart:.1e}; this "
             f"model of type {engine.family!r} adds something that is not a component"
         )
+    told = read_out.apart(final, batch.answers)
+    require_own_logits(model, batch.tokens, batch.ends, batch.answers, told)
     return found.float()
-
-
-def _biases(engine: NativeModel, granularity: Granularity) -> dict[int, Tensor]:
-    """Output biases of attention, which belong to no head, by layer."""
-    if granularity == "layer":
-        return {}
-    return {
-        layer: block.attention.out.bias
-        for layer, block in enumerate(engine.blocks)
-        if block.attention.out.bias is not None
-    }
-
-
-def _rest(engine: NativeModel, biased: tuple[int, Tensor], batch: Scored) -> Tensor:
-    layer, bias = biased
-    block: Block = engine.blocks[layer]
-    if block.attention.post is not None:
-        raise InputError(
-            "direct logit attribution: attention with an output bias under a norm is not "
-            'supported by head; ingest with ``granularity="layer"``'
-        )
-    return bias.expand(1, len(batch.last), -1)

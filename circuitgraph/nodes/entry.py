@@ -15,7 +15,8 @@ from circuitgraph.base.quoting import quoted
 from circuitgraph.lenses.match import match_runs
 from circuitgraph.nodes.compare import NodeDiff, Sides, compare
 from circuitgraph.nodes.labels import labels_of
-from circuitgraph.nodes.measures import MEASURES, NAMES, WEIGHTS
+from circuitgraph.nodes.measures import LAYERED, MEASURES, NAMES, WEIGHTS
+from circuitgraph.nodes.parting import parting
 from circuitgraph.nodes.record import Measure
 from circuitgraph.nodes.single import table_of
 from circuitgraph.nodes.values import values_of
@@ -54,6 +55,7 @@ class MeasureInputs:
             return [
                 labels_of(run, self.label, self.prompts),
                 labels_of(run, self.groups, file),
+                self.label,
             ]
         if measure.name == "attention":
             from circuitgraph.models.stored import tokenizer_of
@@ -122,6 +124,8 @@ def measure_two(
     sides = Sides.of(chosen, matched, *values)
     table, summary = compare(chosen, sides, scope, margin=margin, alpha=alpha)
     summary = {**about, **summary, "facts": dict(values[0][0].facts)}
+    if measure == LAYERED:
+        summary["parts"] = parting(sides, summary["margin"])
     return NodeDiff(table, summary, (matched.runs_a, matched.runs_b))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -10,7 +10,7 @@ from circuitgraph.base.components import digest
 from circuitgraph.nodes.compare import NodeDiff
 from circuitgraph.nodes.measures import MEASURES
 from circuitgraph.nodes.single import table_of
-from circuitgraph.nodes.values import has_values, kept_values
+from circuitgraph.nodes.values import LABELLED, kept_labels, kept_values
 from circuitgraph.runs.record import Run
 from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import (
@@ -23,16 +23,29 @@ from circuitgraph.store.tables import (
     rel_table,
 )
 
-IN_GRAPH = tuple(name for name in MEASURES if name not in ("activity", "probe"))
-"""Measures in a run's graph once measured. Activity is stored with the run itself; a probe
-depends on a label that the graph does not hold."""
+IN_GRAPH = tuple(name for name in MEASURES if name != "activity")
+"""Measures in a run's graph once measured. Activity is stored with the run itself."""
 
 
 def with_measures(tables: GraphTables, run: Run) -> GraphTables:
     """The graph of a run, with the measures of its components kept beside it."""
-    found = {name: values for name in IN_GRAPH if (values := kept_values(run, name)) is not None}
-    parts = [_measured(run, n, table_of(run, MEASURES[n], values)) for n, values in found.items()]
-    return merge_tables([tables, *parts]) if parts else tables
+    parts = [tables, *_parts(run)]
+    return merge_tables(parts) if len(parts) > 1 else tables
+
+
+def _parts(run: Run) -> Iterator[GraphTables]:
+    for name in IN_GRAPH:
+        for label, found in kept_values(run, name).items():
+            table = table_of(run, MEASURES[name], found)
+            yield _measured(run, name, _labelled(table, label))
+
+
+def _labelled(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Prefix categories of a probe with the label it predicts: ``label``, ``label shuffled`` …"""
+    if not label:
+        return table
+    names = [f"{label} {category}".rstrip() for category in table["category"]]
+    return table.assign(category=names)
 
 
 def _measured(run: Run, measure: str, table: pd.DataFrame) -> GraphTables:
@@ -55,22 +68,30 @@ def _measured(run: Run, measure: str, table: pd.DataFrame) -> GraphTables:
 
 def lacking_measures(store: Store, runs: Iterable[Run]) -> list[Run]:
     """Runs with kept measures that are missing in the graph."""
-    kept = {run.id: (run, {name for name in IN_GRAPH if has_values(run, name)}) for run in runs}
-    wanted = {key: own for key, own in kept.items() if own[1]}
+    wanted = {}
+    for run in runs:
+        kept = {(name, label) for name in IN_GRAPH for label in kept_labels(run, name)}
+        if kept:
+            wanted[run.id] = run, kept
     if not wanted:
         return []
     rows = store.query(
-        "MATCH (r:Run)-[e:MEASURES]->() RETURN DISTINCT r.id AS run, e.measure AS measure"
+        "MATCH (r:Run)-[e:MEASURES]->() RETURN DISTINCT r.id AS run, e.measure AS measure,"
+        " CASE WHEN e.measure IN $labelled THEN e.category ELSE '' END AS label",
+        {"labelled": list(LABELLED)},
     )
-    there = {run: set(own["measure"]) for run, own in rows.groupby("run")}
-    return [run for key, (run, names) in wanted.items() if not names <= there.get(key, set())]
+    there = {
+        run: set(zip(own["measure"], own["label"], strict=True)) for run, own in rows.groupby("run")
+    }
+    return [run for key, (run, kept) in wanted.items() if not kept <= there.get(key, set())]
 
 
 def changed_tables(diff: NodeDiff) -> GraphTables:
     """Graph tables of a comparison's claims; its runs must be in the graph already."""
     runs_a, runs_b = diff.runs
     architecture = runs_a[0].variant.architecture
-    claims = diff.claims.drop_duplicates(["component", "category"])
+    label = str(diff.summary.get("facts", {}).get("label", ""))
+    claims = _labelled(diff.claims.drop_duplicates(["component", "category"]), label)
     names = claims["component"].tolist()
     ids = {name: component_id(architecture, name) for name in dict.fromkeys(names)}
     columns = {

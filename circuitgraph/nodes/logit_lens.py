@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from circuitgraph.base.components import EMBED, resid_name
-from circuitgraph.engine.batches import gather
-from circuitgraph.engine.forward import forward, softcap
 from circuitgraph.models.stored import BATCH, StoredModel
+from circuitgraph.nodes.readout import ReadOut, require_own_logits, streams_at
 from circuitgraph.nodes.record import Node, NodeValues
 from circuitgraph.nodes.scored import scored
 
@@ -20,17 +19,13 @@ def logit_lens(model: StoredModel) -> NodeValues:
     At the scored position, with the final norm and the model's soft cap, so that the last layer
     gives the model's own logits.
     """
-    engine, rows = model.engine, []
+    read_out, rows = ReadOut.of(model), []
     for start in range(0, len(model.prompts), BATCH):
-        batch = scored(engine, model.prompts[start : start + BATCH])
-        trace = forward(engine, batch.tokens, batch.ends)
-        streams = [trace.embed, *(layer.mid + layer.mlp for layer in trace.layers)]
-        found = []
-        for stream in streams:
-            read = engine.norm(gather(stream, batch.last[:, None])[:, 0])
-            both = torch.einsum("nd,nkd->nk", read, engine.unembed[batch.answers])
-            both = softcap(both, engine.logit_cap)
-            found.append(both[:, 0] - both[:, 1])
+        batch = scored(read_out.unembed, model.prompts[start : start + BATCH])
+        streams = streams_at(model, batch.tokens, batch.ends, batch.last)
+        found = [read_out.apart(stream, batch.answers) for stream in streams]
+        require_own_logits(model, batch.tokens, batch.ends, batch.answers, found[-1])
         rows.append(torch.stack(found, 1).float().numpy())
-    nodes = [Node(EMBED), *(Node(resid_name(layer)) for layer in range(engine.layers))]
-    return NodeValues(tuple(nodes), np.concatenate(rows))
+    nodes = [Node(EMBED), *(Node(resid_name(layer)) for layer in range(model.engine.layers))]
+    facts = {} if read_out.cap is None else {"after the soft cap of": read_out.cap}
+    return NodeValues(tuple(nodes), np.concatenate(rows), facts)

@@ -55,4 +55,6 @@ MEASURES = {
 prompts: see ``nodes.weights``."""
 
 WEIGHTS = "weights"
+LAYERED = "logit-lens"
+"""Of its nodes, layer after layer, it is asked where two variants part first."""
 NAMES = (*MEASURES, WEIGHTS)

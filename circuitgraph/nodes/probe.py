@@ -15,9 +15,9 @@ import torch
 
 from circuitgraph.base.components import EMBED, resid_name
 from circuitgraph.base.errors import UsageError
-from circuitgraph.engine.batches import gather, right_padded
-from circuitgraph.engine.forward import forward
+from circuitgraph.engine.batches import right_padded
 from circuitgraph.models.stored import BATCH, StoredModel
+from circuitgraph.nodes.readout import streams_at
 from circuitgraph.nodes.record import Node, NodeValues
 
 SHUFFLES = 5
@@ -26,7 +26,11 @@ RIDGE = 1e-3
 
 
 def probe(
-    model: StoredModel, labels: Sequence[Any], groups: Sequence[Any], seed: int = 0
+    model: StoredModel,
+    labels: Sequence[Any],
+    groups: Sequence[Any],
+    label: str = "label",
+    seed: int = 0,
 ) -> NodeValues:
     """Held-out accuracy of a linear probe on the residual stream at the last prompt token.
 
@@ -39,6 +43,8 @@ def probe(
         regressed.
     groups
         One a prompt. Each group is held out in turn, so paraphrases must share one.
+    label
+        Name of the labels.
     seed
         Of the shuffled labels; where every group has one label, labels are permuted over groups.
 
@@ -67,7 +73,11 @@ def probe(
         control = np.mean([_scores(s, _held_out(x, s, g, classes), classes) for s in shuffled], 0)
         nodes += [Node(name, kind) for kind in (PROBE, SHUFFLED, MAJORITY)]
         values += [own, control, trivial]
-    facts = {"classes": [] if classes is None else list(classes), "groups": int(g.max()) + 1}
+    facts = {
+        "label": label,
+        "classes": [] if classes is None else list(classes),
+        "groups": int(g.max()) + 1,
+    }
     return NodeValues(tuple(nodes), np.stack(values, 1).astype(np.float32), facts)
 
 
@@ -101,9 +111,7 @@ def _streams(model: StoredModel) -> list[np.ndarray]:
     for start in range(0, len(model.prompts), BATCH):
         rows = [prompt.prompt for prompt in model.prompts[start : start + BATCH]]
         tokens, last = right_padded(rows)
-        trace = forward(model.engine, tokens, last + 1)
-        whole = [trace.embed, *(layer.mid + layer.mlp for layer in trace.layers)]
-        parts.append(torch.stack([gather(x, last[:, None])[:, 0] for x in whole]))
+        parts.append(torch.stack(streams_at(model, tokens, last + 1, last)))
     return list(torch.cat(parts, 1).double().numpy())
 
 

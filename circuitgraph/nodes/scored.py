@@ -10,7 +10,6 @@ from torch import Tensor
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import right_padded
-from circuitgraph.engine.native import NativeModel
 from circuitgraph.prompts.tokens import Encoded
 
 
@@ -41,8 +40,8 @@ class Scored:
         return self.last + 1
 
 
-def scored(model: NativeModel, prompts: Sequence[Encoded]) -> Scored:
-    """Rows up to the scored position, with the direction of the logit difference.
+def scored(unembed: Tensor, prompts: Sequence[Encoded]) -> Scored:
+    """Rows up to the scored position, for an unembedding [vocabulary × d].
 
     Raises
     ------
@@ -55,7 +54,7 @@ def scored(model: NativeModel, prompts: Sequence[Encoded]) -> Scored:
     answers = torch.tensor(
         [[p.answer[k], p.wrong_answer[k]] for p, k in zip(prompts, shared, strict=True)]
     )
-    direction = model.unembed[answers[:, 0]] - model.unembed[answers[:, 1]]
+    direction = unembed[answers[:, 0]] - unembed[answers[:, 1]]
     return Scored(tokens, last, direction, answers)
 
 

@@ -15,6 +15,8 @@ from circuitgraph.nodes.record import Measure, Node, NodeValues
 from circuitgraph.runs import artefacts
 from circuitgraph.runs.record import Run
 
+LABELLED = ("probe",)
+"""Measures of which several are kept beside a run, one a label."""
 METHOD = 1
 """Version of all measures; values kept by another version are measured again."""
 
@@ -43,28 +45,34 @@ def values_of(
     kept = _kept(record, arrays)
     if kept is not None:
         return kept
-    from circuitgraph.models.stored import StoredModel
+    from circuitgraph.nodes.readout import opened
 
+    model = opened(run, measure.name)
     reporter.remark(f"{measure.name} of {quoted(run.variant.name)}: {run.n} prompts")
-    found = measure.measure(StoredModel.open(run, f"nodes {measure.name}"), *extra)
+    found = measure.measure(model, *extra)
     if record is not None and arrays is not None:
         artefacts.put(arrays, {"values": found.values.astype(np.float32)})
         artefacts.put(record, {"nodes": [list(n) for n in found.nodes], "facts": found.facts})
     return found
 
 
-def has_values(run: Run, measure: str) -> bool:
-    """Whether values of a measure are kept beside a run."""
-    return bool(_records(run, measure))
+def kept_values(run: Run, measure: str) -> dict[str, NodeValues]:
+    """Newest kept values of a measure of a run, by the label of probes; "" of other measures."""
+    found: dict[str, NodeValues] = {}
+    for file in sorted(_records(run, measure), key=lambda file: file.stat().st_mtime):
+        values = _kept(file, file.with_suffix(".safetensors"))
+        if values is not None and (measure not in LABELLED or "label" in values.facts):
+            found[str(values.facts.get("label", ""))] = values
+    return found
 
 
-def kept_values(run: Run, measure: str) -> NodeValues | None:
-    """The newest kept values of a measure, whatever its further arguments."""
-    files = _records(run, measure)
-    if not files:
-        return None
-    newest = max(files, key=lambda file: file.stat().st_mtime)
-    return _kept(newest, newest.with_suffix(".safetensors"))
+def kept_labels(run: Run, measure: str) -> list[str]:
+    """The keys of :func:`kept_values`, without reading arrays."""
+    if measure not in LABELLED:
+        return [""] if _records(run, measure) else []
+    records = (artefacts.get(file, dict, "ask again") or {} for file in _records(run, measure))
+    labels = {record.get("facts", {}).get("label") for record in records}
+    return sorted(str(label) for label in labels if label is not None)
 
 
 def _records(run: Run, measure: str) -> list[Path]:

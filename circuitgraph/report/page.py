@@ -1,8 +1,11 @@
-"""Diffs as one HTML page."""
+"""Diffs as one HTML page that works offline: text for everybody, drawings by a script."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import base64
+import hashlib
+import json
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -17,12 +20,15 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.export.colours import VERDICTS, as_hex
-from circuitgraph.report.drawing import draw
+from circuitgraph.report.methods import bibtex, methods, not_checked
+from circuitgraph.report.payload import payload
+from circuitgraph.report.terms import TERMS
 from circuitgraph.report.words import headline, summary_lines, title
 
 MOST_ROWS = 60
-MOST_SCENARIOS = 20
-MEAN = "mean: "
+ASSETS = Path(__file__).parent / "assets"
+SCRIPTS = ("state", "figure", "circuit", "charts", "table", "detail", "main")
+"""The page's own scripts, in the order in which they are run."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,11 @@ class Section:
 
     Attributes
     ----------
-    title, lead
+    title, lead : str
         What a reader should look for.
-    diff
-        The diff.
-    blocks
-        Its blocks as ``patching.BlockTests`` has them, or None where not tested.
+    diff : Diff
+    blocks : DataFrame, optional
+        Its blocks as ``patching.BlockTests`` has them, where these were tested.
     """
 
     title: str
@@ -46,28 +51,34 @@ class Section:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Values of the template."""
-        claims = self.diff.claims
-        order = claims["delta"].abs().sort_values(ascending=False).index[:MOST_ROWS]
+        """Text values of the template."""
+        diff = self.diff
         return {
             "title": self.title,
             "lead": self.lead,
-            "diff": self.diff,
-            "change": "%+.3f" if self.diff.signed else "%.3f",
-            "headline": headline(self.diff),
-            "lines": summary_lines(self.diff)[1:],
-            "claims": claims.loc[order].to_dict("records"),
-            "more": max(0, len(claims) - MOST_ROWS),
+            "diff": diff,
+            "number": "?" if diff.insufficient else diff.summary["n_claims"],
+            "headline": headline(diff),
+            "lines": summary_lines(diff)[1:],
+            "nulls": _nulls(diff),
+            "units": diff.summary["units"],
             "blocks": _largest(self.blocks),
-            "scenarios": _scenario_names(self.diff),
-            "by_scenario": _by_scenario(self.diff, claims.loc[order]),
-            "drawing": draw(self.diff),
-            "heads": self.diff.asks.heads(self.diff.scope),
-            "units": self.diff.summary["units"],
-            "colours": {verdict: as_hex(colour) for verdict, colour in VERDICTS.items()},
-            "behaviour": self.diff.summary["behaviour"],
-            "runs": [*self.diff.runs_a, *self.diff.runs_b],
+            "behaviour": diff.summary["behaviour"],
+            "methods": methods(diff),
+            "not_checked": not_checked(diff),
+            "runs": [*diff.runs_a, *diff.runs_b],
         }
+
+
+def _nulls(diff: Diff) -> list[tuple[str, str]]:
+    """How many claims the same test makes where nothing should be found."""
+    rows = []
+    for decoy in diff.summary["decoys"]:
+        told = f"{decoy['n_claims']} of {decoy['n_testable']} edges"
+        if decoy["evidence"] == "insufficient":
+            told = "cannot tell"
+        rows.append((f"{short(decoy['a'])} : {short(decoy['b'])}", told))
+    return rows
 
 
 def _largest(blocks: pd.DataFrame | None) -> list[dict[Hashable, Any]]:
@@ -78,27 +89,56 @@ def _largest(blocks: pd.DataFrame | None) -> list[dict[Hashable, Any]]:
     return blocks.loc[order].to_dict("records")
 
 
-def _scenario_names(diff: Diff) -> list[str]:
-    names = [str(name) for name in diff.details if str(name).startswith(MEAN)]
-    return [name.removeprefix(MEAN) for name in names[:MOST_SCENARIOS]]
+def page_html(
+    heading: str,
+    lines: Sequence[str],
+    sections: Sequence[Section],
+    explorer: Mapping[str, Any] | None = None,
+) -> str:
+    """A page of several diffs, self-contained.
+
+    Parameters
+    ----------
+    heading : str
+    lines : sequence of str
+        What the whole page says, first.
+    sections : sequence of Section
+        One a diff.
+    explorer : mapping, optional
+        What ``circuitgraph explore`` adds: the pairs that can be chosen and its token.
+    """
+    own = (*SCRIPTS, "explorer") if explorer else SCRIPTS
+    scripts = [_asset("vendor/echarts.min.js"), "\n".join(_asset(f"{name}.js") for name in own)]
+    data = {
+        "diffs": [payload(section.diff) for section in sections],
+        "colours": {verdict: as_hex(colour) for verdict, colour in VERDICTS.items()},
+        "terms": TERMS,
+        "explorer": explorer,
+    }
+    return _template().render(
+        title=heading,
+        lines=lines,
+        sections=[section.values for section in sections],
+        style=_asset("page.css"),
+        scripts=scripts,
+        hashes=[_hash(script) for script in scripts],
+        data=_as_json(data),
+        terms=TERMS,
+        bibtex=bibtex(),
+        explorer=explorer,
+        version=version("circuitgraph"),
+    )
 
 
-def _by_scenario(diff: Diff, claims: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean change of every claim per scenario, and agreement of prompts."""
-    details = diff.details.reindex(claims.index)
-    agreement = details.get("cancellation", pd.Series(dtype=float)).tolist()
-    means = details[[MEAN + name for name in _scenario_names(diff)]].to_numpy().tolist()
-    rows = claims[["source", "target", "input"]].itertuples(index=False)
-    return [
-        {"source": s, "target": t, "input": into, "agreement": agreed, "means": by_scenario}
-        for (s, t, into), agreed, by_scenario in zip(rows, agreement, means, strict=True)
-    ]
+@cache
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text("utf-8")
 
 
-@cache  # half the time that a page takes
+@cache
 def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("circuitgraph.report", ""),
+        loader=PackageLoader("circuitgraph.report", "assets"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -108,31 +148,26 @@ def _template() -> Template:
     return environment.get_template("page.html")
 
 
-def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], path: Path) -> Path:
-    """Write a page of several diffs, atomically.
+def _hash(script: str) -> str:
+    """By which the page's policy lets this script run and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()
 
-    Parameters
-    ----------
-    heading
-        Of the page.
-    lines
-        What the whole page says, first.
-    sections
-        One a diff.
-    path
-        The HTML file.
+
+def _as_json(data: object) -> str:
+    """JSON that cannot end the element it stands in."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], path: Path) -> Path:
+    """Write a page of several diffs, atomically. See :func:`page_html`.
 
     Raises
     ------
     InputError
         The file cannot be written.
     """
-    html = _template().render(
-        title=heading,
-        lines=lines,
-        sections=[section.values for section in sections],
-        version=version("circuitgraph"),
-    )
+    html = page_html(heading, lines, sections)
     try:
         write_atomic(path, html.encode("utf-8"))
     except OSError as error:
@@ -156,7 +191,12 @@ def require_page(path: Path) -> None:
         raise UsageError(f"-o {path}: there is no folder {path.parent}")
 
 
-def write_report(diff: Diff, path: Path, blocks: pd.DataFrame | None = None) -> Path:
-    """Write the page of one diff, with its tested blocks."""
-    section = Section("What changed", "", diff, blocks)
-    return write_page(title(diff), [headline(diff)], [section], path)
+def write_report(
+    diff: Diff, path: Path, blocks: pd.DataFrame | None = None, levels: Sequence[str] = ()
+) -> Path:
+    """Write the page of one diff, with its tested blocks.
+
+    ``levels`` are lines on the similarity of weights, attention, behaviour and edges, which stand
+    first.
+    """
+    return write_page(title(diff), levels, [Section("What changed", "", diff, blocks)], path)

@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 from circuitgraph.base.atomic import sync, write_atomic
 from circuitgraph.base.components import Edge, EdgeSpec, digest
 from circuitgraph.base.errors import InputError
+from circuitgraph.base.notebook import Facts
 from circuitgraph.base.quoting import quoted
 from circuitgraph.base.wellformed import known, save_arrays, shaped, texts, typed
 from circuitgraph.prompts.kept import RunPrompt
@@ -42,7 +43,7 @@ WEIGHTS = "weights.json"
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(Facts):
     """One model under study, or the source of one activation table.
 
     Attributes
@@ -146,7 +147,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Facts):
     """One finished ingest; arrays are read when first used.
 
     Attributes

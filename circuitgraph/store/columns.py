@@ -55,7 +55,9 @@ RELATIONSHIPS: Mapping[str, Columns] = MappingProxyType(
             f"key run variant input estimator weight:float screen:float {_TEST} n:int"
         ),
         "COMPOSES": _columns("key run variant input weight:float"),
-        "TRANSFERS": _columns("key run variant source_variant effect:float flips:float n:int"),
+        "TRANSFERS": _columns(
+            "key run variant source_variant effect:float flips:float n:int method"
+        ),
         "DECIDES": _columns("key run p:float low:float high:float legal:float n:int"),
         "REWIRED": _columns(
             "key diff a b lens scope input weight_a:float weight_b:float delta:float"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from circuitgraph.store.protocol import Store
-from circuitgraph.store.reading import read_diff, read_run, read_transfers
+from circuitgraph.store.reading import count_transfers, read_diff, read_run, read_transfers
 from circuitgraph.store.tables import GraphTables
 
 _GROUP = 200_000
@@ -60,23 +60,28 @@ def copy_graph(
     there = {*target.run_ids(), *target.diff_ids()}
     new_runs = [run for run in runs if run not in there]
     new_diffs = [diff for diff in diffs if diff not in there]
-    new_transfers = set(transfers) - set(target.transfers())
+    known = count_transfers(target.query)
+    more = count_transfers(source.query)
+    new_transfers = {pair for pair in transfers if more[pair] > known.get(pair, 0)}
     edges = _write(target, (read_run(source.query, run) for run in new_runs), advance)
     edges += _write(target, (read_diff(source.query, diff) for diff in new_diffs), advance)
     # New runs came with theirs; these are of runs that were there before.
-    late = sorted(set(transfers) - set(target.transfers()))
-    edges += _write(target, (read_transfers(source.query, pair) for pair in late))
+    late = sorted(pair for pair in new_transfers if pair[0] not in new_runs)
+    edges += _write(target, (read_transfers(source.query, pair) for pair in late), replace=True)
     old = len(runs) + len(diffs) + len(transfers)
     old -= len(new_runs) + len(new_diffs) + len(new_transfers)
     return Copied(len(new_runs), len(new_diffs), edges, old, len(new_transfers))
 
 
 def _write(
-    target: Store, parts: Iterator[GraphTables], advance: Callable[[int], None] = lambda _: None
+    target: Store,
+    parts: Iterator[GraphTables],
+    advance: Callable[[int], None] = lambda _: None,
+    replace: bool = False,
 ) -> int:
     total = 0
     for group in _groups(parts):
-        target.write_all(group, replace=False)
+        target.write_all(group, replace=replace)
         total += sum(map(_size, group))
         advance(len(group))
     return total

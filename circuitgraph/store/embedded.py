@@ -6,7 +6,6 @@ import contextlib
 import errno
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -17,6 +16,7 @@ import pandas as pd
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
 from circuitgraph.store.embedded_file import Reader, opened
+from circuitgraph.store.embedded_schema import has_newest_column, schema
 from circuitgraph.store.embedded_words import reason, refused
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.protocol import check_parameters
@@ -205,15 +205,22 @@ class EmbeddedStore:
     def _reading(self) -> Iterator[ladybug.Connection]:
         if not self.path.exists():
             with opened(":memory:", self.path) as connection:
-                connection.execute(_schema())
+                connection.execute(schema())
                 yield connection
             return
-        if self._reader:
-            with self._reader.connection() as connection:
+        with self._opened() as connection:
+            if has_newest_column(connection):
                 yield connection
-            return
-        with opened(str(self.path), self.path, read_only=True) as connection:
+                return
+        with contextlib.suppress(InputError), self._writing():
+            pass  # a file made before gains the columns, where it may be written
+        with self._opened() as connection:
             yield connection
+
+    def _opened(self) -> contextlib.AbstractContextManager[ladybug.Connection]:
+        if self._reader:
+            return self._reader.connection()
+        return opened(str(self.path), self.path, read_only=True)
 
     @contextlib.contextmanager
     def _writing(
@@ -224,13 +231,9 @@ class EmbeddedStore:
             replacing(self.path, self.timeout, anew=anew, rows=rows) as copy,
             opened(str(copy), self.path, rows=rows) as connection,
         ):
-            _run(connection, _schema())
+            _run(connection, schema())
             yield connection
             _run(connection, "CHECKPOINT")
-
-
-def _schema() -> str:
-    return resources.files("circuitgraph.store.schema").joinpath("embedded.cypher").read_text()
 
 
 def _ask(

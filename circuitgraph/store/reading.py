@@ -83,6 +83,16 @@ def read_pairs(ask: Ask) -> list[Transfer]:
     return sorted(zip(rows["run"], rows["source"], strict=True))
 
 
+def count_transfers(ask: Ask) -> dict[Transfer, int]:
+    """How many transfers there are by run and source variant."""
+    rows = ask(
+        "MATCH ()-[e:TRANSFERS]->()"
+        " RETURN e.run AS run, e.source_variant AS source, count(e) AS n ORDER BY run, source",
+        {},
+    )
+    return dict(zip(zip(rows["run"], rows["source"], strict=True), rows["n"], strict=True))
+
+
 def read_transfers(ask: Ask, transfer: Transfer) -> GraphTables:
     """Transfers into one run from one source variant, with components."""
     run, source = transfer

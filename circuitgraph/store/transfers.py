@@ -1,4 +1,4 @@
-"""Effects of a variant's components patched into another, as ``TRANSFERS``.
+"""Effects of a variant's components, weights or directions in another's run, as ``TRANSFERS``.
 
 They belong to the run of the variant that ran, and to the variant they came from: with
 either they go. All of one run and one source are written at once.
@@ -21,6 +21,8 @@ from circuitgraph.store.tables import (
 
 Transfer = tuple[str, str]
 """Id of the run that was patched, name of the variant its patches came from."""
+PATCH, TRANSPLANT, STEER = "patch", "transplant", "steer"
+PROPERTIES = ("variant", "source_variant", "effect", "flips", "n", "method")
 
 
 def transfer_tables(
@@ -36,20 +38,26 @@ def transfer_tables(
         Ids of the run of the variant that ran, and of the one the components came from;
         ``run`` must be in the store before these tables are written.
     table : DataFrame
-        One row a component: ``source_variant``, ``variant``, ``component``, ``effect``,
-        ``flips``, ``n``.
+        One row a component and method (``patch``, ``transplant``, ``steer``):
+        ``source_variant``, ``variant``, ``component``, ``effect``, ``flips``, ``n``, ``method``
+        (``patch`` where there is no such column).
 
     Returns
     -------
     GraphTables
         The ``Component`` nodes, and ``TRANSFERS`` from each to ``LOGITS``.
     """
+    table = table if "method" in table else table.assign(method=PATCH)
     names: Sequence[str] = table["component"].tolist()
     ids = {name: component_id(architecture, name) for name in (*names, LOGITS)}
+    methods: Sequence[str] = table["method"].tolist()
     columns = {
-        "key": [digest("transfers", run, source_run, name) for name in names],
+        "key": [
+            digest("transfers", run, source_run, name, *([] if how == PATCH else [how]))
+            for name, how in zip(names, methods, strict=True)
+        ],
         "run": run,
-        **{name: table[name] for name in ("variant", "source_variant", "effect", "flips", "n")},
+        **{name: table[name] for name in PROPERTIES},
     }
     ends = [ids[LOGITS]] * len(names)
     return GraphTables(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,17 +39,18 @@ class Answer:
     words: str
 
 
-def grade(claims: int, null_claims: int, evidence: Iterable[str], sure: bool = True) -> str:
+def grade(claims: int, null_claims: int | None, evidence: Iterable[str], sure: bool = True) -> str:
     """How far an answer about recipes can be trusted.
 
     ``none``: evidence insufficient, or not run. ``weak``: null pairs claim more than a tenth as
-    many edges. ``moderate``: fewer, or the evidence is low, or not ``sure``: numbers are those of
-    a screen, or a recipe was learnt in less than three of four seeds. ``firm``: none of these.
+    many edges, or none was run. ``moderate``: fewer, or the evidence is low, or not ``sure``:
+    numbers are those of a screen, or a recipe was learnt in less than three of four seeds.
+    ``firm``: none of these.
     """
     found = set(evidence)
     if not found or "insufficient" in found:
         return "none"
-    if null_claims > FEW * claims:
+    if null_claims is None or null_claims > FEW * claims:
         return "weak"
     return "firm" if sure and not null_claims and found == {"ok"} else "moderate"
 
@@ -106,9 +107,10 @@ def recipes_by_effect(tables: Tables) -> pd.DataFrame:
     return tables.comparisons(lens="effect", scope="recipe", granularity="layers")
 
 
-def null_claims(rows: pd.DataFrame) -> int:
-    """Most claims on a null pair among some comparisons."""
-    return 0 if rows.empty else int(rows.loc[rows["role"] == "null", "claims"].max())
+def null_claims(rows: pd.DataFrame) -> int | None:
+    """Most claims on a null pair among some comparisons; None where none was run."""
+    nulls = rows[rows["role"] == "null"] if len(rows) else rows
+    return int(nulls["claims"].max()) if len(nulls) else None
 
 
 def suppressed_or_bypassed(tables: Tables) -> Answer:
@@ -119,17 +121,17 @@ def suppressed_or_bypassed(tables: Tables) -> Answer:
         return Answer("RQ1", question, "none", "Not run.")
     told, verdicts = [], []
     for row in records(fates):
-        less, more = row["suppressed"] + row["reversed"], row["new"] + row["raised"]
-        verdicts.append(_fate(less, more))
+        verdicts.append(_fate(row))
         told.append(
             "strategic → {b}: of {strong} edges that carry the strategic variants' effect, "
             "{suppressed} are weaker, {reversed} reversed, {raised} stronger, {kept} shown to be "
             "unchanged and {open} open; {new} others are new".format(**row)
         )
     asked = rows[(rows["a"] == "strategic") & rows["b"].isin(MORAL)]
-    mark = grade(
-        int(asked["claims"].min()), null_claims(rows), asked["evidence"], sure_of(tables, asked)
-    )
+    nulls = null_claims(rows)
+    if nulls is None:
+        told.append("null pairs were not run")
+    mark = grade(int(asked["claims"].min()), nulls, asked["evidence"], sure_of(tables, asked))
     same = set(verdicts)
     head = verdicts[0] if len(same) == 1 else "It depends on the recipe"
     each = "" if len(same) == 1 else " (" + ", ".join(
@@ -137,9 +139,13 @@ def suppressed_or_bypassed(tables: Tables) -> Answer:
     return Answer("RQ1", question, mark, f"{head}{each}. " + "; ".join(told) + ".")
 
 
-def _fate(less: int, more: int) -> str:
+def _fate(row: Mapping[str, Any]) -> str:
+    """In a word, unless more than half of the edges are open."""
+    less, more = row["suppressed"] + row["reversed"], row["new"] + row["raised"]
     if not less + more:
         return "Cannot be told: no edge differs beyond seeds"
+    if row["open"] > row["strong"] / 2:
+        return "Cannot be told: most edges are open"
     if less >= 2 * more:
         return "Suppressed"
     return "Bypassed" if more >= 2 * less else "Both"
@@ -162,13 +168,13 @@ def distinct(tables: Tables) -> Answer:
     luck = "not run"
     if len(seeds):
         luck = f"{seeds['claims'].min()} to {seeds['claims'].max()} edges"
-    found = int((moral["claims"] > nulls).sum())
+    beside = "not run" if nulls is None else f"at most {nulls}"
+    found = int((moral["claims"] > (nulls or 0)).sum())
     head = "Yes" if found == len(moral) else "No" if not found else "Some"
     return Answer(
         "RQ2", question, mark,
-        f"{head}. Beyond the variation of seeds: {told}. Null pairs at the same scope: at most "
-        f"{nulls}. Two seeds of one recipe, taken as two models: {luck}, which says nothing about "
-        "a recipe.",
+        f"{head}. Beyond the variation of seeds: {told}. Null pairs at the same scope: {beside}. "
+        f"Two seeds of one recipe, taken as two models: {luck}, which says nothing about a recipe.",
     )  # fmt: skip
 
 
@@ -191,7 +197,9 @@ def what_to_train(tables: Tables) -> Answer:
             f"{kind} ({own['components'].iloc[0]}): {_learnt(own)}; random choices of that size: "
             f"{_learnt(drawn)}"
         )
-    mark = "none" if not verdicts else "weak" if min(few) < 10 else "moderate"
+    if not verdicts:
+        return Answer("RQ3", question, "none", f"No part was trained; {told[0]}.")
+    mark = "weak" if min(few) < 10 else "moderate"
     return Answer("RQ3", question, mark, f"For {TAUGHT}: {', '.join(verdicts)}. {'; '.join(told)}.")
 
 

@@ -167,6 +167,9 @@ def of_variants() -> Iterator[Comparison]:
     yield Comparison("self", "random", "effect", "recipe", "null")
     for name in REWARDED:
         yield Comparison(f"{name}-0", f"{name}-1", "effect", "checkpoint", "seeds")
+    yield Comparison(BASE, "self-0", "effect", "checkpoint", "null")
+    for a, b in ((BASE, f"{TAUGHT}-0"), ("strategic-0", f"{TAUGHT}-0")):
+        yield Comparison(a, b, "effect", "checkpoint")
     yield Comparison("deontological-0", "utilitarian-0", "effect", "checkpoint")
     yield from _correlations()
     yield Comparison(BASE, f"{TAUGHT}-0", "wiring", "checkpoint")

@@ -17,8 +17,8 @@ from circuitgraph.study.tables import Tables
 GRADES = (
     "Grades: **firm**: evidence ok, no claim on null pairs, exact numbers, recipes learnt in three "
     "of four seeds; **moderate**: one of these is missing, and null pairs claim at most a tenth as "
-    "many edges; **weak**: they claim more, or fewer than ten random choices stand beside; "
-    "**none**: insufficient, or not run."
+    "many edges; **weak**: they claim more or were not run, or fewer than ten random choices stand "
+    "beside; **none**: insufficient, or not run."
 )
 
 
@@ -131,7 +131,18 @@ def _compared(tables: Tables) -> Iterator[str]:
     if rows.empty:
         yield "Not run."
         return
-    shown = ["role", "a", "b", "testable", "claims", "lost", "gained", "sign_flip", "rewired"]
+    shown = [
+        "role",
+        "a",
+        "b",
+        "numbers",
+        "testable",
+        "claims",
+        "lost",
+        "gained",
+        "sign_flip",
+        "rewired",
+    ]
     more = {"effect": ["unchanged", "alike"], "correlation": ["bare_cut"], "wiring": []}
     for keys, own in rows.groupby(["granularity", "lens", "scope"], sort=False):
         where, lens, scope = map(str, keys)
@@ -149,6 +160,7 @@ def _parts(tables: Tables) -> Iterator[str]:
 
 def _more(tables: Tables) -> Iterator[str]:
     titles = {
+        "claims": "Largest claims",
         "hubs": "Hubs of change",
         "mechanism": "Why effects changed",
         "patches": "Components of one variant in another's run",

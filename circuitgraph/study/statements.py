@@ -74,15 +74,13 @@ def _similar(tables: Tables) -> tuple[str, str]:
 
 
 def _pathways(tables: Tables) -> tuple[str, str]:
-    row, rows = _one(tables, lens="effect", **DE_UT), recipes_by_effect(tables)
+    row, nulls = _one(tables, lens="effect", **DE_UT), null_claims(recipes_by_effect(tables))
     if row is None:
         return OPEN, "not run"
-    reason = (
-        f"{row['claims']} of {row['testable']} edges beyond seeds, {null_claims(rows)} on nulls"
-    )
-    if row["evidence"] == "insufficient":
+    reason = f"{row['claims']} of {row['testable']} edges beyond seeds, {nulls} on nulls"
+    if row["evidence"] == "insufficient" or nulls is None:
         return OPEN, reason
-    return (HOLDS if row["claims"] > null_claims(rows) else FAILS), reason
+    return (HOLDS if row["claims"] > nulls else FAILS), reason
 
 
 def _switch(tables: Tables) -> tuple[str, str]:

@@ -122,6 +122,19 @@ class Steps:
         with timed(self.design.out, f"diff {where} {one.lens}"):
             return self._diff(self.workspace(where), one)
 
+    @property
+    def all_trained(self) -> bool:
+        """Whether every whole variant is there."""
+        whole = self.design.adapters / "whole"
+        return all((whole / name).is_dir() for name, _ in self.design.variants)
+
+    def ready(self, where: str, one: Comparison) -> bool:
+        """Whether a screen of effects has all its runs: what it takes then are seconds."""
+        known = set(self.workspace(where).catalogue().variants())
+        names = {name for name, recipe in self.design.variants if {name, recipe} & {one.a, one.b}}
+        wanted = names | ({BASE} & {one.a, one.b})
+        return one.lens == "effect" and not one.confirmed and wanted <= known
+
     def _side(self, side: str, where: str) -> None:
         if side == BASE:
             self.measured(BASE, "", None, where)

@@ -130,7 +130,10 @@ def _named(components: Sequence[str]) -> str:
     """``L3_MLP``, or the layers of which both parts are trained."""
     if len(components) == 1:
         return components[0]
-    return "layers " + ", ".join(dict.fromkeys(c[1:].split("_")[0] for c in components))
+    layers = list(dict.fromkeys(int(c[1:].split("_")[0]) for c in components))
+    if len(layers) > 2 and layers == list(range(layers[0], layers[-1] + 1)):
+        return f"layers {layers[0]} to {layers[-1]}"
+    return "layers " + ", ".join(map(str, layers))
 
 
 def hub_rows(a: str, b: str, found: pd.DataFrame) -> list[dict[str, Any]]:

@@ -199,7 +199,7 @@ class Comparison:
         Null pairs and mechanisms stay with a diff once they are measured.
         """
         asked = pairs(null)
-        drawn = max((draws_of(pair) or 0 for pair in asked if not self._is_pair(pair)), default=0)
+        drawn = max((draws_of(pair) or 0 for pair in asked if not self.is_pair(pair)), default=0)
         named = [pair for pair in asked if pair != NONE and not self._is_random(pair)]
         nulls = [self._null(pair, question.options) for pair in named]
         random = RandomNulls(question, self.nulls, self._models) if drawn else None
@@ -222,6 +222,10 @@ class Comparison:
             diff = with_mechanism(diff, self._models)
         same = kept is not None and diff.table is kept.table and diff.name == record["name"]
         return Answer(diff, question.asked, not same)
+
+    def kept(self, question: Question) -> Diff | None:
+        """The answer that is kept, under the names asked for now; None where there is none."""
+        return self._kept(self.folder.record(question.id), question)
 
     def _kept(self, record: Mapping[str, Any], question: Question) -> Diff | None:
         """The diff as it was measured before, under the names asked for now."""
@@ -252,7 +256,7 @@ class Comparison:
             >= {*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])}
         ]
 
-    def _is_pair(self, text: str | tuple[str, str]) -> bool:
+    def is_pair(self, text: str | tuple[str, str]) -> bool:
         """Whether a null names two variants, one of which may be called random."""
         if not isinstance(text, str):
             return True
@@ -262,7 +266,7 @@ class Comparison:
         )
 
     def _is_random(self, text: str | tuple[str, str]) -> bool:
-        return not self._is_pair(text) and draws_of(text) is not None
+        return not self.is_pair(text) and draws_of(text) is not None
 
     def _null(self, pair: str | tuple[str, str], options: Options) -> NullPair:
         a, b = self.catalogue.pair(pair, options.scope) if isinstance(pair, str) else pair

@@ -247,6 +247,14 @@ class Contents:
         with self.open_store() as store:
             return load_graph(store, self.path, {run.id: run for run in runs}.values())
 
+    def _load_transfers(self, runs: Sequence[str]) -> None:
+        """What is kept of patches, transplants and steering between two runs, in the graph."""
+        from circuitgraph.interventions import patching
+
+        self.sync()
+        with self.open_store() as store:
+            store.write_all(patching.graph_parts(self.transfers_folder, runs))
+
     def push(self) -> Copied:
         """Copy the workspace's graph to the server that is its ``store``."""
         from circuitgraph.transfer import push
@@ -297,6 +305,7 @@ class Contents:
     def remove(self, name: str) -> int:
         """Remove a variant, its runs and their diffs; returns the number of runs."""
         from circuitgraph.interventions import patching
+        from circuitgraph.levels import kept as levels
         from circuitgraph.store import tables_of
 
         catalogue = self.catalogue()
@@ -304,6 +313,7 @@ class Contents:
         gone = {run.id for run in runs}
         kept = [*self._diffs.files_of(gone), *tables_of(self.path, gone)]
         kept += patching.kept_of(self.transfers_folder, gone)
+        kept += levels.files_of(self.path / levels.FOLDER, gone)
         with self.open_store() as store:
             store.remove_variant(name)
         for file in kept:

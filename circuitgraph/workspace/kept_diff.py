@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from circuitgraph.base.notebook import framed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.diff.kept import DiffFolder
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from circuitgraph.diff.explain import Explanation
     from circuitgraph.interventions.patching import BlockTests
     from circuitgraph.prompts.reader import Source
+    from circuitgraph.report.figures import Figures
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,6 +43,21 @@ class KeptDiff(Diff):
         """The same diff, which knows where it is kept."""
         known = {one.name: getattr(diff, one.name) for one in fields(Diff)}
         return cls(**known, folder=folder, reporter=reporter)
+
+    def _repr_html_(self) -> str:
+        from circuitgraph.report.words import headline
+
+        order = self.claims["delta"].abs().sort_values(ascending=False, kind="stable").index
+        columns = ["source", "target", "input", "weight_a", "weight_b", "delta", "q", "verdict"]
+        heads = dict(self.asks.heads(self.scope))
+        return framed(headline(self), self.claims.loc[order, columns].rename(columns=heads))
+
+    @property
+    def plot(self) -> Figures:
+        """Figures for papers: volcano, heatmap, circuit, trajectories, hubs (matplotlib)."""
+        from circuitgraph.report.figures import Figures
+
+        return Figures(self)
 
     def explain(self, source: str, target: str) -> Explanation:
         """One edge: per prompt, per scenario, and in words.
@@ -103,7 +120,7 @@ class KeptDiff(Diff):
         return blocks_of(self, self.folder, second, corrupt, self.reporter, within(memory, device))
 
     def report(self, path: str | os.PathLike[str]) -> Path:
-        """Write a self-contained HTML page, with its blocks where these were tested.
+        """Write a self-contained HTML page, with its levels and blocks where these are known.
 
         Raises
         ------
@@ -111,7 +128,13 @@ class KeptDiff(Diff):
             No page can be written there.
         """
         from circuitgraph.interventions.patching.blocks_kept import tested_blocks
+        from circuitgraph.levels.kept import FOLDER, levels_of
         from circuitgraph.report.page import require_page, write_report
 
         require_page(page := expanded(path))
-        return write_report(self, page, tested_blocks(self.folder, self.id))
+        known = None
+        if self.scope == "checkpoint":
+            compared = {run.id for run in (*self.runs_a, *self.runs_b)}
+            known = levels_of(self.folder.path.parent / FOLDER, compared)
+        lines = [] if known is None else known.lines
+        return write_report(self, page, tested_blocks(self.folder, self.id), lines)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+import pandas as pd
+
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
-from circuitgraph.workspace.circuits import Circuits
+from circuitgraph.workspace.components import Components
 from circuitgraph.workspace.within import within
 
 if TYPE_CHECKING:
     from circuitgraph.interventions.patching import CrossPatch
     from circuitgraph.interventions.steering.measure import Steering
     from circuitgraph.interventions.transplant.measure import Transplant
+    from circuitgraph.runs.record import Run
 
 
-class Interventions(Circuits):
+class Interventions(Components):
     """Interventions in the variants of a workspace."""
 
     def patch(
@@ -61,10 +64,8 @@ class Interventions(Circuits):
         first, second = self._comparison().alike(source, into, run, None)
         options = patching.Options(parts, share, by, layers)
         result = patching.cross_patch(first, second, options, self.reporter, within(memory, device))
-        self.sync()
-        with self.open_store() as store:
-            store.write_all(patching.graph_parts(result))
         patching.keep(result, self.transfers_folder)
+        self._load_transfers(result.runs)
         return result
 
     def transplant(
@@ -75,6 +76,7 @@ class Interventions(Circuits):
         components: str | Sequence[str] = (),
         layers: str | tuple[int, int] | None = None,
         each: bool = False,
+        pairs: bool = False,
     ) -> Transplant:
         """Decisions of a variant with weights of another's components, in both directions.
 
@@ -88,6 +90,8 @@ class Interventions(Circuits):
             Another set: whole blocks, such as 11-23.
         each : bool
             Each attention layer, MLP, embedding and unembedding alone [default without sets].
+        pairs : bool
+            Also every two sets together: are their effects additive? In Python see ``.pairs``.
 
         Raises
         ------
@@ -96,10 +100,22 @@ class Interventions(Circuits):
         """
         from circuitgraph.interventions.transplant.choice import sets_of
         from circuitgraph.interventions.transplant.measure import transplant
+        from circuitgraph.store.transfers import TRANSPLANT
 
         runs = self._comparison().alike(source, into, None, "effect")
         sets = sets_of(listed(components), layers, each, runs[1].variant.layers)
-        return transplant(*runs, sets, self.reporter)
+        found = transplant(*runs, sets, self.reporter, pairs)
+        self._keep_moved(TRANSPLANT, runs, found.moved)
+        return found
+
+    def _keep_moved(self, method: str, runs: tuple[Run, Run], moved: pd.DataFrame) -> None:
+        """Keep effects of single components, beside the patches and in the graph."""
+        from circuitgraph.interventions.patching import keep_moved
+
+        single = moved[~moved["component"].str.contains(",")].reset_index(drop=True)
+        if len(single):
+            keep_moved(method, runs, single, self.transfers_folder)
+            self._load_transfers([run.id for run in runs])
 
     def steer(
         self,
@@ -139,10 +155,14 @@ class Interventions(Circuits):
         """
         from circuitgraph.interventions.steering.measure import Plan, steer
         from circuitgraph.interventions.steering.words import names_in, strengths_in
+        from circuitgraph.store.transfers import STEER
 
         if positions not in ("all", "last"):
             raise UsageError(f"``positions={positions!r}``: choose all or last")
         plan = Plan(names_in(at), strengths_in(strength), positions == "last", random, seed)
         catalogue = self.catalogue()
         first, second, runs = (catalogue.one(name, "effect") for name in (a, b, into))
-        return steer(first, second, runs, plan, self.reporter)
+        found = steer(first, second, runs, plan, self.reporter)
+        if second.id != runs.id:  # a variant does nothing to itself by its own name
+            self._keep_moved(STEER, (second, runs), found.moved)
+        return found

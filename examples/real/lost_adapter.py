@@ -144,8 +144,8 @@ lies on the grid is rounded back to where it was, unless an update is as large a
 what was compared under two names was one model, up to rounding.
 
 Here the same is done on purpose. SmolLM2-135M-Instruct is rounded to NF4; a strategic and a
-deontological adapter (docs/lab.md), whose variants decide differently in every state after C, are
-merged into it and rounded again. `circuitgraph check BASE COPY --adapter ADAPTER` says:
+deontological adapter (docs/lab.md), whose variants decide differently where the other cooperated,
+are merged into it and rounded again. `circuitgraph check BASE COPY --adapter ADAPTER` says:
 
 {said}
 

@@ -6,6 +6,7 @@ from circuitgraph.interventions.patching.kept import (
     FOLDER,
     graph_parts,
     keep,
+    keep_moved,
     kept_of,
     load_transfers,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "cross_patch",
     "graph_parts",
     "keep",
+    "keep_moved",
     "kept_of",
     "load_transfers",
     "require_alike",

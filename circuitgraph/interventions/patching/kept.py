@@ -1,20 +1,25 @@
-"""Cross-model patches on disk, from which the graph's ``TRANSFERS`` are made.
+"""Patches, transplants and steering on disk, from which the graph's ``TRANSFERS`` are made.
 
 A patch is ``transfers/<id>.json`` and one parquet file per table. A later patch of the same runs
-replaces its tables.
+replaces its tables. Of a transplant or of steering only the table of single components is kept,
+those measured before included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from circuitgraph.base.components import digest
 from circuitgraph.interventions.patching.record import PARTS, CrossPatch
 from circuitgraph.runs.artefacts import get, put, records, resting_on
+from circuitgraph.runs.record import Run, now
 from circuitgraph.store import GraphTables, Store, transfer_tables
+from circuitgraph.store.transfers import PATCH, PROPERTIES
 
 FOLDER = "transfers"
 AGAIN = "patch again"
@@ -41,33 +46,101 @@ def kept_of(folder: Path, runs: Iterable[str]) -> list[Path]:
     return resting_on({*runs}, folder, lambda record: record["runs"], AGAIN)
 
 
+def keep_moved(method: str, runs: tuple[Run, Run], table: pd.DataFrame, folder: Path) -> None:
+    """Write what single components do in another variant's run by a method other than patching.
+
+    Parameters
+    ----------
+    method
+        ``transplant`` or ``steer``.
+    runs
+        Of the variant they come from, and of the one that ran.
+    table
+        A row a component and direction: ``source_variant, variant, component, effect, flips, n``.
+    folder
+        Of all transfers.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = [run.id for run in runs]
+    name = digest(method, *sorted(ids))
+    known = get(table_path(folder, name, "components"), pd.DataFrame, AGAIN)
+    place = ["source_variant", "variant", "component"]
+    whole = table if known is None else pd.concat([known, table], ignore_index=True)
+    whole = whole.drop_duplicates(place, keep="last", ignore_index=True)
+    put(table_path(folder, name, "components"), whole)
+    variants = [run.variant.name for run in runs]
+    put(folder / f"{name}.json", {
+        "id": name, "name": " → ".join(variants), "method": method, "runs": ids,
+        "variants": variants, "architecture": runs[0].variant.architecture, "created": now(),
+    })  # fmt: skip
+
+
 def load_transfers(store: Store, folder: Path) -> int:
-    """Load transfers that a store lacks, for runs that it has; returns their number."""
-    kept = [record for _, record in records(folder, _needed, AGAIN)]
+    """Load transfers that a store lacks, for runs that it has; returns the number of directions."""
+    kept = list(_by_runs(folder))
     if not kept:
         return 0
-    runs, there = set(store.run_ids()), set(store.transfers())
-    missing = []
-    for record in kept:
-        ways = zip(record["runs"], reversed(record["variants"]), strict=True)
-        if set(record["runs"]) <= runs and not set(ways) <= there:
-            missing += _parts(record, _components(folder, record))
+    runs, there = set(store.run_ids()), _methods(store)
+    missing: list[GraphTables] = []
+    for alike in kept:
+        wanted = {(*way, how) for record in alike for way, how in _ways(folder, record)}
+        if set(alike[0]["runs"]) <= runs and not wanted <= there:
+            missing += _parts(folder, alike)
     if missing:
         store.write_all(missing)
     return len(missing)
 
 
-def graph_parts(patch: CrossPatch) -> list[GraphTables]:
-    """Graph tables of a patch, one per direction."""
-    record = {name: getattr(patch, name) for name in ("runs", "variants", "architecture")}
-    return _parts(record, patch.components)
-
-
-def _parts(record: dict[str, Any], components: pd.DataFrame) -> list[GraphTables]:
-    runs = dict(zip(record["variants"], record["runs"], strict=True))
-    ways = components.groupby(["source_variant", "variant"], sort=True)
+def graph_parts(folder: Path, runs: Iterable[str]) -> list[GraphTables]:
+    """Graph tables of all kept transfers between two runs, one per direction, written together."""
+    wanted = {*runs}
     return [
-        transfer_tables(record["architecture"], runs[into], runs[source], rows)
+        part
+        for alike in _by_runs(folder)
+        if set(alike[0]["runs"]) == wanted
+        for part in _parts(folder, alike)
+    ]
+
+
+def _by_runs(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """Kept records of the same two runs together."""
+    kept = [record for _, record in records(folder, _needed, AGAIN)]
+    kept.sort(key=lambda record: sorted(record["runs"]))
+    for _, alike in groupby(kept, key=lambda record: sorted(record["runs"])):
+        yield list(alike)
+
+
+def _methods(store: Store) -> set[tuple[str, str, str]]:
+    """Run, source variant and method of all transfers that a store holds."""
+    there = {*store.transfers()}
+    rows = store.query(
+        "MATCH ()-[e:TRANSFERS]->()"
+        " RETURN DISTINCT e.run AS run, e.source_variant AS source, e.method AS method"
+    )
+    found = rows[["run", "source", "method"]].itertuples(index=False, name=None)
+    return {(run, source, how) for run, source, how in found if (run, source) in there}
+
+
+def _ways(folder: Path, record: dict[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
+    """Run and source variant of each direction that a record holds, and its method."""
+    runs = dict(zip(record["variants"], record["runs"], strict=True))
+    table = _components(folder, record)
+    for source, into in {*zip(table["source_variant"], table["variant"], strict=True)}:
+        yield (runs[into], source), record["method"]
+
+
+def _parts(folder: Path, alike: list[dict[str, Any]]) -> list[GraphTables]:
+    """The graph of all records of two runs, one part a direction."""
+    first = alike[0]
+    runs = dict(zip(first["variants"], first["runs"], strict=True))
+    columns = ["component", *PROPERTIES]
+    whole = [_components(folder, record).assign(method=record["method"]) for record in alike]
+    found = [table[columns] for table in whole if len(table)]
+    if not found:
+        return []
+    ways = pd.concat(found, ignore_index=True).groupby(["source_variant", "variant"], sort=True)
+    return [
+        transfer_tables(first["architecture"], runs[into], runs[source], rows)
         for (source, into), rows in ways
     ]
 
@@ -75,9 +148,10 @@ def _parts(record: dict[str, Any], components: pd.DataFrame) -> list[GraphTables
 def _components(folder: Path, record: dict[str, Any]) -> pd.DataFrame:
     found = get(table_path(folder, record["id"], "components"), pd.DataFrame, AGAIN)
     if found is None:  # only edges, sets or routes were patched
-        return pd.DataFrame(columns=["source_variant", "variant"])
+        return pd.DataFrame(columns=["source_variant", "variant", "component"])
     return found
 
 
 def _needed(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: record[name] for name in ("id", "runs", "variants", "architecture")}
+    found = {name: record[name] for name in ("id", "runs", "variants", "architecture")}
+    return {**found, "method": record.get("method", PATCH)}

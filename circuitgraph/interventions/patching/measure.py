@@ -19,8 +19,9 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.receivers import component_names, edges_of
-from circuitgraph.interventions.patching.gap import Gap
-from circuitgraph.interventions.patching.record import COLUMNS, PARTS, CrossPatch
+from circuitgraph.interventions.both_ways import asymmetry, interventions
+from circuitgraph.interventions.patching.gap import ROUNDING, Gap
+from circuitgraph.interventions.patching.record import COLUMNS, DIRECTION, PARTS, CrossPatch
 from circuitgraph.interventions.patching.search import By, greedy_sets
 from circuitgraph.runs.comparable import require_same_build, require_same_tokenizer
 from circuitgraph.runs.record import Run, Variant, now
@@ -91,16 +92,22 @@ def cross_patch(
     runs = (source, into)
     pair = load_pair(source, into, resources=resources)
     decisions = [pair.decisions(side) for side in (0, 1)]
-    tables: dict[str, list[pd.DataFrame]] = {part: [] for part in chosen.parts}
-    summary = {}
+    ways = []
     for side in (1, 0):
         gap = Gap(decisions[side], decisions[1 - side], pair.scenarios)
-        names = [runs[1 - side].variant.name, runs[side].variant.name]
-        summary["into" if side else "back"] = _summary(gap, *names)
-        way = _Way(pair, side, gap, runs[side], chosen, reporter)
-        for part in chosen.parts:
-            found = way.table(part).assign(source_variant=names[0], variant=names[1])
-            tables[part].append(found)
+        ways.append(_Way(pair, side, gap, runs[side], runs[1 - side], chosen, reporter))
+    made, tables = [], {}
+    for part in chosen.parts:
+        if part == "sets":
+            tables[part] = _joined(part, [way.named(way.sets()) for way in ways])
+            continue
+        found = [way.changes(part) for way in ways]
+        made += [changes for _, changes in found]
+        tables[part] = _both_ways(part, ways, found)
+    counts = interventions(made) if made else {}
+    summary = {
+        name: {**way.summary, **counts} for name, way in zip(("into", "back"), ways, strict=True)
+    }
     return CrossPatch(
         id=digest("patch", *sorted(run.id for run in runs)),
         name=f"{source.variant.name} → {into.variant.name}",
@@ -109,8 +116,23 @@ def cross_patch(
         architecture=into.variant.architecture,
         summary=summary,
         created=now(),
-        **{part: _joined(part, found) for part, found in tables.items()},
+        **tables,
     )
+
+
+def _both_ways(
+    part: str, ways: Sequence[_Way], found: Sequence[tuple[pd.DataFrame, np.ndarray]]
+) -> pd.DataFrame:
+    """Rows of both directions, each beside the asymmetry of its part."""
+    parts = [(way, names, changes, changes * way.gap.signs) for way, (names, changes) in
+             zip(ways, found, strict=True)]  # fmt: skip
+    tables = []
+    for (way, names, changes, own), (*_, other) in zip(parts, parts[::-1], strict=True):
+        rounding = ROUNDING * float(np.abs(way.gap.into).mean())
+        apart = asymmetry(own, other, way.gap.scenarios, rounding)
+        whole = pd.concat([names, way.gap.measured(changes), apart], axis=1)
+        tables.append(way.named(whole))
+    return _joined(part, tables)
 
 
 def _joined(part: str, found: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -118,17 +140,6 @@ def _joined(part: str, found: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if not whole:
         return pd.DataFrame(columns=list(COLUMNS[part]))
     return pd.concat(whole, ignore_index=True)[list(COLUMNS[part])]
-
-
-def _summary(gap: Gap, source: str, into: str) -> dict[str, Any]:
-    return {
-        "source_variant": source,
-        "variant": into,
-        "gap": gap.size,
-        "disagree": int(gap.disagree.sum()),
-        "n": len(gap.into),
-        "n_scenarios": int(gap.scenarios.max()) + 1,
-    }
 
 
 @dataclass(frozen=True)
@@ -139,15 +150,33 @@ class _Way:
     into: int
     gap: Gap
     run: Run
+    source: Run
     options: Options
     reporter: Reporter
 
-    def table(self, part: str) -> pd.DataFrame:
-        """Rows of one table."""
-        makers: dict[str, Callable[[], pd.DataFrame]] = {
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What there is to recover, as plain JSON values."""
+        gap = self.gap
+        return {
+            "source_variant": self.source.variant.name,
+            "variant": self.run.variant.name,
+            "gap": gap.size,
+            "disagree": int(gap.disagree.sum()),
+            "n": len(gap.into),
+            "n_scenarios": int(gap.scenarios.max()) + 1,
+        }
+
+    def named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table that says which direction it is of."""
+        names = self.source.variant.name, self.run.variant.name
+        return table.assign(**dict(zip(DIRECTION, names, strict=True)))
+
+    def changes(self, part: str) -> tuple[pd.DataFrame, np.ndarray]:
+        """What was put in, a row a patch, and the changes of the decision [N, n]."""
+        makers: dict[str, Callable[[], tuple[pd.DataFrame, np.ndarray]]] = {
             "components": self._components,
             "edges": self._edges,
-            "sets": self._sets,
             "routes": self._routes,
         }
         return makers[part]()
@@ -161,33 +190,33 @@ class _Way:
         with self.reporter.progress(len(self.pair.prompts), label) as bar:
             return self.pair.set_changes(self.into, sets, bar.advance, **options)
 
-    def _components(self) -> pd.DataFrame:
+    def _components(self) -> tuple[pd.DataFrame, np.ndarray]:
         names = self._names
-        found = self.gap.measured(self._changes(np.eye(len(names), dtype=bool)))
-        return found.assign(component=names)
+        changes = self._changes(np.eye(len(names), dtype=bool))
+        return pd.DataFrame({"component": names}), changes
 
-    def _edges(self) -> pd.DataFrame:
+    def _edges(self) -> tuple[pd.DataFrame, np.ndarray]:
         spec = self.pair.spec
         edges = edges_of(self.pair.engines[self.into], spec.granularity, spec.inputs)
         label = f"into {short(self.run.variant.name, 40)}"
         with self.reporter.progress(len(self.pair.prompts), label) as bar:
             changes = self.pair.edge_changes(self.into, bar.advance)
-        ends = pd.DataFrame(edges, columns=["source", "target", "input"])
-        return pd.concat([ends, self.gap.measured(changes)], axis=1)
+        return pd.DataFrame(edges, columns=["source", "target", "input"]), changes
 
-    def _sets(self) -> pd.DataFrame:
+    def sets(self) -> pd.DataFrame:
+        """The steps of the greedy search."""
         return greedy_sets(
             self._changes, self.gap, self._names, self.options.share, self.options.by
         )
 
-    def _routes(self) -> pd.DataFrame:
+    def _routes(self) -> tuple[pd.DataFrame, np.ndarray]:
         layers = self.run.variant.layers
         first, end = self.options.layers or (0, layers - 1)
         steps = [(route, last) for route in ROUTES for last in range(first, end + 1)]
         sets = np.array([route_set(layers, route, first, last) for route, last in steps])
-        found = self.gap.measured(self._changes(sets, granularity="layer"))
-        routes, lasts = zip(*steps, strict=True)
-        return found.assign(route=routes, first_layer=first, last_layer=lasts)
+        changes = self._changes(sets, granularity="layer")
+        names = pd.DataFrame(steps, columns=["route", "last_layer"])
+        return names.assign(first_layer=first), changes
 
 
 def route_set(layers: int, route: str, first: int, last: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.base.quoting import short
+from circuitgraph.interventions.both_ways import ASYMMETRY
 
 DIRECTION = ("source_variant", "variant")
 """Source of the patched components, and the patched variant."""
@@ -18,10 +19,10 @@ MEASURED = (
 )
 
 COLUMNS = {
-    "components": (*DIRECTION, "component", *MEASURED),
-    "edges": (*DIRECTION, "source", "target", "input", *MEASURED),
+    "components": (*DIRECTION, "component", *MEASURED, *ASYMMETRY),
+    "edges": (*DIRECTION, "source", "target", "input", *MEASURED, *ASYMMETRY),
     "sets": (*DIRECTION, "step", "component", *MEASURED, "by", "enough", "reached"),
-    "routes": (*DIRECTION, "route", "first_layer", "last_layer", *MEASURED),
+    "routes": (*DIRECTION, "route", "first_layer", "last_layer", *MEASURED, *ASYMMETRY),
 }
 PARTS = tuple(COLUMNS)
 
@@ -39,7 +40,9 @@ class CrossPatch:
     equal weight, signed by each scenario's mean S − D, with 95% interval ``low``, ``high``;
     ``share`` is ``effect`` over the aligned mean of S − D, NaN without a gap; ``raw`` is the plain
     mean of P − D. ``flips`` counts prompts whose preferred answer changes: ``flips_to_source`` of
-    them to that of the source, ``flips_away`` from it.
+    them to that of the source, ``flips_away`` from it. ``asymmetry`` is ``effect`` minus that of
+    the same part in the other direction, with its interval and test: 0 where both directions move
+    the decision equally far toward their source.
 
     Attributes
     ----------

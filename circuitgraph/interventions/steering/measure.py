@@ -21,7 +21,9 @@ from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.base.quoting import short
 from circuitgraph.engine.batches import in_batches, right_padded
 from circuitgraph.engine.receivers import component_names
+from circuitgraph.interventions.both_ways import ASYMMETRY, interventions, tested
 from circuitgraph.interventions.clean import clean_batches
+from circuitgraph.interventions.patching.gap import ROUNDING, Gap
 from circuitgraph.interventions.steering.run import sites, steered
 from circuitgraph.models.stored import BATCH, ModelPair, StoredModel
 from circuitgraph.runs.aligned import Observations
@@ -31,7 +33,7 @@ from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, balan
 
 COLUMNS = (
     *("strength", "effect", "low", "high", "flips", "p"),
-    *("random_low", "random_high", "n"),
+    *("random_low", "random_high", "n", *ASYMMETRY),
 )
 KEYS = ("template", "bos")
 FEWEST = 20
@@ -49,17 +51,22 @@ class Steering:
         variant), ``effect`` (mean change of the decision over scenarios, nats) with its 95%
         interval, ``flips`` (prompts whose preferred answer changes), ``p`` (permutation p-value
         against random directions), ``random_low``, ``random_high`` (their 2.5% and 97.5% points),
-        ``n``.
+        ``n``; ``asymmetry``: where the opposite strength was measured too, the sum of both
+        effects, with its interval and test: 0 where opposite strengths have opposite effects.
     washout
         One row per layer, at the largest strength: ``layer``, ``share`` (projection of the change
         of the residual stream on the added vector, relative to it), ``random_low``,
         ``random_high``.
+    moved
+        Of a single component: its effect at strength 1 (else at the largest), in nats toward B's
+        decisions.
     summary
         Plain JSON values.
     """
 
     table: pd.DataFrame
     washout: pd.DataFrame
+    moved: pd.DataFrame = field(default_factory=pd.DataFrame)
     summary: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -204,9 +211,10 @@ def _steering(
     plan, codes = trial.plan, recode(into.scenarios[trial.seen.first])
     clean, streams = trial.run(own, 0.0)
     widest = max(plan.strengths, key=abs)
-    rows, washout = [], pd.DataFrame()
-    for strength in plan.strengths:
+    rows, washout, changes = [], pd.DataFrame(), {}
+    for strength in dict.fromkeys(plan.strengths):
         decided, after = trial.run(own, strength)
+        changes[strength] = decided - clean
         others = [trial.run(vectors, strength) for vectors in drawn]
         rows.append(_row(strength, clean, decided, [d for d, _ in others], codes))
         if strength == widest:
@@ -222,8 +230,46 @@ def _steering(
         "a": a.variant.name, "b": b.variant.name, "into": into.variant.name,
         "at": list(plan.at), "positions": "last" if plan.last_only else "all",
         "random": plan.random, "seed": plan.seed, "n": len(clean),
+        **interventions([np.stack(list(changes.values()))]),
     }  # fmt: skip
-    return Steering(pd.DataFrame(rows)[list(COLUMNS)], washout, summary)
+    table = pd.concat([pd.DataFrame(rows), _asymmetries(changes, codes)], axis=1)
+    moved = _moved(trial, runs, changes, clean)
+    return Steering(table[list(COLUMNS)], washout, moved, summary)
+
+
+def _asymmetries(changes: Mapping[float, np.ndarray], codes: np.ndarray) -> pd.DataFrame:
+    """Of every strength whose opposite was tried too; NaN elsewhere. Strengths ± are one test."""
+    largest = max(float(np.abs(found).mean()) for found in changes.values())
+    rounded = {round(s, 9): place for place, s in enumerate(changes)}
+    both = [(place, rounded[-s]) for s, place in rounded.items() if s > 0 and -s in rounded]
+    table, by_place = np.full((len(changes), len(ASYMMETRY)), np.nan), list(changes.values())
+    if both:
+        sums = np.stack([by_place[i] + by_place[j] for i, j in both])
+        found = tested(sums, codes, ROUNDING * largest, "asymmetry")[list(ASYMMETRY)].to_numpy()
+        for places in zip(*both, strict=True):
+            table[list(places)] = found
+    return pd.DataFrame(table, columns=list(ASYMMETRY))
+
+
+def _moved(
+    trial: _Trial,
+    runs: tuple[Run, ...],
+    changes: Mapping[float, np.ndarray],
+    clean: np.ndarray,
+) -> pd.DataFrame:
+    """What a single component's direction does, toward B: each scenario has the sign of B − A."""
+    a, b, into = runs
+    strength = 1.0 if 1.0 in changes else max(changes)
+    if len(trial.plan.at) > 1 or strength <= 0:
+        return pd.DataFrame(columns=["source_variant", "variant", "component"])
+    first, second = (
+        np.asarray(run.arrays["decisions"], np.float64)[trial.seen.first] for run in (a, b)
+    )
+    signs = Gap(first, second, recode(into.scenarios[trial.seen.first])).signs
+    found = Gap(clean, clean + signs, recode(into.scenarios[trial.seen.first]))
+    return found.measured(changes[strength][None])[["effect", "flips", "n"]].assign(
+        component=trial.plan.at[0], source_variant=b.variant.name, variant=into.variant.name
+    )
 
 
 def _row(

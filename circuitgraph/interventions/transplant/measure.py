@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.engine.native import NativeModel
+from circuitgraph.interventions.both_ways import ASYMMETRY, asymmetry, interventions, tested
 from circuitgraph.interventions.clean import clean_decisions
-from circuitgraph.interventions.patching.gap import Gap
+from circuitgraph.interventions.patching.gap import ROUNDING, Gap
 from circuitgraph.interventions.transplant.parts import with_parts
 from circuitgraph.models.stored import ModelPair, StoredModel
 from circuitgraph.runs.aligned import Observations
@@ -27,7 +29,12 @@ from circuitgraph.stats.scenarios import balanced_mean, recode
 
 COLUMNS = (
     *("component", "decision", "share", "low", "high", "flips", "n"),
-    *("back_share", "back_low", "back_high"),
+    *("back_share", "back_low", "back_high", *ASYMMETRY),
+)
+PAIR_COLUMNS = (
+    *("first", "second", "both", "sum", "interaction"),
+    *("interaction_low", "interaction_high", "interaction_p", "interaction_q"),
+    *("back_interaction", "back_low", "back_high", "n"),
 )
 KEYS = ("granularity", "ablation", "template", "bos", "decision")
 
@@ -42,12 +49,21 @@ class Transplant:
         One row per set of components: ``component`` (names with commas), ``decision`` (mean over
         scenarios, in nats), ``share`` of the gap between both variants with its 95% interval
         (1: all of it), ``flips`` (prompts whose preferred answer changes), ``n``; ``back_share``,
-        ``back_low``, ``back_high``: the other direction, INTO's weights in FROM.
+        ``back_low``, ``back_high``: the other direction, INTO's weights in FROM; ``asymmetry``:
+        ``share`` − ``back_share`` with its interval and test.
+    pairs
+        One row per pair of sets, on request: shares of ``both`` together and the ``sum`` of each
+        alone, and their difference, the ``interaction``, with its interval and test; 0 where the
+        two are additive. ``back_interaction`` is that of the other direction.
+    moved
+        One row per set and direction, with ``effect`` in nats toward the source.
     summary
-        Plain JSON values: both names, their decisions, the gap.
+        Plain JSON values: both names, their decisions, the gap, the number of interventions.
     """
 
     table: pd.DataFrame
+    pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(PAIR_COLUMNS)))
+    moved: pd.DataFrame = field(default_factory=pd.DataFrame)
     summary: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -58,7 +74,11 @@ class Transplant:
 
 
 def transplant(
-    source: Run, into: Run, sets: Sequence[Sequence[str]], reporter: Reporter
+    source: Run,
+    into: Run,
+    sets: Sequence[Sequence[str]],
+    reporter: Reporter,
+    pairs: bool = False,
 ) -> Transplant:
     """Replace weights of components by those of another variant, in both directions.
 
@@ -67,36 +87,67 @@ def transplant(
     source, into
         Effect runs of two variants of one build on the same prompts.
     sets
-        Components replaced together.
+        Components replaced together; a set named twice is one.
     reporter
         Of progress.
+    pairs
+        Also every two sets together: are their effects additive?
 
     Raises
     ------
     UsageError, InputError
-        Runs or models that do not fit together, unknown components.
+        Runs or models that do not fit together, unknown components, pairs of sets that share one.
     """
-    pair = ModelPair.alike(source, into, "transplant", KEYS)
-    models = pair.engines
     if not all(sets):
         raise UsageError("``components``: name at least one in every set")
+    given, sets = len(sets), _distinct(sets)
+    joint = _pairs_of(sets) if pairs else []
+    pair = ModelPair.alike(source, into, "transplant", KEYS)
+    models = pair.engines
     for names in sets:
         with_parts(models[1], models[0], names)  # raises for unknown components before any work
+    whole = [*sets, *([*sets[i], *sets[j]] for i, j in joint)]
     seen = Observations.of_run(into)
     codes = recode(into.scenarios[seen.first])
-    total = 2 * (len(sets) + 1)
+    total = 2 * (len(whole) + 1)
     with reporter.progress(total, "transplant", "model") as bar:
-        ways = [_way(models[side], models[1 - side], pair, seen, sets, bar) for side in (1, 0)]
+        ways = [_way(models[side], models[1 - side], pair, seen, whole, bar) for side in (1, 0)]
     (own, there), (other, back) = ways
-    forward, reverse = Gap(own, other, codes), Gap(other, own, codes)
-    table = _table(sets, forward, reverse, there, back)
+    gaps = Gap(own, other, codes), Gap(other, own, codes)
+    k = len(sets)
     summary = {
-        "source": source.variant.name, "into": into.variant.name, "gap": forward.size,
+        "source": source.variant.name, "into": into.variant.name, "gap": gaps[0].size,
         "decision_source": float(balanced_mean(other[:, None], codes)[0]),
         "decision_into": float(balanced_mean(own[:, None], codes)[0]),
-        "remarks": _remarks(forward, into),
+        **interventions([there, back]),
+        "remarks": _remarks(gaps[0], into, given - k),
     }  # fmt: skip
-    return Transplant(table, summary)
+    changes = there[:k], back[:k]
+    found = _pair_table(sets, joint, gaps, (there, back))
+    return Transplant(
+        _table(sets, gaps, changes), found, _moved(sets, gaps, changes, source, into), summary
+    )
+
+
+def _distinct(sets: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Sets of which none holds what another does, in the order given."""
+    known: dict[frozenset[str], list[str]] = {}
+    for names in sets:
+        known.setdefault(frozenset(names), list(dict.fromkeys(names)))
+    return list(known.values())
+
+
+def _pairs_of(sets: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
+    found = list(combinations(range(len(sets)), 2))
+    for i, j in found:
+        if shared := set(sets[i]) & set(sets[j]):
+            raise UsageError(
+                f"``pairs``: {quoted(min(shared))} is in two sets, so that these are not two "
+                "parts; name sets that share none"
+            )
+    if not found:
+        raise UsageError("``pairs``: name two sets or more")
+    return found
 
 
 def _way(
@@ -123,17 +174,13 @@ def _decisions(model: NativeModel, asked: StoredModel, seen: Observations) -> np
 
 
 def _table(
-    sets: Sequence[Sequence[str]],
-    forward: Gap,
-    reverse: Gap,
-    there: np.ndarray,
-    back: np.ndarray,
+    sets: Sequence[Sequence[str]], gaps: tuple[Gap, Gap], changes: tuple[np.ndarray, np.ndarray]
 ) -> pd.DataFrame:
-    a, b = forward.measured(there), reverse.measured(back)
-    decided = balanced_mean((forward.into + there).T, forward.scenarios)
+    forward, reverse = gaps
+    a, b = (gap.measured(found) for gap, found in zip(gaps, changes, strict=True))
     columns = {
         "component": [",".join(names) for names in sets],
-        "decision": decided,
+        "decision": balanced_mean((forward.into + changes[0]).T, forward.scenarios),
         "flips": a["flips"],
         "n": a["n"],
     }
@@ -141,13 +188,75 @@ def _table(
         size = gap.size or np.nan
         columns |= {f"{prefix}share": found["share"]}
         columns |= {f"{prefix}{end}": found[end] / size for end in ("low", "high")}
-    return pd.DataFrame(columns)[list(COLUMNS)]
+    there, back = _shares(gaps, changes)
+    found = asymmetry(there, back, forward.scenarios, ROUNDING)
+    return pd.concat([pd.DataFrame(columns), found], axis=1)[list(COLUMNS)]
 
 
-def _remarks(gap: Gap, into: Run) -> list[str]:
-    if gap.size:
-        return []
-    return [
-        f"{quoted(into.variant.name)} decides as the other does, so there is no gap to share: "
-        "decisions and flips alone say what the weights do"
-    ]
+def _shares(
+    gaps: tuple[Gap, Gap], changes: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Changes toward the source prompt by prompt, as shares of the mean gap, both ways."""
+    first, second = (
+        np.asarray(found, np.float64) * gap.signs / (gap.size or np.nan)
+        for gap, found in zip(gaps, changes, strict=True)
+    )
+    return first, second
+
+
+def _pair_table(
+    sets: Sequence[Sequence[str]],
+    joint: Sequence[tuple[int, int]],
+    gaps: tuple[Gap, Gap],
+    changes: tuple[np.ndarray, np.ndarray],
+) -> pd.DataFrame:
+    """Non-additivity: the share of two sets together minus the sum of each alone."""
+    if not joint:
+        return pd.DataFrame(columns=list(PAIR_COLUMNS))
+    codes, names = gaps[0].scenarios, [",".join(own) for own in sets]
+    first, second = (np.array(side) for side in zip(*joint, strict=True))
+    parts = []
+    for prefix, found in zip(("", "back_"), _shares(gaps, changes), strict=True):
+        together, added = found[len(sets) :], found[first] + found[second]
+        extra = tested(together - added, codes, ROUNDING, f"{prefix}interaction")
+        parts.append(extra.rename(columns=lambda name: name.replace("back_interaction_", "back_")))
+        if not prefix:
+            means = {
+                "both": balanced_mean(together.T, codes), "sum": balanced_mean(added.T, codes),
+            }  # fmt: skip
+    table = {"first": [names[i] for i in first], "second": [names[j] for j in second], **means}
+    whole = pd.concat([pd.DataFrame(table), *parts], axis=1).assign(n=len(codes))
+    return whole[list(PAIR_COLUMNS)]
+
+
+def _moved(
+    sets: Sequence[Sequence[str]],
+    gaps: tuple[Gap, Gap],
+    changes: tuple[np.ndarray, np.ndarray],
+    source: Run,
+    into: Run,
+) -> pd.DataFrame:
+    """Effects of every set, in nats toward the source, both directions."""
+    ways = zip(gaps, changes, ((source, into), (into, source)), strict=True)
+    return pd.concat(
+        [
+            gap.measured(found)[["effect", "flips", "n"]].assign(
+                component=[",".join(names) for names in sets],
+                source_variant=given.variant.name, variant=ran.variant.name,
+            )
+            for gap, found, (given, ran) in ways
+        ],
+        ignore_index=True,
+    )  # fmt: skip
+
+
+def _remarks(gap: Gap, into: Run, copies: int) -> list[str]:
+    told = []
+    if copies:
+        told.append(f"{copies} of the sets repeat another, and are counted once")
+    if not gap.size:
+        told.append(
+            f"{quoted(into.variant.name)} decides as the other does, so there is no gap to share: "
+            "decisions and flips alone say what the weights do"
+        )
+    return told

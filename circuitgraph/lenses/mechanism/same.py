@@ -11,7 +11,7 @@ from torch import Tensor
 
 from circuitgraph.base.components import Component
 from circuitgraph.engine.model import Model, Norm
-from circuitgraph.engine.receivers import Receiver
+from circuitgraph.engine.receivers import ROUTER, Receiver
 from circuitgraph.lenses.mechanism.swap import needs_stage
 
 
@@ -64,7 +64,9 @@ def _write_weights(model: Model, sender: Component) -> tuple:
     if sender.layer is None:
         return model.embed, model.embed_scale, model.positions
     block = model.blocks[sender.layer]
-    if sender.kind in ("mlp", "expert"):  # of experts no one matrix: refused
+    if sender.kind == "expert":
+        return (block.experts.down[sender.head or 0],)
+    if sender.kind == "mlp":
         return block.one_mlp.down, block.one_mlp.post
     if sender.head is None:
         return block.attention.out, block.attention.post
@@ -77,6 +79,11 @@ def read_weights(model: Model, receiver: Receiver) -> tuple:
     if receiver.layer == model.layers:
         return _gain(model.norm), model.unembed
     block = model.blocks[receiver.layer]
+    if receiver.expert == ROUTER:
+        return _gain(block.experts.norm), block.experts.router
+    if receiver.expert is not None:
+        gates, ups = block.experts.gate, block.experts.up
+        return _gain(block.experts.norm), gates[receiver.expert], ups[receiver.expert]
     if receiver.heads is None:
         gate = block.one_mlp.gate
         return (

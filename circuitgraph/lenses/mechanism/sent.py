@@ -12,6 +12,7 @@ from circuitgraph.base.components import Component
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.forward import Trace, embed, hidden, post
 from circuitgraph.engine.model import Model
+from circuitgraph.lenses.mechanism.mixture import held_by_expert
 
 Replacements = Mapping[tuple[Component, int, int], Tensor]
 """A sender's contribution by one model's signal (0 for A, 1 for B) and another's weights [d]."""
@@ -80,8 +81,8 @@ def inner_activation(
 ) -> Inner:
     """A sender's inner activation (before its output matrix), and the scale of its post-norm.
 
-    Tokens; a head's or a layer's z; the MLP's hidden vector; at ``index`` [R, W], or everywhere.
-    Only a head needs the scale, which its whole layer decides.
+    Tokens; a head's or a layer's z; the MLP's hidden vector, an expert's times its weight; at
+    ``index`` [R, W], or everywhere. Only a head needs the scale, which its whole layer decides.
     """
     if sender.layer is None:
         return tokens, None
@@ -90,8 +91,11 @@ def inner_activation(
     def at(x: Tensor) -> Tensor:
         return x if index is None else gather(x, index)
 
-    if sender.kind in ("mlp", "expert"):
+    if sender.kind == "mlp":
         return hidden(model, block, at(seen.read)), None
+    if sender.kind == "expert":
+        number = sender.head or 0
+        return held_by_expert(block.experts, model.activation, number, at(seen.read)), None
     if sender.head is None:
         return at(seen.z).flatten(-2), None
     norm = block.attention.post
@@ -103,7 +107,9 @@ def contribution(writer: Model, sender: Component, inner: Tensor, scale: Tensor 
     if sender.layer is None:
         return embed(writer, inner)
     block = writer.blocks[sender.layer]
-    if sender.kind in ("mlp", "expert"):
+    if sender.kind == "expert":
+        return inner @ block.experts.down[sender.head or 0]
+    if sender.kind == "mlp":
         return post(block.one_mlp.down(inner), block.one_mlp.post)
     attention = block.attention
     if sender.head is None:

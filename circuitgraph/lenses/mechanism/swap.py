@@ -41,7 +41,8 @@ from circuitgraph.engine.forward import (
 from circuitgraph.engine.forward import mlp as add_mlp
 from circuitgraph.engine.model import Linear, Model, Norm, for_rows
 from circuitgraph.engine.patch import Patch, Window, window_attention
-from circuitgraph.engine.receivers import Receiver
+from circuitgraph.engine.receivers import ROUTER, Receiver
+from circuitgraph.lenses.mechanism.mixture import with_expert, with_router
 from circuitgraph.lenses.mechanism.sent import Replacements, Side
 
 
@@ -178,7 +179,7 @@ def own_tail(
     whole = swap.whole[after]
     models = swap.sides[edge].model, whole.model
     if receiver.heads is None:
-        x, keys = _through_mlp(whole, models, receiver.layer, inputs, on), None
+        x, keys = _through_mlp(whole, models, receiver, inputs, on), None
     else:
         x, keys = _through_attention(whole, models, receiver, inputs, on)
     return replace(_run_on(swap, after, receiver.layer, on, x), keys=keys)
@@ -214,7 +215,7 @@ def value(
     _, edge, after = cell
     models, layer = (swap.sides[edge].model, swap.sides[after].model), receiver.layer
     if receiver.heads is None:
-        x = _through_mlp(tail.patch, models, layer, inputs, tail.on)
+        x = _through_mlp(tail.patch, models, receiver, inputs, tail.on)
         return resume(tail.patch, layer + 1, x[None])[0]
     keys = tail.keys or _keys_of(tail.patch.model, receiver, tail.on)
     patch = _with_keys(tail.patch, layer, *keys)
@@ -252,11 +253,19 @@ def _with_keys(patch: Patch, layer: int, k: Tensor, v: Tensor) -> Patch:
 
 
 def _through_mlp(
-    patch: Patch, models: tuple[Model, Model], layer: int, inputs: ReceiverInput, on: LayerTrace
+    patch: Patch,
+    models: tuple[Model, Model],
+    receiver: Receiver,
+    inputs: ReceiverInput,
+    on: LayerTrace,
 ) -> Tensor:
     """The stream that leaves the block [R, Q, d]."""
+    layer = receiver.layer
     mid = patch.at_scored(patch.at_window(on.mid)[None], layer)[0]
     inputs = inputs.at_scored(patch, layer)
+    if receiver.expert is not None:
+        stream = patch.at_scored(patch.at_window(on.read)[None], layer)[0]
+        return mid + _in_mixture(patch.model, models, receiver, inputs, stream)
     edge, own = (model.blocks[layer].one_mlp for model in models)
     norms = edge.norm, own.norm
     inner = read(norms, (edge.up, own.up), inputs)
@@ -265,6 +274,30 @@ def _through_mlp(
     else:
         inner = patch.model.activation(read(norms, (edge.gate, own.gate), inputs)) * inner
     return mid + post(own.down(inner), own.post)
+
+
+def _in_mixture(
+    model: Model,
+    models: tuple[Model, Model],
+    receiver: Receiver,
+    inputs: ReceiverInput,
+    stream: Tensor,
+) -> Tensor:
+    """Output [R, Q, d] of a mixture whose router or one expert is the receiver.
+
+    The others read ``stream`` [R, Q, d].
+    """
+    number, act = receiver.expert, model.activation
+    edge, own = (m.blocks[receiver.layer].experts for m in models)
+    norms = edge.norm, own.norm
+    if number is None or number == ROUTER:
+        scores = read(norms, (Linear(edge.router), Linear(own.router)), inputs)
+        return with_router(own, act, scores, stream)
+    gate, up = (
+        read(norms, (Linear(by_edge[number]), Linear(by_own[number])), inputs)
+        for by_edge, by_own in ((edge.gate, own.gate), (edge.up, own.up))
+    )
+    return with_expert(own, act, number, act(gate) * up, stream)
 
 
 def _through_attention(

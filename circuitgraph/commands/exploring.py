@@ -1,0 +1,29 @@
+"""The command that shows a workspace in the browser."""
+
+from __future__ import annotations
+
+import click
+
+from circuitgraph.commands.options import global_options, settings
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+@click.option("--open", "browser", is_flag=True, help="Open it in the browser.")
+@global_options
+def explore(port: int, browser: bool) -> None:
+    """Serve the pages of all pairs, and a box for Cypher, on this machine until Ctrl-C.
+
+    Only this machine can ask, and only with the token in the printed address; the graph is
+    read, never written.
+
+    \b
+    Example:
+      circuitgraph explore --open
+    """
+    from circuitgraph.explore.serve import serve
+
+    serve(settings().open(), port=port, browser=browser, tell=click.echo)
+
+
+COMMANDS = (explore,)

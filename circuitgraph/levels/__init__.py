@@ -1,0 +1,1 @@
+"""How alike two variants are, level by level, beside pairs that are known not to differ."""

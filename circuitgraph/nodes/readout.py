@@ -1,0 +1,199 @@
+"""What measures read of a model, whoever runs it: our own engine, or the library under hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from circuitgraph.base.components import Granularity
+from circuitgraph.base.errors import InputError
+from circuitgraph.engine.batches import gather
+from circuitgraph.engine.bridge.engine import HookedModel
+from circuitgraph.engine.bridge.wrapped import trace_of
+from circuitgraph.engine.families import has_reader, read_model, require_reader
+from circuitgraph.engine.forward import forward, softcap
+from circuitgraph.engine.model import Norm
+from circuitgraph.engine.native import NativeModel
+from circuitgraph.models.sources import require_readable
+from circuitgraph.models.stored import StoredModel, reencoded, reload
+from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.comparable import require_model
+from circuitgraph.runs.record import Run
+
+TOLERANCE = 1e-4
+"""Share of the largest logit difference (or of 1) by which a read-out may miss the model's own."""
+THROUGH_HOOKS = ("activity", "attribution", "logit-lens", "probe")
+"""Measures that families without a reader have, too."""
+
+
+@dataclass(frozen=True)
+class Hooked(StoredModel):
+    """A model without a reader; what hooks do not show of its logits stands beside it.
+
+    Attributes
+    ----------
+    bias : [vocabulary] or None
+        Of the unembedding.
+    cap : float or None
+        Soft cap of the logits.
+    """
+
+    bias: Tensor | None = None
+    cap: float | None = None
+
+    @cached_property
+    def prompts(self) -> tuple[Encoded, ...]:
+        """As :attr:`StoredModel.prompts`, where no embedding is in sight."""
+        return reencoded(self.run, self.tokenizer)
+
+
+def opened(run: Run, measure: str) -> StoredModel:
+    """The model behind a run, for a measure.
+
+    Raises
+    ------
+    UsageError
+        A table, or a measure that a family without a reader does not have.
+    InputError
+        The files are gone or no longer the same.
+    """
+    require_model(run.variant)
+    family = run.variant.model_type
+    if has_reader(family):
+        return StoredModel.open(run, f"nodes {measure}")
+    if measure not in THROUGH_HOOKS:
+        require_reader(family, f"nodes {measure}")
+    if run.variant.in_memory:
+        require_readable([run], f"nodes {measure}")
+    hf, tokenizer = reload(run.variant)
+    ends, probe = hf.get_output_embeddings(), torch.tensor([reencoded(run, tokenizer)[0].prompt])
+    bias = None if ends is None or getattr(ends, "bias", None) is None else ends.bias.detach()
+    cap = getattr(hf.config, "final_logit_softcapping", None) or None
+    engine = read_model(hf, tokenizer, run.variant.base, probe)
+    return Hooked(run, engine, tokenizer, bias, cap)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ReadOut:
+    """The way from the final stream to logits: cap(norm(x) @ unembed + bias).
+
+    Attributes
+    ----------
+    norm, unembed
+        Unembedding [vocabulary × d], a factor of the logits included.
+    bias : [vocabulary] or None
+    cap : float or None
+    """
+
+    norm: Norm
+    unembed: Tensor
+    bias: Tensor | None
+    cap: float | None
+
+    @classmethod
+    def of(cls, model: StoredModel) -> ReadOut:
+        """Of a model; raises InputError where hooks do not show it."""
+        norm, unembed = model.engine.unembedding()
+        if not isinstance(model, Hooked):
+            return cls(norm, unembed, None, model.engine.logit_cap)
+        bias = model.bias
+        factor = getattr(model.engine, "read_out").factor  # noqa: B009 unembedding() asked for it
+        return cls(norm, unembed, None if bias is None else bias * factor, model.cap)
+
+    def apart(self, stream: Tensor, answers: Tensor) -> Tensor:
+        """Logit of the first minus that of the second of two tokens [n, 2], of streams [n, d]."""
+        both = torch.einsum("nd,nkd->nk", self.norm(stream), self.unembed[answers])
+        if self.bias is not None:
+            both = both + self.bias[answers]
+        both = softcap(both, self.cap)
+        return both[:, 0] - both[:, 1]
+
+    def biased(self, answers: Tensor) -> Tensor:
+        """What the unembedding's bias adds to that difference, before a cap [n]."""
+        if self.bias is None:
+            return self.unembed.new_zeros(len(answers))
+        return self.bias[answers[:, 0]] - self.bias[answers[:, 1]]
+
+    def constant(self, answers: Tensor, direction: Tensor) -> Tensor:
+        """What is added to it whatever the stream holds, before a cap [n]."""
+        found = self.biased(answers)
+        return found if self.norm.bias is None else found + direction @ self.norm.bias
+
+
+def streams_at(model: StoredModel, tokens: Tensor, ends: Tensor, last: Tensor) -> list[Tensor]:
+    """The residual stream at one position of each row, after the embedding and every layer.
+
+    Parameters
+    ----------
+    model
+        Run on the rows.
+    tokens, ends : int [n, T] and int [n]
+        Rows padded on the right, and how long each is.
+    last : int [n]
+        Positions.
+
+    Returns
+    -------
+    list of [n, d]
+    """
+    engine = model.engine
+    if isinstance(engine, NativeModel):
+        trace = forward(engine, tokens, ends)
+        whole = [trace.embed, *(layer.mid + layer.mlp for layer in trace.layers)]
+    else:
+        assert isinstance(engine, HookedModel)
+        with engine.rows(ends):
+            blocks = trace_of(engine.hooked, engine.layers, tokens).blocks
+        whole = [blocks[0].pre, *(block.post for block in blocks)]
+    return [gather(stream, last[:, None])[:, 0] for stream in whole]
+
+
+def attention_biases(model: StoredModel, granularity: Granularity) -> dict[int, Tensor]:
+    """Output biases of attention [d] that no head counts as its own, by layer.
+
+    Raises
+    ------
+    InputError
+        Such a bias under a norm after attention.
+    """
+    if granularity == "layer":
+        return {}
+    found = dict(_biases(model.engine))
+    if any(post is not None for _, post in found.values()):
+        raise InputError(
+            "direct logit attribution: attention with an output bias under a norm is not "
+            'supported by head; ingest with ``granularity="layer"``'
+        )
+    return {layer: bias for layer, (bias, _) in found.items()}
+
+
+def _biases(engine: NativeModel | HookedModel) -> Iterator[tuple[int, tuple[Tensor, object]]]:
+    if isinstance(engine, HookedModel):
+        for layer, wiring in enumerate(engine.wiring):
+            if bool(wiring.bias.any()):
+                yield layer, (wiring.bias, wiring.post)
+        return
+    for layer, block in enumerate(engine.blocks):
+        if block.attention.out.bias is not None:
+            yield layer, (block.attention.out.bias, block.attention.post)
+
+
+def require_own_logits(
+    model: StoredModel, tokens: Tensor, ends: Tensor, answers: Tensor, told: Tensor
+) -> None:
+    """Refuse (InputError) logit differences that are not those of the model under hooks."""
+    if not isinstance(model, Hooked):
+        return  # asked at ingest, against the library
+    logits = model.engine.logits(tokens, ends)
+    own = logits[torch.arange(len(ends)), ends - 1].gather(1, answers)
+    want = own[:, 0] - own[:, 1]
+    apart = float((told - want).abs().max())
+    if not apart <= TOLERANCE * max(1.0, float(want.abs().max())):
+        raise InputError(
+            f"model type {model.engine.family!r} makes its logits in a way that hooks do not show "
+            f"(a read-out misses them by {apart:.1e})"
+        )

@@ -1,0 +1,186 @@
+"""What the page's script draws: one diff as plain JSON, columns rather than rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from circuitgraph.base.components import in_order, parse
+from circuitgraph.diff.confirm import as_compared
+from circuitgraph.diff.record import CLAIMS, MECHANISMS, VERDICTS, Diff
+from circuitgraph.nodes.measures import MEASURES
+from circuitgraph.nodes.single import table_of
+from circuitgraph.nodes.values import kept_values
+from circuitgraph.report.grid import grid_of
+
+MOST_EDGES = 60_000
+"""Edges a page holds (about 80 bytes each); claims first, then by size of the change."""
+MOST_DETAILED = 2_000
+"""Claims whose change is told scenario by scenario."""
+MOST_WITH_PROMPTS = 200
+"""Claims that come with example prompts."""
+MOST_SCENARIOS = 60
+MEAN = "mean: "
+NUMBERS = ("weight_a", "weight_b", "delta", "low", "high", "p", "q")
+
+
+def payload(diff: Diff) -> dict[str, Any]:
+    """Everything the script needs of one diff.
+
+    Returns
+    -------
+    dict
+        Plain JSON types. Numbers have six digits, what is not finite is null; ``edges`` are
+        columns, in which components, inputs, verdicts and mechanisms stand by their index.
+    """
+    table = _shown(diff.table)
+    names = in_order({*diff.table["source"].astype(str), *diff.table["target"].astype(str)})
+    grid = grid_of(names)
+    claims = diff.details.index[:MOST_DETAILED].intersection(table.index)
+    return {
+        "id": diff.id,
+        "a": diff.a,
+        "b": diff.b,
+        "lens": diff.lens,
+        "scope": diff.scope,
+        "margin": diff.margin,
+        "signed": diff.signed,
+        "directed": diff.asks.directed,
+        "heads": dict(diff.asks.heads(diff.scope)),
+        "total": len(diff.table),
+        "claims": int(diff.summary["n_claims"]),
+        "nodes": {
+            "name": names,
+            "layer": [parse(name).layer for name in names],
+            "x": [x for x, _ in grid.places],
+            "y": [y for _, y in grid.places],
+        },
+        "columns": grid.columns,
+        "rows": grid.rows,
+        "verdicts": VERDICTS,
+        "mechanisms": MECHANISMS,
+        "inputs": sorted({*table["input"].astype(str)}),
+        "edges": _edges(table, names),
+        "scenarios": _scenarios(diff),
+        "details": _details(diff, claims, table),
+        "examples": _examples(diff, claims[:MOST_WITH_PROMPTS], table),
+        "hubs": _hubs(diff),
+        "layers": _by_layer(diff),
+        "trajectories": _trajectories(diff),
+    }
+
+
+def _shown(table: pd.DataFrame) -> pd.DataFrame:
+    """All edges, or all claims and the largest changes beside them."""
+    if len(table) <= MOST_EDGES:
+        return table
+    claimed = table["verdict"].isin(CLAIMS).to_numpy()
+    size = np.nan_to_num(table["delta"].abs().to_numpy())
+    order = np.lexsort((-size, ~claimed))[:MOST_EDGES]
+    return table.iloc[np.sort(order)]
+
+
+def _edges(table: pd.DataFrame, names: Sequence[str]) -> dict[str, list]:
+    place = {name: i for i, name in enumerate(names)}
+    inputs = sorted({*table["input"].astype(str)})
+    coded: dict[str, list] = {
+        end: [place[name] for name in table[end].astype(str)] for end in ("source", "target")
+    }
+    coded["input"] = [inputs.index(name) for name in table["input"].astype(str)]
+    coded["verdict"] = [VERDICTS.index(name) for name in table["verdict"].astype(str)]
+    coded["mechanism"] = [MECHANISMS.index(name) for name in table["mechanism"].astype(str)]
+    coded["reason"] = table["reason"].astype(str).tolist()
+    return coded | {column: rounded(table[column]) for column in NUMBERS}
+
+
+def rounded(values: Any) -> list[float | None]:
+    """Six significant digits; None where a number is not finite."""
+    return [float(f"{v:.6g}") if np.isfinite(v) else None for v in np.asarray(values, float)]
+
+
+def _scenarios(diff: Diff) -> list[str]:
+    named = [str(name) for name in diff.details if str(name).startswith(MEAN)]
+    return [name.removeprefix(MEAN) for name in named[:MOST_SCENARIOS]]
+
+
+def _details(diff: Diff, claims: pd.Index, table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Of each claim what the table has no column for, by the edge's place in ``edges``."""
+    found = diff.details.loc[claims]
+    means = found[[MEAN + name for name in _scenarios(diff)]].to_numpy()
+    others = found[[name for name in found if not str(name).startswith(MEAN)]]
+    numbers = others.select_dtypes("number")
+    told = {str(name): rounded(column) for name, column in numbers.items()}
+    return {
+        str(row): {name: values[i] for name, values in told.items()} | {"means": rounded(means[i])}
+        for i, row in enumerate(table.index.get_indexer(claims))
+    }
+
+
+def _examples(diff: Diff, claims: pd.Index, table: pd.DataFrame) -> dict[str, Any]:
+    """The prompts on which each claim changes most, as the median, and least."""
+    if claims.empty:
+        return {"prompts": [], "columns": [], "by_edge": {}}
+    matched = diff.asks.lined_up(*as_compared(diff))
+    found = list(diff.asks.by_prompt(matched, diff.table.loc[claims], diff.lens_details))
+    columns = [name for name in found[0] if name != "direction"]
+    change = "change" if "change" in columns else columns[-1]
+    used: dict[int, int] = {}
+    by_edge = {}
+    for row, numbers in zip(table.index.get_indexer(claims), found, strict=True):
+        order = np.argsort(-np.abs(np.asarray(numbers[change], float)), kind="stable")
+        chosen = dict.fromkeys((order[0], order[len(order) // 2], order[-1]))
+        by_edge[str(row)] = [
+            [used.setdefault(int(i), len(used)), *rounded([numbers[c][i] for c in columns])]
+            for i in chosen
+        ]
+    prompts = [
+        {"id": p.id, "scenario": p.scenario, "prompt": p.prompt, "corrupt": p.corrupt}
+        for p in (matched.prompts[i] for i in used)
+    ]
+    return {"prompts": prompts, "columns": columns, "by_edge": by_edge}
+
+
+def _hubs(diff: Diff) -> list[dict[str, Any]]:
+    """Components with changed edges, their rank and its 95% interval, most changed first."""
+    if diff.insufficient or diff.claims.empty:
+        return []
+    from circuitgraph.hubs.change import hubs_of_change
+
+    found = hubs_of_change(diff, samples=100)
+    kept = found[found["degree"] > 0].sort_values("weighted", ascending=False, kind="stable")
+    columns = ["component", "degree", "edges", "weighted", "rank", "rank_low", "rank_high", "q"]
+    kept = kept[[*columns, "verdict"]].astype({"component": str, "verdict": str})
+    return [
+        {str(k): (rounded([v])[0] if isinstance(v, float) else v) for k, v in row.items()}
+        for row in kept.to_dict("records")
+    ]
+
+
+def _by_layer(diff: Diff) -> dict[str, list]:
+    """Sum of |weight| over the edges that leave each layer, in both variants."""
+    table = diff.table
+    layer = [parse(name).layer for name in table["source"].astype(str)]
+    known = pd.Series(layer, dtype="Int64").fillna(-1).to_numpy(int)
+    sums = table[["weight_a", "weight_b"]].abs().groupby(known).sum()
+    labels = ["EMBED" if i < 0 else f"L{i}" for i in sums.index]
+    return {"labels": labels, "a": rounded(sums["weight_a"]), "b": rounded(sums["weight_b"])}
+
+
+def _trajectories(diff: Diff) -> dict[str, Any] | None:
+    """The decision read after every layer, where ``nodes --measure logit-lens`` was asked."""
+    sides = {}
+    for side, runs in (("a", diff.runs_a), ("b", diff.runs_b)):
+        found = kept_values(runs[0], "logit-lens")
+        if not found:
+            return None
+        newest = next(iter(found.values()))
+        sides[side] = table_of(runs[0], MEASURES["logit-lens"], newest)
+    first = sides["a"]
+    labels = first["component"].astype(str).tolist()
+    return {"labels": labels} | {
+        side: {column: rounded(table[column]) for column in ("value", "low", "high")}
+        for side, table in sides.items()
+    }
