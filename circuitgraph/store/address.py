@@ -1,4 +1,4 @@
-"""Where a Neo4j server is, and who we are there.
+"""Address and credentials of a Neo4j server.
 
 The password comes from the environment, a file, or a hidden prompt. It is in no message,
 no representation and no command line.
