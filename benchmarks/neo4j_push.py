@@ -21,8 +21,9 @@ import neo4j
 import store_load
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.store import EmbeddedStore, GraphTables, Neo4jStore, copy_graph, run_tables
+from circuitgraph.store import EmbeddedStore, GraphTables, copy_graph, run_tables
 from circuitgraph.store.connection import Address, connect
+from circuitgraph.store.neo4j import Neo4jStore
 
 BATCH = 10_000
 PROPERTIES = ("run", "variant", "weight", "pooled", "low", "high", "p", "q", "n")

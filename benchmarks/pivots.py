@@ -25,8 +25,9 @@ import store_load
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
 from circuitgraph.queries import list_queries, run_query
-from circuitgraph.store import EmbeddedStore, GraphTables, Neo4jStore, Store, run_tables
+from circuitgraph.store import EmbeddedStore, GraphTables, Store, run_tables
 from circuitgraph.store.connection import Address
+from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.tables import node_table, rel_table
 
 VERDICTS = np.array(["rewired", "sign_flip", "gained", "lost"])

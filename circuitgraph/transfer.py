@@ -24,6 +24,7 @@ from circuitgraph.export import (
     write_mib,
     write_neo4j_admin,
 )
+from circuitgraph.export.strongest import strongest
 from circuitgraph.export.targets import targets
 from circuitgraph.interventions.patching import FOLDER as TRANSFERS
 from circuitgraph.interventions.patching import load_transfers
@@ -199,6 +200,9 @@ def write_files(
     format: str,
     path: Path,
     reporter: Reporter,
+    kind: str | None = None,
+    top: int | None = None,
+    least: float = 0.0,
 ) -> list[Path]:
     """Write variants, or diffs named ``A:B``, one file (or folder) each.
 
@@ -211,7 +215,9 @@ def write_files(
     names, format, path
         As in :func:`circuitgraph.export.targets.targets`.
     reporter
-        Told of edges that a file cannot hold.
+        Where remarks go: edges that a file cannot hold, or that were not asked for.
+    kind, top, least
+        As in :func:`circuitgraph.export.strongest.strongest`; not of mib.
     """
     if format == "mib":
         return _write_circuits(catalogue, names, path)
@@ -226,7 +232,12 @@ def write_files(
         )
     written: list[Path] = []
     for graph, target in zip(graphs, targets(names, format, path), strict=True):
-        written += export_graph(graph, format, target)
+        shown = strongest(graph, kind=kind, top=top, least=least)
+        written += export_graph(shown, format, target)
+        if len(shown.edges) < len(graph.edges):
+            reporter.remark(
+                f"{len(shown.edges)} of {len(graph.edges)} edges of {short(graph.name)} are written"
+            )
         if graph.dropped:
             reporter.remark(
                 f"{graph.dropped} edges of {short(graph.name)} whose value is 0 or undefined are "

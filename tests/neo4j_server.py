@@ -22,8 +22,9 @@ import pytest
 from filelock import FileLock
 
 from circuitgraph.base.errors import CircuitGraphError, StoreUnreachable
-from circuitgraph.store import EmbeddedStore, Neo4jStore, Store
-from circuitgraph.store.connection import Address
+from circuitgraph.store import EmbeddedStore, Store
+from circuitgraph.store.address import Address
+from circuitgraph.store.neo4j import Neo4jStore
 
 SCRIPT = Path(__file__).parents[1] / "docker" / "neo4j-local.sh"
 FOR_BROWSER = SCRIPT.parent / "browser" / "neo4j.conf"

@@ -22,7 +22,7 @@ from neo4j_server import Server, clear
 
 from circuitgraph import Workspace
 from circuitgraph.queries import list_queries, run_query
-from circuitgraph.store import Neo4jStore
+from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.protocol import Store, parameter_names
 
 pytestmark = [pytest.mark.browser, pytest.mark.neo4j]

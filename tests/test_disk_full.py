@@ -19,7 +19,8 @@ from store_graphs import same, sizes
 from test_push_pull import write_table
 
 from circuitgraph.runs.record import list_runs
-from circuitgraph.store import FILE_NAME, EmbeddedStore, Neo4jStore
+from circuitgraph.store import FILE_NAME, EmbeddedStore
+from circuitgraph.store.neo4j import Neo4jStore
 
 LIMITED = """
 import resource, signal, sys

@@ -12,6 +12,8 @@ from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.diff.record import COLUMNS, Diff
 from circuitgraph.export import ExportGraph
+from circuitgraph.export.nodes_drawn import node_looks
+from circuitgraph.export.strongest import strongest
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
 
@@ -131,3 +133,34 @@ def test_rows_of_a_diff_can_be_chosen():
 def test_a_diff_without_claims_is_a_graph_without_edges():
     graph = ExportGraph.from_diff(diff_of(["unchanged"]))
     assert (len(graph.nodes), len(graph.edges), graph.dropped) == (2, 0, 0)
+
+
+def test_the_strongest_edges_of_one_kind_and_size_are_kept() -> None:
+    table = pd.DataFrame(
+        {
+            "source": ["L0H0", "L0H1", "L0H0", "L0_MLP"],
+            "target": ["L1H0", "L1H0", "L0H1", "LOGITS"],
+            "kind": ["effect", "effect", "correlation", "effect"],
+            "weight": [0.5, -2.0, 0.9, 0.1],
+        }
+    )
+    graph = ExportGraph.from_table("v", table, "weight")
+    assert strongest(graph, top=2).edges["signed"].tolist() == [-2.0, 0.9]
+    assert strongest(graph, kind="effect", top=1).edges["signed"].tolist() == [-2.0]
+    assert strongest(graph, least=0.5).edges["signed"].tolist() == [0.5, -2.0, 0.9]
+    assert len(strongest(graph, least=9.0).nodes) == len(graph.nodes)
+    with pytest.raises(UsageError, match="``kind``: 'v' has no edges of kind wiring"):
+        strongest(graph, kind="wiring")
+
+
+def test_components_are_coloured_by_layer_and_as_large_as_their_edges() -> None:
+    table = pd.DataFrame(
+        {"source": ["EMBED", "L0H0"], "target": ["L0H0", "L2_MLP"], "weight": [3.0, -1.0]}
+    )
+    table["kind"] = "effect"
+    graph = ExportGraph.from_table("v", table, "weight", ["L1H0"])
+    looks = dict(zip(graph.nodes["name"], node_looks(graph), strict=True))
+    assert looks["EMBED"] == ((153, 153, 153), 8 + 24 * (3 / 4) ** 0.5)
+    assert looks["L0H0"] == ((253, 231, 37), 32.0)
+    assert looks["L1H0"][1] == 8.0
+    assert looks["L2_MLP"] == ((68, 1, 84), 8 + 24 * (1 / 4) ** 0.5)

@@ -14,7 +14,8 @@ from store_graphs import HOSTILE, same
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.export import import_command, write_neo4j_admin
-from circuitgraph.store import FILE_NAME, EmbeddedStore, Neo4jStore, run_tables
+from circuitgraph.store import FILE_NAME, EmbeddedStore, run_tables
+from circuitgraph.store.neo4j import Neo4jStore
 
 
 def with_hostile_names(path: Path) -> EmbeddedStore:

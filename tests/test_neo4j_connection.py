@@ -19,7 +19,8 @@ from shell import cli
 
 from circuitgraph.base.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
 from circuitgraph.store import open_store
-from circuitgraph.store.connection import Address, connect
+from circuitgraph.store.address import Address
+from circuitgraph.store.connection import connect
 
 SECRET = "s3cret-of-nobody"
 IN_TURN = """

@@ -23,7 +23,8 @@ from store_graphs import large_tables, same, sizes
 from circuitgraph import Workspace
 from circuitgraph.base.errors import StoreUnreachable, UsageError
 from circuitgraph.runs.record import list_runs
-from circuitgraph.store import FILE_NAME, EmbeddedStore, Neo4jStore, Store, copy_graph
+from circuitgraph.store import FILE_NAME, EmbeddedStore, Store, copy_graph
+from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.tables import GraphTables
 
 COUNTS = "MATCH (n) WITH count(n) AS nodes OPTIONAL MATCH ()-[e]->() RETURN nodes, count(e) AS n"

@@ -14,8 +14,8 @@ from circuitgraph.commands.options import global_options, settings
 def explore(port: int, browser: bool) -> None:
     """Serve the pages of all pairs, and a box for Cypher, on this machine until Ctrl-C.
 
-    Only this machine can ask, and only with the token in the printed address; the graph is
-    read, never written.
+    Only this machine can ask, and only with the token in the printed address. Cypher reads and
+    never writes; a pair that was not compared before is, and is kept, as by diff.
 
     \b
     Example:

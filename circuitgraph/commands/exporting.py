@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,9 +19,8 @@ from circuitgraph.lenses.registry import lens_names
     "--format",
     "format_",
     type=click.Choice(["gexf", "graphml", "csv", "cx2", "neuronpedia", "mib", "neo4j-admin"]),
-    required=True,
     help="gexf and csv for Gephi, cx2 for Cytoscape, neuronpedia for its graph viewer, mib for "
-    "EAP-IG, MIB and CircuitKIT, neo4j-admin for an offline import.",
+    "EAP-IG, MIB and CircuitKIT, neo4j-admin for an offline import [default: the file's ending].",
 )
 @click.option(
     "--output",
@@ -34,21 +34,26 @@ from circuitgraph.lenses.registry import lens_names
     type=click.Choice(lens_names()),
     help="Of diffs A:B [default: effect where both have such runs, else correlation].",
 )
+@click.option("--kind", type=click.Choice(["correlation", "effect"]), help="Edges of variants.")
+@click.option("--top", type=click.IntRange(min=1), help="So many edges of the largest size.")
+@click.option("--min", "least", type=click.FloatRange(min=0), default=0.0, help="Smallest size.")
 @global_options
-def export(names: tuple[str, ...], format_: str, output: Path, lens: str | None) -> None:
+def export(
+    names: tuple[str, ...], format_: str | None, output: Path, lens: str | None, **chosen: Any
+) -> None:
     """Write variants, or the claims of a diff (A:B), for Gephi, Cytoscape and others.
 
     \b
     Example:
-      circuitgraph export base --format gexf -o base.gexf
-      circuitgraph export base:tuned --format graphml -o rewired.graphml
+      circuitgraph export base -o base.gexf --kind effect --top 200
+      circuitgraph export base:tuned -o rewired.graphml
       circuitgraph export --format neo4j-admin -o import
 
     For neo4j-admin, no names mean the whole graph; the import command is printed.
     """
     if not names and format_ != "neo4j-admin":
-        raise UsageError(f"name what to export as {format_}; circuitgraph variants lists them")
-    paths = settings().open().export(names, format_, output, lens=lens)
+        raise UsageError("name what to export; circuitgraph variants lists them")
+    paths = settings().open().export(names, format_, output, lens=lens, **chosen)
     if format_ == "neo4j-admin":
         settings().reporter.remark("stop the server, then run as the user it runs as:")
         click.echo(import_command(paths))

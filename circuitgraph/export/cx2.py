@@ -122,10 +122,11 @@ def _style(graph: ExportGraph) -> dict:
     by = "verdict" if told else "sign"
     colour = {"type": "DISCRETE", "definition": {"attribute": by, "map": drawn}}
     label = {"type": "PASSTHROUGH", "definition": {"attribute": "name", "type": "string"}}
+    text = {"type": "PASSTHROUGH", "definition": {"attribute": by, "type": "string"}}
     arrow = "triangle" if graph.directed else "none"
     edge = {"EDGE_TARGET_ARROW_SHAPE": arrow, "EDGE_LINE_COLOR": as_hex(OTHER)}
     return {
         "default": {"edge": edge, "node": {}, "network": {}},
         "nodeMapping": {"NODE_LABEL": label},
-        "edgeMapping": {"EDGE_LINE_COLOR": colour},
+        "edgeMapping": {"EDGE_LINE_COLOR": colour} | ({"EDGE_LABEL": text} if told else {}),
     }

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from circuitgraph.base.components import digest
+from circuitgraph.base.errors import UsageError
+from circuitgraph.base.quoting import quoted
 
 
 def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:
@@ -26,6 +28,24 @@ def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:
         path / (f"{stem}-{digest(name)[:8]}{suffix}" if twice else f"{stem}{suffix}")
         for name, stem, twice in zip(names, stems, alike, strict=True)
     ]
+
+
+ENDINGS = {".gexf": "gexf", ".graphml": "graphml", ".cx2": "cx2"}
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's ending names.
+
+    Raises
+    ------
+    UsageError
+        The ending is of no format, or of several.
+    """
+    found = ENDINGS.get(path.suffix.lower())
+    if found is None:
+        known = ", ".join(ENDINGS)
+        raise UsageError(f"``format``: {quoted(path.name, 80)} ends in none of {known}; name it")
+    return found
 
 
 def file_stem(name: str) -> str:

@@ -9,10 +9,8 @@ Leiden and networkx's Louvain accept negative weights silently and return nonsen
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import igraph as ig
-import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -20,6 +18,10 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.graph.columns import endpoints, node_table, plain_values
 from circuitgraph.lenses.registry import undirected_lenses
+
+if TYPE_CHECKING:  # each takes half a second to import
+    import igraph as ig
+    import networkx as nx
 
 SHARED_INPUTS = ("", "all", "in")
 
@@ -130,6 +132,8 @@ def to_igraph(edges: pd.DataFrame, nodes: Iterable[str] | None = None) -> ig.Gra
     InputError
         An edge twice, or an end that is not among the nodes.
     """
+    import igraph as ig
+
     index = node_index(edges, nodes)
     table = node_table(index)
     ends = [[index[name] for name in edges[end]] for end in ("source", "target")]
@@ -159,6 +163,8 @@ def to_networkx(
     Edges have the key of :func:`edge_kinds` and every other column as an attribute. Missing
     values give no attribute: networkx' writers fail on None.
     """
+    import networkx as nx
+
     graph: nx.MultiGraph = nx.MultiDiGraph() if is_directed(edges) else nx.MultiGraph()
     table = node_table(node_index(edges, nodes))
     for name, attributes in zip(table["name"], _records(table.drop(columns="name")), strict=True):

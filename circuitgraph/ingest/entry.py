@@ -49,12 +49,12 @@ def take_model(
     """
     require_name(name)
     require_cluster(options.get("ray"))  # before torch is loaded, which takes seconds
+    read = read_prompts(prompts)
     from circuitgraph.ingest.jobs import Request
     from circuitgraph.ingest.models import ingest_model
     from circuitgraph.models.memory import load_held
     from circuitgraph.models.variants import load_variant
 
-    read = read_prompts(prompts)
     request = Request(**options)
     remark_on(read, request.kinds_for(read), request.kinds is not None, reporter)
     recipe = known_recipe(catalogue, name, recipe)

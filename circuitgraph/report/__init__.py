@@ -1,1 +1,1 @@
-"""The HTML report: self-contained, without scripts."""
+"""The HTML report: one self-contained file, drawn by the scripts in it."""

@@ -3,7 +3,6 @@
 from circuitgraph.store.copying import Copied, copy_graph
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
 from circuitgraph.store.kept import graph_file, keep_tables, kept_tables, read_tables, tables_of
-from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.opening import open_store
 from circuitgraph.store.protocol import Store
 from circuitgraph.store.salvage import salvaged
@@ -15,7 +14,6 @@ __all__ = [
     "Copied",
     "EmbeddedStore",
     "GraphTables",
-    "Neo4jStore",
     "Store",
     "copy_graph",
     "diff_tables",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from neo4j.graph import Node, Path, Relationship
-from neo4j.time import Date, DateTime, Duration, Time
 
 _ARROW = {"string": pa.large_string(), "int": pa.int64(), "float": pa.float64()}
 
@@ -93,12 +92,9 @@ def plain(value: Any) -> Any:
     Nodes and relationships are their properties and ``_LABEL``; a property that is null
     is left out. Paths are ``{"_NODES": [...], "_RELS": [...]}``. Times are ISO texts.
     """
-    if isinstance(value, Path):
-        return {"_NODES": plain(list(value.nodes)), "_RELS": plain(list(value.relationships))}
-    if isinstance(value, Node):
-        return {"_LABEL": ":".join(sorted(value.labels)), **plain(dict(value))}
-    if isinstance(value, Relationship):
-        return {"_LABEL": value.type, **plain(dict(value))}
+    # Where nobody imported the driver, nothing is the driver's.
+    if "neo4j" in sys.modules and (found := _of_a_server(value)) is not None:
+        return found
     if isinstance(value, Mapping):
         inner = ("_ID", "_SRC", "_DST")
         entity = "_LABEL" in value
@@ -109,9 +105,23 @@ def plain(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date | time) else value
+
+
+def _of_a_server(value: Any) -> Any:
+    """What the driver of Neo4j hands out as builtin types; None for anything else."""
+    from neo4j.graph import Node, Path, Relationship
+    from neo4j.time import Date, DateTime, Duration, Time
+
+    if isinstance(value, Path):
+        return {"_NODES": plain(list(value.nodes)), "_RELS": plain(list(value.relationships))}
+    if isinstance(value, Node):
+        return {"_LABEL": ":".join(sorted(value.labels)), **plain(dict(value))}
+    if isinstance(value, Relationship):
+        return {"_LABEL": value.type, **plain(dict(value))}
     if isinstance(value, Date | DateTime | Duration | Time):
         return value.iso_format()
-    return value.isoformat() if isinstance(value, date | time) else value
+    return None
 
 
 def plain_rows(frame: pd.DataFrame, names: Sequence[str]) -> list[list[Any]]:

@@ -21,7 +21,8 @@ from neo4j.exceptions import ClientError, DriverError, IncompleteCommit, Neo4jEr
 
 from circuitgraph.base.errors import StoreUnreachable
 from circuitgraph.store import neo4j_write
-from circuitgraph.store.connection import Address, connect, told
+from circuitgraph.store.address import Address
+from circuitgraph.store.connection import connect, told
 from circuitgraph.store.frames import from_records
 from circuitgraph.store.protocol import check_parameters
 from circuitgraph.store.reading import read_all, read_pairs

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import quoted
-from circuitgraph.store.connection import SCHEMES, Address, is_neo4j
+from circuitgraph.store.address import SCHEMES, Address, is_neo4j
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
-from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.protocol import Store
 
 
@@ -35,6 +34,8 @@ def open_store(uri: str | None, workspace_path: str | Path, *, timeout: float = 
     if not uri or uri == "embedded":
         return EmbeddedStore(Path(workspace_path) / FILE_NAME, timeout=timeout)
     if is_neo4j(uri):
+        from circuitgraph.store.neo4j import Neo4jStore  # and the driver
+
         return Neo4jStore(Address.from_environment(uri))
     if "@" in uri:
         raise UsageError("no such store; write it as neo4j://host:7687, without user or password")

@@ -130,7 +130,7 @@ def suppressed_or_bypassed(tables: Tables) -> Answer:
     asked = rows[(rows["a"] == "strategic") & rows["b"].isin(MORAL)]
     nulls = null_claims(rows)
     if nulls is None:
-        told.append("null pairs were not run")
+        told.append("null pairs of recipes were not run")
     mark = grade(int(asked["claims"].min()), nulls, asked["evidence"], sure_of(tables, asked))
     same = set(verdicts)
     head = verdicts[0] if len(same) == 1 else "It depends on the recipe"

@@ -24,7 +24,7 @@ GRADES = (
 
 def page(
     design: Design, tables: Tables, told: Mapping[str, str], costs: Mapping[str, float],
-    missing: Sequence[str],
+    missing: Sequence[str], notes: str = "",
 ) -> str:  # fmt: skip
     """The page in Markdown.
 
@@ -40,9 +40,12 @@ def page(
         CPU seconds by step.
     missing
         What was not run.
+    notes
+        A part written by hand, in Markdown, which stands first.
     """
     parts = [
-        "# What moral fine-tuning rewired", _head(design, told), "## Answers",
+        "# What moral fine-tuning rewired", _head(design, told), notes.strip(),
+        "## Answers",
         *_answers(tables), GRADES, "## Published statements", _statements(tables),
         "## What the variants decide", _behaviour(tables), "## Comparisons", *_compared(tables),
         "## Parts trained alone", *_parts(tables), *_more(tables),
@@ -114,8 +117,9 @@ def _behaviour(tables: Tables) -> str:
     return (
         "P(cooperate) on wordings held out of training, by own and other's last move: mean over "
         f"seeds, with the lowest and highest seed. The base: {told}. *Learnt*: every state's mean "
-        "within 0.1 of the target; *as asked*: the move asked for is the likelier one in every "
-        "state that asks for one.\n\n" + markdown(pd.DataFrame(found))
+        "within 0.1 of a target that is a decision and 0.2 of one that is not, 90% legal answers, "
+        "and nearer to the target than the base; *as asked*: the move asked for is the likelier "
+        "one in every state that asks for one.\n\n" + markdown(pd.DataFrame(found))
     )
 
 

@@ -43,7 +43,8 @@ class Study:
     steps
         What is done, kept from run to run.
     pages
-        Folder of ``study.md`` and ``study/*.csv``.
+        Folder of ``study.md`` and ``study/*.csv``; ``study/notes.md``, where there is one, is
+        written by hand and stands first on the page.
     deadline
         Seconds on the clock of ``time.monotonic`` after which nothing new is begun.
     tables, missing
@@ -86,7 +87,9 @@ class Study:
     def write(self) -> None:
         """The tables and the page, as far as they are."""
         self.tables.write(self.pages / "study")
-        text = page(self.design, self.tables, self._told(), self._costs(), self.missing)
+        file = self.pages / "study" / "notes.md"
+        notes = file.read_text("utf-8") if file.is_file() else ""
+        text = page(self.design, self.tables, self._told(), self._costs(), self.missing, notes)
         write_atomic(self.pages / "study.md", text.encode("utf-8"))
 
     def _costs(self) -> dict[str, float]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed, named_keywords
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
@@ -186,23 +187,34 @@ class Workspace(Interventions):
     def export(
         self,
         names: str | Sequence[str],
-        format: str,
+        format: str | None,
         path: str | os.PathLike[str],
         *,
         lens: str | Lens | None = None,
+        kind: str | None = None,
+        top: int | None = None,
+        least: float = 0.0,
     ) -> list[Path]:
         """Write variants, or the diff of two (``A:B``), for other programs.
 
         One name writes ``path`` (for csv a folder); several names write one file each into
         the folder ``path``. ``neo4j-admin`` writes all of them into one folder, and the
-        whole graph where there are no names. ``lens`` is that of the diffs.
+        whole graph where there are no names. ``lens`` is that of the diffs. Where ``format``
+        is None, the file's ending says it. ``kind``, ``top`` and ``least`` choose edges: of
+        one kind, so many of the strongest, those of at least this size.
         """
+        from circuitgraph.export.targets import format_of
         from circuitgraph.transfer import write_bulk, write_files
 
         def compare(a: str, b: str) -> KeptDiff:
             return self.diff(a, b, lens=lens)
 
         names, path = listed(names), expanded(path)
+        format = format or format_of(path)
+        if format in ("neo4j-admin", "mib") and (kind, top, least) != (None, None, 0.0):
+            raise UsageError(f"``kind``, ``top`` and ``least`` are not for {format}: it holds all")
         if format == "neo4j-admin":
             return write_bulk(self.catalogue(), compare, names, path, self.path)
-        return write_files(self.catalogue(), compare, names, format, path, self.reporter)
+        return write_files(
+            self.catalogue(), compare, names, format, path, self.reporter, kind, top, least
+        )

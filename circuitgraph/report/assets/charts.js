@@ -219,5 +219,5 @@ function scenariosOption() {
     series: some.map((i, at) => ({ type: "bar", xAxisIndex: at, yAxisIndex: at, data: details[i].means.map((value) => ({ value, edge: i })), itemStyle: { color: colour(edge(i).verdict), opacity: i === state.chosen || state.chosen === null ? 1 : 0.4 }, animation: false })),
     tooltip: { formatter: (event) => `${escaped(short(event.name))}: ${number(event.value)}` },
   };
-  return { option, caption: `${heads.delta} by scenario (a bar each: ${scenarios.map((name) => short(name, 24)).join(", ")}); ${some.length} of ${claims.length} claims shown.` };
+  return { option, caption: `${heads.delta} by scenario (a bar each: ${scenarios.map((name) => short(name, 24)).join(", ")}); ${some.length} of ${claims.length} claims that are told by scenario (at most the first 2,000 claims and 60 scenarios).` };
 }

@@ -30,7 +30,7 @@ function drawPinned() {
 }
 
 function prompts(examples, chosen) {
-  if (!chosen.length) return [];
+  if (!chosen.length) return isClaim(state.chosen) ? [make("p", "Example prompts stand with the 200 strongest claims.")] : [];
   const said = ["changes most on", "a prompt in the middle", "changes least on"];
   const parts = [make("h3", "Example prompts")];
   chosen.forEach(([at, ...values], place) => {

@@ -40,7 +40,7 @@ function open(number) {
 function redraw() {
   Object.keys(VIEWS).forEach(draw);
   const few = state.diff.edges.source.length;
-  const kept = few < state.diff.total ? ` This page holds ${few} of ${state.diff.total} edges: all claims and the largest changes.` : "";
+  const kept = few < state.diff.total ? ` This page holds ${few} of ${state.diff.total} edges: claims first, then the largest changes.` : "";
   byId("shown").textContent = `${state.shown.length} of ${state.diff.total} edges are shown, ${state.shown.filter(isClaim).length} of ${state.diff.claims} claims.${kept}`;
   sorting.rows = PAGE;
   drawTable();
