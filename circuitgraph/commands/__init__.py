@@ -28,7 +28,7 @@ SECTIONS = {
     "Lab": {
         "train": ("training", "Train LoRA adapters by reward, and null recipes."),
         "behave": ("behaving", "Decisions of variants in games, by state."),
-        "study": ("studying", "Train recipes and nulls, compare them, answer three questions."),
+        "study": ("studying", "Train recipes and nulls, compare them, answer questions."),
     },
     "Graph": {
         "query": ("catalogue", "Run a named query of the graph."),
