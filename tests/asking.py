@@ -75,5 +75,5 @@ def given(
 def with_mechanism(found: Diff, measure: Callable, **options: Any) -> Diff:
     """The diff with its mechanism as ``measure`` tells it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mechanism, "mechanisms_of", lambda a, b, edges, _: measure(a, b, edges))
+        patch.setattr(mechanism, "mechanisms_of", lambda a, b, edges, *_: measure(a, b, edges))
         return measured(found, Models(Reporter()), **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def read(folder: str | Path) -> Source:
             f"take one of {', '.join(sorted([*OFFSETS, 'gpt2']))}"
         )
     model = to_device(from_hf(loaded.hf), "cpu", torch.float64)
+    model = replace(model, unembed=model.unembed.clone())  # changed in place, apart from embed
     tied = bool(loaded.hf.config.tie_word_embeddings)
     return Source(model, loaded.hf.config, loaded.tokenizer, Path(loaded.variant.base), tied)
 

@@ -59,11 +59,6 @@ class Figures:
     Attributes
     ----------
     diff : Diff
-
-    Examples
-    --------
-    >>> axes = diff.plot.volcano(columns=2)           # doctest: +SKIP
-    >>> axes.figure.savefig("volcano.pdf")            # doctest: +SKIP
     """
 
     diff: Diff
