@@ -12,7 +12,7 @@ from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.diff.record import COLUMNS, Diff
 from circuitgraph.export import ExportGraph
-from circuitgraph.export.nodes_drawn import node_looks
+from circuitgraph.export.nodes_drawn import layer_colours
 from circuitgraph.export.strongest import strongest
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
@@ -153,14 +153,14 @@ def test_the_strongest_edges_of_one_kind_and_size_are_kept() -> None:
         strongest(graph, kind="wiring")
 
 
-def test_components_are_coloured_by_layer_and_as_large_as_their_edges() -> None:
+def test_components_are_coloured_by_layer() -> None:
     table = pd.DataFrame(
         {"source": ["EMBED", "L0H0"], "target": ["L0H0", "L2_MLP"], "weight": [3.0, -1.0]}
     )
     table["kind"] = "effect"
     graph = ExportGraph.from_table("v", table, "weight", ["L1H0"])
-    looks = dict(zip(graph.nodes["name"], node_looks(graph), strict=True))
-    assert looks["EMBED"] == ((153, 153, 153), 8 + 24 * (3 / 4) ** 0.5)
-    assert looks["L0H0"] == ((253, 231, 37), 32.0)
-    assert looks["L1H0"][1] == 8.0
-    assert looks["L2_MLP"] == ((68, 1, 84), 8 + 24 * (1 / 4) ** 0.5)
+    found = dict(zip(graph.nodes["name"], layer_colours(graph), strict=True))
+    assert found["EMBED"] == (153, 153, 153)
+    assert found["L0H0"] == (253, 231, 37)
+    assert found["L1H0"] == (160, 116, 60)
+    assert found["L2_MLP"] == (68, 1, 84)

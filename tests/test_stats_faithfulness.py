@@ -99,9 +99,9 @@ def test_paths_by_hand() -> None:
     chosen = circuit(
         edges, "EMBED>L0H1", "L0H1>L1_MLP", "L0H0>L1_MLP", "L1_MLP>LOGITS", "EMBED>L1H0"
     )
-    reached = {"EMBED>L0H1", "L0H1>L1_MLP", "L1_MLP>LOGITS", "EMBED>L1H0"}
-    assert names(edges, reached(edges, chosen, 2, 2)) == reached
-    assert names(edges, connected(edges, chosen, 2, 2)) == reached - {"EMBED>L1H0"}
+    expected = {"EMBED>L0H1", "L0H1>L1_MLP", "L1_MLP>LOGITS", "EMBED>L1H0"}
+    assert names(edges, reached(edges, chosen, 2, 2)) == expected
+    assert names(edges, connected(edges, chosen, 2, 2)) == expected - {"EMBED>L1H0"}
 
 
 def test_a_key_value_group_is_heard_through_all_its_heads() -> None:

@@ -19,12 +19,12 @@ from circuitgraph.base.errors import InputError, StoreUnreachable, UsageError
 from circuitgraph.store import (
     EmbeddedStore,
     GraphTables,
-    Neo4jStore,
     Store,
     open_store,
     run_tables,
 )
 from circuitgraph.store.columns import NODES, RELATIONSHIPS, RUN_EDGES
+from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.tables import node_table, rel_table
 
 pytestmark = pytest.mark.neo4j

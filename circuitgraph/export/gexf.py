@@ -18,7 +18,7 @@ from pathlib import Path
 from circuitgraph.export.colours import colours, legend
 from circuitgraph.export.files import write_lines
 from circuitgraph.export.model import ExportGraph
-from circuitgraph.export.nodes_drawn import node_looks
+from circuitgraph.export.nodes_drawn import layer_colours
 from circuitgraph.export.text import (
     NOT_XML,
     Column,
@@ -93,13 +93,12 @@ def _nodes(graph: ExportGraph, ids: dict[str, str], columns: list[Column]) -> It
     yield f'<nodes count="{len(graph.nodes)}">\n'
     places = (graph.nodes[c].tolist() for c in ("name", "x", "y"))
     spelt = spelled(columns, in_attribute)
-    for (colour, size), name, x, y, values in zip(node_looks(graph), *places, spelt, strict=False):
+    for colour, name, x, y, values in zip(layer_colours(graph), *places, spelt, strict=False):
         text = in_attribute(ids[name])
         yield f'<node id="{text}" label="{text}">'
         yield _values("n", values)
         yield '<viz:color r="{}" g="{}" b="{}"/>'.format(*colour)
-        yield f'<viz:position x="{x!r}" y="{y!r}" z="0.0"/>'
-        yield f'<viz:size value="{size:.2f}"/></node>\n'
+        yield f'<viz:position x="{x!r}" y="{y!r}" z="0.0"/></node>\n'
     yield "</nodes>\n"
 
 
