@@ -122,10 +122,15 @@ class BrowserPage:
         self.page.evaluate(
             "() => document.querySelectorAll('[data-testid=frame]').forEach(f => f.seen = true)"
         )
+        from playwright.sync_api import TimeoutError as TookTooLong
+
+        came = "() => !(document.querySelector('[data-testid=frame]') || {seen: true}).seen"
         act()
-        self.page.wait_for_function(
-            "() => !(document.querySelector('[data-testid=frame]') || {seen: true}).seen"
-        )
+        try:
+            self.page.wait_for_function(came, timeout=_SECONDS * 500)
+        except TookTooLong:  # Browser loses a click while it is still setting itself up
+            act()
+            self.page.wait_for_function(came)
         return self.page.get_by_test_id("frame").first
 
     def drawing(self, frame: Any) -> Drawing:
