@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from circuitgraph.base.components import in_order, parse
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.export.colours import OTHER, VERDICTS, as_hex
-from circuitgraph.report.grid import grid_of
+from circuitgraph.report.layers import components_of, strength_by_layer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,8 +101,7 @@ class Figures:
     def circuit(self, ax: Axes) -> Axes:
         """Claims as arcs over layers (rows) and heads or MLPs (columns)."""
         table, claims = self.diff.table, self.diff.claims
-        names = in_order({*table["source"].astype(str), *table["target"].astype(str)})
-        grid = grid_of(names)
+        names, grid = components_of(self.diff)
         places = dict(zip(names, grid.places, strict=True))
         top = float(claims["delta"].abs().max()) if len(claims) else 1.0
         xs, ys = zip(*grid.places, strict=True)
@@ -128,14 +126,10 @@ class Figures:
     @_drawn
     def trajectories(self, ax: Axes) -> Axes:
         """Sum of |weight| over the edges that leave each layer, in both variants."""
-        table = self.diff.table
-        layers = [parse(name).layer for name in table["source"].astype(str)]
-        at = np.array([-1 if layer is None else layer for layer in layers])
-        sums = table[["weight_a", "weight_b"]].abs().groupby(at).sum()
+        sums = strength_by_layer(self.diff)
         names = (self.diff.a, self.diff.b)
         for side, column, colour in zip(names, sums, SIDES, strict=True):
             ax.plot(sums.index, sums[column], marker="o", ms=3, color=colour, label=short(side, 30))
-        ax.set_xticks(list(sums.index), ["EMBED" if i < 0 else f"L{i}" for i in sums.index])
         ax.tick_params(axis="x", rotation=90 if len(sums) > 8 else 0, labelsize="x-small")
         ax.set(xlabel="layer that sends", ylabel="sum of |weight|")
         ax.legend(fontsize="x-small", frameon=False)

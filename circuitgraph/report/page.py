@@ -23,7 +23,7 @@ from circuitgraph.export.colours import VERDICTS, as_hex
 from circuitgraph.report.methods import bibtex, methods, not_checked
 from circuitgraph.report.payload import payload
 from circuitgraph.report.terms import TERMS
-from circuitgraph.report.words import headline, summary_lines, title
+from circuitgraph.report.words import headline, null_pair, summary_lines, title
 
 MOST_ROWS = 60
 ASSETS = Path(__file__).parent / "assets"
@@ -60,7 +60,7 @@ class Section:
             "number": "?" if diff.insufficient else diff.summary["n_claims"],
             "headline": headline(diff),
             "lines": summary_lines(diff)[1:],
-            "nulls": _nulls(diff),
+            "nulls": [null_pair(decoy) for decoy in diff.summary["decoys"]],
             "units": diff.summary["units"],
             "blocks": _largest(self.blocks),
             "behaviour": diff.summary["behaviour"],
@@ -68,17 +68,6 @@ class Section:
             "not_checked": not_checked(diff),
             "runs": [*diff.runs_a, *diff.runs_b],
         }
-
-
-def _nulls(diff: Diff) -> list[tuple[str, str]]:
-    """How many claims the same test makes where nothing should be found."""
-    rows = []
-    for decoy in diff.summary["decoys"]:
-        told = f"{decoy['n_claims']} of {decoy['n_testable']} edges"
-        if decoy["evidence"] == "insufficient":
-            told = "cannot tell"
-        rows.append((f"{short(decoy['a'])} : {short(decoy['b'])}", told))
-    return rows
 
 
 def _largest(blocks: pd.DataFrame | None) -> list[dict[Hashable, Any]]:

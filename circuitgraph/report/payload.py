@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.components import in_order, parse
+from circuitgraph.base.components import parse
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import CLAIMS, MECHANISMS, VERDICTS, Diff
 from circuitgraph.nodes.measures import MEASURES
 from circuitgraph.nodes.single import table_of
 from circuitgraph.nodes.values import kept_values
-from circuitgraph.report.grid import grid_of
+from circuitgraph.report.layers import components_of, strength_by_layer
 
 MOST_EDGES = 60_000
 """Edges a page holds (about 80 bytes each); claims first, then by size of the change."""
@@ -37,8 +37,8 @@ def payload(diff: Diff) -> dict[str, Any]:
         columns, in which components, inputs, verdicts and mechanisms stand by their index.
     """
     table = _shown(diff.table)
-    names = in_order({*diff.table["source"].astype(str), *diff.table["target"].astype(str)})
-    grid = grid_of(names)
+    names, grid = components_of(diff)
+    inputs = sorted({*table["input"].astype(str)})
     claims = diff.details.index[:MOST_DETAILED].intersection(table.index)
     return {
         "id": diff.id,
@@ -62,8 +62,8 @@ def payload(diff: Diff) -> dict[str, Any]:
         "rows": grid.rows,
         "verdicts": VERDICTS,
         "mechanisms": MECHANISMS,
-        "inputs": sorted({*table["input"].astype(str)}),
-        "edges": _edges(table, names),
+        "inputs": inputs,
+        "edges": _edges(table, names, inputs),
         "scenarios": _scenarios(diff),
         "details": _details(diff, claims, table),
         "examples": _examples(diff, claims[:MOST_WITH_PROMPTS], table),
@@ -83,16 +83,16 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[np.sort(order)]
 
 
-def _edges(table: pd.DataFrame, names: Sequence[str]) -> dict[str, list]:
-    place = {name: i for i, name in enumerate(names)}
-    inputs = sorted({*table["input"].astype(str)})
+def _edges(table: pd.DataFrame, names: Sequence[str], inputs: Sequence[str]) -> dict[str, list]:
+    known = {
+        "source": names, "target": names, "input": inputs,
+        "verdict": VERDICTS, "mechanism": MECHANISMS,
+    }  # fmt: skip
     coded: dict[str, list] = {
-        end: [place[name] for name in table[end].astype(str)] for end in ("source", "target")
+        column: pd.Categorical(table[column], categories=list(order)).codes.tolist()
+        for column, order in known.items()
     }
-    coded["input"] = [inputs.index(name) for name in table["input"].astype(str)]
-    coded["verdict"] = [VERDICTS.index(name) for name in table["verdict"].astype(str)]
-    coded["mechanism"] = [MECHANISMS.index(name) for name in table["mechanism"].astype(str)]
-    coded["reason"] = table["reason"].astype(str).tolist()
+    coded["reason"] = table["reason"].astype(object).tolist()
     return coded | {column: rounded(table[column]) for column in NUMBERS}
 
 
@@ -160,13 +160,9 @@ def _hubs(diff: Diff) -> list[dict[str, Any]]:
 
 
 def _by_layer(diff: Diff) -> dict[str, list]:
-    """Sum of |weight| over the edges that leave each layer, in both variants."""
-    table = diff.table
-    layer = [parse(name).layer for name in table["source"].astype(str)]
-    known = pd.Series(layer, dtype="Int64").fillna(-1).to_numpy(int)
-    sums = table[["weight_a", "weight_b"]].abs().groupby(known).sum()
-    labels = ["EMBED" if i < 0 else f"L{i}" for i in sums.index]
-    return {"labels": labels, "a": rounded(sums["weight_a"]), "b": rounded(sums["weight_b"])}
+    sums = strength_by_layer(diff)
+    columns = {"a": "weight_a", "b": "weight_b"}
+    return {"labels": [*sums.index]} | {side: rounded(sums[c]) for side, c in columns.items()}
 
 
 def _trajectories(diff: Diff) -> dict[str, Any] | None:

@@ -107,10 +107,17 @@ def _decoys(diff: Diff) -> Iterator[str]:
     if drawn := diff.summary.get("random"):
         yield _random(diff, drawn)
     for decoy in (d for d in diff.summary["decoys"] if not d.get("random")):
-        found = f"the same test claims {decoy['n_claims']} of {decoy['n_testable']} edges"
-        if decoy["evidence"] == "insufficient":
-            found = "cannot tell"
-        yield f"null pair {short(decoy['a'])} : {short(decoy['b'])}: {found}{_drift(decoy)}"
+        pair, claimed = null_pair(decoy)
+        told = "" if decoy["evidence"] == "insufficient" else "the same test claims "
+        yield f"null pair {pair}: {told}{claimed}{_drift(decoy)}"
+
+
+def null_pair(decoy: dict[str, Any]) -> tuple[str, str]:
+    """Names of a null pair, and how many claims the same test makes there."""
+    claimed = f"{decoy['n_claims']} of {decoy['n_testable']} edges"
+    if decoy["evidence"] == "insufficient":
+        claimed = "cannot tell"
+    return f"{short(decoy['a'])} : {short(decoy['b'])}", claimed
 
 
 def _random(diff: Diff, drawn: dict[str, Any]) -> str:

@@ -22,26 +22,16 @@ function cellsOf() {
 function shadeGroups(members) {
   const { delta } = state.diff.edges;
   const top = Math.max(1e-12, ...state.shown.slice(0, 1).map((i) => Math.abs(delta[i])));
-  const groups = new Map();
-  for (const i of members) {
-    const shade = Math.sign(delta[i]) * Math.max(1, Math.ceil(SHADES * Math.abs(delta[i] || 0) / top));
-    if (!groups.has(shade)) groups.set(shade, { shade, members: [] });
-    groups.get(shade).members.push(i);
-  }
-  return [...groups.values()];
+  const shade = (i) => Math.sign(delta[i]) * Math.max(1, Math.ceil(SHADES * Math.abs(delta[i] || 0) / top));
+  return [...groupedBy(members, shade)].map(([name, some]) => ({ shade: name, members: some }));
 }
 
 function cellSeries(id, cells, groups, look) {
-  return {
-    id, type: "custom", silent: true, animation: false, clip: true,
-    data: groups.map((_, at) => [0, 0, at]), encode: { x: [], y: [] },
-    renderItem: (params, api) => {
-      const group = groups[params.dataIndex];
-      const [width, height] = api.size([1, 1]).map((size) => Math.max(1, size));
-      const path = group.members.map((i) => { const [x, y] = api.coord(cells.place(i)); return `M${(x - width / 2).toFixed(1)} ${(y - height / 2).toFixed(1)}h${width.toFixed(1)}v${height.toFixed(1)}h-${width.toFixed(1)}z`; }).join("");
-      return { type: "path", shape: { pathData: path }, style: look(group) };
-    },
-  };
+  return groupSeries(id, groups, (group, api) => {
+    const [width, height] = api.size([1, 1]).map((size) => Math.max(1, size));
+    const path = group.members.map((i) => { const [x, y] = api.coord(cells.place(i)); return `M${(x - width / 2).toFixed(1)} ${(y - height / 2).toFixed(1)}h${width.toFixed(1)}v${height.toFixed(1)}h-${width.toFixed(1)}z`; }).join("");
+    return { type: "path", shape: { pathData: path }, style: look(group) };
+  });
 }
 
 function chosenCell(cells) {
@@ -82,11 +72,10 @@ function chosenPoint() {
 
 function volcanoOption() {
   const { edges, verdicts, heads, margin, signed, total } = state.diff;
-  const groups = new Map(verdicts.map((name) => [name, []]));
   const some = state.shown.filter((i) => edges.p[i] !== null && edges.delta[i] !== null);
-  for (const i of some) groups.get(verdicts[edges.verdict[i]]).push(i);
-  const series = [...groups].filter(([, members]) => members.length).map(([name, members]) => ({
-    type: "scatter", name: words(name), data: members.map(volcanoPoint), symbolSize: 6, large: true, largeThreshold: 400, silent: true, animation: false, itemStyle: { color: colour(name), opacity: 0.7 },
+  const groups = groupedBy(some, (i) => verdicts[edges.verdict[i]]);
+  const series = verdicts.filter((name) => groups.has(name)).map((name) => ({
+    type: "scatter", name: words(name), data: groups.get(name).map(volcanoPoint), symbolSize: 6, large: true, largeThreshold: 400, silent: true, animation: false, itemStyle: { color: colour(name), opacity: 0.7 },
   }));
   const margins = (signed ? [-margin, margin] : [margin]).map((at) => ({ xAxis: at }));
   const lines = { id: "margin", type: "line", data: [], markLine: { symbol: "none", silent: true, label: { show: false }, lineStyle: { color: style("--soft") }, data: margins } };
@@ -123,7 +112,7 @@ function hubsOption() {
     xAxis: axis("rank by change (95% interval)", { type: "value", min: 0 }),
     yAxis: axis("", { type: "category", data: some.map((hub) => short(hub.component, 12)) }),
     series: [
-      { type: "custom", renderItem: interval, data: some.map((hub, i) => [hub.rank_low, hub.rank_high, i]), encode: { x: [0, 1], y: 2 }, itemStyle: { color: style("--soft") }, silent: true },
+      { type: "custom", renderItem: (_, api) => whisker(api, [api.value(0), api.value(2)], [api.value(1), api.value(2)], style("--soft"), 2), data: some.map((hub, i) => [hub.rank_low, hub.rank_high, i]), encode: { x: [0, 1], y: 2 }, itemStyle: { color: style("--soft") }, silent: true },
       { type: "scatter", symbolSize: 9, data: some.map((hub, i) => ({ value: [hub.rank, i], hub, itemStyle: { color: ends.includes(hub.component) ? "#CC79A7" : style("--ink") } })) },
     ],
     tooltip: { formatter: ({ data }) => `<b>${escaped(short(data.hub.component))}</b><br>${data.hub.degree} of ${data.hub.edges} edges changed; rank ${number(data.hub.rank, 0)} (${number(data.hub.rank_low, 0)} to ${number(data.hub.rank_high, 0)}); ${escaped(words(data.hub.verdict))}, q ${number(data.hub.q)}` },
@@ -131,16 +120,11 @@ function hubsOption() {
   return { option, caption: `${some.length} of ${all.length} components with a changed edge, whatever the filter. Rank 1: most change at its edges.` };
 }
 
-function interval(_, api) {
-  const [from, to] = [api.coord([api.value(0), api.value(2)]), api.coord([api.value(1), api.value(2)])];
-  return { type: "line", shape: { x1: from[0], y1: from[1], x2: to[0], y2: to[1] }, style: { stroke: style("--soft"), lineWidth: 2 } };
-}
-
 const GROUPS = 6;
 
 function layerGroup(end) {
   const { layer, name } = state.diff.nodes;
-  if (layer[end] === null) return short(name[end], 12);
+  if (layer[end] === null) return name[end];
   const top = Math.max(...layer.filter((one) => one !== null));
   const size = Math.ceil((top + 1) / GROUPS);
   const first = Math.floor(layer[end] / size) * size;
@@ -150,19 +134,17 @@ function layerGroup(end) {
 
 function flowOption() {
   const { edges } = state.diff;
-  const flows = new Map();
-  for (const i of state.shown.filter(isClaim)) {
-    const key = `${layerGroup(edges.source[i])}\n${layerGroup(edges.target[i])}`;
-    flows.set(key, (flows.get(key) || 0) + Math.abs(edges.delta[i]));
-  }
+  const ends = (i) => JSON.stringify([`from ${layerGroup(edges.source[i])}`, `into ${layerGroup(edges.target[i])}`]);
+  const flows = groupedBy(state.shown.filter(isClaim), ends);
   if (!flows.size || state.diff.rows.length < 3 || flows.size > 400) return null;
-  const links = [...flows].map(([key, value]) => {
-    const [from, to] = key.split("\n");
-    return { source: `from ${from}`, target: `into ${to}`, value: Number(value.toPrecision(4)) };
+  const links = [...flows].map(([key, some]) => {
+    const [source, target] = JSON.parse(key);
+    const value = some.reduce((sum, i) => sum + Math.abs(edges.delta[i]), 0);
+    return { source, target, value: Number(value.toPrecision(4)) };
   });
   const names = [...new Set(links.flatMap((link) => [link.source, link.target]))];
   const option = {
-    series: [{ type: "sankey", data: names.map((name) => ({ name })), links, left: 8, right: 90, top: 8, bottom: 8, label: { color: style("--ink") }, lineStyle: { color: "source", opacity: 0.35 }, animation: false }],
+    series: [{ type: "sankey", data: names.map((name) => ({ name })), links, left: 8, right: 90, top: 8, bottom: 8, label: { color: style("--ink"), formatter: ({ name }) => short(name, 17) }, lineStyle: { color: "source", opacity: 0.35 }, animation: false }],
     tooltip: { formatter: ({ data }) => data.source ? `${escaped(data.source)} ${escaped(data.target)}: ${number(data.value)}` : escaped(data.name) },
   };
   return { option, caption: "Sum of |change| of the claims shown, from sending to receiving layers." };
@@ -180,10 +162,7 @@ function trajectoriesOption() {
   const option = lines(found.labels, { a: found.a.value, b: found.b.value }, "logit difference");
   for (const side of ["a", "b"]) {
     const data = found[side].low.map((low, i) => [i, low, found[side].high[i]]);
-    option.series.push({ type: "custom", silent: true, data, encode: { x: 0, y: [1, 2] }, renderItem: (_, api) => {
-      const [low, high] = [api.coord([api.value(0), api.value(1)]), api.coord([api.value(0), api.value(2)])];
-      return { type: "line", shape: { x1: low[0], y1: low[1], x2: high[0], y2: high[1] }, style: { stroke: SIDES[side], lineWidth: 1.5 } };
-    } });
+    option.series.push({ type: "custom", silent: true, data, encode: { x: 0, y: [1, 2] }, renderItem: (_, api) => whisker(api, [api.value(0), api.value(1)], [api.value(0), api.value(2)], SIDES[side], 1.5) });
   }
   return { option, caption: "Answer minus wrong answer, read from the residual stream after each layer (logit lens), mean over scenarios with its 95% interval." };
 }

@@ -22,13 +22,9 @@ function arcColour(i, value, mode) {
 }
 
 function arcGroups(arcs) {
-  const groups = new Map();
-  for (const arc of arcs) {
-    const key = `${arc.colour} ${arc.width}`;
-    if (!groups.has(key)) groups.set(key, { ...arc, members: [] });
-    groups.get(key).members.push(arc.i);
-  }
-  return [...groups.values()].sort((x, y) => (x.colour === OTHER ? 0 : 1) - (y.colour === OTHER ? 0 : 1) || x.width - y.width);
+  const groups = [...groupedBy(arcs, (arc) => `${arc.colour} ${arc.width}`).values()];
+  const drawn = groups.map((some) => ({ colour: some[0].colour, width: some[0].width, members: some.map((arc) => arc.i) }));
+  return drawn.sort((x, y) => (x.colour === OTHER ? 0 : 1) - (y.colour === OTHER ? 0 : 1) || x.width - y.width);
 }
 
 // Start, control point and end of an arc in pixels; the bend keeps edges over layers apart.
@@ -62,15 +58,10 @@ function remembered(place) {
 }
 
 function arcSeries(id, panel, groups, look) {
-  return {
-    id, type: "custom", silent: true, animation: false, clip: true, xAxisIndex: panel, yAxisIndex: panel,
-    data: groups.map((_, at) => [0, 0, at]), encode: { x: [], y: [] },
-    renderItem: (params, api) => {
-      const group = groups[params.dataIndex];
-      const place = remembered((point) => api.coord(point));
-      return { type: "arcs", shape: { bows: group.members.map((i) => bow(i, place)) }, style: { fill: "none", ...look(group) } };
-    },
-  };
+  return groupSeries(id, groups, (group, api) => {
+    const place = remembered((point) => api.coord(point));
+    return { type: "arcs", shape: { bows: group.members.map((i) => bow(i, place)) }, style: { fill: "none", ...look(group) } };
+  }, panel);
 }
 
 function chosenArc(panel) {

@@ -81,6 +81,31 @@ function axis(name, extra) {
   };
 }
 
+function groupedBy(items, key) {
+  const groups = new Map();
+  for (const item of items) {
+    const name = key(item);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(item);
+  }
+  return groups;
+}
+
+// A series of one shape a group, so that thousands of edges are a few shapes.
+function groupSeries(id, groups, shape, panel = 0) {
+  return {
+    id, type: "custom", silent: true, animation: false, clip: true, xAxisIndex: panel, yAxisIndex: panel,
+    data: groups.map((_, at) => [0, 0, at]), encode: { x: [], y: [] },
+    renderItem: (params, api) => shape(groups[params.dataIndex], api),
+  };
+}
+
+// A line between two points of the axes: an interval.
+function whisker(api, from, to, stroke, lineWidth) {
+  const [[x1, y1], [x2, y2]] = [api.coord(from), api.coord(to)];
+  return { type: "line", shape: { x1, y1, x2, y2 }, style: { stroke, lineWidth } };
+}
+
 function draw(id) {
   const { drawn, option, caption, chart, frame, title } = figures[id];
   const found = option();
