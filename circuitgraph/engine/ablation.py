@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Ablation, Granularity, writers
+from circuitgraph.base.components import Ablation, Granularity
 from circuitgraph.engine.interface import Engine
+from circuitgraph.engine.receivers import first_components
 from circuitgraph.prompts.tokens import Encoded
 
 
@@ -24,7 +25,7 @@ def ablated_contributions(
     if ablation == "corrupt":
         return None
     if ablation == "zero":
-        senders = 1 + len(writers(model.layers, model.heads, granularity, model.experts))
+        senders = first_components(model, granularity)[-1]
         return torch.zeros(senders, model.width, device=model.device, dtype=model.dtype)
     total = torch.zeros((), dtype=torch.float64)
     for prompt in prompts:

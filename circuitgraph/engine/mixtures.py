@@ -8,6 +8,7 @@ experts with unchanged inputs: those it did not choose before are run for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -69,26 +70,27 @@ class Mixture:
         """Change of the block's output when one receiver's input changes, both [N, R, Q, d]."""
         if number == ROUTER:
             return self._rerouted(deltas.flatten(1, 2)).view(deltas.shape)
-        out = torch.zeros_like(deltas)
-        places, _ = self.places(number)
-        out.flatten(1, 2)[:, places] = self.expert_change(number, deltas.flatten(1, 2)[:, places])
+        places, weights = self.places(number)
+        before, out = self.read[places], torch.zeros_like(deltas)
+        after = before + deltas.flatten(1, 2)[:, places]
+        changed = (self._say(number, after) - self._say(number, before)) * weights
+        out.flatten(1, 2)[:, places] = changed
         return out
 
-    def expert_change(self, number: int, deltas: Tensor) -> Tensor:
-        """Change of an expert's contribution at its ``places`` alone [N, m, d]."""
-        places, weights = self.places(number)
-        before = self.read[places]
-        return (self._say(number, before + deltas) - self._say(number, before)) * weights
+    @cached_property
+    def _clean(self) -> tuple[Tensor, Tensor]:
+        """Normed input and output of the whole mixture [M, d]."""
+        normed = self.experts.norm(self.read)
+        return normed, mixed(self.experts, self.activation, normed)
 
     def _say(self, number: int, read: Tensor) -> Tensor:
         return expert(self.experts, self.activation, number, self.experts.norm(read))
 
     def _rerouted(self, deltas: Tensor) -> Tensor:
         """Change [N, M, d] by the router alone."""
-        normed = self.experts.norm(self.read)
+        normed, clean = self._clean
         after = self.experts.norm(self.read + deltas).flatten(0, 1)
         out = weighed(self.experts, self.activation, routed(self.experts, after), normed)
-        clean = mixed(self.experts, self.activation, normed)
         return (out.view(deltas.shape) - clean) * self.patched[:, None]
 
     def slope(self, number: int, gradient: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -273,7 +274,7 @@ class Model:
     logit_cap: float | None = None
     parallel: bool = False
 
-    @property
+    @cached_property  # read for every layer of every batch
     def experts(self) -> tuple[int, ...]:
         """Experts of every block, 0 where it has an MLP; none where no block has any."""
         mlps = [block.mlp for block in self.blocks]

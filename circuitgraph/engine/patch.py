@@ -31,7 +31,7 @@ from circuitgraph.engine.forward import (
 )
 from circuitgraph.engine.model import Attention, Block, Model, for_rows
 from circuitgraph.engine.norms import JointNorm
-from circuitgraph.engine.receivers import attention_components, mlp_components
+from circuitgraph.engine.receivers import attention_components, block_components
 
 CHUNK_ROWS = 1024
 """Positions recomputed at once: wide enough for matrix products, small enough for the cache."""
@@ -283,7 +283,7 @@ def _ablated_run(
     stream = ablated[0]
     start = x = torch.where(inside, stream, embed(model, batch.clean))
     own = attention_components(model, granularity)
-    sizes = [own + mlp_components(model, layer, granularity) for layer in range(model.layers)]
+    sizes = block_components(model, granularity)
     for block, parts in zip(model.blocks, ablated[1:].split(sizes), strict=True):
         middle = stream + parts[:own].sum(0)
         if granularity == "head" and block.attention.out.bias is not None:

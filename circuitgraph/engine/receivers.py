@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Protocol
 
 import torch
@@ -110,11 +110,15 @@ def mlp_components(model: Sizes, layer: int, granularity: Granularity) -> int:
     return model.experts[layer] if has_experts(model, layer, granularity) else 1
 
 
+def block_components(model: Sizes, granularity: Granularity) -> list[int]:
+    """Components of every block."""
+    own = attention_components(model, granularity)
+    return [own + mlp_components(model, layer, granularity) for layer in range(model.layers)]
+
+
 def first_components(model: Sizes, granularity: Granularity) -> list[int]:
     """Index of every block's first component, ``EMBED`` being 0; at the end their number."""
-    own = attention_components(model, granularity)
-    each = [own + mlp_components(model, layer, granularity) for layer in range(model.layers)]
-    return [1 + sum(each[:layer]) for layer in range(model.layers + 1)]
+    return list(accumulate(block_components(model, granularity), initial=1))
 
 
 def _query_heads(model: Sizes, granularity: Granularity, letters: str) -> list[slice]:

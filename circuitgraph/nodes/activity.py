@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuitgraph.base.components import writers
+from circuitgraph.engine.receivers import component_names
 from circuitgraph.ingest.activity import norm_activity
 from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.nodes.record import Node, NodeValues
@@ -17,5 +17,5 @@ def activity(model: StoredModel) -> NodeValues:
         norm_activity(engine, model.prompts[start : start + BATCH], granularity).numpy()
         for start in range(0, len(model.prompts), BATCH)
     ]
-    names = writers(engine.layers, engine.heads, granularity, engine.experts)
+    names = component_names(engine, granularity)[1:]
     return NodeValues(tuple(Node(name) for name in names), np.concatenate(parts))

@@ -43,6 +43,5 @@ def mean_interval(values: np.ndarray, bounds: tuple[float, float]) -> tuple[floa
     mean = float(values.mean())
     if len(values) < 2:
         return mean, *bounds
-    half = float(special.stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1))
-    half /= len(values) ** 0.5
+    half = float(half_width(values.std(ddof=1), len(values) - 1)) / len(values) ** 0.5
     return mean, max(bounds[0], mean - half), min(bounds[1], mean + half)

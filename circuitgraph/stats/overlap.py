@@ -45,8 +45,8 @@ def overlap(a: np.ndarray, b: np.ndarray, groups: Sequence[int]) -> Overlap:
     groups : int [edges]
         The receiver of each edge, as a number from 0 on.
     """
-    sizes = _counts(groups, np.ones(len(a), bool), groups)
-    in_a, in_b = (_counts(groups, held, groups) for held in (a, b))
+    sizes = _counts(groups, np.ones(len(a), bool))
+    in_a, in_b = (_counts(groups, held) for held in (a, b))
     shared = int((a & b).sum())
     every = _tail(shared, [(len(a), int(a.sum()), int(b.sum()))])
     within = _tail(shared, list(zip(sizes, in_a, in_b, strict=True)))
@@ -59,8 +59,8 @@ def overlap(a: np.ndarray, b: np.ndarray, groups: Sequence[int]) -> Overlap:
     )
 
 
-def _counts(groups: Sequence[int], held: np.ndarray, every: Sequence[int]) -> np.ndarray:
-    return np.bincount(np.asarray(groups)[held], minlength=int(np.max(every)) + 1)
+def _counts(groups: Sequence[int], held: np.ndarray) -> np.ndarray:
+    return np.bincount(np.asarray(groups)[held], minlength=int(np.max(groups)) + 1)
 
 
 def _tail(shared: int, strata: Sequence[tuple[int, int, int]]) -> float:

@@ -19,7 +19,7 @@ from circuitgraph.engine.contributions import attention_parts, contributions
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.experts import apart, routed
 from circuitgraph.engine.forward import heads_of, post, run_block
-from circuitgraph.engine.model import Attention, Experts, Linear, Model
+from circuitgraph.engine.model import Attention, Linear, Model
 from circuitgraph.engine.norms import require_heads_apart
 from circuitgraph.engine.patch import Patch, Window
 from circuitgraph.engine.receivers import (
@@ -175,16 +175,19 @@ def _run_block(
         now = now.at_scored(patch, layer).write(first, parts, total, bias)
         return now.alone
 
+    heard = now.alone[:, None]  # until the MLP reads
+
     def read(name: str, stream: Tensor) -> Tensor:
+        nonlocal heard
         if name != "mlp":
             return heads[name]
-        return (entering if model.parallel else now).read(circuits[layer, "in"])[:, 0]
+        heard = (entering if model.parallel else now).read(circuits[layer, "in"])
+        return heard[:, 0]
 
     window = Window.of(patch, layer)
     out = run_block(model, block, now.alone, window, read=read, write=write).mlp
     parts = out[None]
     if has_experts(model, layer, granularity):
-        heard = (entering if model.parallel else now).read(circuits[layer, "in"])
         parts = _experts(model, layer, heard)
         out = parts.sum(0)
     return now.write(first + own, parts, out, None)
@@ -193,8 +196,7 @@ def _run_block(
 def _experts(model: Model, layer: int, heard: Tensor) -> Tensor:
     """What experts add [E, C, R, Q, d], of what the router and each of them read
     [C, 1 + E, R, Q, d]: chosen by the one, filled by the other."""
-    experts = model.blocks[layer].mlp
-    assert isinstance(experts, Experts)
+    experts = model.blocks[layer].experts
     normed = experts.norm(heard).transpose(0, 1).flatten(1, -2)
     routes = routed(experts, normed[0])
     parts = apart(experts, model.activation, routes, lambda number, rows: normed[1 + number, rows])

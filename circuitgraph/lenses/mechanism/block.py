@@ -11,7 +11,7 @@ import torch
 from circuitgraph.base.components import Component
 from circuitgraph.engine.forward import LayerTrace
 from circuitgraph.engine.receivers import Receiver
-from circuitgraph.lenses.mechanism.same import equal
+from circuitgraph.lenses.mechanism.same import equal, read_weights, receiver_key
 from circuitgraph.lenses.mechanism.sent import Inner, SenderOutput, inner_activations, sender_output
 from circuitgraph.lenses.mechanism.swap import Swap, Tail, entering, shared_tail, stage
 
@@ -59,6 +59,14 @@ class BlockRuns:
             return False
         a, b = (entering(side, receiver) for side in self.swap.sides)
         return torch.equal(a, b) and equal(self._inner(sender, 0), self._inner(sender, 1))
+
+    def same_read(self, receiver: Receiver) -> bool:
+        """Whether the receiver's weights are equal in both models, bit for bit."""
+
+        def compare() -> bool:
+            return equal(*(read_weights(side.model, receiver) for side in self.swap.sides))
+
+        return bool(self._once(("read", *receiver_key(receiver)), compare))
 
     def _inner(self, sender: Component, signal: int) -> tuple[Inner, Inner]:
         key = (sender, signal)

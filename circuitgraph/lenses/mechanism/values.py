@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby, product
 
 import torch
@@ -18,10 +19,15 @@ from circuitgraph.base.components import Component, Granularity, Inputs, parse
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.forward import forward
 from circuitgraph.engine.model import Model
-from circuitgraph.engine.receivers import component_names, receivers
+from circuitgraph.engine.receivers import Receiver, component_names, receivers
 from circuitgraph.lenses.mechanism.block import BlockRuns
-from circuitgraph.lenses.mechanism.same import EdgeEnds, equal, read_weights, receiver_key
-from circuitgraph.lenses.mechanism.sent import Replacements, contribution, inner_activation
+from circuitgraph.lenses.mechanism.same import EdgeEnds, receiver_key
+from circuitgraph.lenses.mechanism.sent import (
+    Replacements,
+    SenderOutput,
+    contribution,
+    inner_activation,
+)
 from circuitgraph.lenses.mechanism.swap import (
     ReceiverInput,
     entering,
@@ -112,35 +118,38 @@ def _measured(
     if corners is not None:
         known[_canonical((1, 1, 1), same)] = corners[1].double()
         known[_canonical((0, 0, 0), same)] = corners[0].double()
-    read = [read_weights(side.model, ends.receiver) for side in runs.swap.sides]
-    same_read = equal(*read)
+
+    @cache
+    def output(signal: int, edge: int) -> SenderOutput:
+        return runs.output(ends.sender, signal, edge)
 
     def measure(cell: Cell) -> Tensor:
         name = _canonical(cell, same)
         if name not in known:
-            known[name] = _value(runs, ends, name, same_read).double()
+            known[name] = _value(runs, ends.receiver, output, name).double()
         return known[name]
 
     return measure
 
 
-def _value(runs: BlockRuns, ends: EdgeEnds, cell: Cell, same_read: bool) -> Tensor:
-    """One value [n]; ``alike``: the receiver's weights are equal in both models."""
-    swap, receiver, (u, e, d) = runs.swap, ends.receiver, cell
-    own = runs.output(ends.sender, u, u).clean
-    output = runs.output(ends.sender, u, e)
-    changes = output.change(swap.batch)
+def _value(
+    runs: BlockRuns, receiver: Receiver, output: Callable[[int, int], SenderOutput], cell: Cell
+) -> Tensor:
+    """One value [n]; ``output`` gives the sender's by a signal and an edge's weights."""
+    swap, (u, e, d) = runs.swap, cell
+    own, made = output(u, u).clean, output(u, e)
+    changes = made.change(swap.batch)
     x = entering(swap.sides[u], receiver)
     if receiver.layer == swap.sides[d].model.layers:
-        unpatched = ReceiverInput(x - own, output.clean).at(swap.batch)
-        found = logit_value(swap, unpatched, output.patched, cell)
-    elif (e == d or same_read) and torch.equal(own, output.clean):
+        unpatched = ReceiverInput(x - own, made.clean).at(swap.batch)
+        found = logit_value(swap, unpatched, made.patched, cell)
+    elif (e == d or runs.same_read(receiver)) and torch.equal(own, made.clean):
         inputs = ReceiverInput(gather(x, swap.batch.index), changes)
         found = value(swap, receiver, inputs, cell, runs.tail(receiver, u, d))
     else:
-        unpatched = ReceiverInput(x - own, output.clean)
+        unpatched = ReceiverInput(x - own, made.clean)
         tail = own_tail(swap, receiver, unpatched, cell, runs.beside(receiver, u, d))
-        inputs = unpatched.at(swap.batch)._replace(sender=output.patched)
+        inputs = unpatched.at(swap.batch)._replace(sender=made.patched)
         found = value(swap, receiver, inputs, cell, tail)
     # Where the sender says nothing new, no rounding is left behind either.
     return found * swap.batch.by_prompt((changes != 0).any(-1).any(-1).float()).clamp_max(1)
