@@ -17,7 +17,6 @@ from circuitgraph.commands.options import (
 
 if TYPE_CHECKING:
     from circuitgraph.base.frames import Rows
-    from circuitgraph.workspace.contents import EdgeKind
 
 
 @click.command()

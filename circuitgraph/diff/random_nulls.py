@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +64,15 @@ class RandomNulls:
     folder : Path
         Of the runs of random updates.
     models : Models
+    shared : dict
+        By both fingerprints, models prepared for random updates; those asked of the same two
+        variants on other runs may share it.
     """
 
     question: Question
     folder: Path
     models: Models
+    shared: dict[tuple[str, str], Randomised] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         question, (a, b) = self.question, self.pair
@@ -99,13 +103,16 @@ class RandomNulls:
     def pair(self) -> tuple[Run, Run]:
         return self.question.runs_a[0], self.question.runs_b[0]
 
-    @cached_property
+    @property
     def randomised(self) -> Randomised:
         """The model of A, prepared for random updates; loaded when first needed."""
         from circuitgraph.updates.randomised import Randomised
 
-        a, b = self.pair
-        return Randomised.between(a.variant, b.variant)
+        a, b = (run.variant for run in self.pair)
+        key = a.fingerprint, b.fingerprint
+        if key not in self.shared:
+            self.shared[key] = Randomised.between(a, b)
+        return self.shared[key]
 
     def counts(self, draws: int, known: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Claims on each random update: rows of ``decoy_counts``.

@@ -199,8 +199,8 @@ class Comparison:
         Null pairs and mechanisms stay with a diff once they are measured.
         """
         asked = pairs(null)
-        drawn = max((draws_of(pair) or 0 for pair in asked if not self.is_pair(pair)), default=0)
-        named = [pair for pair in asked if pair != NONE and not self._is_random(pair)]
+        drawn = max((draws_of(pair) or 0 for pair in asked if not self._is_pair(pair)), default=0)
+        named = [pair for pair in asked if pair != NONE and not self.is_random(pair)]
         nulls = [self._null(pair, question.options) for pair in named]
         random = RandomNulls(question, self.nulls, self._models) if drawn else None
         record = self.folder.record(question.id)
@@ -256,7 +256,7 @@ class Comparison:
             >= {*decoy.get("runs_a", [""]), *decoy.get("runs_b", [""])}
         ]
 
-    def is_pair(self, text: str | tuple[str, str]) -> bool:
+    def _is_pair(self, text: str | tuple[str, str]) -> bool:
         """Whether a null names two variants, one of which may be called random."""
         if not isinstance(text, str):
             return True
@@ -265,11 +265,16 @@ class Comparison:
             text[:i] in names and text[i + 1 :] in names for i, c in enumerate(text) if c == ":"
         )
 
-    def _is_random(self, text: str | tuple[str, str]) -> bool:
-        return not self.is_pair(text) and draws_of(text) is not None
+    def is_random(self, text: str | tuple[str, str]) -> bool:
+        """Whether a null asks for random updates."""
+        return not self._is_pair(text) and draws_of(text) is not None
+
+    def names(self, pair: str | tuple[str, str], scope: str) -> tuple[str, str]:
+        """Both names of a null pair."""
+        return self.catalogue.pair(pair, scope) if isinstance(pair, str) else pair
 
     def _null(self, pair: str | tuple[str, str], options: Options) -> NullPair:
-        a, b = self.catalogue.pair(pair, options.scope) if isinstance(pair, str) else pair
+        a, b = self.names(pair, options.scope)
         _, runs_a, runs_b = self.sides(a, b, options.lens, options.scope)
         return a, runs_a, b, runs_b, None
 

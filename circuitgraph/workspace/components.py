@@ -124,6 +124,5 @@ class Components(LevelsOfVariants):
         from circuitgraph.store import keep_tables
 
         keep_tables(tables := changed_tables(found), self.path, found.id)
-        self._load(runs)
-        with self.open_store() as store:
+        with self._loaded(runs) as store:
             store.write_diff(tables)

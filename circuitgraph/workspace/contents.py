@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -239,6 +240,16 @@ class Contents:
         """Load runs that the graph lacks; returns their number."""
         return self._load(self.catalogue().runs)
 
+    @contextmanager
+    def _loaded(self, runs: Sequence[Run], but: str = "") -> Iterator[Store]:
+        """The graph store with these runs, and all that is kept of them but one diff, in it."""
+        from circuitgraph.transfer import load_graph
+
+        with self.open_store() as store:
+            if runs:
+                load_graph(store, self.path, {run.id: run for run in runs}.values(), but)
+            yield store
+
     def _load(self, runs: Sequence[Run]) -> int:
         from circuitgraph.transfer import load_graph
 
@@ -251,8 +262,7 @@ class Contents:
         """What is kept of patches, transplants and steering between two runs, in the graph."""
         from circuitgraph.interventions import patching
 
-        self.sync()
-        with self.open_store() as store:
+        with self._loaded(self.catalogue().runs) as store:
             store.write_all(patching.graph_parts(self.transfers_folder, runs))
 
     def push(self) -> Copied:
@@ -280,18 +290,17 @@ class Contents:
         """
         from circuitgraph.queries import run_query
 
-        self.sync()
+        catalogue = self.catalogue()
         if {*COMPONENTS} & {*parameters}:
-            known = self.catalogue().table_names()
+            known = catalogue.table_names()
             named = {n: own_name(str(parameters[n]), known) for n in COMPONENTS if n in parameters}
             parameters |= named
-        with self.open_store() as store:
+        with self._loaded(catalogue.runs) as store:
             return run_query(store, name, parameters)
 
     def cypher(self, text: str, parameters: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Result of a read-only Cypher statement with parameters."""
-        self.sync()
-        with self.open_store() as store:
+        with self._loaded(self.catalogue().runs) as store:
             return store.query(text, dict(parameters or {}))
 
     def variants(self) -> pd.DataFrame:

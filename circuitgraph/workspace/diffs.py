@@ -359,12 +359,10 @@ class Diffs(Contents):
     def _keep(self, diff: Diff, asked: list[list[str]], runs: Sequence[Run]) -> None:
         """Keep the full table as parquet and the claims in the graph."""
         from circuitgraph.store import diff_tables, keep_tables
-        from circuitgraph.transfer import load_graph
 
         keep_tables(tables := diff_tables(diff), self.path, diff.id)
         self._diffs.keep(diff, asked)
-        with self.open_store() as store:
-            load_graph(store, self.path, runs, but=diff.id)
+        with self._loaded(runs, but=diff.id) as store:
             store.write_diff(tables)
 
     def diff_path(self, diff: Diff) -> Path:

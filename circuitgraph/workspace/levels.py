@@ -65,15 +65,15 @@ class LevelsOfVariants(Circuits):
         from circuitgraph.levels.kept import FOLDER, keep
         from circuitgraph.levels.record import NULL, PAIR, SEEDS
 
-        comparison, catalogue = self._comparison(), self.catalogue()
+        comparison = self._comparison()
         lenses = lens_names() if lens is None else listed(lens)
         for name in lenses:
             lens_class(name)
         pair = _pair(comparison, PAIR, a, b)
         given = pairs(null)
-        drawn = [one for one in given if not comparison.is_pair(one) and draws_of(one)]
-        others = [_named(comparison, NULL, one) for one in given if one not in drawn]
-        chosen = seeds_of(catalogue, a, b) if seeds is None else pairs(seeds)
+        drawn = [one for one in given if comparison.is_random(one)]
+        others = [_named(comparison, NULL, one) for one in given if not comparison.is_random(one)]
+        chosen = seeds_of(comparison.catalogue, a, b) if seeds is None else pairs(seeds)
         others += [_named(comparison, SEEDS, one) for one in chosen]
         for one in drawn:
             others += self._random(comparison, pair, draws_of(one) or 0, measure)
@@ -96,19 +96,20 @@ class LevelsOfVariants(Circuits):
         self, comparison: Comparison, pair: Pair, draws: int, measure: bool
     ) -> Iterator[Pair]:
         """A against A moved at random; without ``measure`` those that were measured before."""
-        from circuitgraph.levels.entry import Pair
+        from circuitgraph.levels.entry import KINDS, Pair
         from circuitgraph.levels.record import NULL
 
         models = Models(self.reporter, comparison.catalogue.runs)
+        shared: dict[tuple[str, str], Any] = {}
         by_kind = {
-            kind: RandomNulls(_question(comparison, pair, kind), self.nulls_folder, models)
+            kind: RandomNulls(_question(comparison, pair, kind), self.nulls_folder, models, shared)
             for kind in pair.runs
         }
         for draw in range(draws):
             if not measure and not all(one.known(draw) for one in by_kind.values()):
                 continue
             runs = {kind: (pair.runs[kind][0], one.run_of(draw)) for kind, one in by_kind.items()}
-            best = next(kind for kind in ("effect", "correlation") if kind in runs)
+            best = next(kind for kind in KINDS if kind in runs)
             lend = partial(_lent, by_kind[best], draw, *runs[best])
             compare = partial(_with_random, models, by_kind, draw, runs)
             yield Pair(NULL, pair.a, runs[best][1].variant.name, runs, lend, compare)
@@ -121,8 +122,7 @@ def _pair(comparison: Comparison, role: str, a: str, b: str) -> Pair:
 
 
 def _named(comparison: Comparison, role: str, one: str | tuple[str, str]) -> Pair:
-    a, b = comparison.catalogue.pair(one, "checkpoint") if isinstance(one, str) else one
-    return _pair(comparison, role, a, b)
+    return _pair(comparison, role, *comparison.names(one, "checkpoint"))
 
 
 def _question(comparison: Comparison, pair: Pair, kind: str) -> Question:

@@ -83,8 +83,10 @@ def load_transfers(store: Store, folder: Path) -> int:
     runs, there = set(store.run_ids()), _methods(store)
     missing: list[GraphTables] = []
     for alike in kept:
+        if not set(alike[0]["runs"]) <= runs:
+            continue
         wanted = {(*way, how) for record in alike for way, how in _ways(folder, record)}
-        if set(alike[0]["runs"]) <= runs and not wanted <= there:
+        if not wanted <= there:
             missing += _parts(folder, alike)
     if missing:
         store.write_all(missing)
@@ -112,13 +114,11 @@ def _by_runs(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 def _methods(store: Store) -> set[tuple[str, str, str]]:
     """Run, source variant and method of all transfers that a store holds."""
-    there = {*store.transfers()}
     rows = store.query(
-        "MATCH ()-[e:TRANSFERS]->()"
+        "MATCH ()-[e:TRANSFERS]->() MATCH (r:Run) WHERE r.id = e.run"
         " RETURN DISTINCT e.run AS run, e.source_variant AS source, e.method AS method"
     )
-    found = rows[["run", "source", "method"]].itertuples(index=False, name=None)
-    return {(run, source, how) for run, source, how in found if (run, source) in there}
+    return set(rows[["run", "source", "method"]].itertuples(index=False, name=None))
 
 
 def _ways(folder: Path, record: dict[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:

@@ -18,7 +18,6 @@ from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.resources import USUAL, Resources
-from circuitgraph.engine.receivers import component_names, edges_of
 from circuitgraph.interventions.both_ways import asymmetry, interventions
 from circuitgraph.interventions.patching.gap import ROUNDING, Gap
 from circuitgraph.interventions.patching.record import COLUMNS, DIRECTION, PARTS, CrossPatch
@@ -183,6 +182,8 @@ class _Way:
 
     @property
     def _names(self) -> list[str]:
+        from circuitgraph.engine.receivers import component_names
+
         return component_names(self.pair.engines[self.into], self.run.method.spec.granularity)
 
     def _changes(self, sets: np.ndarray, **options: Any) -> np.ndarray:
@@ -196,6 +197,8 @@ class _Way:
         return pd.DataFrame({"component": names}), changes
 
     def _edges(self) -> tuple[pd.DataFrame, np.ndarray]:
+        from circuitgraph.engine.receivers import edges_of
+
         spec = self.pair.spec
         edges = edges_of(self.pair.engines[self.into], spec.granularity, spec.inputs)
         label = f"into {short(self.run.variant.name, 40)}"
