@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), "")
@@ -174,10 +177,7 @@ def opened(
     width, height : int
         Size of the window in pixels.
     """
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+    with launched() as chromium:
         page = chromium.new_page(viewport={"width": width, "height": height})
         page.set_default_timeout(_SECONDS * 1000)
         ours = BrowserPage(page)
@@ -187,6 +187,24 @@ def opened(
         page.get_by_test_id("connect").click()
         page.locator("input[type=password]").wait_for(state="detached")
         yield ours
+
+
+def require_chromium(what: str) -> None:
+    """Skip where there is no browser to look with."""
+    if not CHROMIUM:
+        pytest.skip(f"{what} needs Chromium, which is not installed")
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip(f"{what} needs the package playwright, which is not installed")
+
+
+@contextlib.contextmanager
+def launched() -> Iterator[Any]:
+    """A headless Chromium, closed at the end."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        yield chromium
         chromium.close()
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -35,10 +34,7 @@ STYLE = json.loads(saved_queries.style_script().split(":style ")[1])
 @pytest.fixture(scope="module")
 def site(neo4j_server: Server) -> str:
     """Address of Browser on a server with the settings we recommend for it."""
-    if not neo4j_browser.CHROMIUM:
-        pytest.skip("Neo4j Browser needs Chromium, which is not installed")
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("Neo4j Browser needs the package playwright, which is not installed")
+    neo4j_browser.require_chromium("Neo4j Browser")
     if neo4j_server.home is None:
         pytest.skip("Neo4j Browser is looked for on a server of our own, which needs java and mvn")
     ports = (neo4j_server.home / "conf" / "ports").read_text()

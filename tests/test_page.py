@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,17 +51,9 @@ def diff() -> Diff:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    if not neo4j_browser.CHROMIUM:
-        pytest.skip("the page is looked at in Chromium, which is not installed")
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("the page is looked at with the package playwright, which is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        flags = {"executable_path": neo4j_browser.CHROMIUM, "args": neo4j_browser._FLAGS}
-        browser = playwright.chromium.launch(**flags)
+    neo4j_browser.require_chromium("the page")
+    with neo4j_browser.launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

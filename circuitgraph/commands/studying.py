@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from circuitgraph.commands.options import global_options, read_seconds, settings
-
-PATH = click.Path(path_type=Path)
+from circuitgraph.commands.typed import PATH, options_of
+from circuitgraph.study.design import Design
 
 
 @click.command()
@@ -19,17 +19,22 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--pages", type=PATH, help="Folder of study.md and study/*.csv [default: that of -o]."
 )
-@click.option("--seeds", type=int, default=4, show_default=True, help="Variants a recipe.")
-@click.option("--wordings", type=int, default=72, show_default=True, help="Of the game's prompts.")
-@click.option("--rank", type=int, default=3, show_default=True, help="Of the LoRA matrices.")
-@click.option("--layers", metavar="11-23", help="What is trained, by layer [default: upper 2/3].")
-@click.option("--steps", type=int, help="Of training [default: 20; two recipes 80].")
-@click.option("--part-seeds", type=int, default=2, show_default=True, help="Variants a part.")
-@click.option("--draws", type=int, default=3, show_default=True, help="Random parts of each size.")
-@click.option("--width", type=int, default=5, show_default=True, help="Layers of the band.")
-@click.option("--heads/--no-heads", default=True, help="Also screen heads.  [default: heads]")
-@click.option("--asked", type=int, default=6, show_default=True, help="Wordings compared on.")
-@click.option("--estimator", default="auto", show_default=True, help="Of effects by layer.")
+@options_of(
+    Design,
+    *("seeds", "wordings", "rank", "layers", "steps", "part_seeds", "draws", "width", "heads"),
+    *("asked", "estimator"),
+    seeds={"help": "Variants a recipe."},
+    wordings={"help": "Of the game's prompts."},
+    rank={"help": "Of the LoRA matrices."},
+    layers={"metavar": "11-23", "help": "What is trained, by layer [default: upper 2/3]."},
+    steps={"help": "Of training [default: 20; two recipes 80]."},
+    part_seeds={"help": "Variants a part."},
+    draws={"help": "Random parts of each size."},
+    width={"help": "Layers of the band."},
+    heads={"flags": ("--heads/--no-heads",), "help": "Also screen heads."},
+    asked={"help": "Wordings compared on."},
+    estimator={"help": "Of effects by layer."},
+)
 @click.option("--budget", metavar="TIME", help="Begin nothing new after this (90m, 2h).")
 @global_options
 def study(model: Path, out: Path, pages: Path | None, budget: str | None, **options: Any) -> None:
@@ -44,7 +49,6 @@ def study(model: Path, out: Path, pages: Path | None, budget: str | None, **opti
       circuitgraph study ./smollm2 --out study-output
       circuitgraph study ./smollm2 --out study-output --budget 2h
     """
-    from circuitgraph.study.design import Design
     from circuitgraph.study.run import run_study
 
     design = Design(model, out, **options)

@@ -8,13 +8,12 @@ from typing import Any
 import click
 
 from circuitgraph.commands.options import global_options, settings, show
-from circuitgraph.commands.typed import options_of
+from circuitgraph.commands.typed import PATH, options_of
 from circuitgraph.games.opponents import OPPONENTS
 from circuitgraph.games.payoffs import games_named
 from circuitgraph.games.rewards import NULLS, REWARDED, recipe_named
 from circuitgraph.training.request import TrainRequest
 
-PATH = click.Path(path_type=Path)
 SHOWN = ("adapter", "game", "state", "n", "base", "p", "low", "high", "target", "legal", "learnt")
 
 

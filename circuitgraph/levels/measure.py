@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from circuitgraph.base.components import digest
 from circuitgraph.engine.batches import right_padded
-from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.native import NativeModel
-from circuitgraph.models.stored import BATCH, ModelPair, matrices, reload
+from circuitgraph.models.stored import BATCH, ModelPair, matrices
 from circuitgraph.nodes.attention import patterns
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs import artefacts
-from circuitgraph.runs.record import Run, Variant
+from circuitgraph.runs.record import Run
 
 METHOD = 1
 KEYS = ("template", "bos")
@@ -72,7 +71,7 @@ def held_together(
     UsageError, InputError
         Tables, families without a reader, files that are gone or changed, other shapes or tokens.
     """
-    with models or _loaded(a, b) as pair:
+    with models or nullcontext(ModelPair.alike(a, b, "levels", KEYS)) as pair:
         cosine, change = _weights(*pair.engines)
         found = Together(cosine, change, _updates(pair), _attention(pair))
     record, arrays = a.beside(f"{_name(b)}.json"), a.beside(f"{_name(b)}.safetensors")
@@ -86,11 +85,6 @@ def held_together(
 def _name(other: Run) -> str:
     """Ends in the other run's id, by which ``discard_run`` finds what goes with it."""
     return f"levels-{digest(METHOD)[:12]}-{other.id}"
-
-
-@contextmanager
-def _loaded(a: Run, b: Run) -> Iterator[ModelPair]:
-    yield ModelPair.alike(a, b, "levels", KEYS)
 
 
 @torch.no_grad()
@@ -117,21 +111,15 @@ def _matrices(*models: NativeModel) -> Iterator[tuple[torch.Tensor, ...]]:
 
 @torch.no_grad()
 def _updates(pair: ModelPair) -> float | None:
-    variants = pair.a.run.variant, pair.b.run.variant
-    if not all(v.adapter for v in variants) or len({v.base for v in variants}) > 1:
+    base = pair.shared_base()
+    if base is None:
         return None
-    base = from_hf(reload(_bare(variants[0]))[0])
     product = first = second = 0.0
     for start, x, y in _matrices(base, *pair.engines):
         u, v = x.double() - start, y.double() - start
         product += float((u * v).sum())
         first, second = first + float(u.pow(2).sum()), second + float(v.pow(2).sum())
     return product / (first * second) ** 0.5 if first and second else None
-
-
-def _bare(variant: Variant) -> Variant:
-    kept = {k: v for k, v in variant.fingerprints.items() if k != "adapter"}
-    return replace(variant, adapter="", fingerprints=kept)
 
 
 @torch.no_grad()

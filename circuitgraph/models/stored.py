@@ -165,6 +165,14 @@ class ModelPair:
     def engines(self) -> tuple[NativeModel, NativeModel]:
         return self.a.engine, self.b.engine
 
+    def shared_base(self) -> NativeModel | None:
+        """The base that both are adapters of, loaded; None where they share none."""
+        first, second = self.a.run.variant, self.b.run.variant
+        if not (first.adapter and second.adapter) or first.base != second.base:
+            return None
+        bare = {k: v for k, v in first.fingerprints.items() if k != "adapter"}
+        return from_hf(reload(replace(first, adapter="", fingerprints=bare))[0])
+
     def require_same_shapes(self) -> None:
         """Refuse (UsageError) weights of different shapes; an architecture allows any width."""
         a, b = map(_shapes, self.engines)

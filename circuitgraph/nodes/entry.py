@@ -167,23 +167,13 @@ def _weights(
 ) -> NodeDiff:
     if len(names_a) > 1 or len(names_b) > 1:
         raise UsageError('``measure="weights"`` compares two variants, not groups of them')
-    from circuitgraph.engine.families import from_hf
-    from circuitgraph.models.stored import ModelPair, reload
+    from circuitgraph.models.stored import ModelPair
     from circuitgraph.nodes.weights import weight_table
 
     first, second = (catalogue.of(names[0])[-1] for names in (names_a, names_b))
     pair = ModelPair.open(first, second, "nodes weights")
     pair.require_same_shapes()
-    variants = [first.variant, second.variant]
-    shared = all(v.adapter for v in variants) and len({v.base for v in variants}) == 1
-    base = None
-    if shared:
-        from dataclasses import replace
-
-        bare = {k: v for k, v in variants[0].fingerprints.items() if k != "adapter"}
-        hf, _ = reload(replace(variants[0], adapter="", fingerprints=bare))
-        base = from_hf(hf)
-    table = weight_table(*pair.engines, base)
+    table = weight_table(*pair.engines, pair.shared_base())
     of_change = table["category"].isin(["change", "norm change"])
     count = int(of_change.sum())
     summary = {

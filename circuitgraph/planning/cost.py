@@ -75,7 +75,7 @@ def costs(
         A model that cannot be read, or prompts too long for it.
     """
     folder = model_folder(model)
-    shape, limit = _shape(folder)
+    shape, limit = shape_of(folder)
     if prompts is not None:
         encoded: Sequence[Encoded] = encode(
             prompts, load_tokenizer(folder), max_positions=limit
@@ -102,7 +102,7 @@ def _columns(shape: Shape, method: Method) -> int:
     return first_components(shape, method.spec.granularity)[-1] - 1
 
 
-def _shape(folder: Path) -> tuple[Shape, int]:
+def shape_of(folder: Path) -> tuple[Shape, int]:
     """Sizes of a model from its configuration, and its longest sequence."""
     try:
         config = loading_part(folder).get("config") or AutoConfig.from_pretrained(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from circuitgraph.ingest.estimate import affordable, operations, rate_here
-from circuitgraph.ingest.shape import Shape
+from circuitgraph.planning.cost import shape_of
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import encode
 from circuitgraph.runs.record import Method
-from circuitgraph.study.design import TAUGHT, Design
+from circuitgraph.study.design import TAUGHT
 from circuitgraph.study.steps import HEADS, LAYERS, Steps
 
 BESIDE = 4.0
@@ -22,10 +22,8 @@ SHARED = 1.5
 def seconds(steps: Steps) -> float:
     """A guess of the CPU seconds of the whole study, from operations and this machine's rate."""
     design = steps.design
-    shape, prompts = (
-        shape_of(design),
-        encode(steps.asked(LAYERS), load_tokenizer(design.model)).prompts,
-    )
+    shape, _ = shape_of(design.model)
+    prompts = encode(steps.asked(LAYERS), load_tokenizer(design.model)).prompts
     length = SHARED * sum(len(p.prompt) for p in prompts) / len(prompts)
     trained = 2 / 3 * shape.layers  # of whole variants; parts are cheaper
     parts = 4 + 2 * design.draws
@@ -40,13 +38,3 @@ def seconds(steps: Steps) -> float:
         method = replace(method, estimator=chosen)
         total += (1 + len(design.variants)) * operations(shape, method, prompts)
     return BESIDE * total / rate_here(shape)
-
-
-def shape_of(design: Design) -> Shape:
-    """Sizes of the base, from its configuration alone."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(design.model, local_files_only=True)
-    with torch.device("meta"):
-        return Shape.of(AutoModelForCausalLM.from_config(config))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 import pandas as pd
@@ -22,6 +22,12 @@ def strength_of_change(diff: Diff) -> pd.Series:
     both = pd.concat([each.rename(index=str) for each in ends])
     found = both.groupby(level=0).sum()
     return found[[parse(name).layer is not None for name in found.index]]
+
+
+def layers_of(components: Iterable[str]) -> list[int]:
+    """Layers of components, each once, in their order."""
+    found = (parse(name).layer for name in components)
+    return list(dict.fromkeys(layer for layer in found if layer is not None))
 
 
 def by_layer(strength: pd.Series, layers: Sequence[int]) -> pd.Series:

@@ -13,6 +13,7 @@ from circuitgraph.base.errors import CircuitGraphError
 from circuitgraph.base.progress import Reporter, human_seconds
 from circuitgraph.diff.record import Diff
 from circuitgraph.games.rewards import NULLS, REWARDED
+from circuitgraph.planning.cost import shape_of
 from circuitgraph.study import tables as rows_of
 from circuitgraph.study.answers import answers, fate_row
 from circuitgraph.study.costs import costs_of, timed
@@ -26,9 +27,9 @@ from circuitgraph.study.design import (
     of_recipes,
     of_variants,
 )
-from circuitgraph.study.forecast import seconds, shape_of
+from circuitgraph.study.forecast import seconds
 from circuitgraph.study.page import page
-from circuitgraph.study.parts import chosen
+from circuitgraph.study.parts import chosen, layers_of
 from circuitgraph.study.steps import HEADS, LAYERS, Steps, place_of, require_model
 from circuitgraph.study.tables import Tables
 from circuitgraph.training.sites import components_named
@@ -68,12 +69,15 @@ class Study:
             stage()
             self.write()
 
-    def attempt(self, name: str, work: Callable[[], None], cheap: bool = False) -> bool:
+    def attempt(
+        self, name: str, work: Callable[[], None], cheap: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Do something unless time is over; what cannot be done is said on the page.
 
-        What is ``cheap``, since all it rests on is there, is done in any case.
+        What is ``cheap``, since all it rests on is there, is done in any case; asked when time is
+        over.
         """
-        if time.monotonic() > self.deadline and not cheap:
+        if time.monotonic() > self.deadline and not cheap():
             self.missing.append(f"{name}: no time was left")
             return False
         try:
@@ -113,7 +117,7 @@ class Study:
 
     def _train(self) -> None:
         asked: list[tuple[str, Part | None]] = [(r, None) for r in (*REWARDED, *NULLS)]
-        self.attempt("train", partial(self._trained, asked), self.steps.all_trained)
+        self.attempt("train", partial(self._trained, asked), lambda: self.steps.all_trained)
 
     def _trained(self, asked: Sequence[tuple[str, Part | None]]) -> None:
         for (_, part), done in zip(asked, self.steps.trained(asked), strict=True):
@@ -142,7 +146,8 @@ class Study:
             where = place or place_of(one)
             exactly = ", confirmed" if one.confirmed else ""
             name = f"{where}, {one.lens}, {one.scope}: {one.a} → {one.b}{exactly}"
-            self.attempt(name, partial(self._compared, where, one), self.steps.ready(where, one))
+            ready = partial(self.steps.ready, where, one)
+            self.attempt(name, partial(self._compared, where, one), ready)
 
     def _compared(self, where: str, one: Comparison) -> None:
         diff = self.steps.compared(where, one)
@@ -156,9 +161,9 @@ class Study:
         self.attempt("choose parts", self._choose)
 
     def _choose(self) -> None:
-        count = shape_of(self.design).layers
+        count = shape_of(self.design.model)[0].layers
         names = components_named(None, self.design.layers, count)
-        layers = sorted({int(name[1:].split("_")[0]) for name in names})
+        layers = sorted(layers_of(names))
         asked = Comparison(BASE, TAUGHT, "effect", "recipe")
         diff = self.steps.compared(LAYERS, asked)
         parts = chosen(diff, layers, self.design)

@@ -84,8 +84,7 @@ def _pathways(tables: Tables) -> tuple[str, str]:
 
 
 def _switch(tables: Tables) -> tuple[str, str]:
-    parts = tables["parts"]
-    own = parts[parts["part"] == "component"] if not parts.empty else parts
+    own = tables.where("parts", part="component")
     if own.empty:
         return OPEN, "not run"
     learnt = int((own["learnt"] == "yes").sum())
@@ -95,7 +94,7 @@ def _switch(tables: Tables) -> tuple[str, str]:
 
 def _band(tables: Tables) -> tuple[str, str]:
     parts = tables["parts"]
-    own = parts[parts["part"] == "band"] if not parts.empty else parts
+    own = tables.where("parts", part="band")
     if own.empty:
         return OPEN, "not run"
     learnt = int((own["learnt"] == "yes").sum())

@@ -130,10 +130,12 @@ class Steps:
 
     def ready(self, where: str, one: Comparison) -> bool:
         """Whether a screen of effects has all its runs: what it takes then are seconds."""
+        if one.lens != "effect" or one.confirmed:
+            return False
         known = set(self.workspace(where).catalogue().variants())
         names = {name for name, recipe in self.design.variants if {name, recipe} & {one.a, one.b}}
         wanted = names | ({BASE} & {one.a, one.b})
-        return one.lens == "effect" and not one.confirmed and wanted <= known
+        return wanted <= known
 
     def _side(self, side: str, where: str) -> None:
         if side == BASE:

@@ -13,6 +13,7 @@ import pandas as pd
 from circuitgraph.base.frames import write_frame
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.study.design import Comparison, Part
+from circuitgraph.study.parts import layers_of
 from circuitgraph.training.train import Trained
 
 TOP = 10
@@ -36,7 +37,11 @@ class Tables:
 
     def comparisons(self, **keys: str) -> pd.DataFrame:
         """Comparisons whose columns hold these values."""
-        rows = self["comparisons"]
+        return self.where("comparisons", **keys)
+
+    def where(self, table: str, **keys: str) -> pd.DataFrame:
+        """Rows of a table whose columns hold these values; an empty one has no columns."""
+        rows = self[table]
         for name, value in keys.items():
             rows = rows[rows[name] == value] if len(rows) else rows
         return rows
@@ -130,7 +135,7 @@ def _named(components: Sequence[str]) -> str:
     """``L3_MLP``, or the layers of which both parts are trained."""
     if len(components) == 1:
         return components[0]
-    layers = list(dict.fromkeys(int(c[1:].split("_")[0]) for c in components))
+    layers = layers_of(components)
     if len(layers) > 2 and layers == list(range(layers[0], layers[-1] + 1)):
         return f"layers {layers[0]} to {layers[-1]}"
     return "layers " + ", ".join(map(str, layers))

@@ -74,8 +74,12 @@ def planned(
     out: Path,
     request: TrainRequest,
     reporter: Reporter,
+    data: Data | None = None,
 ) -> Plan:
-    """Check all that is asked; raises InputError and UsageError."""
+    """Check all that is asked; raises InputError and UsageError.
+
+    ``data`` are those of these prompts, where another plan has read them.
+    """
     from transformers import AutoConfig
 
     folder = model_folder(Path(model), reporter)
@@ -89,7 +93,8 @@ def planned(
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     count = sizes_of(config, folder)[0]
     chosen = components_named(request.components, request.layers, count)
-    data = training_data(read_prompts(prompts), load_tokenizer(folder), config.vocab_size)
+    if data is None:
+        data = training_data(read_prompts(prompts), load_tokenizer(folder), config.vocab_size)
     games = _known_games(data, request)
     for line in data.remarks:
         reporter.remark(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -72,7 +73,7 @@ class Data:
         """Names of all games, sorted."""
         return sorted({t.game for group in (*self.train, *self.held_out) for t in group.texts})
 
-    @property
+    @cached_property  # of every token of every text; asked for every plan and seed
     def hash(self) -> str:
         """Hash of all texts."""
         parts = ([[asdict(t) for t in g.texts] for g in p] for p in (self.train, self.held_out))

@@ -124,7 +124,10 @@ def train_all(
     Their seeds are trained in turn, so that an interrupted call leaves some of each.
     """
     reporter = reporter or Reporter()
-    plans = [planned(model, prompts, out, request, reporter) for out, request in asked]
+    plans: list[Plan] = []
+    for out, request in asked:
+        data = plans[0].data if plans else None
+        plans.append(planned(model, prompts, out, request, reporter, data))
     found = {
         (number, seed): done_before(plan.folder(seed), plan.key(seed))
         for number, plan in enumerate(plans)

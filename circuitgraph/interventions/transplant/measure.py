@@ -123,10 +123,10 @@ def transplant(
         "remarks": _remarks(gaps[0], into, given - k),
     }  # fmt: skip
     changes = there[:k], back[:k]
+    measured = [gap.measured(own) for gap, own in zip(gaps, changes, strict=True)]
     found = _pair_table(sets, joint, gaps, (there, back))
-    return Transplant(
-        _table(sets, gaps, changes), found, _moved(sets, gaps, changes, source, into), summary
-    )
+    table = _table(sets, gaps, changes, measured)
+    return Transplant(table, found, _moved(sets, measured, source, into), summary)
 
 
 def _distinct(sets: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -174,10 +174,12 @@ def _decisions(model: NativeModel, asked: StoredModel, seen: Observations) -> np
 
 
 def _table(
-    sets: Sequence[Sequence[str]], gaps: tuple[Gap, Gap], changes: tuple[np.ndarray, np.ndarray]
+    sets: Sequence[Sequence[str]],
+    gaps: tuple[Gap, Gap],
+    changes: tuple[np.ndarray, np.ndarray],
+    measured: Sequence[pd.DataFrame],
 ) -> pd.DataFrame:
-    forward, reverse = gaps
-    a, b = (gap.measured(found) for gap, found in zip(gaps, changes, strict=True))
+    (forward, reverse), (a, b) = gaps, measured
     columns = {
         "component": [",".join(names) for names in sets],
         "decision": balanced_mean((forward.into + changes[0]).T, forward.scenarios),
@@ -230,21 +232,17 @@ def _pair_table(
 
 
 def _moved(
-    sets: Sequence[Sequence[str]],
-    gaps: tuple[Gap, Gap],
-    changes: tuple[np.ndarray, np.ndarray],
-    source: Run,
-    into: Run,
+    sets: Sequence[Sequence[str]], measured: Sequence[pd.DataFrame], source: Run, into: Run
 ) -> pd.DataFrame:
     """Effects of every set, in nats toward the source, both directions."""
-    ways = zip(gaps, changes, ((source, into), (into, source)), strict=True)
+    ways = zip(measured, ((source, into), (into, source)), strict=True)
     return pd.concat(
         [
-            gap.measured(found)[["effect", "flips", "n"]].assign(
+            found[["effect", "flips", "n"]].assign(
                 component=[",".join(names) for names in sets],
                 source_variant=given.variant.name, variant=ran.variant.name,
             )
-            for gap, found, (given, ran) in ways
+            for found, (given, ran) in ways
         ],
         ignore_index=True,
     )  # fmt: skip
