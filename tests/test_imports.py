@@ -55,6 +55,22 @@ def test_a_kept_diff_is_shown_without_what_measured_it(tmp_path: Path) -> None:
     assert again & (HEAVY | STORES | STATISTICS | {"scipy.special", "igraph", "networkx"}) == set()
 
 
+def test_what_is_kept_is_asked_exported_and_reported_without_models(tmp_path: Path) -> None:
+    workspace = tmp_path / "w"
+    for number in range(2):
+        write_table(tmp_path / f"{number}.csv", number)
+        words = ("ingest-table", tmp_path / f"{number}.csv", "--name", f"t{number}")
+        done(*words, "-w", workspace, "-q")
+    assert cli("diff", "t0", "t1", "-w", workspace).code == 3  # evidence is thin
+    for words in (
+        ("query", "variants"),
+        ("explain", "c1", "c2", "t0", "t1"),
+        ("export", "t0", "-o", tmp_path / "t.gexf"),
+        ("report", "t0", "t1", "-o", tmp_path / "r.html"),
+    ):
+        assert imported(*words, "-w", workspace) & (HEAVY | {"neo4j"}) == set(), words
+
+
 def test_the_package_imports_nothing_before_it_is_used() -> None:
     code = "import sys, circuitgraph; assert not {'numpy', 'pandas', 'click'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
