@@ -74,7 +74,7 @@ def opened(run: Run, measure: str) -> StoredModel:
     bias = None if ends is None or getattr(ends, "bias", None) is None else ends.bias.detach()
     cap = getattr(hf.config, "final_logit_softcapping", None) or None
     engine = read_model(hf, tokenizer, run.variant.base, probe)
-    return Hooked(run, engine, tokenizer, bias, cap)  # type: ignore[arg-type]
+    return Hooked(run, engine, tokenizer, bias=bias, cap=cap)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
