@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models import make_adapter, make_model
+from models import make_model
 
 from circuitgraph import Workspace, load_variant
 from circuitgraph.base.progress import Reporter
