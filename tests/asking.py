@@ -40,7 +40,7 @@ def compare_runs(
     base_of: Callable | None = None,
     **options: Any,
 ) -> Diff:
-    asked = lens_named(lens, **taken(options))
+    asked = lens_named(lens, taken(options))
     if exactly or channels:
         asked = given(asked, exactly, channels, base_of)
         options["models"] = Models(Reporter(quiet=True))
@@ -48,7 +48,7 @@ def compare_runs(
 
 
 def compare_many(base: tuple, others: Sequence[tuple], *, lens: str, **options: Any) -> ManyDiff:
-    return diff.compare_many(base, others, lens=lens_named(lens, **taken(options)), **options)
+    return diff.compare_many(base, others, lens=lens_named(lens, taken(options)), **options)
 
 
 def given(

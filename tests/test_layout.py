@@ -171,6 +171,21 @@ def runs_what_it_reads(call: ast.Call) -> bool:
     return any(ast.unparse(word.value) != "False" for word in trusting)
 
 
+def test_no_public_function_takes_options_it_does_not_name() -> None:
+    """Commands, whose options click names, and replacements of other libraries' methods aside."""
+    found = {
+        f"{shown(path)} {node.name}"
+        for path in SOURCES
+        if unit(path) != "commands"
+        for holder in ast.walk(parsed(path))
+        if isinstance(holder, ast.Module | ast.ClassDef)
+        for node in holder.body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        if node.args.kwarg and ast.unparse(node.args.kwarg.annotation or node) in ("Any", "object")
+    }
+    assert found == {"engine/bridge/positions.py forward"}  # of a module of transformers
+
+
 def test_what_runs_what_it_reads_is_seen() -> None:
     told = "eval(x); torch.load(f); np.load(f, allow_pickle=True); np.load(f, allow_pickle=False)"
     calls = [node for node in ast.walk(ast.parse(told)) if isinstance(node, ast.Call)]

@@ -135,10 +135,10 @@ def test_options_of_a_lens_are_its_own(gap: type[Gap], workspace: Workspace) -> 
 
 def test_a_lens_by_name_is_the_lens_by_type() -> None:
     assert lens_names() == ("correlation", "effect", "wiring")
-    assert lens_named("correlation", rank=True) == Correlation(rank=True)
-    assert lens_named("effect", scale="logit", rank=False) == Effect("logit")
-    assert lens_named("wiring", form="functional") == Wiring("functional")
-    assert lens_named(Wiring("functional"), scale="share") == Wiring("functional")
+    assert lens_named("correlation", {"rank": True}) == Correlation(rank=True)
+    assert lens_named("effect", {"scale": "logit", "rank": False}) == Effect("logit")
+    assert lens_named("wiring", {"form": "functional"}) == Wiring("functional")
+    assert lens_named(Wiring("functional"), {"scale": "share"}) == Wiring("functional")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_what_a_lens_does_not_have_is_refused(
     lens: str | Lens, own: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        lens_named(lens, **own)
+        lens_named(lens, own)
 
 
 def compared_names(tree: ast.AST) -> Iterator[tuple[int, str]]:

@@ -106,6 +106,20 @@ def test_many_against_one(tables: Workspace) -> None:
     assert list(found.diffs) == ["a1", "b0", "b1"]
 
 
+def test_many_against_one_reads_the_diffs_that_are_kept(
+    tables: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = ["a1", "b0", "b1"]
+    measured = tables.compare("a0", others)
+    kept = [tables.diff("a0", name).id for name in others]
+    monkeypatch.delattr("circuitgraph.diff.many.compare_runs")
+    found = tables.compare("a0", others)
+    assert [diff.id for diff in found.diffs.values()] == kept
+    pd.testing.assert_frame_equal(found.table, measured.table, check_exact=True)
+    with pytest.raises(NameError):
+        tables.compare("a0", others, alpha=0.01)
+
+
 def test_an_unknown_component_is_named_before_anything_is_compared(tables: Workspace) -> None:
     with pytest.raises(UsageError, match="did you mean unit1\\?$"):
         tables.explain("UNIT1", "unit0", "a0", "b0", margin=-1.0)  # which a diff would refuse

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,7 @@ def compare_many(
     fdr: str = "bh",
     seed: int = 0,
     models: Models | None = None,
+    known: Mapping[str, Diff] = MappingProxyType({}),
 ) -> ManyDiff:
     """Compare every variant (or group) with one base.
 
@@ -69,6 +71,8 @@ def compare_many(
         Recipes are those of the runs' variants.
     lens, scope, alpha, margin, fdr, seed, models
         Those of :func:`circuitgraph.diff.compare_runs`.
+    known : mapping
+        By name, diffs of the same runs and options that were measured before.
 
     Raises
     ------
@@ -80,9 +84,8 @@ def compare_many(
         raise UsageError("name at least one variant beside the base, each once")
     options = Options(lens_named(lens), scope, alpha, margin, fdr, seed)
     diffs = {
-        name: compare_runs(
-            base[1], runs, name_a=base[0], name_b=name, **vars(options), models=models
-        )
+        name: known.get(name)
+        or compare_runs(base[1], runs, name_a=base[0], name_b=name, **vars(options), models=models)
         for name, runs in others
     }
     recipes = {name: _recipe(runs) or name for name, runs in others}

@@ -140,7 +140,7 @@ class Diff:
     @cached_property
     def asks(self) -> Lens:
         """The lens with its own options."""
-        return lens_named(self.lens, **self.own)
+        return lens_named(self.lens, self.own)
 
     @cached_property
     def extras(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from circuitgraph.base.errors import UsageError
@@ -53,7 +54,7 @@ def lens_class(name: str) -> type[Lens]:
     return found
 
 
-def lens_named(lens: str | Lens, **own: Any) -> Lens:
+def lens_named(lens: str | Lens, own: Mapping[str, Any] = MappingProxyType({})) -> Lens:
     """The lens of a name, with its own options; a lens itself is returned as it is.
 
     Options may be those of any lens: one that this lens lacks is ignored if it is the default

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,8 @@ from circuitgraph.base.components import EMBED, digest, head_name, mlp_name
 from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.forward import Trace, forward
 from circuitgraph.engine.model import Model
-from circuitgraph.plant.folders import Source, read, require_free, write
+from circuitgraph.plant.folders import Source, require_free, write
+from circuitgraph.plant.folders import read as read_model
 from circuitgraph.plant.layout import (
     Layout,
     Reader,
@@ -96,7 +96,10 @@ def graft(
     *,
     seed: int = 0,
     prompts: PromptSet | str | os.PathLike[str] | None = None,
-    **options: Any,
+    size: int = 4,
+    density: float = 0.5,
+    rho: float = 0.5,
+    read: float = 0.7,
 ) -> Path:
     """Write a model widened by private channels, close to the model it was made from.
 
@@ -110,17 +113,17 @@ def graft(
         Of all that is drawn.
     prompts
         Where scales are measured; random tokens where None.
-    **options
-        ``size``, ``density``, ``rho``, ``read``; see ``Recipe``.
+    size, density, rho, read
+        Of the channels; see ``Recipe``.
 
     Raises
     ------
     InputError, UsageError
         Before any work.
     """
-    recipe = Recipe(seed, **options)
+    recipe = Recipe(seed, size, density, rho, read)
     require_free(Path(out))
-    grafted = grafted_model(read(model), recipe, prompts)
+    grafted = grafted_model(read_model(model), recipe, prompts)
     return write(grafted.source, grafted.model, Path(out))
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -14,7 +14,8 @@ from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.model import Model, to_device
 from circuitgraph.plant.drifts import add_drift, require_size
-from circuitgraph.plant.folders import read, require_free, write
+from circuitgraph.plant.folders import read as read_model
+from circuitgraph.plant.folders import require_free, write
 from circuitgraph.plant.grafts import Grafted, Recipe, grafted_model, wire
 from circuitgraph.plant.layout import (
     Reader,
@@ -48,7 +49,10 @@ def plant(
     only: Iterable[Sequence[str]] | None = None,
     consequential: bool = False,
     prompts: PromptSet | str | os.PathLike[str] | None = None,
-    **options: Any,
+    size: int = 4,
+    density: float = 0.5,
+    rho: float | None = None,
+    read: float | None = None,
 ) -> Planted:
     """Write two models, ``out/a`` and ``out/b``, that differ in known edges.
 
@@ -75,9 +79,8 @@ def plant(
         Choose among the third of plants that move the next token most.
     prompts
         Where scales and consequences are measured; random tokens where None.
-    **options
-        ``size``, ``density``, ``rho``, ``read`` of the graft (see ``Recipe``); consequential plants
-        are made with ``rho=1, read=2`` unless told otherwise.
+    size, density, rho, read
+        Of the channels (see ``Recipe``); with ``consequential``, rho is 1 and read 2 by default.
 
     Raises
     ------
@@ -87,11 +90,12 @@ def plant(
     require_size(drift)
     if side not in ("read", "write"):
         raise UsageError(f"side {side!r}: choose read or write")
-    strong = {"rho": 1.0, "read": 2.0} if consequential else {}
-    recipe = Recipe(seed, **strong | options)
+    usual = (1.0, 2.0) if consequential else (Recipe.rho, Recipe.read)
+    strengths = (usual[0] if rho is None else rho, usual[1] if read is None else read)
+    recipe = Recipe(seed, size, density, *strengths)
     folder = Path(out)
     require_free(folder)
-    grafted = grafted_model(read(model), recipe, prompts)
+    grafted = grafted_model(read_model(model), recipe, prompts)
     find = _read_plants if side == "read" else _write_plants
     plants = find(grafted, None if only is None else [tuple(pair) for pair in only])
     wanted = {"read": READS, "write": WRITES}[side] if k is None else k

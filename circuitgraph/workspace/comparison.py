@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
     from circuitgraph.diff.many import ManyDiff
     from circuitgraph.graph.signed import Weights
 
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 Null = str | Iterable[str | tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A diff, and whether the graph has to hear of it.
+    """A diff, and whether it has to be written to the graph.
 
     Attributes
     ----------
@@ -78,11 +80,15 @@ class Comparison:
         self,
         a: str,
         b: str,
-        lens: str | Lens | None,
-        scope: str,
-        run: str | None,
-        own: Mapping[str, Any],
-        **options: Any,
+        lens: str | Lens | None = None,
+        scope: str = "checkpoint",
+        run: str | None = None,
+        own: Mapping[str, Any] = NO_OPTIONS,
+        *,
+        alpha: float = 0.05,
+        margin: float | None = None,
+        fdr: str = "bh",
+        seed: int = 0,
     ) -> Question:
         """Which runs are compared, and how; says on the way where it had to choose.
 
@@ -90,7 +96,7 @@ class Comparison:
         ----------
         own
             Options of the lens itself; those that are None are left to it.
-        options
+        alpha, margin, fdr, seed
             Those of every lens; see ``lenses.base.Options``.
 
         Raises
@@ -100,18 +106,24 @@ class Comparison:
         """
         if run is not None:
             runs_a, runs_b = self.catalogue.chosen(run, a, b)
-            chosen = lens_named(lens or runs_a[0].kind, **given(own))
+            chosen = lens_named(lens or runs_a[0].kind, given(own))
         else:
-            chosen, runs_a, runs_b = self.sides(a, b, lens, scope, **given(own))
-        return Question(a, b, runs_a, runs_b, Options(chosen, scope, **options))
+            chosen, runs_a, runs_b = self.sides(a, b, lens, scope, own)
+        options = Options(chosen, scope, alpha, margin, fdr, seed)
+        return Question(a, b, runs_a, runs_b, options)
 
     def sides(
-        self, a: str, b: str, lens: str | Lens | None, scope: str, **own: Any
+        self,
+        a: str,
+        b: str,
+        lens: str | Lens | None,
+        scope: str,
+        own: Mapping[str, Any] = NO_OPTIONS,
     ) -> tuple[Lens, list[Run], list[Run]]:
         """The lens, and the newest runs of both sides that may be compared."""
         names_a, names_b = self.catalogue.side(a, scope), self.catalogue.side(b, scope)
         kind = self.catalogue.kind_of([*names_a, *names_b])
-        chosen = lens_named(lens or kind, **own)
+        chosen = lens_named(lens or kind, given(own))
         runs_a, runs_b, choice = self.catalogue.matched(names_a, names_b, chosen.run_kind or kind)
         if choice:
             self.reporter.remark(
@@ -158,7 +170,11 @@ class Comparison:
         others: Sequence[str],
         lens: str | Lens | None,
         own: Mapping[str, Any],
-        **options: Any,
+        *,
+        alpha: float,
+        margin: float | None,
+        fdr: str,
+        seed: int,
     ) -> ManyDiff:
         """Many variants against one base; see ``Workspace.compare``."""
         from circuitgraph.diff.many import compare_many
@@ -166,11 +182,18 @@ class Comparison:
         for name in (base, *others):
             self.catalogue.side(name, "checkpoint")
         kind = self.catalogue.kind_of([base, *others])
-        chosen = lens_named(lens or kind, **given(own))
+        chosen = lens_named(lens or kind, given(own))
         [base_run], runs, _ = self.catalogue.matched([base], others, chosen.run_kind or kind)
-        chosen.require([base_run, *runs])
         sides = [(name, [run]) for name, run in zip(others, runs, strict=True)]
-        return compare_many((base, [base_run]), sides, lens=chosen, models=self._models, **options)
+        options = Options(chosen, "checkpoint", alpha, margin, fdr, seed)
+        asked = {name: Question(base, name, [base_run], side, options) for name, side in sides}
+        known = {name: kept for name in asked if (kept := self.kept(asked[name]))}
+        if len(known) < len(sides):
+            chosen.require([base_run, *runs])
+        return compare_many(
+            (base, [base_run]), sides, lens=chosen, alpha=alpha, margin=margin, fdr=fdr, seed=seed,
+            models=self._models, known=known,
+        )  # fmt: skip
 
     def hubs(
         self,

@@ -283,7 +283,7 @@ class Contents:
 
         return rebuild(self.path, self.catalogue().runs)
 
-    def query(self, name: str, **parameters: Any) -> pd.DataFrame:
+    def query(self, name: str, **parameters: str | float) -> pd.DataFrame:
         """Result of a named query; see ``queries.list_queries``.
 
         Parameters that name components take names of EAP-IG and TransformerLens too.

@@ -334,7 +334,7 @@ class Diffs(Contents):
             return comparison.hubs(name, other, kind, weights, seed, samples)
         if other is None:
             raise UsageError("hubs of change are of two variants; name the other one too")
-        question = comparison.question(name, other, kind, "checkpoint", None, {})
+        question = comparison.question(name, other, kind)
         found = self._answered(comparison, question, (), mechanism=False)  # why is not asked
         return found.hubs(direction=direction, seed=seed, samples=samples)
 

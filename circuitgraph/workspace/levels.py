@@ -86,7 +86,7 @@ class LevelsOfVariants(Circuits):
         self, comparison: Comparison, measure: bool, pair: Pair, lens: str
     ) -> Diff | None:
         """The diff of a pair; None where nothing may be measured and it is not kept."""
-        question = comparison.question(pair.a, pair.b, lens, "checkpoint", None, {})
+        question = comparison.question(pair.a, pair.b, lens)
         kept = comparison.kept(question)
         if kept is not None or not measure:
             return kept
@@ -128,7 +128,7 @@ def _named(comparison: Comparison, role: str, one: str | tuple[str, str]) -> Pai
 def _question(comparison: Comparison, pair: Pair, kind: str) -> Question:
     """Of the lens whose numbers lie in runs of this kind."""
     lens = next(name for name in lens_names() if lens_class(name).run_kind == kind)
-    return comparison.question(pair.a, pair.b, lens, "checkpoint", None, {})
+    return comparison.question(pair.a, pair.b, lens)
 
 
 def _with_random(

@@ -6,9 +6,8 @@ default divided by the norm of all edge effects (so that a common gain is no cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from circuitgraph.lenses.edge_tests import (
     Groups,
     Intervals,
     Names,
+    Parts,
     flag,
     flag_numbers,
 )
@@ -123,7 +123,9 @@ def effect_tests(
     weight_a: np.ndarray,
     weight_b: np.ndarray,
     se: np.ndarray,
-    **more: Any,
+    df: float | np.ndarray,
+    own: Callable[[np.ndarray], Intervals],
+    parts: Parts | None = None,
 ) -> EdgeTests:
     """Tests of every effect; changes within float32 rounding become 0 (``se`` in place)."""
     delta, quiet = weight_b - weight_a, noise_floor(shares)
@@ -141,7 +143,9 @@ def effect_tests(
         per_prompt=shares.change,
         gain=gain_of(shares, found),
         directions=shares.directions,
-        **more,
+        df=df,
+        own=own,
+        parts=parts,
     )
 
 
