@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from measured import effect_run, table_run
 from shell import cli, done
 
@@ -17,6 +19,7 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.explain import explain_edge
 from circuitgraph.diff.record import Diff
+from circuitgraph.report.files import page_name
 from circuitgraph.report.page import Section, write_page, write_report
 from circuitgraph.report.words import headline, summary_lines
 
@@ -187,6 +190,51 @@ def test_where_no_page_can_be_written_is_said_before_the_work(
     answer = cli("report", "no", "variants", "-o", tmp_path / name, "-w", tmp_path / "w")
     assert answer.code == 2
     assert told in answer.complaint
+
+
+def test_without_o_the_page_takes_the_names_and_replaces_only_a_page(
+    trio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("report", "base", "utilitarian", "--lens", "correlation", "-w", trio)
+    page = tmp_path / "report-base-vs-utilitarian+correlation.html"
+    page.write_text("<html>mine</html>", "utf-8")
+    refused = cli(*words)
+    assert refused.code == 2
+    assert "no page that circuitgraph wrote; name the page with -o FILE" in refused.complaint
+    assert page.read_text("utf-8") == "<html>mine</html>"
+    page.unlink()
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    for expected in (["--open"], []):
+        assert f"page written to {page.name}" in done(*words, *expected).err
+    assert opened == [page.as_uri()]
+    assert cli("report", "base", "nobody", "--open", "-w", trio).code == 2
+    assert len(opened) == 1
+    assert list(tmp_path.iterdir()) == [page]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a/b", "c"), ("a_b", "c")),
+        (("x-vs", "y"), ("x", "vs-y")),
+        (("a" * 80, "b"), ("a" * 81, "b")),
+        (("a", "b-wiring"), ("a", "b", "wiring")),
+        (("a", "b"), ("b", "a")),
+    ],
+)
+def test_pages_of_other_pairs_have_other_names(one: tuple, other: tuple) -> None:
+    assert page_name(*one) != page_name(*other)
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_any_names_make_a_name_that_stays_in_the_folder(a: str, b: str) -> None:
+    name = page_name(a, b)
+    assert Path(name).name == name
+    assert re.fullmatch(r"report-[A-Za-z0-9._+-]+\.html", name)
+    assert len(name) < 200
 
 
 def test_report_command_at_both_lenses_and_scopes(study: Path, tmp_path: Path) -> None:

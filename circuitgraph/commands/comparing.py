@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import webbrowser
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from circuitgraph.base.errors import ConditionMet
+from circuitgraph.base.textfiles import expanded
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -28,6 +30,7 @@ from circuitgraph.commands.views import (
 )
 from circuitgraph.diff.record import Diff
 from circuitgraph.lenses.registry import lens_names
+from circuitgraph.report.files import page_name, require_own
 from circuitgraph.report.words import headline, summary_lines
 from circuitgraph.workspace import Workspace
 
@@ -203,25 +206,44 @@ def hubs(name: str, other: str | None, output: Output, of: Of, **options: Any) -
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="HTML file.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="HTML file [default: report-A-vs-B.html here, with lens and scope where these are given].",
+)
+@click.option("--open", "browser", is_flag=True, help="Open the page in the browser.")
 @scope_option
 @null_option
 @mechanism_option
 @diff_options
 @resource_options
 @global_options
-def report(a: str, b: str, output: Path, **options: Any) -> int:
+def report(a: str, b: str, output: Path | None, browser: bool, **options: Any) -> int:
     """A self-contained HTML page about a diff: its claims, and the controls for noise.
 
-    Exit code 3: the evidence is insufficient for any claim; the page says so.
+    Without -o an earlier page of that name is replaced, any other file never. Exit code 3: the
+    evidence is insufficient for any claim; the page says so.
 
     \b
     Example:
+      circuitgraph report base tuned --open
       circuitgraph report base tuned -o report.html
     """
-    result = settings().open().report(a, b, output, **options)
-    settings().reporter.remark(f"page written to {output}")
+    page = _own_name(a, b, options) if output is None else output
+    result = settings().open().report(a, b, page, **options)
+    settings().reporter.remark(f"page written to {page}")
+    if browser and not webbrowser.open(expanded(page).absolute().as_uri()):
+        settings().reporter.remark("there is no browser to open it in")
     return _finish(result)
+
+
+def _own_name(a: str, b: str, options: Mapping[str, Any]) -> Path:
+    """A free name in this folder, or that of an earlier page of the same question."""
+    scope = options["scope"] if options["scope"] != "checkpoint" else None
+    page = Path(page_name(a, b, *filter(None, (options["lens"], scope))))
+    require_own(page)
+    return page
 
 
 def _finish(result: Diff) -> int:

@@ -16,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from circuitgraph.base.atomic import write_atomic
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.export.colours import VERDICTS, as_hex
@@ -162,22 +162,6 @@ def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], 
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
-
-
-def require_page(path: Path) -> None:
-    """Require a path that a page can be written to, before long work.
-
-    Raises
-    ------
-    UsageError
-        Another ending than .html, a folder, or no folder to write to.
-    """
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"-o {path}: the report is an HTML page; end the name in .html")
-    if path.is_dir():
-        raise UsageError(f"-o {path}: this is a folder; name a file")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"-o {path}: there is no folder {path.parent}")
 
 
 def write_report(

@@ -242,7 +242,7 @@ class Diffs(Contents):
         a, b, lens, scope, null and further keywords
             As in :meth:`diff`.
         """
-        from circuitgraph.report.page import require_page
+        from circuitgraph.report.files import require_page
 
         require_page(page := expanded(path))
         found = self.diff(

@@ -129,7 +129,8 @@ class KeptDiff(Diff):
         """
         from circuitgraph.interventions.patching.blocks_kept import tested_blocks
         from circuitgraph.levels.kept import FOLDER, levels_of
-        from circuitgraph.report.page import require_page, write_report
+        from circuitgraph.report.files import require_page
+        from circuitgraph.report.page import write_report
 
         require_page(page := expanded(path))
         known = None
