@@ -37,7 +37,7 @@ from rankings import auroc, average_precision, precision_at, within
 from circuitgraph import CircuitGraphError, PromptSet, Workspace, plant, read_prompts
 from circuitgraph.diff import CLAIMS
 from circuitgraph.plant.folders import read
-from circuitgraph.plant.layout import heard_by, joint_edges, outputs, readers_of, views
+from circuitgraph.plant.layout import joint_edges, outputs, readers_of, senders_to, views
 
 IPD = Path(__file__).resolve().parent.parent / "examples" / "ipd"
 DRIFTS = (0.0, 0.02, 0.1)
@@ -156,11 +156,11 @@ def control(pair: plant.Planted) -> Answer:
     """Which components changed: the relative change of the receiver's reading weights, plus
     that of the sender's writing weights; nothing of what one reads of the other."""
     a, b = (read(folder).model for folder in (pair.folder_a, pair.folder_b))
-    wrote = {s: _relative(outputs(a, s), outputs(b, s)) for s in heard_by(a, readers_of(a)[-1])}
+    wrote = {s: _relative(outputs(a, s), outputs(b, s)) for s in senders_to(a, readers_of(a)[-1])}
     rows = []
     for reader in readers_of(a):
         change = _relative(*(views(m, reader, slice(0, a.width)) for m in (a, b)))
-        for sender in heard_by(a, reader):
+        for sender in senders_to(a, reader):
             rows += [(*e[:2], change + wrote[sender]) for e in joint_edges(a, sender, reader)]
     return Answer(
         "components changed (control)", pd.DataFrame(rows, columns=[*EDGE, "score"]), None

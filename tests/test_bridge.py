@@ -25,7 +25,7 @@ from circuitgraph.engine.bridge.patch import bridge_patch
 from circuitgraph.engine.bridge.receiver import receiver_exact_columns
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
-from circuitgraph.engine.receivers import readers
+from circuitgraph.engine.receivers import receiver_groups
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
@@ -302,7 +302,7 @@ def test_small_changes_have_the_effects_that_screens_say(bridges, family, granul
     bridge = bridges[family]
     patch = bridge_patch(bridge, make_batch(PROMPTS), EffectSpec(granularity, inputs))
     patch = dataclasses.replace(patch, deltas=patch.deltas * 1e-3)
-    groups = readers(bridge, granularity, inputs)
+    groups = receiver_groups(bridge, granularity, inputs)
     with torch.no_grad():
         exact = torch.cat([exact_group(patch, group) for group in groups])
         for columns in (eap_columns, receiver_exact_columns):

@@ -96,7 +96,7 @@ def test_what_experts_add_sums_to_the_block_and_is_nothing_where_not_chosen(
 def test_a_router_that_reads_otherwise_chooses_anew(model: NativeModel) -> None:
     """Else the agreement with hooks would not have tried it."""
     patch = make_patch(model, make_batch(PROMPTS))
-    mixture = Mixture.asked(patch, 0)
+    mixture = Mixture.of_clean_run(patch, 0)
     assert mixture is not None
     normed = mixture.experts.norm(mixture.read + patch.deltas[0].flatten(0, 1))
     anew = routed(mixture.experts, normed).chosen.sort(-1).values

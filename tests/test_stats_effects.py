@@ -9,7 +9,7 @@ from measured import effect_run
 
 from circuitgraph.runs.aligned import directions, overall_norm
 from circuitgraph.runs.conventions_file import Signs
-from circuitgraph.runs.signs import Rows, asked, notes
+from circuitgraph.runs.signs import Rows, conditions_of, notes
 from circuitgraph.runs.summaries import edge_table
 
 SCENARIOS = ["s", "s", "t", "t"]
@@ -79,7 +79,7 @@ def test_where_all_pairs_stand_both_ways_their_first_rows_say_the_sign():
     assert row["weight"] == (0.875 + 3) / 2
     rows = Rows.of_run(run)
     assert rows.turned(totals).tolist() == [-1.75, 2.75, -2, 2]
-    assert notes(*asked(run), rows.turned(totals)) == ([], False)
+    assert notes(*conditions_of(run), rows.turned(totals)) == ([], False)
 
 
 def test_overall_norm_is_the_mean_length_over_prompts():

@@ -208,10 +208,10 @@ def effect_edges(
         for target, name in attention_receivers(layer, heads, kv_heads, granularity, inputs):
             edges += [Edge(sender, target, name) for sender in before]
         after = before + own
-        heard = before if parallel else after
+        senders = before if parallel else after
         own = mlp_names(layer, granularity, experts)
         router = [] if own == [mlp_name(layer)] else [router_name(layer)]
-        edges += [Edge(sender, target, "in") for target in router + own for sender in heard]
+        edges += [Edge(sender, target, "in") for target in router + own for sender in senders]
         before = after + own
     return edges + [Edge(sender, LOGITS, "in") for sender in before]
 

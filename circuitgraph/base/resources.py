@@ -13,7 +13,7 @@ from circuitgraph.base.progress import human_bytes
 
 
 class TooLittle(UsageError):
-    """What was asked for does not fit into the memory or onto the device that was named."""
+    """The work does not fit into the given memory or onto the given device."""
 
 
 @dataclass(frozen=True)

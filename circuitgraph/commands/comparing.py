@@ -20,7 +20,7 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
-from circuitgraph.commands.typed import options_of
+from circuitgraph.commands.typed import SEVERAL, options_of
 from circuitgraph.commands.views import (
     change_hubs_view,
     compare_view,
@@ -49,7 +49,7 @@ mechanism_option = options_of(
 null_option = options_of(
     Workspace.diff,
     "null",
-    null={"multiple": True, "metavar": "A:B|random[:K]", "type": str, "default": ()},
+    null=SEVERAL | {"metavar": "A:B|random[:K]", "default": ()},
 )
 diff_options = options_of(
     Workspace.diff,

@@ -5,11 +5,17 @@ from __future__ import annotations
 import click
 
 from circuitgraph.commands.options import global_options, settings
+from circuitgraph.commands.typed import options_of
+from circuitgraph.explore.serve import serve
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
-@click.option("--open", "browser", is_flag=True, help="Open it in the browser.")
+@options_of(
+    serve,
+    *("port", "browser"),
+    port={"type": click.IntRange(0, 65535), "show_default": False},
+    browser={"flags": ("--open",)},
+)
 @global_options
 def explore(port: int, browser: bool) -> None:
     """Serve the pages of all pairs, and a box for Cypher, on this machine until Ctrl-C.
@@ -21,8 +27,6 @@ def explore(port: int, browser: bool) -> None:
     Example:
       circuitgraph explore --open
     """
-    from circuitgraph.explore.serve import serve
-
     serve(settings().open(), port=port, browser=browser, tell=click.echo)
 
 

@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.commands.options import global_options, settings
+from circuitgraph.commands.typed import options_of
 from circuitgraph.export import import_command
 from circuitgraph.lenses.registry import lens_names
+from circuitgraph.workspace import Workspace
+
+if TYPE_CHECKING:
+    from circuitgraph.workspace.workspace import Format
 
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["gexf", "graphml", "csv", "cx2", "neuronpedia", "mib", "neo4j-admin"]),
-    help="gexf and csv for Gephi, cx2 for Cytoscape, neuronpedia for its graph viewer, mib for "
-    "EAP-IG, MIB and CircuitKIT, neo4j-admin for an offline import [default: the file's ending].",
+@options_of(
+    Workspace.export,
+    *("format", "path", "lens", "kind", "top", "least"),
+    path={"flags": ("--output", "-o"), "required": True},
+    lens={"type": click.Choice(lens_names())},
+    top={"type": click.IntRange(min=1)},
+    least={"flags": ("--min",), "type": click.FloatRange(min=0), "show_default": False},
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The file; for csv, neo4j-admin or several names, the folder.",
-)
-@click.option(
-    "--lens",
-    type=click.Choice(lens_names()),
-    help="Of diffs A:B [default: effect where both have such runs, else correlation].",
-)
-@click.option("--kind", type=click.Choice(["correlation", "effect"]), help="Edges of variants.")
-@click.option("--top", type=click.IntRange(min=1), help="So many edges of the largest size.")
-@click.option("--min", "least", type=click.FloatRange(min=0), default=0.0, help="Smallest size.")
 @global_options
-def export(
-    names: tuple[str, ...], format_: str | None, output: Path, lens: str | None, **chosen: Any
-) -> None:
+def export(names: tuple[str, ...], format: Format | None, **options: Any) -> None:
     """Write variants, or the claims of a diff (A:B), for Gephi, Cytoscape and others.
 
     \b
@@ -51,10 +39,10 @@ def export(
 
     For neo4j-admin, no names mean the whole graph; the import command is printed.
     """
-    if not names and format_ != "neo4j-admin":
+    if not names and format != "neo4j-admin":
         raise UsageError("name what to export; circuitgraph variants lists them")
-    paths = settings().open().export(names, format_, output, lens=lens, **chosen)
-    if format_ == "neo4j-admin":
+    paths = settings().open().export(names, format, **options)
+    if format == "neo4j-admin":
         settings().reporter.remark("stop the server, then run as the user it runs as:")
         click.echo(import_command(paths))
         return

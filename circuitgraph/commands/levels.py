@@ -7,39 +7,21 @@ from typing import Any
 import click
 
 from circuitgraph.commands.options import Output, global_options, output_options, prose, settings
+from circuitgraph.commands.typed import SEVERAL, options_of
 from circuitgraph.lenses.registry import lens_names
+from circuitgraph.workspace import Workspace
 
 
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option(
-    "--null",
-    multiple=True,
-    metavar="A:B|random[:K]",
-    help="A pair known not to differ, or A moved K times (4) at random as far as B is from it; "
-    "repeatable.",
-)
-@click.option(
-    "--seeds",
-    multiple=True,
-    metavar="A:B",
-    help="Two seeds of one recipe; repeatable [default: A and B, each with another seed of its "
-    "recipe].",
-)
-@click.option(
-    "--lens",
-    multiple=True,
-    type=click.Choice(lens_names()),
-    help="A lens by which interactions are compared; repeatable [default: all].",
-)
-@click.option(
-    "--no-measure",
-    "measure",
-    flag_value=False,
-    default=True,
-    type=bool,
-    help="Tell what is kept, and of the rest that it was not measured.",
+@options_of(
+    Workspace.levels,
+    *("null", "seeds", "lens", "measure"),
+    null=SEVERAL | {"metavar": "A:B|random[:K]", "default": ()},
+    seeds=SEVERAL | {"metavar": "A:B"},
+    lens=SEVERAL | {"type": click.Choice(lens_names())},
+    measure={"flags": ("--measure/--no-measure",)},
 )
 @output_options
 @global_options

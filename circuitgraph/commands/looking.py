@@ -69,7 +69,7 @@ def runs(output: Output) -> None:
 
 
 def _show_or_say(rows: Rows, output: Output) -> None:
-    """Show rows; an empty workspace is often not the intended one, so say its folder."""
+    """Print rows; name the folder of an empty workspace, which is often not the intended one."""
     output.show(rows)
     if not rows:
         settings().reporter.remark(

@@ -221,7 +221,7 @@ def output_options(command: F) -> F:
 
 
 def show(frame: pd.DataFrame | Rows) -> None:
-    """Print a table as the global options say."""
+    """Print a table in the format of the global options."""
     Output.of(None, None, settings().as_json).show(frame)
 
 

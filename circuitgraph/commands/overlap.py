@@ -14,14 +14,16 @@ from circuitgraph.commands.options import (
     settings,
     terminal_width,
 )
+from circuitgraph.commands.typed import options_of
 from circuitgraph.interventions.circuits.overlap import SIZES
+from circuitgraph.workspace import Workspace
 
 
 @click.command()
 @click.argument("name")
 @click.argument("other", required=False)
 @shares_option(SIZES)
-@click.option("--run", metavar="A_ID:B_ID", help="Choose among several runs by their ids.")
+@options_of(Workspace.overlap, "run", run={"metavar": "A_ID:B_ID"})
 @output_options
 @global_options
 def overlap(

@@ -97,7 +97,7 @@ def _layers(text: str) -> tuple[int, int]:
 
 
 def patch_view(table: pd.DataFrame, part: str, width: int) -> str:
-    """Both directions one after the other, what does most first where order says nothing."""
+    """Both directions, one after the other; the largest effects first where order means nothing."""
     if table.empty:
         return ""
     texts = []

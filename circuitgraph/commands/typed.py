@@ -18,6 +18,8 @@ from circuitgraph.commands.flags import in_flags
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
+SEVERAL: dict[str, Any] = {"multiple": True, "type": str}
+"""Of an option that may be given again and again."""
 _ENTRY = re.compile(r"(\w+(?:, \w+)*)(?: : .*)?")
 
 

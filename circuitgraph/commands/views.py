@@ -66,7 +66,7 @@ def _interval(rows: pd.DataFrame) -> list[str]:
 
 
 def _units(diff: Diff, width: int) -> str:
-    """One line that says what the numbers are."""
+    """One line about the units of the numbers."""
     told, unit = diff.asks.heads(diff.scope), diff.summary["units"]
     a, b, change = told["weight_a"], told["weight_b"], told["delta"]
     line = f"{a}, {b}, {change}: {unit['delta']}"

@@ -20,7 +20,7 @@ from circuitgraph.engine.gradients import LayerGradients, gradients
 from circuitgraph.engine.mixtures import Mixture
 from circuitgraph.engine.model import Attention, Linear, Model
 from circuitgraph.engine.patch import Patch
-from circuitgraph.engine.receivers import Readers, readers
+from circuitgraph.engine.receivers import ReceiverGroup, receiver_groups
 
 
 def eap_columns(
@@ -54,7 +54,7 @@ def _columns(
 ) -> Iterator[Tensor]:
     model = patch.model
     layers = gradients(model, patch.batch, start, granularity)
-    for group in readers(model, granularity, inputs):
+    for group in receiver_groups(model, granularity, inputs):
         first = group.receivers[0]
         if first.heads is not None:
             gradient = _attention_inputs(model, group, layers[first.layer], patch)
@@ -75,7 +75,7 @@ def _scores(patch: Patch, gradient: Tensor, senders: int) -> Tensor:
     return patch.batch.by_prompt(by_row.permute(1, 2, 0))
 
 
-def _mixture_scores(patch: Patch, group: Readers, layer: LayerGradients) -> Iterator[Tensor]:
+def _mixture_scores(patch: Patch, group: ReceiverGroup, layer: LayerGradients) -> Iterator[Tensor]:
     """Scores [senders, n] of a router, then of every expert where this run chose it.
 
     Weights and experts are this run's: the choice has no gradient.
@@ -97,7 +97,9 @@ def _mixture_scores(patch: Patch, group: Readers, layer: LayerGradients) -> Iter
         yield patch.batch.by_prompt(by_row)
 
 
-def _attention_inputs(model: Model, group: Readers, layer: LayerGradients, patch: Patch) -> Tensor:
+def _attention_inputs(
+    model: Model, group: ReceiverGroup, layer: LayerGradients, patch: Patch
+) -> Tensor:
     """Gradient by the input of each attention receiver of a block [receivers, R, W, d]."""
     first = group.receivers[0]
     attention = model.blocks[first.layer].attention

@@ -29,7 +29,7 @@ from circuitgraph.engine.patch import (
     logit_effects,
     mlp_change,
 )
-from circuitgraph.engine.receivers import Readers, Receiver, readers
+from circuitgraph.engine.receivers import Receiver, ReceiverGroup, receiver_groups
 from circuitgraph.engine.shortcut import Shortcut, make_shortcut
 
 
@@ -44,7 +44,7 @@ def exact_columns(
 
     ``edges`` are indices into ``components.effect_edges``, ascending; None for all.
     """
-    for group in readers(patch.model, granularity, inputs, edges):
+    for group in receiver_groups(patch.model, granularity, inputs, edges):
         first = group.receivers[0]
         if first.heads is not None:
             yield from _attention_effects(patch, group)
@@ -54,7 +54,7 @@ def exact_columns(
             yield logit_effects(patch, group.senders[0])
 
 
-def _attention_effects(patch: Patch, group: Readers) -> list[Tensor]:
+def _attention_effects(patch: Patch, group: ReceiverGroup) -> list[Tensor]:
     first = group.receivers[0]
     columns = [[patch.base.new_empty(0, patch.batch.n)] for _ in group.receivers]
     shortcut = make_shortcut(patch, first.layer, _heads(first))
@@ -65,8 +65,8 @@ def _attention_effects(patch: Patch, group: Readers) -> list[Tensor]:
             here = torch.isin(senders, wanted)
             if here.any():
                 part = change[here] if not here.all() else change
-                spoken = part[..., receiver.heads, :]
-                column.append(_through_attention(patch, receiver, spoken, shortcut))
+                own = part[..., receiver.heads, :]
+                column.append(_through_attention(patch, receiver, own, shortcut))
     return [torch.cat(column) for column in columns]
 
 
@@ -88,7 +88,7 @@ def _through_attention(
         mid = gather(clean.mid, index) + added
     else:
         mid = gather(clean.pre, index) + attention.post(gather(clean.raw, index) + added)
-    if patch.model.parallel:  # the MLP beside it hears nothing of it
+    if patch.model.parallel:  # the MLP reads what the attention read
         out = gather(clean.mlp, index)
     elif shortcut is None:
         out = mlp(model, model.blocks[layer], mid)
@@ -97,11 +97,11 @@ def _through_attention(
     return resume(patch, layer + 1, mid + out)
 
 
-def _mlp_effects(patch: Patch, group: Readers) -> Iterator[Tensor]:
+def _mlp_effects(patch: Patch, group: ReceiverGroup) -> Iterator[Tensor]:
     """Effects [senders, n] of edges into an MLP, or into a router and then every expert."""
     layer, clean = group.receivers[0].layer, patch.clean.layers[group.receivers[0].layer]
     mid = gather(clean.mid, patch.queries(layer))
-    mixture = Mixture.asked(patch, layer)
+    mixture = Mixture.of_clean_run(patch, layer)
     for receiver, senders in zip(group.receivers, group.senders, strict=True):
         effects = [patch.base.new_empty(0, patch.batch.n)]
         if mixture is None or receiver.expert is None:
@@ -119,7 +119,7 @@ def _mixture_effects(
 ) -> Iterator[Tensor]:
     """Effects [senders, n] of edges into a router or one expert; 0 where it is never chosen."""
     assert receiver.expert is not None
-    reached = patch.batch.by_prompt(mixture.hears(receiver.expert)).clamp_max(1)
+    reached = patch.batch.by_prompt(mixture.reached(receiver.expert)).clamp_max(1)
     if not reached.any():
         yield reached.expand(len(senders), -1)
         return

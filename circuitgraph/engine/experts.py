@@ -81,8 +81,8 @@ def weighed(experts: Experts, activation: Activation, routes: Routes, normed: Te
     for number in routes.used:
         rows, weights = routes.where(number)
         here, place = (rows % len(normed)).unique(return_inverse=True)
-        said = expert(experts, activation, number, normed[here])
-        out.index_add_(0, rows, said[place] * weights)
+        output = expert(experts, activation, number, normed[here])
+        out.index_add_(0, rows, output[place] * weights)
     return out
 
 
@@ -91,8 +91,8 @@ def mixed(experts: Experts, activation: Activation, normed: Tensor) -> Tensor:
     flat = normed.reshape(-1, normed.shape[-1])
     routes = routed(experts, flat)
     out = torch.zeros_like(flat)
-    for _, rows, said in _each(experts, activation, routes, lambda number, rows: flat[rows]):
-        out = out.index_add(0, rows, said)
+    for _, rows, output in _each(experts, activation, routes, lambda number, rows: flat[rows]):
+        out = out.index_add(0, rows, output)
     return out.view(normed.shape)
 
 
@@ -108,8 +108,8 @@ def apart(
     """
     size = experts.router.shape[-1], len(routes.chosen), experts.down.shape[-1]
     out = experts.down.new_zeros(size)
-    for number, rows, said in _each(experts, activation, routes, read):
-        out[number, rows] = said
+    for number, rows, output in _each(experts, activation, routes, read):
+        out[number, rows] = output
     return out
 
 

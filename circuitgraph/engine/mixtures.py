@@ -47,7 +47,7 @@ class Mixture:
         return cls(experts, patch.model.activation, flat, routes, inside, len(read))
 
     @classmethod
-    def asked(cls, patch: Patch, layer: int) -> Mixture | None:
+    def of_clean_run(cls, patch: Patch, layer: int) -> Mixture | None:
         """For the clean run, at the positions that block ``layer`` must still compute."""
         read = gather(patch.clean.layers[layer].read, patch.queries(layer))
         return cls.of(patch, layer, read, patch.at_scored(patch.batch.patched[None], layer)[0])
@@ -58,7 +58,7 @@ class Mixture:
         inside = self.patched[rows]
         return rows[inside], weights[inside]
 
-    def hears(self, number: int) -> Tensor:
+    def reached(self, number: int) -> Tensor:
         """1 for rows in which a receiver has any patched input, else 0 [R]."""
         found = self.read.new_zeros(self.rows)
         if number == ROUTER:
@@ -73,7 +73,7 @@ class Mixture:
         places, weights = self.places(number)
         before, out = self.read[places], torch.zeros_like(deltas)
         after = before + deltas.flatten(1, 2)[:, places]
-        changed = (self._say(number, after) - self._say(number, before)) * weights
+        changed = (self._output(number, after) - self._output(number, before)) * weights
         out.flatten(1, 2)[:, places] = changed
         return out
 
@@ -83,7 +83,7 @@ class Mixture:
         normed = self.experts.norm(self.read)
         return normed, mixed(self.experts, self.activation, normed)
 
-    def _say(self, number: int, read: Tensor) -> Tensor:
+    def _output(self, number: int, read: Tensor) -> Tensor:
         return expert(self.experts, self.activation, number, self.experts.norm(read))
 
     def _rerouted(self, deltas: Tensor) -> Tensor:
@@ -102,10 +102,10 @@ class Mixture:
         with torch.enable_grad():
             x = self.read[places].detach().requires_grad_(True)
             if number == ROUTER:
-                said = self._weighed(x, places, gradient)
+                scored = self._weighed(x, places, gradient)
             else:
-                said = self._say(number, x) * self.places(number)[1] * gradient[places]
-            (found,) = torch.autograd.grad(said.sum(), x)
+                scored = self._output(number, x) * self.places(number)[1] * gradient[places]
+            (found,) = torch.autograd.grad(scored.sum(), x)
         return found, places
 
     def _weighed(self, x: Tensor, places: Tensor, gradient: Tensor) -> Tensor:
@@ -115,6 +115,6 @@ class Mixture:
             normed, gain = self.experts.norm(x), torch.zeros_like(routes.weights)
             for number in routes.used:
                 rows, place = (routes.chosen == number).nonzero(as_tuple=True)
-                said = expert(self.experts, self.activation, number, normed[rows])
-                gain[rows, place] = (said * gradient[places][rows]).sum(-1)
+                output = expert(self.experts, self.activation, number, normed[rows])
+                gain[rows, place] = (output * gradient[places][rows]).sum(-1)
         return routes.weights * gain

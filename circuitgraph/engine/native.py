@@ -20,7 +20,7 @@ from circuitgraph.engine.interface import Effects, EffectSpec
 from circuitgraph.engine.model import Model, Norm
 from circuitgraph.engine.patch import Patch, make_patch
 from circuitgraph.engine.receiver import receiver_exact_columns
-from circuitgraph.engine.receivers import readers
+from circuitgraph.engine.receivers import receiver_groups
 
 _ALL = EffectSpec()
 
@@ -52,7 +52,7 @@ class NativeModel(Model):
 
     def edge_effects(self, batch: Batch, spec: EffectSpec = _ALL) -> Effects:
         patch = make_patch(self, batch, spec.granularity, spec.ablated, spec.chunk_rows)
-        groups = readers(self, spec.granularity, spec.inputs, spec.edges)
+        groups = receiver_groups(self, spec.granularity, spec.inputs, spec.edges)
         wanted = [senders for group in groups for senders in group.senders]
         # Where a sender's contribution is unchanged, no rounding is left behind either.
         columns = zip(_columns(patch, spec), wanted, strict=True)

@@ -17,7 +17,7 @@ from circuitgraph.engine.batches import gather
 from circuitgraph.engine.gradients import LayerGradients, gradients
 from circuitgraph.engine.mixtures import Mixture
 from circuitgraph.engine.patch import Patch, attention_change, logit_effects, mlp_change
-from circuitgraph.engine.receivers import Readers, readers
+from circuitgraph.engine.receivers import ReceiverGroup, receiver_groups
 
 
 def receiver_exact_columns(
@@ -26,7 +26,7 @@ def receiver_exact_columns(
     """Receiver-exact effects [senders, n], one receiver after the other."""
     layers = gradients(patch.model, patch.batch, patch.clean.embed, granularity)
     with torch.no_grad():
-        for group in readers(patch.model, granularity, inputs):
+        for group in receiver_groups(patch.model, granularity, inputs):
             first = group.receivers[0]
             if first.heads is not None:
                 yield from _attention(patch, group, layers[first.layer])
@@ -36,7 +36,7 @@ def receiver_exact_columns(
                 yield logit_effects(patch, group.senders[0])
 
 
-def _attention(patch: Patch, group: Readers, layer: LayerGradients) -> list[Tensor]:
+def _attention(patch: Patch, group: ReceiverGroup, layer: LayerGradients) -> list[Tensor]:
     first = group.receivers[0]
     gradient = gather(layer.z, patch.queries(first.layer))
     gradient = gradient * patch.counted(first.layer)[..., None, None]
@@ -48,12 +48,12 @@ def _attention(patch: Patch, group: Readers, layer: LayerGradients) -> list[Tens
     return list(patch.batch.by_prompt(torch.cat(parts, 1)))
 
 
-def _mlp(patch: Patch, group: Readers, layer: LayerGradients) -> Iterator[Tensor]:
+def _mlp(patch: Patch, group: ReceiverGroup, layer: LayerGradients) -> Iterator[Tensor]:
     number = group.receivers[0].layer
     index = patch.queries(number)
     gradient = gather(layer.after, index) * patch.counted(number)[..., None]
     clean = gather(patch.clean.layers[number].mlp, index)
-    mixture = Mixture.asked(patch, number)
+    mixture = Mixture.of_clean_run(patch, number)
     for receiver, senders in zip(group.receivers, group.senders, strict=True):
         parts = []
         for chunk in patch.chunks(senders):

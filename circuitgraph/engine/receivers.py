@@ -129,7 +129,7 @@ def _query_heads(model: Sizes, granularity: Granularity, letters: str) -> list[s
 
 
 @dataclass(frozen=True)
-class Readers:
+class ReceiverGroup:
     """Receivers of one layer and letter, which share one normed input.
 
     ``senders`` are those wanted of each receiver, ascending [k].
@@ -144,9 +144,9 @@ class Readers:
         return torch.cat(self.senders).unique()
 
 
-def readers(
+def receiver_groups(
     model: Sizes, granularity: Granularity, inputs: Inputs, edges: Sequence[int] | None = None
-) -> Iterator[Readers]:
+) -> Iterator[ReceiverGroup]:
     """The edges wanted (indices into ``components.effect_edges``, ascending), grouped by input."""
     wanted = None if edges is None else torch.as_tensor(edges)
     start = 0
@@ -161,4 +161,4 @@ def readers(
             else:
                 senders.append(wanted[(wanted >= start) & (wanted < stop)] - start)
             start = stop
-        yield Readers(members, tuple(senders))
+        yield ReceiverGroup(members, tuple(senders))

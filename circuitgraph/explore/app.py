@@ -93,7 +93,7 @@ def _page(workspace: Workspace, token: str) -> Response | tuple[str, int]:
 
 
 def _diff(workspace: Workspace, chosen: dict[str, str], lens: str, scope: str) -> Diff:
-    """The comparison asked for; why effects changed is shown where it is known already."""
+    """The diff of two variants, with mechanisms where they were measured before."""
     if scope not in ("checkpoint", "recipe"):
         abort(400)
     return workspace.diff(

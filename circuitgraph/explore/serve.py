@@ -33,7 +33,7 @@ def serve(
     port : int
         0 takes a free one.
     browser : bool
-        Open the page in the browser.
+        Open it in the browser.
     tell : function of a line
         Is told the address, token included, once requests are answered.
 

@@ -37,7 +37,13 @@ from circuitgraph.prompts import PromptSet
 from circuitgraph.runs.artefacts import put
 from circuitgraph.runs.conventions import are_settled, settle_signs
 from circuitgraph.runs.record import WEIGHTS, Run, Variant, now, read_run, write_run
-from circuitgraph.runs.signs import Rows, against_direction, asked, exchanged_pairs, undirected
+from circuitgraph.runs.signs import (
+    Rows,
+    against_direction,
+    conditions_of,
+    exchanged_pairs,
+    undirected,
+)
 from circuitgraph.updates.sketch import sketch_of
 from circuitgraph.updates.words import update_line
 
@@ -113,9 +119,9 @@ def _say_prompts(run: Run, reporter: Reporter) -> None:
     rows = Rows.of_run(run)
     own = rows.turned(run.totals)
     written = own if run.signs is None else rows.turned(np.array(run.signs.totals))
-    for note in undirected(*asked(run), written, [own]):
+    for note in undirected(*conditions_of(run), written, [own]):
         reporter.warn(note)
-    for note in against_direction(run.variant.name, *asked(run), own):
+    for note in against_direction(run.variant.name, *conditions_of(run), own):
         reporter.remark(note)
 
 

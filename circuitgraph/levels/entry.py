@@ -43,7 +43,7 @@ Compare = Callable[["Pair", str], Diff | None]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two variants whose levels are asked for.
+    """Two variants compared level by level.
 
     Attributes
     ----------

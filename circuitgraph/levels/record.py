@@ -1,4 +1,4 @@
-"""What is told of two variants level by level, in tables and in words."""
+"""Similarity of two variants level by level, in tables and in words."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _SIZES = {
     "previous": TOKENS,
     "copy": TOKENS,
     "again": TOKENS,
-    "said": TOKENS,
+    "answer": TOKENS,
 }
 FEATURES = sum(_SIZES.values())
 WIDTH = 2 * FEATURES
@@ -82,8 +82,8 @@ def _copy(source: str, into: str) -> _Head:
 
 def _looking_back(shift: int) -> _Head:
     """Induction head: attends to tokens after earlier copies of the present one."""
-    heard = _reads("previous") @ _shifted(shift)
-    return _Head(_reads("token"), heard, _reads("token"), _writes("said"))
+    read = _reads("previous") @ _shifted(shift)
+    return _Head(_reads("token"), read, _reads("token"), _writes("answer"))
 
 
 def _attention(features: int, *heads: _Head) -> Attention:
@@ -123,11 +123,11 @@ def _sums(shift: int) -> Mlp:
     """MLP with one neuron per pair of present and previous token."""
     first = torch.arange(WORDS).repeat_interleave(WORDS)
     second = torch.arange(WORDS).repeat(WORDS)
-    heard = (_reads("previous") @ _shifted(shift))[:, first] + _reads("token")[:, second]
+    read = (_reads("previous") @ _shifted(shift))[:, first] + _reads("token")[:, second]
     threshold = torch.full((WORDS**2,), -1.5, dtype=torch.float64)
-    said = 2 * _writes("said")[(first + second) % WORDS]
+    written = 2 * _writes("answer")[(first + second) % WORDS]
     none = torch.zeros(WIDTH, dtype=torch.float64)
-    return Mlp(_norm(), None, Linear(heard / _level(4), threshold), Linear(said, none), None)
+    return Mlp(_norm(), None, Linear(read / _level(4), threshold), Linear(written, none), None)
 
 
 def _norm() -> Norm:
@@ -163,6 +163,6 @@ def compiled(blocks: tuple[Block, ...]) -> Model:
         max_positions=POSITIONS,
         blocks=blocks,
         norm=_norm(),
-        unembed=4 * _reads("said").T,
+        unembed=4 * _reads("answer").T,
         activation=relu,
     )

@@ -18,10 +18,10 @@ from circuitgraph.plant.folders import read as read_model
 from circuitgraph.plant.layout import (
     Layout,
     Reader,
-    heard_by,
     outputs,
     readers_of,
     senders_of,
+    senders_to,
     views,
 )
 from circuitgraph.plant.samples import Sample, sample
@@ -145,7 +145,7 @@ def grafted_model(
         _write(base, wide, layout, recipe, sender, outputs[sender].scale)
     wide = own_head_size(wide)
     for reader in readers_of(wide):
-        for sender in heard_by(wide, reader):
+        for sender in senders_to(wide, reader):
             if torch.rand((), generator=recipe.random("wired", sender, *reader)) < recipe.density:
                 wire(wide, layout, recipe, reader, sender)
     return Grafted(source, wide, layout, recipe, texts)
@@ -211,20 +211,20 @@ def _growth(
     recipe: Recipe,
 ) -> list[float]:
     """Growth of the norm's input by the channels, for each norm."""
-    heard = outputs[EMBED].energy.clone()
+    energy = outputs[EMBED].energy.clone()
     found = []
 
     def add(stream: Tensor, eps: float) -> None:
         own = stream.pow(2).sum(-1)
-        ratio = ((own + heard) / width + eps) / (own / model.width + eps)
+        ratio = ((own + energy) / width + eps) / (own / model.width + eps)
         found.append(float(ratio.sqrt()[texts.real].mean()))
 
     for number, (block, layer) in enumerate(zip(model.blocks, trace.layers, strict=True)):
         add(layer.pre, block.attention.norm.eps)
         for head in range(model.heads):
-            heard += outputs[head_name(number, head)].energy
+            energy += outputs[head_name(number, head)].energy
         add(layer.mid, block.one_mlp.norm.eps)
-        heard += outputs[mlp_name(number)].energy
+        energy += outputs[mlp_name(number)].energy
     add(trace.final, model.norm.eps)
     return found
 

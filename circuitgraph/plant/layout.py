@@ -77,7 +77,7 @@ def readers_of(model: Model) -> list[Reader]:
     return [*found, Reader("logits")]
 
 
-def heard_by(model: Model, reader: Reader) -> list[str]:
+def senders_to(model: Model, reader: Reader) -> list[str]:
     """Senders before a receiver."""
     if reader.kind == "logits":
         return list(senders_of(model))

@@ -19,10 +19,10 @@ from circuitgraph.plant.folders import require_free, write
 from circuitgraph.plant.grafts import Grafted, Recipe, grafted_model, wire
 from circuitgraph.plant.layout import (
     Reader,
-    heard_by,
     joint_edges,
     readers_of,
     reads,
+    senders_to,
     split_edges,
     views,
     written,
@@ -136,7 +136,7 @@ def _nothing(model: Model) -> None:
 def _read_plants(grafted: Grafted, only: list[tuple[str, ...]] | None) -> list[Plant]:
     found = []
     for reader in readers_of(grafted.model):
-        for sender in heard_by(grafted.model, reader):
+        for sender in senders_to(grafted.model, reader):
             joint = tuple(joint_edges(grafted.model, sender, reader))
             split = tuple(split_edges(grafted.model, sender, reader))
             if only is not None and not {e[:2] for e in joint + split} & set(only):
@@ -167,7 +167,7 @@ def _write_plants(grafted: Grafted, only: list[tuple[str, ...]] | None) -> list[
         readers = [
             reader
             for reader in readers_of(grafted.model)
-            if sender in heard_by(grafted.model, reader)
+            if sender in senders_to(grafted.model, reader)
             and reads(grafted.model, grafted.layout, reader, sender)
         ]
         joint = tuple(e for r in readers for e in joint_edges(grafted.model, sender, r))

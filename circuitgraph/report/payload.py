@@ -166,7 +166,7 @@ def _by_layer(diff: Diff) -> dict[str, list]:
 
 
 def _trajectories(diff: Diff) -> dict[str, Any] | None:
-    """The decision read after every layer, where ``nodes --measure logit-lens`` was asked."""
+    """The logit lens of both sides, where it was measured (``nodes --measure logit-lens``)."""
     sides = {}
     for side, runs in (("a", diff.runs_a), ("b", diff.runs_b)):
         found = kept_values(runs[0], "logit-lens")

@@ -85,7 +85,7 @@ class Rows:
         return np.bincount(self.of, values) / np.bincount(self.of)
 
 
-def asked(run: Run) -> tuple[list[str], list[int | None]]:
+def conditions_of(run: Run) -> tuple[list[str], list[int | None]]:
     """Scenario and direction of every observation of a run."""
     first = [run.prompts[i] for i in run.observed]
     return [prompt.scenario for prompt in first], [prompt.direction for prompt in first]
@@ -93,7 +93,7 @@ def asked(run: Run) -> tuple[list[str], list[int | None]]:
 
 def signs_of(run: Run, totals: np.ndarray) -> dict[str, int]:
     """Sign of every scenario's mean total, for totals of the prompts of a run."""
-    return scenario_signs(asked(run)[0], Rows.of_run(run).turned(totals))
+    return scenario_signs(conditions_of(run)[0], Rows.of_run(run).turned(totals))
 
 
 def scenario_signs(scenarios: Sequence[str], totals: np.ndarray) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A connection to a Neo4j server, and errors that say what to do."""
+"""A connection to a Neo4j server, and its errors with what to do."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def opened(
     Raises
     ------
     InputError
-        ladybug cannot read it; speaks of ``path``, the file users know.
+        ladybug cannot read it; names ``path``, the file users know.
     """
     with told_of(path):
         _refuse_torn_page(database)
@@ -46,7 +46,7 @@ def opened(
 
 @contextlib.contextmanager
 def told_of(path: Path) -> Iterator[None]:
-    """Errors of ladybug speak of ``path`` (InputError)."""
+    """Errors of ladybug name ``path`` (InputError)."""
     try:
         yield
     except (RuntimeError, MemoryError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ from circuitgraph.store.transfers import Transfer
 
 
 class Store(Protocol):
-    """A graph of variants, runs and diffs that can be written, removed and asked.
+    """A graph of variants, runs and diffs: write, remove, query.
 
     A run or diff is there whole or not at all: after an interrupted write ``has_run``
     and ``diff_ids`` do not know it, and writing it again leaves no trace of the first
@@ -24,7 +24,7 @@ class Store(Protocol):
     Attributes
     ----------
     dialect : str
-        Which Cypher it speaks where stores differ: ``embedded`` or ``neo4j``.
+        Its Cypher where stores differ: ``embedded`` or ``neo4j``.
     """
 
     dialect: ClassVar[str]

@@ -204,7 +204,7 @@ def what_to_train(tables: Tables) -> Answer:
 
 
 def _suffices(own: pd.DataFrame, whole: pd.DataFrame) -> str:
-    """Against the same training of everything: a recipe that this misses too says nothing."""
+    """Compared with the same training of everything; nothing follows where that fails too."""
     if (own["learnt"] == "yes").all() or own["error"].max() <= whole["error"].max():
         return "suffices"
     if (whole["learnt"] == "yes").mean() >= MOST or own["error"].min() > 2 * whole["error"].max():

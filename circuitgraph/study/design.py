@@ -26,7 +26,7 @@ Scope = Literal["checkpoint", "recipe"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sides, and what is asked of them.
+    """Two sides, and how they are compared.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class Design:
 
 
 def of_recipes() -> Iterator[Comparison]:
-    """Effects at the scope that speaks of recipes: what the answers rest on."""
+    """The effect diffs of recipes, on which the answers rest."""
     for name in (TAUGHT, "strategic"):
         yield Comparison(BASE, name, "effect", "recipe")
     yield Comparison("strategic", TAUGHT, "effect", "recipe")

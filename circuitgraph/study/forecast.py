@@ -1,4 +1,4 @@
-"""How long the study will take here, said before it begins."""
+"""Estimate of the time that the study takes on this machine."""
 
 from __future__ import annotations
 

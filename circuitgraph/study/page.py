@@ -124,7 +124,7 @@ def _behaviour(tables: Tables) -> str:
 
 
 def _as_asked(own: pd.DataFrame) -> int:
-    """Seeds that prefer the move asked for in every state where one is."""
+    """Seeds that prefer the target move in every state that has one."""
     decided = own[(own["target"] - 0.5).abs() > 0.25]
     right = (decided["p"] > 0.5) == (decided["target"] > 0.5)
     return int(right.groupby(decided["seed"]).all().sum())

@@ -72,7 +72,7 @@ class Study:
     def attempt(
         self, name: str, work: Callable[[], None], cheap: Callable[[], bool] = lambda: False
     ) -> bool:
-        """Do something unless time is over; what cannot be done is said on the page.
+        """Do a step unless time is over; what cannot be done is noted on the page.
 
         What is ``cheap``, since all it rests on is there, is done in any case; asked when time is
         over.

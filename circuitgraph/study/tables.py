@@ -116,7 +116,7 @@ def behaviour_rows(trained: Sequence[Trained], part: Part | None = None) -> list
 
 
 def part_row(one: Trained, part: Part | None) -> dict[str, Any]:
-    """One seed of a part, or of the whole: how far it ends from what was asked."""
+    """One seed of a part, or of the whole: the distance of its policy from the target."""
     rows = one.record["held_out"]
     apart = [abs(row["p"] - row["target"]) for row in rows]
     return {

@@ -1,4 +1,4 @@
-"""A trained variant beside the null variants in the same folder: is it nearer to what was asked?"""
+"""A trained variant beside the null variants in the same folder: is it nearer to the target?"""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def planned(
     reporter: Reporter,
     data: Data | None = None,
 ) -> Plan:
-    """Check all that is asked; raises InputError and UsageError.
+    """Check the request; raises InputError and UsageError.
 
     ``data`` are those of these prompts, where another plan has read them.
     """

@@ -138,7 +138,7 @@ def train_all(
         plan = plans[number]
         session = session.turned(plan, reporter) if session else Session.open(plan, reporter)
         found[number, seed] = session.seed(seed, reporter)
-        _say(Trained(plan.folder(seed), found[number, seed] or {}), reporter)
+        _remark(Trained(plan.folder(seed), found[number, seed] or {}), reporter)
     done = [
         [Trained(p.folder(i), found[number, i] or {}) for i in range(p.request.seeds)]
         for number, p in enumerate(plans)
@@ -154,7 +154,7 @@ def _turn(key: tuple[int, int]) -> tuple[int, int]:
     return key[1], key[0]
 
 
-def _say(one: Trained, reporter: Reporter) -> None:
+def _remark(one: Trained, reporter: Reporter) -> None:
     record = one.record
     words = "learnt" if one.learnt else "not learnt" if one.learnt is False else "no verdict"
     text = (

@@ -26,7 +26,9 @@ Answers = list[Tensor]
 """Per prompt: its decision (one number), or the log-probabilities of the next token [V]."""
 
 
-def asked(prompts: PromptSet, hf: Any, tokenizer: Any, *, chat_template: bool) -> list[Encoded]:
+def chosen_prompts(
+    prompts: PromptSet, hf: Any, tokenizer: Any, *, chat_template: bool
+) -> list[Encoded]:
     """At most ``MOST`` distinct prompts as token ids, balanced over scenarios."""
     groups: dict[str, list[Any]] = {}
     for prompt in prompts.canonical().distinct("correlation")[0]:
@@ -50,13 +52,13 @@ def answers(hf: Any, prompts: Sequence[Encoded]) -> Answers:
         return [found[0] for found in _log_p(hf, [(p.prompt, ()) for p in prompts])]
     pairs = [(p.prompt, side[:-1]) for p in prompts for side in (p.answer, p.wrong_answer)]
     distinct = list(dict.fromkeys(pairs))
-    told = dict(zip(distinct, _log_p(hf, distinct), strict=True))
+    by_pair = dict(zip(distinct, _log_p(hf, distinct), strict=True))
 
-    def said(prompt: Encoded, answer: tuple[int, ...]) -> Tensor:
-        rows = told[prompt.prompt, answer[:-1]]
+    def log_p(prompt: Encoded, answer: tuple[int, ...]) -> Tensor:
+        rows = by_pair[prompt.prompt, answer[:-1]]
         return rows.gather(1, torch.tensor(answer)[:, None]).sum()
 
-    return [said(p, p.answer) - said(p, p.wrong_answer) for p in prompts]
+    return [log_p(p, p.answer) - log_p(p, p.wrong_answer) for p in prompts]
 
 
 def _log_p(hf: Any, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> Iterator[Tensor]:

@@ -19,7 +19,7 @@ from circuitgraph.models.variants import LoadedVariant, load_variant
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.updates.changes import adapter_changes, model_changes, tensors_of, untie_alike
-from circuitgraph.updates.decisions import Answers, answers, asked, moves
+from circuitgraph.updates.decisions import Answers, answers, chosen_prompts, moves
 from circuitgraph.updates.measure import FLOAT32, Sums, of_adapter, of_model
 from circuitgraph.updates.origin import other_base
 from circuitgraph.updates.record import Check, Moves, Verdict, word_of
@@ -127,7 +127,9 @@ def _adapter(wanted: _Asked) -> Check:
     found = _told(wanted, "adapter", sums, verdict, loaded.remarks)
     if wanted.prompts is None or not sums.touched:
         return found
-    prompts = asked(wanted.prompts, loaded.hf, loaded.tokenizer, chat_template=wanted.chat_template)
+    prompts = chosen_prompts(
+        wanted.prompts, loaded.hf, loaded.tokenizer, chat_template=wanted.chat_template
+    )
     tuned = answers(loaded.hf, prompts)
     untie(loaded.hf)
     with loaded.hf.disable_adapter():
@@ -156,10 +158,12 @@ def _model(wanted: _Asked) -> Check:
     found = _told(wanted, "model", sums, verdict, remarks)
     if wanted.prompts is None or not sums.touched:
         return found
-    prompts = asked(wanted.prompts, base.hf, base.tokenizer, chat_template=wanted.chat_template)
-    said = answers(tuned.hf, prompts)
+    prompts = chosen_prompts(
+        wanted.prompts, base.hf, base.tokenizer, chat_template=wanted.chat_template
+    )
+    decisions = answers(tuned.hf, prompts)
     with base.hf.disable_adapter() if base.has_adapter else nullcontext():
-        return replace(found, moves=_moves(wanted, said, base.hf, sums, prompts))
+        return replace(found, moves=_moves(wanted, decisions, base.hf, sums, prompts))
 
 
 def _moves(wanted: _Asked, tuned: Answers, base: Any, sums: Sums, prompts: Any) -> Moves:

@@ -77,7 +77,7 @@ class Circuits(Diffs):
         sizes : sequence of float, optional
             Shares of all edges that the circuits hold.
         run : str, optional
-            ``A_ID:B_ID`` instead of the newest runs.
+            Choose among several runs by their ids.
 
         Returns
         -------

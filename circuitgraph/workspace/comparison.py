@@ -90,7 +90,7 @@ class Comparison:
         fdr: str = "bh",
         seed: int = 0,
     ) -> Question:
-        """Which runs are compared, and how; says on the way where it had to choose.
+        """Which runs are compared, and how; a remark where there was a choice.
 
         Parameters
         ----------
@@ -217,7 +217,7 @@ class Comparison:
         return hubs_compare(first, second, seed=seed, samples=samples)
 
     def answer(self, question: Question, null: Null = (), mechanism: bool = True) -> Answer:
-        """The diff that answers a question: what is kept, and what is asked beyond it.
+        """The diff that answers a question: what is kept, and what must still be measured.
 
         Null pairs and mechanisms stay with a diff once they are measured.
         """
@@ -247,11 +247,11 @@ class Comparison:
         return Answer(diff, question.asked, not same)
 
     def kept(self, question: Question) -> Diff | None:
-        """The answer that is kept, under the names asked for now; None where there is none."""
+        """The kept answer under the names of the question; None where there is none."""
         return self._kept(self.folder.record(question.id), question)
 
     def _kept(self, record: Mapping[str, Any], question: Question) -> Diff | None:
-        """The diff as it was measured before, under the names asked for now."""
+        """The diff as it was measured before, under the names of the question."""
         if record.get("asked") != question.asked:
             return None
         kept = self.folder.read(record, self.catalogue.by_id)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KeptDiff(Diff):
-    """A diff that is kept in a workspace, and what else can be asked of it.
+    """A diff that is kept in a workspace, and further measures of it.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class KeptDiff(Diff):
         memory: float | None = None,
         device: str = "cpu",
     ) -> BlockTests:
-        """Its blocks of correlated claims, tested as circuits; measured when first asked for.
+        """Its blocks of correlated claims, tested as circuits; measured at the first call.
 
         Parameters
         ----------

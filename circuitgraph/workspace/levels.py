@@ -47,14 +47,15 @@ class LevelsOfVariants(Circuits):
         a, b : str
             Variants.
         null : pairs of names
-            Known not to differ, "A:B" or (A, B); ``"random:K"``: A against A moved K times at
-            random as far as B is from it.
+            A pair known not to differ, or random:K for A moved K times (4) at random as far as B
+            is from it; repeatable.
         seeds : pairs of names, optional
-            Two seeds of one recipe; None takes A and B each with another seed of its recipe.
+            Two seeds of one recipe; repeatable [default: A and B, each with another seed of its
+            recipe].
         lens : str or sequence of str, optional
-            The lenses by which interactions are compared; all where None.
+            A lens by which interactions are compared; repeatable [default: all].
         measure : bool
-            False reads what is kept, and says of the rest that it was not measured.
+            Measure what is not kept; else it is left out, and that is said.
 
         Raises
         ------

@@ -6,7 +6,7 @@ from circuitgraph.base.resources import Resources
 
 
 def within(memory: float | None, device: str) -> Resources:
-    """What was asked for; a device other than the CPU is looked for at once.
+    """The memory and device of a measurement; a device other than the CPU is looked for at once.
 
     Raises
     ------

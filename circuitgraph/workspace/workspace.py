@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from circuitgraph.base.components import EdgeKind
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed, named_keywords
 from circuitgraph.base.textfiles import expanded
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from circuitgraph.behaviour.behave import Behaviour
     from circuitgraph.planning.plan import Plan
     from circuitgraph.prompts.reader import Source
+
+
+Format = Literal["gexf", "graphml", "csv", "cx2", "neuronpedia", "mib", "neo4j-admin"]
 
 
 @named_keywords
@@ -187,21 +191,34 @@ class Workspace(Interventions):
     def export(
         self,
         names: str | Sequence[str],
-        format: str | None,
+        format: Format | None,
         path: str | os.PathLike[str],
         *,
         lens: str | Lens | None = None,
-        kind: str | None = None,
+        kind: EdgeKind | None = None,
         top: int | None = None,
         least: float = 0.0,
     ) -> list[Path]:
         """Write variants, or the diff of two (``A:B``), for other programs.
 
-        One name writes ``path`` (for csv a folder); several names write one file each into
-        the folder ``path``. ``neo4j-admin`` writes all of them into one folder, and the
-        whole graph where there are no names. ``lens`` is that of the diffs. Where ``format``
-        is None, the file's ending says it. ``kind``, ``top`` and ``least`` choose edges: of
-        one kind, so many of the strongest, those of at least this size.
+        Parameters
+        ----------
+        names : str or sequence of str
+            Variants and diffs; with neo4j-admin none for the whole graph.
+        format : str, optional
+            gexf and csv for Gephi, cx2 for Cytoscape, neuronpedia for its graph viewer, mib for
+            EAP-IG, MIB and CircuitKIT, neo4j-admin for an offline import [default: the file's
+            ending].
+        path : path
+            The file of one name; for csv, neo4j-admin or several names, the folder.
+        lens : str or Lens, optional
+            Of diffs A:B [default: effect where both have such runs, else correlation].
+        kind : {"correlation", "effect"}, optional
+            Edges of variants.
+        top : int, optional
+            So many edges of the largest size.
+        least : float
+            Smallest size.
         """
         from circuitgraph.export.targets import format_of
         from circuitgraph.transfer import write_bulk, write_files
@@ -210,11 +227,11 @@ class Workspace(Interventions):
             return self.diff(a, b, lens=lens)
 
         names, path = listed(names), expanded(path)
-        format = format or format_of(path)
-        if format in ("neo4j-admin", "mib") and (kind, top, least) != (None, None, 0.0):
-            raise UsageError(f"``kind``, ``top`` and ``least`` are not for {format}: it holds all")
-        if format == "neo4j-admin":
+        chosen = format or format_of(path)
+        if chosen in ("neo4j-admin", "mib") and (kind, top, least) != (None, None, 0.0):
+            raise UsageError(f"``kind``, ``top`` and ``least`` are not for {chosen}: it holds all")
+        if chosen == "neo4j-admin":
             return write_bulk(self.catalogue(), compare, names, path, self.path)
         return write_files(
-            self.catalogue(), compare, names, format, path, self.reporter, kind, top, least
+            self.catalogue(), compare, names, chosen, path, self.reporter, kind, top, least
         )

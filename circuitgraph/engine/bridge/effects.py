@@ -15,7 +15,7 @@ from circuitgraph.engine.bridge.patch import BridgePatch, bridge_patch, corrupt_
 from circuitgraph.engine.bridge.receiver import receiver_exact_columns
 from circuitgraph.engine.bridge.wrapped import Bridge, logits_of
 from circuitgraph.engine.interface import Effects, EffectSpec
-from circuitgraph.engine.receivers import readers
+from circuitgraph.engine.receivers import receiver_groups
 
 
 @torch.no_grad()
@@ -35,7 +35,7 @@ def bridge_effects(bridge: Bridge, batch: Batch, spec: EffectSpec) -> Effects:
 def _columns(patch: BridgePatch, spec: EffectSpec) -> Iterator[Tensor]:
     """Effects [edges, n] of some receivers after the other."""
     if spec.estimator == "exact":
-        groups = readers(patch.bridge, spec.granularity, spec.inputs, spec.edges)
+        groups = receiver_groups(patch.bridge, spec.granularity, spec.inputs, spec.edges)
         return (exact_group(patch, group) for group in groups)
     if spec.edges is not None:
         raise ValueError(f"{spec.estimator} computes all edges at once; only exact takes some")

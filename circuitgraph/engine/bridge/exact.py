@@ -21,10 +21,10 @@ from circuitgraph.engine.bridge.reading import (
 )
 from circuitgraph.engine.bridge.wrapped import LETTERS, Bridge, Hook, logits_of
 from circuitgraph.engine.patch import changed
-from circuitgraph.engine.receivers import Readers, Receiver
+from circuitgraph.engine.receivers import Receiver, ReceiverGroup
 
 
-def exact_group(patch: BridgePatch, group: Readers) -> Tensor:
+def exact_group(patch: BridgePatch, group: ReceiverGroup) -> Tensor:
     """Effects [edges, n] of the receivers of one layer and letter, one after the other."""
     receiver = [i for i, senders in enumerate(group.senders) for _ in senders]
     sender = torch.cat(group.senders)

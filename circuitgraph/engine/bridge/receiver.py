@@ -18,7 +18,7 @@ from circuitgraph.engine.bridge.patch import BridgePatch
 from circuitgraph.engine.bridge.reading import patch_attention_input, put
 from circuitgraph.engine.bridge.wrapped import LETTERS, Hook, hook_name
 from circuitgraph.engine.patch import changed
-from circuitgraph.engine.receivers import Readers, Receiver, readers
+from circuitgraph.engine.receivers import Receiver, ReceiverGroup, receiver_groups
 
 
 def receiver_exact_columns(
@@ -28,7 +28,7 @@ def receiver_exact_columns(
     bridge = patch.bridge
     found = bridge_gradients(patch, patch.clean.blocks[0].pre)
     with torch.no_grad():
-        for group in readers(bridge, granularity, inputs):
+        for group in receiver_groups(bridge, granularity, inputs):
             first = group.receivers[0]
             if first.layer == bridge.layers:
                 yield exact_group(patch, group)
@@ -52,7 +52,7 @@ def _one(patch: BridgePatch, receiver: Receiver, place: str, gradient: Tensor) -
     return torch.cat(parts)
 
 
-def _together(patch: BridgePatch, group: Readers, found: BridgeGradients) -> Sequence[Tensor]:
+def _together(patch: BridgePatch, group: ReceiverGroup, found: BridgeGradients) -> Sequence[Tensor]:
     """Effects [senders, n] of every attention receiver of one block and letter."""
     first, bridge = group.receivers[0], patch.bridge
     clean, parts = patch.clean.blocks[first.layer], []

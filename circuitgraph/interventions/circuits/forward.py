@@ -26,7 +26,7 @@ from circuitgraph.engine.receivers import (
     attention_components,
     first_components,
     has_experts,
-    readers,
+    receiver_groups,
 )
 
 Circuits = Mapping[tuple[int, str], Tensor]
@@ -138,7 +138,7 @@ def _by_receivers(
 ) -> Circuits:
     found: dict[tuple[int, str], Tensor] = {}
     start = 0
-    for group in readers(patch.model, granularity, inputs):
+    for group in receiver_groups(patch.model, granularity, inputs):
         first, stop = group.receivers[0], start + sum(map(len, group.senders))
         edges = circuits[:, start:stop].unflatten(1, (len(group.receivers), first.senders))
         found[first.layer, first.letters] = edges.to(patch.deltas.dtype)
@@ -175,32 +175,32 @@ def _run_block(
         now = now.at_scored(patch, layer).write(first, parts, total, bias)
         return now.alone
 
-    heard = now.alone[:, None]  # until the MLP reads
+    inputs = now.alone[:, None]  # of the MLP, or of router and experts
 
     def read(name: str, stream: Tensor) -> Tensor:
-        nonlocal heard
+        nonlocal inputs
         if name != "mlp":
             return heads[name]
-        heard = (entering if model.parallel else now).read(circuits[layer, "in"])
-        return heard[:, 0]
+        inputs = (entering if model.parallel else now).read(circuits[layer, "in"])
+        return inputs[:, 0]
 
     window = Window.of(patch, layer)
     out = run_block(model, block, now.alone, window, read=read, write=write).mlp
     parts = out[None]
     if has_experts(model, layer, granularity):
-        parts = _experts(model, layer, heard)
+        parts = _experts(model, layer, inputs)
         out = parts.sum(0)
     return now.write(first + own, parts, out, None)
 
 
-def _experts(model: Model, layer: int, heard: Tensor) -> Tensor:
+def _experts(model: Model, layer: int, inputs: Tensor) -> Tensor:
     """What experts add [E, C, R, Q, d], of what the router and each of them read
     [C, 1 + E, R, Q, d]: chosen by the one, filled by the other."""
     experts = model.blocks[layer].experts
-    normed = experts.norm(heard).transpose(0, 1).flatten(1, -2)
+    normed = experts.norm(inputs).transpose(0, 1).flatten(1, -2)
     routes = routed(experts, normed[0])
     parts = apart(experts, model.activation, routes, lambda number, rows: normed[1 + number, rows])
-    return parts.view(-1, len(heard), *heard.shape[2:])
+    return parts.view(-1, len(inputs), *inputs.shape[2:])
 
 
 def _initial(patch: Patch, corrupt: Tensor, count: int) -> _Residual:

@@ -167,7 +167,7 @@ class _Way:
         }
 
     def named(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A table that says which direction it is of."""
+        """A table with columns for its direction."""
         names = self.source.variant.name, self.run.variant.name
         return table.assign(**dict(zip(DIRECTION, names, strict=True)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from circuitgraph.lenses.match import Matched
-from circuitgraph.runs.signs import Rows, asked, notes
+from circuitgraph.runs.signs import Rows, conditions_of, notes
 
 
 def totals_remarks(matched: Matched) -> tuple[list[str], bool]:
@@ -16,4 +16,4 @@ def totals_remarks(matched: Matched) -> tuple[list[str], bool]:
     totals = run.totals if run.signs is None else np.array(run.signs.totals)
     rows = Rows.of_run(run)
     others = [rows.turned(other.totals) for other in matched.runs]
-    return notes(*asked(run), rows.turned(totals), others)
+    return notes(*conditions_of(run), rows.turned(totals), others)
