@@ -27,7 +27,7 @@ export HF_HUB_OFFLINE ?= 1
 unexport PYTHONDONTWRITEBYTECODE# or every process of a test compiles the package anew
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-real study lost-adapter test test-all test-pythons coverage lint style types types-all suite fmt clean
+.PHONY: help install demo demo-real study lost-adapter test test-all test-pythons coverage lint style types types-all suite wheel fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,10 @@ test-pythons: ## the tests that need no server, on every other Python that is he
 	for python in $(others); do \
 	  $(MAKE) --no-print-directory suite PYTHON=$$python SUITE="$(ALONE)" || exit 1; \
 	done
+
+wheel: $(STAMP) ## build sdist and wheel into dist/, try the wheel in an environment of its own
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/pytest -n 0 tests/test_wheel.py -k "not whole_demo" $(PYTEST_ARGS)
 
 coverage: $(STAMP) ## which lines the tests run that need no minutes, into coverage.xml
 	$(PYTEST) -m "$(SUITE)" --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)

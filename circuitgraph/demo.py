@@ -13,15 +13,22 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.base.errors import InputError
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.quoting import first_line
 from circuitgraph.diff.record import Diff
 from circuitgraph.levels.record import Levels, percent
 from circuitgraph.report.page import Section, write_page
 from circuitgraph.workspace import Workspace
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "ipd"
 BASE = "base"
+
+
+def example_folder() -> Path:
+    """The example's models and prompts: in an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "examples" / "ipd"
+    return inside if inside.is_dir() else package.parent / "examples" / "ipd"
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,32 @@ class Story:
     levels: Levels
 
 
-def run_demo(out: Path, reporter: Reporter, examples: Path = EXAMPLES) -> list[str]:
+def copy_examples(folder: Path) -> None:
+    """Copy the example's models and prompts, to try commands on.
+
+    Raises
+    ------
+    UsageError
+        Something of that name is there already.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise UsageError(f"{folder}: this is there already; name a new folder")
+    try:
+        shutil.copytree(_found(example_folder()), folder)
+    except shutil.Error as error:
+        raise InputError(f"{folder}: cannot be written ({first_line(error)})") from error
+
+
+def _found(examples: Path) -> Path:
+    if not (examples / "prompts.jsonl").is_file():
+        raise InputError(
+            f"{examples}: the demo's models are not there; install the wheel, or run make demo "
+            "in a checkout"
+        )
+    return examples
+
+
+def run_demo(out: Path, reporter: Reporter, examples: Path | None = None) -> list[str]:
     """Ingest the example's variants, compare, write ``index.html``; six lines to print.
 
     Parameters
@@ -65,17 +97,15 @@ def run_demo(out: Path, reporter: Reporter, examples: Path = EXAMPLES) -> list[s
     reporter
         Where remarks and progress go.
     examples
-        A folder with ``base``, ``variants/*`` and ``prompts.jsonl``.
+        A folder with ``base``, ``variants/*`` and ``prompts.jsonl`` [default: those that come
+        with circuitgraph].
 
     Raises
     ------
     InputError
-        The examples are not there (they come with a checkout).
+        The examples are not there.
     """
-    if not (examples / "prompts.jsonl").is_file():
-        raise InputError(
-            f"{examples}: the demo's models are not there; run make demo in a checkout"
-        )
+    examples = _found(examples or example_folder())
     workspace = Workspace(out / "workspace", reporter=reporter)
     ingest_examples(workspace, reporter, examples)
     story = tell(workspace)

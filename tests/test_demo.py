@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from shell import done
+from shell import IPD, cli, done
 
 from circuitgraph import Workspace
 from circuitgraph.base.errors import InputError
@@ -69,9 +69,16 @@ def test_a_second_demo_finds_the_first(
 
 
 def test_without_examples_it_says_where_they_come_from(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="run make demo in a checkout"):
+    with pytest.raises(InputError, match="run make demo"):
         run_demo(tmp_path / "out", Reporter(), tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_its_models_are_copied_to_a_new_folder(tmp_path: Path) -> None:
+    done("demo", "--examples", tmp_path / "ipd")
+    names = {path.relative_to(IPD) for path in IPD.rglob("*")}
+    assert {path.relative_to(tmp_path / "ipd") for path in (tmp_path / "ipd").rglob("*")} == names
+    assert "name a new folder" in cli("demo", "--examples", tmp_path / "ipd").complaint
 
 
 def test_too_few_seeds_are_told(study: Path) -> None:

@@ -141,16 +141,22 @@ def remove(name: str) -> None:
     show_default=True,
     help="Folder for the page and its workspace.",
 )
+@click.option("--examples", type=PATH, help="Only copy the demo's models and prompts there.")
 @global_options
-def demo(out: Path) -> None:
+def demo(out: Path, examples: Path | None) -> None:
     """Ingest, compare and report real trained models: a first result in minutes.
 
     \b
     Example:
       circuitgraph demo --out demo-output
+      circuitgraph demo --examples ipd
     """
-    from circuitgraph.demo import run_demo
+    from circuitgraph.demo import copy_examples, run_demo
 
+    if examples is not None:
+        copy_examples(examples)
+        settings().reporter.remark(f"models and prompts copied to {examples}")
+        return
     for line in run_demo(out, settings().reporter):
         click.echo(line)
 
