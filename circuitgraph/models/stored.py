@@ -105,10 +105,11 @@ class StoredModel:
             batch = make_batch(chosen, whole=whole, border=self.engine.border)
             batch = on_device(batch, self.resources.device)
             patch = make_patch(self.engine, batch, self.spec.granularity, self.ablated)
-            self._require_same_decisions(rows, patch.base.cpu().numpy())
+            self.require_same_decisions(rows, patch.base.cpu().numpy())
             yield rows, patch
 
-    def _require_same_decisions(self, rows: Sequence[int], now: np.ndarray) -> None:
+    def require_same_decisions(self, rows: Sequence[int], now: np.ndarray) -> None:
+        """Refuse (InputError) a model whose decisions [rows] are not those stored."""
         stored = self.run.arrays["decisions"]
         apart = float(np.abs(stored[rows] - now).max())
         if not apart <= TOLERANCE * max(1.0, float(np.abs(stored).max())):
@@ -167,11 +168,8 @@ class ModelPair:
 
     def shared_base(self) -> NativeModel | None:
         """The base that both are adapters of, loaded; None where they share none."""
-        first, second = self.a.run.variant, self.b.run.variant
-        if not (first.adapter and second.adapter) or first.base != second.base:
-            return None
-        bare = {k: v for k, v in first.fingerprints.items() if k != "adapter"}
-        return from_hf(reload(replace(first, adapter="", fingerprints=bare))[0])
+        base = shared_base(self.a.run.variant, self.b.run.variant)
+        return None if base is None else from_hf(reload(base)[0])
 
     def require_same_shapes(self) -> None:
         """Refuse (UsageError) weights of different shapes; an architecture allows any width."""
@@ -188,6 +186,14 @@ class ModelPair:
             why = f"their tokenizers differ in {TOKENS}, so both are not asked the same"
             instead = "compare variants of one tokenizer"
             raise incomparable(self.a.run.variant, self.b.run.variant, why, instead)
+
+
+def shared_base(first: Variant, second: Variant) -> Variant | None:
+    """The base that both are adapters of; None where they share none."""
+    if not (first.adapter and second.adapter) or first.base != second.base:
+        return None
+    bare = {k: v for k, v in first.fingerprints.items() if k != "adapter"}
+    return replace(first, adapter="", fingerprints=bare)
 
 
 def _shapes(model: Model) -> list[torch.Size]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import gather
+from circuitgraph.engine.bridge.components import component_effects
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.exact import resume
 from circuitgraph.engine.forward import mlp
@@ -20,6 +21,7 @@ from circuitgraph.engine.receivers import (
     first_components,
 )
 from circuitgraph.models.stored import StoredModel
+from circuitgraph.nodes.readout import Hooked
 from circuitgraph.nodes.record import Node, NodeValues
 
 
@@ -33,8 +35,12 @@ def ablation(model: StoredModel) -> NodeValues:
     engine, granularity = model.engine, model.spec.granularity
     names = component_names(engine, granularity)
     values = np.zeros((len(model.prompts), len(names)), np.float32)
-    for rows, patch in model.batches():
-        values[rows] = _effects(patch, granularity).T.numpy()
+    if isinstance(model, Hooked):
+        for rows, hooked in model.hooked_batches():
+            values[rows] = component_effects(hooked, granularity).T.numpy()
+    else:
+        for rows, patch in model.batches():
+            values[rows] = _effects(patch, granularity).T.numpy()
     return NodeValues(tuple(Node(name) for name in names), values)
 
 

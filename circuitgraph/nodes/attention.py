@@ -10,6 +10,8 @@ from torch import Tensor
 
 from circuitgraph.base.components import head_name
 from circuitgraph.base.errors import UsageError
+from circuitgraph.engine.bridge.engine import HookedModel
+from circuitgraph.engine.bridge.patterns import bridge_patterns
 from circuitgraph.engine.forward import forward, softcap, visible
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.models.stored import BATCH, StoredModel
@@ -46,11 +48,11 @@ def attention(model: StoredModel, spans: Spans) -> NodeValues:
     UsageError
         A position in two categories.
     """
-    engine = model.engine
+    engine: NativeModel | HookedModel = model.engine
     categories = [*dict.fromkeys(name for own in spans for name in own), REST]
     rows = []
     for start in range(0, len(model.prompts), BATCH):
-        batch = scored(engine.unembed, model.prompts[start : start + BATCH])
+        batch = scored(model.prompts[start : start + BATCH])
         members = _members(batch, spans[start : start + BATCH], categories)
         rows.append(_masses(engine, batch, members))
     nodes = [
@@ -60,7 +62,7 @@ def attention(model: StoredModel, spans: Spans) -> NodeValues:
         for kind in ("", BY_VALUE)
         for name in categories
     ]
-    cap = engine.attention_cap
+    cap = None if isinstance(engine, HookedModel) else engine.attention_cap
     facts = {} if cap is None else {"of scores after the soft cap of": cap}
     return NodeValues(tuple(nodes), np.concatenate(rows), facts)
 
@@ -77,7 +79,7 @@ def _members(batch: Scored, spans: Spans, categories: Sequence[str]) -> Tensor:
     return members
 
 
-def _masses(engine: NativeModel, batch: Scored, members: Tensor) -> np.ndarray:
+def _masses(engine: NativeModel | HookedModel, batch: Scored, members: Tensor) -> np.ndarray:
     """[n, layers · heads · 2 · categories]."""
     found = []
     for weights, v in patterns(engine, batch.tokens, batch.ends, batch.last):
@@ -89,7 +91,7 @@ def _masses(engine: NativeModel, batch: Scored, members: Tensor) -> np.ndarray:
 
 
 def patterns(
-    engine: NativeModel, tokens: Tensor, ends: Tensor, last: Tensor
+    engine: NativeModel | HookedModel, tokens: Tensor, ends: Tensor, last: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Attention from one position of each row, and the values read there, layer by layer.
 
@@ -107,6 +109,9 @@ def patterns(
     weights, values : [n, heads, T] and [n, T, heads, e]
         Weights sum to 1 over T.
     """
+    if isinstance(engine, HookedModel):
+        yield from bridge_patterns(engine, tokens, ends, last)
+        return
     trace = forward(engine, tokens, ends)
     keys = torch.arange(tokens.shape[1]).expand(tokens.shape)
     rows = torch.arange(len(last))

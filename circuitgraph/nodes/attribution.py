@@ -41,7 +41,7 @@ def attribution(model: StoredModel) -> NodeValues:
     engine, biased = model.engine, attention_biases(model, granularity)
     rows = []
     for start in range(0, len(model.prompts), BATCH):
-        batch = scored(read_out.unembed, model.prompts[start : start + BATCH])
+        batch = scored(model.prompts[start : start + BATCH])
         rows.append(_of_batch(model, read_out, batch, granularity, biased).numpy())
     nodes = [Node(name) for name in component_names(engine, granularity)]
     nodes += [Node(attn_name(layer), "bias") for layer in biased] + [Node(LOGITS, "bias")]
@@ -57,16 +57,17 @@ def _of_batch(
     biased: dict[int, Tensor],
 ) -> Tensor:
     engine, norm = model.engine, read_out.norm
+    direction = batch.direction(read_out.unembed)
     parts, final = engine.contributions(batch.tokens, batch.last[:, None], granularity, batch.ends)
     final = final[:, 0]
     # What attention adds beside its heads is the same at every position.
     rest = [bias.expand(1, len(batch.last), -1) for bias in biased.values()]
     whole = torch.cat([parts[:, :, 0], *rest])
     linear = norm.linear(whole, norm.scale(final))
-    found = (linear * batch.direction).sum(-1).T
-    last = read_out.constant(batch.answers, batch.direction)
+    found = (linear * direction).sum(-1).T
+    last = read_out.constant(batch.answers, direction)
     found = torch.cat([found, last[:, None]], 1)
-    want = (norm(final) * batch.direction).sum(-1) + read_out.biased(batch.answers)
+    want = (norm(final) * direction).sum(-1) + read_out.biased(batch.answers)
     apart = float((found.sum(1) - want).abs().max())
     if not apart <= TOLERANCE * max(1.0, float(want.abs().max())):
         raise InputError(

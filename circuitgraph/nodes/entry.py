@@ -167,14 +167,11 @@ def _weights(
 ) -> NodeDiff:
     if len(names_a) > 1 or len(names_b) > 1:
         raise UsageError('``measure="weights"`` compares two variants, not groups of them')
-    from circuitgraph.models.stored import ModelPair
-    from circuitgraph.nodes.weights import weight_table
+    from circuitgraph.nodes.weights import change_of_weights
 
     first, second = (catalogue.of(names[0])[-1] for names in (names_a, names_b))
-    pair = ModelPair.open(first, second, "nodes weights")
-    pair.require_same_shapes()
-    table = weight_table(*pair.engines, pair.shared_base())
-    of_change = table["category"].isin(["change", "norm change"])
+    table = change_of_weights(first, second)
+    of_change = table["category"].str.endswith("change")
     count = int(of_change.sum())
     summary = {
         **about, "measure": WEIGHTS, "scope": "checkpoint", "evidence": "ok",

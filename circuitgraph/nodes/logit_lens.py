@@ -21,7 +21,7 @@ def logit_lens(model: StoredModel) -> NodeValues:
     """
     read_out, rows = ReadOut.of(model), []
     for start in range(0, len(model.prompts), BATCH):
-        batch = scored(read_out.unembed, model.prompts[start : start + BATCH])
+        batch = scored(model.prompts[start : start + BATCH])
         streams = streams_at(model, batch.tokens, batch.ends, batch.last)
         found = [read_out.apart(stream, batch.answers) for stream in streams]
         require_own_logits(model, batch.tokens, batch.ends, batch.answers, found[-1])

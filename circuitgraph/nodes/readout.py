@@ -11,23 +11,23 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity
 from circuitgraph.base.errors import InputError
-from circuitgraph.engine.batches import gather
+from circuitgraph.engine.batches import gather, in_batches, make_batch
 from circuitgraph.engine.bridge.engine import HookedModel
+from circuitgraph.engine.bridge.patch import BridgePatch, bridge_patch
 from circuitgraph.engine.bridge.wrapped import trace_of
-from circuitgraph.engine.families import has_reader, read_model, require_reader
+from circuitgraph.engine.families import has_reader, read_model
 from circuitgraph.engine.forward import forward, softcap
+from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Norm
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.models.sources import require_readable
-from circuitgraph.models.stored import StoredModel, reencoded, reload
+from circuitgraph.models.stored import BATCH, StoredModel, reencoded, reload
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.comparable import require_model
 from circuitgraph.runs.record import Run
 
 TOLERANCE = 1e-4
 """Share of the largest logit difference (or of 1) by which a read-out may miss the model's own."""
-THROUGH_HOOKS = ("activity", "attribution", "logit-lens", "probe")
-"""Measures that families without a reader have, too."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,23 @@ class Hooked(StoredModel):
         """As :attr:`StoredModel.prompts`, where no embedding is in sight."""
         return reencoded(self.run, self.tokenizer)
 
+    def hooked_batches(self) -> Iterator[tuple[list[int], BridgePatch]]:
+        """As :meth:`StoredModel.batches`, of patches through hooks."""
+        bridge, whole = self.hooked, self.ablated is not None
+        spec = EffectSpec(self.spec.granularity, ablated=self.ablated)
+        for rows in in_batches(self.prompts, self.spec.ablation, BATCH):
+            batch = make_batch([self.prompts[i] for i in rows], whole=whole, border=bridge.border)
+            patch = bridge_patch(bridge, batch, spec)
+            self.require_same_decisions(rows, patch.base.numpy())
+            yield rows, patch
+
+    @property
+    def hooked(self) -> HookedModel:
+        """The engine, as what it is."""
+        engine: object = self.engine
+        assert isinstance(engine, HookedModel)
+        return engine
+
 
 def opened(run: Run, measure: str) -> StoredModel:
     """The model behind a run, for a measure.
@@ -57,7 +74,7 @@ def opened(run: Run, measure: str) -> StoredModel:
     Raises
     ------
     UsageError
-        A table, or a measure that a family without a reader does not have.
+        A table; a model in memory of a family without a reader.
     InputError
         The files are gone or no longer the same.
     """
@@ -65,8 +82,6 @@ def opened(run: Run, measure: str) -> StoredModel:
     family = run.variant.model_type
     if has_reader(family):
         return StoredModel.open(run, f"nodes {measure}")
-    if measure not in THROUGH_HOOKS:
-        require_reader(family, f"nodes {measure}")
     if run.variant.in_memory:
         require_readable([run], f"nodes {measure}")
     hf, tokenizer = reload(run.variant)

@@ -23,15 +23,12 @@ class Scored:
         Prompts with the tokens that both answers begin with, padded on the right.
     last : int [n]
         The scored position.
-    direction : float32 [n, d]
-        Unembedding of the answer's token minus that of the wrong answer's, there.
     answers : int [n, 2]
-        Those two tokens.
+        The answer's token and the wrong answer's, there.
     """
 
     tokens: Tensor
     last: Tensor
-    direction: Tensor
     answers: Tensor
 
     @property
@@ -39,9 +36,13 @@ class Scored:
         """Number of tokens of every row [n]."""
         return self.last + 1
 
+    def direction(self, unembed: Tensor) -> Tensor:
+        """Row of the answer minus row of the wrong answer [n, d] of an unembedding."""
+        return unembed[self.answers[:, 0]] - unembed[self.answers[:, 1]]
 
-def scored(unembed: Tensor, prompts: Sequence[Encoded]) -> Scored:
-    """Rows up to the scored position, for an unembedding [vocabulary × d].
+
+def scored(prompts: Sequence[Encoded]) -> Scored:
+    """Rows up to the scored position.
 
     Raises
     ------
@@ -54,8 +55,7 @@ def scored(unembed: Tensor, prompts: Sequence[Encoded]) -> Scored:
     answers = torch.tensor(
         [[p.answer[k], p.wrong_answer[k]] for p, k in zip(prompts, shared, strict=True)]
     )
-    direction = unembed[answers[:, 0]] - unembed[answers[:, 1]]
-    return Scored(tokens, last, direction, answers)
+    return Scored(tokens, last, answers)
 
 
 def _shared(prompt: Encoded) -> int:

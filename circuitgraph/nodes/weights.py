@@ -2,76 +2,80 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import (
-    EMBED,
-    LOGITS,
-    attn_name,
-    expert_name,
-    head_name,
-    kv_name,
-    mlp_name,
-    router_name,
-)
-from circuitgraph.engine.model import Experts, Mlp, Norm
+from circuitgraph.base.components import parse
+from circuitgraph.base.errors import InputError
+from circuitgraph.engine.bridge.engine import HookedModel
+from circuitgraph.engine.families import has_reader
 from circuitgraph.engine.native import NativeModel
+from circuitgraph.models.stored import ModelPair, shared_base
 from circuitgraph.nodes.compare import COLUMNS
+from circuitgraph.nodes.matrices import component_weights
+from circuitgraph.nodes.readout import Hooked, opened
+from circuitgraph.runs.comparable import ONE_BUILD, incomparable
+from circuitgraph.runs.record import Run
 from circuitgraph.updates.spectrum import effective_rank, spectrum
 
 ROUNDING = 1e-7
 """‖ΔW‖ / ‖W‖ below this is float32 rounding: unchanged."""
 
 
-def component_weights(model: NativeModel) -> dict[tuple[str, str], Tensor]:
-    """All weights of each component as one matrix [d × columns], gains of norms apart.
+def change_of_weights(first: Run, second: Run) -> pd.DataFrame:
+    """Load the models of two runs, and compare their weights as :func:`weight_table` does.
 
-    Heads: query and output; key/value groups: k and v; MLPs and experts: gate, up and down;
-    routers. Keys are (component, category); the category is "" for matrices, ``norm`` for gains.
+    Raises
+    ------
+    UsageError, InputError
+        Tables, files that are gone or changed, matrices of other shapes or out of sight.
     """
-    found = dict(_matrices(model))
-    found[EMBED, ""] = model.embed.T
-    found[LOGITS, ""] = model.unembed.T
-    found[LOGITS, "norm"] = model.norm.weight[:, None]
-    for layer, block in enumerate(model.blocks):
-        for name, part in ((attn_name(layer), block.attention), (mlp_name(layer), block.mlp)):
-            if isinstance(part.norm, Norm):
-                found[name, "norm"] = part.norm.weight[:, None]
-    return found
+    if has_reader(first.variant.model_type) and has_reader(second.variant.model_type):
+        pair = ModelPair.open(first, second, "nodes weights")
+        pair.require_same_shapes()
+        return weight_table(*pair.engines, pair.shared_base())
+    a, b = (opened(run, "weights") for run in (first, second))
+    base = shared_base(first.variant, second.variant)
+    if not (isinstance(a, Hooked) and isinstance(b, Hooked)) or _shapes(a) != _shapes(b):
+        why = "their weights have different shapes"
+        raise incomparable(first.variant, second.variant, why, ONE_BUILD)
+    under = None if base is None else opened(replace(first, variant=base), "weights").engine
+    table = weight_table(a.hooked, b.hooked, under)
+    _require_seen(a, b, table)
+    return table
 
 
-def _matrices(model: NativeModel) -> Iterator[tuple[tuple[str, str], Tensor]]:
-    size = model.head_size
-    for layer, block in enumerate(model.blocks):
-        attention = block.attention
-        for head in range(model.heads):
-            own = slice(head * size, (head + 1) * size)
-            read, write = attention.q.weight[:, own], attention.out.weight[own]
-            yield (head_name(layer, head), ""), torch.cat([read, write.T], 1)
-        for group in range(model.kv_heads):
-            own = slice(group * size, (group + 1) * size)
-            both = attention.k.weight[:, own], attention.v.weight[:, own]
-            yield (kv_name(layer, group), ""), torch.cat(both, 1)
-        yield from _of_mlp(layer, block.mlp)
+def _shapes(model: Hooked) -> dict[str, torch.Size]:
+    return {name: x.shape for name, x in model.hooked.hooked.named_parameters()}
 
 
-def _of_mlp(layer: int, mlp: Mlp | Experts) -> Iterator[tuple[tuple[str, str], Tensor]]:
-    if isinstance(mlp, Experts):
-        yield (router_name(layer), ""), mlp.router
-        for number, (gate, up, down) in enumerate(zip(mlp.gate, mlp.up, mlp.down, strict=True)):
-            yield (expert_name(layer, number), ""), torch.cat([gate, up, down.T], 1)
-        return
-    parts = [] if mlp.gate is None else [mlp.gate.weight]
-    yield (mlp_name(layer), ""), torch.cat([*parts, mlp.up.weight, mlp.down.weight.T], 1)
+def _require_seen(a: Hooked, b: Hooked, table: pd.DataFrame) -> None:
+    """Refuse (InputError) hooked models with a layer that changed while no row says so."""
+    told = {parse(name).layer for name in table.loc[table["verdict"] == "changed", "component"]}
+    second = dict(b.hooked.hooked.named_parameters())
+    for name, x in a.hooked.hooked.named_parameters():
+        number = re.search(r"\.(\d+)\.", name)
+        layer = None if number is None else int(number[1])
+        moved = torch.linalg.vector_norm((second[name] - x).double())
+        if layer not in told and bool(moved > ROUNDING * torch.linalg.vector_norm(x.double())):
+            raise InputError(
+                f"nodes weights: {name.replace('._original_component', '')} of model type "
+                f"{a.hooked.family!r} changed, and belongs to no component that hooks show"
+            )
 
 
 @torch.no_grad()
-def weight_table(a: NativeModel, b: NativeModel, base: NativeModel | None = None) -> pd.DataFrame:
+def weight_table(
+    a: NativeModel | HookedModel,
+    b: NativeModel | HookedModel,
+    base: NativeModel | HookedModel | None = None,
+) -> pd.DataFrame:
     """‖ΔW‖/‖W‖ and effective rank of ΔW = W_B − W_A, by component.
 
     Parameters
@@ -84,10 +88,11 @@ def weight_table(a: NativeModel, b: NativeModel, base: NativeModel | None = None
     Returns
     -------
     DataFrame
-        Columns of a node diff; categories ``change``, ``rank`` and ``cosine`` (of gains
-        ``norm change``). With a base, ``value_a`` and ``value_b`` are each variant's ‖ΔW‖/‖W‖ and
-        rank against it. Weights have no sampling error, so there is no test: the verdict is
-        ``changed`` or ``unchanged``, and ``p`` and ``q`` are empty.
+        Columns of a node diff; categories ``change``, ``rank`` and ``cosine``, and of gains, biases
+        and learnt positions ``norm change``, ``bias change`` and ``positions change``. With a base,
+        ``value_a`` and ``value_b`` are each variant's ‖ΔW‖/‖W‖ and rank against it. Weights have no
+        sampling error, so there is no test: the verdict is ``changed`` or ``unchanged``, and ``p``
+        and ``q`` are empty. Where W is 0, ``change`` is ‖ΔW‖ itself.
     """
     own_a, own_b = component_weights(a), component_weights(b)
     start = own_a if base is None else component_weights(base)

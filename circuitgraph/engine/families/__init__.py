@@ -66,7 +66,7 @@ def require_reader(family: str, command: str) -> None:
         known = ", ".join(sorted(FAMILIES))
         raise UsageError(
             f"{command}: model type {family!r} has no reader of ours, and hooks on "
-            f"TransformerBridge serve ingest and diff only; {command} takes {known}"
+            f"TransformerBridge serve ingest, diff and nodes only; {command} takes {known}"
         )
 
 
