@@ -56,7 +56,7 @@ def _shapes(model: Hooked) -> dict[str, torch.Size]:
 
 
 def _require_seen(a: Hooked, b: Hooked, table: pd.DataFrame) -> None:
-    """Refuse (InputError) hooked models with a layer that changed while no row says so."""
+    """Refuse (InputError) hooked models with a changed layer that no row shows."""
     told = {parse(name).layer for name in table.loc[table["verdict"] == "changed", "component"]}
     second = dict(b.hooked.hooked.named_parameters())
     for name, x in a.hooked.hooked.named_parameters():
