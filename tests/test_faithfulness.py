@@ -62,11 +62,13 @@ def test_areas_are_those_of_the_table(study: Path, result: Faithfulness) -> None
     assert other.summary["random_cmd"] > of_mean + 0.01
 
 
-@pytest.mark.parametrize("rank", ["magnitude", "signed"])
-def test_a_size_by_the_public_table_and_one_circuit(study: Path, rank: str) -> None:
+@pytest.mark.parametrize(
+    ("rank", "of"), [("magnitude", None), ("signed", None), ("magnitude", "base")]
+)
+def test_a_size_by_the_public_table_and_one_circuit(study: Path, rank: str, of: str | None) -> None:
     """The edges that ``edges`` shows as strongest, decided alone, averaged by hand."""
     workspace = Workspace(study)
-    edges = workspace.edges(NAME, "effect")
+    edges = workspace.edges(of or NAME, "effect")
     run = workspace.catalogue().of(NAME, "effect")[-1]
     score = edges["weight"].abs() if rank == "magnitude" else edges["weight"]
     inside = np.zeros((1, 207), dtype=bool)
@@ -81,7 +83,7 @@ def test_a_size_by_the_public_table_and_one_circuit(study: Path, rank: str) -> N
         }
     )
     means = frame.groupby("scenario").mean().mean()
-    found = workspace.faithfulness(NAME, sizes=[0.1], random=0, rank=rank).table
+    found = workspace.faithfulness(NAME, sizes=[0.1], random=0, rank=rank, of=of).table
     assert found["faithfulness"].tolist() == pytest.approx([means["gained"] / means["whole"]], 1e-5)
     assert found[["random", "random_low", "cpr", "random_cmd"]].isna().all(axis=None)
 
@@ -190,6 +192,7 @@ def test_a_run_is_chosen_by_its_id(study: Path) -> None:
         ((NAME, "--sizes", "nan"), "nan is no share of edges"),
         ((NAME, "--random", "-1"), "--random"),
         ((NAME, "--rank", "best"), "'best' is not one of"),
+        ((NAME, "--of", "nope"), "no variant 'nope'"),
         ((NAME, "--run", "zzz"), "no run whose id begins with 'zzz'"),
     ],
 )

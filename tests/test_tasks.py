@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 import circuitgraph
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.prompts import Prompt, read_prompts
-from circuitgraph.prompts.tasks import TASKS, agreement, docstring, greater_than, ioi, names
+from circuitgraph.prompts.tasks import TASKS, agreement, docstring, entity, greater_than, ioi, names
 from circuitgraph.prompts.tasks.pronoun import FRIENDS
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import encode
@@ -29,8 +29,9 @@ def words_of_tasks() -> list[str]:
     """Every word that a task may write, as texts to train a tokenizer on."""
     nouns = {*agreement.NOUNS, *agreement.NOUNS.values(), *greater_than.NOUNS, *FRIENDS}
     lists = (names.HE, names.SHE, docstring.ARGUMENTS, docstring.FUNCTIONS, nouns, ioi.SCENES)
+    boxes = (*entity.OBJECTS, *entity.LETTERS, "Box")
     verbs = (*agreement.SINGULAR, *agreement.PLURAL, "he", "she", *ioi.SCENES.values())
-    return [f" {word}" for each in (*lists, verbs) for word in each]
+    return [f" {word}" for each in (*lists, verbs, boxes) for word in each]
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +113,23 @@ def right_docstring(prompt: Prompt) -> None:
         assert answer == f" {arguments[2]}"
 
 
+def right_entity(prompt: Prompt) -> None:
+    for text, answer in ((prompt.prompt, prompt.answer), (prompt.corrupt, prompt.wrong_answer)):
+        facts, question = (text or "").split(". ")
+        [box] = re.findall(r"Box ([A-Z])", question)
+        held = {
+            letter: next(word for word in fact.split() if word in entity.OBJECTS)
+            for fact in facts.split(", ")
+            for letter in re.findall(r"Box ([A-Z])", fact)
+        }
+        assert len(held) == len({*held.values()}) == entity.BOXES
+        assert answer == f" {held[box]}"
+
+
 RIGHT: dict[str, Callable[[Prompt], None]] = {
     "ioi": right_ioi, "greater-than": right_greater_than, "agreement": right_agreement,
     "pronoun": right_pronoun, "sums": right_sums, "docstring": right_docstring,
+    "entity": right_entity,
 }  # fmt: skip
 
 

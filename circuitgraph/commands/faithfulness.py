@@ -56,9 +56,10 @@ def shares_option(usual: Sequence[float]) -> Callable[[F], F]:
 @shares_option(SIZES)
 @options_of(
     Workspace.faithfulness,
-    *("random", "rank", "run", "seed"),
+    *("random", "rank", "of", "run", "seed"),
     random={"type": click.IntRange(0)},
     rank={"type": click.Choice(RANKINGS)},
+    of={"metavar": "NAME"},
     run={"metavar": "ID"},
 )
 @resource_options
@@ -75,6 +76,7 @@ def faithfulness(name: str, output: Output, **options: Any) -> None:
     \b
     Example:
       circuitgraph faithfulness base
+      circuitgraph faithfulness tuned --of base
       circuitgraph faithfulness tuned --rank signed --random 50 -o faithfulness.csv
     """
     result = settings().open().faithfulness(name, **options)

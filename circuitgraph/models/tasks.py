@@ -26,7 +26,8 @@ def make_prompts(
     Parameters
     ----------
     task : str
-        ``ioi``, ``greater-than``, ``agreement``, ``pronoun``, ``sums`` or ``docstring``.
+        ``ioi``, ``greater-than``, ``agreement``, ``pronoun``, ``sums``, ``docstring`` or
+        ``entity``.
     model : str or path
         A model folder or hub name; of a folder only the tokenizer is read.
 

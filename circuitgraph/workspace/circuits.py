@@ -26,6 +26,7 @@ class Circuits(Diffs):
         random: int = 10,
         seed: int = 0,
         rank: Ranking = "magnitude",
+        of: str | None = None,
         run: str | None = None,
         memory: float | None = None,
         device: str = "cpu",
@@ -44,6 +45,8 @@ class Circuits(Diffs):
             Of random rankings and bootstrap samples.
         rank : {"magnitude", "signed"}
             Edges of largest |effect| first, or those first that favour the clean decision.
+        of : str, optional
+            Another variant, whose strongest edges are the circuits: is it the same circuit?
         run : str, optional
             The effect run, by the beginning of its id [default: the newest].
         memory, device
@@ -54,7 +57,7 @@ class Circuits(Diffs):
 
         return faithfulness(
             self.catalogue(), name, sizes=SIZES if sizes is None else listed(sizes), random=random,
-            seed=seed, rank=rank, run=run, reporter=self.reporter,
+            seed=seed, rank=rank, of=of, run=run, reporter=self.reporter,
             resources=within(memory, device),
         )  # fmt: skip
 

@@ -98,6 +98,7 @@ def faithfulness(
     random: int = 10,
     seed: int = 0,
     rank: Ranking = "magnitude",
+    of: str | None = None,
     run: str | None = None,
     reporter: Reporter | None = None,
     resources: Resources = USUAL,
@@ -112,8 +113,8 @@ def faithfulness(
     Raises
     ------
     UsageError
-        No such variant, run or ranking; sizes that are not shares; no such device, or too little
-        memory for one prompt.
+        No such variant, run or ranking; ``of`` has other edges; sizes that are not shares; no
+        such device, or too little memory for one prompt.
     InputError
         The model is missing or changed, or corruption has no effect.
     """
@@ -122,7 +123,7 @@ def faithfulness(
     seen = Observations.of_run(chosen)
     _require_something(chosen, seen)
     counts = edge_counts(shares, len(chosen.edges))
-    effects = edge_table(chosen, confirmed=False)["weight"].to_numpy(float)
+    effects = _ranked_by(catalogue, chosen, of)
     best = top_edges(np.abs(effects) if rank == "magnitude" else effects, counts)
     others = random_circuits(len(chosen.edges), counts, random, seed)
     circuits = np.concatenate([best[None], others])
@@ -130,11 +131,23 @@ def faithfulness(
     paths = connected(chosen.edges, best, chosen.variant.heads, chosen.variant.kv_heads)
     columns = {"share": shares, "edges": counts, "connected": paths.sum(1), "n": len(seen.first)}
     measured = _measured(shares, decisions)
-    how = {"rank": rank, "random": random, "seed": seed, "directions": seen.origin}
+    how = {"rank": rank, "of": of or name, "random": random, "seed": seed}
+    how |= {"directions": seen.origin}
     table = pd.DataFrame(columns | measured)[list(COLUMNS)]
     return Faithfulness(
         chosen, table, _areas(measured) | _summary(chosen, decisions, effects) | how
     )
+
+
+def _ranked_by(catalogue: RunCatalogue, chosen: Run, of: str | None) -> np.ndarray:
+    """Mean aligned effects [edges] that choose the circuits: the variant's own or another's."""
+    other = chosen if of is None else catalogue.one(of, "effect", None)
+    if other.edges != chosen.edges:
+        raise UsageError(
+            f"``of``: the newest effect run of {quoted(other.variant.name)} measured other edges "
+            f"than that of {quoted(chosen.variant.name)}; ingest both with the same options"
+        )
+    return edge_table(other, confirmed=False)["weight"].to_numpy(float)
 
 
 def checked_sizes(sizes: float | Sequence[float]) -> tuple[float, ...]:

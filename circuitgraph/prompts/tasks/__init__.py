@@ -8,6 +8,7 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.prompts.record import PromptSet
 from circuitgraph.prompts.tasks.agreement import AGREEMENT
 from circuitgraph.prompts.tasks.docstring import DOCSTRING
+from circuitgraph.prompts.tasks.entity import ENTITY
 from circuitgraph.prompts.tasks.greater_than import GREATER_THAN
 from circuitgraph.prompts.tasks.ioi import IOI
 from circuitgraph.prompts.tasks.make import Task, drawn
@@ -15,7 +16,7 @@ from circuitgraph.prompts.tasks.pronoun import PRONOUN
 from circuitgraph.prompts.tasks.sums import SUMS
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (IOI, GREATER_THAN, AGREEMENT, PRONOUN, SUMS, DOCSTRING)
+    task.name: task for task in (IOI, GREATER_THAN, AGREEMENT, PRONOUN, SUMS, DOCSTRING, ENTITY)
 }
 """Tasks by name."""
 
