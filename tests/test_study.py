@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -53,12 +54,26 @@ def test_nothing_is_answered_from_nothing() -> None:
     assert {row["here"] for row in verdicts(nothing)} == {"cannot be told"}
 
 
-def test_circuits_are_distinct_only_beyond_nulls() -> None:
-    def row(role: str, a: str, b: str, claims: int) -> dict:
-        same = {"granularity": "layers", "lens": "effect", "scope": "recipe", "evidence": "ok"}
-        same["numbers"] = "exact"
-        return same | {"role": role, "a": a, "b": b, "claims": claims, "testable": 40, "alike": 1.0}
+def row(role: str, a: str, b: str, claims: int) -> dict[str, Any]:
+    """A comparison of recipes by exact effects between layers."""
+    same = {"granularity": "layers", "lens": "effect", "scope": "recipe", "evidence": "ok"}
+    same["numbers"] = "exact"
+    return same | {"role": role, "a": a, "b": b, "claims": claims, "testable": 40, "alike": 1.0}
 
+
+def test_open_edges_answer_nothing() -> None:
+    tables = Tables()
+    tables.add("comparisons", [row("null", "base", "self", 0)])
+    tables.add("comparisons", [row("question", "strategic", "hybrid", 3)])
+    fate = {"a": "strategic", "b": "hybrid", "strong": 10, "reversed": 0, "raised": 0, "kept": 1}
+    tables.add("fates", [fate | {"suppressed": 3, "open": 6, "new": 0}])
+    asked = answers(tables)[0]
+    assert (asked.grade, asked.words.split(":")[0]) == ("none", "Cannot be told")
+    tables.rows["fates"][0] |= {"suppressed": 5, "open": 4}
+    assert answers(tables)[0].words.startswith("Suppressed")
+
+
+def test_circuits_are_distinct_only_beyond_nulls() -> None:
     tables = Tables()
     tables.add("comparisons", [row("null", "base", "self", 3)])
     tables.add("comparisons", [row("question", "deontological", "utilitarian", 3)])

@@ -18,6 +18,9 @@ MOST = 0.75
 FEW = 0.1
 """Null pairs that claim more than this share of what a question claims weaken its answer."""
 
+UNTOLD = "Cannot be told"
+"""Beginning of an answer that the numbers do not give."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -42,9 +45,10 @@ class Answer:
 def grade(claims: int, null_claims: int | None, evidence: Iterable[str], sure: bool = True) -> str:
     """How far an answer about recipes can be trusted.
 
-    ``none``: evidence insufficient, or not run. ``weak``: null pairs claim more than a tenth as
-    many edges, or none was run. ``moderate``: fewer, or the evidence is low, or not ``sure``:
-    numbers are those of a screen, or a recipe was learnt in less than three of four seeds.
+    ``none``: evidence insufficient, not run, or nothing can be told. ``weak``: null pairs claim
+    more than a tenth as many edges, or none was run. ``moderate``: fewer, or the evidence is low,
+    or not ``sure``: numbers are those of a screen, or a recipe was learnt in less than three of
+    four seeds.
     ``firm``: none of these.
     """
     found = set(evidence)
@@ -134,6 +138,8 @@ def suppressed_or_bypassed(tables: Tables) -> Answer:
     mark = grade(int(asked["claims"].min()), nulls, asked["evidence"], sure_of(tables, asked))
     same = set(verdicts)
     head = verdicts[0] if len(same) == 1 else "It depends on the recipe"
+    if all(word.startswith(UNTOLD) for word in verdicts):
+        mark, head = "none", verdicts[0] if len(same) == 1 else UNTOLD
     each = "" if len(same) == 1 else " (" + ", ".join(
         f"{b}: {v.lower()}" for b, v in zip(fates["b"], verdicts, strict=True)) + ")"  # fmt: skip
     return Answer("RQ1", question, mark, f"{head}{each}. " + "; ".join(told) + ".")
@@ -143,9 +149,9 @@ def _fate(row: Mapping[str, Any]) -> str:
     """In a word, unless more than half of the edges are open."""
     less, more = row["suppressed"] + row["reversed"], row["new"] + row["raised"]
     if not less + more:
-        return "Cannot be told: no edge differs beyond seeds"
+        return f"{UNTOLD}: no edge differs beyond seeds"
     if row["open"] > row["strong"] / 2:
-        return "Cannot be told: most edges are open"
+        return f"{UNTOLD}: most edges are open"
     if less >= 2 * more:
         return "Suppressed"
     return "Bypassed" if more >= 2 * less else "Both"

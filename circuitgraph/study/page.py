@@ -18,7 +18,7 @@ GRADES = (
     "Grades: **firm**: evidence ok, no claim on null pairs, exact numbers, recipes learnt in three "
     "of four seeds; **moderate**: one of these is missing, and null pairs claim at most a tenth as "
     "many edges; **weak**: they claim more or were not run, or fewer than ten random choices stand "
-    "beside; **none**: insufficient, or not run."
+    "beside; **none**: insufficient, not run, or nothing can be told."
 )
 
 
