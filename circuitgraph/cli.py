@@ -22,6 +22,7 @@ from circuitgraph.base.quoting import short
 from circuitgraph.commands import SECTIONS
 from circuitgraph.commands.flags import in_flags
 from circuitgraph.commands.options import Settings, global_options
+from circuitgraph.commands.terminal import fitted, painted
 
 # More threads than cores free make OpenMP spin; waiting threads should sleep instead.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -136,7 +137,9 @@ def _told(error: Exception) -> tuple[str, int]:
 
 
 def _failed(message: str, code: int) -> int:
-    click.echo(f"error: {short(' '.join(message.split()), LONGEST)}", err=True)
+    line = fitted(f"error: {short(' '.join(message.split()), LONGEST)}", sys.stderr)
+    label = painted("error:", sys.stderr, fg="red", bold=True)
+    click.echo(line.replace("error:", label, 1), err=True)
     return code
 
 

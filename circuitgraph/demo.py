@@ -110,7 +110,8 @@ def run_demo(out: Path, reporter: Reporter, examples: Path | None = None) -> lis
     ingest_examples(workspace, reporter, examples)
     story = tell(workspace)
     page = out / "index.html"
-    write_page("What did moral fine-tuning rewire?", _lead(story), _sections(story), page)
+    heading = "What did moral fine-tuning rewire?"
+    write_page(heading, _lead(story), _sections(story), page, story.levels)
     return last_lines(story, workspace, page)
 
 

@@ -38,7 +38,7 @@ def test_others_are_refused(client: Any, path: str, headers: dict[str, str]) -> 
 
 def test_a_pair_is_the_page_of_its_diff(client: Any) -> None:
     start = client.get(f"/?token={TOKEN}", headers=HOST)
-    names = re.findall(r'<option value="([^"]+)">', start.text)
+    names = re.findall(r'<option value="([^"]+)" ', start.text)
     assert start.status_code == 200
     assert start.headers["Cache-Control"] == "no-store"
     a, b = list(dict.fromkeys(names))[:2]
@@ -49,6 +49,19 @@ def test_a_pair_is_the_page_of_its_diff(client: Any) -> None:
     wrong = client.get(f"/?token={TOKEN}&a={a}&b=nobody", headers=HOST)
     assert wrong.status_code == 400
     assert "nobody" in wrong.text
+
+
+def test_recipes_are_offered_beside_variants(client: Any) -> None:
+    address = f"/?token={TOKEN}&a=base&b=utilitarian&lens=correlation"
+    for scope, status in (("checkpoint", 200), ("recipe", 200)):
+        page = client.get(f"{address}&scope={scope}", headers=HOST)
+        assert page.status_code == status
+        groups = re.findall(r'<optgroup label="(\w+).*?</optgroup>', page.text, re.DOTALL)
+        assert groups == ["Variants", "Recipes"] * 2
+        (_, chosen) = re.findall(r'<option value="(\w+)" data-scope="\w+" selected>', page.text)
+        assert chosen == "utilitarian"
+        assert f'value="utilitarian" data-scope="{scope}" selected' in page.text
+    assert "cannot tell" in page.text  # one seed is no recipe
 
 
 def test_cypher_reads_and_never_writes(client: Any) -> None:

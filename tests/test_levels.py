@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,14 @@ def test_levels_are_kept_told_on_the_page_and_gone_with_a_variant(made, tmp_path
     assert told.out.splitlines()[1].startswith("weights (cosine of all weights): ")
     workspace.diff("base", "tuned", lens="effect", mechanism=False).report(tmp_path / "p.html")
     page = (tmp_path / "p.html").read_text("utf-8")
-    first, second = (page.index(text) for text in ("weights (cosine", "effect lens"))
+    first, second = (page.index(text) for text in ('<table id="levels">', "effect lens"))
     assert 0 < first < second
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", page[first : page.index("</table>", first)])
+    rows = [cells[i : i + 8] for i in range(0, len(cells), 8)]
+    weights = again.table.iloc[0]
+    assert rows[0][:3] == ["weights", "cosine of all weights", percent(weights["alike"])]
+    assert [row[0] for row in rows] == again.table["level"].tolist()
+    assert all(row[2] for row in rows)
     files = list((workspace.path / FOLDER).glob("*.json"))
     copy = Workspace(tmp_path / "w")
     assert len(files) == 1

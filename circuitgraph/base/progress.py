@@ -43,7 +43,7 @@ class Reporter:
 
     def warn(self, text: str) -> None:
         """Print a warning, also when quiet."""
-        _above_bars(f"warning: {self.words(text)}")
+        _above_bars(self.words(f"warning: {text}"))
 
     @contextmanager
     def progress(self, total: int, label: str, unit: str = "prompt") -> Iterator[Progress]:

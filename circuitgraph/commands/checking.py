@@ -10,6 +10,7 @@ import click
 import pandas as pd
 
 from circuitgraph.base.frames import to_text
+from circuitgraph.commands.hints import hint
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -101,6 +102,9 @@ def check(
         for line in told:
             settings().reporter.remark(line)
     require_none(met(found, fail_on))
+    if found.verdict.word == "alive":
+        start = [base, "--adapter", model] if is_adapter(model) else [model]
+        hint("ingest", *start, "--name", "tuned", "--prompts", prompts or "prompts.jsonl")
     return found.verdict.exit_code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from circuitgraph.base.errors import ConditionMet
 from circuitgraph.base.textfiles import expanded
+from circuitgraph.commands.hints import after_diff
 from circuitgraph.commands.options import (
     Output,
     global_options,
@@ -18,8 +20,10 @@ from circuitgraph.commands.options import (
     prose,
     resource_options,
     settings,
+    show_text,
     terminal_width,
 )
+from circuitgraph.commands.terminal import painted
 from circuitgraph.commands.typed import SEVERAL, options_of
 from circuitgraph.commands.views import (
     change_hubs_view,
@@ -28,7 +32,6 @@ from circuitgraph.commands.views import (
     hubs_view,
     scenarios_view,
 )
-from circuitgraph.diff.record import Diff
 from circuitgraph.lenses.registry import lens_names
 from circuitgraph.report.files import page_name, require_own
 from circuitgraph.report.words import headline, summary_lines
@@ -90,15 +93,19 @@ def diff(a: str, b: str, output: Output, fail_on: tuple[str, ...], **options: An
     """
     workspace = settings().open()
     result = workspace.diff(a, b, **options)
+    first, *others = summary_lines(result)
+    settings().reporter.remark(painted(first, sys.stderr, bold=True))
     if output.for_reading:
-        click.echo(diff_view(result, terminal_width()), nl=False)
+        show_text(diff_view(result, terminal_width()))
     else:
         output.show(result.table, workspace.diff_path(result))
-    code = _finish(result)
+    for line in others:
+        settings().reporter.remark(line)
+    after_diff(result, options["lens"])
     findings = {"claims": result.summary["n_claims"] > 0, "insufficient": result.insufficient}
     if found := [name for name in fail_on if findings[name]]:
         raise ConditionMet(f"``fail_on``: {', '.join(found)}")
-    return code
+    return INSUFFICIENT if result.insufficient else 0
 
 
 @click.command()
@@ -121,7 +128,7 @@ def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any
     """
     result = settings().open().compare(base, variants, **options)
     if output.for_reading:
-        click.echo(compare_view(result, terminal_width()), nl=False)
+        show_text(compare_view(result, terminal_width()))
     else:
         output.show(result.table)
     for line in [*map(headline, result.diffs.values()), *result.remarks]:
@@ -235,7 +242,9 @@ def report(a: str, b: str, output: Path | None, browser: bool, **options: Any) -
     settings().reporter.remark(f"page written to {page}")
     if browser and not webbrowser.open(expanded(page).absolute().as_uri()):
         settings().reporter.remark("there is no browser to open it in")
-    return _finish(result)
+    for line in summary_lines(result):
+        settings().reporter.remark(line)
+    return INSUFFICIENT if result.insufficient else 0
 
 
 def _own_name(a: str, b: str, options: Mapping[str, Any]) -> Path:
@@ -244,12 +253,6 @@ def _own_name(a: str, b: str, options: Mapping[str, Any]) -> Path:
     page = Path(page_name(a, b, *filter(None, (options["lens"], scope))))
     require_own(page)
     return page
-
-
-def _finish(result: Diff) -> int:
-    for line in summary_lines(result):
-        settings().reporter.remark(line)
-    return INSUFFICIENT if result.insufficient else 0
 
 
 COMMANDS = (diff, compare, explain, hubs, report)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from circuitgraph.commands.hints import after_ingest
 from circuitgraph.commands.options import (
     global_options,
     read_bytes,
@@ -65,6 +66,7 @@ def ingest(model: str, memory: str | None, budget: str | None, **options: Any) -
         for run in runs
     ]
     show(rows)
+    after_ingest(runs, model, options["adapter"], options["prompts"])
 
 
 @click.command("ingest-table")

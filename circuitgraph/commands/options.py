@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +18,8 @@ from circuitgraph.base.frames import FORMATS, Format, as_frame, copy_whole, to_t
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
 from circuitgraph.commands.flags import in_flags
+from circuitgraph.commands.terminal import fitted, remarked, with_verdicts
+from circuitgraph.commands.terminal import width as terminal_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 VARIABLE = "CIRCUITGRAPH_WORKSPACE"
-READABLE = 100
-"""Characters of a line of prose."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ class Settings:
     @property
     def reporter(self) -> Reporter:
         """Where remarks go."""
-        return Reporter(self.quiet, in_flags)
+        return Reporter(self.quiet, remarked)
 
 
 def settings() -> Settings:
@@ -178,8 +176,11 @@ class Output:
     def show(self, frame: pd.DataFrame | Rows, kept: Path | None = None) -> None:
         """Print a table, or write it to the file; ``kept`` is where it lies as parquet already."""
         if self.path is None:
-            # color=True: click would otherwise take escape codes out of names.
-            click.echo(to_text(frame, self.format, width=terminal_width()), nl=False, color=True)
+            text = to_text(frame, self.format, width=terminal_width())
+            if self.for_reading:
+                show_text(text)
+            else:
+                click.echo(text, nl=False, color=True)  # or click takes escape codes out of names
             return
         if kept is not None and self.format == "parquet":
             copy_whole(kept, self.path)
@@ -188,17 +189,16 @@ class Output:
         settings().reporter.remark(f"{len(frame)} rows written to {self.path}")
 
 
-def terminal_width() -> int:
-    """Columns of the terminal; 120 where there is none."""
-    return shutil.get_terminal_size((120, 40)).columns
-
-
 def prose(lines: Iterable[str]) -> None:
     """Print sentences, one a line; broken to fit where somebody reads, whole in a pipe."""
-    width = min(terminal_width(), READABLE) if sys.stdout.isatty() else sys.maxsize
-    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
     for line in lines:
-        click.echo(textwrap.fill(in_flags(line), width, subsequent_indent="  ", **options))
+        click.echo(fitted(in_flags(line), sys.stdout), color=True)
+
+
+def show_text(table: str) -> None:
+    """Print a table as text; on a terminal with the verdicts in colour."""
+    # color=True: click would otherwise take escape codes out of names.
+    click.echo(with_verdicts(table), nl=False, color=True)
 
 
 def output_options(command: F) -> F:

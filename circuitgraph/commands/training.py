@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from circuitgraph.commands.hints import hint
 from circuitgraph.commands.options import global_options, settings, show
 from circuitgraph.commands.typed import PATH, options_of
 from circuitgraph.games.opponents import OPPONENTS
@@ -55,6 +56,9 @@ def train(
     done = run(model, prompts, out, request, settings().reporter)
     rows = [{name: row[name] for name in SHOWN} for one in done for row in one.rows()]
     show(rows)
+    first = done[0].folder
+    told = ("--name", first.name, "--recipe", request.recipe.name, "--prompts", prompts)
+    hint("ingest", model, "--adapter", first, *told)
     return 3 if any(one.learnt is False for one in done) else 0
 
 

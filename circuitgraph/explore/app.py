@@ -77,8 +77,8 @@ def _page(workspace: Workspace, token: str) -> Response | tuple[str, int]:
     lens = request.args.get("lens", "")
     scope = request.args.get("scope", "checkpoint")
     explorer = {
-        "token": token, "names": names, "lenses": lens_names(), "lens": lens, "scope": scope,
-        **chosen, "error": "",
+        "token": token, "lenses": lens_names(), "lens": lens, "scope": scope,
+        **chosen, **_offered(workspace, chosen, scope), "error": "",
     }  # fmt: skip
     if not all(chosen.values()):
         explorer["error"] = "" if names else "the workspace is empty: ingest variants first"
@@ -90,6 +90,19 @@ def _page(workspace: Workspace, token: str) -> Response | tuple[str, int]:
         return page_html("circuitgraph", [], [], explorer), 400
     section = Section("What changed", "", diff)
     return Response(page_html(title(diff), [], [section], explorer))
+
+
+def _offered(workspace: Workspace, chosen: dict[str, str], scope: str) -> dict[str, object]:
+    """Variants and recipes to choose from; a name of both is what the scope makes of it."""
+    variants = workspace.catalogue().variants()
+    recipes = sorted({variant.recipe for variant in variants.values() if variant.recipe})
+    groups = [
+        {"label": "Variants", "scope": "checkpoint", "names": list(variants)},
+        {"label": "Recipes: all their seeds", "scope": "recipe", "names": recipes},
+    ]
+    as_recipe = {side: scope == "recipe" and name in recipes for side, name in chosen.items()}
+    shown_as = {side: "recipe" if yes else "checkpoint" for side, yes in as_recipe.items()}
+    return {"groups": groups, "shown_as": shown_as}
 
 
 def _diff(workspace: Workspace, chosen: dict[str, str], lens: str, scope: str) -> Diff:

@@ -20,6 +20,8 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.export.colours import VERDICTS, as_hex
+from circuitgraph.levels.record import Levels
+from circuitgraph.report.alike import level_rows
 from circuitgraph.report.methods import bibtex, methods, not_checked
 from circuitgraph.report.payload import payload
 from circuitgraph.report.terms import TERMS
@@ -83,6 +85,7 @@ def page_html(
     lines: Sequence[str],
     sections: Sequence[Section],
     explorer: Mapping[str, Any] | None = None,
+    levels: Levels | None = None,
 ) -> str:
     """A page of several diffs, self-contained.
 
@@ -95,6 +98,8 @@ def page_html(
         One a diff.
     explorer : mapping, optional
         What ``circuitgraph explore`` adds: the pairs that can be chosen and its token.
+    levels : Levels, optional
+        How alike two variants are, for a table under ``lines``.
     """
     own = (*SCRIPTS, "explorer") if explorer else SCRIPTS
     scripts = [_asset("vendor/echarts.min.js"), "\n".join(_asset(f"{name}.js") for name in own)]
@@ -107,6 +112,7 @@ def page_html(
     return _template().render(
         title=heading,
         lines=lines,
+        levels=None if levels is None else {**levels.summary, "rows": level_rows(levels)},
         sections=[section.values for section in sections],
         style=_asset("page.css"),
         scripts=scripts,
@@ -148,7 +154,13 @@ def _as_json(data: object) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], path: Path) -> Path:
+def write_page(
+    heading: str,
+    lines: Sequence[str],
+    sections: Sequence[Section],
+    path: Path,
+    levels: Levels | None = None,
+) -> Path:
     """Write a page of several diffs, atomically. See :func:`page_html`.
 
     Raises
@@ -156,7 +168,7 @@ def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], 
     InputError
         The file cannot be written.
     """
-    html = page_html(heading, lines, sections)
+    html = page_html(heading, lines, sections, levels=levels)
     try:
         write_atomic(path, html.encode("utf-8"))
     except OSError as error:
@@ -165,11 +177,7 @@ def write_page(heading: str, lines: Sequence[str], sections: Sequence[Section], 
 
 
 def write_report(
-    diff: Diff, path: Path, blocks: pd.DataFrame | None = None, levels: Sequence[str] = ()
+    diff: Diff, path: Path, blocks: pd.DataFrame | None = None, levels: Levels | None = None
 ) -> Path:
-    """Write the page of one diff, with its tested blocks.
-
-    ``levels`` are lines on the similarity of weights, attention, behaviour and edges, which stand
-    first.
-    """
-    return write_page(title(diff), levels, [Section("What changed", "", diff, blocks)], path)
+    """Write the page of one diff, with its tested blocks; ``levels`` stand first."""
+    return write_page(title(diff), [], [Section("What changed", "", diff, blocks)], path, levels)

@@ -137,5 +137,4 @@ class KeptDiff(Diff):
         if self.scope == "checkpoint":
             compared = {run.id for run in (*self.runs_a, *self.runs_b)}
             known = levels_of(self.folder.path.parent / FOLDER, compared)
-        lines = [] if known is None else known.lines
-        return write_report(self, page, tested_blocks(self.folder, self.id), lines)
+        return write_report(self, page, tested_blocks(self.folder, self.id), known)

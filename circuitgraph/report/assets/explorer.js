@@ -1,4 +1,4 @@
-// The Cypher box of `circuitgraph explore`.
+// The choice of a pair and the Cypher box of `circuitgraph explore`.
 async function ask(event) {
   event.preventDefault();
   byId("answered").textContent = "…";
@@ -24,3 +24,10 @@ async function ask(event) {
 }
 
 byId("cypher").querySelector("form").addEventListener("submit", ask);
+
+// A recipe is compared at recipe scope; a variant may be, as a fixed reference.
+const pair = byId("pair");
+pair.addEventListener("change", (event) => {
+  const chosen = event.target.selectedOptions?.[0];
+  if (chosen?.dataset.scope === "recipe") pair.elements.scope.value = "recipe";
+});
