@@ -27,7 +27,7 @@ export HF_HUB_OFFLINE ?= 1
 unexport PYTHONDONTWRITEBYTECODE# or every process of a test compiles the package anew
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-real study lost-adapter test test-all test-pythons coverage lint style types types-all suite wheel fmt clean
+.PHONY: help install demo demo-real study lost-adapter test test-all test-pythons coverage lint style types types-all suite wheel docs fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,6 +90,10 @@ wheel: $(STAMP) ## build sdist and wheel into dist/, try the wheel in an environ
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/pytest -n 0 tests/test_wheel.py -k "not whole_demo" $(PYTEST_ARGS)
 
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(STAMP) ## build the documentation into site/; a dead link is an error
+	$(BIN)/mkdocs build --quiet
+
 coverage: $(STAMP) ## which lines the tests run that need no minutes, into coverage.xml
 	$(PYTEST) -m "$(SUITE)" --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)
 
@@ -98,5 +102,5 @@ fmt: $(STAMP) ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 clean: ## remove what the targets above made
-	rm -rf .venv .venv-* demo-output demo-real-output build dist circuitgraph.egg-info
+	rm -rf .venv .venv-* demo-output demo-real-output build dist site circuitgraph.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* coverage.xml

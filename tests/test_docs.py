@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
         ("tutorial", "## 5."),  # from there on it needs four more models
         *(
             pytest.param(p, None, marks=pytest.mark.slow)
-            for p in ("tutorial", "check", "components", "other-programs")
+            for p in ("tutorial", "check", "components", "other-programs", "own-lora", "big-models")
         ),
     ],
 )
