@@ -190,7 +190,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole demo, by the command line."""
     out = tmp_path_factory.mktemp("everything")
     answer = done("demo", "--out", out, "-q")
-    assert len(answer.out.splitlines()) == 5
+    assert len(answer.out.splitlines()) == 6
     assert answer.err == ""
     return out
 
