@@ -196,14 +196,18 @@ def test_plan_and_prompts_check_give_one_answer(tmp_path: Path) -> None:
         for i in range(64)
     ]
     file = tmp_path / "prompts.jsonl"
-    file.write_text("\n".join(map(json.dumps, lines)))
+    own = lines[0]  # which stands a second time, exchanged: one observation, but two activities
+    twin = {"prompt": own["corrupt"], "corrupt": own["prompt"], "direction": -1}
+    file.write_text("\n".join(map(json.dumps, [*lines, own | twin])))
+    counts = {"correlation": 65, "effect": 64}
     checked = json.loads(done("prompts", "check", file, "--json").out)
     table = rows("plan", "--prompts", file, "-w", tmp_path / "w")
     for report in checked["text"]["lenses"]:
         planned = next(row for row in table if row["lens"] == report["lens"])
-        assert (planned["scope"], planned["prompts"]) == ("checkpoint", 64)
+        assert (planned["scope"], planned["prompts"]) == ("checkpoint", report["n"])
+        assert report["n"] == counts[report["lens"]]
         assert report["detectable"] == pytest.approx(planned["typical"], abs=1e-4)
-        found = visible_on_typical_edge(report["lens"], 64, 4)
+        found = visible_on_typical_edge(report["lens"], report["n"], 4)
         assert found == pytest.approx(planned["typical"], rel=1e-3)
 
 

@@ -21,7 +21,7 @@ from circuitgraph.lenses.base import Lens, Options
 from circuitgraph.lenses.noise import Design, Noise
 from circuitgraph.lenses.registry import lens_named, lens_names
 from circuitgraph.prompts import PromptSet, read_prompts
-from circuitgraph.prompts.pairs import observed
+from circuitgraph.prompts.pairs import counted
 from circuitgraph.prompts.reader import Source
 from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
@@ -90,7 +90,7 @@ class Question:
         for name in ("scenarios", "seeds", "edges", "tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise UsageError(f"--{name} {value}: must be at least 1")
+                raise UsageError(f"``{name}={value}``: must be at least 1")
         if not 0 < self.alpha < 1:
             raise UsageError(f"``alpha={self.alpha:g}``: is not between 0 and 1")
         if not self.alpha < self.power < 1:
@@ -129,15 +129,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Pilot:
-    """Noise by (lens, scope) from pilot runs, channels, and their design."""
+    """Noise by (lens, scope) from pilot runs, channels, and their design by lens."""
 
     noise: Mapping[tuple[str, str], Noise]
     edges: Mapping[str, int]
     channels: tuple[float, float] | None
-    design: Design | None
+    designs: Mapping[str, Design]
 
 
-_NONE = _Pilot({}, {}, None, None)
+_NONE = _Pilot({}, {}, None, {})
 
 
 def plan(question: Question, catalogue: RunCatalogue, reporter: Reporter) -> Plan:
@@ -150,18 +150,20 @@ def plan(question: Question, catalogue: RunCatalogue, reporter: Reporter) -> Pla
     """
     prompts = _file(question.prompts)
     pilot = _NONE if question.pilot is None else _read_pilot(question, catalogue, reporter)
-    design = _design(question, prompts, pilot)
+    names = lens_names() if question.lens is None else (question.lens,)
+    lenses = [lens_named(name) for name in names]
+    designs = {lens.name: _design(question, prompts, lens, pilot) for lens in lenses}
     costs: Mapping[str, Cost] = {}
     if question.model is not None:
         from circuitgraph.planning.cost import costs as costs_of
 
         inputs = "split" if question.split_inputs else "joint"
-        costs = costs_of(question.model, prompts, design.prompts, question.tokens, inputs)
-    names = lens_names() if question.lens is None else (question.lens,)
-    lenses = [lens_named(name) for name in names]
-    rows = [row for lens in lenses for row in _rows(lens, question, design, pilot, costs)]
+        most = max(lenses, key=lambda lens: lens.run_kind != "correlation")  # effects cost most
+        own, number = _counted(prompts, most), designs[most.name].prompts
+        costs = costs_of(question.model, own, number, question.tokens, inputs)
+    rows = [r for lens in lenses for r in _rows(lens, question, designs[lens.name], pilot, costs)]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return Plan(table, tuple(_remarks(table, lenses, question, design, costs)))
+    return Plan(table, tuple(_remarks(table, lenses, question, designs, costs)))
 
 
 def _file(prompts: Source | int | None) -> PromptSet | None:
@@ -171,17 +173,23 @@ def _file(prompts: Source | int | None) -> PromptSet | None:
         return None
     if isinstance(prompts, str | os.PathLike) and not expanded(prompts).is_file():
         raise UsageError(f"``prompts={prompts!s:.200}``: no such file, and not a number of prompts")
-    read = read_prompts(prompts)
-    return (
-        observed(read.distinct("effect")[0]) if read.has_pairs else read.distinct("correlation")[0]
-    )
+    return read_prompts(prompts)
 
 
-def _design(question: Question, prompts: PromptSet | None, pilot: _Pilot) -> Design:
-    known = pilot.design or Design(100, 5)
+def _counted(prompts: PromptSet | None, lens: Lens) -> PromptSet | None:
+    """The prompts of a file that count for a lens."""
+    if prompts is None:
+        return None
+    pairs = prompts.has_pairs and lens.run_kind != "correlation"
+    return counted(prompts, "effect" if pairs else "correlation")[0]
+
+
+def _design(question: Question, prompts: PromptSet | None, lens: Lens, pilot: _Pilot) -> Design:
+    last = [Design(100, 5), *pilot.designs.values()][-1]
+    known = pilot.designs.get(lens.name, last)
     number, scenarios = known.prompts, known.scenarios
-    if prompts is not None:
-        number, scenarios = len(prompts), len(prompts.scenarios)
+    if (own := _counted(prompts, lens)) is not None:
+        number, scenarios = len(own), len(own.scenarios)
     elif question.prompts is not None:
         number = int(str(question.prompts))
     if number < 1:
@@ -197,7 +205,8 @@ def _read_pilot(question: Question, catalogue: RunCatalogue, reporter: Reporter)
     names_a, names_b = _pilot_sides(question.pilot or "", catalogue)
     noise: dict[tuple[str, str], Noise] = {}
     edges: dict[str, int] = {}
-    design, refused, pair = None, None, None
+    designs: dict[str, Design] = {}
+    refused, pair = None, None
     lenses = [lens for lens in map(lens_named, lens_names()) if not lens.needs_models]
     for lens in lenses:
         try:
@@ -209,14 +218,14 @@ def _read_pilot(question: Question, catalogue: RunCatalogue, reporter: Reporter)
         outcome = compare_sides(runs_a[:1], runs_b[:1], _options(lens, "checkpoint", question))
         noise[lens.name, "checkpoint"] = noise_of(outcome, lens)
         edges[lens.name] = int((outcome.tests.reason == 0).sum())
-        design = Design(outcome.matched.n, outcome.matched.n_scenarios)
+        designs[lens.name] = Design(outcome.matched.n, outcome.matched.n_scenarios)
         if len(runs_a) > 1 or len(runs_b) > 1:
             grouped = compare_sides(runs_a, runs_b, _options(lens, "recipe", question))
             noise[lens.name, "recipe"] = noise_of(grouped, lens)
     if pair is None and refused is not None:
         raise refused
     wanted = pair if question.lens is None or lens_named(question.lens).needs_models else None
-    return _Pilot(noise, edges, _channels(wanted, reporter), design)
+    return _Pilot(noise, edges, _channels(wanted, reporter), designs)
 
 
 def _pilot_sides(text: str, catalogue: RunCatalogue) -> tuple[list[str], list[str]]:
@@ -330,7 +339,7 @@ def _remarks(
     table: pd.DataFrame,
     lenses: Sequence[Lens],
     question: Question,
-    design: Design,
+    designs: Mapping[str, Design],
     costs: Mapping[str, Cost],
 ) -> Iterator[str]:
     yield (
@@ -348,7 +357,7 @@ def _remarks(
             f"false discoveries are controlled at {question.alpha:g} as if {question.changed:.0%} "
             "of the edges changed (``changed``); the fewer, the larger a change must be"
         )
-    yield from _insufficient(table, lenses, design)
+    yield from _insufficient(table, lenses, question, designs)
     yield from (lens.planned for lens in lenses if lens.planned)
     if costs:
         yield (
@@ -357,16 +366,19 @@ def _remarks(
         )
 
 
-def _insufficient(table: pd.DataFrame, lenses: Sequence[Lens], design: Design) -> Iterator[str]:
+def _insufficient(
+    table: pd.DataFrame, lenses: Sequence[Lens], question: Question, designs: Mapping[str, Design]
+) -> Iterator[str]:
     for lens in lenses:
+        design = designs[lens.name]
         need, _ = lens.evidence
         if design.df < need:
             yield (
                 f"{lens.name}: insufficient, {design.prompts} prompts − {design.scenarios} "
                 f"scenarios leave {design.df}, {need} are needed"
             )
-    if design.seeds < MIN_REPLICATES and "recipe" in set(table["scope"]):
+    if question.seeds < MIN_REPLICATES and "recipe" in set(table["scope"]):
         yield (
-            f"recipe scope: insufficient with {design.seeds} seeds a side; {MIN_REPLICATES} or "
+            f"recipe scope: insufficient with {question.seeds} seeds a side; {MIN_REPLICATES} or "
             "more are needed (5 advised), else nothing is said about the training"
         )

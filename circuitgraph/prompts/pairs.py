@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from circuitgraph.base.components import digest
+from circuitgraph.base.components import EdgeKind, digest
 from circuitgraph.base.errors import InputError
 from circuitgraph.prompts.record import Prompt, PromptSet
 
@@ -49,6 +49,20 @@ def observed(prompts: PromptSet) -> PromptSet:
         before, its_way = first.setdefault(key, (prompt, way))
         check_exchanged(before, prompt, same_way=way == its_way, file=prompts.source)
     return replace(prompts, prompts=tuple(prompt for prompt, _ in first.values()))
+
+
+def counted(prompts: PromptSet, kind: EdgeKind) -> tuple[PromptSet, int]:
+    """Prompts that count for one kind of edges, as in a diff, and how many repeat earlier ones.
+
+    Of effects an exchanged pair is one observation; activities of both its texts count.
+
+    Raises
+    ------
+    InputError
+        Equal prompts that contradict each other.
+    """
+    kept, duplicates = prompts.distinct(kind)
+    return observed(kept) if kind == "effect" else kept, duplicates
 
 
 def exchanged_in_words(count: int, lost: Iterable[str]) -> list[str]:

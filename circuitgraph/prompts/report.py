@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from circuitgraph.base.components import EdgeKind
 from circuitgraph.base.quoting import quoted
-from circuitgraph.prompts.pairs import exchanged_in_words, observed
+from circuitgraph.prompts.pairs import counted, exchanged_in_words, observed
 from circuitgraph.prompts.record import Prompt, PromptSet
 from circuitgraph.stats.evidence import THRESHOLDS, evidence
 from circuitgraph.stats.power import visible_on_typical_edge
@@ -150,9 +150,7 @@ def check_text(prompts: PromptSet) -> PromptReport:
 
 
 def _lens(prompts: PromptSet, kind: EdgeKind) -> LensReport:
-    kept, duplicates = prompts.distinct(kind)
-    if kind == "effect":
-        kept = observed(kept)
+    kept, duplicates = counted(prompts, kind)
     scenarios = len(kept.scenarios)
     effective = len(kept) - scenarios
     grade = evidence(kind, effective)
