@@ -6,7 +6,7 @@ server may hold a copy of that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from circuitgraph.base.errors import UsageError
@@ -88,10 +88,12 @@ def _graph_of(run: Run) -> GraphTables:
     return with_measures(with_decisions(with_composition(measured, run), run), run)
 
 
-def load_graph(store: Store, folder: Path, runs: Iterable[Run], but: str = "") -> int:
+def load_graph(
+    store: Store, folder: Path, runs: Iterable[Run], but: str = "", new: Collection[str] = ()
+) -> int:
     """Load runs, diffs and transfers that a store lacks.
 
-    ``but`` is the id of a diff that the caller writes.
+    ``but`` is the id of a diff that the caller writes, ``new`` are two runs with new transfers.
 
     Returns
     -------
@@ -101,7 +103,7 @@ def load_graph(store: Store, folder: Path, runs: Iterable[Run], but: str = "") -
     runs = list(runs)
     loaded = load_runs(store, runs)
     refresh_runs(store, runs)
-    load_transfers(store, folder / TRANSFERS)  # also those that a refresh took away
+    load_transfers(store, folder / TRANSFERS, new)  # also those that a refresh took away
     if isinstance(store, EmbeddedStore):
         load_diffs(store, folder, but)
     return loaded

@@ -130,7 +130,9 @@ def test_a_random_update_is_a_null(made) -> None:
     assert effect["nulls"] == 2
     assert effect["null_least"] < 1
     assert row(found, "cosine of all weights")["nulls"] == 0  # as large by construction
-    kept = workspace.levels("base", "tuned", null="random:2", lens="effect", measure=False)
+    nulls = ("random:1", "random:2")  # the first draw is the same one
+    kept = workspace.levels("base", "tuned", null=nulls, lens="effect", measure=False)
+    assert row(kept, "effect")["nulls"] == 2
     assert row(kept, "effect")["null_least"] == effect["null_least"]
 
 

@@ -1,7 +1,8 @@
 """Diffs kept beside the runs they compare, and read again instead of measured again.
 
 ``<id>.parquet`` is the table, ``<id>.safetensors`` the details of its claims and, of the wiring
-lens, of every prompt; ``<id>.json``, written last, is the question.
+lens, of every prompt; ``<id>.json``, written last, is the question. Its hubs of change are kept
+beside it until it is written again.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ class DiffFolder:
     def file(self, diff: str, ending: str) -> Path:
         return self.path / f"{diff}.{ending}"
 
+    def hubs_file(self, diff: str, direction: str, seed: int, samples: int) -> Path:
+        return self.file(diff, f"hubs-{direction}-{seed}-{samples}.parquet")
+
     def record(self, diff: str) -> dict[str, Any]:
         """The question; empty where nothing is kept, ``InputError`` where it is damaged."""
         return get(self.file(diff, "json"), dict, AGAIN) or {}
@@ -57,6 +61,8 @@ class DiffFolder:
     def keep(self, diff: Diff, asked: Asked) -> None:
         """Write a diff; the record, without which nothing of it is read, last."""
         self.path.mkdir(parents=True, exist_ok=True)
+        for file in self.path.glob(f"{diff.id}.hubs-*"):
+            file.unlink(missing_ok=True)
         put(self.file(diff.id, "safetensors"), _arrays_of(diff))
         if diff.across is not None:
             put(self.file(diff.id, "across.parquet"), diff.across)

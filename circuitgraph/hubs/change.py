@@ -110,9 +110,14 @@ def hubs_of_change(
     )  # fmt: skip
     if diff.insufficient:
         table = table.assign(p=np.nan, q=np.nan, verdict="not_testable")
-    counts: dict[Hashable, object] = {k: diff.summary[k] for k in ("n", "n_effective", "evidence")}
-    table.attrs = {**counts, "seed": seed, "margin": diff.margin, "diff": diff.name}
+    table.attrs = facts_of(diff, seed)
     return table
+
+
+def facts_of(diff: Diff, seed: int) -> dict[Hashable, object]:
+    """What a table of hubs says of its diff, in its ``attrs``."""
+    counts: dict[Hashable, object] = {k: diff.summary[k] for k in ("n", "n_effective", "evidence")}
+    return {**counts, "seed": seed, "margin": diff.margin, "diff": diff.name}
 
 
 def _resampled(diff: Diff, samples: int, seed: int) -> np.ndarray | None:

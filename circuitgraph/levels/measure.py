@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,8 +32,6 @@ class Together:
     ----------
     cosine
         Between all their weight matrices laid end to end.
-    change
-        ‖W_B − W_A‖ / ‖W_A‖ of the same.
     updates
         Cosine between what each adapter adds to the base that both share; None where they share
         none or one of them changes nothing.
@@ -42,16 +41,19 @@ class Together:
     """
 
     cosine: float
-    change: float
     updates: float | None
     apart: np.ndarray
 
 
 def kept_together(a: Run, b: Run) -> Together | None:
     """What was measured before of the models of two runs; ``InputError`` where it is damaged."""
-    told = artefacts.get(a.beside(f"{_name(b)}.json"), dict, AGAIN)
+    told = artefacts.get(a.beside(f"{_name(b)}.json"), _numbers, AGAIN)
     arrays = artefacts.get(a.beside(f"{_name(b)}.safetensors"), dict, AGAIN)
     return None if told is None or arrays is None else Together(**told, apart=arrays["apart"])
+
+
+def _numbers(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: record[name] for name in ("cosine", "updates")}
 
 
 def held_together(
@@ -72,13 +74,11 @@ def held_together(
         Tables, families without a reader, files that are gone or changed, other shapes or tokens.
     """
     with models or nullcontext(ModelPair.alike(a, b, "levels", KEYS)) as pair:
-        cosine, change = _weights(*pair.engines)
-        found = Together(cosine, change, _updates(pair), _attention(pair))
+        found = Together(_cosine(*pair.engines), _updates(pair), _attention(pair))
     record, arrays = a.beside(f"{_name(b)}.json"), a.beside(f"{_name(b)}.safetensors")
     if record is not None and arrays is not None:
         artefacts.put(arrays, {"apart": found.apart})
-        told = {"cosine": found.cosine, "change": found.change, "updates": found.updates}
-        artefacts.put(record, told)
+        artefacts.put(record, {"cosine": found.cosine, "updates": found.updates})
     return found
 
 
@@ -88,8 +88,8 @@ def _name(other: Run) -> str:
 
 
 @torch.no_grad()
-def _weights(a: NativeModel, b: NativeModel) -> tuple[float, float]:
-    """Cosine of all matrices, and ‖B − A‖ / ‖A‖; tied embeddings count once."""
+def _cosine(a: NativeModel, b: NativeModel) -> float:
+    """Cosine of all matrices; tied embeddings count once."""
     squares_a = squares_b = moved = 0.0
     for x, y in _matrices(a, b):
         x, y = x.double(), y.double()
@@ -99,7 +99,7 @@ def _weights(a: NativeModel, b: NativeModel) -> tuple[float, float]:
     norms = squares_a**0.5, squares_b**0.5
     # ‖a − b‖² = (‖a‖ − ‖b‖)² + 2 ‖a‖ ‖b‖ (1 − cos): next to 1 the product itself has no digits.
     lost = max(moved - (norms[0] - norms[1]) ** 2, 0.0) / (2 * norms[0] * norms[1])
-    return 1.0 - lost, moved**0.5 / norms[0]
+    return 1.0 - lost
 
 
 def _matrices(*models: NativeModel) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from circuitgraph.nodes.compare import Sides
 from circuitgraph.stats.draws import bootstrap_weights
+from circuitgraph.stats.scenarios import means
 
 SAMPLES = 1000
 
@@ -35,14 +36,13 @@ def parting(sides: Sides, margin: float, seed: int = 0) -> dict[str, Any]:
     """
     change = np.mean(sides.b, axis=0) - np.mean(sides.a, axis=0)
     codes, names = sides.scenarios, [node.component for node in sides.nodes]
-    members = (np.arange(int(codes.max()) + 1)[:, None] == codes).astype(np.float64)
-    members /= members.sum(1, keepdims=True)
-    found = _first(np.abs(members @ change).mean(0)[None], margin)[0]
-    drawn = bootstrap_weights(codes, SAMPLES, seed, balanced=True) * len(members)
+    scenarios = means(change, codes)
+    found = _first(np.abs(scenarios).mean(0)[None], margin)[0]
+    drawn = bootstrap_weights(codes, SAMPLES, seed, balanced=True) * len(scenarios)
     size = np.zeros((SAMPLES, len(names)))
-    for scenario in range(len(members)):
+    for scenario in range(len(scenarios)):
         own = codes == scenario
-        size += np.abs(drawn[:, own] @ change[own]) / len(members)
+        size += np.abs(drawn[:, own] @ change[own]) / len(scenarios)
     firsts = np.sort(_first(size, margin))
     low, high = (int(firsts[round(share * (SAMPLES - 1))]) for share in (0.025, 0.975))
     ends = {"first": int(found), "low": low, "high": high}

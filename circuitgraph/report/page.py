@@ -44,12 +44,15 @@ class Section:
     diff : Diff
     blocks : DataFrame, optional
         Its blocks as ``patching.BlockTests`` has them, where these were tested.
+    hubs : DataFrame, optional
+        Its hubs of change, where they are known already.
     """
 
     title: str
     lead: str
     diff: Diff
     blocks: pd.DataFrame | None = None
+    hubs: pd.DataFrame | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -104,7 +107,7 @@ def page_html(
     own = (*SCRIPTS, "explorer") if explorer else SCRIPTS
     scripts = [_asset("vendor/echarts.min.js"), "\n".join(_asset(f"{name}.js") for name in own)]
     data = {
-        "diffs": [payload(section.diff) for section in sections],
+        "diffs": [payload(section.diff, section.hubs) for section in sections],
         "colours": {verdict: as_hex(colour) for verdict, colour in VERDICTS.items()},
         "terms": TERMS,
         "explorer": explorer,
@@ -177,7 +180,12 @@ def write_page(
 
 
 def write_report(
-    diff: Diff, path: Path, blocks: pd.DataFrame | None = None, levels: Levels | None = None
+    diff: Diff,
+    path: Path,
+    blocks: pd.DataFrame | None = None,
+    levels: Levels | None = None,
+    hubs: pd.DataFrame | None = None,
 ) -> Path:
     """Write the page of one diff, with its tested blocks; ``levels`` stand first."""
-    return write_page(title(diff), [], [Section("What changed", "", diff, blocks)], path, levels)
+    sections = [Section("What changed", "", diff, blocks, hubs)]
+    return write_page(title(diff), [], sections, path, levels)

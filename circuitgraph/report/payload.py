@@ -24,11 +24,13 @@ MOST_WITH_PROMPTS = 200
 """Claims that come with example prompts."""
 MOST_SCENARIOS = 60
 MEAN = "mean: "
+HUB_SAMPLES = 100
+"""Resamples of the prompts behind the intervals of hubs."""
 NUMBERS = ("weight_a", "weight_b", "delta", "low", "high", "p", "q")
 
 
-def payload(diff: Diff) -> dict[str, Any]:
-    """Everything the script needs of one diff.
+def payload(diff: Diff, hubs: pd.DataFrame | None = None) -> dict[str, Any]:
+    """Everything the script needs of one diff; its hubs of change are computed where not given.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def payload(diff: Diff) -> dict[str, Any]:
         "scenarios": _scenarios(diff),
         "details": _details(diff, claims, table),
         "examples": _examples(diff, claims[:MOST_WITH_PROMPTS], table),
-        "hubs": _hubs(diff),
+        "hubs": _hubs(diff, hubs),
         "layers": _by_layer(diff),
         "trajectories": _trajectories(diff),
     }
@@ -143,13 +145,13 @@ def _examples(diff: Diff, claims: pd.Index, table: pd.DataFrame) -> dict[str, An
     return {"prompts": prompts, "columns": columns, "by_edge": by_edge}
 
 
-def _hubs(diff: Diff) -> list[dict[str, Any]]:
+def _hubs(diff: Diff, hubs: pd.DataFrame | None) -> list[dict[str, Any]]:
     """Components with changed edges, their rank and its 95% interval, most changed first."""
     if diff.insufficient or diff.claims.empty:
         return []
     from circuitgraph.hubs.change import hubs_of_change
 
-    found = hubs_of_change(diff, samples=100)
+    found = hubs_of_change(diff, samples=HUB_SAMPLES) if hubs is None else hubs
     kept = found[found["degree"] > 0].sort_values("weighted", ascending=False, kind="stable")
     columns = ["component", "degree", "edges", "weighted", "rank", "rank_low", "rank_high", "q"]
     kept = kept[[*columns, "verdict"]].astype({"component": str, "verdict": str})

@@ -250,20 +250,14 @@ class Contents:
                 load_graph(store, self.path, {run.id: run for run in runs}.values(), but)
             yield store
 
-    def _load(self, runs: Sequence[Run]) -> int:
+    def _load(self, runs: Sequence[Run], new: Sequence[str] = ()) -> int:
+        """Load what the graph lacks, and the transfers between two runs ``new``."""
         from circuitgraph.transfer import load_graph
 
         if not runs:
             return 0
         with self.open_store() as store:
-            return load_graph(store, self.path, {run.id: run for run in runs}.values())
-
-    def _load_transfers(self, runs: Sequence[str]) -> None:
-        """What is kept of patches, transplants and steering between two runs, in the graph."""
-        from circuitgraph.interventions import patching
-
-        with self._loaded(self.catalogue().runs) as store:
-            store.write_all(patching.graph_parts(self.transfers_folder, runs))
+            return load_graph(store, self.path, {run.id: run for run in runs}.values(), new=new)
 
     def push(self) -> Copied:
         """Copy the workspace's graph to the server that is its ``store``."""

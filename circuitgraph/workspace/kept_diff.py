@@ -87,9 +87,9 @@ class KeptDiff(Diff):
         seed, samples : int
             Of the null networks and of the resamples of prompts; number of the latter.
         """
-        from circuitgraph.hubs.change import hubs_of_change
+        from circuitgraph.hubs.kept import kept_hubs
 
-        return hubs_of_change(self, direction=direction, seed=seed, samples=samples)
+        return kept_hubs(self, self.folder, direction, seed, samples)
 
     def blocks(
         self,
@@ -131,10 +131,13 @@ class KeptDiff(Diff):
         from circuitgraph.levels.kept import FOLDER, levels_of
         from circuitgraph.report.files import require_page
         from circuitgraph.report.page import write_report
+        from circuitgraph.report.payload import HUB_SAMPLES
 
         require_page(page := expanded(path))
         known = None
         if self.scope == "checkpoint":
             compared = {run.id for run in (*self.runs_a, *self.runs_b)}
             known = levels_of(self.folder.path.parent / FOLDER, compared)
-        return write_report(self, page, tested_blocks(self.folder, self.id), known)
+        none = self.insufficient or self.claims.empty
+        hubs = None if none else self.hubs(samples=HUB_SAMPLES)
+        return write_report(self, page, tested_blocks(self.folder, self.id), known, hubs)

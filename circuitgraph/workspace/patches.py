@@ -65,7 +65,7 @@ class Interventions(Components):
         options = patching.Options(parts, share, by, layers)
         result = patching.cross_patch(first, second, options, self.reporter, within(memory, device))
         patching.keep(result, self.transfers_folder)
-        self._load_transfers(result.runs)
+        self._load(self.catalogue().runs, result.runs)
         return result
 
     def transplant(
@@ -115,7 +115,7 @@ class Interventions(Components):
         single = moved[~moved["component"].str.contains(",")].reset_index(drop=True)
         if len(single):
             keep_moved(method, runs, single, self.transfers_folder)
-            self._load_transfers([run.id for run in runs])
+            self._load(self.catalogue().runs, [run.id for run in runs])
 
     def steer(
         self,

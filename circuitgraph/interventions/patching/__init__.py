@@ -4,7 +4,6 @@ from circuitgraph.interventions.patching.blocks import BlockTests, confirm_block
 from circuitgraph.interventions.patching.corruption import second_corruption
 from circuitgraph.interventions.patching.kept import (
     FOLDER,
-    graph_parts,
     keep,
     keep_moved,
     kept_of,
@@ -20,7 +19,6 @@ __all__ = [
     "Options",
     "confirm_blocks",
     "cross_patch",
-    "graph_parts",
     "keep",
     "keep_moved",
     "kept_of",

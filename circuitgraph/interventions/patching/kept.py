@@ -7,7 +7,7 @@ those measured before included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,11 @@ def keep_moved(method: str, runs: tuple[Run, Run], table: pd.DataFrame, folder: 
     })  # fmt: skip
 
 
-def load_transfers(store: Store, folder: Path) -> int:
-    """Load transfers that a store lacks, for runs that it has; returns the number of directions."""
+def load_transfers(store: Store, folder: Path, new: Collection[str] = ()) -> int:
+    """Load transfers that a store lacks, for runs that it has; returns the number of directions.
+
+    Those between the two runs ``new`` are written again, whatever the store has of them.
+    """
     kept = list(_by_runs(folder))
     if not kept:
         return 0
@@ -86,22 +89,11 @@ def load_transfers(store: Store, folder: Path) -> int:
         if not set(alike[0]["runs"]) <= runs:
             continue
         wanted = {(*way, how) for record in alike for way, how in _ways(folder, record)}
-        if not wanted <= there:
+        if not wanted <= there or set(alike[0]["runs"]) == {*new}:
             missing += _parts(folder, alike)
     if missing:
         store.write_all(missing)
     return len(missing)
-
-
-def graph_parts(folder: Path, runs: Iterable[str]) -> list[GraphTables]:
-    """Graph tables of all kept transfers between two runs, one per direction, written together."""
-    wanted = {*runs}
-    return [
-        part
-        for alike in _by_runs(folder)
-        if set(alike[0]["runs"]) == wanted
-        for part in _parts(folder, alike)
-    ]
 
 
 def _by_runs(folder: Path) -> Iterator[list[dict[str, Any]]]:
