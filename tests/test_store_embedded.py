@@ -49,7 +49,6 @@ def test_the_schema_file_says_what_the_vocabulary_says(filled: EmbeddedStore) ->
 
 def test_a_missing_file_is_an_empty_graph(store: EmbeddedStore) -> None:
     assert store.run_ids() == []
-    assert not store.has_run("x")
     assert store.remove_variant("x") == 0
     assert list(store.query("MATCH (r:Run) RETURN r.id AS id, r.n AS n")) == ["id", "n"]
     assert not store.path.exists()

@@ -61,8 +61,6 @@ def test_both_stores_read_the_same(filled: Neo4jStore, embedded: EmbeddedStore) 
     assert same(filled.read_all(), embedded.read_all())
     assert filled.run_ids() == embedded.run_ids()
     assert filled.diff_ids() == embedded.diff_ids()
-    assert filled.has_run(filled.run_ids()[0])
-    assert not filled.has_run("x")
 
 
 def test_both_stores_answer_in_the_same_types(filled: Neo4jStore, embedded: EmbeddedStore) -> None:

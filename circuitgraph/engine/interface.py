@@ -13,6 +13,7 @@ from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.model import Norm
 from circuitgraph.engine.patch import CHUNK_ROWS
+from circuitgraph.engine.receivers import Sizes
 
 Estimator = Literal["exact", "receiver-exact", "eap", "eap-ig"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
@@ -81,7 +82,7 @@ class Effects:
     mass: Tensor
 
 
-class Engine(Protocol):
+class Engine(Sizes, Protocol):
     """A model whose components and edges can be measured: ``NativeModel`` or ``HookedModel``."""
 
     kind: ClassVar[str]
@@ -94,22 +95,7 @@ class Engine(Protocol):
     def width(self) -> int: ...
 
     @property
-    def layers(self) -> int: ...
-
-    @property
-    def heads(self) -> int: ...
-
-    @property
     def kv_heads(self) -> int: ...
-
-    @property
-    def group(self) -> int: ...
-
-    @property
-    def parallel(self) -> bool: ...
-
-    @property
-    def experts(self) -> tuple[int, ...]: ...
 
     @property
     def border(self) -> int | None: ...

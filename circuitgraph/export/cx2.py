@@ -30,26 +30,10 @@ from circuitgraph.export.text import Column, typed_columns
 
 
 def write_cx2(graph: ExportGraph, path: Path) -> Path:
-    """Write one CX2 file.
+    """Write one CX2 file, as ``write_lines`` does; returns ``path``.
 
-    Parameters
-    ----------
-    graph
-        What to write. The relation of an edge is its ``interaction``, as Cytoscape
-        calls it; y grows downwards there and is turned over. JSON knows no infinity,
-        so an infinite value is left out like a missing one.
-    path
-        The file; replaced in one step.
-
-    Returns
-    -------
-    Path
-        ``path``.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
+    The relation of an edge is its ``interaction``, as Cytoscape calls it; y grows downwards there
+    and is turned over. JSON knows no infinity, so an infinite value is left out like a missing one.
     """
     return write_lines(path, _lines(graph))
 

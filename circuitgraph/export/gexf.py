@@ -41,25 +41,7 @@ RESERVED = ("id", "label", "weight", "source", "target", "type", "interval", "ti
 
 
 def write_gexf(graph: ExportGraph, path: Path) -> Path:
-    """Write one GEXF file.
-
-    Parameters
-    ----------
-    graph
-        What to write.
-    path
-        The file; replaced in one step.
-
-    Returns
-    -------
-    Path
-        ``path``.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
-    """
+    """Write one GEXF file, as ``write_lines`` does; returns ``path``."""
     return write_lines(path, _lines(graph))
 
 

@@ -36,25 +36,9 @@ RESERVED = ("id", "source", "target")
 
 
 def write_graphml(graph: ExportGraph, path: Path) -> Path:
-    """Write one GraphML file.
+    """Write one GraphML file, as ``write_lines`` does; returns ``path``.
 
-    Parameters
-    ----------
-    graph
-        What to write; ``x``, ``y`` and ``label`` are plain attributes of the nodes,
-        ``weight`` one of the edges.
-    path
-        The file; replaced in one step.
-
-    Returns
-    -------
-    Path
-        ``path``.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
+    ``x``, ``y`` and ``label`` are plain attributes of the nodes, ``weight`` one of the edges.
     """
     return write_lines(path, _lines(graph))
 

@@ -115,7 +115,7 @@ def hubs_of_change(
 
 
 def facts_of(diff: Diff, seed: int) -> dict[Hashable, object]:
-    """What a table of hubs says of its diff, in its ``attrs``."""
+    """Counts, seed, margin and name of the diff: the ``attrs`` of a table of hubs."""
     counts: dict[Hashable, object] = {k: diff.summary[k] for k in ("n", "n_effective", "evidence")}
     return {**counts, "seed": seed, "margin": diff.margin, "diff": diff.name}
 

@@ -19,7 +19,7 @@ from circuitgraph.store.embedded_file import Reader, opened
 from circuitgraph.store.embedded_schema import has_newest_column, schema
 from circuitgraph.store.embedded_words import reason, refused
 from circuitgraph.store.frames import from_arrow, to_arrow
-from circuitgraph.store.protocol import check_parameters
+from circuitgraph.store.protocol import Store, check_parameters
 from circuitgraph.store.reading import read_all, read_pairs
 from circuitgraph.store.statements import reading
 from circuitgraph.store.swap import replacing
@@ -32,7 +32,7 @@ _SLICE = 500_000
 """Rows of one COPY: what a transaction holds must fit the buffer pool."""
 
 
-class EmbeddedStore:
+class EmbeddedStore(Store):
     """The graph of a workspace in one ladybug file.
 
     The file is opened for each call and closed straight after; in a ``with`` statement it stays
@@ -140,22 +140,6 @@ class EmbeddedStore:
             _run(connection, given, {"name": name})
             _delete_nodes(connection, name, runs, diffs)
         return len(runs)
-
-    def has_run(self, run: str) -> bool:
-        """Whether the graph holds the whole of a run."""
-        return bool(len(self.query("MATCH (r:Run) WHERE r.id = $id RETURN r.id", {"id": run})))
-
-    def run_ids(self) -> list[str]:
-        """Ids of all runs, sorted."""
-        return list(self.query("MATCH (r:Run) RETURN r.id AS id ORDER BY id")["id"])
-
-    def diff_ids(self) -> list[str]:
-        """Ids of all diffs, sorted."""
-        return list(self.query("MATCH (d:Diff) RETURN d.id AS id ORDER BY id")["id"])
-
-    def transfers(self) -> list[Transfer]:
-        """Run and source variant of all transfers, sorted."""
-        return read_pairs(self.query)
 
     def read_all(self) -> GraphTables:
         """The whole graph as sorted tables, equal for equal graphs."""

@@ -24,11 +24,11 @@ from circuitgraph.store import neo4j_write
 from circuitgraph.store.address import Address
 from circuitgraph.store.connection import connect, told
 from circuitgraph.store.frames import from_records
-from circuitgraph.store.protocol import check_parameters
-from circuitgraph.store.reading import read_all, read_pairs
+from circuitgraph.store.protocol import Store, check_parameters
+from circuitgraph.store.reading import read_all
 from circuitgraph.store.statements import reading
 from circuitgraph.store.tables import GraphTables, merge_tables
-from circuitgraph.store.transfers import Transfer, transfers_in
+from circuitgraph.store.transfers import transfers_in
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class _LostTurn(Exception):
     """The connection that holds the lock is gone: somebody else may be writing."""
 
 
-class Neo4jStore:
+class Neo4jStore(Store):
     """The graph in a database of a Neo4j server, version 5 or later, any edition.
 
     Parameters
@@ -132,22 +132,6 @@ class Neo4jStore:
         if not len(self.query("MATCH (v:Variant {name: $name}) RETURN v.id", {"name": name})):
             return 0
         return self._in_turn(partial(neo4j_write.remove_variant, name=name))
-
-    def has_run(self, run: str) -> bool:
-        """Whether the graph holds the whole of a run."""
-        return bool(len(self.query("MATCH (r:Run {id: $id}) RETURN r.id", {"id": run})))
-
-    def run_ids(self) -> list[str]:
-        """Ids of all runs, sorted."""
-        return list(self.query("MATCH (r:Run) RETURN r.id AS id ORDER BY id")["id"])
-
-    def diff_ids(self) -> list[str]:
-        """Ids of all diffs, sorted."""
-        return list(self.query("MATCH (d:Diff) RETURN d.id AS id ORDER BY id")["id"])
-
-    def transfers(self) -> list[Transfer]:
-        """Run and source variant of all transfers, sorted."""
-        return read_pairs(self.query)
 
     def read_all(self) -> GraphTables:
         """The whole graph as sorted tables, equal for equal graphs."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 import pandas as pd
 
 from circuitgraph.base.errors import UsageError
+from circuitgraph.store.reading import read_pairs
 from circuitgraph.store.statements import parameter_names
 from circuitgraph.store.tables import GraphTables
 from circuitgraph.store.transfers import Transfer
@@ -17,7 +18,7 @@ from circuitgraph.store.transfers import Transfer
 class Store(Protocol):
     """A graph of variants, runs and diffs: write, remove, query.
 
-    A run or diff is there whole or not at all: after an interrupted write ``has_run``
+    A run or diff is there whole or not at all: after an interrupted write ``run_ids``
     and ``diff_ids`` do not know it, and writing it again leaves no trace of the first
     attempt. Writing the same twice is writing it once.
 
@@ -48,17 +49,17 @@ class Store(Protocol):
         Returns the number of runs removed.
         """
 
-    def has_run(self, run: str) -> bool:
-        """Whether the graph holds the whole of a run."""
-
     def run_ids(self) -> list[str]:
         """Ids of all runs, sorted."""
+        return list(self.query("MATCH (r:Run) RETURN r.id AS id ORDER BY id")["id"])
 
     def diff_ids(self) -> list[str]:
         """Ids of all diffs, sorted."""
+        return list(self.query("MATCH (d:Diff) RETURN d.id AS id ORDER BY id")["id"])
 
     def transfers(self) -> list[Transfer]:
         """Run and source variant of all transfers, sorted."""
+        return read_pairs(self.query)
 
     def read_all(self) -> GraphTables:
         """The whole graph as sorted tables, equal for equal graphs."""
