@@ -35,7 +35,7 @@ def prompts_of(file: Path, most: int, out: Path) -> Path:
     for line in file.read_text("utf-8").splitlines():
         row = json.loads(line)
         found = [list(m.span()) for m in re.finditer(r"action[12]", row["prompt"])]
-        row |= {"spans": {"actions": found}, "other": row["scenario"][1]}
+        row |= {"spans": {"actions": found}, "other": row["scenario"][1], "wording": row["id"][-2:]}
         kept.setdefault(row["scenario"], []).append(row)
     rows = [row for group in kept.values() for row in group[:most]]
     out.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
@@ -43,14 +43,12 @@ def prompts_of(file: Path, most: int, out: Path) -> Path:
 
 
 def nulls(workspace: Workspace, prompts: Path) -> Iterator[dict]:
-    """A row a null fine-tune and measure."""
+    """A row a null fine-tune and measure; probes are tested on wordings they have not seen."""
+    probe = {"prompts": prompts, "label": "other", "groups": "wording"}
+    inputs: dict[str, dict] = {"attention": {"prompts": prompts}, "probe": probe}
     for name in (v for v in workspace if v != "base"):
         for measure in MEASURES:
-            extra = {"attention": {"prompts": prompts}, "probe": {"prompts": prompts}}
-            label = {"label": "other"} if measure == "probe" else {}
-            found = workspace.nodes(
-                "base", name, measure=measure, **extra.get(measure, {}), **label
-            )
+            found = workspace.nodes("base", name, measure=measure, **inputs.get(measure, {}))
             yield {"variant": name, "measure": measure, "claims": found.summary["n_claims"],
                    "nodes": found.summary["n_testable"]}  # fmt: skip
 

@@ -13,10 +13,11 @@ from shell import cli, rows
 
 import circuitgraph
 from circuitgraph import UsageError, Workspace, load_variant
-from circuitgraph.nodes.compare import CLAIMS, Sides
+from circuitgraph.nodes.compare import CLAIMS, Sides, compare
+from circuitgraph.nodes.measures import MEASURES
 from circuitgraph.nodes.parting import parting
 from circuitgraph.nodes.probe import _held_out, _shuffled
-from circuitgraph.nodes.record import Node
+from circuitgraph.nodes.record import Node, NodeValues
 from circuitgraph.runs.record import list_runs
 
 PAIRS = [
@@ -73,7 +74,6 @@ def in_file_order(run, values: np.ndarray) -> np.ndarray:
 
 def values(workspace: Path, name: str, measure: str) -> tuple:
     from circuitgraph.base.progress import Reporter
-    from circuitgraph.nodes.measures import MEASURES
     from circuitgraph.nodes.values import values_of
 
     run = effect_run(workspace, name)
@@ -245,6 +245,21 @@ def test_probes_of_random_labels_stay_at_chance():
         low, high = binom.interval(0.98, 96, 0.5)
         inside += low <= right <= high
     assert inside >= 18
+
+
+def test_prompts_that_one_probe_predicts_are_one_observation():
+    """24 of 120 prompts turn right together, in one of five held-out groups: no evidence."""
+    groups = np.repeat(np.arange(5), 24)
+    a, b = np.zeros((120, 1)), (groups == 2).astype(float)[:, None]
+    nodes = (Node("L0_RESID"),)
+    first, second = (NodeValues(nodes, x, groups=groups) for x in (a, b))
+    means, codes = second.observed(np.repeat("abcde", 24))
+    assert means[:, 0].tolist() == [0, 0, 1, 0, 0]
+    assert codes.tolist() == [0] * 5
+    sides = Sides(nodes, (first.observed(groups)[0],), (means,), codes)
+    table, summary = compare(MEASURES["probe"], sides, "checkpoint")
+    assert (summary["evidence"], summary["n_claims"]) == ("insufficient", 0)
+    assert table["change"].iloc[0] == pytest.approx(0.2)
 
 
 def test_labels_of_whole_groups_are_shuffled_among_groups():

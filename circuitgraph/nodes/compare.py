@@ -37,7 +37,6 @@ from circuitgraph.stats.scenarios import (
     FLOAT32_NOISE,
     balanced_mean,
     balanced_variance,
-    recode,
 )
 
 COLUMNS = (
@@ -132,8 +131,9 @@ class Sides:
             seen, scenarios = matched.seen, matched.scenarios
             matrices = [[seen.raw(found.values) for found in side] for side in (a, b)]
         else:
-            scenarios = recode(matched.runs_a[0].scenarios)
-            matrices = [[found.values for found in side] for side in (a, b)]
+            of_run = matched.runs_a[0].scenarios
+            matrices = [[found.observed(of_run)[0] for found in side] for side in (a, b)]
+            scenarios = a[0].observed(of_run)[1]
         first, second = (tuple(np.asarray(x, np.float64) for x in side) for side in matrices)
         return cls(nodes, first, second, scenarios)
 

@@ -42,7 +42,7 @@ MEASURES = {
         ),
         Measure(
             "attention", "attention of a head to a category of tokens",
-            "share", 0.05, "one", _EITHER, False, _from("attention", "attention"),
+            "share", 0.15, "one", _EITHER, False, _from("attention", "attention"),
         ),
         Measure(
             "probe", "whether a linear probe of the residual stream predicts a label",

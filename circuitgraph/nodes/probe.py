@@ -53,7 +53,8 @@ def probe(
     NodeValues
         After the embedding and every layer, in three categories: the probe, the probe on
         shuffled labels, and the commonest label (or mean). Classes: 1 where correct, else 0.
-        Numbers: 1 − (error / standard deviation of the label)².
+        Numbers: 1 − (error / standard deviation of the label)². One probe predicts all prompts of a
+        group, so they are right or wrong together: intervals and tests count groups.
 
     Raises
     ------
@@ -78,7 +79,7 @@ def probe(
         "classes": [] if classes is None else list(classes),
         "groups": int(g.max()) + 1,
     }
-    return NodeValues(tuple(nodes), np.stack(values, 1).astype(np.float32), facts)
+    return NodeValues(tuple(nodes), np.stack(values, 1).astype(np.float32), facts, groups=g)
 
 
 def _coded(labels: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...] | None]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from circuitgraph.stats.scenarios import recode
+
 if TYPE_CHECKING:
     from circuitgraph.models.stored import StoredModel
 
@@ -31,11 +33,22 @@ class NodeValues:
         Rows are the run's prompts, in its order.
     facts
         Remarks for the reader, as plain JSON values.
+    groups : int [n], optional
+        Prompts whose values stand and fall together, so that a group is one observation.
     """
 
     nodes: tuple[Node, ...]
     values: np.ndarray
     facts: Mapping[str, Any] = field(default_factory=dict)
+    groups: np.ndarray | None = None
+
+    def observed(self, scenarios: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values of every observation [n × nodes], and its scenario's code; groups have none."""
+        if self.groups is None:
+            return self.values, recode(scenarios)
+        members = np.unique(self.groups)[:, None] == self.groups
+        means = members @ self.values.astype(np.float64) / members.sum(1, keepdims=True)
+        return means, np.zeros(len(means), np.int64)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def values_of(
     """
     name = f"nodes-{measure.name}-{digest(METHOD, list(extra))[:12]}"
     record, arrays = run.beside(f"{name}.json"), run.beside(f"{name}.safetensors")
-    kept = _kept(record, arrays)
+    kept = _kept(record, arrays, measure.name)
     if kept is not None:
         return kept
     from circuitgraph.nodes.readout import opened
@@ -51,7 +51,8 @@ def values_of(
     reporter.remark(f"{measure.name} of {quoted(run.variant.name)}: {run.n} prompts")
     found = measure.measure(model, *extra)
     if record is not None and arrays is not None:
-        artefacts.put(arrays, {"values": found.values.astype(np.float32)})
+        groups = {} if found.groups is None else {"groups": found.groups}
+        artefacts.put(arrays, {"values": found.values.astype(np.float32), **groups})
         artefacts.put(record, {"nodes": [list(n) for n in found.nodes], "facts": found.facts})
     return found
 
@@ -60,7 +61,7 @@ def kept_values(run: Run, measure: str) -> dict[str, NodeValues]:
     """Newest kept values of a measure of a run, by the label of probes; "" of other measures."""
     found: dict[str, NodeValues] = {}
     for file in sorted(_records(run, measure), key=lambda file: file.stat().st_mtime):
-        values = _kept(file, file.with_suffix(".safetensors"))
+        values = _kept(file, file.with_suffix(".safetensors"), measure)
         if values is not None and (measure not in LABELLED or "label" in values.facts):
             found[str(values.facts.get("label", ""))] = values
     return found
@@ -79,10 +80,11 @@ def _records(run: Run, measure: str) -> list[Path]:
     return [] if run.path is None else list(run.path.glob(f"nodes-{measure}-*.json"))
 
 
-def _kept(record: Path | None, arrays: Path | None) -> NodeValues | None:
-    """Values from a record and its arrays; None unless both are there."""
+def _kept(record: Path | None, arrays: Path | None, measure: str) -> NodeValues | None:
+    """Values from a record and its arrays; None unless both are there, or without their groups."""
     about: dict[str, Any] | None = artefacts.get(record, dict, "ask again")
     kept = None if about is None else artefacts.get(arrays, dict, "ask again")
-    if about is None or kept is None:
+    if about is None or kept is None or (measure in LABELLED and "groups" not in kept):
         return None
-    return NodeValues(tuple(Node(*n) for n in about["nodes"]), kept["values"], about["facts"])
+    nodes = tuple(Node(*n) for n in about["nodes"])
+    return NodeValues(nodes, kept["values"], about["facts"], kept.get("groups"))

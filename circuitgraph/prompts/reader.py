@@ -133,7 +133,8 @@ def _unread(records: Iterable[Rows]) -> tuple[tuple[str, str], ...]:
     """Columns that are not read, each with the column it was probably meant to be."""
     names = dict.fromkeys(name for record in records for name in record)
     lacking = [name for name in COLUMNS if name not in (*names, *PLAYED)]
-    return tuple((name, nearest(name, lacking) or "") for name in names if name not in COLUMNS)
+    known = (*COLUMNS, "spans")  # which attention reads of the file itself
+    return tuple((name, nearest(name, lacking) or "") for name in names if name not in known)
 
 
 def _meant(name: str, record: Iterable[str]) -> str:
