@@ -117,6 +117,14 @@ class Interventions(Components):
             keep_moved(method, runs, single, self.transfers_folder)
             self._load(self.catalogue().runs, [run.id for run in runs])
 
+    def _steered(self, *names: str) -> Sequence[Run]:
+        """Effect runs of variants: the newest that agree in everything, else the newest of each."""
+        catalogue = self.catalogue()
+        try:
+            return catalogue.matched(names, (), "effect")[0]
+        except UsageError:  # which runs must agree in is less, and checked with their models
+            return [catalogue.one(name, "effect") for name in names]
+
     def steer(
         self,
         a: str,
@@ -160,8 +168,7 @@ class Interventions(Components):
         if positions not in ("all", "last"):
             raise UsageError(f"``positions={positions!r}``: choose all or last")
         plan = Plan(names_in(at), strengths_in(strength), positions == "last", random, seed)
-        catalogue = self.catalogue()
-        first, second, runs = (catalogue.one(name, "effect") for name in (a, b, into))
+        first, second, runs = self._steered(a, b, into)
         found = steer(first, second, runs, plan, self.reporter)
         if second.id != runs.id:  # a variant does nothing to itself by its own name
             self._keep_moved(STEER, (second, runs), found.moved)
