@@ -6,13 +6,16 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from shell import IPD, cli
 
 from circuitgraph.base.errors import UsageError
+from circuitgraph.levels.record import Levels
 from circuitgraph.study.answers import answers, grade
 from circuitgraph.study.design import Design, of_recipes, of_variants
+from circuitgraph.study.levels import level_rows, of_levels, shown
 from circuitgraph.study.parts import _another, _band, by_layer
 from circuitgraph.study.statements import verdicts
 from circuitgraph.study.tables import Tables
@@ -92,6 +95,25 @@ def test_recipes_need_three_seeds_and_nulls_stand_beside() -> None:
         assert (lens, "recipe", "null") in roles
 
 
+def test_levels_stand_beside_the_null_and_the_seeds_that_are_furthest_apart() -> None:
+    def row(role: str, alike: float, claims: float = np.nan) -> dict:
+        told = {"role": role, "a": "x", "b": role, "level": "weights", "measure": "cosine"}
+        interval = {"low": np.nan, "high": np.nan, "testable": 10.0, "n": 0, "reason": ""}
+        return told | interval | {"alike": alike, "claims": claims}
+
+    kept = [row("pair", 0.999998, 3.0), row("null", 0.9999999), row("null", 0.999999, 1.0)]
+    found = Levels(pd.DataFrame([*kept, row("seeds", 0.99)]), {"a": "x", "b": "y"})
+    [told] = level_rows(found)
+    assert told["apart"] == pytest.approx(2e-6)
+    assert told["null_apart"] == pytest.approx(1e-6)
+    assert told["seeds_apart"] == pytest.approx(0.01)
+    line = shown(pd.DataFrame([told])).iloc[0]
+    assert (line["alike"], line["nulls"]) == ("99.99980%", "99.99990%")
+    assert (line["claims"], line["verdict"]) == ("3 of 10", "further than any null")
+    for one in of_levels():
+        assert {*one.nulls} == {("base", "self-0"), ("self-0", "random-0")}
+
+
 @pytest.mark.slow
 def test_the_whole_study_of_a_small_model(tmp_path: Path) -> None:
     """All of it, gone on with, and stopped by a budget."""
@@ -112,6 +134,14 @@ def test_the_whole_study_of_a_small_model(tmp_path: Path) -> None:
     with (out / "study" / "behaviour.csv").open(encoding="utf-8") as file:
         told = list(csv.DictReader(file))
     assert {row["learnt"] for row in told if row["recipe"] == "hybrid"} >= {"yes"}
+    with (out / "study" / "levels.csv").open(encoding="utf-8") as file:
+        kept = list(csv.DictReader(file))
+    assert {row["a"] for row in kept} == {"base", "strategic-0", "deontological-0"}
+    assert {row["level"] for row in kept} == {"weights", "attention", "behaviour", "interactions"}
+    assert all(bool(row["apart"]) != bool(row["reason"]) for row in kept)
+    by_measure = {(row["a"], row["measure"]): row for row in kept}
+    assert by_measure["base", "wiring"]["nulls"] == "1"  # self-0 against random-0 is not asked
+    assert "not measured yet" in by_measure["strategic-0", "wiring"]["reason"]
     again = cli(*words, "--no-heads")
     assert again.out == done.out
     assert (out / "study.md").read_text("utf-8").split("## Costs")[0] == page.split("## Costs")[0]

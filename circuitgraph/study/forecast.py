@@ -10,6 +10,7 @@ from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import encode
 from circuitgraph.runs.record import Method
 from circuitgraph.study.design import TAUGHT
+from circuitgraph.study.levels import of_levels
 from circuitgraph.study.steps import HEADS, LAYERS, Steps
 
 BESIDE = 4.0
@@ -17,6 +18,19 @@ BESIDE = 4.0
 reaches less of it, and diffs, wiring, patches and loading come on top."""
 SHARED = 1.5
 """Tokens of four packed texts over those of one, in the prompts of games."""
+
+
+LOADING = 60e-9
+"""CPU seconds a parameter of two models: loading and merging them, and the cosines of all weights
+(SmolLM2, measured)."""
+
+
+def seconds_of_levels(steps: Steps) -> float:
+    """A guess of the CPU seconds of weights and attention of two variants."""
+    shape, _ = shape_of(steps.design.model)
+    prompts = encode(steps.asked(LAYERS), load_tokenizer(steps.design.model)).prompts
+    forward = operations(shape, Method("correlation", granularity="layer"), prompts)
+    return LOADING * shape.parameters + 2 * forward / rate_here(shape)
 
 
 def seconds(steps: Steps) -> float:
@@ -37,4 +51,5 @@ def seconds(steps: Steps) -> float:
         chosen = affordable(shape, method, prompts) if wanted == "auto" else wanted
         method = replace(method, estimator=chosen)
         total += (1 + len(design.variants)) * operations(shape, method, prompts)
-    return BESIDE * total / rate_here(shape)
+    pairs = {pair for one in of_levels() for pair in one.pairs}
+    return BESIDE * total / rate_here(shape) + len(pairs) * seconds_of_levels(steps)

@@ -11,6 +11,7 @@ from circuitgraph.games.payoffs import STATES
 from circuitgraph.games.rewards import NULLS
 from circuitgraph.study.answers import answers
 from circuitgraph.study.design import Design
+from circuitgraph.study.levels import shown
 from circuitgraph.study.statements import verdicts
 from circuitgraph.study.tables import Tables
 
@@ -48,6 +49,7 @@ def page(
         "## Answers",
         *_answers(tables), GRADES, "## Published statements", _statements(tables),
         "## What the variants decide", _behaviour(tables), "## Comparisons", *_compared(tables),
+        "## Level by level", _levels(tables),
         "## Parts trained alone", *_parts(tables), *_more(tables),
         "## Costs", _costs(costs), "## Not run", _missing(missing),
     ]  # fmt: skip
@@ -155,6 +157,18 @@ def _compared(tables: Tables) -> Iterator[str]:
         yield markdown(
             own[[*shown, *more[lens], "least_alone", "most_alone"]].dropna(axis=1, how="all")
         )
+
+
+def _levels(tables: Tables) -> str:
+    rows = tables["levels"]
+    if rows.empty:
+        return "Not run."
+    return (
+        "How alike two variants are by weights, attention, behaviour and interactions, beside the "
+        "pair of nulls and the two seeds of one recipe that are least alike (docs/components.md). "
+        "What is 99.9% alike says nothing by itself: *verdict* says whether nulls are as far "
+        f"apart. `levels.csv` has 1 − alike.\n\n{markdown(shown(rows))}"
+    )
 
 
 def _parts(tables: Tables) -> Iterator[str]:

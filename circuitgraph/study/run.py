@@ -27,7 +27,8 @@ from circuitgraph.study.design import (
     of_recipes,
     of_variants,
 )
-from circuitgraph.study.forecast import seconds
+from circuitgraph.study.forecast import seconds, seconds_of_levels
+from circuitgraph.study.levels import Question, answered, level_rows, of_levels
 from circuitgraph.study.page import page
 from circuitgraph.study.parts import chosen, layers_of
 from circuitgraph.study.steps import HEADS, LAYERS, Steps, place_of, require_model
@@ -50,6 +51,8 @@ class Study:
         Seconds on the clock of ``time.monotonic`` after which nothing new is begun.
     tables, missing
         What was found, and what was not done and why.
+    diffs
+        Of single variants, by lens and both names.
     """
 
     steps: Steps
@@ -57,6 +60,7 @@ class Study:
     deadline: float = float("inf")
     tables: Tables = field(default_factory=Tables)
     missing: list[str] = field(default_factory=list)
+    diffs: dict[tuple[str, str, str], Diff] = field(default_factory=dict)
 
     @property
     def design(self) -> Design:
@@ -65,7 +69,14 @@ class Study:
 
     def run(self) -> None:
         """Everything, the page written after each stage."""
-        for stage in (self._train, self._recipes, self._parts, self._variants, self._heads):
+        for stage in (
+            self._train,
+            self._recipes,
+            self._parts,
+            self._variants,
+            self._levels,
+            self._heads,
+        ):
             stage()
             self.write()
 
@@ -153,9 +164,26 @@ class Study:
         diff = self.steps.compared(where, one)
         self.tables.add("comparisons", [rows_of.comparison_row(one, where, diff)])
         self.tables.add("claims", rows_of.claim_rows(one, where, diff))
+        if one.scope == "checkpoint" and where != HEADS:
+            self.diffs[one.lens, one.a, one.b] = diff
         moral = one.a == "strategic" and one.b in MORAL and not one.confirmed
         if where == LAYERS and moral and (one.lens, one.scope) == ("effect", "recipe"):
             self.tables.add("fates", [fate_row(diff)])
+
+    def _levels(self) -> None:
+        for one in of_levels():
+            self.attempt(f"levels: {one.a} → {one.b}", partial(self._level_by_level, one))
+
+    def _level_by_level(self, one: Question) -> None:
+        """Effects are compared where they are not yet; by other lenses what is there stands."""
+        for a, b in one.pairs:
+            if ("effect", a, b) not in self.diffs:
+                asked = Comparison(a, b, "effect", "checkpoint")
+                self.diffs["effect", a, b] = self.steps.compared(LAYERS, asked)
+        with timed(self.design.out, "levels"):
+            catalogue = self.steps.workspace().catalogue()
+            found = answered(catalogue, one, self.diffs, self.steps.reporter)
+        self.tables.add("levels", level_rows(found))
 
     def _parts(self) -> None:
         self.attempt("choose parts", self._choose)
@@ -218,8 +246,10 @@ def run_study(
     require_model(design.model)
     steps = Steps(design, reporter)
     steps.prompts()
+    each = seconds_of_levels(steps)
     reporter.remark(f"the study takes {human_seconds(seconds(steps))} of one core here, from "
-                    "nothing; what is there already is kept")  # fmt: skip
+                    f"nothing, of it {human_seconds(each)} a comparison level by level; what is "
+                    "there already is kept")  # fmt: skip
     deadline = float("inf") if budget is None else time.monotonic() + budget
     study = Study(steps, pages, deadline)
     study.run()
