@@ -20,7 +20,7 @@ SHARED = 1.5
 """Tokens of four packed texts over those of one, in the prompts of games."""
 
 
-LOADING = 60e-9
+LOADING = 180e-9
 """CPU seconds a parameter of two models: loading and merging them, and the cosines of all weights
 (SmolLM2, measured)."""
 
