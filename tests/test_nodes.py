@@ -13,11 +13,13 @@ from shell import cli, rows
 
 import circuitgraph
 from circuitgraph import UsageError, Workspace, load_variant
+from circuitgraph.base.progress import Reporter
 from circuitgraph.nodes.compare import CLAIMS, Sides, compare
 from circuitgraph.nodes.measures import MEASURES
 from circuitgraph.nodes.parting import parting
 from circuitgraph.nodes.probe import _held_out, _shuffled
 from circuitgraph.nodes.record import Node, NodeValues
+from circuitgraph.nodes.values import values_of
 from circuitgraph.runs.record import list_runs
 
 PAIRS = [
@@ -73,9 +75,6 @@ def in_file_order(run, values: np.ndarray) -> np.ndarray:
 
 
 def values(workspace: Path, name: str, measure: str) -> tuple:
-    from circuitgraph.base.progress import Reporter
-    from circuitgraph.nodes.values import values_of
-
     run = effect_run(workspace, name)
     found = values_of(run, MEASURES[measure], Reporter())
     return found.nodes, in_file_order(run, found.values)
@@ -106,6 +105,40 @@ def test_the_logit_lens_ends_in_the_library_s_logits(made):
             logits = hf.lm_head(norm(streams[layer]))
             logits = logits if cap is None else cap * torch.tanh(logits / cap)
             assert np.allclose(found[:, layer], logits[:, 8] - logits[:, 19], atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_lens_at_every_answer_token_sums_to_the_decision(made, tmp_path):
+    """Answers of one to three tokens; the library's norm and unembedding on its own streams."""
+    base, _, _ = made
+    asked = [row | {"answer": "w8 w9", "wrong_answer": "w8 w19 w20"} for row in PAIRS[:4]]
+    asked[0] |= {"answer": "w8", "wrong_answer": "w19"}
+    study = Workspace(tmp_path / "w")
+    study.ingest(base, name="base", prompts=asked, edges=("correlation",), load=False)
+    [run] = list_runs(study.path / "runs")
+    found = values_of(run, MEASURES["logit-lens"], Reporter())
+    place = [[p.prompt for p in run.prompts].index(row["prompt"]) for row in asked]
+    loaded = load_variant(base)
+    hf = loaded.hf
+    cap = getattr(hf.config, "final_logit_softcapping", None)
+    norm = hf.transformer.ln_f if hasattr(hf, "transformer") else hf.model.norm
+    for i, row in enumerate(asked):
+        ids = [1, *loaded.tokenizer(row["prompt"], add_special_tokens=False)["input_ids"]]
+        want, decision = torch.zeros(3), 0.0
+        for side, sign in (("answer", 1), ("wrong_answer", -1)):
+            answer = [int(word[1:]) for word in row[side].split()]
+            out = hf(torch.tensor([ids + answer]), output_hidden_states=True)
+            logits = hf.lm_head(norm(out.hidden_states[1][0]))
+            logits = logits if cap is None else cap * torch.tanh(logits / cap)
+            for k, token in enumerate(answer):
+                at = len(ids) - 1 + k
+                want[k] += sign * logits[at].log_softmax(-1)[token]
+                decision += sign * float(out.logits[0, at].log_softmax(-1)[token])
+        own = dict(zip(found.nodes, found.values[place[i]], strict=True))
+        tokens = [f"token {k}" for k in (1, 2, 3)]
+        assert np.allclose([own["L0_RESID", kind] for kind in tokens], want, atol=1e-4)
+        assert sum(own["L2_RESID", kind] for kind in tokens) == pytest.approx(decision, abs=1e-4)
+    assert study.nodes("base", measure="logit-lens")["category"].nunique() == 4
 
 
 def test_ablations_are_runs_of_the_library_with_one_output_replaced(made):

@@ -22,7 +22,7 @@ def parting(sides: Sides, margin: float, seed: int = 0) -> dict[str, Any]:
     Parameters
     ----------
     sides
-        Values of both, nodes in order of computation.
+        Values of both, nodes in order of computation; those with a category are left out.
     margin
         In the units of the values.
     seed
@@ -34,8 +34,9 @@ def parting(sides: Sides, margin: float, seed: int = 0) -> dict[str, Any]:
         ``first``, and ``low`` and ``high``, the ends of its 95% interval: names of nodes, None
         for nowhere; ``parted``, the share of resamples in which the two part at all.
     """
-    change = np.mean(sides.b, axis=0) - np.mean(sides.a, axis=0)
-    codes, names = sides.scenarios, [node.component for node in sides.nodes]
+    plain = [place for place, node in enumerate(sides.nodes) if not node.category]
+    change = (np.mean(sides.b, axis=0) - np.mean(sides.a, axis=0))[:, plain]
+    codes, names = sides.scenarios, [sides.nodes[place].component for place in plain]
     scenarios = means(change, codes)
     found = _first(np.abs(scenarios).mean(0)[None], margin)[0]
     drawn = bootstrap_weights(codes, SAMPLES, seed, balanced=True) * len(scenarios)

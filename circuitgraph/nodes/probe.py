@@ -112,7 +112,7 @@ def _streams(model: StoredModel) -> list[np.ndarray]:
     for start in range(0, len(model.prompts), BATCH):
         rows = [prompt.prompt for prompt in model.prompts[start : start + BATCH]]
         tokens, last = right_padded(rows)
-        parts.append(torch.stack(streams_at(model, tokens, last + 1, last)))
+        parts.append(torch.stack(streams_at(model, tokens, last + 1, last[:, None]))[:, :, 0])
     return list(torch.cat(parts, 1).double().numpy())
 
 

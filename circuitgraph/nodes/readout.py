@@ -119,6 +119,11 @@ class ReadOut:
         factor = getattr(model.engine, "read_out").factor  # noqa: B009 unembedding() asked for it
         return cls(norm, unembed, None if bias is None else bias * factor, model.cap)
 
+    def logits(self, stream: Tensor) -> Tensor:
+        """Logits [..., vocabulary] of streams [..., d]."""
+        raw = self.norm(stream) @ self.unembed.T
+        return softcap(raw if self.bias is None else raw + self.bias, self.cap)
+
     def apart(self, stream: Tensor, answers: Tensor) -> Tensor:
         """Logit of the first minus that of the second of two tokens [n, 2], of streams [n, d]."""
         both = torch.einsum("nd,nkd->nk", self.norm(stream), self.unembed[answers])
@@ -139,8 +144,8 @@ class ReadOut:
         return found if self.norm.bias is None else found + direction @ self.norm.bias
 
 
-def streams_at(model: StoredModel, tokens: Tensor, ends: Tensor, last: Tensor) -> list[Tensor]:
-    """The residual stream at one position of each row, after the embedding and every layer.
+def streams_at(model: StoredModel, tokens: Tensor, ends: Tensor, index: Tensor) -> list[Tensor]:
+    """The residual stream at some positions of each row, after the embedding and every layer.
 
     Parameters
     ----------
@@ -148,12 +153,12 @@ def streams_at(model: StoredModel, tokens: Tensor, ends: Tensor, last: Tensor) -
         Run on the rows.
     tokens, ends : int [n, T] and int [n]
         Rows padded on the right, and how long each is.
-    last : int [n]
+    index : int [n, W]
         Positions.
 
     Returns
     -------
-    list of [n, d]
+    list of [n, W, d]
     """
     engine = model.engine
     if isinstance(engine, NativeModel):
@@ -164,7 +169,7 @@ def streams_at(model: StoredModel, tokens: Tensor, ends: Tensor, last: Tensor) -
         with engine.rows(ends):
             blocks = trace_of(engine.hooked, engine.layers, tokens).blocks
         whole = [blocks[0].pre, *(block.post for block in blocks)]
-    return [gather(stream, last[:, None])[:, 0] for stream in whole]
+    return [gather(stream, index) for stream in whole]
 
 
 def attention_biases(model: StoredModel, granularity: Granularity) -> dict[int, Tensor]:

@@ -17,7 +17,7 @@ from circuitgraph.runs.record import Run
 
 LABELLED = ("probe",)
 """Measures of which several are kept beside a run, one a label."""
-METHOD = 1
+METHOD = 2
 """Version of all measures; values kept by another version are measured again."""
 
 

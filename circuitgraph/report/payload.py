@@ -175,7 +175,8 @@ def _trajectories(diff: Diff) -> dict[str, Any] | None:
         if not found:
             return None
         newest = next(iter(found.values()))
-        sides[side] = table_of(runs[0], MEASURES["logit-lens"], newest)
+        table = table_of(runs[0], MEASURES["logit-lens"], newest)
+        sides[side] = table[table["category"] == ""]
     first = sides["a"]
     labels = first["component"].astype(str).tolist()
     return {"labels": labels} | {
