@@ -36,7 +36,7 @@ class Question:
 
     @property
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """All pairs of variants asked for."""
+        """The pair itself, its nulls and its seeds."""
         yield self.a, self.b
         yield from (*self.nulls, *self.seeds)
 
