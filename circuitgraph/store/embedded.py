@@ -7,7 +7,6 @@ import errno
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import ladybug
@@ -59,27 +58,11 @@ class EmbeddedStore(Store):
         self._reader = self._reader or Reader(self.path)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close the file."""
         if self._reader:
             self._reader.close()
             self._reader = None
-
-    def write_run(self, tables: GraphTables) -> None:
-        """Write one run, replacing that of its id."""
-        self.write_all([tables])
-
-    def write_diff(self, tables: GraphTables) -> None:
-        """Write one diff, replacing that of its id; raises as write_all."""
-        self.write_all([tables])
 
     def write_all(self, parts: Sequence[GraphTables], *, replace: bool = True) -> None:
         """Write several runs and diffs at once.

@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import neo4j
 import pandas as pd
@@ -64,34 +63,9 @@ class Neo4jStore(Store):
         self.timeout = timeout
         self._driver = connect(address)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Let go of the server."""
         self._driver.close()
-
-    def write_run(self, tables: GraphTables) -> None:
-        """Write one run, replacing that of its id."""
-        self.write_all([tables])
-
-    def write_diff(self, tables: GraphTables) -> None:
-        """Write one diff, in place of what is there under its id.
-
-        Raises
-        ------
-        UsageError
-            A run of the diff is not in the graph.
-        """
-        self.write_all([tables])
 
     def write_all(self, parts: Sequence[GraphTables], *, replace: bool = True) -> None:
         """Write several runs and diffs, one part after the other; each is whole or not there.
@@ -120,15 +94,7 @@ class Neo4jStore(Store):
                 self._in_turn(partial(neo4j_write.write_part, tables=part, replace=replace))
 
     def remove_variant(self, name: str) -> int:
-        """Remove a variant, its runs, every diff that compares one of them, and transfers.
-
-        Components that no relationship touches afterwards go with them.
-
-        Returns
-        -------
-        int
-            Number of runs removed; 0 where no variant has this name.
-        """
+        """Remove a variant; see :meth:`EmbeddedStore.remove_variant`."""
         if not len(self.query("MATCH (v:Variant {name: $name}) RETURN v.id", {"name": name})):
             return 0
         return self._in_turn(partial(neo4j_write.remove_variant, name=name))

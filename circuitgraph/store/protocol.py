@@ -32,9 +32,11 @@ class Store(Protocol):
 
     def write_run(self, tables: GraphTables) -> None:
         """Write one run, replacing that of its id."""
+        self.write_all([tables])
 
     def write_diff(self, tables: GraphTables) -> None:
         """Write one diff, in place of what is there under its id; its runs must be there."""
+        self.write_all([tables])
 
     def write_all(self, parts: Sequence[GraphTables], *, replace: bool = True) -> None:
         """Write several runs, diffs and transfers, which is faster than one after another.
@@ -76,14 +78,16 @@ class Store(Protocol):
     def close(self) -> None:
         """Close the database."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 def check_parameters(cypher: str, parameters: Mapping[str, Any]) -> None:
