@@ -87,8 +87,7 @@ test-pythons: ## the tests that need no server, on every other Python that is he
 	done
 
 wheel: $(STAMP) ## build sdist and wheel into dist/, try the wheel in an environment of its own
-	$(BIN)/python -m build --no-isolation
-	$(BIN)/pytest -n 0 tests/test_wheel.py -k "not whole_demo" $(PYTEST_ARGS)
+	DIST=dist $(BIN)/pytest -n 0 tests/test_wheel.py -k "not whole_demo" $(PYTEST_ARGS)
 
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(STAMP) ## build the documentation into site/; a dead link is an error

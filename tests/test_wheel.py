@@ -1,6 +1,6 @@
 """The wheel alone, installed outside the checkout, is all that is needed.
 
-``make wheel`` runs these; other libraries are those of the environment that runs them.
+``make wheel`` runs these, and ``DIST`` says where the wheel then stays; other libraries are those of the environment that runs them.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ print(json.dumps([str(ipd), len(diff.claims), len(workspace.query("rewired"))]))
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of a fresh environment that holds the wheel, made of the sdist."""
     place = tmp_path_factory.mktemp("wheel")
-    # No .pth file of ours is read there, so that an editable install stays unseen.
-    python(ROOT, "-m", "build", "--no-isolation", "--outdir", place / "dist", ROOT)
+    dist = Path(os.environ.get("DIST") or place / "dist").resolve()
+    python(ROOT, "-m", "build", "--no-isolation", "--outdir", dist, ROOT)
     python(place, "-m", "venv", "--without-pip", place / "fresh")
     fresh = sysconfig.get_path("purelib", vars={"base": str(place / "fresh")})
+    # Its .pth files are not read in turn, so that an editable install stays unseen.
     (Path(fresh) / "others.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
-    (wheel,) = (place / "dist").glob("*.whl")
+    wheel = max(dist.glob("*.whl"), key=lambda path: path.stat().st_mtime)
     pip = ("-m", "pip", "--python", place / "fresh" / "bin" / "python", "install", "--no-deps")
     python(place, *pip, "--no-compile", "--quiet", "--no-index", wheel)
     return place / "fresh" / "bin"
