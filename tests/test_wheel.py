@@ -1,6 +1,7 @@
 """The wheel alone, installed outside the checkout, is all that is needed.
 
-``make wheel`` runs these, and ``DIST`` says where the wheel then stays; other libraries are those of the environment that runs them.
+``make wheel`` runs these, and ``DIST`` says where the wheel then stays. Other libraries are those
+of the environment that runs them.
 """
 
 from __future__ import annotations

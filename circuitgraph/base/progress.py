@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class Reporter:
             total=total, desc=label, unit=unit, file=sys.stderr, leave=False, disable=None
         ) as bar:
             yield Progress(bar)
+
+    def each(self, items: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:
+        """The items, with a progress bar that counts them."""
+        with self.progress(total, label, unit) as bar:
+            for item in items:
+                yield item
+                bar.advance(1)
 
 
 def _above_bars(text: str) -> None:

@@ -16,6 +16,7 @@ from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.models.adapters import ADAPTER_FILES, untie
 from circuitgraph.models.variants import LoadedVariant, load_variant
+from circuitgraph.models.weights import wrappers
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.updates.changes import adapter_changes, model_changes, tensors_of, untie_alike
@@ -117,7 +118,9 @@ def _adapter(wanted: _Asked) -> Check:
     if why := other_base(Path(loaded.variant.base), Path(wanted.model)):
         raise OtherBase(why)
     try:
-        sums = of_adapter(adapter_changes(loaded.hf))
+        count = len(list(wrappers(loaded.hf.get_base_model())))
+        changes = adapter_changes(loaded.hf)
+        sums = of_adapter(wanted.reporter.each(changes, count, "update", "tensor"))
     except Exception as error:  # peft raises whatever comes to hand
         raise InputError(
             f"{wanted.model}: cannot be merged into the base ({first_line(error)})"
@@ -144,7 +147,9 @@ def _model(wanted: _Asked) -> Check:
     meant = {}
     if base.has_adapter:
         meant = {c.name: c.meant.float() for c in adapter_changes(base.hf)}
-    sums = of_model(model_changes(base.hf, tuned.hf), meant, wanted.seed)
+    changes, count = model_changes(base.hf, tuned.hf), len(tensors_of(base.hf))
+    watched = wanted.reporter.each(changes, count, "weights", "tensor")
+    sums = of_model(watched, meant, wanted.seed)
     if sums.foreign:
         raise OtherBase(
             f"{wanted.model}: its weights are those of another model: ‖ΔW‖/‖W‖ "
