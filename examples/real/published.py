@@ -28,6 +28,8 @@ KINDS = {"sums": ("sums", "right"), "entity": ("entity", "right"), "own": ("sums
 TASKS = {"sums": ("sums", "own", "shuffled"), "entity": ("entity", "sums", "own")}
 """What is compared with the base on the prompts of each task."""
 SIZES = (0.01, 0.02, 0.05, 0.1)
+CIRCUITS = (0.02, 0.1)
+"""Sizes of circuits that are run."""
 TRAINED, ASKED = 300, 30
 
 
@@ -46,7 +48,7 @@ def main(out: Path, tables: Path, model: Path | None = None) -> None:
         pairs.to_csv(f"{write}-alike.csv", index=False)
         claims = pd.DataFrame(_claims(workspace, kinds)).round(4)
         claims.to_csv(f"{write}-claims.csv", index=False)
-        same = _same(workspace).round(4)
+        same = _same(workspace, kinds[0]).round(4)
         same.to_csv(f"{write}-same.csv", index=False)
         _better(workspace, kinds[0]).round(4).to_csv(f"{write}-better.csv", index=False)
 
@@ -180,21 +182,20 @@ def _claims(workspace: Workspace, kinds: Sequence[str]) -> Iterator[dict[str, ob
             yield {"recipe": kind, "what": measure, "claims": len(claimed), "testable": len(tested)}
 
 
-def _same(workspace: Workspace) -> pd.DataFrame:
+def _same(workspace: Workspace, kind: str) -> pd.DataFrame:
     """Overlap with the base's circuit, and what that circuit recovers in each variant."""
     rows = []
-    for name in workspace:
-        own = workspace.faithfulness(name, sizes=SIZES, random=0).table
-        of_base = workspace.faithfulness(name, of="base", sizes=SIZES, random=3).table
+    for name in ("base", *(f"{kind}-{seed}" for seed in SEEDS)):
+        own = workspace.faithfulness(name, sizes=CIRCUITS, random=0).table
+        of_base = workspace.faithfulness(name, of="base", sizes=CIRCUITS, random=1).table
         row = own[["share", "edges"]].assign(
             variant=name, own=own["faithfulness"], base_circuit=of_base["faithfulness"],
             low=of_base["low"], high=of_base["high"], random=of_base["random"],
         )  # fmt: skip
         if name != "base":
-            shared = workspace.overlap("base", name, sizes=SIZES)
-            row = row.assign(
-                **{key: shared[key].to_numpy() for key in ("shared", "expected", "p_within")}
-            )
+            shared = workspace.overlap("base", name, sizes=CIRCUITS)
+            told = ("shared", "expected", "p_within")
+            row = row.assign(**{key: shared[key].to_numpy() for key in told})
         rows.append(row)
     return pd.concat(rows)
 
