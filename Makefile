@@ -27,7 +27,7 @@ export HF_HUB_OFFLINE ?= 1
 unexport PYTHONDONTWRITEBYTECODE# or every process of a test compiles the package anew
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-real study lost-adapter test test-all test-pythons coverage lint style types types-all suite wheel docs fmt clean
+.PHONY: help install demo demo-real study published lost-adapter test test-all test-pythons coverage lint style types types-all suite wheel docs fmt clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ demo-real: $(STAMP) ## a circuit of a pretrained model and what an adapter chang
 study: $(STAMP) ## train recipes and nulls on SmolLM2, compare them, answer docs/study.md; hours, goes on where stopped
 	$(BIN)/python examples/real/model.py study-output/models
 	$(BIN)/circuitgraph study study-output/models/smollm2 --out study-output --pages docs
+
+published: $(STAMP) ## two published sentences about fine-tuning, tested on SmolLM2: tables into docs/published
+	$(BIN)/python examples/real/published.py published-output docs/published
 
 lost-adapter: $(STAMP) ## two copies of one model that look rewired: docs/lost-adapter.md
 	$(BIN)/python examples/real/model.py study-output/models

@@ -25,7 +25,7 @@ from circuitgraph.base.progress import Reporter
 SEEDS = range(3)
 KINDS = {"sums": ("sums", "right"), "entity": ("entity", "right"), "own": ("sums", "own"),
          "shuffled": ("sums", "shuffled")}  # fmt: skip
-TASKS = {"sums": ("sums", "own", "shuffled"), "entity": ("entity", "sums", "own")}
+TASKS = {"sums": ("sums", "own", "shuffled"), "entity": ("entity", "sums")}
 """What is compared with the base on the prompts of each task."""
 SIZES = (0.01, 0.02, 0.05, 0.1)
 CIRCUITS = (0.02, 0.1)
@@ -48,9 +48,10 @@ def main(out: Path, tables: Path, model: Path | None = None) -> None:
         pairs.to_csv(f"{write}-alike.csv", index=False)
         claims = pd.DataFrame(_claims(workspace, kinds)).round(4)
         claims.to_csv(f"{write}-claims.csv", index=False)
-        same = _same(workspace, kinds[0]).round(4)
-        same.to_csv(f"{write}-same.csv", index=False)
-        _better(workspace, kinds[0]).round(4).to_csv(f"{write}-better.csv", index=False)
+        if task == "entity":
+            same = _same(workspace, task).round(4)
+            same.to_csv(f"{write}-same.csv", index=False)
+            _better(workspace, task).round(4).to_csv(f"{write}-better.csv", index=False)
 
 
 def _adapters(model: Path, folder: Path) -> dict[str, Path]:
