@@ -76,6 +76,14 @@ def test_open_edges_answer_nothing() -> None:
     assert answers(tables)[0].words.startswith("Suppressed")
 
 
+@pytest.mark.parametrize(("whole", "expected"), [("yes", "fails"), ("no", "cannot be told")])
+def test_a_part_fails_only_where_the_whole_is_enough(whole: str, expected: str) -> None:
+    tables = Tables()
+    parts = {"whole": whole, "component": "no", "band": "no", "random band 1": "no"}
+    tables.add("parts", [{"part": k, "components": k, "learnt": v} for k, v in parts.items()])
+    assert [told["here"] for told in verdicts(tables)[-2:]] == [expected, expected]
+
+
 def test_circuits_are_distinct_only_beyond_nulls() -> None:
     tables = Tables()
     tables.add("comparisons", [row("null", "base", "self", 3)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from circuitgraph.study.answers import null_claims, recipes_by_effect
+from circuitgraph.study.answers import MOST, null_claims, recipes_by_effect
 from circuitgraph.study.tables import Tables
 
 HOLDS, FAILS, OPEN = "holds", "fails", "cannot be told"
@@ -89,7 +89,17 @@ def _switch(tables: Tables) -> tuple[str, str]:
         return OPEN, "not run"
     learnt = int((own["learnt"] == "yes").sum())
     reason = f"{own['components'].iloc[0]} alone: learnt in {learnt} of {len(own)} seeds"
-    return (HOLDS if learnt == len(own) else FAILS), reason
+    if learnt == len(own):
+        return HOLDS, reason
+    return _short_of_all(tables, reason)
+
+
+def _short_of_all(tables: Tables, reason: str) -> tuple[str, str]:
+    """A part that is not enough: a failure only where all parts together are."""
+    whole = tables.where("parts", part="whole")
+    learnt = int((whole["learnt"] == "yes").sum()) if len(whole) else 0
+    enough = learnt and learnt >= MOST * len(whole)
+    return (FAILS if enough else OPEN), f"{reason}; all parts together: {learnt} of {len(whole)}"
 
 
 def _band(tables: Tables) -> tuple[str, str]:
@@ -105,7 +115,7 @@ def _band(tables: Tables) -> tuple[str, str]:
         f"{others} of {len(drawn)}"
     )
     if learnt < len(own):
-        return FAILS, reason
+        return _short_of_all(tables, reason)
     return (HOLDS if others < len(drawn) else OPEN), reason
 
 
