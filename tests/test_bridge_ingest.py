@@ -84,12 +84,17 @@ def test_its_graph_is_there_to_be_asked(gptj, ingested):
     }
 
 
-def test_measures_that_hooks_cannot_tell_are_refused_by_name(gptj, ingested):
-    """A read-out that is not the model's own logits gives no numbers; others need a reader."""
+def test_a_read_out_that_is_not_the_model_s_own_gives_no_numbers(gptj, ingested, monkeypatch):
     run = next(r for r in list_runs(gptj[2] / "runs") if r.variant.name == "base")
-    with pytest.raises(InputError, match="in a way that hooks do not show"):
-        values_of(run, MEASURES["attribution"], Reporter())
-    refused = cli("nodes", "base", "--measure", "ablation", "-w", gptj[2])
+    with monkeypatch.context() as patched:
+        patched.setattr("circuitgraph.nodes.readout.TOLERANCE", -1.0)  # nothing is near enough
+        with pytest.raises(InputError, match="adds something that is not a component"):
+            values_of(run, MEASURES["attribution"], Reporter())
+    assert np.isfinite(values_of(run, MEASURES["attribution"], Reporter()).values).all()
+
+
+def test_what_needs_a_reader_is_refused_by_name(gptj, ingested):
+    refused = cli("transplant", "base", "tuned", "--each", "-w", gptj[2])
     assert refused.code == 2
     assert "model type 'gptj' has no reader" in refused.complaint
 

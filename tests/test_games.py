@@ -149,7 +149,7 @@ def test_several_games_and_labels(small: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text(MINE, "utf-8")
     file = tmp_path / "all.jsonl"
-    found = made(small, file, "--game", f"all,{mine}", "--wordings", 12, "--labels", "XX,YY")
+    found = made(small, file, "--game", f"all,{mine}", "--wordings", 12, "--labels", "XX,QQ")
     assert len(found) == 7 * 12 * 5
     holds(small, file, found, 12)
     assert {row["answer"] for row in found} == {" XX"}

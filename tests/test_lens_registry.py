@@ -176,7 +176,7 @@ def of_a_kind(node: ast.AST) -> bool:
     """Whether an expression is the kind of a run, or kinds of runs."""
     words = (node, *ast.iter_child_nodes(node)) if isinstance(node, ast.Subscript) else (node,)
     names = {getattr(word, name, "") for word in words for name in ("attr", "id", "value")}
-    return not names.isdisjoint(("kind", "kinds"))
+    return not names.isdisjoint(("kind", "kinds", "run_kind"))
 
 
 def test_no_file_outside_lenses_compares_with_the_name_of_a_lens() -> None:

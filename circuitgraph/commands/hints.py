@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from circuitgraph.diff.record import Diff
     from circuitgraph.runs.record import Run
 
+LONGEST = 1000
+"""Characters of a command worth copying: names may be 65,000 long."""
+
 
 def hint(*words: object) -> None:
     """Print a command on stderr, to be copied; nothing with ``quiet`` or ``as_json``."""
@@ -22,7 +25,7 @@ def hint(*words: object) -> None:
     where = [] if chosen.workspace == from_environment().workspace else ["-w", chosen.workspace]
     store = [] if chosen.store is None else ["--store", chosen.store]
     line = shlex.join(["circuitgraph", *where, *store, *map(str, words)])
-    if line.isprintable():
+    if line.isprintable() and len(line) <= LONGEST:
         chosen.reporter.remark(NEXT + line)
 
 
