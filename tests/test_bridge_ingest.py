@@ -87,7 +87,7 @@ def test_its_graph_is_there_to_be_asked(gptj, ingested):
 def test_a_read_out_that_is_not_the_model_s_own_gives_no_numbers(gptj, ingested, monkeypatch):
     run = next(r for r in list_runs(gptj[2] / "runs") if r.variant.name == "base")
     with monkeypatch.context() as patched:
-        patched.setattr("circuitgraph.nodes.readout.TOLERANCE", -1.0)  # nothing is near enough
+        patched.setattr("circuitgraph.nodes.attribution.TOLERANCE", -1.0)  # nothing is near enough
         with pytest.raises(InputError, match="adds something that is not a component"):
             values_of(run, MEASURES["attribution"], Reporter())
     assert np.isfinite(values_of(run, MEASURES["attribution"], Reporter()).values).all()
