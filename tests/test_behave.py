@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from models import make_adapter, make_model
-from shell import IPD, cli, done, rows
+from shell import IPD, cli, done, jsonl, rows
 
 from circuitgraph import Workspace, load_variant
 from circuitgraph.behaviour.measure import questions
@@ -52,7 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = make_model("llama", folder / "base")
     make_adapter(base, folder / "adapter")
     file = folder / "p.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in game_rows()), "utf-8")
+    jsonl(file, game_rows())
     common = ("--prompts", file, "--edges", "effect", "--granularity", "layer", "-q")
     for name, more in (("base", ()), ("tuned", ("--adapter", folder / "adapter"))):
         done("-w", folder / "ws", "ingest", base, "--name", name, *common, *more)
@@ -176,7 +175,7 @@ def test_variants_that_were_never_asked_are_refused(tmp_path: Path) -> None:
         | {"scenario": row["template"]}
         for row in game_rows()
     ]
-    file.write_text("".join(json.dumps(row) + "\n" for row in plain_rows), "utf-8")
+    jsonl(file, plain_rows)
     place = ("-w", tmp_path / "ws")
     done(*place, "ingest", base, "--name", "base", "--prompts", file, "--edges", "effect", "-q")
     told = cli(*place, "behave", "base").complaint

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from models import make_adapter, make_model
-from shell import done
+from shell import done, jsonl
 from test_nodes import PAIRS
 
 from circuitgraph import UsageError, Workspace, load_variant
@@ -25,8 +24,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Workspac
     """A base, two adapters of one recipe, and one that changes nothing."""
     root = tmp_path_factory.mktemp("levels")
     base = make_model("llama", root / "base")
-    prompts = root / "prompts.jsonl"
-    prompts.write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
+    prompts = jsonl(root / "prompts.jsonl", PAIRS)
     workspace = Workspace(root / "w")
     make_adapter(base, root / "tuned", scale=0.05)
     make_adapter(base, root / "other", seed=5)

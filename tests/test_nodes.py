@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from models import make_adapter, make_model
-from shell import cli, rows
+from shell import cli, jsonl, rows
 
 import circuitgraph
 from circuitgraph import UsageError, Workspace, load_variant
@@ -42,8 +41,7 @@ def made(request, tmp_path_factory) -> tuple[Path, Path, Path]:
     """A model folder, its prompts, and a workspace of it and of an adapter."""
     root = tmp_path_factory.mktemp(request.param)
     base = make_model(request.param, root / "base")
-    prompts = root / "prompts.jsonl"
-    prompts.write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
+    prompts = jsonl(root / "prompts.jsonl", PAIRS)
     workspace = Workspace(root / "w")
     adapter = make_adapter(base, root / "adapter")
     for name, folder in (("base", None), ("tuned", adapter)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from models import make_adapter, make_model
+from shell import jsonl
 
 from circuitgraph import Workspace, load_variant
 from circuitgraph.base.progress import Reporter
@@ -53,8 +53,7 @@ def made(request, tmp_path_factory) -> tuple[Path, Path, Workspace]:
     """A model folder, its prompts, and a workspace of it. GPT-J's unembedding has a bias."""
     root = tmp_path_factory.mktemp(request.param)
     base = make_model(request.param, root / "base")
-    prompts = root / "prompts.jsonl"
-    prompts.write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
+    prompts = jsonl(root / "prompts.jsonl", PAIRS)
     workspace = Workspace(root / "w")
     workspace.ingest(base, name="base", prompts=prompts, granularity="head", load=False)
     return base, prompts, workspace

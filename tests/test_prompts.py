@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shell import jsonl
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.prompts import Prompt, PromptSet, read_prompts
@@ -23,11 +24,6 @@ ROW = {
     "answer": " left",
     "wrong_answer": " stayed ",
 }
-
-
-def jsonl(path: Path, rows: list[dict]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def csv_file(path: Path, rows: list[dict]) -> Path:
@@ -228,7 +224,7 @@ PLAIN = {"prompt": "p", "scenario": "s", "corrupt": "c", "answer": "x", "wrong_a
 def test_rows_of_python_are_read_as_a_file_is(tmp_path: Path) -> None:
     rows = [PLAIN | {"direction": 1, "id": "a"}, PLAIN | {"prompt": "q", "scenario": "t"}]
     file = tmp_path / "p.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    jsonl(file, rows)
     read = read_prompts(file).prompts
     frame = pd.DataFrame(rows)  # one direction and one id are NaN there, and 1 is 1.0
     for source in (rows, tuple(rows), frame, iter(rows), read):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from models import make_model
-from shell import cli, done
+from shell import cli, done, jsonl
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from circuitgraph import Workspace
@@ -31,7 +31,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write(folder: Path, rows: list[dict]) -> Path:
     file = folder / "p.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    jsonl(file, rows)
     return file
 
 

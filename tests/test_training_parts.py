@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
 from models import make_model
+from shell import jsonl
 from transformers import AutoModelForCausalLM
 
 from circuitgraph.base.errors import InputError, UsageError
@@ -135,11 +135,6 @@ def test_matrices_of_components(tmp_path: Path) -> None:
         assert all(".2." in name and "attn" in name for name in sites.names if "mlp" not in name)
 
 
-def prompt_file(path: Path, rows: list[dict]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    return path
-
-
 def row(own: str, other: str, wording: str = "a", **more: object) -> dict:
     """A prompt in words that the tiny tokenizer knows."""
     flipped = "w11" if other == "C" else "w10"
@@ -157,9 +152,7 @@ def test_groups_hold_four_states_of_one_wording(tmp_path: Path) -> None:
     words = ("w4", "w5", "w6", "w7", "w8")
     rows = [row(own, "C", word) for word in words for own in "CD"]
     rows += [row("C", "D", "w4")]  # the first pair once more, exchanged
-    data = training_data(
-        read_prompts(prompt_file(tmp_path / "p.jsonl", rows)), load_tokenizer(model)
-    )
+    data = training_data(read_prompts(jsonl(tmp_path / "p.jsonl", rows)), load_tokenizer(model))
     assert [{t.wording for t in group.texts} for group in data.held_out] == [{"w7"}]
     assert [{t.wording for t in group.texts} for group in data.train] == [
         {"w4"}, {"w5"}, {"w6"}, {"w8"}
@@ -187,7 +180,7 @@ def test_files_that_cannot_be_trained_on(change: dict, why: str, tmp_path: Path)
     rows = [row(own, "C", word) for word in ("w4", "w5", "w6", "w7") for own in "CD"]
     rows.append(row("C", "C", "w4") | change)
     with pytest.raises(InputError, match=why):
-        training_data(read_prompts(prompt_file(tmp_path / "p.jsonl", rows)), load_tokenizer(model))
+        training_data(read_prompts(jsonl(tmp_path / "p.jsonl", rows)), load_tokenizer(model))
     rows = [row("C", "C", word) for word in ("w4", "w5", "w6", "w7")]
     with pytest.raises(InputError, match="to train on none is in state CC"):
-        training_data(read_prompts(prompt_file(tmp_path / "p.jsonl", rows)), load_tokenizer(model))
+        training_data(read_prompts(jsonl(tmp_path / "p.jsonl", rows)), load_tokenizer(model))

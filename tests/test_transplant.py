@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from models import make_adapter, make_model
-from shell import rows
+from shell import jsonl, rows
 from test_nodes import PAIRS
 
 from circuitgraph import UsageError, Workspace, load_variant
@@ -19,8 +18,7 @@ from circuitgraph import UsageError, Workspace, load_variant
 def study(tmp_path_factory) -> tuple[Path, Path, Workspace]:
     root = tmp_path_factory.mktemp("transplant")
     base = make_model("llama", root / "base")
-    prompts = root / "prompts.jsonl"
-    prompts.write_text("".join(json.dumps(row) + "\n" for row in PAIRS))
+    prompts = jsonl(root / "prompts.jsonl", PAIRS)
     workspace = Workspace(root / "w")
     every = make_adapter(base, root / "every")
     only = make_adapter(base, root / "only", target_modules=r".*\.1\.mlp\.(up|down)_proj")

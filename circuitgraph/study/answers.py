@@ -213,9 +213,14 @@ def _suffices(own: pd.DataFrame, whole: pd.DataFrame) -> str:
     """Compared with the same training of everything; nothing follows where that fails too."""
     if (own["learnt"] == "yes").all() or own["error"].max() <= whole["error"].max():
         return "suffices"
-    if (whole["learnt"] == "yes").mean() >= MOST or own["error"].min() > 2 * whole["error"].max():
+    if mostly_learnt(whole) or own["error"].min() > 2 * whole["error"].max():
         return "does not suffice"
     return "cannot be told"
+
+
+def mostly_learnt(rows: pd.DataFrame) -> bool:
+    """Whether a recipe counts as learnt, by rows of seeds."""
+    return bool((rows["learnt"] == "yes").mean() >= MOST)
 
 
 def _learnt(rows: pd.DataFrame) -> str:

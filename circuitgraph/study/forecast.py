@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from circuitgraph.ingest.estimate import affordable, operations, rate_here
 from circuitgraph.planning.cost import shape_of
@@ -25,18 +25,27 @@ LOADING = 180e-9
 (SmolLM2, measured)."""
 
 
-def seconds_of_levels(steps: Steps) -> float:
-    """A guess of the CPU seconds of weights and attention of two variants."""
-    shape, _ = shape_of(steps.design.model)
-    prompts = encode(steps.asked(LAYERS), load_tokenizer(steps.design.model)).prompts
-    forward = operations(shape, Method("correlation", granularity="layer"), prompts)
-    return LOADING * shape.parameters + 2 * forward / rate_here(shape)
+@dataclass(frozen=True)
+class Forecast:
+    """A guess of CPU seconds, from operations and this machine's rate.
+
+    Attributes
+    ----------
+    whole
+        The whole study, from nothing.
+    levels
+        Weights and attention of two variants, which is part of it.
+    """
+
+    whole: float
+    levels: float
 
 
-def seconds(steps: Steps) -> float:
-    """A guess of the CPU seconds of the whole study, from operations and this machine's rate."""
+def forecast(steps: Steps) -> Forecast:
+    """How long the study takes here."""
     design = steps.design
     shape, _ = shape_of(design.model)
+    rate = rate_here(shape)
     prompts = encode(steps.asked(LAYERS), load_tokenizer(design.model)).prompts
     length = SHARED * sum(len(p.prompt) for p in prompts) / len(prompts)
     trained = 2 / 3 * shape.layers  # of whole variants; parts are cheaper
@@ -51,5 +60,7 @@ def seconds(steps: Steps) -> float:
         chosen = affordable(shape, method, prompts) if wanted == "auto" else wanted
         method = replace(method, estimator=chosen)
         total += (1 + len(design.variants)) * operations(shape, method, prompts)
+    forward = operations(shape, Method("correlation", granularity="layer"), prompts)
+    levels = LOADING * shape.parameters + 2 * forward / rate
     pairs = {pair for one in of_levels() for pair in one.pairs}
-    return BESIDE * total / rate_here(shape) + len(pairs) * seconds_of_levels(steps)
+    return Forecast(BESIDE * total / rate + len(pairs) * levels, levels)

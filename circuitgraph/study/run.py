@@ -27,7 +27,7 @@ from circuitgraph.study.design import (
     of_recipes,
     of_variants,
 )
-from circuitgraph.study.forecast import seconds, seconds_of_levels
+from circuitgraph.study.forecast import forecast
 from circuitgraph.study.levels import Question, answered, level_rows, of_levels
 from circuitgraph.study.page import page
 from circuitgraph.study.parts import chosen, layers_of
@@ -246,9 +246,9 @@ def run_study(
     require_model(design.model)
     steps = Steps(design, reporter)
     steps.prompts()
-    each = seconds_of_levels(steps)
-    reporter.remark(f"the study takes {human_seconds(seconds(steps))} of one core here, from "
-                    f"nothing, of it {human_seconds(each)} a comparison level by level; what is "
+    guess = forecast(steps)
+    reporter.remark(f"the study takes {human_seconds(guess.whole)} of one core here, from nothing, "
+                    f"of it {human_seconds(guess.levels)} a comparison level by level; what is "
                     "there already is kept")  # fmt: skip
     deadline = float("inf") if budget is None else time.monotonic() + budget
     study = Study(steps, pages, deadline)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from circuitgraph.study.answers import MOST, null_claims, recipes_by_effect
+from circuitgraph.study.answers import mostly_learnt, null_claims, recipes_by_effect
 from circuitgraph.study.tables import Tables
 
 HOLDS, FAILS, OPEN = "holds", "fails", "cannot be told"
@@ -97,9 +97,11 @@ def _switch(tables: Tables) -> tuple[str, str]:
 def _short_of_all(tables: Tables, reason: str) -> tuple[str, str]:
     """A part that is not enough: a failure only where all parts together are."""
     whole = tables.where("parts", part="whole")
-    learnt = int((whole["learnt"] == "yes").sum()) if len(whole) else 0
-    enough = learnt and learnt >= MOST * len(whole)
-    return (FAILS if enough else OPEN), f"{reason}; all parts together: {learnt} of {len(whole)}"
+    if whole.empty:
+        return OPEN, reason
+    learnt = int((whole["learnt"] == "yes").sum())
+    reason = f"{reason}; all parts together: {learnt} of {len(whole)}"
+    return (FAILS if mostly_learnt(whole) else OPEN), reason
 
 
 def _band(tables: Tables) -> tuple[str, str]:

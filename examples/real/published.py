@@ -10,7 +10,7 @@ says what they show. Stopped, it goes on where it was.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -37,10 +37,11 @@ def main(out: Path, tables: Path, model: Path | None = None) -> None:
     """Train, ingest, compare, write the tables."""
     model = model or fetch(out / "models")
     tables.mkdir(parents=True, exist_ok=True)
-    adapters = _adapters(model, out / "adapters")
+    drawn = {task: make_prompts(task, model, n=TRAINED) for task in TASKS}
+    adapters = _adapters(model, drawn, out / "adapters")
     for task, kinds in TASKS.items():
         workspace = Workspace(out / task, reporter=Reporter(quiet=False))
-        prompts = _asked(model, task)
+        prompts = _part(drawn[task], slice(ASKED))
         _ingest(workspace, model, prompts, adapters, kinds)
         write = tables / task
         _right(workspace, model, prompts, adapters, kinds).to_csv(f"{write}-right.csv", index=False)
@@ -54,22 +55,20 @@ def main(out: Path, tables: Path, model: Path | None = None) -> None:
             _better(workspace, task).round(4).to_csv(f"{write}-better.csv", index=False)
 
 
-def _adapters(model: Path, folder: Path) -> dict[str, Path]:
+def _adapters(model: Path, drawn: Mapping[str, PromptSet], folder: Path) -> dict[str, Path]:
     found = {}
     for seed in SEEDS:
         for kind, (task, answers) in KINDS.items():
             name = f"{kind}-{seed}"
-            seen = PromptSet(
-                make_prompts(task, model, n=TRAINED).prompts[ASKED:], f"the task {task}"
-            )
+            seen = _part(drawn[task], slice(ASKED, None))
             found[name] = teach(model, seen, folder / name, answers, seed)
             print(name, file=sys.stderr)
     return found
 
 
-def _asked(model: Path, task: str) -> PromptSet:
-    """Prompts that no adapter was trained on: the first of those drawn."""
-    return PromptSet(make_prompts(task, model, n=TRAINED).prompts[:ASKED], f"the task {task}")
+def _part(drawn: PromptSet, which: slice) -> PromptSet:
+    """The first prompts are asked; no adapter is trained on them."""
+    return PromptSet(drawn.prompts[which], drawn.source)
 
 
 def _ingest(

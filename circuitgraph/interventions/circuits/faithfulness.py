@@ -131,8 +131,9 @@ def faithfulness(
     paths = connected(chosen.edges, best, chosen.variant.heads, chosen.variant.kv_heads)
     columns = {"share": shares, "edges": counts, "connected": paths.sum(1), "n": len(seen.first)}
     measured = _measured(shares, decisions)
-    how = {"rank": rank, "of": of or name, "random": random, "seed": seed}
-    how |= {"directions": seen.origin}
+    how = {
+        "rank": rank, "of": of or name, "random": random, "seed": seed, "directions": seen.origin
+    }  # fmt: skip
     table = pd.DataFrame(columns | measured)[list(COLUMNS)]
     return Faithfulness(
         chosen, table, _areas(measured) | _summary(chosen, decisions, effects) | how
