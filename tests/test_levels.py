@@ -179,3 +179,19 @@ def test_verdicts_hold_the_interval_against_the_nulls() -> None:
 )
 def test_shares_have_the_digits_that_part_them_from_one(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+def test_two_tables_need_no_random_update(tmp_path: Path) -> None:
+    """Levels of tables are those of their correlations; what has no weights is said in the rows."""
+    workspace = Workspace(tmp_path / "w")
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        file = tmp_path / f"{name}.csv"
+        values = pd.DataFrame(rng.normal(size=(30, 3)), columns=["L0H0", "L0H1", "L0_MLP"])
+        values.insert(0, "scenario", [f"s{i % 5}" for i in range(30)])
+        values.insert(0, "prompt_id", range(30))
+        values.to_csv(file, index=False)
+        workspace.ingest_table(file, name=name)
+    table = workspace.levels("a", "b").table.set_index("measure")
+    assert np.isfinite(table.loc["correlation", "alike"])
+    assert "is a table" in table.loc["cosine of all weights", "reason"]

@@ -76,8 +76,8 @@ class LevelsOfVariants(Circuits):
         others = [_named(comparison, NULL, one) for one in given if not comparison.is_random(one)]
         chosen = seeds_of(comparison.catalogue, a, b) if seeds is None else pairs(seeds)
         others += [_named(comparison, SEEDS, one) for one in chosen]
-        draws = max((draws_of(one) or 0 for one in drawn), default=0)
-        others += self._random(comparison, pair, draws, measure)
+        if draws := max((draws_of(one) or 0 for one in drawn), default=0):
+            others += self._random(comparison, pair, draws, measure)
         compare = partial(self._lens_diff, comparison, measure)
         found = levels(pair, others, Asker(compare, lenses, measure, self.reporter))
         keep(found, self.path / FOLDER)
