@@ -14,7 +14,7 @@ from shell import IPD, cli
 from circuitgraph.base.errors import UsageError
 from circuitgraph.levels.record import Levels
 from circuitgraph.study.answers import answers, grade
-from circuitgraph.study.design import Design, of_recipes, of_variants
+from circuitgraph.study.design import Design, of_recipes, of_variants, of_wiring
 from circuitgraph.study.levels import level_rows, of_levels, shown
 from circuitgraph.study.parts import _another, _band, by_layer
 from circuitgraph.study.statements import verdicts
@@ -98,7 +98,7 @@ def test_circuits_are_distinct_only_beyond_nulls() -> None:
 def test_recipes_need_three_seeds_and_nulls_stand_beside() -> None:
     with pytest.raises(UsageError, match="needs 3 or more"):
         Design(Path("m"), Path("o"), seeds=2)
-    roles = {(one.lens, one.scope, one.role) for one in (*of_recipes(), *of_variants())}
+    roles = {(one.lens, one.scope, one.role) for one in (*of_recipes(), *of_variants(), *of_wiring())}
     for lens in ("effect", "correlation", "wiring"):
         assert (lens, "recipe", "null") in roles
 

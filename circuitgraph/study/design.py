@@ -176,11 +176,15 @@ def of_variants() -> Iterator[Comparison]:
     yield Comparison(BASE, "self-0", "wiring", "checkpoint", "null")
     yield Comparison("strategic", TAUGHT, "effect", "recipe", confirmed=True)
     yield Comparison("deontological", "utilitarian", "effect", "recipe", confirmed=True)
-    yield Comparison("deontological", "utilitarian", "wiring", "recipe")
-    yield Comparison("self", "random", "wiring", "recipe", "null")
     for a, b in combinations(REWARDED, 2):
         yield Comparison(a, b, "correlation", "recipe")
     yield Comparison("self", "random", "correlation", "recipe", "null")
+
+
+def of_wiring() -> Iterator[Comparison]:
+    """The wiring lens between recipes: every variant beside the base, the dearest of all diffs."""
+    yield Comparison("deontological", "utilitarian", "wiring", "recipe")
+    yield Comparison("self", "random", "wiring", "recipe", "null")
 
 
 def _correlations() -> Iterator[Comparison]:

@@ -26,6 +26,7 @@ from circuitgraph.study.design import (
     Part,
     of_recipes,
     of_variants,
+    of_wiring,
 )
 from circuitgraph.study.forecast import forecast
 from circuitgraph.study.levels import Question, answered, level_rows, of_levels
@@ -75,6 +76,7 @@ class Study:
             self._parts,
             self._variants,
             self._levels,
+            self._wiring,
             self._heads,
         ):
             stage()
@@ -145,6 +147,9 @@ class Study:
         self.attempt("hubs", self._hubs)
         self.attempt("patches", self._patches)
         self.attempt("mechanism", self._mechanism)
+
+    def _wiring(self) -> None:
+        self._compare(of_wiring())
 
     def _heads(self) -> None:
         if self.design.heads:
