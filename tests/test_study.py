@@ -98,7 +98,8 @@ def test_circuits_are_distinct_only_beyond_nulls() -> None:
 def test_recipes_need_three_seeds_and_nulls_stand_beside() -> None:
     with pytest.raises(UsageError, match="needs 3 or more"):
         Design(Path("m"), Path("o"), seeds=2)
-    roles = {(one.lens, one.scope, one.role) for one in (*of_recipes(), *of_variants(), *of_wiring())}
+    asked = (*of_recipes(), *of_variants(), *of_wiring())
+    roles = {(one.lens, one.scope, one.role) for one in asked}
     for lens in ("effect", "correlation", "wiring"):
         assert (lens, "recipe", "null") in roles
 
