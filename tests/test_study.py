@@ -76,12 +76,59 @@ def test_open_edges_answer_nothing() -> None:
     assert answers(tables)[0].words.startswith("Suppressed")
 
 
-@pytest.mark.parametrize(("whole", "expected"), [("yes", "fails"), ("no", "cannot be told")])
-def test_a_part_fails_only_where_the_whole_is_enough(whole: str, expected: str) -> None:
+def part(name: str, error: float, learnt: str = "no") -> dict[str, Any]:
+    """One seed of a part that was trained alone."""
+    return {"part": name, "components": name, "learnt": learnt, "error": error}
+
+
+@pytest.mark.parametrize(
+    ("whole", "own", "drawn", "answer", "statement"),
+    [
+        ("yes", [0.15, 0.16], 0.3, "does not suffice", "fails"),  # all parts together learn it
+        ("no", [0.15, 0.16], 0.3, "cannot be told", "cannot be told"),  # they do not, either
+        ("no", [0.25, 0.26], 0.3, "does not suffice", "fails"),  # much further than they are
+        ("yes", [0.25], 0.3, "cannot be told", "cannot be told"),  # one seed
+        ("no", [0.05, 0.09], 0.3, "suffices", "holds"),
+        ("no", [0.05, 0.09], 0.08, "suffices", "cannot be told"),  # so does any other part
+    ],
+)
+def test_what_follows_from_a_part_trained_alone(whole, own, drawn, answer, statement) -> None:
     tables = Tables()
-    parts = {"whole": whole, "component": "no", "band": "no", "random band 1": "no"}
-    tables.add("parts", [{"part": k, "components": k, "learnt": v} for k, v in parts.items()])
-    assert [told["here"] for told in verdicts(tables)[-2:]] == [expected, expected]
+    tables.add("parts", [part("whole", 0.05, whole), part("whole", 0.1, whole)])
+    for name in ("component", "band"):
+        tables.add("parts", [part(name, error) for error in own])
+        tables.add("parts", [part(f"random {name} 1", drawn)])
+    told = answers(tables)[2]
+    assert f"the component {answer}, the band {answer}" in told.words
+    assert told.grade == ("none" if answer == "cannot be told" else "weak")
+    assert [row["here"] for row in verdicts(tables)[-2:]] == [statement, statement]
+
+
+@pytest.mark.parametrize(
+    ("alike", "claims", "expected"),
+    [
+        (0.99, 0, "holds"),
+        (0.9, 4, "fails"),
+        (0.99, 4, "cannot be told"),
+        (0.9, 1, "cannot be told"),
+    ],
+)
+def test_alike_by_component_is_judged_beside_seeds_and_nulls(alike, claims, expected) -> None:
+    def compared(scope: str, role: str, a: str, b: str, claims: int, alike: float) -> dict:
+        told = {"scope": scope, "role": role, "a": a, "b": b, "testable": 60, "evidence": "low"}
+        return told | {"claims": claims, "alike": alike}
+
+    tables = Tables()
+    one, other = "deontological", "utilitarian"
+    rows = [
+        compared("recipe", "question", one, other, claims, 0.999),
+        compared("recipe", "null", "self", "random", 1, 0.9),
+        compared("checkpoint", "question", f"{one}-0", f"{other}-0", 9, alike),
+        compared("checkpoint", "seeds", f"{one}-0", f"{one}-1", 2, 0.97),
+        compared("checkpoint", "null", "base", "self-0", 50, 0.1),
+    ]
+    tables.add("components", rows)
+    assert verdicts(tables)[0]["here"] == expected
 
 
 def test_circuits_are_distinct_only_beyond_nulls() -> None:
@@ -148,6 +195,10 @@ def test_the_whole_study_of_a_small_model(tmp_path: Path) -> None:
     assert {row["a"] for row in kept} == {"base", "strategic-0", "deontological-0"}
     assert {row["level"] for row in kept} == {"weights", "attention", "behaviour", "interactions"}
     assert all(bool(row["apart"]) != bool(row["reason"]) for row in kept)
+    with (out / "study" / "components.csv").open(encoding="utf-8") as file:
+        parts = {(row["a"], row["b"]): row for row in csv.DictReader(file)}
+    assert parts["base", "self-0"]["claims"] == "0"
+    assert {row["components"] for row in parts.values()} == {"9"}
     by_measure = {(row["a"], row["measure"]): row for row in kept}
     assert by_measure["base", "wiring"]["nulls"] == "1"  # self-0 against random-0 is not asked
     assert "not measured yet" in by_measure["strategic-0", "wiring"]["reason"]

@@ -8,7 +8,7 @@ from typing import Any
 from circuitgraph.levels.record import Levels, percent
 
 
-def level_rows(found: Levels) -> list[dict[str, str]]:
+def rows_shown(found: Levels) -> list[dict[str, str]]:
     """A row a measure, as text: ``level``, ``measure``, ``alike``, ``interval``, ``claims``,
     ``nulls``, ``seeds`` and ``verdict``; where nothing was measured, ``verdict`` is the reason.
     """

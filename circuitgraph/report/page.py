@@ -21,7 +21,7 @@ from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.export.colours import VERDICTS, as_hex
 from circuitgraph.levels.record import Levels
-from circuitgraph.report.alike import level_rows
+from circuitgraph.report.alike import rows_shown
 from circuitgraph.report.methods import bibtex, methods, not_checked
 from circuitgraph.report.payload import payload
 from circuitgraph.report.terms import TERMS
@@ -115,7 +115,7 @@ def page_html(
     return _template().render(
         title=heading,
         lines=lines,
-        levels=None if levels is None else {**levels.summary, "rows": level_rows(levels)},
+        levels=None if levels is None else {**levels.summary, "rows": rows_shown(levels)},
         sections=[section.values for section in sections],
         style=_asset("page.css"),
         scripts=scripts,

@@ -15,6 +15,8 @@ from circuitgraph.study.tables import Tables, records
 
 MOST = 0.75
 """Share of seeds in which a recipe counts as learnt."""
+PART_SEEDS = 2
+"""Seeds of a part that an answer about it needs."""
 FEW = 0.1
 """Null pairs that claim more than this share of what a question claims weaken its answer."""
 
@@ -191,39 +193,45 @@ def what_to_train(tables: Tables) -> Answer:
     if parts.empty:
         return Answer("RQ3", question, "none", "Not run.")
     whole = parts[parts["part"] == "whole"]
-    told, verdicts, few = [f"all parts together: {_learnt(whole)}"], [], []
+    told, verdicts, few = [f"all parts together: {learnt_of(whole)}"], [], []
     for kind in ("component", "band"):
         own = parts[parts["part"] == kind]
         drawn = parts[parts["part"].str.startswith(f"random {kind}")]
         if own.empty:
             continue
         few.append(len(drawn))
-        verdicts.append(f"the {kind} {_suffices(own, whole)}")
+        verdicts.append(f"the {kind} {sufficient(own, whole)}")
         told.append(
-            f"{kind} ({own['components'].iloc[0]}): {_learnt(own)}; random choices of that size: "
-            f"{_learnt(drawn)}"
+            f"{kind} ({own['components'].iloc[0]}): {learnt_of(own)}; random choices of that size: "
+            f"{learnt_of(drawn)}"
         )
     if not verdicts:
         return Answer("RQ3", question, "none", f"No part was trained; {told[0]}.")
     mark = "weak" if min(few) < 10 else "moderate"
+    if all(word.endswith(UNTOLD.lower()) for word in verdicts):
+        mark = "none"
     return Answer("RQ3", question, mark, f"For {TAUGHT}: {', '.join(verdicts)}. {'; '.join(told)}.")
 
 
-def _suffices(own: pd.DataFrame, whole: pd.DataFrame) -> str:
-    """Compared with the same training of everything; nothing follows where that fails too."""
-    if (own["learnt"] == "yes").all() or own["error"].max() <= whole["error"].max():
+def sufficient(own: pd.DataFrame, whole: pd.DataFrame) -> str:
+    """Whether a part that was trained alone learns what all parts together do.
+
+    By rows of seeds. ``suffices``: learnt by every seed, or none is further from the target than
+    the furthest of the whole. ``does not suffice``: none learnt it, and most seeds of the whole
+    did, or all are more than twice as far from the target. Of a single seed, nothing is told.
+    """
+    if len(own) < PART_SEEDS or whole.empty:
+        return UNTOLD.lower()
+    learnt = own["learnt"] == "yes"
+    if learnt.all() or own["error"].max() <= whole["error"].max():
         return "suffices"
-    if mostly_learnt(whole) or own["error"].min() > 2 * whole["error"].max():
-        return "does not suffice"
-    return "cannot be told"
+    most = bool((whole["learnt"] == "yes").mean() >= MOST)
+    far = own["error"].min() > 2 * whole["error"].max()
+    return "does not suffice" if not learnt.any() and (most or far) else UNTOLD.lower()
 
 
-def mostly_learnt(rows: pd.DataFrame) -> bool:
-    """Whether a recipe counts as learnt, by rows of seeds."""
-    return bool((rows["learnt"] == "yes").mean() >= MOST)
-
-
-def _learnt(rows: pd.DataFrame) -> str:
+def learnt_of(rows: pd.DataFrame) -> str:
+    """How many seeds learnt the recipe, and how far from the target they are."""
     if rows.empty:
         return "not run"
     learnt = int((rows["learnt"] == "yes").sum())

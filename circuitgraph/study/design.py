@@ -33,7 +33,7 @@ class Comparison:
     a, b
         Recipes at scope ``recipe``, variants at scope ``checkpoint``.
     lens, scope
-        As for a diff.
+        As for a diff; of components the measure.
     role
         ``question``; ``null``: nothing was taught on either side; ``seeds``: one recipe twice.
     confirmed

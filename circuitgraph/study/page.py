@@ -49,7 +49,7 @@ def page(
         "## Answers",
         *_answers(tables), GRADES, "## Published statements", _statements(tables),
         "## What the variants decide", _behaviour(tables), "## Comparisons", *_compared(tables),
-        "## Level by level", _levels(tables),
+        "## Component by component", _components(tables), "## Level by level", _levels(tables),
         "## Parts trained alone", *_parts(tables), *_more(tables),
         "## Costs", _costs(costs), "## Not run", _missing(missing),
     ]  # fmt: skip
@@ -157,6 +157,18 @@ def _compared(tables: Tables) -> Iterator[str]:
         yield markdown(
             own[[*shown, *more[lens], "least_alone", "most_alone"]].dropna(axis=1, how="all")
         )
+
+
+def _components(tables: Tables) -> str:
+    rows = tables["components"]
+    if rows.empty:
+        return "Not run."
+    return (
+        "Direct contributions of components (attention and MLP of every layer) to the decision, in "
+        "logits. *alike* is Pearson's r over components, which published work calls how similar "
+        "two models are; *largest* is the component that changed most, in either case beside "
+        f"nulls and two seeds of one recipe.\n\n{markdown(rows)}"
+    )
 
 
 def _levels(tables: Tables) -> str:

@@ -16,6 +16,7 @@ from circuitgraph.games.rewards import NULLS, REWARDED
 from circuitgraph.planning.cost import shape_of
 from circuitgraph.study import tables as rows_of
 from circuitgraph.study.answers import answers, fate_row
+from circuitgraph.study.attributions import attribution_row, of_components
 from circuitgraph.study.costs import costs_of, timed
 from circuitgraph.study.design import (
     BASE,
@@ -74,6 +75,7 @@ class Study:
             self._train,
             self._recipes,
             self._parts,
+            self._components,
             self._variants,
             self._levels,
             self._wiring,
@@ -140,6 +142,15 @@ class Study:
 
     def _recipes(self) -> None:
         self._compare(of_recipes())
+
+    def _components(self) -> None:
+        for one in of_components():
+            name = f"components, {one.lens}, {one.scope}: {one.a} → {one.b}"
+            self.attempt(name, partial(self._attributed, one))
+
+    def _attributed(self, one: Comparison) -> None:
+        found = self.steps.attributed(one)
+        self.tables.add("components", [attribution_row(one, found)])
 
     def _variants(self) -> None:
         """What needs single variants, or is dear."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from circuitgraph.study.answers import mostly_learnt, null_claims, recipes_by_effect
+from circuitgraph.study.answers import learnt_of, null_claims, recipes_by_effect, sufficient
 from circuitgraph.study.tables import Tables
 
 HOLDS, FAILS, OPEN = "holds", "fails", "cannot be told"
@@ -61,16 +61,22 @@ def _correlations(tables: Tables) -> tuple[str, str]:
 
 
 def _similar(tables: Tables) -> tuple[str, str]:
-    row = _one(tables, lens="effect", **DE_UT)
-    seeds = tables.comparisons(lens="effect", role="seeds")
-    if row is None or seeds.empty:
+    """By direct contributions to the decision: single variants by r, recipes by their claims."""
+    pair = tables.where("components", a="deontological-0", b="utilitarian-0")
+    recipes = tables.where("components", a="deontological", b="utilitarian")
+    seeds = tables.where("components", role="seeds")
+    nulls = null_claims(tables.where("components", scope="recipe"))
+    if pair.empty or recipes.empty or seeds.empty or nulls is None:
         return OPEN, "not run"
-    least = float(seeds["alike"].min())
+    alike, least, both = pair["alike"].iloc[0], seeds["alike"].min(), recipes.iloc[0]
     reason = (
-        f"edge effects of both recipes correlate with r = {row['alike']:.3f}, those of two seeds "
-        f"of one recipe with {least:.3f} or more"
+        f"direct contributions correlate with r = {alike:.3f}, those of two seeds of one recipe "
+        f"with {least:.3f} or more; {both['claims']} of {both['testable']} components differ "
+        f"beyond seeds, {nulls} on nulls"
     )
-    return (HOLDS if row["alike"] >= least else FAILS), reason
+    if both["evidence"] == "insufficient" or (alike >= least) == (both["claims"] > nulls):
+        return OPEN, reason
+    return (HOLDS if alike >= least else FAILS), reason
 
 
 def _pathways(tables: Tables) -> tuple[str, str]:
@@ -84,41 +90,27 @@ def _pathways(tables: Tables) -> tuple[str, str]:
 
 
 def _switch(tables: Tables) -> tuple[str, str]:
-    own = tables.where("parts", part="component")
-    if own.empty:
-        return OPEN, "not run"
-    learnt = int((own["learnt"] == "yes").sum())
-    reason = f"{own['components'].iloc[0]} alone: learnt in {learnt} of {len(own)} seeds"
-    if learnt == len(own):
-        return HOLDS, reason
-    return _short_of_all(tables, reason)
-
-
-def _short_of_all(tables: Tables, reason: str) -> tuple[str, str]:
-    """A part that is not enough: a failure only where all parts together are."""
-    whole = tables.where("parts", part="whole")
-    if whole.empty:
-        return OPEN, reason
-    learnt = int((whole["learnt"] == "yes").sum())
-    reason = f"{reason}; all parts together: {learnt} of {len(whole)}"
-    return (FAILS if mostly_learnt(whole) else OPEN), reason
+    return _alone(tables, "component")
 
 
 def _band(tables: Tables) -> tuple[str, str]:
-    parts = tables["parts"]
-    own = tables.where("parts", part="band")
+    return _alone(tables, "band")
+
+
+def _alone(tables: Tables, part: str) -> tuple[str, str]:
+    """A part trained alone: it holds only where random choices of that size are not as good."""
+    parts, own = tables["parts"], tables.where("parts", part=part)
     if own.empty:
         return OPEN, "not run"
-    learnt = int((own["learnt"] == "yes").sum())
-    drawn = parts[parts["part"].str.startswith("random band")]
-    others = int((drawn["learnt"] == "yes").sum())
-    reason = (
-        f"the band: learnt in {learnt} of {len(own)} seeds; random layers of that number: "
-        f"{others} of {len(drawn)}"
-    )
-    if learnt < len(own):
-        return _short_of_all(tables, reason)
-    return (HOLDS if others < len(drawn) else OPEN), reason
+    whole = parts[parts["part"] == "whole"]
+    drawn = parts[parts["part"].str.startswith(f"random {part}")]
+    reason = f"{own['components'].iloc[0]} alone {learnt_of(own)}; random choices of that size: "
+    reason += f"{learnt_of(drawn)}; all parts together: {learnt_of(whole)}"
+    told = sufficient(own, whole)
+    if told == "does not suffice":
+        return FAILS, reason
+    best = len(drawn) and own["error"].max() < drawn["error"].min()
+    return (HOLDS if told == "suffices" and best else OPEN), reason
 
 
 def _flips(tables: Tables) -> tuple[str, str]:

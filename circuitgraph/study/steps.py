@@ -15,6 +15,7 @@ from circuitgraph.games.prompts import HELD_OUT
 from circuitgraph.games.rewards import recipe_named
 from circuitgraph.lenses.effect.lens import Effect
 from circuitgraph.models.tasks import make_game_prompts
+from circuitgraph.nodes.compare import NodeDiff
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.written import write_prompts
@@ -121,6 +122,14 @@ class Steps:
         self.reporter.remark(f"{where}: {one.a} → {one.b}, {one.lens}, {one.scope}")
         with timed(self.design.out, f"diff {where} {one.lens}"):
             return self._diff(self.workspace(where), one)
+
+    def attributed(self, one: Comparison) -> NodeDiff:
+        """Direct contributions of components, measured where they are not yet, and compared."""
+        for side in (one.a, one.b):
+            self._side(side, LAYERS)
+        self.reporter.remark(f"components: {one.a} → {one.b}, {one.lens}, {one.scope}")
+        with timed(self.design.out, "components"):
+            return self.workspace().nodes(one.a, one.b, measure=one.lens, scope=one.scope)
 
     @property
     def all_trained(self) -> bool:
