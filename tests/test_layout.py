@@ -152,20 +152,21 @@ def test_no_file_is_too_long_to_read() -> None:
 
 
 def test_nothing_runs_what_it_reads() -> None:
-    """No unpickling, no remote code, no evaluation."""
+    """No unpickling, no remote code, no evaluation but of a reward that the user names."""
     loaders = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     assert [shown(path) for path in SOURCES if loaders & roots(path)] == []
     calls = [
-        f"{shown(path)} line {node.lineno}: {ast.unparse(node)}"
+        f"{shown(path)}: {ast.unparse(node)}"
         for path in SOURCES
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call) and runs_what_it_reads(node)
     ]
-    assert calls == []
+    assert calls == ["training/rewarded.py: loader.exec_module(module)"]
 
 
 def runs_what_it_reads(call: ast.Call) -> bool:
-    if ast.unparse(call.func) in ("eval", "exec", "torch.load", "pd.read_pickle"):
+    name = ast.unparse(call.func)
+    if name in ("eval", "exec", "torch.load", "pd.read_pickle") or name.endswith("exec_module"):
         return True
     trusting = [w for w in call.keywords if w.arg in ("trust_remote_code", "allow_pickle")]
     return any(ast.unparse(word.value) != "False" for word in trusting)
@@ -183,7 +184,7 @@ def test_no_public_function_takes_options_it_does_not_name() -> None:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
         if node.args.kwarg and ast.unparse(node.args.kwarg.annotation or node) in ("Any", "object")
     }
-    assert found == {"engine/bridge/positions.py forward"}  # of a module of transformers
+    assert found == {"engine/bridge/positions.py forward", "training/grpo.py on_step_end"}
 
 
 def test_what_runs_what_it_reads_is_seen() -> None:

@@ -143,7 +143,6 @@ def test_a_table_of_rewards_of_ones_own(tmp_path: Path) -> None:
         (("--layers", "3-9"), "the model has layers 0 to 3"),
         (("--beta", "0"), "--beta 0.0: give a number above 0"),
         (("--seeds", "0"), "--seeds 0: give 1 to 1000"),
-        (("--trainer", "trl"), "--trainer trl"),
         (("--recipe", "kind"), "no recipe 'kind'"),
         (("--prompts", "nowhere.jsonl"), "nowhere.jsonl"),
         (("--adapter", "nowhere"), "no such adapter folder"),

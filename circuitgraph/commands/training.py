@@ -15,18 +15,24 @@ from circuitgraph.games.payoffs import games_named
 from circuitgraph.games.rewards import NULLS, REWARDED, recipe_named
 from circuitgraph.training.request import TrainRequest
 
-SHOWN = ("adapter", "game", "state", "n", "base", "p", "low", "high", "target", "legal", "learnt")
+SHOWN = (
+    *("adapter", "game", "state", "n", "base", "p", "reward", "gain", "low", "high", "target"),
+    *("legal", "learnt"),
+)
+
+
+RECIPES = f"{', '.join((*REWARDED, *NULLS))}, a TOML file of rewards, or a .py file (trl)."
 
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.option("--recipe", required=True, help=f"{', '.join((*REWARDED, *NULLS))}, or a TOML file.")
+@click.option("--recipe", required=True, help=RECIPES)
 @click.option("--prompts", type=PATH, required=True, help="Game prompts (prompts make game).")
 @click.option("--out", "-o", type=PATH, required=True, help="Folder for RECIPE-0, RECIPE-1, ….")
 @options_of(
     TrainRequest,
     *("seeds", "rank", "components", "layers", "steps", "beta", "reference", "opponent", "rate"),
-    *("groups", "games", "adapter", "trainer", "device"),
+    *("groups", "games", "adapter", "trainer", "samples", "tokens", "device"),
     components={"metavar": "L2_MLP,…"},
     layers={"metavar": "11-23"},
     beta={"show_default": False},
@@ -42,6 +48,8 @@ def train(
     The optimal policy is known in closed form, π(a) ∝ reference(a) exp(r(a)/β), and the loss
     is KL(π ‖ model) over the whole vocabulary, for all four states of a wording. Null
     recipes: self (the base's own answers), random (a reward drawn anew for every text).
+    With --trainer trl answers are sampled instead (GRPO), and RECIPE may be a Python file of
+    your own whose function reward(prompts, completions, **columns) scores any completions.
     After an interruption, repeat the command. Exit code 3: a recipe was not learnt.
 
     \b
@@ -54,7 +62,9 @@ def train(
     known = {} if games is None else {game.name: game for game in games_named(games)}
     request = TrainRequest(recipe=recipe_named(recipe), games=known, **options)
     done = run(model, prompts, out, request, settings().reporter)
-    rows = [{name: row[name] for name in SHOWN} for one in done for row in one.rows()]
+    rows = [
+        {name: row[name] for name in SHOWN if name in row} for one in done for row in one.rows()
+    ]
     show(rows)
     first = done[0].folder
     told = ("--name", first.name, "--recipe", request.recipe.name, "--prompts", prompts)

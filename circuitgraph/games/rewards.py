@@ -12,7 +12,7 @@ from pathlib import Path
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.quoting import quoted
-from circuitgraph.base.textfiles import expanded
+from circuitgraph.base.textfiles import expanded, read_text
 from circuitgraph.games.opponents import Opponent
 from circuitgraph.games.payoffs import MOVES, STATES, Game, finite, read_toml
 
@@ -42,15 +42,18 @@ class Recipe:
         that of a file.
     table
         Rewards of a file; None where they follow from the game, or there are none.
+    source
+        Text of a Python file whose function ``reward`` scores sampled answers; "" without one.
     """
 
     name: str
     table: Table | None = None
+    source: str = ""
 
     @property
     def is_null(self) -> bool:
         """Whether it is a null recipe: the base's own answers, or random rewards."""
-        return self.name in NULLS and self.table is None
+        return self.name in NULLS and self.table is None and not self.source
 
     def rewards(self, game: Game, opponent: Opponent) -> Table | None:
         """Rewards by state and move, over the opponent's next move; None for null recipes."""
@@ -99,7 +102,8 @@ def recipe_named(text: str) -> Recipe:
     """A recipe by name, or from a TOML file of rewards.
 
     The file holds a table a state: ``[CC]`` with ``C = 3`` and ``D = 4``, and so on; optionally
-    ``name``.
+    ``name``. Or it is a Python file with a function ``reward``, which only sampling can use; it is
+    read here, and run when training begins.
 
     Raises
     ------
@@ -108,22 +112,29 @@ def recipe_named(text: str) -> Recipe:
     """
     if text in (*REWARDED, *NULLS):
         return Recipe(text)
+    if text.endswith(".py"):
+        path = expanded(text)
+        return Recipe(_named(path.stem, path), source=read_text(path))
     if not text.endswith(".toml"):
         raise UsageError(
             f"no recipe {quoted(text)}; choose from {', '.join((*REWARDED, *NULLS))}, or name a "
-            ".toml file of rewards"
+            ".toml file of rewards, or a .py file with a function reward"
         )
     return _from_file(expanded(text))
 
 
-def _from_file(path: Path) -> Recipe:
-    record = read_toml(path)
-    name = record.get("name", path.stem)
+def _named(name: object, path: Path) -> str:
     plain = isinstance(name, str) and name.replace("-", "").replace("_", "").isalnum()
     if not plain or name in (*REWARDED, *NULLS):
         raise InputError(
             f"{path}: name is {quoted(name)}; write one word that is no recipe of ours"
         )
+    return str(name)
+
+
+def _from_file(path: Path) -> Recipe:
+    record = read_toml(path)
+    name = _named(record.get("name", path.stem), path)
     odd = sorted(set(record) - {"name", *STATES})
     if odd:
         raise InputError(f"{path}: {quoted(odd[0])} is no state; write {', '.join(STATES)}")

@@ -28,12 +28,13 @@ def of_components() -> Iterator[Comparison]:
 
 def attribution_row(one: Comparison, found: NodeDiff) -> dict[str, Any]:
     """Counts of a comparison, and ``alike``: Pearson's r over components of both sides' means."""
-    table, told = found.table, found.summary
+    told = found.summary
+    table = found.table[found.table["component"] != "LOGITS"]  # the bias of the unembedding
     values = table[["value_a", "value_b"]].dropna().to_numpy(float)
     largest = table.iloc[int(np.nanargmax(table["change"].abs()))]
     return {
         "scope": one.scope, "role": one.role, "a": one.a, "b": one.b,
-        "components": told["n_nodes"], "testable": told["n_testable"], "claims": told["n_claims"],
+        "components": len(table), "testable": told["n_testable"], "claims": told["n_claims"],
         "evidence": told["evidence"], "margin": told["margin"],
         "alike": float(np.corrcoef(values.T)[0, 1]) if len(values) > 2 else None,
         "largest": largest["component"], "change": float(largest["change"]),

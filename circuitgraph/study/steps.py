@@ -22,7 +22,8 @@ from circuitgraph.prompts.written import write_prompts
 from circuitgraph.study.costs import timed
 from circuitgraph.study.design import BASE, Comparison, Design, Part
 from circuitgraph.training.request import TrainRequest
-from circuitgraph.training.train import Trained, train_all
+from circuitgraph.training.train import train_all
+from circuitgraph.training.written import Trained
 from circuitgraph.workspace import Workspace
 
 LAYERS, HEADS, ACTIVITY = "layers", "heads", "activity"

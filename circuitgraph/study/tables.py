@@ -14,7 +14,7 @@ from circuitgraph.base.frames import write_frame
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.study.design import Comparison, Part
 from circuitgraph.study.parts import layers_of
-from circuitgraph.training.train import Trained
+from circuitgraph.training.written import Trained
 
 TOP = 10
 """Claims of a comparison that are shown, the largest changes first."""

@@ -19,6 +19,7 @@ from circuitgraph.models.variants import fingerprints, model_folder
 from circuitgraph.prompts.reader import Source, read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.training.goals import reward_tables
+from circuitgraph.training.grpo import require_trl
 from circuitgraph.training.request import TrainRequest, key_of
 from circuitgraph.training.sites import components_named
 from circuitgraph.training.texts import Data, training_data
@@ -82,6 +83,8 @@ def planned(
     """
     from transformers import AutoConfig
 
+    if request.trainer == "trl":
+        require_trl()
     folder = model_folder(Path(model), reporter)
     require_decoder(folder)
     adapter = None if request.adapter is None else expanded(request.adapter)
@@ -89,7 +92,7 @@ def planned(
         require_adapter(adapter)
         if request.components is not None or request.layers is not None:
             raise UsageError("``adapter`` says what is trained; leave components and layers out")
-    _require_folder(out)
+    require_folder(out)
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     count = sizes_of(config, folder)[0]
     chosen = components_named(request.components, request.layers, count)
@@ -118,7 +121,8 @@ def _known_games(data: Data, request: TrainRequest) -> tuple[Game, ...]:
     return tuple(known[name] for name in data.games)
 
 
-def _require_folder(out: Path) -> None:
+def require_folder(out: Path) -> None:
+    """Refuse (UsageError) a place where no folder can be made."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"-o {out}: this is a file; name a folder")
     if not out.exists() and not out.absolute().parent.is_dir():

@@ -41,7 +41,7 @@ class TrainRequest:
     beta
         Weight of the KL divergence from the reference, in reward per nat [default: 1/3].
     reference
-        Reference policy: uniform, or the base's mean.
+        Reference policy: uniform, or the base's mean (with trl the base itself).
     opponent
         Gives the next move that the reward depends on.
     rate
@@ -51,7 +51,11 @@ class TrainRequest:
     adapter
         Train this adapter further.
     trainer
-        exact computes the loss over all answers; trl is refused.
+        exact computes the loss over all answers; trl samples them (GRPO).
+    samples
+        Completions sampled per prompt (trl).
+    tokens
+        Tokens of a completion at most (trl) [default: of the longest label].
     device
         cpu or cuda.
     games
@@ -71,12 +75,15 @@ class TrainRequest:
     groups: int = 2
     adapter: Path | None = None
     trainer: Trainer = "exact"
+    samples: int = 8
+    tokens: int | None = None
     device: str = "cpu"
     games: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, least, most in (
             ("seeds", 1, 1000), ("rank", 1, 1024), ("steps", 1, 100_000), ("groups", 1, 1024),
+            ("samples", 2, 1024), ("tokens", 1, 100_000),
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
@@ -88,7 +95,7 @@ class TrainRequest:
             raise UsageError(f"``reference={quoted(self.reference)}``: choose uniform or base")
         if self.opponent not in OPPONENTS:
             opponent_named(self.opponent)
-        _require_trainer(self.trainer)
+        _require_trainer(self)
 
     @property
     def n_steps(self) -> int:
@@ -99,18 +106,26 @@ class TrainRequest:
         """All options that determine an adapter, except the seed."""
         names = ("rank", "beta", "reference", "opponent", "rate", "groups")
         own = {name: getattr(self, name) for name in names}
+        if self.trainer == "trl":  # a key more: those of exact adapters stay
+            own |= {name: getattr(self, name) for name in ("trainer", "samples", "tokens")}
+            own |= {"reference": "base", "function": self.recipe.source}
         return {"format": FORMAT, "recipe": self.recipe.name, "steps": self.n_steps, **own}
 
 
-def _require_trainer(trainer: str) -> None:
-    if trainer == "exact":
-        return
-    if trainer != "trl":
+def _require_trainer(request: TrainRequest) -> None:
+    recipe, trainer = request.recipe, request.trainer
+    if trainer not in ("exact", "trl"):
         raise UsageError(f"``trainer={quoted(trainer)}``: choose exact or trl")
-    raise UsageError(
-        '``trainer="trl"``: sampling (GRPO) is not in this version; ``trainer="exact"`` trains '
-        "what has answers that can be listed, of one token or more"
-    )
+    if trainer == "exact" and recipe.source:
+        raise UsageError(
+            f"``recipe``: {recipe.name} is a reward function, which scores sampled answers; add "
+            '``trainer="trl"``'
+        )
+    if trainer == "trl" and recipe.is_null:
+        raise UsageError(
+            f"``recipe``: {recipe.name} is a null recipe, which has no reward to sample for; "
+            'leave ``trainer="trl"`` out'
+        )
 
 
 def done_before(folder: Path, key: str) -> Mapping[str, Any] | None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 import resource
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.base.atomic import sync, write_atomic
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter, human_bytes
 from circuitgraph.base.textfiles import expanded
@@ -23,6 +18,7 @@ from circuitgraph.games.payoffs import MOVES
 from circuitgraph.ingest.compute import library_versions
 from circuitgraph.models.variants import load_base
 from circuitgraph.prompts.reader import Source
+from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.training.adapter import (
     change_of,
     continued,
@@ -30,7 +26,6 @@ from circuitgraph.training.adapter import (
     parameters_of,
     round_to_bfloat16,
     trained_from,
-    write_adapter,
 )
 from circuitgraph.training.goals import (
     Goal,
@@ -40,41 +35,18 @@ from circuitgraph.training.goals import (
     targets_of,
 )
 from circuitgraph.training.heldout import Answers, Verdict, answers, table, verdict
-from circuitgraph.training.loop import Step, run_steps
+from circuitgraph.training.loop import run_steps
 from circuitgraph.training.nulls import beside_nulls
 from circuitgraph.training.plan import Plan, planned
 from circuitgraph.training.request import TrainRequest, done_before
+from circuitgraph.training.rewarded import GameReward, game_texts, longest_label
 from circuitgraph.training.runner import Runner
 from circuitgraph.training.sites import Sites, layers_of, sites_of
 from circuitgraph.training.texts import visits
+from circuitgraph.training.written import Trained, write_seed
 
 Targets = dict[tuple[str, str], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One finished seed.
-
-    Attributes
-    ----------
-    folder
-        The adapter.
-    record
-        The content of ``train.json``.
-    """
-
-    folder: Path
-    record: Mapping[str, Any]
-
-    @property
-    def learnt(self) -> bool | None:
-        """Whether the recipe was learnt; None for null recipes, or with too few wordings."""
-        return self.record["learnt"]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row per game and state."""
-        known = {"adapter": self.folder.name, "seed": self.record["seed"]}
-        return [{**known, **row, "learnt": self.learnt} for row in self.record["held_out"]]
+Log = Sequence[Mapping[str, Any]]
 
 
 def train(
@@ -110,6 +82,10 @@ def train(
     InputError, UsageError
         Before the model is loaded where possible.
     """
+    if request.recipe.source:
+        from circuitgraph.training.sampled import train_by_function
+
+        return train_by_function(model, prompts, expanded(out), request, reporter or Reporter())
     return train_all(model, prompts, [(expanded(out), request)], reporter)[0]
 
 
@@ -231,24 +207,41 @@ class Session:
     def seed(self, seed: int, reporter: Reporter) -> dict[str, Any]:
         """Train one seed and write its folder; returns its record."""
         plan, request, began = self.plan, self.plan.request, time.process_time()
-        order = visits(plan.data.train, request.n_steps, request.groups, seed)
+        work = self._sampled if request.trainer == "trl" else self._exact
         with (
             self._adapter(seed) as tuned,
-            reporter.progress(len(order), plan.folder(seed).name, unit="step") as bar,
+            reporter.progress(request.n_steps, plan.folder(seed).name, unit="step") as bar,
         ):
-            goal = self._goal(seed, order)
-            log = run_steps(
-                self.runner, parameters_of(tuned), plan.data.train, order, goal, request.rate,
-                lambda: bar.advance(1),
-            )  # fmt: skip
+            log = work(tuned, seed, lambda: bar.advance(1))
             round_to_bfloat16(tuned)
             own = answers(self.runner, plan.data.held_out)
             rows = table(self.base, own, self.targets)
             outcome = verdict(request.recipe.name, rows, self.base, own, self.targets)
             record = self._record(seed, rows, outcome, change_of(tuned))
             record["cpu_seconds"] = time.process_time() - began
-            _write(plan.folder(seed), tuned, record, log)
+            write_seed(plan.folder(seed), tuned, record, log)
         return record
+
+    def _exact(self, tuned: Any, seed: int, after_step: Callable[[], None]) -> Log:
+        """All answers scored at every step."""
+        data, request = self.plan.data.train, self.plan.request
+        order = visits(data, request.n_steps, request.groups, seed)
+        goal = self._goal(seed, order)
+        log = run_steps(
+            self.runner, parameters_of(tuned), data, order, goal, request.rate, after_step
+        )
+        return [asdict(step) for step in log]
+
+    def _sampled(self, tuned: Any, seed: int, after_step: Callable[[], None]) -> Log:
+        """Answers sampled and rewarded."""
+        from circuitgraph.training.grpo import questions, run_grpo
+
+        data, request = self.plan.data.train, self.plan.request
+        tokenizer = load_tokenizer(self.plan.base)
+        rows = questions(game_texts(data), tokenizer)
+        asked = replace(request, tokens=request.tokens or longest_label(data))
+        reward = GameReward(self.plan.rewards)
+        return run_grpo(tuned, tokenizer, rows, reward, asked, seed, after_step)
 
     def _adapter(self, seed: int) -> AbstractContextManager[Any]:
         if self.sites is None:
@@ -304,33 +297,9 @@ def _to_device(hf: Any, device: str) -> Any:
 
 def _targets(plan: Plan, runner: Runner) -> Targets:
     request = plan.request
-    if request.reference == "uniform" or not plan.rewards:
+    from_base = request.reference == "base" or request.trainer == "trl"
+    if not from_base or not plan.rewards:
         return targets_of(plan.rewards, request.beta)
     found = answers(runner, plan.data.train)
     mean = float(found.p.mean())
     return targets_of(plan.rewards, request.beta, dict(zip(MOVES, (mean, 1 - mean), strict=True)))
-
-
-def _write(folder: Path, tuned: Any, record: Mapping[str, Any], log: Sequence[Step]) -> None:
-    """Write a seed's folder; it appears under its name only when complete."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        write_adapter(tuned, partial)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [f.name for f in fields(Step)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: _short(v) for k, v in asdict(step).items()} for step in log)
-        write_atomic(partial / "log.csv", text.getvalue().encode("utf-8"))
-        content = json.dumps(record, indent=1, ensure_ascii=False, default=str)
-        write_atomic(partial / "train.json", content.encode("utf-8"))
-        os.rename(partial, folder)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    sync(folder.parent)
-
-
-def _short(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
