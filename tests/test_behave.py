@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from models import make_adapter, make_model
+from neo4j_server import Server, clear
 from shell import IPD, cli, done, jsonl, rows
 
 from circuitgraph import Workspace, load_variant
@@ -19,6 +21,7 @@ from circuitgraph.games.payoffs import GAMES
 from circuitgraph.prompts import Prompt, PromptSet, read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.stats.margins import mean_interval
+from circuitgraph.store.neo4j import Neo4jStore
 
 WORDINGS = ("w4", "w5", "w6")
 MOVE = {"C": "w10", "D": "w11"}
@@ -114,9 +117,36 @@ def test_what_was_measured_is_kept_and_in_the_graph(place: Path, tmp_path: Path)
         (tmp_path / "hidden").rename(place / "adapter" / "adapter_config.json")
 
 
-def test_a_removed_variant_takes_its_decisions_along(place: Path, tmp_path: Path) -> None:
-    import shutil
+@pytest.mark.neo4j
+def test_decisions_on_a_server(
+    place: Path, tmp_path: Path, neo4j_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured straight into the server, the same as in the file; removed with their variant."""
+    shutil.copytree(place / "ws", tmp_path / "ws")
+    for name, value in neo4j_server.environment.items():
+        monkeypatch.setenv(name, value)
+    with Neo4jStore(neo4j_server.address) as store:
+        clear(store)
+    local, there = Workspace(tmp_path / "ws"), Workspace(tmp_path / "ws", store="neo4j")
+    for workspace in (local, there):
+        workspace.behave(["tuned", "base"])
+    asked = (
+        "MATCH (v:Variant)-[e:DECIDES]->(s:Scenario) RETURN v.name AS variant, s.name AS scenario,"
+        " e.p AS p, e.low AS low, e.high AS high, e.legal AS legal, e.n AS n"
+        " ORDER BY variant, scenario"
+    )
+    pd.testing.assert_frame_equal(there.cypher(asked), local.cypher(asked), check_dtype=False)
+    assert len(there.cypher(asked)) == 8
+    for name in ("tuned", "base"):
+        found = there.query("decisions", variant=name)
+        pd.testing.assert_frame_equal(
+            found, local.query("decisions", variant=name), check_dtype=False
+        )
+    there.remove("tuned")
+    assert there.cypher(asked)["variant"].tolist() == ["base"] * 4
 
+
+def test_a_removed_variant_takes_its_decisions_along(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "ws", tmp_path / "ws")
     workspace = Workspace(tmp_path / "ws")
     workspace.behave(["tuned", "base"])
