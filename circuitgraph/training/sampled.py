@@ -83,8 +83,8 @@ class Course:
         count = self.request.samples
         out = self.hf.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=True, temperature=1.0,
-            top_k=0, top_p=1.0, num_return_sequences=count, max_new_tokens=self.request.tokens,
-            pad_token_id=self.tokenizer.pad_token_id,
+            top_k=0, top_p=1.0, repetition_penalty=1.0, num_return_sequences=count,
+            max_new_tokens=self.request.tokens, pad_token_id=self.tokenizer.pad_token_id,
         )[:, ids.shape[1] :].tolist()  # fmt: skip
         texts = self.tokenizer.batch_decode(out, skip_special_tokens=True)
         columns = {name: [value] * count for name, value in row.items() if name != "prompt"}
@@ -153,7 +153,8 @@ def _split(asked: PromptSet) -> tuple[list[Prompt], list[Prompt]]:
     """Prompts to train on and held-out ones: those marked, else every fourth."""
     each = list(dict.fromkeys(asked.prompts))
     held = [p for p in each if p.split == HELD_OUT] or each[ONE_IN - 1 :: ONE_IN]
-    train = [p for p in each if p not in held]
+    tested = set(held)
+    train = [p for p in each if p not in tested]
     if not train or not held:
         raise InputError(f"{asked.source}: give prompts to train on and some of split {HELD_OUT}")
     return train, held[:MOST]
@@ -208,9 +209,10 @@ def _judged(before: np.ndarray, after: np.ndarray) -> tuple[dict[str, Any], str]
     """Mean rewards, the interval of the gain, and the verdict in words."""
     gain, low, high = mean_interval(after - before, (-np.inf, np.inf))
     learnt = None if len(after) < FEWEST else bool(low > 0)
+    alone = len(after) < 2  # no interval
     row = {
-        "n": len(after), "base": float(before.mean()), "reward": float(after.mean()),
-        "gain": gain, "low": low, "high": high, "learnt": learnt,
+        "n": len(after), "base": float(before.mean()), "reward": float(after.mean()), "gain": gain,
+        "low": None if alone else low, "high": None if alone else high, "learnt": learnt,
     }  # fmt: skip
     told = f"mean reward {row['base']:.3g} to {row['reward']:.3g} on {len(after)} held-out prompts"
     if learnt is None:
