@@ -16,6 +16,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ TASKS = ("ioi", "agreement", "greater-than")
 SIZES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def circuits(model: Path, number: int) -> list[dict[str, Any]]:
+def circuits(model: Path, number: int, tasks: Sequence[str]) -> list[dict[str, Any]]:
     """What the circuits found by every estimator recover of the decision, at layer granularity."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for task in TASKS:
+        for task in tasks:
             workspace = Workspace(Path(folder) / task)
             prompts = make_prompts(task, model, n=number)
             found: dict[str, Any] = {}
@@ -139,6 +140,7 @@ def main() -> None:
     parser.add_argument("which", choices=["circuits", "peer"])
     parser.add_argument("model", nargs="?", type=Path)
     parser.add_argument("--prompts", type=int, default=None)
+    parser.add_argument("--task", nargs="*", choices=TASKS, default=TASKS)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     if chosen.model is None:
@@ -146,7 +148,10 @@ def main() -> None:
 
         chosen.model = fetch(Path.home() / ".cache" / "circuitgraph-tests" / "models")
     number = chosen.prompts or (20 if chosen.which == "circuits" else 4)
-    made = {"circuits": circuits, "peer": peer}[chosen.which](chosen.model, number)
+    if chosen.which == "circuits":
+        made = circuits(chosen.model, number, chosen.task)
+    else:
+        made = peer(chosen.model, number)
     print(json.dumps(made, indent=1))
 
 
