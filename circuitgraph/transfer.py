@@ -50,6 +50,7 @@ from circuitgraph.store import (
 )
 
 Compare = Callable[[str, str], Diff]
+NOTHING = "nothing is claimed, and of a diff only claims are written"
 
 
 def load_runs(store: Store, runs: Iterable[Run]) -> int:
@@ -233,8 +234,11 @@ def write_files(
             else ExportGraph.from_runs(list(runs.values()))
         )
     written: list[Path] = []
-    for graph, target in zip(graphs, targets(names, format, path), strict=True):
+    for name, graph, target in zip(names, graphs, targets(names, format, path), strict=True):
         shown = strongest(graph, kind=kind, top=top, least=least)
+        if not len(shown.edges):
+            why = NOTHING if not len(graph.edges) and ":" in name else "none is left"
+            reporter.remark(f"the file of {short(graph.name)} holds no edge: {why}")
         written += export_graph(shown, format, target)
         if len(shown.edges) < len(graph.edges):
             reporter.remark(

@@ -251,6 +251,7 @@ def test_a_file_says_what_was_written_and_stdout_stays_empty(study: Path, tmp_pa
         (("report", "base", "nope", "-o", "x.html"), "no variant 'nope'"),
         (("export", "nope", "--format", "gexf", "-o", "x"), "no variant 'nope'"),
         (("export", "base", "--format", "pdf", "-o", "x"), "'pdf' is not one of"),
+        (("export", "base", "utilitarian", "-o", "x.gexf"), "'x.gexf' is a name for one file"),
         (("query",), "--list"),
         (("query", "nope"), "no query is named 'nope'"),
         (("query", "nope", "--list"), "no query is named 'nope'"),

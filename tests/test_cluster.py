@@ -33,8 +33,9 @@ from circuitgraph.ingest.cluster import team as cluster_team
 from circuitgraph.ingest.cluster.address import connect
 from circuitgraph.ingest.cluster.team import Task, Team
 from circuitgraph.ingest.cluster.worker import Worker, _job, plain_job, plain_variant
-from circuitgraph.ingest.jobs import Job, Request
+from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.memory import Room
+from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.slices import edge_slices, halves
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import PromptSet

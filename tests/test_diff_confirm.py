@@ -168,6 +168,32 @@ def test_explain_shows_the_numbers_the_claim_rests_on(screened):
     assert np.allclose(told.per_prompt["raw_b"], exact.effects[:, column], atol=1e-5)
 
 
+def test_an_interval_belongs_to_the_number_beside_it(screened):
+    """Both queries once showed the screen's number with the interval of the exact one."""
+    runs = {(r.variant.name, r.method.estimator): r for r in screened.catalogue().runs}
+    first, second = (runs[name, "receiver-exact"] for name in ("base", "tuned"))
+    edge = screened.diff("base", "tuned", run=f"{first.id}:{second.id}").confirmed[0]
+    exact = edge_table(first).set_index(KEY).loc[tuple(edge), "weight"]
+    for rows in (
+        screened.query("edges-of-component", component=edge.source, kind="effect"),
+        screened.query("edge-across-variants", source=edge.source, target=edge.target),
+    ):
+        known = rows[rows["weight"].notna()]
+        assert ((known["low"] <= known["weight"]) & (known["weight"] <= known["high"])).all()
+        chosen = rows[rows["screen"].notna() & (rows["variant"] == "base")]
+        assert set(chosen["estimator"]) == {"exact"}
+        assert np.isclose(chosen["weight"], exact, atol=1e-6).any()
+
+
+def test_what_rests_on_estimates_says_so(screened):
+    runs = {(r.variant.name, r.method.estimator): r for r in screened.catalogue().runs}
+    chosen = ":".join(runs[name, "receiver-exact"].id for name in ("base", "tuned"))
+    diff = screened.diff("base", "tuned", run=chosen)
+    left = diff.table[~diff.table[KEY].apply(tuple, axis=1).isin(diff.confirmed)].iloc[0]
+    told = [str(diff.explain(*ends)) for ends in (diff.confirmed[0][:2], left[KEY][:2])]
+    assert ["estimates (receiver-exact)" in text for text in told] == [False, True]
+
+
 def test_what_was_measured_exactly_is_not_measured_again(screened, monkeypatch):
     from circuitgraph.lenses.effect import exact as exactly
 

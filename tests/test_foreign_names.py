@@ -11,7 +11,9 @@ import pytest
 from models import make_model
 
 from circuitgraph.base.components import effect_edges, parse, writers
+from circuitgraph.base.errors import UsageError
 from circuitgraph.base.foreign import eap_name, hook_name, own_name
+from circuitgraph.diff.explain import require_components
 from circuitgraph.workspace import Workspace
 
 SAME = {
@@ -136,3 +138,8 @@ def test_a_diff_opens_in_neuronpedias_viewer(workspace: Workspace, tmp_path: Pat
     assert size == len(rows)
     ends = diff.table.loc[rows, ["source", "target"]].astype(str)
     assert {names[node] for node in group} == set(ends.to_numpy().ravel())
+
+
+def test_a_head_of_variants_measured_by_layer_leads_to_its_layer() -> None:
+    with pytest.raises(UsageError, match="'L1H0' is in neither variant; did you mean L1_ATTN?"):
+        require_components(["L1H0"], {"EMBED", "L1_ATTN", "L1_MLP", "LOGITS"})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Container
 from pathlib import Path
 
 import pytest
-from shell import cli, done
+from shell import IPD, cli, done
 from test_push_pull import write_table
 
 HEAVY = {"torch", "transformers", "transformer_lens", "peft", "ray"}
@@ -23,11 +24,11 @@ sys.exit(code)
 """
 
 
-def imported(*words: object) -> set[str]:
+def imported(*words: object, codes: Container[int] = (0, 3)) -> set[str]:
     """The modules that a command leaves imported."""
     command = [sys.executable, "-c", SCRIPT, *map(str, words)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert answer.returncode in (0, 3), answer.stderr[-2000:]
+    assert answer.returncode in codes, answer.stderr[-2000:]
     return set(answer.stderr.split("\n"))
 
 
@@ -69,6 +70,22 @@ def test_what_is_kept_is_asked_exported_and_reported_without_models(tmp_path: Pa
         ("report", "t0", "t1", "-o", tmp_path / "r.html"),
     ):
         assert imported(*words, "-w", workspace) & (HEAVY | {"neo4j"}) == set(), words
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--adapter", "."), ("--edges", "effect")],
+    ids=["no adapter", "effects without corrupt"],
+)
+def test_a_wrong_ingest_is_refused_before_models_are_imported(
+    tmp_path: Path, wrong: tuple[str, ...]
+) -> None:
+    prompts = tmp_path / "p.jsonl"
+    prompts.write_text('{"prompt": "a", "scenario": "s"}\n', "utf-8")
+    words = ("ingest", IPD / "base", "--name", "x", "--prompts", prompts, "-w", tmp_path / "w")
+    found = imported(*words, *wrong, codes=(1, 2))
+    assert any(line.startswith("error: ") for line in found)
+    assert found & (HEAVY | STORES) == set()
 
 
 def test_the_package_imports_nothing_before_it_is_used() -> None:

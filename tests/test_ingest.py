@@ -17,10 +17,11 @@ from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.ingest.check import check_prompts
 from circuitgraph.ingest.estimate import edges_of, operations
-from circuitgraph.ingest.jobs import Request, plan
+from circuitgraph.ingest.jobs import plan
 from circuitgraph.ingest.memory import KEPT_BY_ALLOCATORS, make_room, working_set
 from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.parts import in_parts
+from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.distance import drift
 from circuitgraph.models.variants import load_variant

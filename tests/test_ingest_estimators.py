@@ -16,7 +16,8 @@ from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import to_device
 from circuitgraph.ingest import estimate, jobs
 from circuitgraph.ingest.device import apart_from_double
-from circuitgraph.ingest.jobs import Request, plan
+from circuitgraph.ingest.jobs import plan
+from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.screen import ARRAY, quality, sample_of
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import load_variant

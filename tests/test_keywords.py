@@ -14,7 +14,7 @@ from circuitgraph import Workspace
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed, pairs
 from circuitgraph.ingest.check import check_prompts
-from circuitgraph.ingest.jobs import Request
+from circuitgraph.ingest.request import Request
 from circuitgraph.interventions.circuits.faithfulness import faithfulness
 from circuitgraph.interventions.patching.measure import Options
 from circuitgraph.planning.plan import Question

@@ -280,7 +280,7 @@ def test_diffs_go_by_name(store: Store) -> None:
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [
-        ("hub", {}, "no query is named 'hub'; there are attribution-without-edges"),
+        ("hub", {}, "no query is named 'hub'; did you mean hubs? there are attribution-"),
         ("hubs", {"top": 3}, "has no parameter 'top'; it has run, limit"),
         ("hubs", {"limit": "many"}, "limit takes a whole number"),
         ("hubs", {"limit": -1}, "limit takes a whole number"),

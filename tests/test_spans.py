@@ -18,7 +18,8 @@ from tokenizers.normalizers import Replace
 from transformers import PreTrainedTokenizerFast
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.ingest.jobs import Request, plan
+from circuitgraph.ingest.jobs import plan
+from circuitgraph.ingest.request import Request
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet, read_prompts
 from circuitgraph.prompts.report import check_text

@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
-from shell import cli, done
+from shell import IPD, cli, done, rows
 
 from circuitgraph.cli import run
 from circuitgraph.commands.terminal import fitted, remarked, with_verdicts
@@ -99,3 +99,39 @@ def test_scripts_get_no_hint(trio: Path, option: str) -> None:
     words = ("diff", "base", "utilitarian", "--lens", "correlation", "-w", trio)
     assert "\nnext: " in done(*words).err
     assert "next: " not in done(*words, option).err
+
+
+def test_hints_of_an_ingest_lead_to_a_comparison(tmp_path: Path) -> None:
+    """With the options that both runs must share; the base stands first, whatever came first."""
+    prompts = tmp_path / "some prompts.jsonl"
+    lines = (IPD / "prompts.jsonl").read_text("utf-8").splitlines(keepends=True)
+    prompts.write_text("".join(lines[::20]), "utf-8")
+    lora = IPD / "variants" / "hybrid"
+    method = ("--edges", "correlation", "--granularity", "layer")
+    words = ("ingest", IPD / "base", "--adapter", lora, "--name", "tuned", "--prompts", prompts)
+    first = done(*words, *method, "-w", tmp_path / "w").err.splitlines()[-1]
+    program, *again = shlex.split(first.removeprefix("next: "))
+    assert program == "circuitgraph"
+    assert again[-4:] == [*method]
+    second = done(*again).err.splitlines()[-1]
+    assert second.endswith(" diff base tuned")
+
+
+def test_hubs_of_two_variants_say_at_80_columns_which_changed(
+    trio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = ("hubs", "base", "utilitarian", "--kind", "effect", "-w", trio)
+    text, table = done(*words).out.splitlines(), rows(*words)
+    assert max(map(len, text)) <= 80
+    assert text[0].split()[:2] == ["component", "changed"]
+    assert [line.split()[1] == "yes" for line in text[1:23]] == [row["changed"] for row in table]
+    moved = [row["component"] for row in table if row["changed"]]
+    assert moved
+    assert " ".join(text[24:]) == f"hubs changed: {len(moved)} of 22: {', '.join(moved)}"
+
+
+def test_a_question_without_an_answer_says_so(trio: Path) -> None:
+    answer = done("cypher", "MATCH (v:Variant {name: 'nobody'}) RETURN v.name", "-w", trio)
+    assert answer.out == "v.name\n"
+    assert answer.err == "no rows: nothing in the graph matches\n"

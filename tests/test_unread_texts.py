@@ -9,7 +9,8 @@ import pytest
 from models import make_model
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.ingest.jobs import Job, Request, plan
+from circuitgraph.ingest.jobs import Job, plan
+from circuitgraph.ingest.request import Request
 from circuitgraph.models.stored import reencoded
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet

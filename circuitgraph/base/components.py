@@ -21,6 +21,8 @@ LOGITS = "LOGITS"
 
 EdgeKind = Literal["correlation", "effect"]
 Wanted = Literal["auto", "exact", "receiver-exact", "eap", "eap-ig"]
+STEPS = 5
+"""Backward passes of ``eap-ig``."""
 Activity = Literal["norm", "projection"]
 Dtype = Literal["float32", "bfloat16"]
 Granularity = Literal["head", "layer"]

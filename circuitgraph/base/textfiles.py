@@ -28,6 +28,7 @@ MAX_JSON_BYTES = 64 << 20
 FLOATS = ("F64", "F32", "F16", "BF16")
 """What weights may be stored as in safetensors files."""
 
+UTF16 = "text in UTF-16"
 _MAGIC = (
     (b"PK\x03\x04", "a zip archive (npz, pt or xlsx)"),
     (b"PK\x05\x06", "an empty zip archive"),
@@ -35,8 +36,8 @@ _MAGIC = (
     (b"\x89HDF", "an HDF5 file"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"PAR1", "a parquet file"),
-    (b"\xff\xfe", "text in UTF-16"),
-    (b"\xfe\xff", "text in UTF-16"),
+    (b"\xff\xfe", UTF16),
+    (b"\xfe\xff", UTF16),
     *((bytes((0x80, protocol)), "a pickle") for protocol in range(2, 6)),
 )
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(NaN|-?Infinity)', re.DOTALL)
@@ -96,6 +97,8 @@ def file_kind(path: Path, kinds: tuple[str, ...], reads: str) -> str:
     except (OSError, ValueError) as error:
         fail(path, None, f"cannot be opened ({error})")
     what = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
+    if what == UTF16 and kind in kinds:
+        fail(path, None, f"this is {what}; save the file as UTF-8")
     if what and not (kind == ".parquet" and what == "a parquet file"):
         fail(path, None, f"this is {what}; circuitgraph {reads}")
     if kind not in kinds:
@@ -161,7 +164,11 @@ def csv_header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
     if not header:
         fail(path, None, "the file holds no header line; the first line names the columns")
     if len(header) == 1 and re.search(r"[;\t]", header[0]):
-        fail(path, line, "columns must be separated by commas, not semicolons or tabs")
+        mark = ";" if ";" in header[0] else "\\t"
+        fail(
+            path, line, "columns must be separated by commas, not semicolons or tabs: "
+            f"pandas.read_csv({path.name!r}, sep='{mark}').to_csv('commas.csv', index=False)",
+        )  # fmt: skip
     return header
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import get_completion_class
@@ -15,6 +16,9 @@ from circuitgraph.commands.options import (
     output_options,
     settings,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @click.command()
@@ -39,7 +43,14 @@ def query(name: str | None, list_: bool, param: tuple[str, ...], output: Output)
     elif name is None:
         raise UsageError("name a query; circuitgraph query --list shows them")
     else:
-        output.show(settings().open().query(name, **key_values(param)))
+        _show(settings().open().query(name, **key_values(param)), output)
+
+
+def _show(table: pd.DataFrame, output: Output) -> None:
+    """Print rows; where there are none, a remark beside the bare head."""
+    output.show(table)
+    if table.empty:
+        settings().reporter.remark("no rows: nothing in the graph matches")
 
 
 def _explain(name: str | None) -> None:
@@ -70,7 +81,7 @@ def cypher(text: str, param: tuple[str, ...], output: Output) -> None:
       circuitgraph cypher 'MATCH (v:Variant) RETURN v.name ORDER BY v.name'
       circuitgraph cypher 'MATCH (r:Run {variant: $name}) RETURN r.id' --param name=base
     """
-    output.show(settings().open().cypher(text, key_values(param)))
+    _show(settings().open().cypher(text, key_values(param)), output)
 
 
 @click.command()

@@ -202,6 +202,12 @@ def hubs(name: str, other: str | None, output: Output, of: Of, **options: Any) -
         click.echo(view(table, terminal_width()), nl=False)
     else:
         output.show(table)
+    estimator = table.attrs.get("estimator", "")
+    if estimator not in ("", "exact", "imported"):
+        settings().reporter.remark(
+            f"strengths are sums of estimates ({estimator}); exact effects, which a diff measures "
+            "of its claims and the strongest edges, are left out, so that all edges are alike"
+        )
     evidence = table.attrs["evidence"]
     if evidence != "ok":
         settings().reporter.remark(

@@ -6,6 +6,9 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import click
+from click.core import ParameterSource
+
 from circuitgraph.commands.options import from_environment, settings
 from circuitgraph.commands.terminal import NEXT
 
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
 
 LONGEST = 1000
 """Characters of a command worth copying: names may be 65,000 long."""
+METHOD = (
+    *("edges", "estimator", "steps", "split_inputs", "granularity", "activity", "ablation"),
+    *("chat_template", "template_date", "dtype", "tf32"),
+)
+"""Options of ingest that two variants must share to be compared."""
 
 
 def hint(*words: object) -> None:
@@ -33,14 +41,27 @@ def after_ingest(runs: Sequence[Run], model: str, adapter: object, prompts: obje
     """Hint at comparing with the oldest comparable variant, or at ingesting another one."""
     from circuitgraph.runs.comparable import comparison_key
 
-    name, keys = runs[0].variant.name, {comparison_key(run) for run in runs}
+    own, keys = runs[0].variant, {comparison_key(run) for run in runs}
     alike = [run for run in settings().catalogue().runs if comparison_key(run) in keys]
-    if others := [run.variant.name for run in alike if run.variant.name != name]:
-        hint("diff", others[0], name)
-    elif adapter is None:
-        hint("ingest", model, "--adapter", "DIR", "--name", "tuned", "--prompts", prompts)
-    else:
-        hint("ingest", model, "--name", "base", "--prompts", prompts)
+    if others := [run.variant for run in alike if run.variant.name != own.name]:
+        first, second = others[0], own
+        if first.adapter and not own.adapter:
+            first, second = own, first
+        hint("diff", first.name, second.name)
+        return
+    another = ["--name", "base"] if adapter is not None else ["--adapter", "DIR", "--name", "tuned"]
+    hint("ingest", model, *another, "--prompts", prompts, *_method_given())
+
+
+def _method_given() -> list[str]:
+    """The options given that another ingest needs too, or its runs cannot be compared."""
+    context, words = click.get_current_context(), []
+    for option in context.command.params:
+        name = option.name or ""
+        if name in METHOD and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            value = context.params[name]
+            words += [option.opts[0], *([] if value is True else [str(value)])]
+    return words
 
 
 def after_diff(diff: Diff, lens: str | None) -> None:

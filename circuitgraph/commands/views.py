@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from circuitgraph.base.frames import to_text
 from circuitgraph.base.quoting import short
+from circuitgraph.commands.terminal import READABLE
 from circuitgraph.diff.record import CLAIMS, KEY, VERDICTS, Diff
 from circuitgraph.runs.units import EDGE_HEADS, EDGE_UNITS
 
@@ -44,12 +45,16 @@ def diff_view(diff: Diff, width: int) -> str:
     parts.append(_rest(diff, len(rows)))
     if diff.summary["behaviour"]:
         decisions = to_text(_decisions(diff), "table", width=width)
-        parts.append(
-            f"\nwhat they decide (log-odds of the answer, its probability, that of both answers "
-            f"together,\nshare of prompts above 99%), a: {short(diff.a)}, b: {short(diff.b)}\n"
-            + decisions
-        )
+        parts.append(f"\n{_decided_head(diff, width)}\n{decisions}")
     return "".join(parts)
+
+
+def _decided_head(diff: Diff, width: int) -> str:
+    told = (
+        "what they decide (log-odds of the answer, its probability, that of both answers "
+        f"together, share of prompts above 99%), a: {short(diff.a)}, b: {short(diff.b)}"
+    )
+    return "\n".join(textwrap.wrap(told, min(width, READABLE)))
 
 
 def _told_columns(rows: pd.DataFrame) -> list[str]:
@@ -169,19 +174,37 @@ def _empty(values: pd.Series) -> bool:
 
 def hubs_view(table: pd.DataFrame, width: int) -> str:
     """Hubs with their rank and its 95% interval in one column; two variants side by side."""
-    two = "rank_a" in table
-    shown = table[["component"]].copy()
-    for side in ("_a", "_b") if two else ("",):
-        shown[f"rank{side}"] = table[f"rank{side}"]
-        bounds = zip(table[f"rank_low{side}"], table[f"rank_high{side}"], strict=True)
-        shown[f"95%{side}"] = [f"{low:.0f}–{high:.0f}" for low, high in bounds]
-    alone = ("strength", "positive", "negative", "out_strength", "in_strength")
-    both = ("share_a", "share_b", "delta", "low", "high", "changed", "reason")
-    more = both if two else (*alone, "betweenness", "pagerank", "community")
-    wanted = [name for name in more if name in table and not _empty(table[name])]
-    for column in wanted:
-        shown["change" if column == "delta" else column] = table[column]
+    if "rank_a" in table:
+        return _moved_hubs(table, width)
+    shown = table[["component"]].copy().assign(**_ranks(table, ""))
+    more = ("strength", "positive", "negative", "out_strength", "in_strength")
+    for column in (*more, "betweenness", "pagerank", "community"):
+        if column in table and not _empty(table[column]):
+            shown[column] = table[column]
     return to_text(shown, "table", width=width)
+
+
+def _ranks(table: pd.DataFrame, side: str) -> dict[str, Any]:
+    bounds = zip(table[f"rank_low{side}"], table[f"rank_high{side}"], strict=True)
+    spans = [f"{low:.0f}–{high:.0f}" for low, high in bounds]
+    return {f"rank{side}": table[f"rank{side}"], f"95%{side}": spans}
+
+
+def _moved_hubs(table: pd.DataFrame, width: int) -> str:
+    """Which hubs changed, in a line under the table; the answer stands beside the name."""
+    changed = table["changed"].to_numpy(bool)
+    shown = table[["component"]].assign(changed=np.where(changed, "yes", "no"))
+    shown = shown.assign(**_ranks(table, "_a"), **_ranks(table, "_b"))
+    shown = shown.assign(share_a=table["share_a"], share_b=table["share_b"], change=table["delta"])
+    shown["95%"] = _interval(table)
+    if not _empty(table["reason"]):
+        shown["reason"] = table["reason"]
+    names = ", ".join(map(short, table.loc[changed, "component"]))
+    told = f"hubs changed: {int(changed.sum())} of {len(table)}{': ' if names else ''}{names}"
+    if (table["evidence"] == "insufficient").all():
+        told = "cannot tell whether hubs changed"
+    text = to_text(shown, "table", width=width)
+    return text + "\n".join(textwrap.wrap(told, width)) + "\n"
 
 
 def scenarios_view(found: Explanation, width: int) -> str:

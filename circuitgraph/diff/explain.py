@@ -107,9 +107,16 @@ def require_components(names: Iterable[str], known: Collection[str]) -> None:
         if own_name(name, known) not in known:
             short = [str(k) for k in known if len(k) < 80]
             near = sorted(k for k in short if k.casefold() == name.casefold())
+            near = near or [layer for layer in (_layer_of(name),) if layer in known]
             near = near or difflib.get_close_matches(name[:80], short, 3)
             hint = f"did you mean {', '.join(near)}?" if near else "see the diff's table"
             raise UsageError(f"component {quoted(name, 80)} is in neither variant; {hint}")
+
+
+def _layer_of(name: str) -> str:
+    """The attention layer of a head, for variants measured layer by layer."""
+    head = parse(name)
+    return f"L{head.layer}_ATTN" if head.kind == "head" else ""
 
 
 def _per_prompt(diff: Diff, matched: Matched, rows: pd.DataFrame) -> pd.DataFrame:

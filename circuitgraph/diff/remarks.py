@@ -96,7 +96,9 @@ def _edges(outcome: Outcome) -> Iterator[str]:
 
 def _confirmed(summary: dict[str, Any]) -> Iterator[str]:
     found = summary.get("confirmation")
-    if found:
+    if found and not found["edges"]:
+        yield f"effects are estimates ({found['estimator']}): none was measured exactly"
+    elif found:
         yield (
             f"effects were screened ({found['estimator']}); exact effects of {found['edges']} "
             f"edges confirm {found['confirmed']} of its {found['claims']} claims"

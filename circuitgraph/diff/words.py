@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.quoting import short
-from circuitgraph.diff.record import CLAIMS, Diff
+from circuitgraph.diff.record import CLAIMS, KEY, Diff
 from circuitgraph.lenses.base import EdgeRow
 
 _MEANING = {
@@ -40,6 +40,7 @@ def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.Dat
         _verdict(row),
         _scenarios(per_scenario[per_scenario["input"] == row["input"]], diff.signed),
         *_claim(diff, index, row),
+        *_screen(diff, row),
         _basis(diff, row),
     ]
     return "\n".join(lines)
@@ -93,6 +94,17 @@ def _again(extra: Any) -> str:
     ]
     shares = [f"{extra['stability']:.0%} of bootstrap samples of the prompts", *left]
     return f"The same test claims it again in {', in '.join(shares)}."
+
+
+def _screen(diff: Diff, row: dict[Any, Any]) -> list[str]:
+    """What an effect was estimated by, where no exact one was taken."""
+    found = diff.summary.get("confirmation")
+    if not found or tuple(row[name] for name in KEY) in set(diff.confirmed):
+        return []
+    return [
+        f"Both effects are estimates ({found['estimator']}), which can be far off, sign included; "
+        "exact ones were taken of the claims and the strongest edges alone."
+    ]
 
 
 def _basis(diff: Diff, row: dict[Any, Any]) -> str:

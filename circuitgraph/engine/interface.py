@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from circuitgraph.base.components import Granularity, Inputs
+from circuitgraph.base.components import STEPS, Granularity, Inputs
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.model import Norm
 from circuitgraph.engine.patch import CHUNK_ROWS
@@ -17,8 +17,6 @@ from circuitgraph.engine.receivers import Sizes
 
 Estimator = Literal["exact", "receiver-exact", "eap", "eap-ig"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
-STEPS = 5
-"""Backward passes of ``eap-ig``."""
 
 
 def as_estimator(text: str) -> Estimator:

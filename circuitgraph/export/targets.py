@@ -16,9 +16,19 @@ def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:
 
     File names are made of the letters and digits of a name; no user text decides where
     a file lands.
+
+    Raises
+    ------
+    UsageError
+        Several names, and a path that names one file.
     """
     if len(names) == 1:
         return [path]
+    if path.suffix.lower() in ENDINGS and not path.is_dir():
+        raise UsageError(
+            f"{quoted(path.name, 80)} is a name for one file, and {len(names)} graphs are asked "
+            "for; name a folder, or ask for the diff of two as one name, A:B"
+        )
     path.mkdir(parents=True, exist_ok=True)
     json = format in ("mib", "neuronpedia")
     suffix = "" if format == "csv" else ".json" if json else f".{format}"

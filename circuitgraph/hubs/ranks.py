@@ -81,7 +81,7 @@ def hubs(
         95% interval ``rank_low``, ``rank_high``; ``betweenness`` (distance 1/weight),
         ``pagerank``, ``community`` (0 the largest), ``weights``; for effects also the three
         strengths with ``out_`` and ``in_``. ``attrs``: ``n``, ``n_effective``, ``evidence``,
-        ``seed``.
+        ``estimator`` ("" of correlations), ``seed``.
 
     Notes
     -----
@@ -145,8 +145,8 @@ def hubs_compare(
         their difference ``delta`` and its 95% interval ``low``, ``high``; ``changed`` (the 95%
         rank intervals do not overlap and the interval of ``delta`` lies beyond the margin);
         ``reason`` why a component cannot be tested; ``evidence``. ``attrs``: ``n``,
-        ``n_effective``, ``evidence``, ``margin``, ``seed``. Insufficient evidence gives no claim,
-        which means "cannot tell", not "unchanged".
+        ``n_effective``, ``evidence``, ``estimator``, ``margin``, ``seed``. Insufficient evidence
+        gives no claim, which means "cannot tell", not "unchanged".
 
     Raises
     ------
@@ -207,8 +207,9 @@ def _most_moved_first(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _attributes(matched: Matched) -> dict[Hashable, int | str]:
-    kind = matched.runs[0].kind
+    kind, method = matched.runs[0].kind, matched.runs[0].method
     return {
+        "estimator": method.estimator,
         "n": matched.n,
         "n_effective": matched.n_effective,
         "evidence": evidence(kind, matched.n_effective),

@@ -14,9 +14,10 @@ from circuitgraph.base.resources import held_now
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.interface import Engine
 from circuitgraph.ingest.compute import compute
-from circuitgraph.ingest.jobs import Job, Request
+from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.memory import make_room
 from circuitgraph.ingest.parts import discard, in_parts
+from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts import PromptSet
 from circuitgraph.prompts.tokens import Encoded

@@ -12,8 +12,9 @@ from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.ingest.effects import batch_effects
-from circuitgraph.ingest.jobs import Job, Request
+from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.parts import Arrays
+from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.screen import ARRAY
 
 

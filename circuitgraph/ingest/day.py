@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.ingest.jobs import Job, Request, plan
+from circuitgraph.ingest.jobs import Job, plan
+from circuitgraph.ingest.request import Request
 from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.prompts import PromptSet
 from circuitgraph.prompts.template import Moment

@@ -11,10 +11,12 @@ from typing import Any
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.quoting import quoted, short
 from circuitgraph.ingest.cluster.address import require_cluster
 from circuitgraph.ingest.decided import decided, remark_on
 from circuitgraph.ingest.reading import text_notes
+from circuitgraph.ingest.request import Request
+from circuitgraph.models.folders import require_places
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.runs.catalogue import RunCatalogue, require_name
@@ -50,37 +52,49 @@ def take_model(
     require_name(name)
     require_cluster(options.get("ray"))  # before torch is loaded, which takes seconds
     read = read_prompts(prompts)
-    from circuitgraph.ingest.jobs import Request
-    from circuitgraph.ingest.models import ingest_model
-    from circuitgraph.models.memory import load_held
-    from circuitgraph.models.variants import load_variant
-
     request = Request(**options)
     remark_on(read, request.kinds_for(read), request.kinds is not None, reporter)
     recipe = known_recipe(catalogue, name, recipe)
-    if not isinstance(model, str):
-        _require_alone(adapter, options)
-        loaded = load_held(
-            model, tokenizer, name=name, recipe=recipe, granularity=request.granularity
-        )
-    else:
+    if isinstance(model, str):
+        require_places(model, adapter)
         if tokenizer is not None:
             raise UsageError("``tokenizer``: a folder has its own; leave it out")
-        loaded = load_variant(
-            model, adapter, name=name, recipe=recipe, granularity=request.granularity,
-            reporter=reporter,
-        )  # fmt: skip
+    else:
+        _require_alone(adapter, options)
+    with reporter.progress(1, f"loading {short(name, 40)}", "model"):
+        loaded = _loaded(model, adapter, name, recipe, request, reporter, tokenizer)
     if loaded.variant.quantisation:
         reporter.remark(f"{loaded.variant.quantisation} weights, dequantised to float32")
     loaded = _as_known(catalogue, loaded)
     require_same(catalogue, loaded.variant)
     notes = text_notes(read, loaded.tokenizer, request.chat_template)
+    from circuitgraph.ingest.models import ingest_model
+
     runs = ingest_model(loaded, read, request, runs_folder, reporter, notes)
     del loaded
     gc.collect()  # transformers models contain reference cycles; free this one now
     for line in (line for run in runs for line in decided(run)):
         reporter.remark(line)
     return runs
+
+
+def _loaded(
+    model: Any,
+    adapter: str | None,
+    name: str,
+    recipe: str,
+    request: Request,
+    reporter: Reporter,
+    tokenizer: Any,
+) -> Any:
+    """The variant in memory; importing what loads it takes longer than a small model does."""
+    from circuitgraph.models.memory import load_held
+    from circuitgraph.models.variants import load_variant
+
+    told: dict[str, Any] = {"name": name, "recipe": recipe, "granularity": request.granularity}
+    if isinstance(model, str):
+        return load_variant(model, adapter, **told, reporter=reporter)
+    return load_held(model, tokenizer, **told)
 
 
 def _require_alone(adapter: str | None, options: dict[str, Any]) -> None:

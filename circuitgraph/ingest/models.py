@@ -24,10 +24,11 @@ from circuitgraph.ingest.compute import compute, library_versions
 from circuitgraph.ingest.day import has_date, planned, settle
 from circuitgraph.ingest.device import apart_from_double, placed, require_device
 from circuitgraph.ingest.estimate import describe, edges_of
-from circuitgraph.ingest.jobs import Job, Request
+from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.memory import Room, make_room
 from circuitgraph.ingest.parts import discard, in_parts
 from circuitgraph.ingest.reference import base_totals
+from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.screen import in_words, quality
 from circuitgraph.ingest.selfcheck import SelfCheck, checked_model
 from circuitgraph.ingest.shape import Shape

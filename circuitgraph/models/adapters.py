@@ -16,10 +16,9 @@ from circuitgraph.base.errors import InputError, OtherBase
 from circuitgraph.base.notices import collected_warnings, shortened
 from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import check_safetensors
+from circuitgraph.models.folders import ADAPTER_FILES, require_adapter_files
 from circuitgraph.models.multimodal import LANGUAGE
 from circuitgraph.models.resized import resize_like
-
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 MERGE = (
     "merge it in the process that trained it (model.merge_and_unload(), then save_pretrained) "
@@ -54,14 +53,7 @@ def require_adapter(adapter: Path) -> dict[str, Any]:
         No such folder or file; an adapter that would give other numbers than the model that was
         trained.
     """
-    if not _is_folder(adapter):
-        raise InputError(f"{quoted(str(adapter), 200)}: no such adapter folder")
-    for name in ADAPTER_FILES:
-        if not (adapter / name).is_file():
-            raise InputError(
-                f"{adapter}: no {name}; give a peft LoRA folder saved as safetensors "
-                "(.bin and .pt are never read)"
-            )
+    require_adapter_files(adapter)
     settings = adapter_settings(adapter)
     file = adapter / ADAPTER_FILES[0]
     _require_lora(file, settings.get("peft_type"))
@@ -85,13 +77,6 @@ def adapter_settings(adapter: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise InputError(f"{file}: holds no settings; give a peft LoRA folder")
     return settings
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # a name longer than any file's, or no name at all
-        return False
 
 
 def _require_lora(file: Path, kind: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from circuitgraph.base.notices import collected_warnings
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import check_safetensors, expanded
-from circuitgraph.models.adapters import ADAPTER_FILES, load_adapter, require_adapter, untie
+from circuitgraph.models.adapters import load_adapter, require_adapter, untie
 from circuitgraph.models.architectures import require_decoder, sizes_of, stale_files
+from circuitgraph.models.folders import ADAPTER_FILES, holds, require_model_files
 from circuitgraph.models.gguf import dequantised, gguf_file, hash_file, origin_of
 from circuitgraph.models.multimodal import OTHERS, loading_part, remark
 from circuitgraph.models.quantised import in_float32, quantisation_of, require_dequantiser
@@ -221,30 +222,12 @@ def model_folder(model: str | Path, reporter: Reporter | None = None) -> Path:
     if file is not None:
         return dequantised(file, reporter or Reporter())
     folder = expanded(model)
-    if _holds(folder.is_dir):
-        if not (folder / "config.json").is_file():
-            raise InputError(f"{folder}: no config.json; give a Hugging Face model folder")
-        if (folder / ADAPTER_FILES[0]).is_file():  # the library would put it in unasked
-            raise InputError(
-                f"{folder}: holds an adapter ({ADAPTER_FILES[0]}) beside the model; move it to a "
-                "folder of its own and give that by ``adapter``"
-            )
-        if not list(folder.glob("*.safetensors")):
-            raise InputError(
-                f"{folder}: no *.safetensors file; convert the weights "
-                "(model.save_pretrained writes safetensors), .bin and .pt are never read"
-            )
+    if holds(folder.is_dir):
+        require_model_files(folder)
         return folder
-    if _holds(folder.is_file):
+    if holds(folder.is_file):
         raise InputError(f"{folder}: is a file; give the model's folder, or a .gguf file")
     return _from_hub(str(model))
-
-
-def _holds(question: Callable[[], bool]) -> bool:
-    try:
-        return question()
-    except OSError:  # a name longer than any file's
-        return False
 
 
 def _from_hub(name: str) -> Path:
@@ -297,7 +280,7 @@ def _hash_files(folder: Path, names: tuple[str, ...]) -> str:
 def tokenizer_folder(folder: Path, adapter: Path | None) -> Path:
     """The adapter's folder where its tokenizer has other tokens than the base's."""
     name = TOKENIZER_FILES[0]
-    if adapter is None or not _holds((adapter / name).is_file):
+    if adapter is None or not holds((adapter / name).is_file):
         return folder
     if _hash_files(adapter, (name,)) == _hash_files(folder, (name,)):
         return folder

@@ -11,6 +11,7 @@ Most files are for every store. Where the dialects differ there is one file a di
 
 from __future__ import annotations
 
+import difflib
 import functools
 import itertools
 import re
@@ -143,7 +144,9 @@ def get_query(name: str) -> NamedQuery:
     """
     known = {query.name: query for query in list_queries()}
     if name not in known:
-        raise UsageError(f"no query is named {quoted(name)}; there are {', '.join(known)}")
+        near = difflib.get_close_matches(name[:80], known, 3)
+        meant = f"did you mean {', '.join(near)}? " if near else ""
+        raise UsageError(f"no query is named {quoted(name)}; {meant}there are {', '.join(known)}")
     return known[name]
 
 

@@ -11,7 +11,8 @@ WHERE ($source = '' OR s.name = $source) AND ($target = '' OR t.name = $target)
 WITH r, s, e, t, strength
 ORDER BY strength DESC, s.name, t.name, e.key
 LIMIT $limit
-RETURN s.name AS source, t.name AS target, r.kind AS kind, e.input AS input, e.weight AS weight,
-       e.low AS low, e.high AS high, e.p AS p, e.q AS q, e.n AS n, r.variant AS variant
+RETURN r.variant AS variant, s.name AS source, t.name AS target, r.kind AS kind, e.input AS input,
+       coalesce(e.estimator, '') AS estimator, e.weight AS weight, e.low AS low, e.high AS high,
+       e.p AS p, e.q AS q, e.n AS n
 ORDER BY strength DESC, source, target, e.key
 LIMIT $limit

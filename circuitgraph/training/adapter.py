@@ -13,7 +13,8 @@ from torch import Tensor
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.notices import collected_warnings
-from circuitgraph.models.adapters import ADAPTER_FILES, load_adapter
+from circuitgraph.models.adapters import load_adapter
+from circuitgraph.models.folders import ADAPTER_FILES
 from circuitgraph.training.sites import Sites, layers_of
 
 KINDS = (".lora_A.", ".lora_B.")

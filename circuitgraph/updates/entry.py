@@ -14,7 +14,8 @@ from circuitgraph.base.errors import InputError, OtherBase, UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import expanded
-from circuitgraph.models.adapters import ADAPTER_FILES, untie
+from circuitgraph.models.adapters import untie
+from circuitgraph.models.folders import ADAPTER_FILES
 from circuitgraph.models.variants import LoadedVariant, load_variant
 from circuitgraph.models.weights import wrappers
 from circuitgraph.prompts import PromptSet, read_prompts

@@ -25,9 +25,10 @@ from circuitgraph.engine.interface import Engine
 from circuitgraph.ingest.cluster.address import connect, import_ray
 from circuitgraph.ingest.cluster.team import Task, Team
 from circuitgraph.ingest.cluster.worker import plain_job, plain_variant
-from circuitgraph.ingest.jobs import Job, Request
+from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.memory import Room
 from circuitgraph.ingest.parts import Arrays, assemble, part, write_part
+from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.slices import edge_slices, halves
 from circuitgraph.runs.record import Variant
 

@@ -16,9 +16,10 @@ import numpy as np
 from circuitgraph.base.errors import CircuitGraphError, ClusterError
 from circuitgraph.ingest.compute import compute, library_versions
 from circuitgraph.ingest.device import placed
-from circuitgraph.ingest.jobs import Job, Request
+from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.memory import Room
 from circuitgraph.ingest.parts import Arrays
+from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.selfcheck import checked_model
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet
