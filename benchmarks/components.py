@@ -21,9 +21,9 @@ from scipy.stats import binom
 
 from circuitgraph import Workspace
 from circuitgraph.base.progress import Reporter
+from circuitgraph.models.hooked import opened
 from circuitgraph.nodes.measures import MEASURES
 from circuitgraph.nodes.probe import _held_out, _streams
-from circuitgraph.nodes.readout import opened
 
 NULLS = ("null-self-sft", "null-random-reward")
 DRAWS = 20
@@ -56,7 +56,7 @@ def nulls(workspace: Workspace, prompts: Path) -> Iterator[dict]:
 def random_labels(workspace: Workspace) -> int:
     """How many draws are right as often as chance, read off the last layer's stream."""
     run = workspace["base"].newest("effect")
-    stream = _streams(opened(run, "probe"))[-1]
+    stream = _streams(opened(run, "nodes probe"))[-1]
     inside, groups = 0, np.unique(run.scenarios, return_inverse=True)[1]
     for draw in range(DRAWS):
         labels = np.random.default_rng(draw).integers(0, 2, run.n)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from circuitgraph.engine.batches import Batch, gather, in_batches, make_batch
+from circuitgraph.engine.bridge.decisions import decide_logits
+from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import forward
 from circuitgraph.engine.model import to_device
@@ -17,7 +19,7 @@ from circuitgraph.prompts.tokens import Encoded
 
 
 def clean_batches(
-    model: NativeModel, prompts: Sequence[Encoded], size: int = BATCH
+    model: NativeModel | HookedModel, prompts: Sequence[Encoded], size: int = BATCH
 ) -> Iterator[tuple[list[int], Batch]]:
     """Indices of the prompts, and the batch, without corrupt twins."""
     for rows in in_batches(prompts, None, size):
@@ -27,10 +29,16 @@ def clean_batches(
 
 
 @torch.no_grad()
-def clean_decisions(model: NativeModel, prompts: Sequence[Encoded]) -> np.ndarray:
+def clean_decisions(model: NativeModel | HookedModel, prompts: Sequence[Encoded]) -> np.ndarray:
     """Decision of a model for every prompt, float64 [n]."""
     decided = np.empty(len(prompts))
     for rows, batch in clean_batches(model, prompts):
-        final = gather(forward(model, batch.clean, batch.ends).final, batch.read)
-        decided[rows] = decide(model, final, batch).cpu().numpy()
+        decided[rows] = _decided(model, batch).cpu().numpy()
     return decided
+
+
+def _decided(model: NativeModel | HookedModel, batch: Batch) -> torch.Tensor:
+    if isinstance(model, HookedModel):
+        return decide_logits(model.logits(batch.clean, batch.ends), batch)[0]
+    final = gather(forward(model, batch.clean, batch.ends).final, batch.read)
+    return decide(model, final, batch)

@@ -12,9 +12,12 @@ import torch
 
 from circuitgraph.base.components import digest
 from circuitgraph.engine.batches import right_padded
+from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.native import NativeModel
+from circuitgraph.models.hooked import alike_pair
 from circuitgraph.models.stored import BATCH, ModelPair, matrices
 from circuitgraph.nodes.attention import patterns
+from circuitgraph.nodes.matrices import component_weights
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs import artefacts
 from circuitgraph.runs.record import Run
@@ -73,7 +76,7 @@ def held_together(
     UsageError, InputError
         Tables, families without a reader, files that are gone or changed, other shapes or tokens.
     """
-    with models or nullcontext(ModelPair.alike(a, b, "levels", KEYS)) as pair:
+    with models or nullcontext(alike_pair(a, b, "levels", KEYS)) as pair:
         found = Together(_cosine(*pair.engines), _updates(pair), _attention(pair))
     record, arrays = a.beside(f"{_name(b)}.json"), a.beside(f"{_name(b)}.safetensors")
     if record is not None and arrays is not None:
@@ -88,7 +91,7 @@ def _name(other: Run) -> str:
 
 
 @torch.no_grad()
-def _cosine(a: NativeModel, b: NativeModel) -> float:
+def _cosine(a: NativeModel | HookedModel, b: NativeModel | HookedModel) -> float:
     """Cosine of all matrices; tied embeddings count once."""
     squares_a = squares_b = moved = 0.0
     for x, y in _matrices(a, b):
@@ -102,11 +105,19 @@ def _cosine(a: NativeModel, b: NativeModel) -> float:
     return 1.0 - lost
 
 
-def _matrices(*models: NativeModel) -> Iterator[tuple[torch.Tensor, ...]]:
-    tied = all(model.embed.data_ptr() == model.unembed.data_ptr() for model in models)
-    for place, group in enumerate(zip(*map(matrices, models), strict=True)):
-        if not (tied and place and group[0].data_ptr() == models[0].embed.data_ptr()):
+def _matrices(*models: NativeModel | HookedModel) -> Iterator[tuple[torch.Tensor, ...]]:
+    groups = zip(*map(_of_model, models), strict=True)
+    yield (first := next(groups))
+    for group in groups:
+        if any(x.data_ptr() != y.data_ptr() for x, y in zip(group, first, strict=True)):
             yield group
+
+
+def _of_model(model: NativeModel | HookedModel) -> Iterator[torch.Tensor]:
+    """All matrices, embeddings first."""
+    if not isinstance(model, HookedModel):
+        return matrices(model)
+    return (part for (_, kind), part in component_weights(model).items() if not kind)
 
 
 @torch.no_grad()

@@ -86,6 +86,13 @@ class StoredModel:
         """The prompts of the run as token ids, in its order; raises as :func:`reencoded`."""
         return reencoded(self.run, self.tokenizer, rows=len(self.engine.embed))
 
+    @property
+    def shapes(self) -> list[Any]:
+        """Shapes of all its weights, in one order for all models of a build."""
+        positions = self.engine.positions
+        learnt = [] if positions is None else [positions.shape]
+        return [*learnt, *(matrix.shape for matrix in matrices(self.engine))]
+
     @cached_property
     def ablated(self) -> torch.Tensor | None:
         """Replacement of every sender's contribution [1 + components, d]; None for corrupt."""
@@ -155,7 +162,7 @@ class ModelPair:
         require_comparable([a, b], keys)
         pair = cls.open(a, b, command, resources)
         pair.require_same_shapes()
-        pair._require_same_tokens()
+        pair.require_same_tokens()
         return pair
 
     def of(self, run: Run) -> StoredModel | None:
@@ -173,12 +180,12 @@ class ModelPair:
 
     def require_same_shapes(self) -> None:
         """Refuse (UsageError) weights of different shapes; an architecture allows any width."""
-        a, b = map(_shapes, self.engines)
-        if a != b:
+        if self.a.shapes != self.b.shapes:
             variants = self.a.run.variant, self.b.run.variant
             raise incomparable(*variants, "their weights have different shapes", ONE_BUILD)
 
-    def _require_same_tokens(self) -> None:
+    def require_same_tokens(self) -> None:
+        """Refuse (UsageError) tokenizers that read the prompts otherwise."""
         ids, again = (
             [(p.prompt, p.corrupt, p.sides) for p in model.prompts] for model in (self.a, self.b)
         )
@@ -194,11 +201,6 @@ def shared_base(first: Variant, second: Variant) -> Variant | None:
         return None
     bare = {k: v for k, v in first.fingerprints.items() if k != "adapter"}
     return replace(first, adapter="", fingerprints=bare)
-
-
-def _shapes(model: Model) -> list[torch.Size]:
-    positions = [] if model.positions is None else [model.positions.shape]
-    return [*positions, *(matrix.shape for matrix in matrices(model))]
 
 
 def matrices(model: Model) -> Iterator[torch.Tensor]:

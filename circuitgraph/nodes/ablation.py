@@ -20,8 +20,8 @@ from circuitgraph.engine.receivers import (
     component_names,
     first_components,
 )
+from circuitgraph.models.hooked import Hooked
 from circuitgraph.models.stored import StoredModel
-from circuitgraph.nodes.readout import Hooked
 from circuitgraph.nodes.record import Node, NodeValues
 
 

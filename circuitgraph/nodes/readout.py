@@ -4,92 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from circuitgraph.base.components import Granularity
 from circuitgraph.base.errors import InputError
-from circuitgraph.engine.batches import gather, in_batches, make_batch
+from circuitgraph.engine.batches import gather
 from circuitgraph.engine.bridge.engine import HookedModel
-from circuitgraph.engine.bridge.patch import BridgePatch, bridge_patch
 from circuitgraph.engine.bridge.wrapped import trace_of
-from circuitgraph.engine.families import has_reader, read_model
 from circuitgraph.engine.forward import forward, softcap
-from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Norm
 from circuitgraph.engine.native import NativeModel
-from circuitgraph.models.sources import require_readable
-from circuitgraph.models.stored import BATCH, StoredModel, reencoded, reload
-from circuitgraph.prompts.tokens import Encoded
-from circuitgraph.runs.comparable import require_model
-from circuitgraph.runs.record import Run
+from circuitgraph.models.hooked import Hooked
+from circuitgraph.models.stored import StoredModel
 
 TOLERANCE = 1e-4
 """Share of the largest logit difference (or of 1) by which a read-out may miss the model's own."""
-
-
-@dataclass(frozen=True)
-class Hooked(StoredModel):
-    """A model without a reader; what hooks do not show of its logits stands beside it.
-
-    Attributes
-    ----------
-    bias : [vocabulary] or None
-        Of the unembedding.
-    cap : float or None
-        Soft cap of the logits.
-    """
-
-    bias: Tensor | None = None
-    cap: float | None = None
-
-    @cached_property
-    def prompts(self) -> tuple[Encoded, ...]:
-        """As :attr:`StoredModel.prompts`, where no embedding is in sight."""
-        return reencoded(self.run, self.tokenizer)
-
-    def hooked_batches(self) -> Iterator[tuple[list[int], BridgePatch]]:
-        """As :meth:`StoredModel.batches`, of patches through hooks."""
-        bridge, whole = self.hooked, self.ablated is not None
-        spec = EffectSpec(self.spec.granularity, ablated=self.ablated)
-        for rows in in_batches(self.prompts, self.spec.ablation, BATCH):
-            batch = make_batch([self.prompts[i] for i in rows], whole=whole, border=bridge.border)
-            patch = bridge_patch(bridge, batch, spec)
-            self.require_same_decisions(rows, patch.base.numpy())
-            yield rows, patch
-
-    @property
-    def hooked(self) -> HookedModel:
-        """The engine, as what it is."""
-        engine: object = self.engine
-        assert isinstance(engine, HookedModel)
-        return engine
-
-
-def opened(run: Run, measure: str) -> StoredModel:
-    """The model behind a run, for a measure.
-
-    Raises
-    ------
-    UsageError
-        A table; a model in memory of a family without a reader.
-    InputError
-        The files are gone or no longer the same.
-    """
-    require_model(run.variant)
-    family = run.variant.model_type
-    if has_reader(family):
-        return StoredModel.open(run, f"nodes {measure}")
-    if run.variant.in_memory:
-        require_readable([run], f"nodes {measure}")
-    hf, tokenizer = reload(run.variant)
-    ends, probe = hf.get_output_embeddings(), torch.tensor([reencoded(run, tokenizer)[0].prompt])
-    bias = None if ends is None or getattr(ends, "bias", None) is None else ends.bias.detach()
-    cap = getattr(hf.config, "final_logit_softcapping", None) or None
-    engine = read_model(hf, tokenizer, run.variant.base, probe)
-    return Hooked(run, engine, tokenizer, bias=bias, cap=cap)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,9 @@ def values_of(
     kept = _kept(record, arrays, measure.name)
     if kept is not None:
         return kept
-    from circuitgraph.nodes.readout import opened
+    from circuitgraph.models.hooked import opened
 
-    model = opened(run, measure.name)
+    model = opened(run, f"nodes {measure.name}")
     reporter.remark(f"{measure.name} of {quoted(run.variant.name)}: {run.n} prompts")
     found = measure.measure(model, *extra)
     if record is not None and arrays is not None:

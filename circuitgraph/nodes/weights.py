@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,10 @@ from torch import Tensor
 from circuitgraph.base.components import parse
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.bridge.engine import HookedModel
-from circuitgraph.engine.families import has_reader
 from circuitgraph.engine.native import NativeModel
-from circuitgraph.models.stored import ModelPair, shared_base
+from circuitgraph.models.hooked import Hooked, opened_pair
 from circuitgraph.nodes.compare import COLUMNS
 from circuitgraph.nodes.matrices import component_weights
-from circuitgraph.nodes.readout import Hooked, opened
-from circuitgraph.runs.comparable import ONE_BUILD, incomparable
 from circuitgraph.runs.record import Run
 from circuitgraph.updates.spectrum import effective_rank, spectrum
 
@@ -36,23 +32,12 @@ def change_of_weights(first: Run, second: Run) -> pd.DataFrame:
     UsageError, InputError
         Tables, files that are gone or changed, matrices of other shapes or out of sight.
     """
-    if has_reader(first.variant.model_type) and has_reader(second.variant.model_type):
-        pair = ModelPair.open(first, second, "nodes weights")
-        pair.require_same_shapes()
-        return weight_table(*pair.engines, pair.shared_base())
-    a, b = (opened(run, "weights") for run in (first, second))
-    base = shared_base(first.variant, second.variant)
-    if not (isinstance(a, Hooked) and isinstance(b, Hooked)) or _shapes(a) != _shapes(b):
-        why = "their weights have different shapes"
-        raise incomparable(first.variant, second.variant, why, ONE_BUILD)
-    under = None if base is None else opened(replace(first, variant=base), "weights").engine
-    table = weight_table(a.hooked, b.hooked, under)
-    _require_seen(a, b, table)
+    pair = opened_pair(first, second, "nodes weights")
+    pair.require_same_shapes()
+    table = weight_table(*pair.engines, pair.shared_base())
+    if isinstance(pair.a, Hooked) and isinstance(pair.b, Hooked):
+        _require_seen(pair.a, pair.b, table)
     return table
-
-
-def _shapes(model: Hooked) -> dict[str, torch.Size]:
-    return {name: x.shape for name, x in model.hooked.hooked.named_parameters()}
 
 
 def _require_seen(a: Hooked, b: Hooked, table: pd.DataFrame) -> None:

@@ -155,7 +155,7 @@ def _with_random(
 def _lent(random: RandomNulls, draw: int, a: Run, b: Run) -> Iterator[ModelPair]:
     from circuitgraph.models.stored import ModelPair, StoredModel
 
-    first = StoredModel.open(a, "levels")
+    first = StoredModel.open(a, "random null pairs")
     opened: AbstractContextManager[Any] = random.opened(draw, b)
     with opened as second:
         yield ModelPair(first, second)

@@ -32,21 +32,22 @@ def component_effects(patch: BridgePatch, granularity: Granularity) -> Tensor:
         attention_components(bridge, granularity),
         first_components(bridge, granularity),
     )
-    found = [_effects(patch, slice(0, 1), partial(_added, 0, "pre"))]
+    found = [_effects(patch, slice(0, 1), partial(add_to_stream, 0, "pre"))]
     for layer, (first, end) in enumerate(pairwise(firsts)):
         heads, rest = slice(first, first + own), slice(first + own, end)
-        found.append(_effects(patch, heads, partial(_attention, bridge, layer)))
-        found.append(_effects(patch, rest, partial(_added, layer, "post")))
+        found.append(_effects(patch, heads, partial(add_attention, bridge, layer)))
+        found.append(_effects(patch, rest, partial(add_to_stream, layer, "post")))
     return torch.cat(found)
 
 
-def _attention(bridge: Bridge, layer: int, delta: Tensor) -> list[Hook]:
+def add_attention(bridge: Bridge, layer: int, delta: Tensor) -> list[Hook]:
     """What attention adds reaches its own layer's MLP, unless blocks are parallel, and the rest."""
     within = [] if bridge.parallel else patch_mlp_input(bridge, layer, delta)
-    return [*within, *_added(layer, "post", delta)]
+    return [*within, *add_to_stream(layer, "post", delta)]
 
 
-def _added(layer: int, place: str, delta: Tensor) -> list[Hook]:
+def add_to_stream(layer: int, place: str, delta: Tensor) -> list[Hook]:
+    """Add delta [R, T, d] to the stream that enters (``pre``) or leaves (``post``) a block."""
     return [(hook_name(layer, place), lambda x, hook: x + delta)]
 
 

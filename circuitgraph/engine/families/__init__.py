@@ -66,7 +66,8 @@ def require_reader(family: str, command: str) -> None:
         known = ", ".join(sorted(FAMILIES))
         raise UsageError(
             f"{command}: model type {family!r} has no reader of ours, and hooks on "
-            f"TransformerBridge serve ingest, diff and nodes only; {command} takes {known}"
+            "TransformerBridge serve ingest, diff, nodes, steer, transplant and levels only; "
+            f"{command} takes {known}"
         )
 
 

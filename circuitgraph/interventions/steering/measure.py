@@ -25,7 +25,8 @@ from circuitgraph.interventions.both_ways import ASYMMETRY, interventions, teste
 from circuitgraph.interventions.clean import clean_batches
 from circuitgraph.interventions.patching.gap import ROUNDING, Gap
 from circuitgraph.interventions.steering.run import sites, steered
-from circuitgraph.models.stored import BATCH, ModelPair, StoredModel
+from circuitgraph.models.hooked import alike_pair
+from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.runs.aligned import Observations
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.margins import half_width
@@ -127,8 +128,8 @@ def steer(a: Run, b: Run, into: Run, plan: Plan, reporter: Reporter) -> Steering
     UsageError, InputError
         Runs or models that do not fit together; no difference at one of the components.
     """
-    pair = ModelPair.alike(a, b, "steer", KEYS)
-    runner = pair.of(into) or ModelPair.alike(a, into, "steer", KEYS).b
+    pair = alike_pair(a, b, "steer", KEYS)
+    runner = pair.of(into) or alike_pair(a, into, "steer", KEYS).b
     sites(list(plan.at), runner.engine)
     codes = recode(into.scenarios)
     weights = balanced_weights(codes)

@@ -12,6 +12,10 @@ from circuitgraph.base.components import Component, parse
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import quoted
 from circuitgraph.engine.batches import Batch, gather
+from circuitgraph.engine.bridge.components import add_attention, add_to_stream
+from circuitgraph.engine.bridge.decisions import decide_logits
+from circuitgraph.engine.bridge.engine import HookedModel
+from circuitgraph.engine.bridge.wrapped import Hook, hook_name, logits_of
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import Span, Write, embed, post, run_block
 from circuitgraph.engine.model import Block, for_rows
@@ -34,7 +38,7 @@ class Steered:
     streams: Tensor
 
 
-def sites(names: list[str], model: NativeModel) -> list[Component]:
+def sites(names: list[str], model: NativeModel | HookedModel) -> list[Component]:
     """Components that can be steered: heads, attention layers and MLPs of these models.
 
     Raises
@@ -55,7 +59,7 @@ def sites(names: list[str], model: NativeModel) -> list[Component]:
 
 @torch.no_grad()
 def steered(
-    model: NativeModel, batch: Batch, added: Mapping[str, Tensor], last_only: bool
+    model: NativeModel | HookedModel, batch: Batch, added: Mapping[str, Tensor], last_only: bool
 ) -> Steered:
     """Run clean prompts with vectors added to components' contributions.
 
@@ -68,23 +72,53 @@ def steered(
     last_only
         Only at the last prompt token, else at all positions of the prompt.
     """
-    ready = for_rows(model, batch.ends)
     steps = torch.arange(batch.clean.shape[1])
     inside = steps < batch.prompt_end[:, None]
     if last_only:
         inside = steps == batch.prompt_end[:, None] - 1
-    where, span = inside[..., None].to(model.dtype), Span.whole(batch.clean)
-    ends = (batch.prompt_end - 1)[:, None]
+    where = inside[..., None].to(model.dtype)
+    if isinstance(model, HookedModel):
+        decisions, streams = _by_hooks(model, batch, added, where)
+    else:
+        decisions, streams = _native(model, batch, added, where)
+    first = [int((batch.owner == i).nonzero()[0]) for i in range(batch.n)]
+    return Steered(decisions, torch.stack(streams)[:, first])
+
+
+def _native(
+    model: NativeModel, batch: Batch, added: Mapping[str, Tensor], where: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Decisions [n], and streams [R, d] at the last prompt token after every layer."""
+    ready, span = for_rows(model, batch.ends), Span.whole(batch.clean)
     x, streams = embed(ready, batch.clean), []
     for layer, block in enumerate(ready.blocks):
         attention, mlp = _at(added, layer, model)
         write = _writer(block, x, attention * where)
         trace = run_block(ready, block, x, span, write=write)
         x = trace.mid + trace.mlp + mlp * where
-        streams.append(gather(x, ends)[:, 0])
-    first = [int((batch.owner == i).nonzero()[0]) for i in range(batch.n)]
-    decisions = decide(ready, gather(x, batch.read), batch)
-    return Steered(decisions, torch.stack(streams)[:, first])
+        streams.append(_at_end(x, batch))
+    return decide(ready, gather(x, batch.read), batch), streams
+
+
+def _by_hooks(
+    model: HookedModel, batch: Batch, added: Mapping[str, Tensor], where: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """As :func:`_native`."""
+    hooks: list[Hook] = []
+    streams: list[Tensor] = []
+    for layer in range(model.layers):
+        attention, mlp = _at(added, layer, model)
+        if bool(attention.any()):
+            hooks += add_attention(model, layer, attention * where)
+        hooks += add_to_stream(layer, "post", mlp * where)
+        hooks.append((hook_name(layer, "post"), lambda x, hook: streams.append(_at_end(x, batch))))
+    with model.rows(batch.ends):
+        logits = logits_of(model.hooked, batch.clean, hooks)
+    return decide_logits(logits, batch)[0], streams
+
+
+def _at_end(x: Tensor, batch: Batch) -> Tensor:
+    return gather(x, (batch.prompt_end - 1)[:, None])[:, 0]
 
 
 def _writer(block: Block, x: Tensor, extra: Tensor) -> Write:
@@ -96,7 +130,9 @@ def _writer(block: Block, x: Tensor, extra: Tensor) -> Write:
     return write
 
 
-def _at(added: Mapping[str, Tensor], layer: int, model: NativeModel) -> tuple[Tensor, Tensor]:
+def _at(
+    added: Mapping[str, Tensor], layer: int, model: NativeModel | HookedModel
+) -> tuple[Tensor, Tensor]:
     """Vectors added after attention and after the MLP of one block [d]."""
     none = torch.zeros(model.width, dtype=model.dtype)
     both = [none, none]

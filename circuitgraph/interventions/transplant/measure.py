@@ -6,7 +6,8 @@ et al. 2024, arXiv:2402.14811), in both directions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -17,11 +18,14 @@ import pandas as pd
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Progress, Reporter
 from circuitgraph.base.quoting import quoted, short
+from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.interventions.both_ways import ASYMMETRY, asymmetry, interventions, tested
 from circuitgraph.interventions.clean import clean_decisions
 from circuitgraph.interventions.patching.gap import ROUNDING, Gap
+from circuitgraph.interventions.transplant.hooked import with_weights
 from circuitgraph.interventions.transplant.parts import with_parts
+from circuitgraph.models.hooked import alike_pair
 from circuitgraph.models.stored import ModelPair, StoredModel
 from circuitgraph.runs.aligned import Observations
 from circuitgraph.runs.record import Run
@@ -102,10 +106,11 @@ def transplant(
         raise UsageError("``components``: name at least one in every set")
     given, sets = len(sets), _distinct(sets)
     joint = _pairs_of(sets) if pairs else []
-    pair = ModelPair.alike(source, into, "transplant", KEYS)
+    pair = alike_pair(source, into, "transplant", KEYS, untied=True)
     models = pair.engines
     for names in sets:
-        with_parts(models[1], models[0], names)  # raises for unknown components before any work
+        with _mixed(models[1], models[0], names):
+            pass  # raises for unknown components before any work
     whole = [*sets, *([*sets[i], *sets[j]] for i, j in joint)]
     seen = Observations.of_run(into)
     codes = recode(into.scenarios[seen.first])
@@ -163,9 +168,20 @@ def _way(
     bar.advance(1)
     changes = []
     for names in sets:
-        changes.append(_decisions(with_parts(into, source, names), pair.b, seen) - own)
+        with _mixed(into, source, names) as model:
+            changes.append(_decisions(model, pair.b, seen) - own)
         bar.advance(1)
     return own, np.stack(changes)
+
+
+@contextmanager
+def _mixed(into: NativeModel, source: NativeModel, names: Sequence[str]) -> Iterator[NativeModel]:
+    """``into`` with the weights of some components of ``source``."""
+    if isinstance(into, HookedModel):
+        with with_weights(into, source, names) as model:
+            yield model
+    else:
+        yield with_parts(into, source, names)
 
 
 def _decisions(model: NativeModel, asked: StoredModel, seen: Observations) -> np.ndarray:

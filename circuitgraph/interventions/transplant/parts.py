@@ -10,6 +10,7 @@ from torch import Tensor
 from circuitgraph.base.components import EMBED, LOGITS, Component, parse
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import quoted
+from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.model import Attention, Block, Experts, Linear
 from circuitgraph.engine.native import NativeModel
 
@@ -35,7 +36,7 @@ def with_parts(into: NativeModel, source: NativeModel, components: Collection[st
     blocks, rest = list(into.blocks), into
     for name in components:
         part = parse(name)
-        _require(part, into)
+        require_part(part, into)
         if name == EMBED:
             rest = replace(rest, embed=source.embed, positions=source.positions)
         elif name == LOGITS:
@@ -46,7 +47,8 @@ def with_parts(into: NativeModel, source: NativeModel, components: Collection[st
     return replace(rest, blocks=tuple(blocks))
 
 
-def _require(part: Component, model: NativeModel) -> None:
+def require_part(part: Component, model: NativeModel | HookedModel) -> None:
+    """Refuse (UsageError) a component that a model does not have."""
     limits = {"head": model.heads, "kv": model.kv_heads}
     known = part.kind in ("embed", "logits", "head", "kv", "attn", "mlp", "expert", "router")
     if known and part.layer is not None:
