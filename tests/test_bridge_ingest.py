@@ -94,7 +94,7 @@ def test_a_read_out_that_is_not_the_model_s_own_gives_no_numbers(gptj, ingested,
 
 
 def test_what_needs_a_reader_is_refused_by_name(gptj, ingested):
-    refused = cli("transplant", "base", "tuned", "--each", "-w", gptj[2])
+    refused = cli("patch", "base", "tuned", "-w", gptj[2])
     assert refused.code == 2
     assert "model type 'gptj' has no reader" in refused.complaint
 
