@@ -244,7 +244,7 @@ def last_lines(story: Story, workspace: Workspace, page: Path) -> list[str]:
         _levels(story),
         f"page: {page}",
         f"next: {_command()} -w {shlex.quote(str(workspace.path))} explain {top['source']} "
-        f"{top['target']} deontological utilitarian",
+        f"{top['target']} deontological utilitarian --scope recipe",
     ]
 
 

@@ -38,6 +38,12 @@ def test_the_last_line_can_be_typed(demo: tuple[Path, list[str]]) -> None:
     answer = done(*words)
     assert "Verdict: " in answer.out
     assert "CC_continue" in answer.out
+    # the numbers of the first line: the hint asks at the scope of the claim
+    told = re.search(r"strongest .*, (\S+) to (\S+) of the norm", demo[1][0])
+    again = re.search(r": (\S+) in deontological, (\S+) in utilitarian", answer.out)
+    assert told
+    assert again
+    assert [f"{float(number):+.2f}" for number in again.groups()] == list(told.groups())
 
 
 def test_the_page_tells_the_story(demo: tuple[Path, list[str]]) -> None:

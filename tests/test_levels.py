@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import torch
 from models import make_adapter, make_model
 from shell import done, jsonl
 from test_nodes import PAIRS
+from test_terminal import Terminal
 
 from circuitgraph import UsageError, Workspace, load_variant
+from circuitgraph.cli import run
 from circuitgraph.levels.estimates import cosine_of_edges, one_minus
 from circuitgraph.levels.kept import FOLDER
 from circuitgraph.levels.record import FURTHER, PAIR_COLUMNS, UNTOLD, WITHIN, Levels, percent
@@ -47,6 +50,16 @@ def test_nothing_is_measured_where_only_what_is_kept_is_asked_for(made) -> None:
     kept = found.table.set_index("measure")["reason"]
     assert set(kept[kept != ""]) == {"not measured yet"}
     assert list(kept[kept == ""].index) == ["same P(answer)", "same answer"]
+
+
+def test_work_on_levels_is_counted_on_a_terminal(made) -> None:
+    _, _, workspace = made
+    both = Terminal()
+    with redirect_stderr(both):
+        words = ("levels", "base", "tuned", "--lens", "effect", "--lens", "correlation")
+        code = run([*words, "--null", "base:other", "--no-measure", "-w", str(workspace.path)])
+    assert code == 0
+    assert re.search(r"levels: +0%.*0/9 ", both.getvalue())  # three pairs, three steps each
 
 
 @torch.no_grad()

@@ -238,7 +238,12 @@ def test_notebooks_show_results_as_tables_and_names_as_text(trio: Path) -> None:
     assert run.id in run._repr_html_()
     assert run.variant.fingerprint in run.variant._repr_html_()
     diff = workspace.diff(a, b, lens="correlation")
-    assert diff._repr_html_().count("<tr") == 1 + min(20, len(diff.claims))
+    assert diff._repr_html_().count("<tr") == 1 + (min(20, len(diff.claims)) or 10)
+    none = workspace.diff(a, b, margin=1e6)  # without claims: what changed most
+    assert none.claims.empty
+    assert none._repr_html_().count("<tr") == 11
+    assert "changed beyond a margin of 1e+06" in none._repr_html_()
+    assert none.graph().is_directed()
     row = diff.table.iloc[0]
     assert "<table" in diff.explain(row["source"], row["target"])._repr_html_()
     assert "&lt;i&gt;" in facts("<i>", {"a": "<b>"})

@@ -42,10 +42,12 @@ def graph_of(edges: pd.DataFrame, library: str, nodes: Iterable[str] | None = No
 def is_directed(edges: pd.DataFrame) -> bool:
     """Whether a table of edges makes a directed graph: any effect does.
 
-    In a graph of both kinds, correlations run from the earlier component to the later.
+    In a graph of both kinds, correlations run from the earlier component to the later. Of a table
+    without rows the categories of its column tell.
     """
-    column = "lens" if "lens" in edges else "kind"
-    return not undirected_lenses().issuperset(edges[column].astype(object))
+    column = edges["lens" if "lens" in edges else "kind"]
+    kinds = set(column.astype(object)) or set(getattr(column.dtype, "categories", ()))
+    return not undirected_lenses().issuperset(kinds)
 
 
 def edge_kinds(edges: pd.DataFrame) -> list[str]:

@@ -107,12 +107,11 @@ class Asker:
     measure: bool = True
     reporter: Reporter = field(default_factory=Reporter)
 
-    def rows(self, pair: Pair) -> Iterator[dict[str, Any]]:
-        """The rows of one pair; columns ``record.PAIR_COLUMNS``."""
-        for row in (*self._models(pair), *_behaviour(pair)):
-            yield _row(pair, **row)
+    def parts(self, pair: Pair) -> Iterator[list[dict[str, Any]]]:
+        """Rows of one pair with the columns ``record.PAIR_COLUMNS``, those of each lens apart."""
+        yield [_row(pair, **row) for row in (*self._models(pair), *_behaviour(pair))]
         for lens in self.lenses:
-            yield _row(pair, INTERACTIONS, lens, **self._edges(pair, lens))
+            yield [_row(pair, INTERACTIONS, lens, **self._edges(pair, lens))]
 
     def _models(self, pair: Pair) -> Iterator[dict[str, Any]]:
         """Weights and attention."""
@@ -160,7 +159,9 @@ class Asker:
 
 def levels(pair: Pair, others: Sequence[Pair], asker: Asker) -> Levels:
     """How alike two variants are, beside other pairs."""
-    rows = [row for one in (pair, *others) for row in asker.rows(one)]
+    parts = (part for one in (pair, *others) for part in asker.parts(one))
+    total = (1 + len(others)) * (1 + len(asker.lenses))
+    rows = [row for part in asker.reporter.each(parts, total, "levels", "step") for row in part]
     ids = sorted({run.id for one in (pair, *others) for both in one.runs.values() for run in both})
     own = sorted({run.id for both in pair.runs.values() for run in both})
     summary = {"a": pair.a, "b": pair.b, "runs": ids, "own": own}

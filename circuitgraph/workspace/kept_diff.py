@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from circuitgraph.prompts.reader import Source
     from circuitgraph.report.figures import Figures
 
+UNCLAIMED = 10
+"""Rows a notebook shows of a diff without claims."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KeptDiff(Diff):
@@ -47,10 +50,13 @@ class KeptDiff(Diff):
     def _repr_html_(self) -> str:
         from circuitgraph.report.words import headline
 
-        order = self.claims["delta"].abs().sort_values(ascending=False, kind="stable").index
+        none = self.claims.empty
+        rows = self.table if none else self.claims
+        order = rows["delta"].abs().sort_values(ascending=False, kind="stable").index
         columns = ["source", "target", "input", "weight_a", "weight_b", "delta", "q", "verdict"]
-        heads = dict(self.asks.heads(self.scope))
-        return framed(headline(self), self.claims.loc[order, columns].rename(columns=heads))
+        shown = rows.loc[order[:UNCLAIMED] if none else order, columns]
+        title = f"{headline(self)}{'; the largest changes' if none else ''}"
+        return framed(title, shown.rename(columns=dict(self.asks.heads(self.scope))))
 
     @property
     def plot(self) -> Figures:
