@@ -142,6 +142,37 @@ def test_circuits_are_distinct_only_beyond_nulls() -> None:
     assert answers(tables)[1].grade == "moderate"
 
 
+def test_a_confirmed_screen_counts_once() -> None:
+    tables = Tables()
+    tables.add("comparisons", [row("null", "base", "self", 0)])
+    told = row("question", "deontological", "utilitarian", 7)
+    tables.add("comparisons", [told | {"numbers": "screened"}])
+    tables.add("comparisons", [told | {"numbers": "confirmed", "claims": 2}])
+    words = answers(tables)[1].words
+    assert "deontological → utilitarian 2 of 40 edges. Null" in words
+    assert "7 of 40" not in words
+
+
+@pytest.mark.parametrize(
+    ("claims", "nulls", "unchanged", "expected"),
+    [
+        (5, 4, 30, "holds"),
+        (4, 4, 30, "cannot be told"),
+        (0, 0, 30, "fails"),
+        (0, 0, 10, "cannot be told"),
+        (10, None, 30, "cannot be told"),
+    ],
+)
+def test_pathways_differ_only_beyond_nulls(claims, nulls, unchanged, expected) -> None:
+    tables = Tables()
+    for lens, place in (("effect", "layers"), ("correlation", "activity")):
+        one = row("question", "deontological", "utilitarian", claims)
+        kept = [one] if nulls is None else [one, row("null", "self", "random", nulls)]
+        told = {"lens": lens, "granularity": place, "unchanged": unchanged}
+        tables.add("comparisons", [each | told for each in kept])
+    assert [told["here"] for told in verdicts(tables)[1:3]] == [expected, expected]
+
+
 def test_recipes_need_three_seeds_and_nulls_stand_beside() -> None:
     with pytest.raises(UsageError, match="needs 3 or more"):
         Design(Path("m"), Path("o"), seeds=2)

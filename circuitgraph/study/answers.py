@@ -109,8 +109,13 @@ def answers(tables: Tables) -> list[Answer]:
 
 
 def recipes_by_effect(tables: Tables) -> pd.DataFrame:
-    """Comparisons of recipes by effects between layers."""
-    return tables.comparisons(lens="effect", scope="recipe", granularity="layers")
+    """Comparisons of recipes by effects between layers; of a screen that was confirmed, that."""
+    rows = tables.comparisons(lens="effect", scope="recipe", granularity="layers")
+    if rows.empty:
+        return rows
+    better = rows.assign(order=rows["numbers"] != "screened").sort_values("order", kind="stable")
+    kept = better.drop_duplicates(["role", "a", "b"], keep="last").index
+    return rows.loc[sorted(kept)]
 
 
 def null_claims(rows: pd.DataFrame) -> int | None:

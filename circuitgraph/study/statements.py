@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -43,21 +43,38 @@ def _one(tables: Tables, **keys: str) -> pd.Series | None:
     return None if rows.empty else rows.iloc[0]
 
 
-DE_UT = {"a": "deontological", "b": "utilitarian", "scope": "recipe", "granularity": "layers"}
+DE_UT = {"a": "deontological", "b": "utilitarian"}
 
 
 def _correlations(tables: Tables) -> tuple[str, str]:
-    row = _one(tables, lens="correlation", **DE_UT)
-    if row is None or pd.isna(row["bare_cut"]):
+    """Recipes by the test; what a bare cut counts between single variants stands beside."""
+    rows = tables.comparisons(lens="correlation", scope="recipe")
+    told = []
+    pair = _one(tables, lens="correlation", a="deontological-0", b="utilitarian-0")
+    seeds = tables.comparisons(lens="correlation", role="seeds")
+    if pair is not None and len(seeds):
+        told.append(
+            f"|Δr| ≥ 0.3 counts {pair['bare_cut']:.0f} of {pair['edges']} pairs between one seed "
+            f"of each, and {seeds['bare_cut'].min():.0f} between two seeds of one recipe"
+        )
+    return _beyond_nulls(rows, "pairs", told)
+
+
+def _beyond_nulls(rows: pd.DataFrame, what: str, told: Sequence[str] = ()) -> tuple[str, str]:
+    """Holds where more is claimed than on nulls; fails where most is shown to be unchanged."""
+    own = rows[(rows["a"] == DE_UT["a"]) & (rows["b"] == DE_UT["b"])] if len(rows) else rows
+    if own.empty:
         return OPEN, "not run"
-    seeds = tables.comparisons(lens="correlation", role="seeds")["bare_cut"]
-    reason = (
-        f"|Δr| ≥ 0.3 counts {row['bare_cut']:.0f} of {row['edges']} pairs, and between two seeds "
-        f"of one recipe {seeds.min():.0f} to {seeds.max():.0f}; {row['claims']} pass the test"
-    )
-    if row["evidence"] == "insufficient":
+    row, nulls = own.iloc[0], null_claims(rows)
+    beside = "nulls not run" if nulls is None else f"{nulls} on nulls"
+    counted = f"{row['claims']} of {row['testable']} {what} differ beyond seeds, {beside}"
+    reason = "; ".join([*told, f"{counted}; {row['unchanged']} shown to be unchanged"])
+    if row["evidence"] == "insufficient" or nulls is None:
         return OPEN, reason
-    return (HOLDS if row["claims"] else FAILS), reason
+    if row["claims"] > nulls:
+        return HOLDS, reason
+    same = not row["claims"] and row["unchanged"] > row["testable"] / 2
+    return (FAILS if same else OPEN), reason
 
 
 def _similar(tables: Tables) -> tuple[str, str]:
@@ -80,13 +97,7 @@ def _similar(tables: Tables) -> tuple[str, str]:
 
 
 def _pathways(tables: Tables) -> tuple[str, str]:
-    row, nulls = _one(tables, lens="effect", **DE_UT), null_claims(recipes_by_effect(tables))
-    if row is None:
-        return OPEN, "not run"
-    reason = f"{row['claims']} of {row['testable']} edges beyond seeds, {nulls} on nulls"
-    if row["evidence"] == "insufficient" or nulls is None:
-        return OPEN, reason
-    return (HOLDS if row["claims"] > nulls else FAILS), reason
+    return _beyond_nulls(recipes_by_effect(tables), "edges")
 
 
 def _switch(tables: Tables) -> tuple[str, str]:
