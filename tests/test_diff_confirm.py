@@ -185,6 +185,16 @@ def test_an_interval_belongs_to_the_number_beside_it(screened):
         assert np.isclose(chosen["weight"], exact, atol=1e-6).any()
 
 
+def test_two_runs_side_by_side_show_no_q_of_another_number(screened):
+    runs = {(r.variant.name, r.method.estimator): r for r in screened.catalogue().runs}
+    first, second = (runs[name, "receiver-exact"] for name in ("base", "tuned"))
+    edge = screened.diff("base", "tuned", run=f"{first.id}:{second.id}").confirmed[0]
+    asked = {"first": first.id, "second": second.id, "component": edge.source}
+    rows = screened.query("neighbourhood", **asked).set_index(KEY)
+    assert rows.loc[tuple(edge), ["q_first", "q_second"]].isna().all()
+    assert rows["q_first"].notna().any()
+
+
 def test_what_rests_on_estimates_says_so(screened):
     runs = {(r.variant.name, r.method.estimator): r for r in screened.catalogue().runs}
     chosen = ":".join(runs[name, "receiver-exact"].id for name in ("base", "tuned"))

@@ -93,6 +93,18 @@ def test_columns_that_do_not_fit_are_told() -> None:
     assert "column11" in lines[-1]
 
 
+def test_the_verdict_stands_before_the_numbers_where_it_would_be_left_out() -> None:
+    frame = pd.DataFrame({"source": ["L0H0"], **{f"x{i}": [0.1234 + i] for i in range(9)}})
+    frame = pd.concat([frame.assign(verdict="sign_flip", reason="none")] * 2)
+    wide, narrow = table(frame, width=120), table(frame, width=60)
+    assert wide[0].split() == list(frame)
+    assert narrow[0].split()[:3] == ["source", "verdict", "x0"]
+    assert narrow[1].split()[1] == "sign_flip"
+    assert all(len(line) <= 60 for line in narrow[:-1])
+    assert "verdict" not in narrow[-1]
+    assert to_text(frame, "csv").startswith("source,x0,")
+
+
 def test_texts_are_shortened_before_columns_are_left_out() -> None:
     frame = pd.DataFrame({"path": ["/a/long/way/to/the/adapter-seed1"] * 2, "n": [1, 2]})
     assert table(frame, width=30) == [
@@ -196,7 +208,8 @@ def test_columns_that_must_be_seen_stay_while_texts_can_be_shortened():
     assert kept.splitlines()[0].split() == ["source", "target", "verdict"]
     assert max(map(len, kept.splitlines()[:3])) <= 40
     assert "the columns p" in kept
-    assert "verdict" not in to_text(frame, "table", width=40).splitlines()[0]
+    other = frame.rename(columns={"verdict": "reason"})
+    assert "reason" not in to_text(other, "table", width=40).splitlines()[0]
 
 
 def test_lists_are_read_as_lists():

@@ -26,6 +26,8 @@ Rows = Sequence[Mapping[str, Any]]
 Format = Literal["table", "csv", "json", "parquet"]
 FORMATS = ("table", "csv", "json", "parquet")
 SHOWN = 40
+ANSWER = "verdict"
+"""The column that is never left out."""
 
 _NARROWEST = 24
 _LEAST = 7
@@ -161,6 +163,15 @@ class _Column:
         return [align(cell, self.width) for cell in (self.name, *self.cells)]
 
 
+def _answer_first(columns: list[_Column]) -> list[_Column]:
+    """The answer before the numbers, where it would else be left out."""
+    numbers = [i for i, column in enumerate(columns) if column.right]
+    place = numbers[0] if numbers else 0
+    found = next(column for column in columns if column.name == ANSWER)
+    rest = [column for column in columns if column is not found]
+    return [*rest[:place], found, *rest[place:]]
+
+
 def _whole(frame: pd.DataFrame | Rows) -> str:
     return _joined(_columns(frame, cut=False))
 
@@ -168,6 +179,9 @@ def _whole(frame: pd.DataFrame | Rows) -> str:
 def _for_reading(frame: pd.DataFrame | Rows, width: int | None, must: int) -> str:
     columns = _columns(frame[:SHOWN], cut=True)
     fitting = columns if width is None else _fitted(columns, width, must)
+    if ANSWER in [column.name for column in columns[len(fitting) :]]:
+        columns = _answer_first(columns)
+        fitting = _fitted(columns, width or 0, must)
     hidden = [short(column.name, 20) for column in columns[len(fitting) :]]
     if hidden and len(frame) == 1:
         return _record(columns)

@@ -45,8 +45,9 @@ def nodes(name: str, other: str | None, output: Output, **options: Any) -> int:
     found = workspace.nodes(name, other, **options)
     output.show(_claims_first(found.table) if output.for_reading else found.table)
     s = found.summary
+    beyond = f" beyond a margin of {s['margin']:.3g}" if s.get("margin") else ""
     settings().reporter.remark(
-        f"{s['measure']}: {s['n_claims']} of {s['n_testable']} nodes differ, evidence "
+        f"{s['measure']}: {s['n_claims']} of {s['n_testable']} nodes differ{beyond}, evidence "
         f"{s['evidence']}"
     )
     for key, value in s.get("facts", {}).items():

@@ -187,8 +187,9 @@ def _seeds(others: Sequence[tuple[str, Sequence[Run]]]) -> str:
     )
     here = f" ({each})" if each else ""
     return (
-        f"these models are compared one by one: shared and only in name checkpoints, not their "
-        f"recipes{here}; a recipe needs the recipe scope with 3 variants or more a side"
+        f"these models are compared one by one: what is shared, or only in one, is said of these "
+        f"checkpoints, not of their recipes{here}; that takes the recipe scope with 3 variants or "
+        "more a side"
     )
 
 

@@ -12,6 +12,9 @@ MATCH (r:Run)-[:OF]->(v:Variant)
 WHERE r.kind = $kind AND v.recipe <> '' AND v.recipe IN [$recipe, $other]
 MATCH (s:Component)-[e:CORRELATES|AFFECTS]->(t:Component)
 WHERE e.run = r.id AND e.q <= $alpha
+  // Where an effect was measured exactly, q is of that: the screen's sign must be its sign.
+  AND (e.screen IS NULL OR (e.screen > 0.0 AND e.weight > 0.0)
+       OR (e.screen < 0.0 AND e.weight < 0.0))
 WITH s, t, e.input AS input, size, other_size,
      count(DISTINCT CASE WHEN v.recipe = $recipe THEN v.id END) AS variants,
      count(DISTINCT CASE WHEN v.recipe = $other THEN v.id END) AS other_variants,
