@@ -16,6 +16,7 @@ from store_graphs import same
 
 from circuitgraph import UsageError, Workspace
 from circuitgraph.base.errors import InputError
+from circuitgraph.interventions import patching
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.patching.measure import route_set
 from circuitgraph.interventions.patching.record import COLUMNS
@@ -192,6 +193,21 @@ def test_the_same_patch_twice_either_way_round_is_one(patched: Workspace) -> Non
     again = patched.patch("base", "tuned")
     assert again.id == first == kept_in(patched)
     assert same(graph, patched.open_store().read_all())
+
+
+def test_the_same_question_again_is_what_is_kept(
+    patched: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = patched.patch("tuned", "base")
+    monkeypatch.setattr(patching, "cross_patch", lambda *_: pytest.fail("measured again"))
+    again = Workspace(patched.path).patch("tuned", "base")
+    pd.testing.assert_frame_equal(again.components, first.components)
+    kept = ("id", "name", "runs", "variants", "architecture", "summary", "created")
+    assert [getattr(again, k) for k in kept] == [getattr(first, k) for k in kept]
+    assert again.edges.empty
+    for words in (("base", "tuned"), ("tuned", "base", "sets")):
+        with pytest.raises(pytest.fail.Exception, match="measured again"):
+            patched.patch(*words[:2], parts=words[2:] or ("components",))
 
 
 def test_a_lost_graph_gets_its_transfers_back(patched: Workspace) -> None:

@@ -37,6 +37,8 @@ class Interventions(Components):
     ) -> CrossPatch:
         """Patch activations of one variant into another's run, both ways, and keep the results.
 
+        The same question again, with the same options, returns what is kept.
+
         Parameters
         ----------
         source, into : str
@@ -62,9 +64,11 @@ class Interventions(Components):
         from circuitgraph.interventions import patching
 
         first, second = self._comparison().alike(source, into, run, None)
-        options = patching.Options(parts, share, by, layers)
+        options = patching.Options(listed(parts), share, by, layers).checked(first.variant.layers)
+        if kept := patching.kept_patch(self.transfers_folder, first, second, options):
+            return kept
         result = patching.cross_patch(first, second, options, self.reporter, within(memory, device))
-        patching.keep(result, self.transfers_folder)
+        patching.keep(result, self.transfers_folder, options)
         self._load(self.catalogue().runs, result.runs)
         return result
 

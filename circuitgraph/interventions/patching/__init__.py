@@ -7,10 +7,11 @@ from circuitgraph.interventions.patching.kept import (
     keep,
     keep_moved,
     kept_of,
+    kept_patch,
     load_transfers,
 )
-from circuitgraph.interventions.patching.measure import Options, cross_patch, require_alike
-from circuitgraph.interventions.patching.record import CrossPatch
+from circuitgraph.interventions.patching.measure import cross_patch, require_alike
+from circuitgraph.interventions.patching.record import CrossPatch, Options
 
 __all__ = [
     "FOLDER",
@@ -22,6 +23,7 @@ __all__ = [
     "keep",
     "keep_moved",
     "kept_of",
+    "kept_patch",
     "load_transfers",
     "require_alike",
     "second_corruption",

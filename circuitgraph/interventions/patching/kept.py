@@ -8,6 +8,7 @@ those measured before included.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.base.components import digest
-from circuitgraph.interventions.patching.record import PARTS, CrossPatch
+from circuitgraph.interventions.patching.record import PARTS, CrossPatch, Options, patch_id
 from circuitgraph.runs.artefacts import get, put, records, resting_on
 from circuitgraph.runs.record import Run, now
 from circuitgraph.store import GraphTables, Store, transfer_tables
@@ -23,6 +24,8 @@ from circuitgraph.store.transfers import PATCH, PROPERTIES
 
 FOLDER = "transfers"
 AGAIN = "patch again"
+FORMAT = 1
+"""Of what is kept, and of how it is measured."""
 
 
 def table_path(folder: Path, patch: str, part: str) -> Path:
@@ -30,7 +33,7 @@ def table_path(folder: Path, patch: str, part: str) -> Path:
     return folder / f"{patch}.{part}.parquet"
 
 
-def keep(patch: CrossPatch, folder: Path) -> None:
+def keep(patch: CrossPatch, folder: Path, options: Options) -> None:
     """Write the tables of a patch, and its record last."""
     folder.mkdir(parents=True, exist_ok=True)
     for part in PARTS:
@@ -38,7 +41,29 @@ def keep(patch: CrossPatch, folder: Path) -> None:
         if len(table):
             put(table_path(folder, patch.id, part), table)
     names = ("id", "name", "runs", "variants", "architecture", "summary", "created")
-    put(folder / f"{patch.id}.json", {name: getattr(patch, name) for name in names})
+    asked = {"format": FORMAT, **asdict(options)}
+    put(folder / f"{patch.id}.json", {name: getattr(patch, name) for name in names} | asked)
+
+
+def kept_patch(folder: Path, source: Run, into: Run, options: Options) -> CrossPatch | None:
+    """The same patch with the same options as it was kept; raises InputError for damaged files."""
+    name = patch_id(source, into)
+    record = get(folder / f"{name}.json", dict, AGAIN)
+    asked = {"runs": (source.id, into.id), "format": FORMAT, **asdict(options)}
+    if record is None or any(_plain(record.get(k)) != _plain(v) for k, v in asked.items()):
+        return None
+    tables: dict[str, pd.DataFrame] = {}
+    for part in options.parts:
+        table = get(table_path(folder, name, part), lambda found: found, AGAIN)
+        tables |= {} if table is None else {part: table}
+    return CrossPatch(
+        name, record["name"], (source.id, into.id), tuple(record["variants"]),
+        record["architecture"], record["summary"], record["created"], **tables,
+    )  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def kept_of(folder: Path, runs: Iterable[str]) -> list[Path]:

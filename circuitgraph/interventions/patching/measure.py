@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
@@ -20,8 +19,14 @@ from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.interventions.both_ways import asymmetry, interventions
 from circuitgraph.interventions.patching.gap import ROUNDING, Gap
-from circuitgraph.interventions.patching.record import COLUMNS, DIRECTION, PARTS, CrossPatch
-from circuitgraph.interventions.patching.search import By, greedy_sets
+from circuitgraph.interventions.patching.record import (
+    COLUMNS,
+    DIRECTION,
+    CrossPatch,
+    Options,
+    patch_id,
+)
+from circuitgraph.interventions.patching.search import greedy_sets
 from circuitgraph.runs.comparable import require_same_build, require_same_tokenizer
 from circuitgraph.runs.record import Run, Variant, now
 
@@ -29,31 +34,6 @@ if TYPE_CHECKING:
     from circuitgraph.interventions.patching.pair import Pair
 
 ROUTES = ("residual", "attention", "mlp")
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of ``cross_patch``; see ``Workspace.patch``."""
-
-    parts: str | Sequence[str] = ("components",)
-    share: float = 0.8
-    by: By = "share"
-    layers: tuple[int, int] | None = None
-
-    def checked(self, layers: int) -> Options:
-        """Check the options for models of so many layers; raises UsageError."""
-        unknown = [part for part in self.parts if part not in PARTS]
-        if unknown or not self.parts:
-            found = ", ".join(map(str, unknown)) or "none"
-            raise UsageError(f"patch: choose from {', '.join(PARTS)}; not {short(found, 60)}")
-        if not 0 < self.share <= 1:
-            raise UsageError(f"``share={self.share:g}``: give a share above 0 and up to 1")
-        if self.by not in ("share", "flips"):
-            raise UsageError(f"``by={self.by}``: choose share or flips")
-        if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1] < layers:
-            first, last = self.layers
-            raise UsageError(f"``layers={first}:{last}``: the layers are 0:{layers - 1}")
-        return self
 
 
 def require_alike(source: Variant, into: Variant) -> None:
@@ -108,7 +88,7 @@ def cross_patch(
         name: {**way.summary, **counts} for name, way in zip(("into", "back"), ways, strict=True)
     }
     return CrossPatch(
-        id=digest("patch", *sorted(run.id for run in runs)),
+        id=patch_id(source, into),
         name=f"{source.variant.name} → {into.variant.name}",
         runs=(source.id, into.id),
         variants=(source.variant.name, into.variant.name),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
+from circuitgraph.base.components import digest
+from circuitgraph.base.errors import UsageError
 from circuitgraph.base.quoting import short
 from circuitgraph.interventions.both_ways import ASYMMETRY
+from circuitgraph.runs.record import Run
 
+By = Literal["share", "flips"]
 DIRECTION = ("source_variant", "variant")
 """Source of the patched components, and the patched variant."""
 
@@ -29,6 +34,36 @@ PARTS = tuple(COLUMNS)
 
 def _empty(part: str) -> pd.DataFrame:
     return pd.DataFrame(columns=list(COLUMNS[part]))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of ``cross_patch``; see ``Workspace.patch``."""
+
+    parts: str | Sequence[str] = ("components",)
+    share: float = 0.8
+    by: By = "share"
+    layers: tuple[int, int] | None = None
+
+    def checked(self, layers: int) -> Options:
+        """Check the options for models of so many layers; raises UsageError."""
+        unknown = [part for part in self.parts if part not in PARTS]
+        if unknown or not self.parts:
+            found = ", ".join(map(str, unknown)) or "none"
+            raise UsageError(f"patch: choose from {', '.join(PARTS)}; not {short(found, 60)}")
+        if not 0 < self.share <= 1:
+            raise UsageError(f"``share={self.share:g}``: give a share above 0 and up to 1")
+        if self.by not in ("share", "flips"):
+            raise UsageError(f"``by={self.by}``: choose share or flips")
+        if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1] < layers:
+            first, last = self.layers
+            raise UsageError(f"``layers={first}:{last}``: the layers are 0:{layers - 1}")
+        return self
+
+
+def patch_id(source: Run, into: Run) -> str:
+    """Hash over both runs, the same either way round."""
+    return digest("patch", *sorted(run.id for run in (source, into)))
 
 
 @dataclass(frozen=True, eq=False)

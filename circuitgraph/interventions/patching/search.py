@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from circuitgraph.interventions.patching.gap import Gap
+from circuitgraph.interventions.patching.record import By
 
 MAX_SIZE = 10
 """Largest number of components in a set."""
-
-By = Literal["share", "flips"]
 
 
 def greedy_sets(
