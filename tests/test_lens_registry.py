@@ -15,7 +15,7 @@ import pytest
 from circuitgraph import Workspace
 from circuitgraph.base.errors import UsageError
 from circuitgraph.lenses import registry
-from circuitgraph.lenses.base import Lens, require_choice
+from circuitgraph.lenses.base import Lens, Options, require_choice
 from circuitgraph.lenses.correlation.checkpoint import pair_names
 from circuitgraph.lenses.correlation.lens import Correlation
 from circuitgraph.lenses.edge_tests import EdgeTests, flag_numbers
@@ -194,3 +194,10 @@ def test_a_comparison_with_a_lens_is_seen() -> None:
         "diff.lens == 'effect'; lens in ('wiring', None); run.kind == 'effect'; 'effect' in kinds"
     )
     assert [line for line, _ in compared_names(ast.parse(told.replace("; ", "\n")))] == [1, 2]
+
+
+@pytest.mark.parametrize("wrong", [{"margin": "0.1"}, {"margin": -1.0}, {"alpha": "5%"}])
+def test_a_number_that_is_none_is_refused_by_name(wrong: dict) -> None:
+    [(name, value)] = wrong.items()
+    with pytest.raises(UsageError, match=f"{name}: {value!r} is not"):
+        Options(Effect(), **wrong)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from math import inf, isfinite
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
@@ -359,12 +360,12 @@ class Options:
     def __post_init__(self) -> None:
         require_choice("scope", self.scope, self.lens.scopes)
         require_choice("fdr", self.fdr, ("bh", "by"))
-        if not 0 < self.alpha < 1:
-            raise UsageError(f"alpha: {self.alpha} is not between 0 and 1")
+        if not (isinstance(self.alpha, Real) and 0 < self.alpha < 1):
+            raise UsageError(f"alpha: {self.alpha!r} is not between 0 and 1")
         if self.margin is None:
             return
-        if not (isfinite(self.margin) and self.margin >= 0):
-            raise UsageError(f"margin: {self.margin} is not a number of at least 0")
+        if not (isinstance(self.margin, Real) and isfinite(self.margin) and self.margin >= 0):
+            raise UsageError(f"margin: {self.margin!r} is not a number of at least 0")
         if self.margin > self.lens.max_margin:
             raise UsageError(
                 f"margin: {self.margin} is more than {self.lens.edge} can change, which is "
