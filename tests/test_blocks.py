@@ -240,7 +240,7 @@ def test_the_command_says_what_the_class_says_and_keeps_it(
 ) -> None:
     words = ("blocks", "base", "hybrid", "-w", pair)
     shown = done(*words)
-    assert shown.out.split()[:3] == ["block", "members", "set_a"]
+    assert shown.out.split()[:3] == ["verdict", "block", "members"]  # at 80 columns
     assert f"{result.summary['claims']} claims in {len(result.table)} blocks" in shown.err
     assert "second: mean ablation" in shown.err
     assert "moved from hybrid into base: block " in shown.err

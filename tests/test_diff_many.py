@@ -44,7 +44,7 @@ def test_shared_is_one_sign_and_opposite_is_not() -> None:
 def test_one_seed_names_the_checkpoint_and_several_their_recipe() -> None:
     one = many(run("x", [UP, 0, 0, 0, 0], "r"), run("y", [0] * 5, "q"))
     assert one.table["pattern"][0] == "only in x"
-    told = "name checkpoints, not their recipes (r 1 seed, q 1 seed)"
+    told = "said of these checkpoints, not of their recipes (r 1 seed, q 1 seed)"
     assert any(told in line for line in one.remarks)
     seeds = [run(f"x{i}", [UP, UP if i else 0, 0, 0, 0], "r") for i in range(3)]
     two = many(*seeds, run("y", [0] * 5, "q"))
