@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,14 @@ def test_a_telephone_shows_all_in_one_column(page: Any) -> None:
     boxes = [page.locator(f"#{view}").bounding_box() for view in ("circuit", "heat", "volcano")]
     assert all(box["width"] <= 390 for box in boxes)
     assert boxes[0]["y"] < boxes[1]["y"] < boxes[2]["y"]
+
+
+def test_every_table_scrolls_by_itself() -> None:
+    """So that a long name widens no page: that of null pairs did, on a telephone."""
+    text = resources.files("circuitgraph.report.assets").joinpath("page.html").read_text("utf-8")
+    tables = [line for line in text.splitlines() if "<table" in line]
+    assert len(tables) >= 5
+    assert all(line.startswith('<div class="wide"><table') for line in tables)
 
 
 @pytest.mark.slow
