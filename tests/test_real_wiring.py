@@ -25,7 +25,7 @@ def workspace(smollm2: Path, tmp_path_factory) -> Workspace:
     from train import train
 
     folder = tmp_path_factory.mktemp("real")
-    prompts = make_prompts("ioi", smollm2, n=12)
+    prompts = make_prompts("ioi", smollm2, n=20)  # fewer are too few for any claim
     adapter = train(smollm2, prompts, folder / "adapter", LAYER)
     found = Workspace(folder / "workspace")
     for name, tuned in (("base", None), ("tuned", adapter)):
