@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from store_graphs import same
 from circuitgraph import UsageError, Workspace
 from circuitgraph.base.errors import InputError
 from circuitgraph.interventions import patching
+from circuitgraph.interventions.patching import Options, keep, kept, kept_patch
 from circuitgraph.interventions.patching.gap import Gap
 from circuitgraph.interventions.patching.measure import route_set
 from circuitgraph.interventions.patching.record import COLUMNS
 from circuitgraph.interventions.patching.search import greedy_sets
 from circuitgraph.queries import run_query
+from circuitgraph.runs.artefacts import put
+from circuitgraph.runs.record import read_run
 from circuitgraph.store import EmbeddedStore, Store, copy_graph, transfer_tables
 
 # Two scenarios that the source pulls apart: up in the first, down in the second.
@@ -205,9 +209,36 @@ def test_the_same_question_again_is_what_is_kept(
     kept = ("id", "name", "runs", "variants", "architecture", "summary", "created")
     assert [getattr(again, k) for k in kept] == [getattr(first, k) for k in kept]
     assert again.edges.empty
+    (patched.path / "graph.lbug").unlink()  # a graph that lacks it gets it
+    patched.patch("tuned", "base")
+    asked = "MATCH ()-[e:TRANSFERS]->() RETURN count(e) AS n"
+    assert EmbeddedStore(patched.path / "graph.lbug").query(asked)["n"][0] == 2 * 16
     for words in (("base", "tuned"), ("tuned", "base", "sets")):
         with pytest.raises(pytest.fail.Exception, match="measured again"):
             patched.patch(*words[:2], parts=words[2:] or ("components",))
+
+
+def killed_at_a_table(file: Path, written: object) -> None:
+    put(file, written)
+    if file.suffix == ".parquet":
+        raise KeyboardInterrupt
+
+
+def test_half_a_patch_answers_no_earlier_question(
+    patched: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch, folder = patched.patch("tuned", "base"), patched.transfers_folder
+    first, second = (read_run(patched.runs_folder / run) for run in patch.runs)
+    asked = Options(("components",)).checked(4)
+    assert kept_patch(folder, first, second, asked) is not None
+    monkeypatch.setattr(kept, "put", killed_at_a_table)
+    other = replace(patch, components=patch.components.head(3))
+    with pytest.raises(KeyboardInterrupt):
+        keep(other, folder, replace(asked, share=0.5))
+    assert kept_patch(folder, first, second, asked) is None
+    monkeypatch.undo()  # and no rows leave none of an earlier patch behind
+    keep(replace(patch, components=patch.components.head(0)), folder, asked)
+    assert kept_patch(folder, first, second, asked).components.empty
 
 
 def test_a_lost_graph_gets_its_transfers_back(patched: Workspace) -> None:

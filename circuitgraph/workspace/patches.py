@@ -64,8 +64,9 @@ class Interventions(Components):
         from circuitgraph.interventions import patching
 
         first, second = self._comparison().alike(source, into, run, None)
-        options = patching.Options(listed(parts), share, by, layers).checked(first.variant.layers)
+        options = patching.Options(parts, share, by, layers).checked(first.variant.layers)
         if kept := patching.kept_patch(self.transfers_folder, first, second, options):
+            self._load(self.catalogue().runs)  # another store may lack it
             return kept
         result = patching.cross_patch(first, second, options, self.reporter, within(memory, device))
         patching.keep(result, self.transfers_folder, options)

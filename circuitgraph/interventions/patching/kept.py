@@ -34,23 +34,31 @@ def table_path(folder: Path, patch: str, part: str) -> Path:
 
 
 def keep(patch: CrossPatch, folder: Path, options: Options) -> None:
-    """Write the tables of a patch, and its record last."""
+    """Write the tables of a patch, and its record last.
+
+    While tables are replaced, an earlier record answers no question; a table that was asked for
+    and is empty leaves none of an earlier patch behind.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for part in PARTS:
-        table = getattr(patch, part)
-        if len(table):
-            put(table_path(folder, patch.id, part), table)
     names = ("id", "name", "runs", "variants", "architecture", "summary", "created")
-    asked = {"format": FORMAT, **asdict(options)}
-    put(folder / f"{patch.id}.json", {name: getattr(patch, name) for name in names} | asked)
+    record, file = {name: getattr(patch, name) for name in names}, folder / f"{patch.id}.json"
+    if file.is_file():
+        put(file, record)
+    for part in PARTS:
+        table, place = getattr(patch, part), table_path(folder, patch.id, part)
+        if len(table):
+            put(place, table)
+        elif part in options.parts:
+            place.unlink(missing_ok=True)
+    put(file, record | _asked(options))
 
 
 def kept_patch(folder: Path, source: Run, into: Run, options: Options) -> CrossPatch | None:
     """The same patch with the same options as it was kept; raises InputError for damaged files."""
     name = patch_id(source, into)
     record = get(folder / f"{name}.json", dict, AGAIN)
-    asked = {"runs": (source.id, into.id), "format": FORMAT, **asdict(options)}
-    if record is None or any(_plain(record.get(k)) != _plain(v) for k, v in asked.items()):
+    asked = {"runs": [source.id, into.id], **_asked(options)}
+    if record is None or not asked.items() <= record.items():
         return None
     tables: dict[str, pd.DataFrame] = {}
     for part in options.parts:
@@ -62,8 +70,10 @@ def kept_patch(folder: Path, source: Run, into: Run, options: Options) -> CrossP
     )  # fmt: skip
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def _asked(options: Options) -> dict[str, Any]:
+    """The question, as a record holds it."""
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(options).items()}
+    return {"format": FORMAT, **plain}
 
 
 def kept_of(folder: Path, runs: Iterable[str]) -> list[Path]:

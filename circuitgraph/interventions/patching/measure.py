@@ -6,14 +6,13 @@ See ``transplant`` for what a patched component is, ``record`` for the columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.resources import USUAL, Resources
@@ -65,7 +64,7 @@ def cross_patch(
     UsageError, InputError
         Before any long work; see ``require_alike``, ``load_pair``.
     """
-    chosen = replace(options, parts=listed(options.parts)).checked(into.variant.layers)
+    chosen = options.checked(into.variant.layers)
     from circuitgraph.interventions.patching.pair import load_pair
 
     runs = (source, into)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pandas as pd
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.keywords import listed
 from circuitgraph.base.quoting import short
 from circuitgraph.interventions.both_ways import ASYMMETRY
 from circuitgraph.runs.record import Run
@@ -46,9 +47,10 @@ class Options:
     layers: tuple[int, int] | None = None
 
     def checked(self, layers: int) -> Options:
-        """Check the options for models of so many layers; raises UsageError."""
-        unknown = [part for part in self.parts if part not in PARTS]
-        if unknown or not self.parts:
+        """The same, parts as a tuple, for models of so many layers; raises UsageError."""
+        parts = tuple(listed(self.parts))
+        unknown = [part for part in parts if part not in PARTS]
+        if unknown or not parts:
             found = ", ".join(map(str, unknown)) or "none"
             raise UsageError(f"patch: choose from {', '.join(PARTS)}; not {short(found, 60)}")
         if not 0 < self.share <= 1:
@@ -58,7 +60,7 @@ class Options:
         if self.layers is not None and not 0 <= self.layers[0] <= self.layers[1] < layers:
             first, last = self.layers
             raise UsageError(f"``layers={first}:{last}``: the layers are 0:{layers - 1}")
-        return self
+        return replace(self, parts=parts)
 
 
 def patch_id(source: Run, into: Run) -> str:
