@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from shell import IPD, cli
 
 from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.progress import Reporter
 from circuitgraph.games.rewards import Recipe, recipe_named
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
+from circuitgraph.training.frozen import frozen_base
 from circuitgraph.training.grpo import questions, require_trl
 from circuitgraph.training.rewarded import ILLEGAL, GameReward, function_of, game_texts
 from circuitgraph.training.texts import training_data
@@ -61,6 +64,7 @@ class _Odd:
     [
         ("raise ValueError('no')", "cannot be run"),
         ("x = 1", "no function reward"),
+        ("def reward(**k): return k['points']", r"mine.py: reward failed \(KeyError: 'points'\)"),
         ("def reward(**k): return [1.0]", "for 2 completions"),
         ("def reward(**k): return [1.0, float('nan')]", "a finite number"),
         ("def reward(**k): return ['a', 'b']", "a finite number"),
@@ -69,6 +73,12 @@ class _Odd:
 def test_a_reward_function_is_checked(source: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         function_of(Recipe("mine", source=source))(completions=["x", "y"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused_in_a_line() -> None:
+    with pytest.raises(UsageError, match="``device=cuda``: cannot be used"):
+        frozen_base(BASE, "cuda", Reporter())
 
 
 def test_a_reward_function_may_give_any_numbers() -> None:

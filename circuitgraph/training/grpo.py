@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import CircuitGraphError, InputError, UsageError
 from circuitgraph.base.notices import collected_warnings
 from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.training.loop import CLIP, WARM_UP
@@ -131,7 +131,9 @@ def run_grpo(
             )  # fmt: skip
             trainer.remove_callback(PrinterCallback)  # it writes to stdout, where results go
             trainer.train()
-        except Exception as error:  # the library, and a user's function, raise anything
+        except CircuitGraphError:  # of the reward function, in words
+            raise
+        except Exception as error:  # the library raises anything
             raise InputError(f"trl: training failed ({first_line(error)})") from error
     if "ref" in tuned.peft_config:
         tuned.delete_adapter("ref")

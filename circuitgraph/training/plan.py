@@ -81,8 +81,6 @@ def planned(
 
     ``data`` are those of these prompts, where another plan has read them.
     """
-    from transformers import AutoConfig
-
     if request.trainer == "trl":
         require_trl()
     folder = model_folder(Path(model), reporter)
@@ -93,7 +91,7 @@ def planned(
         if request.components is not None or request.layers is not None:
             raise UsageError("``adapter`` says what is trained; leave components and layers out")
     require_folder(out)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = config_of(folder)
     count = sizes_of(config, folder)[0]
     chosen = components_named(request.components, request.layers, count)
     if data is None:
@@ -106,6 +104,13 @@ def planned(
         base=folder, out=out, data=data, components=() if adapter else tuple(chosen), games=games,
         prints={k: v for k, v in prints.items() if k != "tokenizer"}, request=request,
     )  # fmt: skip
+
+
+def config_of(folder: Path) -> Any:
+    """The configuration of a model folder."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
 def _known_games(data: Data, request: TrainRequest) -> tuple[Game, ...]:

@@ -55,7 +55,7 @@ class TrainRequest:
     samples
         Completions sampled per prompt (trl).
     tokens
-        Tokens of a completion at most (trl) [default: of the longest label].
+        Tokens of a completion at most (trl) [default: the longest label, or 64].
     device
         cpu or cuda.
     games

@@ -104,14 +104,18 @@ def function_of(recipe: Recipe) -> Callable[..., list[float]]:
 
     def reward(**given: Any) -> list[float]:
         """One reward a completion."""
-        found = [*own(**given)]
         count = len(given["completions"])
-        if len(found) != count or not all(finite(value) for value in map(_plain, found)):
+        try:
+            found = [*own(**given)]
+        except Exception as error:  # it may raise anything
+            raise InputError(f"{recipe.name}.py: reward failed ({first_line(error)})") from error
+        numbers = [*map(_plain, found)]
+        if len(found) != count or not all(map(finite, numbers)):
             raise InputError(
                 f"{recipe.name}.py: reward gave {quoted(str(found))} for {count} completions; give "
                 "a finite number for each"
             )
-        return [float(value) for value in found]
+        return [float(number) for number in numbers]
 
     return reward
 

@@ -18,15 +18,16 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.games.prompts import HELD_OUT
 from circuitgraph.ingest.compute import library_versions
 from circuitgraph.models.architectures import require_decoder, sizes_of
-from circuitgraph.models.variants import fingerprints, load_base, model_folder
+from circuitgraph.models.variants import fingerprints, model_folder
 from circuitgraph.prompts.reader import Source, read_prompts
 from circuitgraph.prompts.record import Prompt, PromptSet
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import encode
 from circuitgraph.stats.margins import mean_interval
 from circuitgraph.training.adapter import change_of, fresh, round_to_bfloat16
+from circuitgraph.training.frozen import frozen_base
 from circuitgraph.training.grpo import questions, require_trl, run_grpo
-from circuitgraph.training.plan import require_folder
+from circuitgraph.training.plan import config_of, require_folder
 from circuitgraph.training.request import TrainRequest, done_before, key_of
 from circuitgraph.training.rewarded import function_of
 from circuitgraph.training.sites import components_named, sites_of
@@ -41,7 +42,6 @@ FEWEST = 5
 """Held-out prompts that a verdict needs."""
 NOT_COLUMNS = ("prompt", "line")
 
-Ids = Sequence[int]
 Rows = list[Mapping[str, Any]]
 
 
@@ -107,8 +107,8 @@ def train_by_function(
     Parameters
     ----------
     model, prompts, out, request, reporter
-        As for ``training.train.train``; of the prompts only ``prompt`` is needed, every other
-        column is given to the reward function.
+        As for ``training.train.train``; prompts need no answers, and every column that is read is
+        given to the reward function.
 
     Raises
     ------
@@ -122,10 +122,10 @@ def train_by_function(
     reward, folder = function_of(request.recipe), model_folder(Path(model), reporter)
     require_decoder(folder)
     require_folder(out)
-    count = sizes_of(load_config(folder), folder)[0]
-    components = components_named(request.components, request.layers, count)
+    config = config_of(folder)
+    components = components_named(request.components, request.layers, sizes_of(config, folder)[0])
     asked, tokenizer = read_prompts(prompts), load_tokenizer(folder)
-    parts = [_rows(part, asked.source, tokenizer) for part in _split(asked)]
+    parts = [_rows(part, asked.source, tokenizer, config.vocab_size) for part in _split(asked)]
     print_ = fingerprints(Path(model), None, folder)["weights"]
     told = request.record() | {"components": tuple(components)}
     keys = [key_of(told, digest("data", *parts), print_, seed) for seed in range(request.seeds)]
@@ -136,17 +136,11 @@ def train_by_function(
         if found[seed] is not None:
             continue
         if course is None:
-            course = _opened(folder, tokenizer, reward, request, parts)
+            hf = frozen_base(folder, request.device, reporter)
+            course = Course(hf, tokenizer, reward, request, *parts)
         known = {"key": keys[seed], "seed": seed, **told, "base": print_}
         found[seed] = _trained(course, components, place, known, reporter)
     return [Trained(*pair) for pair in zip(folders, map(dict, filter(None, found)), strict=True)]
-
-
-def load_config(folder: Path) -> Any:
-    """The configuration of a model folder."""
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(folder, local_files_only=True)
 
 
 def _split(asked: PromptSet) -> tuple[list[Prompt], list[Prompt]]:
@@ -160,21 +154,13 @@ def _split(asked: PromptSet) -> tuple[list[Prompt], list[Prompt]]:
     return train, held[:MOST]
 
 
-def _rows(each: Sequence[Prompt], source: str, tokenizer: Any) -> Rows:
-    encoded = encode(PromptSet(tuple(each), source), tokenizer).prompts
+def _rows(each: Sequence[Prompt], source: str, tokenizer: Any, known: int) -> Rows:
+    encoded = encode(PromptSet(tuple(each), source), tokenizer, rows=known).prompts
     texts = [
         (row.prompt, {k: v for k, v in asdict(row.source).items() if k not in NOT_COLUMNS})
         for row in encoded
     ]
     return questions(texts, tokenizer)
-
-
-def _opened(
-    folder: Path, tokenizer: Any, reward: Callable, request: TrainRequest, parts: Sequence[Rows]
-) -> Course:
-    hf, _ = load_base(folder)
-    hf.requires_grad_(False)
-    return Course(hf.to(request.device), tokenizer, reward, request, *parts)
 
 
 def _trained(

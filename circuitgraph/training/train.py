@@ -11,12 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter, human_bytes
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.games.payoffs import MOVES
 from circuitgraph.ingest.compute import library_versions
-from circuitgraph.models.variants import load_base
 from circuitgraph.prompts.reader import Source
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.training.adapter import (
@@ -27,6 +25,7 @@ from circuitgraph.training.adapter import (
     round_to_bfloat16,
     trained_from,
 )
+from circuitgraph.training.frozen import frozen_base
 from circuitgraph.training.goals import (
     Goal,
     Policy,
@@ -34,6 +33,7 @@ from circuitgraph.training.goals import (
     own_answers,
     targets_of,
 )
+from circuitgraph.training.grpo import questions, run_grpo
 from circuitgraph.training.heldout import Answers, Verdict, answers, table, verdict
 from circuitgraph.training.loop import run_steps
 from circuitgraph.training.nulls import beside_nulls
@@ -41,6 +41,7 @@ from circuitgraph.training.plan import Plan, planned
 from circuitgraph.training.request import TrainRequest, done_before
 from circuitgraph.training.rewarded import GameReward, game_texts, longest_label
 from circuitgraph.training.runner import Runner
+from circuitgraph.training.sampled import train_by_function
 from circuitgraph.training.sites import Sites, layers_of, sites_of
 from circuitgraph.training.texts import visits
 from circuitgraph.training.written import Trained, write_seed
@@ -83,8 +84,6 @@ def train(
         Before the model is loaded where possible.
     """
     if request.recipe.source:
-        from circuitgraph.training.sampled import train_by_function
-
         return train_by_function(model, prompts, expanded(out), request, reporter or Reporter())
     return train_all(model, prompts, [(expanded(out), request)], reporter)[0]
 
@@ -171,11 +170,7 @@ class Session:
     def open(cls, plan: Plan, reporter: Reporter) -> Session:
         """Load the model; raises InputError."""
         request = plan.request
-        hf, warnings = load_base(plan.base)
-        for line in warnings:
-            reporter.warn(line)
-        hf.requires_grad_(False)
-        hf = _to_device(hf, request.device)
+        hf = frozen_base(plan.base, request.device, reporter)
         sites = sites_of(hf, plan.components) if plan.components else None
         first = sites.first if sites else trained_from(hf, expanded(request.adapter or ""))
         runner = Runner(hf, layers_of(hf)[1], first, request.device)
@@ -234,8 +229,6 @@ class Session:
 
     def _sampled(self, tuned: Any, seed: int, after_step: Callable[[], None]) -> Log:
         """Answers sampled and rewarded."""
-        from circuitgraph.training.grpo import questions, run_grpo
-
         data, request = self.plan.data.train, self.plan.request
         tokenizer = load_tokenizer(self.plan.base)
         rows = questions(game_texts(data), tokenizer)
@@ -285,14 +278,6 @@ def _start_of_training(plan: Plan, hf: Any) -> AbstractContextManager[Any]:
     if plan.request.adapter is None:
         return nullcontext()
     return continued(hf, expanded(plan.request.adapter), plan.base.name)
-
-
-def _to_device(hf: Any, device: str) -> Any:
-    try:
-        return hf.to(device)
-    except (RuntimeError, AssertionError) as error:
-        why = " ".join(str(error).split())[:120]
-        raise UsageError(f"``device={device}``: cannot be used ({why})") from error
 
 
 def _targets(plan: Plan, runner: Runner) -> Targets:
