@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from circuitgraph.base.components import (
-    EdgeKind,
-)
+from circuitgraph.base.components import EdgeKind
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.families.common import embedded
 from circuitgraph.engine.families.rotary import longest

@@ -66,6 +66,11 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def _under(lead: str, frame: pd.DataFrame) -> str:
+    """A table under a paragraph; ``Not run.`` without rows."""
+    return markdown(frame) if frame.empty else f"{lead}\n\n{markdown(frame)}"
+
+
 def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return ""
@@ -94,7 +99,7 @@ def _answers(tables: Tables) -> Iterator[str]:
 
 def _statements(tables: Tables) -> str:
     lead = "Said of Gemma-2-2b; held against this model, whose variants are others."
-    return f"{lead}\n\n{markdown(pd.DataFrame(verdicts(tables)))}"
+    return _under(lead, pd.DataFrame(verdicts(tables)))
 
 
 def _behaviour(tables: Tables) -> str:
@@ -160,26 +165,23 @@ def _compared(tables: Tables) -> Iterator[str]:
 
 
 def _components(tables: Tables) -> str:
-    rows = tables["components"]
-    if rows.empty:
-        return "Not run."
-    return (
+    return _under(
         "Direct contributions of components (attention and MLP of every layer) to the decision, in "
         "logits. *alike* is Pearson's r over components, which published work calls how similar "
         "two models are; *largest* is the component that changed most, in either case beside "
-        f"nulls and two seeds of one recipe.\n\n{markdown(rows)}"
+        "nulls and two seeds of one recipe.",
+        tables["components"],
     )
 
 
 def _levels(tables: Tables) -> str:
     rows = tables["levels"]
-    if rows.empty:
-        return "Not run."
-    return (
+    return _under(
         "How alike two variants are by weights, attention, behaviour and interactions, beside the "
         "pair of nulls and the two seeds of one recipe that are least alike (docs/components.md). "
         "What is 99.9% alike says nothing by itself: *verdict* says whether nulls are as far "
-        f"apart. `levels.csv` has 1 − alike.\n\n{markdown(shown(rows))}"
+        "apart. `levels.csv` has 1 − alike.",
+        rows if rows.empty else shown(rows),
     )
 
 
