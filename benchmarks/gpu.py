@@ -24,6 +24,9 @@ from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import to_device
+from circuitgraph.ingest.estimate import matrix_rate, operations
+from circuitgraph.ingest.shape import Shape
+from circuitgraph.runs.record import Method
 
 SHAPES = {
     "smollm2": (
@@ -66,6 +69,12 @@ def timed(model: Any, batch: Any, spec: EffectSpec) -> tuple[torch.Tensor, float
     return found, seconds
 
 
+def rate(model: Any, prompts: Any, spec: EffectSpec) -> float:
+    """10^12 operations that the effects take."""
+    method = Method("effect", granularity=spec.granularity, estimator=spec.estimator)
+    return operations(Shape.of_engine(model), method, prompts) / 1e12
+
+
 def beside(name: str) -> list[dict[str, Any]]:
     """CPU and GPU on the same prompts, by estimator."""
     config, number = SHAPES[name]
@@ -95,6 +104,7 @@ def beside(name: str) -> list[dict[str, Any]]:
                 "edges": int(want.shape[1]),
                 "gpu_seconds": round(seconds, 3),
                 "cpu_seconds": round(slow, 3),
+                "gpu_tflops": None if spec.edges else round(rate(cpu, prompts, spec) / seconds, 1),
                 "cpu_threads": torch.get_num_threads(),
                 "largest_difference": float((ours - want).abs().max() / want.abs().max()),
                 "gpu_memory_gb": round(torch.cuda.max_memory_allocated() / 1e9, 2),
@@ -110,7 +120,7 @@ def main() -> None:
         print("no CUDA device: not run")
         return
     beside(sys.argv[1] if len(sys.argv) > 1 else "smollm2")
-    print(torch.cuda.get_device_name())
+    print(torch.cuda.get_device_name(), f"{matrix_rate('cuda') / 1e12:.0f} TFLOP/s of a product")
 
 
 if __name__ == "__main__":

@@ -170,8 +170,8 @@ def test_every_receiver_exact_run_has_its_sample(base, tmp_path, monkeypatch):
 
 
 def test_a_budget_says_what_fits_and_takes_the_best_of_it(base, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(estimate, "matrix_rate", lambda: 1e6)
-    monkeypatch.setattr(estimate, "efficiency", lambda shape: 0.5)
+    monkeypatch.setattr(estimate, "matrix_rate", lambda device: 1e6)
+    monkeypatch.setattr(estimate, "efficiency", lambda shape, device: 0.5)
     seconds = needs(base, "receiver-exact") / 5e5 * 1.01
     run = ingest(base, tmp_path / "a", budget=seconds, reporter=Reporter(quiet=False))
     assert run.method.estimator == "receiver-exact"

@@ -12,12 +12,15 @@ import pytest
 from shell import IPD, cli
 
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.progress import Reporter
 from circuitgraph.levels.record import Levels
 from circuitgraph.study.answers import answers, grade
 from circuitgraph.study.design import Design, of_recipes, of_variants, of_wiring
 from circuitgraph.study.levels import level_rows, of_levels, shown
 from circuitgraph.study.parts import _another, _band, by_layer
+from circuitgraph.study.run import Study
 from circuitgraph.study.statements import verdicts
+from circuitgraph.study.steps import Steps
 from circuitgraph.study.tables import Tables
 
 
@@ -156,8 +159,9 @@ def test_a_confirmed_screen_counts_once() -> None:
 @pytest.mark.parametrize(
     ("claims", "nulls", "unchanged", "expected"),
     [
-        (5, 4, 30, "holds"),
-        (4, 4, 30, "cannot be told"),
+        (8, 4, 30, "holds"),
+        (7, 4, 30, "cannot be told"),
+        (1, 0, 30, "holds"),
         (0, 0, 30, "fails"),
         (0, 0, 10, "cannot be told"),
         (10, None, 30, "cannot be told"),
@@ -180,6 +184,23 @@ def test_recipes_need_three_seeds_and_nulls_stand_beside() -> None:
     roles = {(one.lens, one.scope, one.role) for one in asked}
     for lens in ("effect", "correlation", "wiring"):
         assert (lens, "recipe", "null") in roles
+
+
+def test_exact_comparisons_need_no_confirmation(tmp_path: Path) -> None:
+    asked = [one for one in of_variants() if one.confirmed]
+    for numbers, expected in (("exact", False), ("screened", True)):
+        study = Study(Steps(Design(tmp_path, tmp_path), Reporter()), tmp_path)
+        for one in asked:
+            told = row("question", one.a, one.b, 1) | {"numbers": numbers}
+            study.tables.add("comparisons", [told])
+        assert {study._screened(one) for one in asked} == {expected}
+
+
+def test_a_device_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    answer = cli("study", IPD / "base", "--out", tmp_path / "out", "--device", "cuda:99")
+    assert answer.code == 2
+    assert "--device cuda:99: not on this machine" in answer.complaint
+    assert not (tmp_path / "out").exists()
 
 
 def test_levels_stand_beside_the_null_and_the_seeds_that_are_furthest_apart() -> None:

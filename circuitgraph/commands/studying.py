@@ -22,7 +22,7 @@ from circuitgraph.study.design import Design
 @options_of(
     Design,
     *("seeds", "wordings", "rank", "layers", "steps", "part_seeds", "draws", "width", "heads"),
-    *("asked", "estimator"),
+    *("asked", "estimator", "device"),
     seeds={"help": "Variants a recipe."},
     wordings={"help": "Of the game's prompts."},
     rank={"help": "Of the LoRA matrices."},
@@ -34,6 +34,7 @@ from circuitgraph.study.design import Design
     heads={"flags": ("--heads/--no-heads",), "help": "Also screen heads."},
     asked={"help": "Wordings compared on."},
     estimator={"help": "Of effects by layer."},
+    device={"help": "Of training and effects: cpu, cuda, cuda:1 or mps."},
 )
 @click.option("--budget", metavar="TIME", help="Begin nothing new after this (90m, 2h).")
 @global_options

@@ -12,7 +12,6 @@ from torch import Tensor
 from circuitgraph.base.components import STEPS, Granularity, Inputs
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.model import Norm
-from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.engine.receivers import Sizes
 
 Estimator = Literal["exact", "receiver-exact", "eap", "eap-ig"]
@@ -46,7 +45,8 @@ class EffectSpec:
     edges
         Indices of the edges wanted, ascending (``exact`` only); None for all.
     chunk_rows
-        Positions recomputed at once; memory and speed, never results.
+        Positions recomputed at once (None: the device's usual number); memory and speed, never
+        results.
     """
 
     granularity: Granularity = "head"
@@ -55,7 +55,7 @@ class EffectSpec:
     steps: int = STEPS
     ablated: Tensor | None = None
     edges: Sequence[int] | None = None
-    chunk_rows: int = CHUNK_ROWS
+    chunk_rows: int | None = None
 
 
 @dataclass(frozen=True)

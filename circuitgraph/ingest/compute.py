@@ -9,7 +9,6 @@ from typing import Any
 
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.interface import Engine
-from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.ingest.activity import norm_activity, projection_activity
 from circuitgraph.ingest.effects import batch_effects
 from circuitgraph.ingest.jobs import Job
@@ -19,7 +18,7 @@ from circuitgraph.ingest.screen import ARRAY
 
 
 def compute(
-    model: Engine, job: Job, request: Request, chunk_rows: int = CHUNK_ROWS
+    model: Engine, job: Job, request: Request, chunk_rows: int | None = None
 ) -> Callable[..., Arrays]:
     """The function from the rows of a batch to its arrays; for effects also for some edges."""
     if job.kind == "correlation":

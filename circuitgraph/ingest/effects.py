@@ -10,7 +10,6 @@ from torch import Tensor
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.interface import EffectSpec, Engine, as_estimator
 from circuitgraph.engine.model import to_device
-from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
 
@@ -22,7 +21,7 @@ def batch_effects(
     ablated: Tensor | None = None,
     *,
     edges: Sequence[int] | None = None,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Arrays of one batch: effects [n, edges], totals, decisions and mass [n].
 

@@ -16,9 +16,13 @@ from circuitgraph.ingest.shape import Shape
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method
 
-HALF = 150
-"""Width of the model that reaches half the rate of a large matrix product: what stands between the
-products (norms, attention, copies) grows with the width, they with its square."""
+HALF = {"cpu": 150, "cuda": 260, "mps": 260}
+"""Width of the model that reaches half the rate of a large matrix product, by kind of device: what
+stands between the products (norms, attention, copies) grows with the width, they with its square.
+"""
+
+SIZES = {"cpu": 384, "cuda": 4096, "mps": 2048}
+"""Rows of the product that is timed: as many as keep the device busy."""
 
 AFFORDABLE = 2e14
 """Operations up to which every edge is measured exactly: half an hour of two laptop cores.
@@ -30,10 +34,12 @@ TIERS = ("exact", "receiver-exact", "eap")
 """Estimators from the dearest to the cheapest: ``auto`` takes the first that is affordable."""
 
 
-def describe(shape: Shape, method: Method, prompts: Sequence[Encoded], columns: int) -> str:
+def describe(
+    shape: Shape, method: Method, prompts: Sequence[Encoded], columns: int, device: str = "cpu"
+) -> str:
     """One line: prompts × columns, bytes on disk, and an estimate of the time."""
     size = 4 * len(prompts) * columns
-    seconds = operations(shape, method, prompts) / rate_here(shape)
+    seconds = operations(shape, method, prompts) / rate_here(shape, device)
     noun = "components"
     if method.kind == "effect":
         noun = f"edges ({method.estimator})"
@@ -53,14 +59,14 @@ def affordable(
     return TIERS[-1]
 
 
-def rate_here(shape: Shape) -> float:
-    """Operations a second of a run here, from a matrix product measured now."""
-    return efficiency(shape) * matrix_rate()
+def rate_here(shape: Shape, device: str = "cpu") -> float:
+    """Operations a second of a run on a device, from a matrix product measured now."""
+    return efficiency(shape, device) * matrix_rate(device)
 
 
-def efficiency(shape: Shape) -> float:
+def efficiency(shape: Shape, device: str = "cpu") -> float:
     """Share of the rate of a large matrix product that a model of this width reaches."""
-    return shape.width / (shape.width + HALF)
+    return shape.width / (shape.width + HALF[device.partition(":")[0]])
 
 
 def what_fits(
@@ -172,14 +178,15 @@ def _normalisers(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> fl
     return 2.0 * alone * shape.vocabulary * shape.width * number_of_edges(shape, method)
 
 
-def matrix_rate(size: int = 384, repeats: int = 3) -> float:
+def matrix_rate(device: str = "cpu", repeats: int = 3) -> float:
     """Floating-point operations a second of one matrix product, measured now."""
-    a, b = torch.ones(size, size), torch.ones(size, size)
+    size = SIZES[device.partition(":")[0]]
+    a, b = torch.ones(size, size, device=device), torch.ones(size, size, device=device)
     times: Sequence[float] = [_timed(a, b) for _ in range(repeats)]
     return 2.0 * size**3 / min(times)
 
 
 def _timed(a: torch.Tensor, b: torch.Tensor) -> float:
     begin = time.perf_counter()
-    torch.mm(a, b)
+    torch.mm(a, b)[0, 0].item()  # waits for the device
     return max(time.perf_counter() - begin, 1e-7)

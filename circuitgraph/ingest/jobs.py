@@ -146,7 +146,7 @@ def _job(
     rows = in_order(kept, loaded.tokenizer)
     if kind == "correlation" and request.activity == "projection":
         _require_distinct_answers(rows)
-    method, sample, fits = _settled(request.method(kind, encoded), shape, rows, request.budget)
+    method, sample, fits = _settled(request.method(kind, encoded), shape, rows, request)
     print_ = fingerprint(rows, *what)
     return Job(
         id=run_id(loaded.variant, method, print_),
@@ -183,13 +183,14 @@ def _distinct(
 
 
 def _settled(
-    method: Method, shape: Shape, rows: Sequence[Encoded], budget: float | None
+    method: Method, shape: Shape, rows: Sequence[Encoded], request: Request
 ) -> tuple[Method, tuple[int, ...], str]:
     """The method with ``auto`` decided, the edges measured exactly beside it, what fits."""
     if method.kind != "effect":
         return method, (), ""
     _require_few_edges(method, shape)
-    rate = None if budget is None else rate_here(shape)
+    budget = request.budget
+    rate = None if budget is None else rate_here(shape, request.device)
     if method.estimator == "auto":
         most = AFFORDABLE if budget is None or rate is None else budget * rate
         method = replace(method, estimator=affordable(shape, method, rows, most))

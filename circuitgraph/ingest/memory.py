@@ -46,24 +46,25 @@ def make_room(
     budget: float | None,
     held: float,
     columns: int | None = None,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> Room:
     """The largest batches, up to ``batch_size`` prompts, that keep within a budget of bytes.
 
     ``budget`` is for the whole process (None: the batches given), which holds ``held`` bytes
-    already; ``columns`` are the edges whose results are kept (None: all). ``TooLittle`` where
-    not even one prompt fits.
+    already; ``columns`` are the edges whose results are kept (None: all); ``chunk_rows`` positions
+    are recomputed at once at most. ``TooLittle`` where not even one prompt fits.
     """
     size = min(batch_size, len(prompts))
-    chunk = CHUNK_ROWS
+    chunk = chunk_rows
     while True:
         needed = working_set(shape, method, prompts, size, chunk, columns)
         room = Room(size, chunk, held + needed)
         if budget is None or room.peak <= budget:
             return room
-        if chunk > FEWEST_ROWS and (size == 1 or chunk > CHUNK_ROWS // 8):
+        if chunk > FEWEST_ROWS and (size == 1 or chunk > chunk_rows // 8):
             chunk //= 2
         elif size > 1:
-            size, chunk = (size + 1) // 2, CHUNK_ROWS
+            size, chunk = (size + 1) // 2, chunk_rows
         else:
             raise TooLittle(
                 f"``memory``: {human_bytes(budget)} are too few; this run needs at least "

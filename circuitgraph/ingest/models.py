@@ -18,6 +18,7 @@ from circuitgraph.base.resources import held_at_most, held_now
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.families import has_reader
 from circuitgraph.engine.interface import Engine
+from circuitgraph.engine.patch import usual_rows
 from circuitgraph.engine.receivers import component_names
 from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
 from circuitgraph.ingest.compute import compute, library_versions
@@ -201,7 +202,9 @@ def _make(context: IngestContext, job: Job, prepared: Prepared, reporter: Report
             return
         columns, room, found = prepared.columns, prepared.room, dict(prepared.found)
         reporter.remark(str(room))
-        reporter.remark(describe(context.shape, job.method, job.encoded, len(columns)))
+        reporter.remark(
+            describe(context.shape, job.method, job.encoded, len(columns), context.request.device)
+        )
         batches = in_batches(job.encoded, job.method.ablation or None, room.batch_size)
         folder = (
             context.runs_folder / f".{job.id}.work-{digest(batches, context.request.device)[:12]}"
@@ -247,8 +250,9 @@ def _room(context: IngestContext, job: Job) -> Room:
     on_cpu = request.device == "cpu"
     held = held_now() if on_cpu else 4.0 * context.shape.parameters  # of the device's own memory
     room = make_room(
-        context.shape, job.method, job.encoded, request.batch_size, request.memory, held
-    )
+        context.shape, job.method, job.encoded, request.batch_size, request.memory, held,
+        chunk_rows=usual_rows(request.device),
+    )  # fmt: skip
     if not on_cpu:
         return room
     # What loading took is not given back to those who count from outside.

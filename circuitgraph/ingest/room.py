@@ -8,6 +8,7 @@ from circuitgraph.base.components import Granularity
 from circuitgraph.base.resources import Resources
 from circuitgraph.engine.batches import window
 from circuitgraph.engine.model import Model, numbers
+from circuitgraph.engine.patch import usual_rows
 from circuitgraph.engine.receivers import first_components
 from circuitgraph.ingest.estimate import rows
 from circuitgraph.ingest.memory import Room, make_room
@@ -42,7 +43,10 @@ def room_again(model: StoredModel, method: Method, columns: int | None = None) -
     engine, resources = model.engine, model.resources
     held = resources.held(weights_of(engine))
     shape = Shape.of_engine(engine)
-    return make_room(shape, method, model.prompts, BATCH, resources.memory, held, columns)
+    return make_room(
+        shape, method, model.prompts, BATCH, resources.memory, held, columns,
+        usual_rows(resources.device),
+    )  # fmt: skip
 
 
 def prompts_at_once(

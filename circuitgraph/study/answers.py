@@ -19,6 +19,8 @@ PART_SEEDS = 2
 """Seeds of a part that an answer about it needs."""
 FEW = 0.1
 """Null pairs that claim more than this share of what a question claims weaken its answer."""
+BEYOND = 2
+"""Times the claims of null pairs that count as more than they."""
 
 UNTOLD = "Cannot be told"
 """Beginning of an answer that the numbers do not give."""
@@ -124,6 +126,11 @@ def null_claims(rows: pd.DataFrame) -> int | None:
     return int(nulls["claims"].max()) if len(nulls) else None
 
 
+def beyond_nulls(claims: int, nulls: int | None) -> bool:
+    """Whether recipes claim at least twice as many as null pairs do, and anything at all."""
+    return claims >= max(1, BEYOND * (nulls or 0))
+
+
 def suppressed_or_bypassed(tables: Tables) -> Answer:
     """RQ1."""
     question = "Does moral training suppress what the selfish variants use, or bypass it?"
@@ -182,7 +189,7 @@ def distinct(tables: Tables) -> Answer:
     if len(seeds):
         luck = f"{seeds['claims'].min()} to {seeds['claims'].max()} edges"
     beside = "not run" if nulls is None else f"at most {nulls}"
-    found = int((moral["claims"] > (nulls or 0)).sum())
+    found = sum(beyond_nulls(claims, nulls) for claims in moral["claims"])
     head = "Yes" if found == len(moral) else "No" if not found else "Some"
     return Answer(
         "RQ2", question, mark,

@@ -100,6 +100,8 @@ class Design:
         Of effects between layers; ``eap`` is a screen whose claims are confirmed exactly.
     heads
         Also measure heads, by ``eap``.
+    device
+        Where models are trained and measured: cpu, cuda, cuda:1 or mps.
     """
 
     model: Path
@@ -117,6 +119,7 @@ class Design:
     width: int = 5
     estimator: str = "auto"
     heads: bool = True
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.seeds < 3:

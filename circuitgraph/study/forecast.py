@@ -45,7 +45,7 @@ def forecast(steps: Steps) -> Forecast:
     """How long the study takes here."""
     design = steps.design
     shape, _ = shape_of(design.model)
-    rate = rate_here(shape)
+    rate = rate_here(shape, design.device)
     prompts = encode(steps.asked(LAYERS), load_tokenizer(design.model)).prompts
     length = SHARED * sum(len(p.prompt) for p in prompts) / len(prompts)
     trained = 2 / 3 * shape.layers  # of whole variants; parts are cheaper

@@ -51,7 +51,7 @@ def page(
         "## What the variants decide", _behaviour(tables), "## Comparisons", *_compared(tables),
         "## Component by component", _components(tables), "## Level by level", _levels(tables),
         "## Parts trained alone", *_parts(tables), *_more(tables),
-        "## Costs", _costs(costs), "## Not run", _missing(missing),
+        "## Costs", _costs(costs, design.device), "## Not run", _missing(missing),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -203,12 +203,13 @@ def _more(tables: Tables) -> Iterator[str]:
         yield markdown(tables[name])
 
 
-def _costs(costs: Mapping[str, float]) -> str:
+def _costs(costs: Mapping[str, float], device: str) -> str:
     if not costs:
         return "Not kept."
     rows = [{"step": name, "CPU s": f"{spent:.0f}"} for name, spent in costs.items()]
     total = human_seconds(sum(costs.values()))
-    return f"One thread; {total} of processor time in all.\n\n{markdown(pd.DataFrame(rows))}"
+    where = "One thread" if device == "cpu" else f"Models on {device}; of the host's processors"
+    return f"{where}; {total} of processor time in all.\n\n{markdown(pd.DataFrame(rows))}"
 
 
 def _missing(missing: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from circuitgraph.base.errors import CircuitGraphError
 from circuitgraph.base.progress import Reporter, human_seconds
 from circuitgraph.diff.record import Diff
 from circuitgraph.games.rewards import NULLS, REWARDED
+from circuitgraph.models.devices import require_there
 from circuitgraph.planning.cost import shape_of
 from circuitgraph.study import tables as rows_of
 from circuitgraph.study.answers import answers, fate_row
@@ -171,10 +172,17 @@ class Study:
     def _compare(self, asked: Iterable[Comparison], place: str = "") -> None:
         for one in asked:
             where = place or place_of(one)
+            if one.confirmed and not self._screened(one):
+                continue
             exactly = ", confirmed" if one.confirmed else ""
             name = f"{where}, {one.lens}, {one.scope}: {one.a} → {one.b}{exactly}"
             ready = partial(self.steps.ready, where, one)
             self.attempt(name, partial(self._compared, where, one), ready)
+
+    def _screened(self, one: Comparison) -> bool:
+        """Whether this comparison was made, of a screen's numbers."""
+        made = self.tables.comparisons(lens=one.lens, scope=one.scope, a=one.a, b=one.b)
+        return made.empty or bool((made["numbers"] == "screened").any())
 
     def _compared(self, where: str, one: Comparison) -> None:
         diff = self.steps.compared(where, one)
@@ -223,7 +231,7 @@ class Study:
     def _patches(self) -> None:
         for a, b in (("strategic-0", f"{TAUGHT}-0"), ("deontological-0", "utilitarian-0")):
             with timed(self.design.out, "patches"):
-                found = self.steps.workspace().patch(a, b)
+                found = self.steps.workspace().patch(a, b, device=self.design.device)
             self.tables.add("patches", rows_of.patch_rows(found.components))
 
     def _mechanism(self) -> None:
@@ -232,7 +240,9 @@ class Study:
         folder = self.design.adapters / name / f"{TAUGHT}-0"
         self.steps.measured(name, f"{TAUGHT} by {name}", folder, LAYERS)
         with timed(self.design.out, "mechanism"):
-            diff: Diff = self.steps.workspace().diff(BASE, name, lens="effect")
+            diff: Diff = self.steps.workspace().diff(
+                BASE, name, lens="effect", device=self.design.device
+            )
         counts = diff.claims["mechanism"].astype(str).value_counts()
         told = {"a": BASE, "b": name, "claims": len(diff.claims)}
         self.tables.add("mechanism", [told | {str(k): int(v) for k, v in counts.items()}])
@@ -258,8 +268,11 @@ def run_study(
     ------
     InputError
         No model folder.
+    UsageError
+        A device that is not there.
     """
     require_model(design.model)
+    require_there(design.device)
     steps = Steps(design, reporter)
     steps.prompts()
     guess = forecast(steps)

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from circuitgraph.study.answers import learnt_of, null_claims, recipes_by_effect, sufficient
+from circuitgraph.study.answers import (
+    beyond_nulls,
+    learnt_of,
+    null_claims,
+    recipes_by_effect,
+    sufficient,
+)
 from circuitgraph.study.tables import Tables
 
 HOLDS, FAILS, OPEN = "holds", "fails", "cannot be told"
@@ -61,7 +67,7 @@ def _correlations(tables: Tables) -> tuple[str, str]:
 
 
 def _beyond_nulls(rows: pd.DataFrame, what: str, told: Sequence[str] = ()) -> tuple[str, str]:
-    """Holds where more is claimed than on nulls; fails where most is shown to be unchanged."""
+    """Holds where twice the claims of nulls are made; fails where most is shown unchanged."""
     own = rows[(rows["a"] == DE_UT["a"]) & (rows["b"] == DE_UT["b"])] if len(rows) else rows
     if own.empty:
         return OPEN, "not run"
@@ -71,7 +77,7 @@ def _beyond_nulls(rows: pd.DataFrame, what: str, told: Sequence[str] = ()) -> tu
     reason = "; ".join([*told, f"{counted}; {row['unchanged']} shown to be unchanged"])
     if row["evidence"] == "insufficient" or nulls is None:
         return OPEN, reason
-    if row["claims"] > nulls:
+    if beyond_nulls(row["claims"], nulls):
         return HOLDS, reason
     same = not row["claims"] and row["unchanged"] > row["testable"] / 2
     return (FAILS if same else OPEN), reason
@@ -91,7 +97,9 @@ def _similar(tables: Tables) -> tuple[str, str]:
         f"with {least:.3f} or more; {both['claims']} of {both['testable']} components differ "
         f"beyond seeds, {nulls} on nulls"
     )
-    if both["evidence"] == "insufficient" or (alike >= least) == (both["claims"] > nulls):
+    if both["evidence"] == "insufficient" or (alike >= least) == beyond_nulls(
+        both["claims"], nulls
+    ):
         return OPEN, reason
     return (HOLDS if alike >= least else FAILS), reason
 

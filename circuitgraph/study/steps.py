@@ -30,7 +30,7 @@ LAYERS, HEADS, ACTIVITY = "layers", "heads", "activity"
 """Workspaces: what is measured otherwise is never compared, and the newest run is what is taken."""
 
 
-BATCH = 4
+BATCH, DEVICE_BATCH = 4, 16
 """Prompts at once: memory, never results."""
 
 
@@ -84,7 +84,7 @@ class Steps:
         return TrainRequest(
             recipe_named(recipe), seeds=seeds, rank=design.rank, steps=steps, groups=1,
             rate=design.rate, layers=None if part else design.layers,
-            components=part.components if part else None,
+            components=part.components if part else None, device=design.device,
         )  # fmt: skip
 
     def trained(self, asked: Sequence[tuple[str, Part | None]]) -> list[list[Trained]]:
@@ -109,8 +109,14 @@ class Steps:
                 self.design.model, adapter=adapter, name=name, recipe=recipe,
                 prompts=self.asked(where), edges="correlation" if where == ACTIVITY else "effect",
                 granularity="head" if where == HEADS else "layer",
-                estimator=self.estimator(where), batch_size=BATCH, load=False,
+                estimator=self.estimator(where), batch_size=self.batch_size, load=False,
+                device=self.design.device,
             )  # fmt: skip
+
+    @property
+    def batch_size(self) -> int:
+        """Prompts at once: memory and speed, never results."""
+        return BATCH if self.design.device == "cpu" else DEVICE_BATCH
 
     def estimator(self, where: str) -> Any:
         """How effects are measured."""
@@ -164,7 +170,14 @@ class Steps:
                 return compare_runs(
                     a, b, name_a=one.a, name_b=one.b, lens=one.lens, scope=one.scope
                 )
-        return workspace.diff(one.a, one.b, lens=one.lens, scope=one.scope, mechanism=False)
+        return workspace.diff(
+            one.a, one.b, lens=one.lens, scope=one.scope, mechanism=False,
+            device=self._device(one),
+        )  # fmt: skip
+
+    def _device(self, one: Comparison) -> str:
+        """The lens of correlations measures nothing again."""
+        return "cpu" if one.lens == "correlation" else self.design.device
 
 
 def place_of(one: Comparison) -> str:

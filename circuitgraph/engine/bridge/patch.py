@@ -14,6 +14,7 @@ from circuitgraph.engine.bridge.parts import bridge_contributions
 from circuitgraph.engine.bridge.reading import put_where
 from circuitgraph.engine.bridge.wrapped import Bridge, BridgeTrace, Hook, logits_of, trace_of
 from circuitgraph.engine.interface import EffectSpec
+from circuitgraph.engine.patch import CHUNK_ROWS
 from circuitgraph.engine.receivers import attention_components
 
 CHUNK_LOGITS = 1 << 26
@@ -69,7 +70,7 @@ def bridge_patch(bridge: Bridge, batch: Batch, spec: EffectSpec) -> BridgePatch:
             total = decide_logits(logits_of(bridge.hooked, batch.clean, hooks), batch)[0]
     within = (steps >= batch.start[:, None]) & (steps < batch.prompt_end[:, None])
     within &= batch.partners >= 0
-    positions = min(spec.chunk_rows, CHUNK_LOGITS // bridge.vocabulary)
+    positions = min(spec.chunk_rows or CHUNK_ROWS, CHUNK_LOGITS // bridge.vocabulary)
     return BridgePatch(
         bridge=bridge,
         batch=batch,

@@ -127,7 +127,7 @@ class _Measurement:
         found = mixed_effects(
             self.models, batch, self.edges, self.weights, corners, self.replaced, cells, advance
         )
-        return SwappedEffects(found.values.numpy(), found.same.numpy())
+        return SwappedEffects(found.values.cpu().numpy(), found.same.cpu().numpy())
 
 
 def _measure(

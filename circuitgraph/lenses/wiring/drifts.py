@@ -56,5 +56,5 @@ def _moved(weight: Tensor, size: float, generator: torch.Generator) -> Tensor:
     left, right = (
         torch.randn(side, rank, generator=generator, dtype=torch.float64) for side in weight.shape
     )
-    update = (left @ right.T).to(weight.dtype)
+    update = (left @ right.T).to(weight)
     return weight + update * (size * weight.norm() / update.norm())

@@ -28,7 +28,7 @@ from circuitgraph.engine.forward import (
     stream_reader,
 )
 from circuitgraph.engine.model import Block, Model, for_rows
-from circuitgraph.engine.patch import Patch, attention_change, mlp_change
+from circuitgraph.engine.patch import Patch, attention_change, mlp_change, usual_rows
 from circuitgraph.engine.receivers import Receiver
 from circuitgraph.lenses.wiring.read_points import ReadPoint, read_points
 from circuitgraph.lenses.wiring.signals import BatchRuns
@@ -66,7 +66,7 @@ class FunctionalChannels:
             for receivers in _together(point):
                 for name, value in _compared(patches, point, receivers, senders).items():
                     columns.setdefault(name, []).append(value)
-        return {name: torch.cat(parts).T.numpy() for name, parts in columns.items()}
+        return {name: torch.cat(parts).T.cpu().numpy() for name, parts in columns.items()}
 
     def _deltas(self, runs: BatchRuns) -> Tensor:
         """D of every sender [S, R, W, d]."""
@@ -104,8 +104,9 @@ def _patch(model: Model, batch: Batch, common: Trace, deltas: Tensor) -> Patch:
     none = deltas.new_zeros(batch.n)
     trace = Trace(common.embed, layers, common.final)
     return Patch(
-        model, batch, trace, deltas, none, none, none, common.embed, int(batch.start.max())
-    )
+        model, batch, trace, deltas, none, none, none, common.embed, int(batch.start.max()),
+        usual_rows(deltas.device),
+    )  # fmt: skip
 
 
 def _run_apart(model: Model, block: Block, at: LayerTrace, span: Span) -> LayerTrace:
@@ -149,7 +150,7 @@ def _inside(patch: Patch, point: ReadPoint) -> Tensor:
     """Weights of positions, [R, Q, 1]: 1 over the number of the prompt's own, 0 elsewhere."""
     batch = patch.batch
     if point.layer >= patch.model.layers - 1:
-        return torch.ones(*batch.read.shape, 1, dtype=torch.float64)
+        return batch.read.new_ones(*batch.read.shape, 1, dtype=torch.float64)
     inside = (batch.positions < batch.prompt_end[:, None]).double()[..., None]
     return inside / inside.sum(1, keepdim=True)
 

@@ -32,7 +32,7 @@ def distances(models: tuple[Model, Model], runs: BatchRuns) -> np.ndarray:
     )
     layers, heads = models[0].layers, models[0].heads
     x, y = (_by_layer(added, layers, heads) for added in (a, b))
-    return torch.cdist(x, y).pow(2).numpy()
+    return torch.cdist(x, y).pow(2).cpu().numpy()
 
 
 def _by_layer(added: Tensor, layers: int, heads: int) -> Tensor:

@@ -115,12 +115,12 @@ def channels_of(
     seed : int
         Of the draws.
     resources : Resources
-        Within what memory; of the CPU alone.
+        Where it is measured, and within what memory.
 
     Raises
     ------
     UsageError
-        An unknown form; another device than the CPU; a family without a reader; different
+        An unknown form; a device without float64; a family without a reader; different
         architectures, prompts or methods; ``weights`` for models that share no basis.
     InputError
         The files of a variant are gone or changed.
@@ -143,13 +143,13 @@ def channels_of(
 def _set_up(
     a: Run, b: Run, form: str, shared_basis: bool, reporter: Reporter, resources: Resources
 ) -> _Setup:
-    if resources.device != "cpu":
+    if resources.device == "mps":
         raise UsageError(
-            f"``device={resources.device}``: the wiring lens measures in float64 on the CPU; leave "
+            "``device=mps``: the wiring lens measures in float64, which this device has not; leave "
             "it out"
         )
     keys = ("granularity", "inputs", "ablation", "template")
-    pair = ModelPair.alike(a, b, "the wiring lens", keys)
+    pair = ModelPair.alike(a, b, "the wiring lens", keys, resources)
     if form == "weights" and not shared_basis:
         other = 'compare what the receivers do (``form="functional"``), or '
         require_shared_basis(pair, instead=other)
@@ -162,7 +162,7 @@ def _set_up(
             "and corrupt_span), so signals are those of the prompts, not corrupt − clean"
         )
     if form == "functional":
-        models = to_device(models, "cpu", torch.float64)
+        models = to_device(models, resources.device, torch.float64)
     size = _batch_size(models, prompts, spec, form, resources)
     return _Setup(models, prompts, corrupt and not unequal, _weights(a), spec, size)
 

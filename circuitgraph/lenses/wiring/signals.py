@@ -17,7 +17,7 @@ from torch import Tensor
 from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import Batch, gather, make_batch
 from circuitgraph.engine.forward import Trace, forward, hidden
-from circuitgraph.engine.model import Model, Norm
+from circuitgraph.engine.model import Model, Norm, to_device
 from circuitgraph.prompts.tokens import Encoded
 
 
@@ -42,7 +42,7 @@ class BatchRuns:
 def run_both(models: tuple[Model, Model], prompts: Sequence[Encoded], pairs: bool) -> BatchRuns:
     """Run both models on the prompts without their answers, one row each."""
     alone = [replace(p, answer=(0,), wrong_answer=(0,), also=(), also_wrong=()) for p in prompts]
-    batch = make_batch(alone, whole=not pairs)
+    batch = to_device(make_batch(alone, whole=not pairs), models[0].embed.device)
     clean = tuple(forward(model, batch.clean, batch.ends) for model in models)
     if not pairs:
         return BatchRuns(batch, (clean[0], clean[1]), None)
