@@ -36,6 +36,17 @@ def test_a_run_is_read_back_as_it_was_written(run, tmp_path):
     assert again.scenarios.tolist() == [0, 1, 2, 2]
 
 
+def test_edges_that_runs_share_are_parsed_once_whatever_stands_around_them(run, tmp_path):
+    lines = '\n "edges": [\n  [\n ],\n "self_check": {}'
+    named = replace(run, id="ccdd", variant=replace(run.variant, name=lines, recipe=lines))
+    first, second = (write_run(one, tmp_path) for one in (run, named))
+    assert replace(second, path=None) == named
+    assert first.edges is second.edges
+    file = tmp_path / run.id / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text())))  # on one line
+    assert replace(read_run(tmp_path / run.id), path=None) == run
+
+
 def test_prompts_written_without_a_way_are_read(run, tmp_path):
     file = write_run(run, tmp_path).path / "prompts.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,6 +188,14 @@ def test_a_seed_makes_the_same_prompts_again(small: Path) -> None:
     made = [circuitgraph.make_prompts("ioi", small, n=40, seed=s).prompts for s in (3, 3, 4)]
     assert made[0] == made[1]
     assert made[0] != made[2]
+
+
+@pytest.mark.parametrize(("n", "scenarios"), [(1, 1), (13, 6), (20, 10), (48, 24), (60, 24)])
+def test_few_prompts_have_two_a_scenario_or_more(small: Path, n: int, scenarios: int) -> None:
+    made = circuitgraph.make_prompts("ioi", small, n=n).prompts
+    counts = Counter(prompt.scenario for prompt in made)
+    assert (len(made), len(counts)) == (n, scenarios)
+    assert n == 1 or min(counts.values()) >= 2
 
 
 def test_whole_years_are_answers_where_they_are_one_token() -> None:

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ from circuitgraph.base.components import Edge, EdgeSpec, digest
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.notebook import Facts
 from circuitgraph.base.quoting import quoted
-from circuitgraph.base.wellformed import known, save_arrays, shaped, texts, typed
+from circuitgraph.base.wellformed import known, save_arrays, shaped, typed
 from circuitgraph.prompts.kept import RunPrompt
-from circuitgraph.prompts.record import SETS
 from circuitgraph.runs.artefacts import keep_by_edge, read_by_edge
 from circuitgraph.runs.conventions_file import Signs, read_signs
+from circuitgraph.runs.parsed import description_of, prompts_of
 
 FORMAT = 2
 """2: prompts are known by their token ids; ids of format 1 rest on texts."""
@@ -348,8 +348,8 @@ def read_run(folder: Path) -> Run:
         A file of the run is missing or damaged.
     """
     try:
-        record = json.loads((folder / "run.json").read_text("ascii"))
-        prompts = _prompts((folder / "prompts.jsonl").read_text("ascii"))
+        record, edges = description_of((folder / "run.json").read_text("ascii"))
+        prompts = prompts_of((folder / "prompts.jsonl").read_text("ascii"))
         signs = read_signs(folder.parent, record)
         if record.pop("format") != FORMAT:
             raise ValueError("written by another version of circuitgraph")
@@ -358,7 +358,7 @@ def read_run(folder: Path) -> Run:
             method=known(typed(Method(**record.pop("method")))),
             prompts=prompts,
             components=tuple(record.pop("components")),
-            edges=tuple(texts(Edge(*edge)) for edge in record.pop("edges")),
+            edges=edges,
             path=folder,
             signs=signs,
             **record,
@@ -369,17 +369,6 @@ def read_run(folder: Path) -> Run:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         why = f"this run cannot be read ({error}); remove the folder and ingest again"
         raise InputError(f"{folder / 'run.json'}: {why}") from error
-
-
-@lru_cache(maxsize=8)  # the runs of a workspace have few sets of prompts
-def _prompts(text: str) -> tuple[RunPrompt, ...]:
-    return tuple(_prompt(line) for line in text.splitlines())
-
-
-def _prompt(line: str) -> RunPrompt:
-    """A stored prompt; sets of answers, lists in JSON, become tuples."""
-    values = json.loads(line)
-    return typed(RunPrompt(**values | {n: tuple(values[n]) for n in SETS if n in values}))
 
 
 def now() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -13,6 +14,9 @@ from circuitgraph.prompts.tasks.reading import Words
 
 TRIES = 40
 """Draws of a scenario after which one that yields nothing new is exhausted."""
+
+EACH = 2
+"""Prompts that every scenario has at least: what is tested is how prompts of one scenario vary."""
 
 Draw = Callable[[Random], Prompt]
 
@@ -52,7 +56,7 @@ def pair(
 
 
 def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
-    """Distinct prompts of a task, in equal parts of all its scenarios.
+    """Distinct prompts of a task, in equal parts of its scenarios: all, or as few as give each two.
 
     No pair is drawn in both orders; pairs with unequal numbers of tokens, with unequal answers, or
     that merge with the prompt, are drawn again. The same seed and tokenizer give the same prompts,
@@ -68,7 +72,8 @@ def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
     if n < 1:
         raise UsageError(f"``n={n}``: make at least 1 prompt")
     words, random = Words(tokenizer), Random(f"{task.name} {seed}")
-    left = dict(task.draws(words))
+    every = iter(task.draws(words).items())
+    left = dict(islice(every, max(1, n // EACH)))
     found: list[Prompt] = []
     seen: set[str] = set()
     while left and len(found) < n:
@@ -76,6 +81,7 @@ def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
             prompt = _fresh(draw, random, words, seen)
             if prompt is None:
                 del left[scenario]
+                left |= islice(every, 1)
                 continue
             name = f"{task.name}-{len(found):04d}"
             found.append(replace(prompt, scenario=scenario, id=name))
