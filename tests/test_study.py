@@ -169,12 +169,13 @@ def test_a_confirmed_screen_counts_once() -> None:
 )
 def test_pathways_differ_only_beyond_nulls(claims, nulls, unchanged, expected) -> None:
     tables = Tables()
-    for lens, place in (("effect", "layers"), ("correlation", "activity")):
+    places = {"effect": "layers", "correlation": "activity", "wiring": "layers"}
+    for lens, place in places.items():
         one = row("question", "deontological", "utilitarian", claims)
         kept = [one] if nulls is None else [one, row("null", "self", "random", nulls)]
         told = {"lens": lens, "granularity": place, "unchanged": unchanged}
         tables.add("comparisons", [each | told for each in kept])
-    assert [told["here"] for told in verdicts(tables)[1:3]] == [expected, expected]
+    assert [told["here"] for told in verdicts(tables)[1:4]] == [expected] * 3
 
 
 def test_recipes_need_three_seeds_and_nulls_stand_beside() -> None:

@@ -108,6 +108,10 @@ def _pathways(tables: Tables) -> tuple[str, str]:
     return _beyond_nulls(recipes_by_effect(tables), "edges")
 
 
+def _weights(tables: Tables) -> tuple[str, str]:
+    return _beyond_nulls(tables.comparisons(lens="wiring", scope="recipe"), "channels")
+
+
 def _switch(tables: Tables) -> tuple[str, str]:
     return _alone(tables, "component")
 
@@ -145,6 +149,7 @@ STATEMENTS = (
     Statement("Deontological and utilitarian variants are nearly the same by component", _similar),
     Statement("They differ in how components connect: correlations are rewired", _correlations),
     Statement("They differ in how components connect: effects are rewired", _pathways),
+    Statement("They differ in how components connect: by their weights", _weights),
     Statement("No single component, patched between variants, flips a decision", _flips),
     Statement("One MLP is the switch: training it alone gives the behaviour", _switch),
     Statement("The band of layers that changed suffices", _band),
