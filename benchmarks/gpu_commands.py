@@ -1,10 +1,10 @@
 """Whole commands on a GPU beside the CPU of the same machine: train, ingest, diff by each lens.
 
 Every command runs in this process, so that importing is left out and loading is not. A row has
-its seconds, processor seconds and the most memory of the GPU; at the end stored numbers and
-claims of both devices are held against each other. ``gemma2`` makes a random model of
-Gemma-2-2b's shape first (10 GB on disk), with the tokenizer of MODEL, and leaves out what takes
-a CPU minutes.
+its seconds, processor seconds and the most memory of the GPU; at the end effects stored by both
+devices are held against each other (``tests/test_cuda.py`` compares claims). ``gemma2`` makes a
+random model of Gemma-2-2b's shape first (10 GB on disk), with the tokenizer of MODEL, and leaves
+out what takes a CPU minutes.
 
     python benchmarks/gpu_commands.py MODEL examples/smollm2/prompts.jsonl OUT
     python benchmarks/gpu_commands.py MODEL examples/smollm2/prompts.jsonl OUT gemma2
@@ -94,7 +94,7 @@ def commands(model: Path, games: Path, out: Path, device: str, large: bool) -> P
 
 
 def compared(places: Sequence[Path]) -> None:
-    """Print how far both devices' numbers are apart, and their claims."""
+    """Print how far the effects of both devices are apart; of runs that only one has, nothing."""
     for granularity in ("head", "layer"):
         here, there = (Workspace(Path(f"{place}-{granularity}")).catalogue() for place in places)
         for a, b in zip(here.runs, there.runs, strict=False):

@@ -19,7 +19,7 @@ from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.gradients import LayerGradients, gradients
 from circuitgraph.engine.mixtures import Mixture
 from circuitgraph.engine.model import Attention, Linear, Model
-from circuitgraph.engine.patch import Patch
+from circuitgraph.engine.patch import CHUNK_ROWS, Patch
 from circuitgraph.engine.receivers import ReceiverGroup, receiver_groups
 
 
@@ -90,7 +90,9 @@ def _mixture_scores(patch: Patch, group: ReceiverGroup, layer: LayerGradients) -
     for receiver in group.receivers:
         assert receiver.expert is not None
         slope, places = mixture.slope(receiver.expert, after)
-        size = max(1, 8 * patch.chunk_rows // max(1, len(places)))  # senders whose copies fit
+        size = max(
+            1, 8 * min(patch.chunk_rows, CHUNK_ROWS) // max(1, len(places))
+        )  # senders whose copies fit
         scores = torch.cat([(part[:, places] * slope).sum(-1) for part in deltas.split(size)])
         by_row = scores.new_zeros(len(scores), window[0])
         by_row.index_add_(1, places // window[1], scores)

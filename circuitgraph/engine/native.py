@@ -18,7 +18,7 @@ from circuitgraph.engine.exact import exact_columns
 from circuitgraph.engine.forward import forward, logits
 from circuitgraph.engine.interface import Effects, EffectSpec
 from circuitgraph.engine.model import Model, Norm
-from circuitgraph.engine.patch import Patch, make_patch
+from circuitgraph.engine.patch import Patch, make_patch, usual_rows
 from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.engine.receivers import receiver_groups
 
@@ -51,7 +51,8 @@ class NativeModel(Model):
         return before, after, answer_mass(self, clean.final, batch)
 
     def edge_effects(self, batch: Batch, spec: EffectSpec = _ALL) -> Effects:
-        patch = make_patch(self, batch, spec.granularity, spec.ablated, spec.chunk_rows)
+        rows = spec.chunk_rows or usual_rows(batch.index.device)
+        patch = make_patch(self, batch, spec.granularity, spec.ablated, rows)
         groups = receiver_groups(self, spec.granularity, spec.inputs, spec.edges)
         wanted = [senders for group in groups for senders in group.senders]
         # Where a sender's contribution is unchanged, no rounding is left behind either.

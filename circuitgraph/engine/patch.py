@@ -37,11 +37,12 @@ CHUNK_ROWS = 1024
 """Positions recomputed at once: wide enough for matrix products, small enough for the cache."""
 
 DEVICE_ROWS = 1 << 14
-"""The same on a GPU, which is done with small products before the next are asked for."""
+"""Positions of single edges on a GPU, which is done with small products before the next are asked
+for."""
 
 
 def usual_rows(device: torch.device | str) -> int:
-    """Positions recomputed at once on a device."""
+    """Positions that effects of single edges recompute at once on a device."""
     return CHUNK_ROWS if torch.device(device).type == "cpu" else DEVICE_ROWS
 
 
@@ -145,14 +146,13 @@ def make_patch(
     batch: Batch,
     granularity: Granularity = "head",
     ablated: Tensor | None = None,
-    chunk_rows: int | None = None,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> Patch:
     """Run clean and corrupt once, and keep what patching needs.
 
     ``ablated`` replaces each sender's contribution: [S, d] (mean or zero ablation) or [S, R, T, d]
     (another model's run on the clean rows), with a batch made with ``whole=True``; None takes the
-    corrupt run's. ``chunk_rows`` positions are recomputed at once (None: as many as the device
-    wants): memory and speed, never results.
+    corrupt run's. ``chunk_rows`` positions are recomputed at once: memory and speed, never results.
     """
     any_rows, model = model, for_rows(model, batch.ends)
     clean = forward(model, batch.clean)
@@ -176,7 +176,7 @@ def make_patch(
         changed=changed(deltas, batch),
         start=start,
         prefix=int(batch.start.max()),
-        chunk_rows=chunk_rows or usual_rows(batch.index.device),
+        chunk_rows=chunk_rows,
     )
 
 

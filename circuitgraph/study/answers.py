@@ -193,8 +193,9 @@ def distinct(tables: Tables) -> Answer:
     head = "Yes" if found == len(moral) else "No" if not found else "Some"
     return Answer(
         "RQ2", question, mark,
-        f"{head}. Beyond the variation of seeds: {told}. Null pairs at the same scope: {beside}. "
-        f"Two seeds of one recipe, taken as two models: {luck}, which says nothing about a recipe.",
+        f"{head}. Beyond the variation of seeds: {told}. Null pairs at the same scope: {beside}; "
+        f"twice as many count as more. Two seeds of one recipe, taken as two models: {luck}, which "
+        "says nothing about a recipe.",
     )  # fmt: skip
 
 

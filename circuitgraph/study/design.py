@@ -101,7 +101,8 @@ class Design:
     heads
         Also measure heads, by ``eap``.
     device
-        Where models are trained and measured: cpu, cuda, cuda:1 or mps.
+        Where models are trained, and effects, patches and wiring measured (cpu, cuda, cuda:1 or
+        mps); levels and direct contributions are the processor's.
     """
 
     model: Path
@@ -158,6 +159,7 @@ def of_recipes() -> Iterator[Comparison]:
         yield Comparison(BASE, name, "effect", "recipe")
     yield Comparison("strategic", TAUGHT, "effect", "recipe")
     yield Comparison(BASE, "self", "effect", "recipe", "null")
+    yield Comparison("self", "random", "effect", "recipe", "null")
     for a, b in combinations(REWARDED, 2):
         if (a, b) != ("strategic", TAUGHT):
             yield Comparison(a, b, "effect", "recipe")
@@ -167,7 +169,6 @@ def of_recipes() -> Iterator[Comparison]:
 
 def of_variants() -> Iterator[Comparison]:
     """Single variants, the two other lenses, and exact numbers where effects were screened."""
-    yield Comparison("self", "random", "effect", "recipe", "null")
     for name in REWARDED:
         yield Comparison(f"{name}-0", f"{name}-1", "effect", "checkpoint", "seeds")
     yield Comparison(BASE, "self-0", "effect", "checkpoint", "null")

@@ -27,7 +27,7 @@ LOADING = 180e-9
 
 @dataclass(frozen=True)
 class Forecast:
-    """A guess of CPU seconds, from operations and this machine's rate.
+    """A guess of seconds of one core, or of the device, from operations and its rate.
 
     Attributes
     ----------
@@ -61,6 +61,6 @@ def forecast(steps: Steps) -> Forecast:
         method = replace(method, estimator=chosen)
         total += (1 + len(design.variants)) * operations(shape, method, prompts)
     forward = operations(shape, Method("correlation", granularity="layer"), prompts)
-    levels = LOADING * shape.parameters + 2 * forward / rate
+    levels = LOADING * shape.parameters + 2 * forward / rate_here(shape)
     pairs = {pair for one in of_levels() for pair in one.pairs}
     return Forecast(BESIDE * total / rate + len(pairs) * levels, levels)

@@ -276,7 +276,8 @@ def run_study(
     steps = Steps(design, reporter)
     steps.prompts()
     guess = forecast(steps)
-    reporter.remark(f"the study takes {human_seconds(guess.whole)} of one core here, from nothing, "
+    where = "one core here" if design.device == "cpu" else design.device
+    reporter.remark(f"the study takes {human_seconds(guess.whole)} of {where}, from nothing, "
                     f"of it {human_seconds(guess.levels)} a comparison level by level; what is "
                     "there already is kept")  # fmt: skip
     deadline = float("inf") if budget is None else time.monotonic() + budget

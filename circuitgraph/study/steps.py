@@ -31,7 +31,7 @@ LAYERS, HEADS, ACTIVITY = "layers", "heads", "activity"
 
 
 BATCH, DEVICE_BATCH = 4, 16
-"""Prompts at once: memory, never results."""
+"""Prompts at once on a processor, and on another device: memory and speed, never results."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.native import NativeModel
-from circuitgraph.engine.patch import make_patch
+from circuitgraph.engine.patch import CHUNK_ROWS, make_patch
 from circuitgraph.ingest.room import prompts_at_once
 from circuitgraph.interventions.clean import clean_batches, clean_decisions
 from circuitgraph.interventions.patching.transplant import given_by, set_changes
@@ -101,9 +101,13 @@ class Pair:
     def edge_changes(self, into: int, advance: Advance = lambda _: None) -> np.ndarray:
         """Change of one model's decision by patching each edge, float32 [edges, n]."""
         spec, columns, order = self.spec, list[Tensor](), list[int]()
+        bounded = self.stored.a.resources.memory is not None
+        rows_at_once = CHUNK_ROWS if bounded else None
         for rows, batch in self.batches(into):
             given = self.given(into, batch, spec.granularity)
-            asked = EffectSpec(spec.granularity, spec.inputs, ablated=given)
+            asked = EffectSpec(
+                spec.granularity, spec.inputs, ablated=given, chunk_rows=rows_at_once
+            )
             result = self.engines[into].edge_effects(batch, asked)
             columns.append(result.effects.cpu())
             order += rows

@@ -28,7 +28,7 @@ from circuitgraph.engine.forward import (
     stream_reader,
 )
 from circuitgraph.engine.model import Block, Model, for_rows
-from circuitgraph.engine.patch import Patch, attention_change, mlp_change, usual_rows
+from circuitgraph.engine.patch import Patch, attention_change, mlp_change
 from circuitgraph.engine.receivers import Receiver
 from circuitgraph.lenses.wiring.read_points import ReadPoint, read_points
 from circuitgraph.lenses.wiring.signals import BatchRuns
@@ -104,9 +104,8 @@ def _patch(model: Model, batch: Batch, common: Trace, deltas: Tensor) -> Patch:
     none = deltas.new_zeros(batch.n)
     trace = Trace(common.embed, layers, common.final)
     return Patch(
-        model, batch, trace, deltas, none, none, none, common.embed, int(batch.start.max()),
-        usual_rows(deltas.device),
-    )  # fmt: skip
+        model, batch, trace, deltas, none, none, none, common.embed, int(batch.start.max())
+    )
 
 
 def _run_apart(model: Model, block: Block, at: LayerTrace, span: Span) -> LayerTrace:

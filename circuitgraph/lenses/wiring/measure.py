@@ -20,7 +20,7 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.batches import in_batches
-from circuitgraph.engine.model import Model, to_device
+from circuitgraph.engine.model import Model, numbers, to_device
 from circuitgraph.engine.receivers import edges_of, first_components
 from circuitgraph.lenses.wiring.drifts import drifted
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
@@ -143,10 +143,10 @@ def channels_of(
 def _set_up(
     a: Run, b: Run, form: str, shared_basis: bool, reporter: Reporter, resources: Resources
 ) -> _Setup:
-    if resources.device == "mps":
+    if resources.device.partition(":")[0] == "mps":
         raise UsageError(
-            "``device=mps``: the wiring lens measures in float64, which this device has not; leave "
-            "it out"
+            f"``device={resources.device}``: the wiring lens measures in float64, which this "
+            "device has not; leave it out"
         )
     keys = ("granularity", "inputs", "ablation", "template")
     pair = ModelPair.alike(a, b, "the wiring lens", keys, resources)
@@ -179,10 +179,11 @@ def _batch_size(
     senders = first_components(model, spec.granularity)[-1]
     each = TRACED[form] * model.layers + (CONTRIBUTED * senders if form == "functional" else 0)
     most = BATCH if form == "weights" else BATCH // 2
+    held = sum(float(numbers(one) * one.dtype.itemsize) for one in models)
     drawn = 4.0 * min(MATRICES, senders * model.width**2) if form == "weights" else 0.0
     return resources.batch_size(
         most,
-        resources.held(0.0) + drawn,
+        resources.held(held) + drawn,
         lambda size: float(size * each * longest * model.width * model.dtype.itemsize),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
@@ -16,7 +16,7 @@ TRIES = 40
 """Draws of a scenario after which one that yields nothing new is exhausted."""
 
 EACH = 2
-"""Prompts that every scenario has at least: what is tested is how prompts of one scenario vary."""
+"""Prompts wanted of every scenario: what is tested is how prompts of one scenario vary."""
 
 Draw = Callable[[Random], Prompt]
 
@@ -56,7 +56,9 @@ def pair(
 
 
 def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
-    """Distinct prompts of a task, in equal parts of its scenarios: all, or as few as give each two.
+    """Distinct prompts of a task, in equal parts of its scenarios.
+
+    Of fewer prompts than twice the scenarios, as many drawn at random as have two prompts each.
 
     No pair is drawn in both orders; pairs with unequal numbers of tokens, with unequal answers, or
     that merge with the prompt, are drawn again. The same seed and tokenizer give the same prompts,
@@ -72,7 +74,7 @@ def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
     if n < 1:
         raise UsageError(f"``n={n}``: make at least 1 prompt")
     words, random = Words(tokenizer), Random(f"{task.name} {seed}")
-    every = iter(task.draws(words).items())
+    every = _some(task, task.draws(words), max(1, n // EACH), seed)
     left = dict(islice(every, max(1, n // EACH)))
     found: list[Prompt] = []
     seen: set[str] = set()
@@ -88,6 +90,14 @@ def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
     if len(found) < n:
         raise InputError(_too_few(task, len(found)))
     return PromptSet(tuple(found), f"the task {task.name}")
+
+
+def _some(task: Task, draws: Mapping[str, Draw], wanted: int, seed: int) -> Iterator[Any]:
+    """Scenarios and how to draw them, at random where not all are wanted."""
+    names = list(draws)
+    if wanted < len(names):  # a generator of its own: all scenarios give the same prompts as ever
+        Random(f"{task.name} scenarios {seed}").shuffle(names)
+    return ((name, draws[name]) for name in names)
 
 
 def _fresh(draw: Draw, random: Random, words: Words, seen: set[str]) -> Prompt | None:
