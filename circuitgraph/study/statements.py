@@ -109,7 +109,11 @@ def _pathways(tables: Tables) -> tuple[str, str]:
 
 
 def _weights(tables: Tables) -> tuple[str, str]:
-    return _beyond_nulls(tables.comparisons(lens="wiring", scope="recipe"), "channels")
+    """Equal amounts of change refute nothing: directions may differ."""
+    rows = tables.comparisons(lens="wiring", scope="recipe")
+    told = ["how much training changed each channel is compared, not in which direction"]
+    found, reason = _beyond_nulls(rows, "channels", told)
+    return (OPEN if found == FAILS else found), reason
 
 
 def _switch(tables: Tables) -> tuple[str, str]:
