@@ -42,7 +42,10 @@ class Listening(Reporter):
     def remark(self, text: str) -> None:
         """One line."""
         self.told += text + "\n"
-        self.begun = time.process_time()
+        if text.startswith(
+            ("effect: ", "correlation: ")
+        ):  # the work begins; remarks follow it, too
+            self.begun = time.process_time()
 
 
 def one(model: str, case: str, number: int) -> dict[str, object]:
