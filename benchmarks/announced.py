@@ -42,9 +42,8 @@ class Listening(Reporter):
     def remark(self, text: str) -> None:
         """One line."""
         self.told += text + "\n"
-        if text.startswith(
-            ("effect: ", "correlation: ")
-        ):  # the work begins; remarks follow it, too
+        # The work begins; remarks follow it, too.
+        if text.startswith(("effect: ", "correlation: ")):
             self.begun = time.process_time()
 
 

@@ -47,15 +47,15 @@ SHAPES = {
 SAMPLED = 64
 
 
-def model_of(config: Any) -> Any:
-    """A random model, its matrices widened threefold."""
+def random_model(config: Any) -> Any:
+    """A random model of transformers, its matrices widened threefold."""
     torch.manual_seed(0)
     hf = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
     with torch.no_grad():
         for name, parameter in hf.named_parameters():
             if parameter.dim() > 1 and "embed" not in name:
                 parameter.mul_(3.0)
-    return from_hf(hf.eval())
+    return hf.eval()
 
 
 def timed(model: Any, batch: Any, spec: EffectSpec) -> tuple[torch.Tensor, float]:
@@ -78,7 +78,7 @@ def rate(model: Any, prompts: Any, spec: EffectSpec) -> float:
 def beside(name: str) -> list[dict[str, Any]]:
     """CPU and GPU on the same prompts, by estimator."""
     config, number = SHAPES[name]
-    cpu = model_of(config)
+    cpu = from_hf(random_model(config))
     gpu = to_device(cpu, "cuda")
     prompts = make_prompts(number, 24, 1000, first=6)
     here, there = make_batch(prompts), to_device(make_batch(prompts), "cuda")

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config
+from gpu import SHAPES, random_model
+from transformers import AutoTokenizer
 
 from circuitgraph import Workspace
 from circuitgraph.cli import run
@@ -47,21 +48,13 @@ def timed(device: str, *words: object) -> None:
 
 
 def random_gemma(tokenizer: Path, out: Path) -> Path:
-    """A random model of Gemma-2-2b's shape, its matrices widened threefold."""
+    """A folder with a random model of Gemma-2-2b's shape."""
     if (out / "config.json").is_file():
         return out
     words = AutoTokenizer.from_pretrained(tokenizer)
-    config = Gemma2Config(
-        vocab_size=len(words), hidden_size=2304, intermediate_size=9216, num_hidden_layers=26,
-        num_attention_heads=8, num_key_value_heads=4, head_dim=256,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    hf = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    with torch.no_grad():
-        for name, parameter in hf.named_parameters():
-            if parameter.dim() > 1 and "embed" not in name:
-                parameter.mul_(3.0)
-    hf.save_pretrained(out)
+    config = SHAPES["gemma2"][0]
+    config.vocab_size = len(words)
+    random_model(config).save_pretrained(out)
     words.save_pretrained(out)
     return out
 

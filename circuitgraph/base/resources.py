@@ -71,6 +71,11 @@ USUAL = Resources()
 """The usual batches, on the CPU."""
 
 
+def kind_of(device: str) -> str:
+    """``cuda`` of ``cuda:1``: the kind of a device without its number."""
+    return device.partition(":")[0]
+
+
 def held_now() -> float:
     """Bytes this process holds in memory."""
     try:

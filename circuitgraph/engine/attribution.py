@@ -90,9 +90,8 @@ def _mixture_scores(patch: Patch, group: ReceiverGroup, layer: LayerGradients) -
     for receiver in group.receivers:
         assert receiver.expert is not None
         slope, places = mixture.slope(receiver.expert, after)
-        size = max(
-            1, 8 * min(patch.chunk_rows, CHUNK_ROWS) // max(1, len(places))
-        )  # senders whose copies fit
+        copied = 8 * min(patch.chunk_rows, CHUNK_ROWS)  # positions of senders' copies that fit
+        size = max(1, copied // max(1, len(places)))
         scores = torch.cat([(part[:, places] * slope).sum(-1) for part in deltas.split(size)])
         by_row = scores.new_zeros(len(scores), window[0])
         by_row.index_add_(1, places // window[1], scores)

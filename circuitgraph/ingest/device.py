@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.resources import kind_of
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.families import has_reader
 from circuitgraph.engine.interface import Engine
@@ -26,7 +27,7 @@ PROBED_EDGES = 16
 def require_device(request: Request, family: str) -> None:
     """Refuse a device or type that the model cannot have, before anything is loaded for it."""
     require_there(request.device)
-    kind = request.device.partition(":")[0]
+    kind = kind_of(request.device)
     if not has_reader(family) and (request.device, request.dtype) != ("cpu", "float32"):
         raise UsageError(
             f"model type {family!r} has no reader, and hooks on TransformerBridge run on the CPU "

@@ -10,6 +10,7 @@ import torch
 
 from circuitgraph.base.components import Edge
 from circuitgraph.base.progress import human_bytes, human_seconds
+from circuitgraph.base.resources import kind_of
 from circuitgraph.engine import receivers
 from circuitgraph.engine.batches import window
 from circuitgraph.ingest.shape import Shape
@@ -66,7 +67,7 @@ def rate_here(shape: Shape, device: str = "cpu") -> float:
 
 def efficiency(shape: Shape, device: str = "cpu") -> float:
     """Share of the rate of a large matrix product that a model of this width reaches."""
-    return shape.width / (shape.width + HALF[device.partition(":")[0]])
+    return shape.width / (shape.width + HALF[kind_of(device)])
 
 
 def what_fits(
@@ -180,7 +181,7 @@ def _normalisers(shape: Shape, method: Method, prompts: Sequence[Encoded]) -> fl
 
 def matrix_rate(device: str = "cpu", repeats: int = 3) -> float:
     """Floating-point operations a second of one matrix product, measured now."""
-    size = SIZES[device.partition(":")[0]]
+    size = SIZES[kind_of(device)]
     a, b = torch.ones(size, size, device=device), torch.ones(size, size, device=device)
     times: Sequence[float] = [_timed(a, b) for _ in range(repeats)]
     return 2.0 * size**3 / min(times)

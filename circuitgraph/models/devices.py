@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 
-from circuitgraph.base.resources import TooLittle
+from circuitgraph.base.resources import TooLittle, kind_of
 from circuitgraph.engine.model import to_device
 
 KNOWN = ("cpu", "cuda", "mps")
@@ -22,7 +22,7 @@ def require_there(device: str) -> None:
     TooLittle
         Names those there are.
     """
-    kind = device.partition(":")[0]
+    kind = kind_of(device)
     there = {
         "cpu": device == "cpu",
         "cuda": torch.cuda.is_available() and _index(device) < torch.cuda.device_count(),

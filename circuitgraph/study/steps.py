@@ -172,12 +172,8 @@ class Steps:
                 )
         return workspace.diff(
             one.a, one.b, lens=one.lens, scope=one.scope, mechanism=False,
-            device=self._device(one),
+            device=self.design.device,
         )  # fmt: skip
-
-    def _device(self, one: Comparison) -> str:
-        """The lens of correlations measures nothing again."""
-        return "cpu" if one.lens == "correlation" else self.design.device
 
 
 def place_of(one: Comparison) -> str:

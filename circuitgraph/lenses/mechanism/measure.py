@@ -14,9 +14,10 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.batches import in_batches, make_batch
-from circuitgraph.engine.model import Model, numbers
+from circuitgraph.engine.model import Model
 from circuitgraph.engine.norms import require_heads_apart
 from circuitgraph.ingest.estimate import rows
+from circuitgraph.ingest.room import weights_of
 from circuitgraph.lenses.effect.exact import exact_effects_of
 from circuitgraph.lenses.mechanism.same import EdgeEnds, same_weights
 from circuitgraph.lenses.mechanism.sent import Replacements
@@ -109,7 +110,7 @@ class _Measurement:
         each = 4.0 * model.dtype.itemsize * TRACED * model.layers * model.width * length
         if self.resources.memory is None:
             return max(1, min(BATCH, int(ROOM // each)))
-        held = self.resources.held(2.0 * numbers(model) * model.dtype.itemsize)
+        held = self.resources.held(sum(map(weights_of, self.models)))
         return self.resources.batch_size(BATCH, held, lambda size: size * each)
 
     def swapped(

@@ -18,10 +18,11 @@ from circuitgraph.base.components import Edge, EdgeSpec
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.quoting import quoted, short
-from circuitgraph.base.resources import USUAL, Resources
+from circuitgraph.base.resources import USUAL, Resources, kind_of
 from circuitgraph.engine.batches import in_batches
-from circuitgraph.engine.model import Model, numbers, to_device
+from circuitgraph.engine.model import Model, to_device
 from circuitgraph.engine.receivers import edges_of, first_components
+from circuitgraph.ingest.room import weights_of
 from circuitgraph.lenses.wiring.drifts import drifted
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched
@@ -143,7 +144,7 @@ def channels_of(
 def _set_up(
     a: Run, b: Run, form: str, shared_basis: bool, reporter: Reporter, resources: Resources
 ) -> _Setup:
-    if resources.device.partition(":")[0] == "mps":
+    if kind_of(resources.device) == "mps":
         raise UsageError(
             f"``device={resources.device}``: the wiring lens measures in float64, which this "
             "device has not; leave it out"
@@ -179,11 +180,10 @@ def _batch_size(
     senders = first_components(model, spec.granularity)[-1]
     each = TRACED[form] * model.layers + (CONTRIBUTED * senders if form == "functional" else 0)
     most = BATCH if form == "weights" else BATCH // 2
-    held = sum(float(numbers(one) * one.dtype.itemsize) for one in models)
     drawn = 4.0 * min(MATRICES, senders * model.width**2) if form == "weights" else 0.0
     return resources.batch_size(
         most,
-        resources.held(held) + drawn,
+        resources.held(sum(map(weights_of, models))) + drawn,
         lambda size: float(size * each * longest * model.width * model.dtype.itemsize),
     )
 

@@ -74,8 +74,9 @@ def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
     if n < 1:
         raise UsageError(f"``n={n}``: make at least 1 prompt")
     words, random = Words(tokenizer), Random(f"{task.name} {seed}")
-    every = _some(task, task.draws(words), max(1, n // EACH), seed)
-    left = dict(islice(every, max(1, n // EACH)))
+    wanted = max(1, n // EACH)
+    every = _some(task, task.draws(words), wanted, seed)
+    left = dict(islice(every, wanted))
     found: list[Prompt] = []
     seen: set[str] = set()
     while left and len(found) < n:
@@ -92,7 +93,9 @@ def drawn(task: Task, tokenizer: Any, n: int = 200, seed: int = 0) -> PromptSet:
     return PromptSet(tuple(found), f"the task {task.name}")
 
 
-def _some(task: Task, draws: Mapping[str, Draw], wanted: int, seed: int) -> Iterator[Any]:
+def _some(
+    task: Task, draws: Mapping[str, Draw], wanted: int, seed: int
+) -> Iterator[tuple[str, Draw]]:
     """Scenarios and how to draw them, at random where not all are wanted."""
     names = list(draws)
     if wanted < len(names):  # a generator of its own: all scenarios give the same prompts as ever
