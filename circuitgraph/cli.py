@@ -17,8 +17,7 @@ from importlib import import_module
 
 import click
 
-from circuitgraph.base.errors import CircuitGraphError
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import CircuitGraphError, short
 from circuitgraph.commands import SECTIONS
 from circuitgraph.commands.flags import in_flags
 from circuitgraph.commands.options import Settings, global_options

@@ -13,9 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError, first_line
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import first_line
 from circuitgraph.diff.record import Diff
 from circuitgraph.levels.record import Levels, percent
 from circuitgraph.report.page import Section, write_page

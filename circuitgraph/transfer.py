@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import short
 from circuitgraph.behaviour.kept import lacking_decisions, with_decisions
 from circuitgraph.composition.kept import lacking_composition, with_composition
 from circuitgraph.diff.kept import FOLDER as DIFFS

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError, short
 from circuitgraph.base.frames import records, to_text, write_frame
-from circuitgraph.base.quoting import short
 
 NAN = float("nan")
 

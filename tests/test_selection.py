@@ -10,8 +10,7 @@ import pytest
 from measured import effect_run, table_run
 
 from circuitgraph.base.components import digest
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.comparable import differing_keys
 from circuitgraph.runs.record import Run

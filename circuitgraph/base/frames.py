@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from circuitgraph.base.atomic import whole, write_atomic
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import InputError, UsageError, short
 
 if TYPE_CHECKING:
     import pandas as pd

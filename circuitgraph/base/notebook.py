@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 
 if TYPE_CHECKING:
     import pandas as pd

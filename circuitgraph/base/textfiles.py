@@ -17,8 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import first_line, quoted
+from circuitgraph.base.errors import InputError, first_line, quoted
 
 DEFAULT_FOLDER = ".circuitgraph"
 """The workspace, where no other is named."""

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import quoted
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import digest
-from circuitgraph.base.errors import CircuitGraphError, UsageError
+from circuitgraph.base.errors import CircuitGraphError, UsageError, quoted
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted
 from circuitgraph.behaviour.kept import keep_decisions, read_decisions
 from circuitgraph.behaviour.tables import BY, COLUMNS, By, compared
 from circuitgraph.games.opponents import Opponent, opponent_named

@@ -8,8 +8,8 @@ import click
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.errors import short
 from circuitgraph.base.frames import to_text
-from circuitgraph.base.quoting import short
 from circuitgraph.commands.comparing import INSUFFICIENT
 from circuitgraph.commands.options import (
     Output,

@@ -9,9 +9,8 @@ import click
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted, short
 from circuitgraph.base.frames import to_text
-from circuitgraph.base.quoting import quoted, short
 from circuitgraph.commands.options import (
     Output,
     global_options,

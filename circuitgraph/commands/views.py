@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from circuitgraph.base.errors import short
 from circuitgraph.base.frames import to_text
-from circuitgraph.base.quoting import short
 from circuitgraph.commands.terminal import READABLE
 from circuitgraph.diff.record import CLAIMS, KEY, VERDICTS, Diff
 from circuitgraph.runs.units import EDGE_HEADS, EDGE_UNITS

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted
 from circuitgraph.composition.products import relative_change, scores, virtual_products
 from circuitgraph.engine.families import require_one_mlp
 from circuitgraph.engine.model import Model

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import quoted
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.record import Run
 from circuitgraph.stats import special

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.runs.record import Run
 

@@ -10,10 +10,9 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.base.components import parse
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted, short
 from circuitgraph.base.foreign import own_name
 from circuitgraph.base.notebook import framed
-from circuitgraph.base.quoting import quoted, short
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import Diff
 from circuitgraph.diff.words import edge_in_words

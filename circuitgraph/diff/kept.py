@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import Edge
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.diff.record import NO_MECHANISM, REFITTED, Diff, LensDetails, Refitted
 from circuitgraph.runs.artefacts import get, put, resting_on
 from circuitgraph.runs.record import Run

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.artefacts import get
 from circuitgraph.runs.record import WEIGHTS, Run

@@ -9,8 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import UsageError, short
 from circuitgraph.diff.compare import compare_runs
 from circuitgraph.diff.record import CLAIMS, KEY, Diff
 from circuitgraph.diff.specific import Held, specific_q

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from circuitgraph.base.components import digest
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.diff.decoys import decoy_counts
 from circuitgraph.diff.question import Question
 from circuitgraph.diff.record import Diff

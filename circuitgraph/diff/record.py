@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import Edge, in_order, order_key
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted, short
 from circuitgraph.base.frames import write_frame
-from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
 from circuitgraph.lenses.edge_tests import LensDetails

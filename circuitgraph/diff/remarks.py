@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.diff.likeness import likeness_in_words
 from circuitgraph.diff.outcome import Outcome, too_few_replicates
 from circuitgraph.diff.outlook import outlook

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.diff.record import CLAIMS, KEY, Diff
 from circuitgraph.lenses.base import EdgeRow
 

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from circuitgraph.base.components import Edge, in_order, parse
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.base.foreign import eap_name
-from circuitgraph.base.quoting import quoted
 from circuitgraph.export.files import write_lines
 from circuitgraph.runs.circuit_file import as_bytes, circuit_of
 from circuitgraph.runs.record import Run

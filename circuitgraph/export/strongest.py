@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.export.model import ExportGraph
 
 

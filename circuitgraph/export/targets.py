@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from circuitgraph.base.components import digest
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 
 
 def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 
 Opponent = Callable[[str], float]
 """Probability that the other cooperates next, by the state (own last move, the other's)."""

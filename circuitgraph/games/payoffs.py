@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import first_line, quoted
+from circuitgraph.base.errors import InputError, UsageError, first_line, quoted
 from circuitgraph.base.textfiles import expanded, read_text
 
 MOVES = ("C", "D")

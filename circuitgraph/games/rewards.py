@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.base.textfiles import expanded, read_text
 from circuitgraph.games.opponents import Opponent
 from circuitgraph.games.payoffs import MOVES, STATES, Game, finite, read_toml

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.graph.columns import endpoints, node_table, plain_values
 from circuitgraph.lenses.registry import undirected_lenses
 

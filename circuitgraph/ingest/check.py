@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from circuitgraph.base.components import EdgeKind
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.families.common import embedded
 from circuitgraph.engine.families.rotary import longest

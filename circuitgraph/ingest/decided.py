@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from circuitgraph.base.errors import quoted
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted
 from circuitgraph.prompts import PromptSet
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.evidence import LITTLE_MASS, MOVES

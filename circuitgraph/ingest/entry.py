@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted, short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted, short
 from circuitgraph.ingest.cluster.address import require_cluster
 from circuitgraph.ingest.decided import decided, remark_on
 from circuitgraph.ingest.reading import text_notes

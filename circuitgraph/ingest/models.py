@@ -11,9 +11,8 @@ import numpy as np
 from filelock import FileLock
 
 from circuitgraph.base.components import digest
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError, short
 from circuitgraph.base.progress import Reporter, human_bytes
-from circuitgraph.base.quoting import short
 from circuitgraph.base.resources import held_at_most, held_now
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.families import has_reader

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import first_line
+from circuitgraph.base.errors import InputError, first_line
 from circuitgraph.engine.families import read_model
 from circuitgraph.engine.families.rotary import border_of
 from circuitgraph.engine.interface import Engine

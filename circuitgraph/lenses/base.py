@@ -13,9 +13,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import short
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.lenses.edge_tests import EdgeTests, LensDetails, Split
 from circuitgraph.lenses.match import Matched, match_runs

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from circuitgraph.base.components import Edge, in_order, natural_key
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.aligned import Observations
 from circuitgraph.runs.comparable import incomparable, require_comparable

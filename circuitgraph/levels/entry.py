@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import natural_key
-from circuitgraph.base.errors import CircuitGraphError, UsageError
+from circuitgraph.base.errors import CircuitGraphError, UsageError, short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.lenses.registry import lens_names

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 
 WEIGHTS, ATTENTION, BEHAVIOUR, INTERACTIONS = "weights", "attention", "behaviour", "interactions"
 PAIR, NULL, SEEDS = "pair", "null", "seeds"

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.base.errors import InputError, OtherBase
+from circuitgraph.base.errors import InputError, OtherBase, first_line, quoted
 from circuitgraph.base.notices import collected_warnings, shortened
-from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import check_safetensors
 from circuitgraph.models.folders import ADAPTER_FILES, require_adapter_files
 from circuitgraph.models.multimodal import LANGUAGE

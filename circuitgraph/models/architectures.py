@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.models.multimodal import is_part
 
 BOTH_WAYS = ("xlnet", "xlm", "flaubert")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.base.textfiles import expanded
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")

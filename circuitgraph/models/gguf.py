@@ -25,9 +25,8 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from circuitgraph.base.errors import InputError
+from circuitgraph.base.errors import InputError, first_line, quoted
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import expanded
 
 RECORD = "circuitgraph.json"

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from circuitgraph.base.components import Granularity, digest
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import first_line, quoted
+from circuitgraph.base.errors import InputError, UsageError, first_line, quoted
 from circuitgraph.models.variants import (
     LoadedVariant,
     loaded_from,

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import first_line, quoted
+from circuitgraph.base.errors import InputError, first_line, quoted
 from circuitgraph.base.textfiles import FLOATS, stored_kinds
 
 BITSANDBYTES = "bitsandbytes"

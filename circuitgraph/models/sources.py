@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.engine.families import require_one_mlp, require_reader
 from circuitgraph.models.memory import require_held
 from circuitgraph.models.variants import fingerprints

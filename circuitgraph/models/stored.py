@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from circuitgraph.base.components import EdgeSpec
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import in_batches, make_batch

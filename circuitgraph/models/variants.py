@@ -17,10 +17,9 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from circuitgraph.base.components import Granularity, digest
-from circuitgraph.base.errors import InputError
+from circuitgraph.base.errors import InputError, first_line, quoted
 from circuitgraph.base.notices import collected_warnings
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import check_safetensors, expanded
 from circuitgraph.models.adapters import load_adapter, require_adapter, untie
 from circuitgraph.models.architectures import require_decoder, sizes_of, stale_files

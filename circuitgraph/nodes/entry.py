@@ -9,9 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted
 from circuitgraph.lenses.match import match_runs
 from circuitgraph.nodes.compare import NodeDiff, Sides, compare
 from circuitgraph.nodes.labels import labels_of

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from circuitgraph.base.components import digest
+from circuitgraph.base.errors import quoted
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted
 from circuitgraph.nodes.record import Measure, Node, NodeValues
 from circuitgraph.runs import artefacts
 from circuitgraph.runs.record import Run

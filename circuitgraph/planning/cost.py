@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import first_line
+from circuitgraph.base.errors import InputError, UsageError, first_line
 from circuitgraph.engine.families.rotary import longest
 from circuitgraph.engine.receivers import first_components
 from circuitgraph.ingest.estimate import (

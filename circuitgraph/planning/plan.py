@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.diff.outcome import compare_sides
 from circuitgraph.diff.outlook import NOISY, TYPICAL, Asked, noise_of

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import quoted
 from circuitgraph.base.textfiles import (
     csv_header,
     csv_rows,

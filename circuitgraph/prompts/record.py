@@ -8,8 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from circuitgraph.base.components import Activity, EdgeKind, digest
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.prompts.kept import RunPrompt
 
 PAIR = ("corrupt", "answer", "wrong_answer")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from circuitgraph.base.components import EdgeKind
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import quoted
 from circuitgraph.prompts.pairs import counted, exchanged_in_words, observed
 from circuitgraph.prompts.record import Prompt, PromptSet
 from circuitgraph.stats.evidence import THRESHOLDS, evidence

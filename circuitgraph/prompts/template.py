@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, UsageError, quoted
 
 CLOCK = "strftime_now"
 """What transformers calls the one function by which templates ask for the time."""

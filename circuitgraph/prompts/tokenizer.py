@@ -9,8 +9,7 @@ from typing import Any
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import first_line
+from circuitgraph.base.errors import InputError, first_line
 
 NAMED = ("bos_token", "eos_token")
 """Special tokens that stand in what a model reads: in front of it, or in a chat template."""

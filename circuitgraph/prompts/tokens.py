@@ -8,8 +8,7 @@ from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import Any
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.continuation import TextTokens, borders, common
 from circuitgraph.prompts.record import sides_of

@@ -22,8 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.queries.defaults import PHRASES, Phrase
 from circuitgraph.queries.naming import find_diff, find_run
 from circuitgraph.store.protocol import Store

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.store.protocol import Store
 
 _SHORTEST = 6

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import UsageError, short
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.export.colours import OTHER, VERDICTS, as_hex
 from circuitgraph.report.layers import components_of, strength_by_layer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.diff.record import Diff
 from circuitgraph.runs.record import Run
 

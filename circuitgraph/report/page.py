@@ -16,8 +16,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from circuitgraph.base.atomic import write_atomic
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import InputError, short
 from circuitgraph.diff.record import Diff
 from circuitgraph.export.colours import VERDICTS, as_hex
 from circuitgraph.levels.record import Levels

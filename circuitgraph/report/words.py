@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.diff.record import CLAIMS, Diff
 
 

@@ -17,8 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from circuitgraph.base.atomic import write_atomic
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import first_line
+from circuitgraph.base.errors import InputError, first_line
 
 T = TypeVar("T")
 ByEdge = dict[int, dict[str, np.ndarray]]

@@ -9,8 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.runs.comparable import Key, comparison_key, differing_keys, require_comparable
 from circuitgraph.runs.conventions import list_settled
 from circuitgraph.runs.record import Run, Variant

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from circuitgraph.base.components import EMBED, LOGITS, Edge, digest, order_key, parse
+from circuitgraph.base.errors import quoted
 from circuitgraph.base.foreign import own_name
-from circuitgraph.base.quoting import quoted
 from circuitgraph.base.textfiles import MAX_JSON_BYTES, fail, file_kind, parse_json, read_text
 from circuitgraph.runs.record import Run
 

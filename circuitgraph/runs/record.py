@@ -23,9 +23,8 @@ from safetensors.numpy import load_file
 
 from circuitgraph.base.atomic import sync, write_atomic
 from circuitgraph.base.components import Edge, EdgeSpec, digest
-from circuitgraph.base.errors import InputError
+from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.base.notebook import Facts
-from circuitgraph.base.quoting import quoted
 from circuitgraph.base.wellformed import known, save_arrays, shaped, typed
 from circuitgraph.prompts.kept import RunPrompt
 from circuitgraph.runs.artefacts import keep_by_edge, read_by_edge

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import quoted
 from circuitgraph.prompts.pairs import exchanged_in_words
 from circuitgraph.runs.record import Run
 

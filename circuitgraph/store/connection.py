@@ -17,8 +17,13 @@ from neo4j.exceptions import (
     TransientError,
 )
 
-from circuitgraph.base.errors import CircuitGraphError, InputError, StoreUnreachable, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import (
+    CircuitGraphError,
+    InputError,
+    StoreUnreachable,
+    UsageError,
+    quoted,
+)
 from circuitgraph.store.address import Address
 
 _CONNECT_SECONDS = 4.0

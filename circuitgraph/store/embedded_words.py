@@ -6,7 +6,7 @@ import re
 
 import ladybug
 
-from circuitgraph.base.quoting import first_line
+from circuitgraph.base.errors import first_line
 
 
 def reason(error: BaseException) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.store.address import SCHEMES, Address, is_neo4j
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
 from circuitgraph.store.protocol import Store

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import digest, in_order, parse
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.runs.record import Run, Variant
 from circuitgraph.stats.margins import half_width
 from circuitgraph.stats.scenarios import balanced_variance, recode

@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from circuitgraph.base.errors import CircuitGraphError, InputError, UsageError
+from circuitgraph.base.errors import CircuitGraphError, InputError, UsageError, first_line, quoted
 from circuitgraph.base.notices import collected_warnings
-from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.training.loop import CLIP, WARM_UP
 from circuitgraph.training.request import TrainRequest
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from circuitgraph.base.components import digest
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.games.opponents import OPPONENTS, opponent_named
 from circuitgraph.games.rewards import STEPS, Recipe
 

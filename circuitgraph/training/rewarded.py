@@ -8,8 +8,7 @@ from importlib.abc import InspectLoader
 from types import ModuleType
 from typing import Any
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import first_line, quoted
+from circuitgraph.base.errors import InputError, first_line, quoted
 from circuitgraph.games.payoffs import MOVES, finite
 from circuitgraph.games.rewards import Recipe, Table
 from circuitgraph.training.texts import Group

@@ -10,8 +10,7 @@ from typing import Any
 from torch import nn
 
 from circuitgraph.base.components import attn_name, mlp_name
-from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import InputError, UsageError, quoted
 
 _COMPONENT = re.compile(r"L(\d+)_(MLP|ATTN)")
 _HEAD = re.compile(r"L\d+(H|KV)\d+")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from circuitgraph.base.errors import ConditionMet, UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import ConditionMet, UsageError, quoted
 from circuitgraph.updates.record import NEARLY, Check
 from circuitgraph.updates.rounding import FORMATS
 

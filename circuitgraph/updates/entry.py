@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.base.errors import InputError, OtherBase, UsageError
+from circuitgraph.base.errors import InputError, OtherBase, UsageError, first_line, quoted
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import first_line, quoted
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.models.adapters import untie
 from circuitgraph.models.folders import ADAPTER_FILES

@@ -13,8 +13,7 @@ from typing import Any
 
 import torch
 
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.engine.families import read_model
 from circuitgraph.engine.interface import Engine
 from circuitgraph.models.basis import ALIKE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.updates.record import NEARLY, UNTRAINED, Check, Moves, Word, word_of
 
 CLAIM = 0.05

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run, Variant
 

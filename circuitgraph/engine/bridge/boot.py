@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.base.quoting import first_line
+from circuitgraph.base.errors import InputError, first_line
 from circuitgraph.engine.bridge.checks import TOLERANCE, apart, mixes_heads, refusal
 from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.bridge.norms import read_norm

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from circuitgraph.base.errors import ClusterError
+from circuitgraph.base.errors import ClusterError, first_line
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import first_line
 from circuitgraph.ingest.cluster.worker import Plain, Worker
 from circuitgraph.ingest.parts import Arrays
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import quoted
 from circuitgraph.base.textfiles import fail, undecodable
 
 KEYS = ("prompt_id", "scenario")

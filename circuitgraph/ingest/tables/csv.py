@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import quoted
 from circuitgraph.base.textfiles import csv_header, csv_rows, fail
 from circuitgraph.ingest.tables.cells import (
     KEYS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import quoted
 from circuitgraph.base.textfiles import MAX_JSON_BYTES, fail, parse_json, read_text
 from circuitgraph.ingest.tables.cells import Wide, check_size
 

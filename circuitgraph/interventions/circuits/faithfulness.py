@@ -9,10 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import InputError, UsageError
+from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.base.keywords import listed
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.interventions.circuits.ranking import (
     SIZES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from circuitgraph.base.errors import short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import short
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.ingest.room import prompts_at_once
 from circuitgraph.interventions.circuits.forward import circuit_decisions

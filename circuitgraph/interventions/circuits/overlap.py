@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.interventions.circuits.ranking import edge_counts, top_edges
 from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.comparable import incomparable

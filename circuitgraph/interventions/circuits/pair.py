@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from circuitgraph.base.errors import InputError
+from circuitgraph.base.errors import InputError, quoted, short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted, short
 from circuitgraph.engine.patch import make_patch
 from circuitgraph.ingest.room import prompts_at_once
 from circuitgraph.interventions.circuits.edge_sets import edge_set_changes

@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import Edge
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import short
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import CLAIMS, Diff

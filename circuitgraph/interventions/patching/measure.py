@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted, short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.interventions.both_ways import asymmetry, interventions
 from circuitgraph.interventions.patching.gap import ROUNDING, Gap

@@ -9,9 +9,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from circuitgraph.base.components import digest
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, short
 from circuitgraph.base.keywords import listed
-from circuitgraph.base.quoting import short
 from circuitgraph.interventions.both_ways import ASYMMETRY
 from circuitgraph.runs.record import Run
 

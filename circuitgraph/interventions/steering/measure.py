@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import Granularity, parse
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, short
 from circuitgraph.base.progress import Progress, Reporter
-from circuitgraph.base.quoting import short
 from circuitgraph.engine.batches import in_batches, right_padded
 from circuitgraph.engine.receivers import component_names
 from circuitgraph.interventions.both_ways import ASYMMETRY, interventions, tested

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import Component, parse
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.bridge.components import add_attention, add_to_stream
 from circuitgraph.engine.bridge.decisions import decide_logits

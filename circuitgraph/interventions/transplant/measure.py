@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted, short
 from circuitgraph.base.progress import Progress, Reporter
-from circuitgraph.base.quoting import quoted, short
 from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.interventions.both_ways import ASYMMETRY, asymmetry, interventions, tested

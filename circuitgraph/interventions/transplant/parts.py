@@ -8,8 +8,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from circuitgraph.base.components import EMBED, LOGITS, Component, parse
-from circuitgraph.base.errors import UsageError
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.model import Attention, Block, Experts, Linear
 from circuitgraph.engine.native import NativeModel

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from circuitgraph.base.errors import short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import short
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.ingest.effects import batch_effects

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.circuit_file import circuit_of
 from circuitgraph.runs.record import Run

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.quoting import quoted
+from circuitgraph.base.errors import quoted
 from circuitgraph.lenses.base import Lens, Measured, Models, Options, Sides, require_choice
 from circuitgraph.lenses.edge_tests import EdgeTests, LensDetails, Split
 from circuitgraph.lenses.effect import checkpoint, recipe

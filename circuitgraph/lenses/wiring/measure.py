@@ -15,9 +15,8 @@ import numpy as np
 import torch
 
 from circuitgraph.base.components import Edge, EdgeSpec
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted, short
 from circuitgraph.base.progress import Reporter
-from circuitgraph.base.quoting import quoted, short
 from circuitgraph.base.resources import USUAL, Resources, kind_of
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.model import Model, to_device

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.quoting import short
+from circuitgraph.base.errors import short
 from circuitgraph.lenses.base import EdgeRow, Measured
 from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests
 from circuitgraph.lenses.wiring.channel_tests import PROMINENT
