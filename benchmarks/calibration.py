@@ -21,10 +21,10 @@ from scipy.special import ndtr
 from circuitgraph.base.components import digest
 from circuitgraph.diff import CLAIMS, compare_runs
 from circuitgraph.lenses.correlation.lens import Correlation
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
-from circuitgraph.stats.multiplicity import adjusted
-from circuitgraph.stats.triangle import upper
+from circuitgraph.stats.correlations import upper
+from circuitgraph.stats.margins import adjusted
 
 COMPONENTS, FACTORS, REWIRED = 52, 3, 8
 SHARES = np.array([0.38, 0.30, 0.12])

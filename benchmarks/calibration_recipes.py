@@ -23,8 +23,7 @@ import pandas as pd
 from circuitgraph.lenses.correlation.recipe import as_correlations
 from circuitgraph.lenses.edge_tests import Groups
 from circuitgraph.lenses.recipe import combine
-from circuitgraph.stats.margins import treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted, treat_p
 from circuitgraph.stats.replicates import moderate
 
 NODES, EDGES = 20, 400

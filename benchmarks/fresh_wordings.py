@@ -19,8 +19,7 @@ from circuitgraph.games.prompts import HELD_OUT
 from circuitgraph.models.tasks import make_game_prompts
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
-from circuitgraph.training.adapter import continued, trained_from
-from circuitgraph.training.frozen import frozen_base
+from circuitgraph.training.adapter import continued, frozen_base, trained_from
 from circuitgraph.training.goals import targets_of
 from circuitgraph.training.heldout import answers, table, verdict
 from circuitgraph.training.runner import Runner

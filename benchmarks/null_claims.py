@@ -32,8 +32,7 @@ from circuitgraph.diff.behaviour import policies
 from circuitgraph.lenses.effect import checkpoint as effect
 from circuitgraph.lenses.match import match_runs
 from circuitgraph.models.distance import drift
-from circuitgraph.stats.margins import treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted, treat_p
 
 
 def alike(runs: Runs) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from circuitgraph.lenses.base import Lens, Options
 from circuitgraph.lenses.correlation.lens import Correlation
 from circuitgraph.lenses.effect.lens import Effect
 from circuitgraph.lenses.noise import Design
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.stats.power import bh_level
 

@@ -33,8 +33,7 @@ from circuitgraph.lenses.effect.lens import Effect
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.lenses.recipe import combine
 from circuitgraph.runs.record import Run, list_runs
-from circuitgraph.stats.margins import treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted, treat_p
 from circuitgraph.stats.replicates import Spread, combined_df, trigamma_inverse
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "ipd"

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import digest
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.queries import run_query
 from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.store import EmbeddedStore, GraphTables, run_tables

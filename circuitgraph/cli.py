@@ -19,9 +19,9 @@ import click
 
 from circuitgraph.base.errors import CircuitGraphError, short
 from circuitgraph.commands import SECTIONS
-from circuitgraph.commands.flags import in_flags
 from circuitgraph.commands.options import Settings, global_options
 from circuitgraph.commands.terminal import fitted, painted
+from circuitgraph.commands.typed import in_flags
 
 # More threads than cores free make OpenMP spin; waiting threads should sleep instead.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -23,8 +23,8 @@ from circuitgraph.export import (
     write_mib,
     write_neo4j_admin,
 )
-from circuitgraph.export.strongest import strongest
-from circuitgraph.export.targets import targets
+from circuitgraph.export.files import targets
+from circuitgraph.export.model import strongest
 from circuitgraph.interventions.patching import FOLDER as TRANSFERS
 from circuitgraph.interventions.patching import load_transfers
 from circuitgraph.nodes.graph import lacking_measures, with_measures
@@ -215,11 +215,11 @@ def write_files(
     compare : callable
         Makes the diff of two variants.
     names, format, path
-        As in :func:`circuitgraph.export.targets.targets`.
+        As in :func:`circuitgraph.export.files.targets`.
     reporter
         Where remarks go: edges that a file cannot hold, or that were not asked for.
     kind, top, least
-        As in :func:`circuitgraph.export.strongest.strongest`; not of mib.
+        As in :func:`circuitgraph.export.model.strongest`; not of mib.
     """
     if format == "mib":
         return _write_circuits(catalogue, names, path)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from circuitgraph.base.components import Edge, digest
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
 
 

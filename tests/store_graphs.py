@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import Edge, digest
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.store import FILE_NAME, EmbeddedStore, Store
 from circuitgraph.store.columns import NODES, RELATIONSHIPS

@@ -19,7 +19,7 @@ from circuitgraph import Workspace
 from circuitgraph.base.components import effect_edges
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.bridge.decisions import decide_logits, mass_of
+from circuitgraph.engine.bridge.wrapped import decide_logits, mass_of
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import ESTIMATORS, EffectSpec
 from circuitgraph.ingest.reference import base_totals

@@ -18,7 +18,7 @@ from circuitgraph import Workspace
 from circuitgraph.base.components import Edge
 from circuitgraph.interventions.patching import BlockTests
 from circuitgraph.interventions.patching.blocks import COLUMNS, depends
-from circuitgraph.interventions.patching.gap import Gap
+from circuitgraph.interventions.patching.record import Gap
 from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 

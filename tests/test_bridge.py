@@ -17,12 +17,11 @@ import circuitgraph
 from circuitgraph.base.components import effect_edges, writers
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.bridge.attribution import eap_columns
 from circuitgraph.engine.bridge.boot import boot
 from circuitgraph.engine.bridge.checks import worst
-from circuitgraph.engine.bridge.exact import exact_group
+from circuitgraph.engine.bridge.exact import exact_group, receiver_exact_columns
+from circuitgraph.engine.bridge.gradients import eap_columns
 from circuitgraph.engine.bridge.patch import bridge_patch
-from circuitgraph.engine.bridge.receiver import receiver_exact_columns
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.receivers import receiver_groups

@@ -12,7 +12,7 @@ from shell import cli, done, rows
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
-from circuitgraph.engine.bridge.norms import read_norm
+from circuitgraph.engine.bridge.boot import read_norm
 from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.selfcheck import checked_model

@@ -10,7 +10,7 @@ import pytest
 from browser_scripts import saved_queries
 
 from circuitgraph.queries import list_queries
-from circuitgraph.queries.defaults import PHRASES
+from circuitgraph.queries.naming import PHRASES
 from circuitgraph.store.columns import NODES, RELATIONSHIPS
 from circuitgraph.store.protocol import parameter_names
 

@@ -16,8 +16,8 @@ from shell import IPD, cli, done, rows
 from circuitgraph import Workspace
 from circuitgraph.base.errors import UsageError
 from circuitgraph.lenses.wiring import measure
-from circuitgraph.lenses.wiring.base import base_of
-from circuitgraph.models.sources import require_sources
+from circuitgraph.lenses.wiring.against_base import base_of
+from circuitgraph.models.stored import require_sources
 
 CLAIMS = {"rewired", "sign_flip", "gained", "lost"}
 TUNED = ("null-self-sft", "null-self-sft-seed1", "null-self-sft-seed2", "hybrid-l2-mlp-only")

@@ -31,12 +31,12 @@ from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.ingest.cluster import opening as cluster
 from circuitgraph.ingest.cluster import team as cluster_team
 from circuitgraph.ingest.cluster.address import connect
+from circuitgraph.ingest.cluster.opening import edge_slices, halves
 from circuitgraph.ingest.cluster.team import Task, Team
 from circuitgraph.ingest.cluster.worker import Worker, _job, plain_job, plain_variant
 from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.memory import Room
 from circuitgraph.ingest.request import Request
-from circuitgraph.ingest.slices import edge_slices, halves
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import PromptSet
 from circuitgraph.prompts.tokens import Encoded

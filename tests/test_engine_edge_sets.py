@@ -18,7 +18,7 @@ from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.patch import make_patch
-from circuitgraph.interventions.circuits.edge_sets import edge_set_changes
+from circuitgraph.interventions.circuits.pair import edge_set_changes
 from circuitgraph.interventions.patching.transplant import given_by
 from circuitgraph.models.variants import load_variant
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.export import ExportGraph, export_graph
+from circuitgraph.export.drawing import positions
 from circuitgraph.export.files import write_lines
-from circuitgraph.export.layout import positions
 from circuitgraph.export.text import NOT_XML, as_text, distinct, in_attribute, typed_columns
 
 

@@ -12,9 +12,9 @@ from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.diff.record import COLUMNS, Diff
 from circuitgraph.export import ExportGraph
-from circuitgraph.export.nodes_drawn import layer_colours
-from circuitgraph.export.strongest import strongest
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.export.drawing import layer_colours
+from circuitgraph.export.model import strongest
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
 
 

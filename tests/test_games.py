@@ -14,8 +14,14 @@ from test_tasks import small
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.games.opponents import OPPONENTS, opponent_named
 from circuitgraph.games.payoffs import GAMES, STATES, games_named
-from circuitgraph.games.regret import deontological_regret, utilitarian_regret
-from circuitgraph.games.rewards import Recipe, policy, recipe_named, reward
+from circuitgraph.games.rewards import (
+    Recipe,
+    deontological_regret,
+    policy,
+    recipe_named,
+    reward,
+    utilitarian_regret,
+)
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import encode

@@ -16,12 +16,12 @@ from circuitgraph.graph.resample import (
     rank_intervals,
 )
 from circuitgraph.hubs.ranks import hubs, hubs_compare
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
 from circuitgraph.runs.summaries import edge_table
+from circuitgraph.stats.correlations import standardise
 from circuitgraph.stats.draws import pooled_weights
 from circuitgraph.stats.scenarios import balanced_variance, balanced_weights
-from circuitgraph.stats.scores import standardise
 
 
 def make_run(kind: str, arrays: dict, scenarios, name="base", components=(), edges=()) -> Run:

@@ -18,8 +18,15 @@ from test_terminal import Terminal
 from circuitgraph import UsageError, Workspace, load_variant
 from circuitgraph.cli import run
 from circuitgraph.levels.estimates import cosine_of_edges, one_minus
-from circuitgraph.levels.kept import FOLDER
-from circuitgraph.levels.record import FURTHER, PAIR_COLUMNS, UNTOLD, WITHIN, Levels, percent
+from circuitgraph.levels.record import (
+    FOLDER,
+    FURTHER,
+    PAIR_COLUMNS,
+    UNTOLD,
+    WITHIN,
+    Levels,
+    percent,
+)
 
 
 @pytest.fixture(scope="module")

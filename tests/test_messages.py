@@ -10,7 +10,7 @@ import pytest
 from shell import ROOT, cli, done
 from test_push_pull import write_table
 
-from circuitgraph.commands.flags import in_flags
+from circuitgraph.commands.typed import in_flags
 
 SOURCES = [
     path

@@ -19,10 +19,8 @@ from circuitgraph import UsageError, Workspace
 from circuitgraph.base.errors import InputError
 from circuitgraph.interventions import patching
 from circuitgraph.interventions.patching import Options, keep, kept, kept_patch
-from circuitgraph.interventions.patching.gap import Gap
-from circuitgraph.interventions.patching.measure import route_set
-from circuitgraph.interventions.patching.record import COLUMNS
-from circuitgraph.interventions.patching.search import greedy_sets
+from circuitgraph.interventions.patching.measure import greedy_sets, route_set
+from circuitgraph.interventions.patching.record import COLUMNS, Gap
 from circuitgraph.queries import run_query
 from circuitgraph.runs.artefacts import put
 from circuitgraph.runs.record import read_run

@@ -14,7 +14,7 @@ import store_graphs as planted
 from circuitgraph.base.errors import UsageError
 from circuitgraph.queries import catalogue_json, get_query, list_queries, run_query
 from circuitgraph.queries.catalogue import parse_query
-from circuitgraph.queries.defaults import PHRASES
+from circuitgraph.queries.naming import PHRASES
 from circuitgraph.store import Store, diff_tables
 from circuitgraph.store.protocol import parameter_names
 

@@ -12,7 +12,7 @@ from shell import IPD, cli
 
 from circuitgraph import Workspace
 from circuitgraph.base.errors import UsageError
-from circuitgraph.diff.silence import claims_at, silent_at
+from circuitgraph.diff.random_nulls import claims_at, silent_at
 from circuitgraph.lenses.base import Options
 from circuitgraph.lenses.registry import lens_named
 from circuitgraph.models.stored import reload

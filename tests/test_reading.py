@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from circuitgraph import Workspace
 from circuitgraph.diff import behaviour
-from circuitgraph.ingest import check, decided
+from circuitgraph.ingest import check, entry
 from circuitgraph.ingest.check import check_prompts
 from circuitgraph.stats import evidence
 
@@ -36,8 +36,8 @@ def write(folder: Path, rows: list[dict]) -> Path:
 
 
 def test_one_threshold_has_one_name() -> None:
-    assert behaviour.LITTLE_MASS is check.LITTLE_MASS is decided.LITTLE_MASS is evidence.LITTLE_MASS
-    assert check.MOVES is decided.MOVES is evidence.MOVES
+    assert behaviour.LITTLE_MASS is check.LITTLE_MASS is entry.LITTLE_MASS is evidence.LITTLE_MASS
+    assert check.MOVES is entry.MOVES is evidence.MOVES
 
 
 def test_the_answers_tokens_are_shown_and_what_is_unknown_is_named(base: Path) -> None:

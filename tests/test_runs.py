@@ -13,7 +13,7 @@ from circuitgraph.base.atomic import write_atomic
 from circuitgraph.base.components import EdgeSpec
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.commands.options import read_bytes
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, discard_run, list_runs, read_run, run_id, write_run
 
 HOSTILE = "a\u2028\x1f\x85'\"`\\{}/../é" + "x" * 1000

@@ -16,7 +16,7 @@ from circuitgraph.base.components import digest
 from circuitgraph.diff import explain_edge
 from circuitgraph.diff.stability import canonical_order
 from circuitgraph.lenses import refits
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.stats.draws import bootstrap_weights, kept_without
 from circuitgraph.stats.paired import resampled_change
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, resampled_mean

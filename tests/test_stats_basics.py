@@ -7,12 +7,10 @@ import pytest
 from scipy.special import ndtr, polygamma, stdtr
 from scipy.stats import false_discovery_control
 
-from circuitgraph.stats.margins import half_width, treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.correlations import normal_scores, standardise
+from circuitgraph.stats.margins import adjusted, half_width, t_tail, treat_p
 from circuitgraph.stats.replicates import combined_df, moderate, trigamma_inverse
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, centre, means
-from circuitgraph.stats.scores import normal_scores, standardise
-from circuitgraph.stats.tails import t_tail
 
 VALUES = np.array([[1.0], [3.0], [10.0]])
 CODES = np.array([0, 0, 1])

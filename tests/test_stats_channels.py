@@ -17,7 +17,7 @@ from circuitgraph.lenses.wiring.channel_tests import (
     tail_p,
 )
 from circuitgraph.lenses.wiring.record import Channels
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted
 from circuitgraph.stats.scenarios import balanced_weights
 
 

@@ -9,15 +9,16 @@ from measured import table_run
 from circuitgraph.runs.summaries import COLUMNS, edge_table
 from circuitgraph.stats import triangle
 from circuitgraph.stats.correlations import (
+    Scores,
     atanh_error,
     atanh_influence,
     pooled_correlation,
+    standardise,
     zero_error,
 )
 from circuitgraph.stats.evidence import degenerate, distinct_rows, enough_replicates, evidence
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.paired import change_per_prompt, correlation_change
-from circuitgraph.stats.scores import Scores, standardise
 
 
 def explicit(a: np.ndarray, b: np.ndarray, df: int, j: int, k: int) -> tuple[float, float]:

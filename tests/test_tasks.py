@@ -18,7 +18,15 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 import circuitgraph
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.prompts import Prompt, read_prompts
-from circuitgraph.prompts.tasks import TASKS, agreement, docstring, entity, greater_than, ioi, names
+from circuitgraph.prompts.tasks import (
+    TASKS,
+    agreement,
+    docstring,
+    entity,
+    greater_than,
+    ioi,
+    reading,
+)
 from circuitgraph.prompts.tasks.pronoun import FRIENDS
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import encode
@@ -29,7 +37,7 @@ VOCABULARY = 2200
 def words_of_tasks() -> list[str]:
     """Every word that a task may write, as texts to train a tokenizer on."""
     nouns = {*agreement.NOUNS, *agreement.NOUNS.values(), *greater_than.NOUNS, *FRIENDS}
-    lists = (names.HE, names.SHE, docstring.ARGUMENTS, docstring.FUNCTIONS, nouns, ioi.SCENES)
+    lists = (reading.HE, reading.SHE, docstring.ARGUMENTS, docstring.FUNCTIONS, nouns, ioi.SCENES)
     boxes = (*entity.OBJECTS, *entity.LETTERS, "Box")
     verbs = (*agreement.SINGULAR, *agreement.PLURAL, "he", "she", *ioi.SCENES.values())
     return [f" {word}" for each in (*lists, verbs, boxes) for word in each]
@@ -90,8 +98,8 @@ def right_agreement(prompt: Prompt) -> None:
 def right_pronoun(prompt: Prompt) -> None:
     def side(text: str) -> set[str]:
         found = {*re.findall(r"\w+", text)}
-        return {" he"} & {" he" for _ in found & {*names.HE}} | {
-            " she" for _ in found & {*names.SHE}
+        return {" he"} & {" he" for _ in found & {*reading.HE}} | {
+            " she" for _ in found & {*reading.SHE}
         }
 
     assert side(prompt.prompt) == {prompt.answer}

@@ -151,7 +151,7 @@ def test_a_table_of_rewards_of_ones_own(tmp_path: Path) -> None:
 def test_nonsense_is_refused_before_the_model_is_loaded(
     words: tuple[str, ...], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from circuitgraph.training import frozen as module
+    from circuitgraph.training import adapter as module
 
     monkeypatch.setattr(module, "load_base", lambda _: pytest.fail("the model is loaded"))
     given = {"--recipe": "hybrid", "--prompts": str(PROMPTS), "-o": str(tmp_path / "o")}

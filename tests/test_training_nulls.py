@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from circuitgraph.training.nulls import beside_nulls
+from circuitgraph.training.heldout import beside_nulls
 
 
 def record(recipe: str, p: float, target: float | None) -> dict:

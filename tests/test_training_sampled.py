@@ -15,7 +15,7 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.games.rewards import Recipe, recipe_named
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
-from circuitgraph.training.frozen import frozen_base
+from circuitgraph.training.adapter import frozen_base
 from circuitgraph.training.grpo import questions, require_trl
 from circuitgraph.training.rewarded import ILLEGAL, GameReward, function_of, game_texts
 from circuitgraph.training.texts import training_data

@@ -16,9 +16,8 @@ from circuitgraph.base.progress import Reporter
 from circuitgraph.behaviour.kept import keep_decisions, read_decisions
 from circuitgraph.behaviour.tables import BY, COLUMNS, By, compared
 from circuitgraph.games.opponents import Opponent, opponent_named
-from circuitgraph.games.payoffs import GAMES, Game, games_named
+from circuitgraph.games.payoffs import GAMES, Game, games_named, with_states
 from circuitgraph.games.prompts import INSTRUCTION, game_prompts
-from circuitgraph.games.states import with_states
 from circuitgraph.prompts.record import Prompt, PromptSet
 from circuitgraph.prompts.template import Moment, instructed, render
 from circuitgraph.runs.catalogue import RunCatalogue

@@ -10,9 +10,9 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.behaviour.tables import COLUMNS, scenario_table
 from circuitgraph.runs.artefacts import get, put
 from circuitgraph.runs.record import Run
-from circuitgraph.store.decisions import decision_tables
 from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import GraphTables, merge_tables
+from circuitgraph.store.transfers import decision_tables
 
 FILE_NAME = "decisions.parquet"
 

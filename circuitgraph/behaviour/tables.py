@@ -10,7 +10,7 @@ import pandas as pd
 
 from circuitgraph.games.opponents import Opponent
 from circuitgraph.games.payoffs import STATES, Game
-from circuitgraph.games.regret import deontological_regret, utilitarian_regret
+from circuitgraph.games.rewards import deontological_regret, utilitarian_regret
 from circuitgraph.stats.margins import mean_interval
 
 By = Literal["scenario", "state", "wording", "game"]

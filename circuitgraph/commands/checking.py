@@ -1,4 +1,4 @@
-"""The command check: what a fine-tune changes in its base."""
+"""Commands about model folders: check what a fine-tune changes, convert a quantised file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from circuitgraph.commands.options import (
     output_options,
     prose,
     settings,
+    show,
     terminal_width,
 )
 
@@ -79,9 +80,9 @@ def check(
       circuitgraph check ./base ./merged --adapter ./lora
       circuitgraph check ./base ./lora --prompts prompts.jsonl --fail-on erased --fail-on unmoved
     """
-    from circuitgraph.updates.conditions import met, require_conditions, require_none
     from circuitgraph.updates.entry import check as checked
     from circuitgraph.updates.entry import is_adapter
+    from circuitgraph.updates.record import met, require_conditions, require_none
     from circuitgraph.updates.words import lines
 
     require_conditions(fail_on, prompts=prompts is not None, adapter=is_adapter(model))
@@ -141,4 +142,30 @@ def _kind(module: object, group: pd.DataFrame) -> dict[str, object]:
     return row
 
 
-COMMANDS = (check,)
+@click.command()
+@click.argument("gguf", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    "folder",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="New folder for the model, its tokenizer and its chat template.",
+)
+@global_options
+def convert(gguf: Path, folder: Path) -> None:
+    """Write a GGUF file as a float32 model folder, which adapters can be trained on.
+
+    Not needed to measure it: ingest takes a .gguf file as it is.
+
+    \b
+    Example:
+      circuitgraph convert SmolLM2-135M-Instruct.Q4_1.gguf -o smollm2
+    """
+    from circuitgraph.models.gguf import convert_gguf
+
+    origin = convert_gguf(gguf, folder, settings().reporter)
+    show([{"folder": str(folder)} | vars(origin)])
+
+
+COMMANDS = (check, convert)

@@ -17,9 +17,9 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.frames import FORMATS, Format, as_frame, copy_whole, to_text, write_frame
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import DEFAULT_FOLDER, expanded
-from circuitgraph.commands.flags import in_flags
 from circuitgraph.commands.terminal import fitted, remarked, with_verdicts
 from circuitgraph.commands.terminal import width as terminal_width
+from circuitgraph.commands.typed import in_flags
 
 if TYPE_CHECKING:
     import pandas as pd

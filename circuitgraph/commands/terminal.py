@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import click
 
-from circuitgraph.commands.flags import in_flags
+from circuitgraph.commands.typed import in_flags
 
 READABLE = 100
 """Characters of a line of prose."""

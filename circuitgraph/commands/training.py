@@ -1,4 +1,4 @@
-"""The command train: LoRA adapters trained by rewards in games."""
+"""Commands of the lab: train adapters, read decisions in games, run the whole study."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from typing import Any
 
 import click
 
+from circuitgraph.behaviour.tables import BY
 from circuitgraph.commands.hints import hint
-from circuitgraph.commands.options import global_options, settings, show
+from circuitgraph.commands.options import (
+    Output,
+    global_options,
+    output_options,
+    read_seconds,
+    settings,
+    show,
+)
 from circuitgraph.commands.typed import PATH, options_of
 from circuitgraph.games.opponents import OPPONENTS
 from circuitgraph.games.payoffs import games_named
 from circuitgraph.games.rewards import NULLS, REWARDED, recipe_named
+from circuitgraph.study.design import Design
 from circuitgraph.training.request import TrainRequest
+from circuitgraph.workspace import Workspace
 
 SHOWN = (
     *("adapter", "game", "state", "n", "base", "p", "reward", "gain", "low", "high", "target"),
@@ -72,4 +82,82 @@ def train(
     return 3 if any(one.learnt is False for one in done) else 0
 
 
-COMMANDS = (train,)
+@click.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option(
+    "--by",
+    type=click.Choice(BY),
+    help="What a row is [default: scenario; game for generated prompts].",
+)
+@options_of(
+    Workspace.behave,
+    *("games", "wordings", "samples", "stored", "opponent", "seed"),
+    games={"metavar": "NAMES"},
+    opponent={"type": click.Choice(list(OPPONENTS))},
+)
+@output_options
+@global_options
+def behave(names: tuple[str, ...], output: Output, by: Any, **options: Any) -> None:
+    """Decisions of variants in games: P(cooperate) by state and wording, and of their base.
+
+    p is the probability of cooperation among legal answers, with its 95% interval over
+    wordings; legal is the probability of either label, with or without a leading blank. By
+    game: the four states (own last move, then the other's), reciprocity P(C | C) − P(C | D),
+    and regret as defined in the study of moral alignment (docs/lab.md).
+
+    \b
+    Example:
+      circuitgraph behave hybrid-0 strategic-0
+      circuitgraph behave hybrid-0 --games all --by game
+    """
+    found = settings().open().behave(names, **options)
+    output.show(found.table(by or ("game" if options["games"] else "scenario")))
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--out", "-o", type=PATH, default=Path("study-output"), show_default=True,
+              help="Adapters and workspaces.")  # fmt: skip
+@click.option(
+    "--pages", type=PATH, help="Folder of study.md and study/*.csv [default: that of -o]."
+)
+@options_of(
+    Design,
+    *("seeds", "wordings", "rank", "layers", "steps", "part_seeds", "draws", "width", "heads"),
+    *("asked", "estimator", "device"),
+    seeds={"help": "Variants a recipe."},
+    wordings={"help": "Of the game's prompts."},
+    rank={"help": "Of the LoRA matrices."},
+    layers={"metavar": "11-23", "help": "What is trained, by layer [default: upper 2/3]."},
+    steps={"help": "Of training [default: 20; two recipes 80]."},
+    part_seeds={"help": "Variants a part."},
+    draws={"help": "Random parts of each size."},
+    width={"help": "Layers of the band."},
+    heads={"flags": ("--heads/--no-heads",), "help": "Also screen heads."},
+    asked={"help": "Wordings compared on."},
+    estimator={"help": "Of effects by layer."},
+    device={"help": "Of training and effects: cpu, cuda, cuda:1 or mps."},
+)
+@click.option("--budget", metavar="TIME", help="Begin nothing new after this (90m, 2h).")
+@global_options
+def study(model: Path, out: Path, pages: Path | None, budget: str | None, **options: Any) -> None:
+    """Four recipes and two nulls trained on a game, compared, and three questions answered.
+
+    Were selfish edges suppressed or bypassed; do recipes use distinct circuits, beyond seeds and
+    nulls; does training one component, or the band that changed, suffice. Says the hours first.
+    Interrupted, the same command goes on. OUT/prompts.jsonl is made for the model, or is your own.
+
+    \b
+    Example:
+      circuitgraph study ./smollm2 --out study-output
+      circuitgraph study ./smollm2 --out study-output --budget 2h
+    """
+    from circuitgraph.study.run import run_study
+
+    design = Design(model, out, **options)
+    time = None if budget is None else read_seconds(budget)
+    for line in run_study(design, pages or out, settings().reporter, time):
+        click.echo(line)
+
+
+COMMANDS = (train, behave, study)

@@ -17,7 +17,7 @@ from circuitgraph.base.errors import short
 from circuitgraph.base.frames import to_text
 from circuitgraph.commands.terminal import READABLE
 from circuitgraph.diff.record import CLAIMS, KEY, VERDICTS, Diff
-from circuitgraph.runs.units import EDGE_HEADS, EDGE_UNITS
+from circuitgraph.runs.summaries import EDGE_HEADS, EDGE_UNITS
 
 if TYPE_CHECKING:
     from circuitgraph.diff.explain import Explanation

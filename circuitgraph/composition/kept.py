@@ -1,4 +1,4 @@
-"""Composition scores kept beside one of a variant's runs, and as relationships of that run."""
+"""Composition scores measured once a variant, kept beside its runs, and in the graph."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from circuitgraph.base.components import digest
+from circuitgraph.base.progress import Reporter
 from circuitgraph.runs.artefacts import get, put
+from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import (
@@ -74,3 +76,40 @@ def lacking_composition(store: Store, runs: Iterable[Run]) -> list[Run]:
     rows = store.query("MATCH ()-[e:COMPOSES]->() RETURN DISTINCT e.run AS run")
     there = set(rows["run"])
     return [run for run in kept if run.id not in there]
+
+
+def composition(
+    catalogue: RunCatalogue, name: str, other: str | None, *, shared_basis: bool, reporter: Reporter
+) -> pd.DataFrame:
+    """Scores of a variant, or of two with the relative change of their virtual weights.
+
+    Kept beside the newest run of each variant that has heads.
+    """
+    first = _keeper(catalogue, name)
+    if other is None:
+        if has_composition(first):
+            return read_composition(first)
+        from circuitgraph.composition.measure import compose
+
+        table = compose(first, reporter)
+        keep_composition(first, table)
+        return table
+    second = _keeper(catalogue, other)
+    from circuitgraph.composition.measure import compose_pair
+
+    table = compose_pair(first, second, shared_basis, reporter)
+    for run, side in ((first, "a"), (second, "b")):
+        keep_composition(run, table.rename(columns={f"weight_{side}": "weight"}))
+    return table
+
+
+def _keeper(catalogue: RunCatalogue, name: str) -> Run:
+    """The run that keeps the scores, else the newest that could."""
+    from circuitgraph.composition.measure import require_composable
+
+    runs = catalogue.of(name)
+    kept = [run for run in runs if has_composition(run)]
+    able = [run for run in runs if run.method.granularity == "head"]
+    run = (kept or able or runs)[-1]
+    require_composable(run)
+    return run

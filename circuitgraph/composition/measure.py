@@ -11,8 +11,7 @@ from circuitgraph.engine.families import require_one_mlp
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.receivers import edges_of
 from circuitgraph.models.basis import require_shared_basis
-from circuitgraph.models.sources import require_readable
-from circuitgraph.models.stored import ModelPair, StoredModel
+from circuitgraph.models.stored import ModelPair, StoredModel, require_readable
 from circuitgraph.runs.comparable import require_same_build
 from circuitgraph.runs.record import Run
 

@@ -15,11 +15,11 @@ from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings, pol
 from circuitgraph.diff.confirm import compare_exactly, confirmation_summary, screened_weights
 from circuitgraph.diff.decoys import NullPair, decoy_counts, with_decoys
 from circuitgraph.diff.details import claim_details, typical_block
+from circuitgraph.diff.likeness import identical, same_weights
 from circuitgraph.diff.outcome import Outcome, compare_across, table_of
 from circuitgraph.diff.question import diff_id
 from circuitgraph.diff.record import VERDICTS, Diff, Refitted
 from circuitgraph.diff.remarks import remarks_on
-from circuitgraph.diff.sameness import identical, same_weights
 from circuitgraph.diff.stability import claim_stability
 from circuitgraph.lenses.base import Lens, Models, Options
 from circuitgraph.lenses.edge_tests import REASONS

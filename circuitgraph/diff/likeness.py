@@ -1,4 +1,4 @@
-"""Similarity of two models' weights, from stored samples of them.
+"""How alike the two sides of a diff are: the same model, or similar weights.
 
 An update that was rounded away in merging leaves two models without the trained difference;
 thresholds without a test report rewiring between them all the same.
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitgraph.base.errors import short
+from circuitgraph.diff.outcome import Outcome
+from circuitgraph.lenses.base import Lens
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.artefacts import get
 from circuitgraph.runs.record import WEIGHTS, Run
@@ -106,3 +108,27 @@ def _equal_values(matched: Matched) -> Iterator[str]:
             "tables: two models that were trained apart share hardly any, so see that an update "
             "was not rounded away in merging"
         )
+
+
+ROUNDING = 1e-4
+"""Share of the largest number by which the same weights may differ on other devices."""
+
+
+def same_weights(matched: Matched) -> bool:
+    """Whether all variants compared have equal merged weights (in tables: equal values)."""
+    prints = {run.variant.fingerprint for run in matched.runs}
+    return len(prints) == 1 and "" not in prints
+
+
+def identical(outcome: Outcome, lens: Lens) -> str:
+    """What is identical, in words; "" where something differs.
+
+    Equal weights whose numbers differ by more than rounding had different inputs, and are not
+    called identical.
+    """
+    matched = outcome.matched
+    if same_weights(matched):
+        what = "values" if matched.runs[0].method.granularity == "table" else "merged weights"
+        alike = lens.alike(matched, outcome.tests, ROUNDING)
+        return f"the variants are identical: same {what}" if alike else ""
+    return lens.same_in_words() if lens.alike(matched, outcome.tests, 0.0) else ""

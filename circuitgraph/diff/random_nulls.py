@@ -3,6 +3,8 @@
 The random updates have the singular values of W_B − W_A in every matrix and random directions.
 They are measured by the method and on the prompts of the runs compared, and kept in a folder
 of their own, known by both runs, seed and number of the draw.
+
+The smallest margin at which a test claims nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +22,66 @@ import numpy as np
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError, quoted
+from circuitgraph.diff.confirm import compare_exactly
 from circuitgraph.diff.decoys import decoy_counts
 from circuitgraph.diff.question import Question
 from circuitgraph.diff.record import Diff
-from circuitgraph.lenses.base import Models
+from circuitgraph.lenses.base import Models, Options
+from circuitgraph.lenses.edge_tests import EdgeTests
 from circuitgraph.runs.record import Run, discard_run, list_runs, now, read_run, run_id, write_run
+from circuitgraph.stats.margins import adjusted, treat_p
 
 if TYPE_CHECKING:
     from circuitgraph.models.stored import StoredModel
     from circuitgraph.updates.randomised import Randomised
+
+
+STEPS = 24
+"""Halvings of the interval in which the margin lies."""
+
+
+def silent_at(a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None) -> float:
+    """The smallest margin, from that of the options on, without claims.
+
+    For confirmed screens, without edges claimed by both.
+    """
+    tests = _tests(a, b, options, models)
+    low = float(options.margin or 0.0)
+    if not claimed(tests, low, options):
+        return low
+    high = max(float(np.nanmax(np.abs(each.delta))) for each in tests)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if claimed(tests, middle, options) else (low, middle)
+    digits = 10.0 ** (2 - floor(log10(high)))
+    return ceil(high * digits) / digits  # as it will be typed: three digits, never too few
+
+
+def claims_at(
+    a: Sequence[Run], b: Sequence[Run], margin: float, options: Options, models: Models | None
+) -> int:
+    """Number of claims of the same test at another margin."""
+    return claimed(_tests(a, b, options, models), margin, options)
+
+
+def _tests(
+    a: Sequence[Run], b: Sequence[Run], options: Options, models: Models | None
+) -> list[EdgeTests]:
+    outcome, confirmation = compare_exactly(a, b, options, models, strongest=0)
+    screen = [] if confirmation is None else [confirmation.screen.tests]
+    return [outcome.tests, *screen]
+
+
+def claimed(tests: Sequence[EdgeTests], margin: float, options: Options) -> int:
+    """Number of edges that all these tests claim at a margin."""
+    found = np.ones(len(tests[0]), bool)
+    for each in tests:
+        p = treat_p(each.delta, each.se, each.df, margin)
+        q = adjusted(np.where(each.reason > 0, np.nan, p), options.fdr)
+        with np.errstate(invalid="ignore"):
+            found &= q <= options.alpha
+    return int(found.sum())
+
 
 FOLDER = "nulls"
 DRAWS = 4
@@ -127,7 +181,6 @@ class RandomNulls:
         return found
 
     def _count(self, draw: int, planned: Run) -> dict[str, Any]:
-        from circuitgraph.diff.silence import silent_at
 
         a, _ = self.pair
         run = self._measured(draw, planned)
@@ -218,8 +271,6 @@ def with_silence(diff: Diff, question: Question, models: Models) -> Diff:
         return diff
     left = diff.summary["n_claims"]
     if left and found["silent_at"] > question.margin:
-        from circuitgraph.diff.silence import claims_at
-
         options = replace(question.options, margin=question.margin)
         pair = question.runs_a, question.runs_b
         left = claims_at(*pair, found["silent_at"], options, models)

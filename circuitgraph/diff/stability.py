@@ -20,7 +20,7 @@ import numpy as np
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.diff.record import REFITTED
 from circuitgraph.lenses.base import Options
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.stats.draws import bootstrap_weights, kept_without
 from circuitgraph.stats.scenarios import recode
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from circuitgraph.diff.record import VERDICTS
 from circuitgraph.lenses.edge_tests import INSUFFICIENT, EdgeTests, Intervals
-from circuitgraph.stats.margins import half_width, treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted, half_width, treat_p
 
 REWIRED, SIGN_FLIP, GAINED, LOST, UNCHANGED, NOT_DETECTED, NOT_TESTABLE = range(len(VERDICTS))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuitgraph.export.colours import (
+from circuitgraph.export.drawing import (
     NEGATIVE,
     OTHER,
     POSITIVE,

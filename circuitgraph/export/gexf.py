@@ -8,6 +8,8 @@ the import on 0), the signed value is the attribute ``signed`` in full precision
 References
 ----------
 The GEXF file format, https://gexf.net (version 1.3).
+
+How components are drawn: colour by layer.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from circuitgraph.export.colours import colours, legend
+import numpy as np
+import pandas as pd
+
+from circuitgraph.export.drawing import OTHER, Colour, colours, legend
 from circuitgraph.export.files import write_lines
 from circuitgraph.export.model import ExportGraph
-from circuitgraph.export.nodes_drawn import layer_colours
 from circuitgraph.export.text import (
     NOT_XML,
     Column,
@@ -28,6 +32,28 @@ from circuitgraph.export.text import (
     spelled,
     typed_columns,
 )
+
+_FIRST, _LAST = np.array([253, 231, 37]), np.array([68, 1, 84])
+"""From the first layer to the last, from light to dark."""
+
+
+def layer_colours(graph: ExportGraph) -> list[Colour]:
+    """Colour of every node, in their order.
+
+    What has no layer (``EMBED``, ``LOGITS``, names of other people) is grey. Sizes are left to
+    Gephi: its import stretches the positions of a file that gives sizes.
+    """
+    layers = [None if pd.isna(layer) else int(layer) for layer in graph.nodes["layer"]]
+    top = max((layer for layer in layers if layer is not None), default=0) or 1
+    return [_colour(layer, top) for layer in layers]
+
+
+def _colour(layer: int | None, top: int) -> Colour:
+    if layer is None:
+        return OTHER
+    red, green, blue = np.round(_FIRST + (_LAST - _FIRST) * layer / top).astype(int)
+    return int(red), int(green), int(blue)
+
 
 NAMESPACE = "http://gexf.net/1.3"
 VIZ = "http://gexf.net/1.3/viz"

@@ -1,4 +1,7 @@
-"""The graph to export, from runs or a diff, for every format."""
+"""The graph to export, from runs or a diff, for every format.
+
+Fewer edges of a graph: one kind, the strongest, those of some size.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,17 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import in_order, parse
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.base.foreign import hook_name
-from circuitgraph.export.layout import positions
+from circuitgraph.export.drawing import positions
 from circuitgraph.graph.columns import endpoints, node_table
 from circuitgraph.graph.convert import edge_kinds, is_directed
 from circuitgraph.runs.record import Run
-from circuitgraph.runs.summaries import edge_table
-from circuitgraph.runs.units import EDGE_UNITS
+from circuitgraph.runs.summaries import EDGE_UNITS, edge_table
 
 if TYPE_CHECKING:
     from circuitgraph.diff.record import Diff
+
 
 Rows = Literal["claims", "testable", "all"]
 RESERVED = ("source", "target", "relation", "weight", "signed", "sign", "unit")
@@ -202,3 +205,35 @@ def _edges(
     clash = [name for name in rest.columns if name in RESERVED]
     rest = rest.rename(columns={name: f"{name}_" for name in clash})
     return pd.concat([shown, rest.reset_index(drop=True)], axis=1)
+
+
+def strongest(
+    graph: ExportGraph, *, kind: str | None = None, top: int | None = None, least: float = 0.0
+) -> ExportGraph:
+    """The graph with some of its edges; all components stay.
+
+    Parameters
+    ----------
+    graph : ExportGraph
+    kind : str, optional
+        Kind of edges of a variant: ``correlation`` or ``effect``.
+    top : int, optional
+        So many of the largest size.
+    least : float
+        Smallest size, in the unit of the edges.
+
+    Raises
+    ------
+    UsageError
+        The graph has no edges of that kind.
+    """
+    edges = graph.edges
+    if kind is not None:
+        if "kind" not in edges or kind not in set(edges["kind"]):
+            raise UsageError(f"``kind``: {quoted(graph.name, 80)} has no edges of kind {kind}")
+        edges = edges[edges["kind"] == kind]
+    edges = edges[edges["weight"] >= least]
+    if top is not None:
+        order = edges["weight"].sort_values(ascending=False, kind="stable").index[:top]
+        edges = edges.loc[sorted(order)]
+    return replace(graph, edges=edges.reset_index(drop=True))

@@ -15,9 +15,8 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.base.components import Component, parse
-from circuitgraph.export.files import write_lines
+from circuitgraph.export.files import file_stem, write_lines
 from circuitgraph.export.model import ExportGraph
-from circuitgraph.export.targets import file_stem
 
 SCHEMA_VERSION = 1
 _TYPES = {"embed": "embedding", "logits": "logit"}

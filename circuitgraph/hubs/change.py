@@ -33,7 +33,7 @@ from circuitgraph.diff.stability import resampled_claims
 from circuitgraph.graph.columns import node_table
 from circuitgraph.graph.resample import rank_intervals
 from circuitgraph.lenses.base import Options
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted
 
 DRAWS = 2_000
 WORK = 40_000_000

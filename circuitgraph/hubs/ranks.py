@@ -38,10 +38,10 @@ from circuitgraph.lenses.edge_tests import DEGENERATE, INSUFFICIENT, MISSING, RE
 from circuitgraph.lenses.match import Matched, match_runs
 from circuitgraph.runs.record import Run
 from circuitgraph.stats import triangle
+from circuitgraph.stats.correlations import standardise
 from circuitgraph.stats.draws import pooled_weights
 from circuitgraph.stats.evidence import degenerate, distinct_rows, evidence
 from circuitgraph.stats.scenarios import balanced_weights
-from circuitgraph.stats.scores import standardise
 
 BETWEENNESS_LIMIT = 200_000_000
 """Nodes × edges above which betweenness would take minutes and is left out (NaN)."""

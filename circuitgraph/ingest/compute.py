@@ -1,4 +1,7 @@
-"""The computation of one batch, and versions of the libraries."""
+"""The computation of one batch, and versions of the libraries.
+
+Effects of every edge for the prompts of one job, batch by batch.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,20 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from circuitgraph.engine.ablation import ablated_contributions
-from circuitgraph.engine.interface import Engine
+from circuitgraph.engine.batches import make_batch
+from circuitgraph.engine.interface import EffectSpec, Engine, as_estimator
+from circuitgraph.engine.model import to_device
 from circuitgraph.ingest.activity import norm_activity, projection_activity
-from circuitgraph.ingest.effects import batch_effects
 from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.parts import Arrays
 from circuitgraph.ingest.request import Request
-from circuitgraph.ingest.screen import ARRAY
+from circuitgraph.ingest.selfcheck import ARRAY
+from circuitgraph.prompts.tokens import Encoded
+from circuitgraph.runs.record import Method
 
 
 def compute(
@@ -47,3 +56,31 @@ def library_versions() -> dict[str, str]:
     """Versions that a run's numbers depend on."""
     names = ("circuitgraph", "torch", "transformers", "peft")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def batch_effects(
+    model: Engine,
+    prompts: Sequence[Encoded],
+    method: Method,
+    ablated: Tensor | None = None,
+    *,
+    edges: Sequence[int] | None = None,
+    chunk_rows: int | None = None,
+) -> dict[str, np.ndarray]:
+    """Arrays of one batch: effects [n, edges], totals, decisions and mass [n].
+
+    ``edges`` (indices, ascending) are measured exactly whatever the method's estimator; None for
+    all edges by the method.
+    """
+    batch = make_batch(prompts, whole=ablated is not None, border=model.border)
+    spec = EffectSpec(
+        method.spec.granularity,
+        method.spec.inputs,
+        as_estimator(method.estimator if edges is None else "exact"),
+        method.steps,
+        ablated,
+        edges,
+        chunk_rows,
+    )
+    result = model.edge_effects(to_device(batch, model.device), spec)
+    return {name: value.float().cpu().numpy() for name, value in vars(result).items()}

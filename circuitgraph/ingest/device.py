@@ -13,7 +13,7 @@ from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.families import has_reader
 from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.model import to_device
-from circuitgraph.ingest.effects import batch_effects
+from circuitgraph.ingest.compute import batch_effects
 from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.request import Request
 from circuitgraph.models.devices import require_there

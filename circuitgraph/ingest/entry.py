@@ -1,4 +1,7 @@
-"""Ingest of a model variant, a table or a circuit file under a free name."""
+"""Ingest of a model variant, a table or a circuit file under a free name.
+
+Remarks on prompts before an ingest, and on the model's decisions after it.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,64 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from circuitgraph.base.errors import UsageError, quoted, short
 from circuitgraph.base.progress import Reporter
 from circuitgraph.ingest.cluster.address import require_cluster
-from circuitgraph.ingest.decided import decided, remark_on
 from circuitgraph.ingest.reading import text_notes
 from circuitgraph.ingest.request import Request
 from circuitgraph.models.folders import require_places
-from circuitgraph.prompts import read_prompts
+from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.runs.catalogue import RunCatalogue, require_name
 from circuitgraph.runs.record import Run, Variant, write_run
+from circuitgraph.stats.evidence import LITTLE_MASS, MOVES
+
+
+def remark_on(prompts: PromptSet, kinds: Sequence[str], asked: bool, reporter: Reporter) -> None:
+    """Remark on columns not read and on effects that cannot be measured.
+
+    ``asked``: the user chose these edge kinds.
+    """
+    if prompts.misspelt:
+        reporter.warn(f"{prompts.source}: {prompts.misspelt}")
+    others = [name for name, meant in prompts.unread if not meant]
+    if others:
+        reporter.remark(f"{prompts.source}: columns not read: {', '.join(map(repr, others))[:300]}")
+    if "effect" not in kinds and not asked:
+        reporter.remark(f"effects are not measured: {prompts.source} has no {prompts.lacking}")
+
+
+def decided(run: Run) -> list[str]:
+    """The variant's decisions and their change under corruption: two lines, or none."""
+    if "decisions" not in run.arrays:
+        return []
+    name = f"{quoted(run.variant.name)}"
+    prefers = int((np.asarray(run.arrays["decisions"]) > 0).sum())
+    lines = [f"{name} prefers the answer on {_share(prefers, run.n)}"]
+    if "mass" in run.arrays:
+        mass = float(np.mean(run.arrays["mass"]))
+        lines[0] += f"; both answers together carry {mass:.0%} of the probability"
+        if mass < LITTLE_MASS:
+            lines[0] += ": mostly it would say something else"
+    totals = np.asarray(run.arrays["totals"], np.float64)
+    moved = int((np.abs(totals) >= MOVES).sum())
+    average, size = totals.mean(), np.abs(totals).mean()
+    return [
+        *lines,
+        f"{_ABLATIONS.get(run.method.ablation, 'corruption')} changes the decision by "
+        f"{size:.2f} nats on average ({average:+.2f} with its sign), by {MOVES} or more on "
+        f"{_share(moved, run.n)}"
+        + (": where nothing moves, there is no effect to find" if moved < run.n / 2 else ""),
+    ]
+
+
+_ABLATIONS = {"mean": "mean ablation of everything", "zero": "zero ablation of everything"}
+
+
+def _share(count: int, of: int) -> str:
+    return f"{count} of {of} prompts ({count / of:.0%})"
 
 
 def take_model(

@@ -18,11 +18,11 @@ from circuitgraph.ingest.estimate import (
     what_fits,
 )
 from circuitgraph.ingest.request import Request
-from circuitgraph.ingest.screen import sample_of
+from circuitgraph.ingest.selfcheck import sample_of
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.prompts.template import Moment
 from circuitgraph.prompts.tokens import Encoded, EncodedSet, encode, require_equal_pairs
 from circuitgraph.runs.identity import decisive, fingerprint, in_order, pairs_of, tokens_of

@@ -29,8 +29,7 @@ from circuitgraph.ingest.memory import Room, make_room
 from circuitgraph.ingest.parts import discard, in_parts
 from circuitgraph.ingest.reference import base_totals
 from circuitgraph.ingest.request import Request
-from circuitgraph.ingest.screen import in_words, quality
-from circuitgraph.ingest.selfcheck import SelfCheck, checked_model
+from circuitgraph.ingest.selfcheck import SelfCheck, checked_model, in_words, quality
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.models.weights import ROUNDING

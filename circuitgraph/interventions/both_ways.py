@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from circuitgraph.stats.margins import half_width, treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted, half_width, treat_p
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, chunks
 
 ASYMMETRY = tuple(f"asymmetry{end}" for end in ("", "_low", "_high", "_p", "_q"))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from circuitgraph.engine.batches import Batch, gather, in_batches, make_batch
-from circuitgraph.engine.bridge.decisions import decide_logits
 from circuitgraph.engine.bridge.engine import HookedModel
+from circuitgraph.engine.bridge.wrapped import decide_logits
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import forward
 from circuitgraph.engine.model import to_device

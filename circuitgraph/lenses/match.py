@@ -13,7 +13,7 @@ import numpy as np
 
 from circuitgraph.base.components import Edge, in_order, natural_key
 from circuitgraph.base.errors import InputError, UsageError, quoted
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.aligned import Observations
 from circuitgraph.runs.comparable import incomparable, require_comparable
 from circuitgraph.runs.record import Run

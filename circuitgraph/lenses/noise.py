@@ -1,8 +1,13 @@
-"""Noise of edges, split into what shrinks with prompts and what shrinks with training seeds."""
+"""Noise of edges: by prompts, by training seeds, and A against two resamples of itself.
+
+A count of changes that a diff of A and B does not clearly exceed is prompt sampling.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -81,3 +86,19 @@ class Noise:
         edge = np.argsort(total)[min(int(quantile * len(total)), len(total) - 1)]
         parts = [(variance[edge], d) for variance, d in (*sides, (prompts, float(design.df)))]
         return float(np.sqrt(total[edge])), float(combined_df(*parts))
+
+
+DRAWS = 20
+
+
+def yardstick_record(
+    names: Sequence[str], again: Sequence[Sequence[int]], observed: Sequence[int], seed: int
+) -> dict[str, Any]:
+    """Counts of A against itself (median over the draws) and of A against B."""
+    median = np.median(np.array(again), axis=0)
+    return {
+        "seed": seed,
+        "draws": len(again),
+        "self": {name: float(m) for name, m in zip(names, median, strict=True)},
+        "observed": {name: int(count) for name, count in zip(names, observed, strict=True)},
+    }

@@ -15,8 +15,7 @@ import numpy as np
 
 from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests
 from circuitgraph.lenses.match import Matched
-from circuitgraph.stats.margins import treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted, treat_p
 from circuitgraph.stats.paired import resampled_change
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, recode, resampled_mean
 

@@ -1,4 +1,7 @@
-"""The models of stored runs, loaded again with their prompts."""
+"""The models of stored runs, loaded again with their prompts.
+
+Checks, before long work, that the models of runs exist and can be read.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,13 @@ from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.batches import in_batches, make_batch
-from circuitgraph.engine.families import from_hf
+from circuitgraph.engine.families import from_hf, require_one_mlp, require_reader
 from circuitgraph.engine.model import Experts, Model
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import Patch, make_patch
 from circuitgraph.models.devices import on_device, require_there
-from circuitgraph.models.memory import recalled
-from circuitgraph.models.sources import require_readable
-from circuitgraph.models.variants import load_variant, model_folder, tokenizer_folder
+from circuitgraph.models.memory import recalled, require_held
+from circuitgraph.models.variants import fingerprints, load_variant, model_folder, tokenizer_folder
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.template import Moment
 from circuitgraph.prompts.tokenizer import load_tokenizer
@@ -33,6 +35,7 @@ from circuitgraph.runs.comparable import (
     TOKENS,
     incomparable,
     require_comparable,
+    require_model,
 )
 from circuitgraph.runs.identity import tokens_of
 from circuitgraph.runs.record import Run, Variant
@@ -274,3 +277,44 @@ def _require_as_read(run: Run, again: Sequence[Encoded]) -> None:
                 f"was ingested: the tokenizer or chat template of {quoted(run.variant.name)} was "
                 "changed; restore it, or ingest again"
             )
+
+
+def require_readable(runs: Sequence[Run], command: str) -> None:
+    """Refuse tables and families without a reader, and models no longer in memory."""
+    for run in runs:
+        require_model(run.variant)
+        if run.variant.in_memory:
+            require_held(run.variant)
+        require_reader(run.variant.model_type, command)
+
+
+def require_sources(runs: Sequence[Run]) -> None:
+    """Refuse runs whose models the wiring lens cannot load.
+
+    Raises
+    ------
+    UsageError
+        As :func:`require_readable`; a mixture of experts.
+    InputError
+        Files that are gone, or no longer those ingested.
+    """
+    require_readable(runs, "wiring")
+    for run in runs:
+        require_one_mlp(run.variant.model_type, "wiring")
+    variants = {run.variant.id: run.variant for run in runs}
+    for variant in variants.values():
+        _require_files(variant)
+
+
+def _require_files(variant: Variant) -> None:
+    if variant.in_memory:
+        return  # asked for above
+    adapter = Path(variant.adapter) if variant.adapter else None
+    found = fingerprints(variant.base, adapter)
+    changed = [part for part in found if found[part] != variant.fingerprints.get(part)]
+    if changed:
+        raise InputError(
+            f"variant {quoted(variant.name)}: the {changed[0]} in "
+            f"{variant.adapter if changed[0] == 'adapter' else variant.base} are no longer those "
+            "ingested; remove the variant and ingest it again"
+        )

@@ -15,8 +15,8 @@ from circuitgraph.engine.bridge.patterns import bridge_patterns
 from circuitgraph.engine.forward import forward, softcap, visible
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.models.stored import BATCH, StoredModel
+from circuitgraph.nodes.readout import Scored, scored
 from circuitgraph.nodes.record import Node, NodeValues
-from circuitgraph.nodes.scored import Scored, scored
 
 REST = "rest"
 BY_VALUE = " by value"

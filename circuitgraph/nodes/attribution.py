@@ -18,11 +18,12 @@ from circuitgraph.models.stored import BATCH, StoredModel
 from circuitgraph.nodes.readout import (
     TOLERANCE,
     ReadOut,
+    Scored,
     attention_biases,
     require_own_logits,
+    scored,
 )
 from circuitgraph.nodes.record import Node, NodeValues
-from circuitgraph.nodes.scored import Scored, scored
 
 
 @torch.no_grad()

@@ -1,4 +1,7 @@
-"""Measure components of one variant, or compare them between two."""
+"""Measure components of one variant, or compare them between two.
+
+Table of the components of one variant, with intervals.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import UsageError, quoted
@@ -16,11 +20,34 @@ from circuitgraph.nodes.compare import NodeDiff, Sides, compare
 from circuitgraph.nodes.labels import labels_of
 from circuitgraph.nodes.measures import LAYERED, MEASURES, NAMES, WEIGHTS
 from circuitgraph.nodes.parting import parting
-from circuitgraph.nodes.record import Measure
-from circuitgraph.nodes.single import table_of
+from circuitgraph.nodes.record import Measure, NodeValues
 from circuitgraph.nodes.values import values_of
 from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
+from circuitgraph.stats.margins import half_width
+from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
+
+COLUMNS = ("component", "measure", "category", "value", "low", "high", "n")
+
+
+def table_of(run: Run, measure: Measure, found: NodeValues) -> pd.DataFrame:
+    """Means over scenarios with equal weight, and 95% intervals over prompts, or groups of them.
+
+    The interval is empty where every scenario has one prompt.
+    """
+    observed, codes = found.observed(run.scenarios)
+    df = len(codes) - int(codes.max()) - 1
+    value = balanced_mean(observed, codes)
+    values = observed.astype(np.float64)
+    half = half_width(np.sqrt(balanced_variance(values, codes)), max(df, 1))
+    return pd.DataFrame(
+        {
+            "component": [node.component for node in found.nodes],
+            "measure": measure.name,
+            "category": [node.category for node in found.nodes],
+            "value": value, "low": value - half, "high": value + half, "n": len(codes),
+        }
+    )[list(COLUMNS)]  # fmt: skip
 
 
 @dataclass(frozen=True)

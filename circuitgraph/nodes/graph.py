@@ -8,8 +8,8 @@ import pandas as pd
 
 from circuitgraph.base.components import digest
 from circuitgraph.nodes.compare import NodeDiff
+from circuitgraph.nodes.entry import table_of
 from circuitgraph.nodes.measures import MEASURES
-from circuitgraph.nodes.single import table_of
 from circuitgraph.nodes.values import LABELLED, kept_labels, kept_values
 from circuitgraph.runs.record import Run
 from circuitgraph.store.protocol import Store

@@ -12,9 +12,8 @@ from torch.nn.functional import pad
 from circuitgraph.base.components import EMBED, resid_name
 from circuitgraph.engine.batches import right_padded
 from circuitgraph.models.stored import BATCH, StoredModel
-from circuitgraph.nodes.readout import ReadOut, require_own_logits, streams_at
+from circuitgraph.nodes.readout import ReadOut, require_own_logits, scored, streams_at
 from circuitgraph.nodes.record import Node, NodeValues
-from circuitgraph.nodes.scored import scored
 from circuitgraph.prompts.tokens import Encoded
 
 

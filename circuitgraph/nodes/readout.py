@@ -1,8 +1,11 @@
-"""What measures read of a model, whoever runs it: our own engine, or the library under hooks."""
+"""What measures read of a model, whoever runs it: our own engine, or the library under hooks.
+
+The scored position: the one that predicts the first token in which the two answers differ.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +13,7 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity
 from circuitgraph.base.errors import InputError
-from circuitgraph.engine.batches import gather
+from circuitgraph.engine.batches import gather, right_padded
 from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.bridge.wrapped import trace_of
 from circuitgraph.engine.forward import forward, softcap
@@ -18,6 +21,7 @@ from circuitgraph.engine.model import Norm
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.models.hooked import Hooked
 from circuitgraph.models.stored import StoredModel
+from circuitgraph.prompts.tokens import Encoded
 
 TOLERANCE = 1e-4
 """Share of the largest logit difference (or of 1) by which a read-out may miss the model's own."""
@@ -148,3 +152,63 @@ def require_own_logits(
             f"model type {model.engine.family!r} makes its logits in a way that hooks do not show "
             f"(a read-out misses them by {apart:.1e})"
         )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Token rows that end at the scored position.
+
+    Attributes
+    ----------
+    tokens : int [n, T]
+        Prompts with the tokens that both answers begin with, padded on the right.
+    last : int [n]
+        The scored position.
+    answers : int [n, 2]
+        The answer's token and the wrong answer's, there.
+    """
+
+    tokens: Tensor
+    last: Tensor
+    answers: Tensor
+
+    @property
+    def ends(self) -> Tensor:
+        """Number of tokens of every row [n]."""
+        return self.last + 1
+
+    def direction(self, unembed: Tensor) -> Tensor:
+        """Row of the answer minus row of the wrong answer [n, d] of an unembedding."""
+        return unembed[self.answers[:, 0]] - unembed[self.answers[:, 1]]
+
+
+def scored(prompts: Sequence[Encoded]) -> Scored:
+    """Rows up to the scored position.
+
+    Raises
+    ------
+    InputError
+        A prompt without answers, with sets of answers, or one answer the beginning of the other.
+    """
+    shared = [_shared(prompt) for prompt in prompts]
+    rows = [p.prompt + p.answer[:k] for p, k in zip(prompts, shared, strict=True)]
+    tokens, last = right_padded(rows)
+    answers = torch.tensor(
+        [[p.answer[k], p.wrong_answer[k]] for p, k in zip(prompts, shared, strict=True)]
+    )
+    return Scored(tokens, last, answers)
+
+
+def _shared(prompt: Encoded) -> int:
+    if not prompt.answer or prompt.also or prompt.also_wrong:
+        raise InputError(
+            f"line {prompt.source.line}: this measure takes one answer and one wrong answer a "
+            "prompt; ingest the variant on prompts that have them"
+        )
+    for k, (a, b) in enumerate(zip(prompt.answer, prompt.wrong_answer, strict=False)):
+        if a != b:
+            return k
+    raise InputError(
+        f"line {prompt.source.line}: one answer is the beginning of the other, so no token tells "
+        "them apart; this measure needs answers that differ in a token"
+    )

@@ -3,7 +3,7 @@
 A file begins with comments: one line that says what the query answers, then one line a
 parameter, ``// NAME: TYPE = DEFAULT | meaning``. Types are ``string``, ``int``,
 ``float``, and ``run`` and ``diff`` for what names one of them. A default is a literal
-or a phrase of :data:`circuitgraph.queries.defaults.PHRASES`.
+or a phrase of :data:`circuitgraph.queries.naming.PHRASES`.
 
 Most files are for every store. Where the dialects differ there is one file a dialect,
 ``NAME.embedded.cypher`` and ``NAME.neo4j.cypher``, that begin alike.
@@ -23,8 +23,7 @@ from typing import Any
 import pandas as pd
 
 from circuitgraph.base.errors import UsageError, quoted
-from circuitgraph.queries.defaults import PHRASES, Phrase
-from circuitgraph.queries.naming import find_diff, find_run
+from circuitgraph.queries.naming import PHRASES, Phrase, find_diff, find_run
 from circuitgraph.store.protocol import Store
 
 _PARAMETER = re.compile(r"(\w+): (string|int|float|run|diff) = (.*?) \| (.+)")

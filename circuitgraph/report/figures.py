@@ -15,7 +15,7 @@ import numpy as np
 
 from circuitgraph.base.errors import UsageError, short
 from circuitgraph.diff.record import CLAIMS, Diff
-from circuitgraph.export.colours import OTHER, VERDICTS, as_hex
+from circuitgraph.export.drawing import OTHER, VERDICTS, as_hex
 from circuitgraph.report.layers import components_of, strength_by_layer
 
 if TYPE_CHECKING:

@@ -18,13 +18,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from circuitgraph.base.atomic import write_atomic
 from circuitgraph.base.errors import InputError, short
 from circuitgraph.diff.record import Diff
-from circuitgraph.export.colours import VERDICTS, as_hex
+from circuitgraph.export.drawing import VERDICTS, as_hex
 from circuitgraph.levels.record import Levels
 from circuitgraph.report.alike import rows_shown
 from circuitgraph.report.methods import bibtex, methods, not_checked
 from circuitgraph.report.payload import payload
-from circuitgraph.report.terms import TERMS
-from circuitgraph.report.words import headline, null_pair, summary_lines, title
+from circuitgraph.report.words import TERMS, headline, null_pair, summary_lines, title
 
 MOST_ROWS = 60
 ASSETS = Path(__file__).parent / "assets"

@@ -11,8 +11,8 @@ import pandas as pd
 from circuitgraph.base.components import parse
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import CLAIMS, MECHANISMS, VERDICTS, Diff
+from circuitgraph.nodes.entry import table_of
 from circuitgraph.nodes.measures import MEASURES
-from circuitgraph.nodes.single import table_of
 from circuitgraph.nodes.values import kept_values
 from circuitgraph.report.layers import components_of, strength_by_layer
 

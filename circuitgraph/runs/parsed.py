@@ -8,8 +8,7 @@ from typing import Any
 
 from circuitgraph.base.components import Edge
 from circuitgraph.base.wellformed import texts, typed
-from circuitgraph.prompts.kept import RunPrompt
-from circuitgraph.prompts.record import SETS
+from circuitgraph.prompts.record import SETS, RunPrompt
 
 
 def description_of(text: str) -> tuple[dict[str, Any], tuple[Edge, ...]]:

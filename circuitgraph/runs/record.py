@@ -26,7 +26,7 @@ from circuitgraph.base.components import Edge, EdgeSpec, digest
 from circuitgraph.base.errors import InputError, quoted
 from circuitgraph.base.notebook import Facts
 from circuitgraph.base.wellformed import known, save_arrays, shaped, typed
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.artefacts import keep_by_edge, read_by_edge
 from circuitgraph.runs.conventions_file import Signs, read_signs
 from circuitgraph.runs.parsed import description_of, prompts_of

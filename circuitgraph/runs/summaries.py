@@ -1,6 +1,12 @@
-"""The edges of one run as a table, for ``circuitgraph edges`` and graphs."""
+"""The edges of one run as a table, for ``circuitgraph edges`` and graphs.
+
+Units of one run's edges, by the kind of run.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -15,13 +21,22 @@ from circuitgraph.stats.correlations import (
     atanh_error,
     interval,
     pooled_correlation,
+    standardise,
     zero_error,
 )
 from circuitgraph.stats.evidence import degenerate, distinct_rows
-from circuitgraph.stats.margins import half_width, treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted, half_width, treat_p
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, chunks, recode
-from circuitgraph.stats.scores import standardise
+
+LOG_ODDS = "log-odds"
+"""The decision's units: log p(answer) − log p(wrong answer)."""
+CORRELATION = "correlation within scenarios (r)"
+
+EDGE_UNITS: Mapping[str, str] = MappingProxyType({"correlation": CORRELATION, "effect": LOG_ODDS})
+"""Of the weights of one variant's edges, by kind."""
+
+EDGE_HEADS: Mapping[str, str] = MappingProxyType({"correlation": "r", "effect": "effect"})
+
 
 COLUMNS = (
     "source",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuitgraph.stats import triangle
-from circuitgraph.stats.scores import Scores
+from circuitgraph.stats.correlations import Scores
 
 ROUNDING = 1e-9
 """Correlations, changes and errors below this are rounding and count as 0."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from circuitgraph.stats import special
 from circuitgraph.stats.evidence import CORRELATION_MARGIN, EFFECT_MARGIN
-from circuitgraph.stats.tails import t_tail
+from circuitgraph.stats.margins import t_tail
 
 ALPHA, POWER, EDGES, CHANGED = 0.05, 0.8, 200, 0.02
 """What is assumed where nobody says otherwise: false discovery rate, power, number of edges

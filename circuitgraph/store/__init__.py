@@ -2,10 +2,16 @@
 
 from circuitgraph.store.copying import Copied, copy_graph
 from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
-from circuitgraph.store.kept import graph_file, keep_tables, kept_tables, read_tables, tables_of
+from circuitgraph.store.kept import (
+    graph_file,
+    keep_tables,
+    kept_tables,
+    read_tables,
+    salvaged,
+    tables_of,
+)
 from circuitgraph.store.opening import open_store
 from circuitgraph.store.protocol import Store
-from circuitgraph.store.salvage import salvaged
 from circuitgraph.store.tables import GraphTables, diff_tables, merge_tables, run_tables
 from circuitgraph.store.transfers import transfer_tables
 

@@ -14,9 +14,14 @@ import pandas as pd
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.store.columns import ENDS, NODES, RELATIONSHIPS, RUN_EDGES
-from circuitgraph.store.embedded_file import Reader, opened
-from circuitgraph.store.embedded_schema import has_newest_column, schema
-from circuitgraph.store.embedded_words import reason, refused
+from circuitgraph.store.embedded_file import (
+    Reader,
+    has_newest_column,
+    opened,
+    reason,
+    refused,
+    schema,
+)
 from circuitgraph.store.frames import from_arrow, to_arrow
 from circuitgraph.store.protocol import Store, check_parameters
 from circuitgraph.store.reading import read_all, read_pairs

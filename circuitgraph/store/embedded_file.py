@@ -1,16 +1,22 @@
-"""Opening a ladybug file, in as much memory as it may need, and saying what is wrong with it."""
+"""Opening a ladybug file, in as much memory as it may need, and saying what is wrong with it.
+
+The schema of the embedded store, and whether a file has all of it.
+
+Shortened error messages of ladybug, with reserved words named.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import ladybug
 
-from circuitgraph.base.errors import InputError
-from circuitgraph.store.embedded_words import reason
+from circuitgraph.base.errors import InputError, first_line
 
 _PAGE = 4096
 """Bytes of one page of a ladybug file."""
@@ -98,3 +104,57 @@ def _refuse_torn_page(database: str) -> None:
     file = Path(database)
     if file.is_file() and (file.stat().st_size % _PAGE or not file.stat().st_size):
         raise RuntimeError("it ends in the middle of a page")
+
+
+NEWEST = ("TRANSFERS", "method")
+"""The column that was added last: a file with it has all others, too."""
+
+
+def schema() -> str:
+    """The statements that make what a file lacks."""
+    return resources.files("circuitgraph.store.schema").joinpath("embedded.cypher").read_text()
+
+
+def has_newest_column(connection: ladybug.Connection) -> bool:
+    """Whether a graph file was made, or written to, by this version."""
+    table, column = NEWEST
+    found = connection.execute(f"CALL table_info('{table}') RETURN name")
+    assert not isinstance(found, list)
+    return [column] in found.get_all()
+
+
+def reason(error: BaseException) -> str:
+    """ladybug's message without its list of expected tokens."""
+    return first_line(Exception(re.sub(r" expecting \{[^}]*\}", "", str(error))), 2000)
+
+
+def refused(connection: ladybug.Connection, cypher: str, error: BaseException) -> str:
+    """Why a statement is rejected, and how to escape a reserved word."""
+    word = _word_at(cypher, str(error))
+    if not word or not _is_reserved(connection, word):
+        return reason(error)
+    return f"{reason(error)}; {word} is a reserved word: as a name put it in backticks: `{word}`"
+
+
+def _word_at(cypher: str, error: str) -> str:
+    """The word that a parser exception points at, or ""."""
+    found = re.search(r"\(line: (\d+), offset: (\d+)\)", error)
+    if not found:
+        return ""
+    line, offset = int(found[1]), int(found[2])
+    lines = cypher.split("\n")[line - 1 : line]
+    word = re.match(r"[A-Za-z_]\w*", lines[0][offset:]) if lines else None
+    return word[0] if word else ""
+
+
+def _is_reserved(connection: ladybug.Connection, word: str) -> bool:
+    """Whether ladybug needs backticks around the word."""
+    return _answers(connection, f"`{word}`") and not _answers(connection, word)
+
+
+def _answers(connection: ladybug.Connection, name: str) -> bool:
+    try:
+        connection.execute(f"RETURN 1 AS {name}")
+    except RuntimeError:
+        return False
+    return True

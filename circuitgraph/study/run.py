@@ -17,8 +17,6 @@ from circuitgraph.models.devices import require_there
 from circuitgraph.planning.cost import shape_of
 from circuitgraph.study import tables as rows_of
 from circuitgraph.study.answers import answers, fate_row
-from circuitgraph.study.attributions import attribution_row, of_components
-from circuitgraph.study.costs import costs_of, timed
 from circuitgraph.study.design import (
     BASE,
     MORAL,
@@ -31,10 +29,17 @@ from circuitgraph.study.design import (
     of_wiring,
 )
 from circuitgraph.study.forecast import forecast
-from circuitgraph.study.levels import Question, answered, level_rows, of_levels
+from circuitgraph.study.levels import (
+    Question,
+    answered,
+    attribution_row,
+    level_rows,
+    of_components,
+    of_levels,
+)
 from circuitgraph.study.page import page
 from circuitgraph.study.parts import chosen, layers_of
-from circuitgraph.study.steps import HEADS, LAYERS, Steps, place_of, require_model
+from circuitgraph.study.steps import HEADS, LAYERS, Steps, costs_of, place_of, require_model, timed
 from circuitgraph.study.tables import Tables
 from circuitgraph.training.sites import components_named
 

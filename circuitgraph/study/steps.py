@@ -1,12 +1,19 @@
-"""The steps of the study: whatever was done before is found and not done again."""
+"""The steps of the study: whatever was done before is found and not done again.
+
+What every step of the study took, kept beside its results.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from circuitgraph.base.atomic import write_atomic
 from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.compare import compare_runs
@@ -19,12 +26,33 @@ from circuitgraph.nodes.compare import NodeDiff
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.written import write_prompts
-from circuitgraph.study.costs import timed
 from circuitgraph.study.design import BASE, Comparison, Design, Part
 from circuitgraph.training.request import TrainRequest
 from circuitgraph.training.train import train_all
 from circuitgraph.training.written import Trained
 from circuitgraph.workspace import Workspace
+
+NOTHING = 5.0
+"""CPU seconds below which a step only found what was there."""
+
+
+def costs_of(out: Path) -> dict[str, float]:
+    """CPU seconds by step, as kept."""
+    file = out / "costs.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+@contextmanager
+def timed(out: Path, step: str) -> Iterator[None]:
+    """Add the CPU seconds of a block to those of its step, where it did any work."""
+    began = time.process_time()
+    yield
+    spent = time.process_time() - began
+    known = costs_of(out)
+    if spent >= NOTHING:
+        known[step] = known.get(step, 0.0) + spent
+        write_atomic(out / "costs.json", json.dumps(known, indent=1).encode("utf-8"))
+
 
 LAYERS, HEADS, ACTIVITY = "layers", "heads", "activity"
 """Workspaces: what is measured otherwise is never compared, and the newest run is what is taken."""

@@ -1,4 +1,7 @@
-"""The LoRA adapter of one seed: create, continue, measure and write it."""
+"""The LoRA adapter of one seed: create, continue, measure and write it.
+
+The base model that adapters are trained on.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuitgraph.base.errors import InputError
+from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.notices import collected_warnings
+from circuitgraph.base.progress import Reporter
 from circuitgraph.models.adapters import load_adapter
 from circuitgraph.models.folders import ADAPTER_FILES
+from circuitgraph.models.variants import load_base
 from circuitgraph.training.sites import Sites, layers_of
+
+
+def frozen_base(folder: Path, device: str, reporter: Reporter) -> Any:
+    """The transformers model of a folder, frozen, on a device; remarks on it are warnings.
+
+    Raises
+    ------
+    InputError, UsageError
+        A model that cannot be loaded, a device that cannot be used.
+    """
+    hf, warnings = load_base(folder)
+    for line in warnings:
+        reporter.warn(line)
+    hf.requires_grad_(False)
+    try:
+        return hf.to(device)
+    except (RuntimeError, AssertionError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise UsageError(f"``device={device}``: cannot be used ({why})") from error
+
 
 KINDS = (".lora_A.", ".lora_B.")
 

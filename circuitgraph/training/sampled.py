@@ -24,8 +24,7 @@ from circuitgraph.prompts.record import Prompt, PromptSet
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.prompts.tokens import encode
 from circuitgraph.stats.margins import mean_interval
-from circuitgraph.training.adapter import change_of, fresh, round_to_bfloat16
-from circuitgraph.training.frozen import frozen_base
+from circuitgraph.training.adapter import change_of, fresh, frozen_base, round_to_bfloat16
 from circuitgraph.training.grpo import questions, require_trl, run_grpo
 from circuitgraph.training.plan import config_of, require_folder
 from circuitgraph.training.request import TrainRequest, done_before, key_of

@@ -10,9 +10,8 @@ from typing import Any
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import InputError
-from circuitgraph.games.payoffs import MOVES, STATES
+from circuitgraph.games.payoffs import MOVES, STATES, with_states
 from circuitgraph.games.prompts import HELD_OUT
-from circuitgraph.games.states import with_states
 from circuitgraph.prompts.continuation import common
 from circuitgraph.prompts.record import PromptSet
 from circuitgraph.prompts.tokens import Encoded, encode, require_equal_pairs

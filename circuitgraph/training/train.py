@@ -21,11 +21,11 @@ from circuitgraph.training.adapter import (
     change_of,
     continued,
     fresh,
+    frozen_base,
     parameters_of,
     round_to_bfloat16,
     trained_from,
 )
-from circuitgraph.training.frozen import frozen_base
 from circuitgraph.training.goals import (
     Goal,
     Policy,
@@ -34,9 +34,8 @@ from circuitgraph.training.goals import (
     targets_of,
 )
 from circuitgraph.training.grpo import questions, run_grpo
-from circuitgraph.training.heldout import Answers, Verdict, answers, table, verdict
+from circuitgraph.training.heldout import Answers, Verdict, answers, beside_nulls, table, verdict
 from circuitgraph.training.loop import run_steps
-from circuitgraph.training.nulls import beside_nulls
 from circuitgraph.training.plan import Plan, planned
 from circuitgraph.training.request import TrainRequest, done_before
 from circuitgraph.training.rewarded import GameReward, game_texts, longest_label

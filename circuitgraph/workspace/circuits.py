@@ -94,7 +94,7 @@ class Circuits(Diffs):
             Unknown names, no second run, or runs of different edges.
         """
         from circuitgraph.interventions.circuits.faithfulness import checked_sizes
-        from circuitgraph.interventions.circuits.overlap import SIZES, overlaps
+        from circuitgraph.interventions.circuits.overlap import SHARED_SIZES, overlaps
 
-        shares = checked_sizes(SIZES if sizes is None else sizes)
+        shares = checked_sizes(SHARED_SIZES if sizes is None else sizes)
         return overlaps(self.catalogue(), name, other, run, shares)

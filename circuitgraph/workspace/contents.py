@@ -308,7 +308,7 @@ class Contents:
     def remove(self, name: str) -> int:
         """Remove a variant, its runs and their diffs; returns the number of runs."""
         from circuitgraph.interventions import patching
-        from circuitgraph.levels import kept as levels
+        from circuitgraph.levels import record as levels
         from circuitgraph.store import tables_of
 
         catalogue = self.catalogue()

@@ -134,7 +134,7 @@ class KeptDiff(Diff):
             No page can be written there.
         """
         from circuitgraph.interventions.patching.blocks_kept import tested_blocks
-        from circuitgraph.levels.kept import FOLDER, levels_of
+        from circuitgraph.levels.record import FOLDER, levels_of
         from circuitgraph.report.files import require_page
         from circuitgraph.report.page import write_report
         from circuitgraph.report.payload import HUB_SAMPLES

@@ -63,8 +63,7 @@ class LevelsOfVariants(Circuits):
             Unknown names, or variants without comparable runs.
         """
         from circuitgraph.levels.entry import Asker, levels, seeds_of
-        from circuitgraph.levels.kept import FOLDER, keep
-        from circuitgraph.levels.record import NULL, PAIR, SEEDS
+        from circuitgraph.levels.record import FOLDER, NULL, PAIR, SEEDS, keep
 
         comparison = self._comparison()
         lenses = lens_names() if lens is None else listed(lens)

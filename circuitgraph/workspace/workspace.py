@@ -179,7 +179,7 @@ class Workspace(Interventions):
         UsageError, InputError
             Before any long work.
         """
-        from circuitgraph.composition.scores import composition
+        from circuitgraph.composition.kept import composition
 
         catalogue = self.catalogue()
         table = composition(
@@ -220,7 +220,7 @@ class Workspace(Interventions):
         least : float
             Smallest size.
         """
-        from circuitgraph.export.targets import format_of
+        from circuitgraph.export.files import format_of
         from circuitgraph.transfer import write_bulk, write_files
 
         def compare(a: str, b: str) -> KeptDiff:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from circuitgraph.queries import NamedQuery, Parameter, list_queries
 from circuitgraph.queries.catalogue import parse_query
-from circuitgraph.queries.defaults import PHRASES
+from circuitgraph.queries.naming import PHRASES
 
 HERE = Path(__file__).parent
 ARCHIVE = HERE / "circuitgraph-browser.zip"

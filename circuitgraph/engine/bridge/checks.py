@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.engine.bridge.parts import bridge_contributions
-from circuitgraph.engine.bridge.reading import (
+from circuitgraph.engine.bridge.patch import (
     patch_attention_input,
     patch_final_input,
     patch_mlp_input,
@@ -26,6 +25,7 @@ from circuitgraph.engine.bridge.wrapped import (
     Bridge,
     BridgeTrace,
     Hook,
+    bridge_contributions,
     hook_name,
     logits_of,
     trace_of,

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import Granularity
-from circuitgraph.engine.bridge.decisions import decide_logits
-from circuitgraph.engine.bridge.patch import BridgePatch
-from circuitgraph.engine.bridge.reading import patch_mlp_input
-from circuitgraph.engine.bridge.wrapped import Bridge, Hook, hook_name, logits_of
+from circuitgraph.engine.bridge.patch import BridgePatch, patch_mlp_input
+from circuitgraph.engine.bridge.wrapped import Bridge, Hook, decide_logits, hook_name, logits_of
 from circuitgraph.engine.patch import changed
 from circuitgraph.engine.receivers import attention_components, first_components
 

@@ -1,24 +1,26 @@
-"""Gradient of the decision with respect to receivers' inputs, by hooks and one backward pass."""
+"""Gradients with respect to receivers' inputs by hooks, and edge attribution from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from circuitgraph.engine.bridge.decisions import decide_logits
-from circuitgraph.engine.bridge.patch import BridgePatch
-from circuitgraph.engine.bridge.reading import (
+from circuitgraph.base.components import Granularity, Inputs
+from circuitgraph.engine.attribution import averaged
+from circuitgraph.engine.bridge.patch import (
+    BridgePatch,
     patch_attention_input,
     patch_final_input,
     patch_mlp_input,
     put,
 )
-from circuitgraph.engine.bridge.wrapped import LETTERS, Hook, hook_name
-from circuitgraph.engine.receivers import Receiver
+from circuitgraph.engine.bridge.wrapped import LETTERS, Hook, decide_logits, hook_name
+from circuitgraph.engine.patch import changed
+from circuitgraph.engine.receivers import Receiver, receivers
 
 
 @dataclass(frozen=True)
@@ -107,3 +109,35 @@ def _keep(node: dict[str, Tensor], name: str) -> Callable[[Tensor, Any], Tensor]
         return x  # hooks are shown a view: returned, it is what the run goes on with
 
     return note
+
+
+def eap_columns(
+    patch: BridgePatch, granularity: Granularity = "head", inputs: Inputs = "joint"
+) -> Iterator[Tensor]:
+    """EAP scores [senders, n] of one receiver after the other."""
+    return _gradient_columns(patch, patch.clean.blocks[0].pre, granularity, inputs)
+
+
+def eap_ig_columns(
+    patch: BridgePatch, granularity: Granularity = "head", inputs: Inputs = "joint", steps: int = 5
+) -> Iterator[Tensor]:
+    """EAP-IG scores [senders, n] of one receiver after the other."""
+    clean = patch.clean.blocks[0].pre
+    ends = clean + patch.deltas[0], clean
+    return averaged(lambda x: _gradient_columns(patch, x, granularity, inputs), *ends, steps)
+
+
+def _gradient_columns(
+    patch: BridgePatch, start: Tensor, granularity: Granularity, inputs: Inputs
+) -> Iterator[Tensor]:
+    bridge, found = patch.bridge, bridge_gradients(patch, start)
+    for receiver in receivers(bridge, granularity, inputs):
+        if receiver.heads is not None:
+            gradient = found.by_input(receiver, bridge.heads, bridge.kv_heads)
+        elif receiver.layer < bridge.layers:
+            gradient = found.mlp_read[receiver.layer]
+        else:
+            gradient = found.last
+        deltas = patch.deltas[: receiver.senders]
+        by_row = torch.einsum("srtd,rtd->sr", deltas, gradient)
+        yield patch.batch.by_prompt(by_row) * changed(deltas, patch.batch)

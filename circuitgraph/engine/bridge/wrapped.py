@@ -4,6 +4,10 @@ Only hooks that every attention of the library has are used: inputs of attention
 q, k and v after their projection, and each head's output before the output matrix. The
 finer ones (``use_split_qkv_input``, ``use_attn_result``) are refused by families whose
 attention the library runs itself, such as GPT-Neo, GPT-J and OPT.
+
+The decision from logits of all positions (``engine.decision`` needs two rows of them).
+
+Direct contributions of every component in a bridge's run (see ``engine.contributions``).
 """
 
 from __future__ import annotations
@@ -16,8 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from circuitgraph.base.components import Granularity
+from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.bridge.positions import RowRotary
+from circuitgraph.engine.contributions import stacked
 from circuitgraph.engine.model import Norm
+from circuitgraph.engine.receivers import first_components
 
 Reading = Callable[[Tensor], Tensor]
 Hook = tuple[str, Callable[[Tensor, Any], Tensor | None]]
@@ -206,3 +214,52 @@ def trace_of(hooked: Any, layers: int, tokens: Tensor, hooks: Sequence[Hook] = (
     logits = logits_of(hooked, tokens, [*hooks, *seen])
     blocks = [BlockTrace(**{ours: kept[layer, ours] for ours in NAMES}) for layer in range(layers)]
     return BridgeTrace(tuple(blocks), logits)
+
+
+def decide_logits(logits: Tensor, batch: Batch) -> Tensor:
+    """Decisions [N, n] of N copies of a batch's R rows, from logits [N · R, T, V]."""
+    judged = _judged(logits, batch)
+    targets = batch.targets.expand(*judged.shape[:-1], -1)
+    scores = judged.gather(-1, targets)
+    # Where both answers are judged at one position the normaliser cancels.
+    alone = batch.alone
+    if bool(alone.any()):
+        scores[:, alone] -= judged[:, alone].logsumexp(-1, keepdim=True)
+    return batch.balance(scores)
+
+
+def mass_of(logits: Tensor, batch: Batch) -> Tensor:
+    """Probability of the answer plus that of the wrong answer [n], from logits [R, T, V]."""
+    chosen = _judged(logits, batch).log_softmax(-1).gather(-1, batch.targets[None])
+    sides = [batch.by_prompt(batch.side(chosen, s).sum(-1)) for s in (1.0, -1.0)]
+    return (sides[0].exp() + sides[1].exp())[0]
+
+
+def _judged(logits: Tensor, batch: Batch) -> Tensor:
+    """Logits at the scored positions [N, R, K, V]."""
+    rows = torch.arange(len(batch.read))[:, None]
+    return logits.unflatten(0, (-1, len(batch.read)))[:, rows, batch.read]
+
+
+def bridge_contributions(
+    bridge: Bridge, trace: BridgeTrace, index: Tensor, granularity: Granularity
+) -> Tensor:
+    """As ``engine.contributions``, of a bridge's run [1 + components, R, W, d]."""
+    parts = (
+        part
+        for wiring, block in zip(bridge.wiring, trace.blocks, strict=True)
+        for part in (_attention(wiring, block, index, granularity), gather(block.mlp, index)[None])
+    )
+    count = first_components(bridge, granularity)[-1]
+    return stacked(gather(trace.blocks[0].pre, index), count, parts)
+
+
+def _attention(
+    wiring: Wiring, block: BlockTrace, index: Tensor, granularity: Granularity
+) -> Tensor:
+    if granularity == "layer":
+        return gather(block.attention, index)[None]
+    by_head = torch.einsum("rwhe,hed->hrwd", gather(block.z, index), wiring.out)
+    if wiring.post is None:
+        return by_head
+    return wiring.post.linear(by_head, wiring.post.scale(by_head.sum(0) + wiring.bias))

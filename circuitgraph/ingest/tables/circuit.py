@@ -7,7 +7,7 @@ from importlib.metadata import version
 import numpy as np
 
 from circuitgraph.base.components import digest
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.circuit_file import CircuitFile
 from circuitgraph.runs.record import Method, Run, Variant, now, run_id
 

@@ -19,7 +19,7 @@ from circuitgraph.base.textfiles import file_kind, undecodable
 from circuitgraph.ingest.tables.cells import Wide, check_wide
 from circuitgraph.ingest.tables.csv import csv_cells
 from circuitgraph.ingest.tables.json import json_cells
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant, now, run_id
 
 READS = "reads activation tables from csv, parquet and json; never from pickle or npz"

@@ -8,7 +8,7 @@ import torch
 from circuitgraph.base.errors import short
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.resources import USUAL, Resources
-from circuitgraph.ingest.room import prompts_at_once
+from circuitgraph.ingest.memory import prompts_at_once
 from circuitgraph.interventions.circuits.forward import circuit_decisions
 from circuitgraph.models.stored import StoredModel
 from circuitgraph.runs.record import Run

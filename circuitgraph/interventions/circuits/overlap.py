@@ -18,7 +18,7 @@ from circuitgraph.runs.record import Run
 from circuitgraph.runs.summaries import edge_table
 from circuitgraph.stats.overlap import overlap
 
-SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+SHARED_SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 """Shares of all edges at which circuits are laid on each other."""
 COLUMNS = (
     *("share", "edges", "shared", "expected", "p", "expected_within", "p_within"),
@@ -27,7 +27,11 @@ COLUMNS = (
 
 
 def overlaps(
-    catalogue: RunCatalogue, a: str, b: str | None, run: str | None, sizes: Sequence[float] = SIZES
+    catalogue: RunCatalogue,
+    a: str,
+    b: str | None,
+    run: str | None,
+    sizes: Sequence[float] = SHARED_SIZES,
 ) -> pd.DataFrame:
     """One row a size, columns ``COLUMNS``; see ``stats.overlap.Overlap``.
 

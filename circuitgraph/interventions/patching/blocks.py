@@ -23,14 +23,13 @@ from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.interventions.patching.corruption import Recorrupt
-from circuitgraph.interventions.patching.gap import Gap
+from circuitgraph.interventions.patching.record import Gap
 from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.effect.lens import Effect
 from circuitgraph.lenses.match import match_runs
 from circuitgraph.runs.aligned import directions
 from circuitgraph.runs.record import Run
-from circuitgraph.stats.margins import half_width, treat_p
-from circuitgraph.stats.multiplicity import adjusted
+from circuitgraph.stats.margins import adjusted, half_width, treat_p
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance
 
 if TYPE_CHECKING:

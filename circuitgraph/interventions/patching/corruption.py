@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.prompts import Prompt, PromptSet
-from circuitgraph.prompts.kept import RunPrompt
+from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Run
 
 SECONDS = ("mean", "zero")

@@ -15,7 +15,7 @@ from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.patch import CHUNK_ROWS, make_patch
-from circuitgraph.ingest.room import prompts_at_once
+from circuitgraph.ingest.memory import prompts_at_once
 from circuitgraph.interventions.clean import clean_batches, clean_decisions
 from circuitgraph.interventions.patching.transplant import given_by, set_changes
 from circuitgraph.models.stored import ModelPair

@@ -22,7 +22,7 @@ from circuitgraph.engine.batches import in_batches, right_padded
 from circuitgraph.engine.receivers import component_names
 from circuitgraph.interventions.both_ways import ASYMMETRY, interventions, tested
 from circuitgraph.interventions.clean import clean_batches
-from circuitgraph.interventions.patching.gap import ROUNDING, Gap
+from circuitgraph.interventions.patching.record import ROUNDING, Gap
 from circuitgraph.interventions.steering.run import sites, steered
 from circuitgraph.models.hooked import alike_pair
 from circuitgraph.models.stored import BATCH, StoredModel

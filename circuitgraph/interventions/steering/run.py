@@ -12,9 +12,8 @@ from circuitgraph.base.components import Component, parse
 from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.bridge.components import add_attention, add_to_stream
-from circuitgraph.engine.bridge.decisions import decide_logits
 from circuitgraph.engine.bridge.engine import HookedModel
-from circuitgraph.engine.bridge.wrapped import Hook, hook_name, logits_of
+from circuitgraph.engine.bridge.wrapped import Hook, decide_logits, hook_name, logits_of
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import Span, Write, embed, post, run_block
 from circuitgraph.engine.model import Block, for_rows

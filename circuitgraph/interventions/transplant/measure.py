@@ -21,7 +21,7 @@ from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.interventions.both_ways import ASYMMETRY, asymmetry, interventions, tested
 from circuitgraph.interventions.clean import clean_decisions
-from circuitgraph.interventions.patching.gap import ROUNDING, Gap
+from circuitgraph.interventions.patching.record import ROUNDING, Gap
 from circuitgraph.interventions.transplant.hooked import with_weights
 from circuitgraph.interventions.transplant.parts import with_parts
 from circuitgraph.models.hooked import alike_pair

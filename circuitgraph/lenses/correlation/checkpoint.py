@@ -26,11 +26,16 @@ from circuitgraph.lenses.edge_tests import (
 from circuitgraph.lenses.match import Matched
 from circuitgraph.stats import triangle
 from circuitgraph.stats.columns import coded, constant
-from circuitgraph.stats.correlations import atanh_error, atanh_influence, interval
+from circuitgraph.stats.correlations import (
+    Scores,
+    atanh_error,
+    atanh_influence,
+    interval,
+    standardise,
+)
 from circuitgraph.stats.evidence import CORRELATION_MARGIN, degenerate
 from circuitgraph.stats.paired import change_per_prompt, correlation_change
 from circuitgraph.stats.scenarios import chunks, means
-from circuitgraph.stats.scores import Scores, standardise
 
 MARGIN = CORRELATION_MARGIN
 MIN_ACROSS = 20

@@ -1,8 +1,13 @@
-"""The correlation lens."""
+"""The correlation lens.
+
+Refits of the correlation lens: left-out prompts are standardised without.
+
+Noise floor of plain correlations: A against resampled A.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -12,17 +17,79 @@ import pandas as pd
 
 from circuitgraph.lenses.base import Lens, Measured, Options
 from circuitgraph.lenses.correlation import checkpoint, recipe
-from circuitgraph.lenses.correlation.refits import CorrelationRefits
-from circuitgraph.lenses.correlation.yardstick import correlation_yardstick, cuts
-from circuitgraph.lenses.edge_tests import EdgeTests, LensDetails
+from circuitgraph.lenses.correlation.checkpoint import atanh_per_prompt
+from circuitgraph.lenses.correlation.recipe import as_correlations
+from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests, Groups, LensDetails
 from circuitgraph.lenses.match import Matched
-from circuitgraph.lenses.noise import Noise
-from circuitgraph.lenses.refits import ClaimRefits, Claims
-from circuitgraph.runs.units import CORRELATION
+from circuitgraph.lenses.noise import DRAWS, Noise, yardstick_record
+from circuitgraph.lenses.recipe import combine
+from circuitgraph.lenses.refits import ClaimRefits, Claims, Fit, Refits
+from circuitgraph.runs.summaries import CORRELATION
+from circuitgraph.stats import triangle
+from circuitgraph.stats.correlations import ZERO, standardise, unit_columns
+from circuitgraph.stats.draws import bootstrap_rows
 from circuitgraph.stats.evidence import THRESHOLDS
 from circuitgraph.stats.paired import change_per_prompt
 from circuitgraph.stats.power import NOISE
-from circuitgraph.stats.scores import standardise
+
+
+@dataclass(frozen=True)
+class CorrelationRefits(Refits):
+    """Refits of correlations (``rank``: of normal scores) by each prompt's influence."""
+
+    rank: bool
+
+    def by_prompt(self) -> list[np.ndarray]:
+        return atanh_per_prompt(self.matched, self.edges, rank=self.rank)
+
+    def combined(self, numbers: list[np.ndarray], variance: np.ndarray, df: int) -> Fit:
+        """The test of two groups of atanh r, on the scale of r."""
+        testable = self.tests.reason[self.edges] == TESTABLE
+        groups = Groups(numbers[0], numbers[1], variance, variance, variance)
+        both = combine(groups, df, testable, trend=False)
+        _, _, delta, slope = as_correlations(both)
+        return delta, slope * both.se, both.df
+
+
+CHANGES = (0.3, 0.5, 0.7)
+_WORK = 1_000_000
+
+
+def cuts() -> list[str]:
+    """The thresholds as records name them."""
+    return [f"{threshold:g}" for threshold in CHANGES]
+
+
+def correlation_yardstick(matched: Matched, seed: int) -> dict[str, Any]:
+    """Edges whose plain correlation changes by at least .3, .5, .7, and sign flips.
+
+    ``self`` is the median over the draws, ``observed`` the count between A and B.
+    """
+    draws = max(1, min(DRAWS, _WORK // max(triangle.n_pairs(len(matched.components)), 1)))
+    observed = _count_changes(_unit(matched.a), _unit(matched.b))
+    rng = np.random.default_rng(seed)
+    again = []
+    for _ in range(draws):
+        left, right = (bootstrap_rows(matched.scenarios, rng) for _ in range(2))
+        again.append(_count_changes(*(_unit(matched.a, rows) for rows in (left, right))))
+    return yardstick_record([*cuts(), "sign_flips"], again, observed, seed)
+
+
+def _unit(arrays: Sequence[np.ndarray], rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """Columns whose products are the plain correlations, averaged over variants."""
+    return np.vstack([unit_columns(x[rows]) for x in arrays]) / np.sqrt(len(arrays))
+
+
+def _count_changes(a: np.ndarray, b: np.ndarray) -> list[int]:
+    """Pairs with |Δr| at each threshold, then pairs of opposite sign."""
+    total = np.zeros(len(CHANGES) + 1, int)
+    for rows, columns, _, mask in triangle.blocks(a.shape[1]):
+        r_a, r_b = (x[:, rows].T @ x[:, columns] for x in (a, b))
+        change = np.abs(r_b - r_a)
+        flipped = ((r_a >= ZERO) & (r_b <= -ZERO)) | ((r_a <= -ZERO) & (r_b >= ZERO))
+        hits = (*(change >= threshold for threshold in CHANGES), flipped)
+        total += [np.count_nonzero(hit & mask) for hit in hits]
+    return total.tolist()
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from circuitgraph.base.errors import short
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.resources import USUAL, Resources
 from circuitgraph.engine.batches import in_batches
-from circuitgraph.ingest.effects import batch_effects
-from circuitgraph.ingest.room import room_again
+from circuitgraph.ingest.compute import batch_effects
+from circuitgraph.ingest.memory import room_again
 from circuitgraph.models.stored import StoredModel
 from circuitgraph.runs.record import Run, keep_confirmed, read_confirmed
 

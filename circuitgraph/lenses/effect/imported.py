@@ -10,7 +10,7 @@ from circuitgraph.base.errors import short
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.circuit_file import circuit_of
 from circuitgraph.runs.record import Run
-from circuitgraph.stats.scores import mean_ranks
+from circuitgraph.stats.correlations import mean_ranks
 
 NOTHING = (
     "these are circuit files: one score an edge and no prompts, so there is no noise to test "

@@ -1,9 +1,17 @@
-"""The effect lens."""
+"""The effect lens.
+
+Refits of the effect lens; norms and signs stay those of the whole diff.
+
+Noise floor of effects: A against resampled A.
+
+Signs of effects from each scenario's total, where prompts have no direction.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -12,22 +20,105 @@ import pandas as pd
 
 from circuitgraph.base.errors import quoted
 from circuitgraph.lenses.base import Lens, Measured, Models, Options, Sides, require_choice
-from circuitgraph.lenses.edge_tests import EdgeTests, LensDetails, Split
+from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests, Groups, LensDetails, Split
 from circuitgraph.lenses.effect import checkpoint, recipe
 from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.effect.imported import circuit_agreement
-from circuitgraph.lenses.effect.refits import EffectRefits
-from circuitgraph.lenses.effect.totals import totals_remarks
-from circuitgraph.lenses.effect.yardstick import effect_yardstick
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.mechanism.split import SwappedEffects, split_of
 from circuitgraph.lenses.mechanism.words import mechanism_in_words
-from circuitgraph.lenses.noise import Noise
-from circuitgraph.lenses.refits import ClaimRefits, Claims
+from circuitgraph.lenses.noise import DRAWS, Noise, yardstick_record
+from circuitgraph.lenses.recipe import combine
+from circuitgraph.lenses.refits import ClaimRefits, Claims, Fit, Refits
 from circuitgraph.runs.record import Run
-from circuitgraph.runs.units import LOG_ODDS
+from circuitgraph.runs.signs import Rows, conditions_of, notes
+from circuitgraph.runs.summaries import LOG_ODDS
+from circuitgraph.stats.draws import bootstrap_rows
 from circuitgraph.stats.evidence import THRESHOLDS
 from circuitgraph.stats.power import NOISE
+from circuitgraph.stats.scenarios import (
+    balanced_mean,
+    balanced_variance,
+    balanced_weights,
+    chunks,
+    recode,
+)
+
+
+@dataclass(frozen=True)
+class EffectRefits(Refits):
+    """Refits of effects on one ``scale``."""
+
+    scale: str
+
+    balanced: ClassVar[bool] = True
+
+    @cached_property
+    def _shares(self) -> Shares:
+        return Shares.of(self.matched, self.scale)
+
+    def by_prompt(self) -> list[np.ndarray]:
+        return [np.array(self._shares.side(which, self.edges)) for which in "ab"]
+
+    def on_prompts(self, kept: np.ndarray) -> Fit:
+        return self._fit(kept, slice(None), slice(None))
+
+    def on_variants(self, keep_a: list[int], keep_b: list[int]) -> Fit:
+        return self._fit(np.ones(self.matched.n, bool), keep_a, keep_b)
+
+    def _fit(self, kept: np.ndarray, keep_a: list[int] | slice, keep_b: list[int] | slice) -> Fit:
+        codes = recode(self.matched.scenarios[kept])
+        sides = [values[:, kept] for values in self.by_prompt()]
+        sides = [sides[0][keep_a], sides[1][keep_b]]
+        numbers = [np.array([balanced_mean(x, codes) for x in side]) for side in sides]
+        change = sides[1].mean(0) - sides[0].mean(0)
+        variance, df = balanced_variance(change, codes), int(kept.sum()) - int(codes.max() + 1)
+        if self.claims.scope == "checkpoint":
+            return numbers[1][0] - numbers[0][0], np.sqrt(variance), df
+        return self.combined(numbers, variance, df)
+
+    def combined(self, numbers: list[np.ndarray], variance: np.ndarray, df: int) -> Fit:
+        testable = self.tests.reason[self.edges] == TESTABLE
+        groups = Groups(numbers[0], numbers[1], variance, variance, variance)
+        both = combine(groups, df, testable, trend=True)
+        return both.mean_b - both.mean_a, both.se, both.df
+
+
+def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]:
+    """Edges whose effect changes by more than the margin, and those that flip sign."""
+    codes, n = shares.matched.scenarios, shares.matched.n
+    rng = np.random.default_rng(seed)
+    samples = [bootstrap_rows(codes, rng) for _ in range(2 * DRAWS)]
+    # A bootstrap mean is the plain mean under integer weights, so all draws are one product.
+    weight = np.array([np.bincount(rows, minlength=n) for rows in samples], np.float64)
+    again, observed = np.zeros((DRAWS, 2), int), np.zeros(2, int)
+    balance = balanced_weights(codes)
+    for part in chunks(len(shares.matched.edges)):
+        a, b = (np.mean(shares.side(which, part), axis=0) for which in "ab")
+        drawn = (weight * balance) @ a
+        again += _beyond(drawn[::2], drawn[1::2], margin)
+        observed += _beyond(balanced_mean(a, codes)[None], balanced_mean(b, codes)[None], margin)[0]
+    return yardstick_record(["margin", "sign_flips"], again.tolist(), observed.tolist(), seed)
+
+
+def _beyond(left: np.ndarray, right: np.ndarray, margin: float) -> np.ndarray:
+    """Per row, edges that change beyond the margin, and edges beyond it with opposite signs."""
+    with np.errstate(invalid="ignore"):
+        changed = np.abs(right - left) > margin
+        flipped = ((left > margin) & (right < -margin)) | ((left < -margin) & (right > margin))
+    return np.stack([changed.sum(1), flipped.sum(1)], axis=1)
+
+
+def totals_remarks(matched: Matched) -> tuple[list[str], bool]:
+    """Remarks on the totals that give the signs, and whether effects cancel there."""
+    if any(run.imported for run in matched.runs):
+        return [], False
+    run = next((r for r in matched.runs if not r.variant.adapter), matched.runs[0])
+    totals = run.totals if run.signs is None else np.array(run.signs.totals)
+    rows = Rows.of_run(run)
+    others = [rows.turned(other.totals) for other in matched.runs]
+    return notes(*conditions_of(run), rows.turned(totals), others)
+
 
 SCALES = ("share", "logit")
 SHARE = "share of the norm of all edge effects"

@@ -17,7 +17,7 @@ from circuitgraph.engine.batches import in_batches, make_batch
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.norms import require_heads_apart
 from circuitgraph.ingest.estimate import rows
-from circuitgraph.ingest.room import weights_of
+from circuitgraph.ingest.memory import weights_of
 from circuitgraph.lenses.effect.exact import exact_effects_of
 from circuitgraph.lenses.mechanism.same import EdgeEnds, same_weights
 from circuitgraph.lenses.mechanism.sent import Replacements

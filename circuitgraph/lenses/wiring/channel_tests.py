@@ -19,8 +19,8 @@ import numpy as np
 
 from circuitgraph.base.components import Edge
 from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.stats.margins import t_tail
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, balanced_weights, recode
-from circuitgraph.stats.tails import t_tail
 
 PROMINENT = 4.0
 """T that a claim needs: squared, so twice the receiver's median channel."""

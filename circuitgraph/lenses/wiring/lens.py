@@ -14,7 +14,7 @@ from circuitgraph.lenses.base import EdgeRow, Lens, Measured, Models, Options, r
 from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests, LensDetails
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.wiring import checkpoint, recipe, words
-from circuitgraph.lenses.wiring.base import base_of
+from circuitgraph.lenses.wiring.against_base import base_of
 from circuitgraph.lenses.wiring.channel_tests import PROMINENT
 from circuitgraph.lenses.wiring.record import Channels
 from circuitgraph.runs.record import Run
@@ -89,7 +89,7 @@ class Wiring(Lens):
         return {"weight_a": f"{name}_a", "weight_b": f"{name}_b", "delta": change}
 
     def require(self, runs: Sequence[Run]) -> None:
-        from circuitgraph.models.sources import require_sources
+        from circuitgraph.models.stored import require_sources
 
         require_sources(runs)
 

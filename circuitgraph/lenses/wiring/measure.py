@@ -21,7 +21,7 @@ from circuitgraph.base.resources import USUAL, Resources, kind_of
 from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.model import Model, to_device
 from circuitgraph.engine.receivers import edges_of, first_components
-from circuitgraph.ingest.room import weights_of
+from circuitgraph.ingest.memory import weights_of
 from circuitgraph.lenses.wiring.drifts import drifted
 from circuitgraph.lenses.wiring.functional import FunctionalChannels
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched

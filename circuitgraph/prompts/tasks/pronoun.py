@@ -7,8 +7,7 @@ from random import Random
 
 from circuitgraph.prompts.record import Prompt
 from circuitgraph.prompts.tasks.make import Draw, Task, pair
-from circuitgraph.prompts.tasks.names import HE, SHE
-from circuitgraph.prompts.tasks.reading import Words
+from circuitgraph.prompts.tasks.reading import HE, SHE, Words
 
 FRIENDS = (
     *("friend", "cook", "neighbour", "singer", "dancer", "painter", "driver", "writer", "leader"),

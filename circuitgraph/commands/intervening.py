@@ -1,4 +1,4 @@
-"""The command that patches across models: patch."""
+"""Commands that change a forward pass: patch across models, steer, transplant weights."""
 
 from __future__ import annotations
 
@@ -151,4 +151,72 @@ def _done(row: pd.Series) -> str:
     return f"{share}{row['flips']} flips ({row['flips_to_source']} to the source's answer)"
 
 
-COMMANDS = (patch,)
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@options_of(
+    Workspace.steer,
+    *("into", "at", "strength", "positions", "random", "seed"),
+    into={"required": True, "metavar": "NAME"},
+    at={"required": True, "metavar": "NAMES"},
+    strength={"metavar": "FROM:TO:N"},
+)
+@output_options
+@global_options
+def steer(a: str, b: str, output: Output, **options: Any) -> None:
+    """Steer a variant with the difference of activations B − A, beside random directions.
+
+    Strengths below 0 lead from B to A; asymmetry is the sum of a strength's effect and that of
+    its opposite.
+
+    \b
+    Example:
+      circuitgraph steer base tuned --into base --at L2_MLP --strength -2:2:9
+    """
+    found = settings().open().steer(a, b, **options)
+    output.show(found.table)
+    s = found.summary
+    settings().reporter.remark(
+        f"{s['interventions']} interventions of {s['tried']} changed something"
+    )
+    if output.for_reading:
+        text = to_text(found.washout.round(3), "table", width=terminal_width())
+        click.echo("share left along the direction at the largest strength:\n" + text, nl=False)
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("into", metavar="INTO")
+@options_of(
+    Workspace.transplant,
+    *("components", "layers", "each", "pairs"),
+    components={"multiple": True, "metavar": "NAMES", "default": ()},
+    layers={"metavar": "FIRST-LAST"},
+)
+@output_options
+@global_options
+def transplant(source: str, into: str, output: Output, **options: Any) -> None:
+    """Decisions of INTO with the weights of some components of FROM, and the other way.
+
+    A share of 1 is the whole gap between the two; back_share is that of the other direction, and
+    asymmetry the difference of the two. With --pairs the table is of pairs: interaction is the
+    share of both together minus the sum of each alone.
+
+    \b
+    Example:
+      circuitgraph transplant tuned base --each
+      circuitgraph transplant tuned base --components L2_MLP --layers 2-3
+    """
+    found = settings().open().transplant(source, into, **options)
+    output.show(found.pairs if options["pairs"] else found.table)
+    s = found.summary
+    settings().reporter.remark(
+        f"decision of {s['source']} {s['decision_source']:+.3f}, of {s['into']} "
+        f"{s['decision_into']:+.3f}; gap {s['gap']:.3f} nats; {s['interventions']} interventions "
+        f"of {s['tried']} changed something"
+    )
+    for remark in s["remarks"]:
+        settings().reporter.remark(remark)
+
+
+COMMANDS = (patch, steer, transplant)
