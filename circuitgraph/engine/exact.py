@@ -9,8 +9,6 @@ clean keys and values; all receivers of a block share the normed input of a send
 before the receiver are never run; the MLP beside a head reads a change of few dimensions;
 the last block runs for the scored positions only; and two rows of the unembedding decide.
 
-The MLP of a receiver's own block, for a change of few dimensions.
-
 A patched head changes its e outputs, and the MLP of its block reads mid + Δz·W_O. With the
 norm's scale taken out, its first matrices U are linear:
 

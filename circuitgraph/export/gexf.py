@@ -8,8 +8,6 @@ the import on 0), the signed value is the attribute ``signed`` in full precision
 References
 ----------
 The GEXF file format, https://gexf.net (version 1.3).
-
-How components are drawn: colour by layer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The graph to export, from runs or a diff, for every format.
-
-Fewer edges of a graph: one kind, the strongest, those of some size.
-"""
+"""The graph to export, from runs or a diff, for every format; all of it or its strongest edges."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""Games of two players and two moves, and the states after one round.
+"""Games of two players and two moves, and the states after one round; that of a prompt.
 
 Payoffs of the six games are those of Tennant et al. (2025, arXiv:2410.01639). C is the move that
 the game calls cooperation, D the other.
-
-State of a game in a prompt, from its columns or its scenario's name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The computation of one batch, and versions of the libraries.
-
-Effects of every edge for the prompts of one job, batch by batch.
-"""
+"""The computation of one batch, batch by batch, and versions of the libraries."""
 
 from __future__ import annotations
 

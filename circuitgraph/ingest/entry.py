@@ -1,7 +1,4 @@
-"""Ingest of a model variant, a table or a circuit file under a free name.
-
-Remarks on prompts before an ingest, and on the model's decisions after it.
-"""
+"""Ingest of a model variant, a table or a circuit file under a free name, with its remarks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Peak memory of a run, and batches within a budget.
-
-The batches in which a stored model is measured again, within the memory it may take.
-"""
+"""Peak memory of a run, and batches within a budget, when a model is measured once more too."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Similarity of two variants level by level, in tables and in words.
-
-Levels beside the runs of a workspace: the newest table of every pair, for the report page.
-"""
+"""Similarity of two variants level by level: in tables, in words, and kept beside the runs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Architectures in ``config.json``, and why some are not measured.
-
-The language model in a folder of several modalities.
-"""
+"""Architectures in ``config.json``: which are measured, and the text model among modalities."""
 
 from __future__ import annotations
 

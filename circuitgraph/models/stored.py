@@ -1,7 +1,4 @@
-"""The models of stored runs, loaded again with their prompts.
-
-Checks, before long work, that the models of runs exist and can be read.
-"""
+"""The models of stored runs, checked before long work and loaded again with their prompts."""
 
 from __future__ import annotations
 

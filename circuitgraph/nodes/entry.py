@@ -1,7 +1,4 @@
-"""Measure components of one variant, or compare them between two.
-
-Table of the components of one variant, with intervals.
-"""
+"""Measure components of one variant, with intervals, or compare them between two."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What measures read of a model, whoever runs it: our own engine, or the library under hooks.
-
-The scored position: the one that predicts the first token in which the two answers differ.
-"""
+"""What measures read of a model, whoever runs it: our own engine, or the library under hooks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Prompts and prompt sets, and which of them are the same.
-
-Prompts as runs store them.
-"""
+"""Prompts and prompt sets, in memory and in runs, and which of them are the same."""
 
 from __future__ import annotations
 

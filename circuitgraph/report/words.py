@@ -1,7 +1,4 @@
-"""Summary of a diff in sentences.
-
-Words of the page and what they mean, for readers who point at them.
-"""
+"""Summary of a diff in sentences, and what the words of the page mean."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One variant's correlations and their standard errors.
-
-Standard scores within scenarios, of which correlations are made.
-"""
+"""Standard scores within scenarios, one variant's correlations, and their standard errors."""
 
 from __future__ import annotations
 

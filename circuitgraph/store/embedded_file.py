@@ -1,9 +1,4 @@
-"""Opening a ladybug file, in as much memory as it may need, and saying what is wrong with it.
-
-The schema of the embedded store, and whether a file has all of it.
-
-Shortened error messages of ladybug, with reserved words named.
-"""
+"""Opening a ladybug file: its memory, its schema, and its errors in short."""
 
 from __future__ import annotations
 

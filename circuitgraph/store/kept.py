@@ -1,9 +1,7 @@
-"""The graph of a diff as a file beside the runs, so that a lost graph can be made again.
+"""Graphs as files: a diff's beside the runs, and what only a graph holds, pulled from a server.
 
 Everything else in a graph follows from files: runs, exact effects, composition scores and
 patches are kept as they were measured. A diff is not: it would have to be computed again.
-
-Runs and diffs that only a graph holds, pulled from a server.
 
 A damaged file can kill the process that reads it, so another process reads.
 """

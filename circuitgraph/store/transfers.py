@@ -1,9 +1,7 @@
-"""Effects of a variant's components, weights or directions in another's run, as ``TRANSFERS``.
+"""What a variant does, as relationships of its run: ``TRANSFERS`` of interventions, ``DECIDES``.
 
 They belong to the run of the variant that ran, and to the variant they came from: with
 either they go. All of one run and one source are written at once.
-
-Decisions of a variant in scenarios of games, as ``DECIDES``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The study's variants by weights, attention, behaviour and interactions, beside nulls.
-
-Are the parts the same: direct contributions of components to the decision, compared.
-"""
+"""The study's variants by component, weights, attention, behaviour and interactions."""
 
 from __future__ import annotations
 

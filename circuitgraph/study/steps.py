@@ -1,7 +1,4 @@
-"""The steps of the study: whatever was done before is found and not done again.
-
-What every step of the study took, kept beside its results.
-"""
+"""The steps of the study and what each took: whatever was done before is not done again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The LoRA adapter of one seed: create, continue, measure and write it.
-
-The base model that adapters are trained on.
-"""
+"""The LoRA adapter of one seed on its base: create, continue, measure and write it."""
 
 from __future__ import annotations
 

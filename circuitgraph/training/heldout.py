@@ -1,7 +1,4 @@
-"""Decisions on held-out wordings, and whether the recipe was learnt.
-
-A trained variant beside the null variants in the same folder: is it nearer to the target?
-"""
+"""Decisions on held-out wordings: was the recipe learnt, and more than by null variants?"""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Size, rank and survival of an update by tensor.
-
-Updates of whole models: present, or lost by rounding.
+"""Size, rank and survival of an update by tensor; of whole models, whether it was rounded away.
 
 A weight kept in few bits moves only where the update passes half a step, so a merged model can
 differ from its base in a few single steps and hold next to nothing of what was trained. What the

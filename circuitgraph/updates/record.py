@@ -1,7 +1,4 @@
-"""Results of ``check``.
-
-Conditions of ``fail_on`` of a check.
-"""
+"""Results of ``check``, and the conditions of its ``fail_on``."""
 
 from __future__ import annotations
 

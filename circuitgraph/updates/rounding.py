@@ -1,11 +1,9 @@
-"""Rounding by storage formats of weights, and detection of their grids.
+"""Rounding by storage formats of weights: their grids, and what an update loses by them.
 
 NF4 is the 4-bit NormalFloat of Dettmers, Pagnoni, Holtzman & Zettlemoyer (2023), QLoRA
 (arXiv 2305.14314): blocks of 64 values divided by their largest magnitude, then the nearest of
 the 16 numbers in its appendix E. ``q4_0`` is that of llama.cpp: blocks of 32 values, 16 even steps
 of an eighth of the largest value, which is stored as float16.
-
-Survival of an update after rounding to formats of few bits.
 
 The base is first put on the format's grid, as it would be stored, then the update is added and
 the sum is put on the grid again: ΔW_left = R(R(W) + ΔW) − R(W). Of an update far below half a

@@ -1,7 +1,4 @@
-"""Hook a model, and infer from a run how its blocks are connected.
-
-Norms identified by their outputs: families name and store their gains in many ways.
-"""
+"""Hook a model, and infer from a run how its blocks are connected."""
 
 from __future__ import annotations
 

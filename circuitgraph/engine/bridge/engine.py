@@ -1,7 +1,4 @@
-"""Models under the library's hooks: the measurements of ``interface.Engine``.
-
-Effects of every edge through hooks, by any estimator.
-"""
+"""Models under the library's hooks: the measurements of ``interface.Engine``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Hooks that patch the input of one receiver of a block.
-
-Shared state for patching edges of a bridge's batch (see ``engine.patch``).
-"""
+"""Patches of a bridge's batch (see ``engine.patch``), and hooks on one receiver's input."""
 
 from __future__ import annotations
 

@@ -1,13 +1,9 @@
-"""A model under the library's bridge: its sizes, and the activations of its runs.
+"""A model under the library's bridge: its sizes, activations, contributions and decisions.
 
 Only hooks that every attention of the library has are used: inputs of attention and MLP,
 q, k and v after their projection, and each head's output before the output matrix. The
 finer ones (``use_split_qkv_input``, ``use_attn_result``) are refused by families whose
 attention the library runs itself, such as GPT-Neo, GPT-J and OPT.
-
-The decision from logits of all positions (``engine.decision`` needs two rows of them).
-
-Direct contributions of every component in a bridge's run (see ``engine.contributions``).
 """
 
 from __future__ import annotations

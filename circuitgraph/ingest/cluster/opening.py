@@ -7,8 +7,6 @@ of one process, so either continues the other.
 Ray moves pickles between its own processes. They contain only paths, token ids, numbers and
 arrays; nothing a user wrote is ever unpickled.
 
-Slices of a batch's edges of similar cost, for several workers.
-
 A slice consists of whole chunks of senders into the receivers of a layer, at the chunk
 boundaries of an undivided batch, so that every matrix product is of the same rows: on equal
 processors with as many threads the bits are those of the undivided batch.

@@ -1,7 +1,5 @@
 """Sets of edges of two stored runs, patched in each model and across models.
 
-The effect of a set of edges patched together.
-
 For a set E of edges, receiver r reads
 
     x_r = Σ_{s: (s, r) ∉ E} c_s(this run) + Σ_{s: (s, r) ∈ E} c_s(corrupt run)

@@ -1,8 +1,6 @@
-"""Cross-model activation patching in both directions.
+"""Cross-model activation patching in both directions, and the search for a smallest set.
 
 See ``transplant`` for what a patched component is, ``record`` for the columns.
-
-Greedy search for the smallest sufficient set of components.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Results of cross-model patching: tables of components, edges, sets and routes.
-
-The gap between two variants' decisions, and how much of it a patch recovers.
-"""
+"""Results of cross-model patching: tables, and how much of the gap of decisions is recovered."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The correlation lens.
-
-Refits of the correlation lens: left-out prompts are standardised without.
-
-Noise floor of plain correlations: A against resampled A.
-"""
+"""The correlation lens: its options, refits of its claims, and its noise floor."""
 
 from __future__ import annotations
 

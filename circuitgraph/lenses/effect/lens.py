@@ -1,11 +1,4 @@
-"""The effect lens.
-
-Refits of the effect lens; norms and signs stay those of the whole diff.
-
-Noise floor of effects: A against resampled A.
-
-Signs of effects from each scenario's total, where prompts have no direction.
-"""
+"""The effect lens: options, refits of claims, noise floor, and where signs come from."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 See ``swap`` for the three factors. A factor that is the same in both models, bit
 for bit, is never swapped: the values on either side of it are one number, and its share is
 exactly 0. The two corners, where all is A's or all is B's, are the effects themselves.
-
-Runs and activations shared by the edges into one block's attention, or into its MLP.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Change of one variant from its base: the prominence of every channel, as log T.
-
-The common base model of the variants compared.
-"""
+"""Change of variants from their common base: the prominence of every channel, as log T."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ Both models are compared on common signals, so that a change upstream or downstr
 is no change of the edge. A claim needs a change well above that of the receiver's other
 inputs (``channel_tests``), because any update changes every channel a little.
 
-Noise floor of the wiring lens: claims under random updates.
-
 Other lenses compare A with itself, which is 0 here because only prompts are sampled. So
 updates of the same size in random directions are tested in place of B.
 """

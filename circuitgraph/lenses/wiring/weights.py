@@ -5,8 +5,6 @@ M_B W_B − M_A W_A = W̄ ΔM + ΔW M̄ on the common inner activation, so that 
 numbers are not subtracted, and equal models give exactly 0. Everything is a sum of squares
 over a prompt's positions. One read point is processed at a time, for all prompts; what equal
 weights make exactly 0 is never computed.
-
-``square`` summed over prompts under random updates, at one point of the residual stream.
 """
 
 from __future__ import annotations

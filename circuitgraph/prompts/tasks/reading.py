@@ -1,7 +1,4 @@
-"""How a tokenizer splits the words of a task: which of them serve, and which prompts fit.
-
-First names by the pronoun that goes with them in most English texts.
-"""
+"""How a tokenizer splits the words of a task, first names among them, and which prompts fit."""
 
 from __future__ import annotations
 
