@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -169,16 +170,18 @@ def make_batch(
         ``Model.border``: where only one answer leads beyond it, each has a row of its own.
     """
     rows = [row for i, prompt in enumerate(prompts) for row in _rows(prompt, i, whole, border)]
-    length = max(len(row.clean) for row in rows)
-    corrupt_length = max(len(row.corrupt) for row in rows)
+    clean, _ = right_padded([row.clean for row in rows])
+    corrupt, _ = right_padded([row.corrupt for row in rows])
     judged = max(len(row.judged) for row in rows)
     most = max(2, max(len(group) for row in rows for group in row.judged))
-    pairs = [[_pad(group, most) for group in _extend(row.judged, judged)] for row in rows]
+    pairs = [
+        [_padded(group, most, (0, 0)) for group in _padded(row.judged, judged, ())] for row in rows
+    ]
     read = torch.tensor([_read(row, judged) for row in rows])
     shift = torch.tensor([[len(row.corrupt) - len(row.clean)] for row in rows])
     return Batch(
-        clean=torch.tensor([_fill(row.clean, length) for row in rows]),
-        corrupt=torch.tensor([_fill(row.corrupt, corrupt_length) for row in rows]),
+        clean=clean,
+        corrupt=corrupt,
         prompt_end=torch.tensor([row.prompt_end for row in rows]),
         start=torch.tensor([row.start for row in rows]),
         read=read,
@@ -186,7 +189,7 @@ def make_batch(
         signs=torch.tensor([[[float(s) for _, s in group] for group in row] for row in pairs]),
         owner=torch.tensor([row.owner for row in rows]),
         n=len(prompts),
-        partners=torch.tensor([_alone(row.partners, length) for row in rows]),
+        partners=torch.tensor([_padded(row.partners, clean.shape[1], -1) for row in rows]),
         corrupt_read=read + shift,
     )
 
@@ -231,32 +234,20 @@ def _aligned(prompt: Encoded, corrupt: tuple[int, ...], whole: bool) -> tuple[tu
     return itself, start
 
 
-def _alone(partners: tuple[int, ...], length: int) -> list[int]:
-    return [*partners, *[-1] * (length - len(partners))]
-
-
-def _fill(tokens: tuple[int, ...], length: int) -> list[int]:
-    # Any token will do as padding: nothing before it can see it.
-    return list(tokens) + [tokens[-1]] * (length - len(tokens))
-
-
 def _read(row: _Row, judged: int) -> list[int]:
     first, last = row.prompt_end - 1, len(row.clean) - 1
     return [min(first + k, last) for k in range(judged)]
 
 
-def _extend(groups: tuple, length: int) -> list:
-    return list(groups) + [()] * (length - len(groups))
-
-
-def _pad(group: tuple[tuple[int, int], ...], most: int) -> list[tuple[int, int]]:
-    return list(group) + [(0, 0)] * (most - len(group))
+def _padded(values: Sequence[Any], length: int, filler: Any) -> list[Any]:
+    return [*values, *[filler] * (length - len(values))]
 
 
 def right_padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Token ids [R, T] padded on the right, and the last position of each row [R]."""
     length = max(map(len, rows))
-    tokens = torch.tensor([_fill(tuple(row), length) for row in rows])
+    # Any token will do as padding: nothing before it can see it.
+    tokens = torch.tensor([_padded(row, length, row[-1]) for row in rows])
     return tokens, torch.tensor([len(row) - 1 for row in rows])
 
 

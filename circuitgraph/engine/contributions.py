@@ -31,7 +31,9 @@ def contributions(model: Model, trace: Trace, index: Tensor, granularity: Granul
         part
         for block, layer in zip(model.blocks, trace.layers, strict=True)
         for part in (
-            _attention(block.attention, layer, index, granularity),
+            attention_parts(
+                block.attention, gather(layer.z, index), gather(layer.raw, index), granularity
+            ),
             _mlp(model, block.mlp, layer, index, granularity),
         )
     )
@@ -57,12 +59,6 @@ def _mlp(
     normed = weights.norm(read.flatten(0, 1))
     parts = apart(weights, model.activation, routed(weights, normed), lambda _, rows: normed[rows])
     return parts.view(-1, *read.shape)
-
-
-def _attention(
-    attention: Attention, layer: LayerTrace, index: Tensor, granularity: Granularity
-) -> Tensor:
-    return attention_parts(attention, gather(layer.z, index), gather(layer.raw, index), granularity)
 
 
 def attention_parts(

@@ -21,7 +21,13 @@ def decide(model: Model, residual: Tensor, batch: Batch) -> Tensor:
     Summed over the answers' tokens (teacher-forced); for sets log Σ p(answers) − log Σ p(wrong
     answers), at one token.
     """
-    return batch.balance(_log_scores(model, residual, batch))
+    # Where both answers are scored at one position the normaliser of the softmax cancels, and two
+    # rows of the unembedding suffice.
+    raw = softcap(_answers(model.norm(residual), model, batch), model.logit_cap)
+    alone = batch.alone
+    if bool(alone.any()):
+        raw[..., alone, :] -= _normaliser(model, residual[..., alone, :])
+    return batch.balance(raw)
 
 
 def mixed_decision(edge: Model, own: Model, others: Tensor, sender: Tensor, batch: Batch) -> Tensor:
@@ -63,20 +69,6 @@ def _mixed_logits(
     if own.norm.bias is not None:
         raw = raw + read(own.norm.bias.expand_as(parts[0]), own)
     return softcap(raw, own.logit_cap)
-
-
-def _log_scores(model: Model, residual: Tensor, batch: Batch) -> Tensor:
-    """Log-probability of every scored token [..., R, K, J], up to what cancels.
-
-    Where both answers are scored at one position the normaliser of the softmax cancels, and two
-    rows of the unembedding suffice.
-    """
-    rows = model.unembed[batch.targets]
-    raw = softcap(torch.einsum("...rkd,rkjd->...rkj", model.norm(residual), rows), model.logit_cap)
-    alone = batch.alone
-    if bool(alone.any()):
-        raw[..., alone, :] -= _normaliser(model, residual[..., alone, :])
-    return raw
 
 
 def _normaliser(model: Model, residual: Tensor) -> Tensor:

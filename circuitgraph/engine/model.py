@@ -7,7 +7,7 @@ variants share one basis. Families differ only in how these records are filled
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -46,20 +46,18 @@ def to_device(
 
 def numbers(record: Any) -> int:
     """Numbers in all tensors of a record, one that stands in it twice counted once."""
-    seen: dict[int, int] = {}
+    return sum({tensor.data_ptr(): tensor.numel() for tensor in _tensors(record)}.values())
 
-    def visit(value: Any) -> None:
-        if isinstance(value, Tensor):
-            seen[value.data_ptr()] = value.numel()
-        elif isinstance(value, tuple):
-            for part in value:
-                visit(part)
-        elif is_dataclass(value) and not isinstance(value, type):
-            for f in fields(value):
-                visit(getattr(value, f.name))
 
-    visit(record)
-    return sum(seen.values())
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _tensors(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for f in fields(value):
+            yield from _tensors(getattr(value, f.name))
 
 
 @dataclass(frozen=True)
@@ -122,6 +120,10 @@ class Linear:
             return x @ self.weight
         flat = torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight)
         return flat.view(*x.shape[:-1], -1)
+
+    def outputs(self, change: Callable[[Tensor], Tensor]) -> Linear:
+        """The same with another last axis: a linear change of weight and bias."""
+        return Linear(change(self.weight), None if self.bias is None else change(self.bias))
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import Granularity
-from circuitgraph.engine.attribution import eap_columns, eap_ig_columns
+from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.decision import answer_mass, decide
-from circuitgraph.engine.exact import exact_columns
+from circuitgraph.engine.exact import exact_columns, receiver_exact_columns
 from circuitgraph.engine.forward import forward, logits
 from circuitgraph.engine.interface import Effects, EffectSpec
 from circuitgraph.engine.model import Model, Norm
 from circuitgraph.engine.patch import Patch, make_patch, usual_rows
-from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.engine.receivers import receiver_groups
 
 _ALL = EffectSpec()
@@ -78,6 +77,5 @@ def _columns(patch: Patch, spec: EffectSpec) -> Iterator[Tensor]:
         raise ValueError(f"{spec.estimator} computes all edges at once; only exact takes some")
     if spec.estimator == "receiver-exact":
         return receiver_exact_columns(patch, spec.granularity, spec.inputs)
-    if spec.estimator == "eap":
-        return eap_columns(patch, spec.granularity, spec.inputs)
-    return eap_ig_columns(patch, spec.granularity, spec.inputs, spec.steps)
+    steps = spec.steps if spec.estimator == "eap-ig" else 0
+    return eap_columns(patch, spec.granularity, spec.inputs, steps)

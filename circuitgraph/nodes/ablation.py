@@ -10,7 +10,7 @@ from torch import Tensor
 
 from circuitgraph.base.components import Granularity
 from circuitgraph.engine.batches import gather
-from circuitgraph.engine.bridge.components import component_effects
+from circuitgraph.engine.bridge.patch import component_effects
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.exact import resume
 from circuitgraph.engine.forward import mlp

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.bridge.patch import (
+    add_to_stream,
     patch_attention_input,
-    patch_final_input,
     patch_mlp_input,
     put,
 )
@@ -96,9 +96,9 @@ def _inputs(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:
     hooks: list[Hook] = []
     for layer in range(bridge.layers):
         hooks += patch_attention_input(bridge, layer, delta) + patch_mlp_input(bridge, layer, delta)
-    patched = logits_of(bridge.hooked, tokens, [*hooks, *patch_final_input(bridge, delta)])
-    start: Hook = (hook_name(0, "pre"), lambda x, hook: x + delta)
-    return apart(patched, logits_of(bridge.hooked, tokens, [start]))
+    hooks += add_to_stream(bridge.layers - 1, "post", delta)
+    patched = logits_of(bridge.hooked, tokens, hooks)
+    return apart(patched, logits_of(bridge.hooked, tokens, add_to_stream(0, "pre", delta)))
 
 
 def _letters(bridge: Bridge, tokens: Tensor, trace: BridgeTrace) -> float:

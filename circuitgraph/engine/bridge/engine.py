@@ -1,4 +1,4 @@
-"""Models under the library's hooks: the measurements of ``interface.Engine``."""
+"""Models under the library's hooks: the measurements of ``interface.Engine``, and attention."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from torch import Tensor
 from circuitgraph.base.components import Granularity
 from circuitgraph.base.errors import InputError
 from circuitgraph.engine.batches import Batch, gather
-from circuitgraph.engine.bridge.checks import TOLERANCE, refusal, worst
+from circuitgraph.engine.bridge.checks import TOLERANCE, apart, refusal, worst
 from circuitgraph.engine.bridge.exact import exact_group, receiver_exact_columns
-from circuitgraph.engine.bridge.gradients import eap_columns, eap_ig_columns
+from circuitgraph.engine.bridge.gradients import eap_columns
 from circuitgraph.engine.bridge.patch import BridgePatch, bridge_patch, corrupt_decision
 from circuitgraph.engine.bridge.wrapped import (
     Bridge,
+    Hook,
     bridge_contributions,
     decide_logits,
+    hook_name,
     logits_of,
     mass_of,
     trace_of,
@@ -27,20 +29,6 @@ from circuitgraph.engine.bridge.wrapped import (
 from circuitgraph.engine.interface import Effects, EffectSpec
 from circuitgraph.engine.model import Norm
 from circuitgraph.engine.receivers import receiver_groups
-
-
-@torch.no_grad()
-def bridge_effects(bridge: Bridge, batch: Batch, spec: EffectSpec) -> Effects:
-    """Effect of every edge for every prompt of a batch."""
-    patch = bridge_patch(bridge, batch, spec)
-    with bridge.rows(batch.ends):
-        effects = torch.cat(list(_columns(patch, spec)))
-    return Effects(
-        effects=effects.T.contiguous(),
-        totals=patch.total - patch.base,
-        decisions=patch.base,
-        mass=mass_of(patch.clean.logits, batch),
-    )
 
 
 def _columns(patch: BridgePatch, spec: EffectSpec) -> Iterator[Tensor]:
@@ -52,18 +40,8 @@ def _columns(patch: BridgePatch, spec: EffectSpec) -> Iterator[Tensor]:
         raise ValueError(f"{spec.estimator} computes all edges at once; only exact takes some")
     if spec.estimator == "receiver-exact":
         return receiver_exact_columns(patch, spec.granularity, spec.inputs)
-    if spec.estimator == "eap":
-        return eap_columns(patch, spec.granularity, spec.inputs)
-    return eap_ig_columns(patch, spec.granularity, spec.inputs, spec.steps)
-
-
-def decisions_of(bridge: Bridge, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Clean and corrupt decision, and answer mass, of every prompt [n]."""
-    with bridge.rows(batch.ends):
-        clean = logits_of(bridge.hooked, batch.clean)
-    with bridge.rows(batch.corrupt_ends):
-        corrupt = logits_of(bridge.hooked, batch.corrupt)
-    return decide_logits(clean, batch)[0], corrupt_decision(corrupt, batch), mass_of(clean, batch)
+    steps = spec.steps if spec.estimator == "eap-ig" else 0
+    return eap_columns(patch, spec.granularity, spec.inputs, steps)
 
 
 _ALL = EffectSpec()
@@ -90,10 +68,21 @@ class HookedModel(Bridge):
 
     @torch.no_grad()
     def decisions(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        return decisions_of(self, batch)
+        clean = self.logits(batch.clean, batch.ends)
+        corrupt = corrupt_decision(self.logits(batch.corrupt, batch.corrupt_ends), batch)
+        return decide_logits(clean, batch)[0], corrupt, mass_of(clean, batch)
 
+    @torch.no_grad()
     def edge_effects(self, batch: Batch, spec: EffectSpec = _ALL) -> Effects:
-        return bridge_effects(self, batch, spec)
+        patch = bridge_patch(self, batch, spec)
+        with self.rows(batch.ends):
+            effects = torch.cat(list(_columns(patch, spec)))
+        return Effects(
+            effects=effects.T.contiguous(),
+            totals=patch.total - patch.base,
+            decisions=patch.base,
+            mass=mass_of(patch.clean.logits, batch),
+        )
 
     def unembedding(self) -> tuple[Norm, Tensor]:
         """Final norm and unembedding, if they give the logits."""
@@ -106,7 +95,53 @@ class HookedModel(Bridge):
 
     def check_parts(self, folder: str, probes: Sequence[Tensor]) -> float:
         """Largest relative error of all checks; see ``checks``."""
-        apart, meaning = worst(self, probes)
-        if not apart <= TOLERANCE:
-            raise refusal(folder, self.family, f"{meaning} (off by {apart:.1e})")
-        return apart
+        off, meaning = worst(self, probes)
+        if not off <= TOLERANCE:
+            raise refusal(folder, self.family, f"{meaning} (off by {off:.1e})")
+        return off
+
+
+PATTERN = "attn.hook_pattern"
+
+
+@torch.no_grad()
+def bridge_patterns(
+    bridge: Bridge, tokens: Tensor, ends: Tensor, last: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """As ``nodes.attention.patterns``: weights [n, H, T] and values [n, T, H, e] of every layer.
+
+    Raises
+    ------
+    InputError
+        The bridge shows no pattern, or one that times the values is not what its heads put out
+        (attention with sinks, or outputs that are gated).
+    """
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Hook:
+        return (name, lambda x, hook: kept.update({name: x.detach().clone()}))
+
+    layers = range(bridge.layers)
+    names = [[f"blocks.{i}.{PATTERN}", hook_name(i, "v"), hook_name(i, "z")] for i in layers]
+    with bridge.rows(ends):
+        logits_of(bridge.hooked, tokens, [keep(name) for layer in names for name in layer])
+    rows = torch.arange(len(last))
+    for layer, own in enumerate(names):
+        if own[0] not in kept:
+            raise _unread(bridge, f"the bridge shows no attention pattern of layer {layer}")
+        whole, v, z = (kept[name] for name in own)
+        v = v.flatten(2).unflatten(2, (bridge.kv_heads, -1)).repeat_interleave(bridge.group, 2)
+        weights = whole[rows, :, last]
+        read = torch.einsum("nht,nthe->nhe", weights, v)
+        want = z.flatten(2).unflatten(2, (bridge.heads, -1))[rows, last]
+        if not apart(read, want) <= TOLERANCE or not _sums_to_one(weights):
+            raise _unread(bridge, f"heads of layer {layer} put out more than pattern times values")
+        yield weights, v
+
+
+def _sums_to_one(weights: Tensor) -> bool:
+    return float((weights.sum(-1) - 1).abs().max()) <= TOLERANCE
+
+
+def _unread(bridge: Bridge, why: str) -> InputError:
+    return InputError(f"attention: model type {bridge.family!r} has no reader, and {why}")

@@ -19,8 +19,8 @@ from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.bridge.gradients import BridgeGradients, bridge_gradients
 from circuitgraph.engine.bridge.patch import (
     BridgePatch,
+    add_to_stream,
     patch_attention_input,
-    patch_final_input,
     patch_mlp_input,
     put,
     put_where,
@@ -57,7 +57,7 @@ def reading_hooks(patch: BridgePatch, receivers: list[Receiver], deltas: Tensor)
     bridge, first = patch.bridge, receivers[0]
     flat = deltas.flatten(0, 1)
     if first.layer == bridge.layers:
-        return patch_final_input(bridge, flat)
+        return add_to_stream(bridge.layers - 1, "post", flat)
     if first.heads is None:
         return patch_mlp_input(bridge, first.layer, flat)
     clean, copies = patch.clean.blocks[first.layer], len(receivers)
@@ -65,16 +65,27 @@ def reading_hooks(patch: BridgePatch, receivers: list[Receiver], deltas: Tensor)
     for row, receiver in enumerate(receivers):
         still[row, receiver.heads] = False
     still = still.repeat_interleave(len(patch.batch.clean), 0)
-    restored = [letter for letter in LETTERS if letter not in first.letters]
     together = first.letters if bridge.mixed else ""
     return [
-        *patch_attention_input(bridge, first.layer, flat),
-        *(put(first.layer, a, repeated(getattr(clean, a), copies)) for a in restored),
+        *_attention_hooks(patch, first, deltas),
         *(
             _apart(bridge, first.layer, a, repeated(getattr(clean, a), copies), still)
             for a in together
         ),
         put_where(first.layer, "z", repeated(clean.z, copies), still[:, None, :, None]),
+    ]
+
+
+def _attention_hooks(patch: BridgePatch, receiver: Receiver, deltas: Tensor) -> list[Hook]:
+    """The receiver's inputs of its whole layer read the change, the others are put back."""
+    layer, clean = receiver.layer, patch.clean.blocks[receiver.layer]
+    return [
+        *patch_attention_input(patch.bridge, layer, deltas.flatten(0, 1)),
+        *(
+            put(layer, letter, repeated(getattr(clean, letter), len(deltas)))
+            for letter in LETTERS
+            if letter not in receiver.letters
+        ),
     ]
 
 
@@ -127,17 +138,9 @@ def _one(patch: BridgePatch, receiver: Receiver, place: str, gradient: Tensor) -
 
 def _together(patch: BridgePatch, group: ReceiverGroup, found: BridgeGradients) -> Sequence[Tensor]:
     """Effects [senders, n] of every attention receiver of one block and letter."""
-    first, bridge = group.receivers[0], patch.bridge
-    clean, parts = patch.clean.blocks[first.layer], []
+    first, parts = group.receivers[0], []
     for deltas in patch.deltas[: first.senders].split(patch.at_once):
-        hooks: list[Hook] = [
-            *patch_attention_input(bridge, first.layer, deltas.flatten(0, 1)),
-            *(
-                put(first.layer, letter, repeated(getattr(clean, letter), len(deltas)))
-                for letter in LETTERS
-                if letter not in first.letters
-            ),
-        ]
+        hooks = _attention_hooks(patch, first, deltas)
         change = _change(patch, first.layer, "z", hooks, len(deltas))
         by_head = torch.einsum("srthe,rthe->hsr", change, found.z[first.layer])
         by_receiver = torch.stack([by_head[r.heads].sum(0) for r in group.receivers])

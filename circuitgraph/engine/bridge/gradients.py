@@ -13,8 +13,8 @@ from circuitgraph.base.components import Granularity, Inputs
 from circuitgraph.engine.attribution import averaged
 from circuitgraph.engine.bridge.patch import (
     BridgePatch,
+    add_to_stream,
     patch_attention_input,
-    patch_final_input,
     patch_mlp_input,
     put,
 )
@@ -94,7 +94,7 @@ def bridge_gradients(patch: BridgePatch, start: Tensor) -> BridgeGradients:
                 (hook_name(layer, name), _keep(node, name)) for name in (*LETTERS, "z", "mlp")
             ]
             hooks += patch_mlp_input(bridge, layer, zero[bridge.layers + layer])
-        hooks += patch_final_input(bridge, zero[-1])
+        hooks += add_to_stream(bridge.layers - 1, "post", zero[-1])
         logits = bridge.hooked.run_with_hooks(batch.clean, fwd_hooks=hooks)
         decision = decide_logits(logits, batch)[0].sum()
     wanted = [node["z"] for node in nodes] + [node["mlp"] for node in nodes]
@@ -112,16 +112,9 @@ def _keep(node: dict[str, Tensor], name: str) -> Callable[[Tensor, Any], Tensor]
 
 
 def eap_columns(
-    patch: BridgePatch, granularity: Granularity = "head", inputs: Inputs = "joint"
+    patch: BridgePatch, granularity: Granularity = "head", inputs: Inputs = "joint", steps: int = 0
 ) -> Iterator[Tensor]:
-    """EAP scores [senders, n] of one receiver after the other."""
-    return _gradient_columns(patch, patch.clean.blocks[0].pre, granularity, inputs)
-
-
-def eap_ig_columns(
-    patch: BridgePatch, granularity: Granularity = "head", inputs: Inputs = "joint", steps: int = 5
-) -> Iterator[Tensor]:
-    """EAP-IG scores [senders, n] of one receiver after the other."""
+    """Scores [senders, n] of one receiver after the other: of EAP-IG in so many steps, else EAP."""
     clean = patch.clean.blocks[0].pre
     ends = clean + patch.deltas[0], clean
     return averaged(lambda x: _gradient_columns(patch, x, granularity, inputs), *ends, steps)

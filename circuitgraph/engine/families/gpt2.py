@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from circuitgraph.engine.families.common import activation
-from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model, Norm
+from circuitgraph.engine.families.linears import layer_norm
+from circuitgraph.engine.model import Attention, Block, Linear, Mlp, Model
 
 
 def read(hf: Any) -> Model:
@@ -23,7 +24,7 @@ def read(hf: Any) -> Model:
         rotary=(),
         max_positions=config.n_positions,
         blocks=tuple(_block(layer, config, i) for i, layer in enumerate(inner.h)),
-        norm=_norm(inner.ln_f),
+        norm=layer_norm(inner.ln_f),
         unembed=hf.lm_head.weight.detach(),
         activation=activation(config.activation_function),
     )
@@ -34,7 +35,7 @@ def _block(layer: Any, config: Any, index: int) -> Block:
     biases = layer.attn.c_attn.bias.detach().split(config.n_embd)
     q, k, v = (Linear(w, b) for w, b in zip(weights, biases, strict=True))
     attention = Attention(
-        norm=_norm(layer.ln_1),
+        norm=layer_norm(layer.ln_1),
         q=q,
         k=k,
         v=v,
@@ -45,7 +46,9 @@ def _block(layer: Any, config: Any, index: int) -> Block:
         scale=_score_scale(config, index),
         window=None,
     )
-    mlp = Mlp(_norm(layer.ln_2), None, _linear(layer.mlp.c_fc), _linear(layer.mlp.c_proj), None)
+    mlp = Mlp(
+        layer_norm(layer.ln_2), None, _linear(layer.mlp.c_fc), _linear(layer.mlp.c_proj), None
+    )
     return Block(attention, mlp)
 
 
@@ -56,7 +59,3 @@ def _score_scale(config: Any, layer: int) -> float:
 
 def _linear(module: Any) -> Linear:
     return Linear(module.weight.detach(), module.bias.detach())
-
-
-def _norm(module: Any) -> Norm:
-    return Norm(module.weight.detach(), module.bias.detach(), module.eps, centre=True)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from circuitgraph.engine.families.common import activation, head_size
-from circuitgraph.engine.families.linears import interleaved, linear
+from circuitgraph.engine.families.linears import interleaved, layer_norm, linear
 from circuitgraph.engine.families.rotary import longest, rotary_tables
-from circuitgraph.engine.model import Attention, Block, Mlp, Model, Norm
+from circuitgraph.engine.model import Attention, Block, Mlp, Model
 
 
 def read(hf: Any) -> Model:
@@ -26,7 +26,7 @@ def read(hf: Any) -> Model:
         rotary=rotary_tables(inner, config),
         max_positions=longest(config),
         blocks=tuple(_block(layer, config) for layer in inner.layers),
-        norm=_norm(inner.final_layer_norm),
+        norm=layer_norm(inner.final_layer_norm),
         unembed=hf.get_output_embeddings().weight.detach(),
         activation=activation(config.hidden_act),
         parallel=bool(config.use_parallel_residual),
@@ -37,7 +37,7 @@ def _block(layer: Any, config: Any) -> Block:
     fused = linear(layer.attention.query_key_value)
     q, k, v = interleaved(fused, config.num_attention_heads)
     attention = Attention(
-        norm=_norm(layer.input_layernorm),
+        norm=layer_norm(layer.input_layernorm),
         q=q,
         k=k,
         v=v,
@@ -50,8 +50,4 @@ def _block(layer: Any, config: Any) -> Block:
         rotary=0,
     )
     up, down = linear(layer.mlp.dense_h_to_4h), linear(layer.mlp.dense_4h_to_h)
-    return Block(attention, Mlp(_norm(layer.post_attention_layernorm), None, up, down, None))
-
-
-def _norm(module: Any) -> Norm:
-    return Norm(module.weight.detach(), module.bias.detach(), module.eps, centre=True)
+    return Block(attention, Mlp(layer_norm(layer.post_attention_layernorm), None, up, down, None))

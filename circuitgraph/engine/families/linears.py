@@ -1,4 +1,4 @@
-"""The library's weight matrices as ours, split where it stores several in one."""
+"""The library's weight matrices as ours, split where it stores several in one; LayerNorms."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ def linear(module: Any) -> Linear:
 
 def scaled(read: Linear, factor: float) -> Linear:
     """The same with its output multiplied, so that a contribution is what joins the stream."""
-    if factor == 1.0:
-        return read
-    return Linear(read.weight * factor, None if read.bias is None else read.bias * factor)
+    return read if factor == 1.0 else read.outputs(lambda x: x * factor)
+
+
+def layer_norm(module: Any) -> Norm:
+    """A torch LayerNorm as ours."""
+    return Norm(module.weight.detach(), module.bias.detach(), module.eps, centre=True)
 
 
 def split(read: Linear, sizes: Sequence[int]) -> list[Linear]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from circuitgraph.base.components import Component, parse
 from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.engine.batches import Batch, gather
-from circuitgraph.engine.bridge.components import add_attention, add_to_stream
 from circuitgraph.engine.bridge.engine import HookedModel
+from circuitgraph.engine.bridge.patch import add_attention, add_to_stream
 from circuitgraph.engine.bridge.wrapped import Hook, decide_logits, hook_name, logits_of
 from circuitgraph.engine.decision import decide
 from circuitgraph.engine.forward import Span, Write, embed, post, run_block
