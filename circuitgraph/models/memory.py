@@ -20,6 +20,7 @@ from circuitgraph.base.errors import InputError, UsageError, first_line, quoted
 from circuitgraph.models.variants import (
     LoadedVariant,
     loaded_from,
+    require_finite,
     tokenizer_print,
 )
 from circuitgraph.models.weights import base_print
@@ -160,7 +161,7 @@ def _plain_copy(model: Any) -> Any:
     if hasattr(copy, "peft_config") and any(getattr(m, "merged", False) for m in copy.modules()):
         copy.unmerge_adapter()
     _inner(copy).set_attn_implementation("eager")
-    _require_finite(copy)
+    require_finite(copy, "``model``")
     return copy
 
 
@@ -187,7 +188,7 @@ def _out_of_bridge(bridge: Any) -> Any:
             f"({first_line(error)}); give the model of transformers that it was made of"
         ) from error
     hf.eval()
-    _require_finite(hf)
+    require_finite(hf, "``model``")
     _require_same_logits(hf, bridge)
     return hf
 
@@ -203,12 +204,6 @@ def _require_same_logits(hf: Any, bridge: Any) -> None:
             f"(by {apart:.1e} of the largest): they were processed (enable_compatibility_mode); "
             "boot it without, or give the model of transformers"
         )
-
-
-def _require_finite(hf: Any) -> None:
-    for name, parameter in hf.named_parameters():
-        if not bool(parameter.isfinite().all()):
-            raise InputError(f"``model``: {name} holds values that are not finite")
 
 
 def _tokenizer_print(tokenizer: Any) -> str:

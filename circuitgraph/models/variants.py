@@ -24,16 +24,18 @@ from circuitgraph.base.textfiles import check_safetensors, expanded
 from circuitgraph.models.adapters import load_adapter, require_adapter, untie
 from circuitgraph.models.architectures import (
     OTHERS,
+    in_float32,
     loading_part,
+    quantisation_of,
     remark,
     require_decoder,
+    require_dequantiser,
     sizes_of,
     stale_files,
 )
 from circuitgraph.models.folders import ADAPTER_FILES, holds, require_model_files
 from circuitgraph.models.gguf import dequantised, gguf_file, hash_file, origin_of
-from circuitgraph.models.quantised import in_float32, quantisation_of, require_dequantiser
-from circuitgraph.models.weights import Merged, function_print, merged_weights
+from circuitgraph.models.weights import function_print, merged_weights
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.runs.record import Variant
 
@@ -95,9 +97,12 @@ class LoadedVariant:
                 warnings.simplefilter("ignore")  # the self-check says whether the merge was right
                 return self.hf.merge_and_unload()
         except Exception as error:  # peft raises many exception types
-            raise InputError(
-                f"{self.variant.adapter}: cannot be merged into the base ({first_line(error)})"
-            ) from error
+            raise unmergeable(self.variant.adapter, error) from error
+
+
+def unmergeable(adapter: str, error: Exception) -> InputError:
+    """What is raised where peft cannot write an adapter as a change of weights."""
+    return InputError(f"{adapter}: cannot be merged into the base ({first_line(error)})")
 
 
 def load_variant(
@@ -130,24 +135,23 @@ def load_variant(
         Files missing, truncated, of another model, or not safetensors.
     """
     folder = model_folder(model, reporter)
-    adapter = None if adapter is None else expanded(adapter)
-    prints = fingerprints(model, None if adapter is None else Path(adapter), folder)
-    source = tokenizer_folder(folder, None if adapter is None else Path(adapter))
+    own = None if adapter is None else expanded(adapter)
+    prints = fingerprints(model, own, folder)
+    source = tokenizer_folder(folder, own)
     tokenizer = load_tokenizer(source)
-    require_decoder(folder)
-    require_dequantiser(folder)
-    hf, said = _load_base(folder)
-    remarks = [*stale_files(folder), *said]
-    if adapter is not None:
-        hf, said = load_adapter(hf, Path(adapter))
+    hf, remarks = load_base(folder)
+    if own is not None:
+        hf, said = load_adapter(hf, own)
         remarks += said
     if source != folder:
         remarks.append(f"{source.name}: brings a tokenizer that knows other tokens; it is used")
-    shown = name if name is not None else Path(adapter or folder).resolve().name
+    shown = name if name is not None else (own or folder).resolve().name
     base = str((gguf_file(model) or folder).resolve())
-    places = base, "" if adapter is None else str(Path(adapter).resolve())
+    places = base, "" if own is None else str(own.resolve())
     loaded = loaded_from(hf, tokenizer, shown, recipe, *places, granularity, prints)
-    variant = replace(loaded.variant, quantisation=_quantisation(folder))
+    origin = origin_of(folder)
+    quantisation = quantisation_of(folder) if origin is None else origin.quantisation
+    variant = replace(loaded.variant, quantisation=quantisation)
     return replace(loaded, variant=variant, remarks=tuple(remarks))
 
 
@@ -166,38 +170,12 @@ def loaded_from(
     ``prints`` are hashes of ``weights``, ``tokenizer`` and ``adapter``; ``InputError`` for an
     adapter that cannot be merged.
     """
-    merged = _merged(hf, adapter or base)
-    prints = {**prints, "merged": merged.fingerprint}
-    variant = _record(hf, name, recipe, base, adapter, granularity, prints)
-    return LoadedVariant(variant, hf, tokenizer, (), merged.change, merged.kept, merged.prints)
-
-
-def _quantisation(folder: Path) -> str:
-    origin = origin_of(folder)
-    return origin.quantisation if origin is not None else quantisation_of(folder)
-
-
-def _merged(hf: Any, adapter: str | Path | None) -> Merged:
     try:
-        return merged_weights(hf)
+        merged = merged_weights(hf)
     except Exception as error:  # peft raises many exception types
-        raise InputError(
-            f"{adapter}: cannot be merged into the base ({first_line(error)})"
-        ) from error
-
-
-def _record(
-    hf: Any,
-    name: str,
-    recipe: str,
-    base: str,
-    adapter: str,
-    granularity: Granularity,
-    prints: dict[str, str],
-) -> Variant:
-    config = hf.config
-    sizes = sizes_of(config, Path(base))
-    return Variant(
+        raise unmergeable(adapter or base, error) from error
+    config, sizes = hf.config, sizes_of(hf.config, Path(base))
+    variant = Variant(
         name=name,
         recipe=recipe,
         base=base,
@@ -208,9 +186,10 @@ def _record(
         heads=sizes[1],
         kv_heads=sizes[2],
         parameters=sum(p.numel() for p in hf.parameters()),
-        fingerprint=digest("fingerprint", prints["merged"], function_print(config)),
-        fingerprints=prints,
+        fingerprint=digest("fingerprint", merged.fingerprint, function_print(config)),
+        fingerprints={**prints, "merged": merged.fingerprint},
     )
+    return LoadedVariant(variant, hf, tokenizer, (), merged.change, merged.kept, merged.prints)
 
 
 def model_folder(model: str | Path, reporter: Reporter | None = None) -> Path:
@@ -328,11 +307,16 @@ def _load_base(folder: Path) -> tuple[Any, list[str]]:
     hf, info = loaded
     _require_every_weight(folder, info)
     hf = in_float32(folder, hf) if packed else hf
-    for name, parameter in hf.named_parameters():
-        if not bool(parameter.isfinite().all()):
-            raise InputError(f"{folder}: {name} holds values that are not finite")
+    require_finite(hf, folder)
     remarks = [f"transformers says: {line}" for line in said]
     return hf.eval(), [remark(folder), *remarks] if part else remarks
+
+
+def require_finite(hf: Any, where: object) -> None:
+    """Refuse (InputError) weights that are not finite numbers; ``where`` they were is named."""
+    for name, parameter in hf.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise InputError(f"{where}: {name} holds values that are not finite")
 
 
 def _require_every_weight(folder: Path, info: dict[str, Any]) -> None:

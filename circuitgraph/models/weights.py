@@ -155,8 +155,8 @@ class _Changes:
             for name, after in merged.state_dict().items()
             if name in before and before[name].shape == after.shape
         }
-        change = sum(_squared(d) for d in moved.values())
-        size = sum(_squared(before[name]) for name in moved)
+        change = sum(squared(d) for d in moved.values())
+        size = sum(squared(before[name]) for name in moved)
         self.change, self.size = self.change + change, self.size + size
         if change <= size * ROUNDING**2:
             self._note_rounded(wrapper, moved)
@@ -176,7 +176,8 @@ class _Changes:
         return relative, self.left / self.meant if doubtful else 1.0
 
 
-def _squared(tensor: Tensor) -> float:
+def squared(tensor: Tensor) -> float:
+    """Squared norm, summed in float64."""
     return float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
 
 

@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from circuitgraph.base.errors import InputError, OtherBase, UsageError, first_line, quoted
+from circuitgraph.base.errors import OtherBase, UsageError, quoted
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.models.adapters import untie
+from circuitgraph.models.basis import other_base
 from circuitgraph.models.folders import ADAPTER_FILES
-from circuitgraph.models.variants import LoadedVariant, load_variant
+from circuitgraph.models.variants import LoadedVariant, load_variant, unmergeable
 from circuitgraph.models.weights import wrappers
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.updates.changes import adapter_changes, model_changes, tensors_of, untie_alike
-from circuitgraph.updates.decisions import Answers, answers, chosen_prompts, moves
 from circuitgraph.updates.measure import FLOAT32, Sums, of_adapter, of_model
-from circuitgraph.updates.origin import other_base
-from circuitgraph.updates.record import Check, Moves, Verdict, word_of
+from circuitgraph.updates.randomised import answers, chosen_prompts, moves
+from circuitgraph.updates.record import Check, Verdict, word_of
 from circuitgraph.updates.words import grids_in_words, percent, size_in_words
 
 DRAWS = 7
@@ -122,21 +122,11 @@ def _adapter(wanted: _Asked) -> Check:
         changes = adapter_changes(loaded.hf)
         sums = of_adapter(wanted.reporter.each(changes, count, "update", "tensor"))
     except Exception as error:  # peft raises whatever comes to hand
-        raise InputError(
-            f"{wanted.model}: cannot be merged into the base ({first_line(error)})"
-        ) from error
+        raise unmergeable(wanted.model, error) from error
     total = len(tensors_of(loaded.hf))
     verdict = _verdict(sums, total, sums.left.get(FLOAT32), "of the update left in float32")
     found = _told(wanted, "adapter", sums, verdict, loaded.remarks)
-    if wanted.prompts is None or not sums.touched:
-        return found
-    prompts = chosen_prompts(
-        wanted.prompts, loaded.hf, loaded.tokenizer, chat_template=wanted.chat_template
-    )
-    tuned = answers(loaded.hf, prompts)
-    untie(loaded.hf)
-    with loaded.hf.disable_adapter():
-        return replace(found, moves=_moves(wanted, tuned, loaded.hf, sums, prompts))
+    return _with_moves(wanted, found, sums, loaded, loaded)
 
 
 def _model(wanted: _Asked) -> Check:
@@ -161,18 +151,24 @@ def _model(wanted: _Asked) -> Check:
     about = "of the adapter's update left" if meant else "of an update of this size left, estimated"
     verdict = _beyond(sums) or _verdict(sums, len(tensors_of(base.hf)), left, about)
     found = _told(wanted, "model", sums, verdict, remarks)
+    return _with_moves(wanted, found, sums, base, tuned)
+
+
+def _with_moves(
+    wanted: _Asked, found: Check, sums: Sums, base: LoadedVariant, tuned: LoadedVariant
+) -> Check:
+    """The check with the change of decisions, where there are prompts; without base's adapter."""
     if wanted.prompts is None or not sums.touched:
         return found
     prompts = chosen_prompts(
         wanted.prompts, base.hf, base.tokenizer, chat_template=wanted.chat_template
     )
-    decisions = answers(tuned.hf, prompts)
+    after = answers(tuned.hf, prompts)
+    if base is tuned:
+        untie(base.hf)
+    how = wanted.draws, wanted.seed, wanted.reporter
     with base.hf.disable_adapter() if base.has_adapter else nullcontext():
-        return replace(found, moves=_moves(wanted, decisions, base.hf, sums, prompts))
-
-
-def _moves(wanted: _Asked, tuned: Answers, base: Any, sums: Sums, prompts: Any) -> Moves:
-    return moves(tuned, base, sums.spectra, prompts, wanted.draws, wanted.seed, wanted.reporter)
+        return replace(found, moves=moves(after, base.hf, sums.spectra, prompts, *how))
 
 
 def _require_same_build(base: LoadedVariant, tuned: LoadedVariant) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.models.basis import ALIKE
+from circuitgraph.models.weights import squared
 from circuitgraph.updates.changes import Change
 from circuitgraph.updates.record import Touched
 from circuitgraph.updates.rounding import (
@@ -178,7 +179,7 @@ class Sums:
         """Add a tensor that the update touches."""
         shape = Spectrum.of(change.meant)
         self.spectra[change.name] = shape
-        size, weight = _squared(change.meant), _squared(change.before)
+        size, weight = squared(change.meant), squared(change.before)
         self.update, self.weight = self.update + size, self.weight + weight
         for name, own in left.items():
             self.left[name] = self.left.get(name, Left()) + own
@@ -240,11 +241,7 @@ def of_model(changes: Iterable[Change], meant: Mapping[str, Tensor], seed: int =
     return sums
 
 
-def _squared(tensor: Tensor) -> float:
-    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) ** 2
-
-
 def cosine(a: Tensor, b: Tensor) -> float:
     """Cosine of two tensors as vectors."""
-    sizes = (_squared(a) * _squared(b)) ** 0.5
+    sizes = (squared(a) * squared(b)) ** 0.5
     return float((a.double() * b.double()).sum()) / max(sizes, 1e-300)

@@ -197,18 +197,11 @@ class Check:
         }
 
 
+_COLUMNS = ("tensor", "module", "layer", "values", "moved", "update", "weight", "change", "rank")
+
+
 def _row(one: Touched) -> dict[str, Any]:
-    row = {
-        "tensor": one.tensor,
-        "module": one.module,
-        "layer": one.layer,
-        "values": one.values,
-        "moved": one.moved,
-        "update": one.update,
-        "weight": one.weight,
-        "change": one.change,
-        "rank": one.rank,
-    }
+    row = {name: getattr(one, name) for name in _COLUMNS}
     row |= {f"left_{name}": share for name, share in one.left.items()}
     return row | {f"error_{name}": share for name, share in one.error.items()}
 
