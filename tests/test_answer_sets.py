@@ -22,7 +22,7 @@ from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.bridge.wrapped import decide_logits, mass_of
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import ESTIMATORS, EffectSpec
-from circuitgraph.ingest.reference import base_totals
+from circuitgraph.ingest.selfcheck import base_totals
 from circuitgraph.prompts import read_prompts
 from circuitgraph.prompts.tokens import Encoded, encode
 

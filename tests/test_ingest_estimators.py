@@ -15,7 +15,7 @@ from circuitgraph.commands.options import read_seconds
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import to_device
 from circuitgraph.ingest import estimate, jobs
-from circuitgraph.ingest.device import apart_from_double
+from circuitgraph.ingest.compute import apart_from_double
 from circuitgraph.ingest.jobs import plan
 from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.selfcheck import ARRAY, quality, sample_of

@@ -10,7 +10,7 @@ from models import make_model
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.base.progress import Reporter
-from circuitgraph.ingest.day import planned, settle
+from circuitgraph.ingest.jobs import planned, settle
 from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.request import Request
 from circuitgraph.models.variants import load_variant

@@ -222,7 +222,7 @@ class RandomNulls:
         """The run of one draw, measured unless kept."""
         if (self.folder / planned.id).is_dir():
             return read_run(self.folder / planned.id)
-        from circuitgraph.ingest.again import measured_again
+        from circuitgraph.ingest.compute import measured_again
 
         with self.opened(draw, planned) as model:
             arrays: dict[str, np.ndarray] = measured_again(

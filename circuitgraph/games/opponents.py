@@ -9,32 +9,11 @@ from circuitgraph.base.errors import UsageError, quoted
 Opponent = Callable[[str], float]
 """Probability that the other cooperates next, by the state (own last move, the other's)."""
 
-
-def tit_for_tat(state: str) -> float:
-    """Repeats the learner's last move."""
-    return float(state[0] == "C")
-
-
-def random(state: str) -> float:
-    """Either move, whatever happened."""
-    return 0.5
-
-
-def always_cooperates(state: str) -> float:
-    """C."""
-    return 1.0
-
-
-def always_defects(state: str) -> float:
-    """D."""
-    return 0.0
-
-
 OPPONENTS: Mapping[str, Opponent] = {
-    "tit-for-tat": tit_for_tat,
-    "random": random,
-    "always-C": always_cooperates,
-    "always-D": always_defects,
+    "tit-for-tat": lambda state: float(state[0] == "C"),  # repeats the learner's last move
+    "random": lambda state: 0.5,
+    "always-C": lambda state: 1.0,
+    "always-D": lambda state: 0.0,
 }
 
 

@@ -215,25 +215,23 @@ def as_table(game: Game, labels: Mapping[str, str], order: int) -> str:
 
 def as_sentences(game: Game, labels: Mapping[str, str], order: int) -> str:
     """Payoffs as sentences, one per cell."""
-    told = []
-    for own, other in orders(order):
-        mine, theirs = game.cells[own + other]
-        told.append(
-            f"{labels[own]} against {labels[other]} gives you {mine:g} and them {theirs:g}."
-        )
-    return " " + " ".join(told) + " "
+    form = "{} against {} gives you {} and them {}."
+    return _sentences(game, labels, order, form, "{:g}".format)
 
 
 def in_words(game: Game, labels: Mapping[str, str], order: int) -> str:
     """Payoffs as sentences without numbers."""
-    words = amounts(game)
+    form = "{} against {}: {} for you, {} for them."
+    return _sentences(game, labels, order, form, amounts(game).__getitem__)
+
+
+def _sentences(
+    game: Game, labels: Mapping[str, str], order: int, form: str, write: Callable[[float], str]
+) -> str:
     told = []
     for own, other in orders(order):
-        mine, theirs = game.cells[own + other]
-        told.append(
-            f"{labels[own]} against {labels[other]}: {words[mine]} for you, "
-            f"{words[theirs]} for them."
-        )
+        payoffs = map(write, game.cells[own + other])
+        told.append(form.format(labels[own], labels[other], *payoffs))
     return " " + " ".join(told) + " "
 
 

@@ -180,7 +180,7 @@ def take_circuit(
     path: str | os.PathLike[str], name: str, recipe: str, catalogue: RunCatalogue, runs_folder: Path
 ) -> Run:
     """Ingest a circuit file as one variant's effect run; the file is kept beside it."""
-    from circuitgraph.ingest.tables.circuit import circuit_run
+    from circuitgraph.ingest.tables.table import circuit_run
     from circuitgraph.runs.circuit_file import KEPT, as_bytes, read_circuit
 
     require_name(name)

@@ -20,16 +20,19 @@ from circuitgraph.engine.interface import Engine
 from circuitgraph.engine.patch import usual_rows
 from circuitgraph.engine.receivers import component_names
 from circuitgraph.ingest.cluster.opening import Cluster, open_cluster
-from circuitgraph.ingest.compute import compute, library_versions
-from circuitgraph.ingest.day import has_date, planned, settle
-from circuitgraph.ingest.device import apart_from_double, placed, require_device
+from circuitgraph.ingest.compute import (
+    apart_from_double,
+    compute,
+    library_versions,
+    placed,
+    require_device,
+)
 from circuitgraph.ingest.estimate import describe, edges_of
-from circuitgraph.ingest.jobs import Job
+from circuitgraph.ingest.jobs import Job, has_date, planned, settle
 from circuitgraph.ingest.memory import Room, make_room
 from circuitgraph.ingest.parts import discard, in_parts
-from circuitgraph.ingest.reference import base_totals
 from circuitgraph.ingest.request import Request
-from circuitgraph.ingest.selfcheck import SelfCheck, checked_model, in_words, quality
+from circuitgraph.ingest.selfcheck import SelfCheck, base_totals, checked_model, in_words, quality
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.models.weights import ROUNDING
@@ -178,19 +181,13 @@ def _say_check(loaded: LoadedVariant, check: SelfCheck, reporter: Reporter) -> N
         )
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Columns, batch plan and number check of one job."""
-
-    columns: Sequence
-    room: Room
-    found: dict[str, Any]
+Prepared = tuple[Sequence, Room, dict[str, Any]]
+"""Columns, batch plan and number check of one job."""
 
 
 def _prepared(context: IngestContext, job: Job, reporter: Reporter) -> Prepared:
-    columns = _columns(context.shape, job)
-    room = _room(context, job)
-    return Prepared(columns, room, _checked_numbers(context, job, len(columns), reporter))
+    columns, room = _columns(context.shape, job), _room(context, job)
+    return columns, room, _checked_numbers(context, job, len(columns), reporter)
 
 
 def _make(context: IngestContext, job: Job, prepared: Prepared, reporter: Reporter) -> None:
@@ -198,7 +195,7 @@ def _make(context: IngestContext, job: Job, prepared: Prepared, reporter: Report
     with FileLock(context.runs_folder / f".{job.id}.lock"):
         if (context.runs_folder / job.id).is_dir():
             return
-        columns, room, found = prepared.columns, prepared.room, dict(prepared.found)
+        columns, room, found = prepared
         reporter.remark(str(room))
         reporter.remark(
             describe(context.shape, job.method, job.encoded, len(columns), context.request.device)

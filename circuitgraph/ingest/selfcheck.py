@@ -1,4 +1,7 @@
-"""Checks of a run: our forward against the library's, and an approximate estimator's quality."""
+"""Checks of a run: our forward against the library's, and an approximate estimator's quality.
+
+The library's forward also gives the totals of an adapter's base.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.errors import InputError, first_line
+from circuitgraph.engine.batches import right_padded
 from circuitgraph.engine.families import read_model
 from circuitgraph.engine.families.rotary import border_of
 from circuitgraph.engine.interface import Engine
@@ -95,11 +99,9 @@ def _reference(loaded: LoadedVariant, probes: Sequence[Tensor]) -> list[Tensor]:
 
 def _ours(model: Engine, probes: Sequence[Tensor]) -> list[Tensor]:
     """Our logits of all probes in one batch: a row must not depend on its neighbours."""
-    ends = torch.tensor([tokens.shape[1] for tokens in probes])
-    width = int(ends.max())
-    rows = [torch.cat([t, t[:, -1:].expand(1, width - t.shape[1])], 1) for t in probes]
-    found = model.logits(torch.cat(rows), ends)
-    return [logits[:end] for logits, end in zip(found, ends.tolist(), strict=True)]
+    tokens, last = right_padded([probe[0].tolist() for probe in probes])
+    found = model.logits(tokens, last + 1)
+    return [logits[: end + 1] for logits, end in zip(found, last.tolist(), strict=True)]
 
 
 def _probes(prompts: Sequence[Encoded], border: int | None) -> list[Tensor]:
@@ -133,6 +135,35 @@ def _relative(ours: Sequence[Tensor], reference: Sequence[Tensor]) -> float:
     largest = max(float(r.abs().max()) for r in reference)
     pairs = zip(ours, reference, strict=True)
     return max(float((a - b).abs().max()) for a, b in pairs) / max(largest, 1e-30)
+
+
+@torch.no_grad()
+def base_totals(peft_model: Any, prompts: Sequence[Encoded]) -> np.ndarray:
+    """decision(corrupt) − decision(clean) of the base, with the adapter disabled; float64 [n].
+
+    Signs are the base's, so that they do not depend on which variant is ingested first. Prompts
+    run one by one in the library's own forward, once a prompt set. ``peft_model`` is unmerged.
+    """
+    with warnings.catch_warnings(), peft_model.disable_adapter():
+        warnings.simplefilter("ignore")  # of trained biases, which peft leaves in place
+        return np.array(
+            [
+                _decision(peft_model, p, p.corrupt or ()) - _decision(peft_model, p, p.prompt)
+                for p in prompts
+            ]
+        )
+
+
+def _decision(hf: Any, prompt: Encoded, text: tuple[int, ...]) -> float:
+    sides = (prompt.answer, *prompt.also), (prompt.wrong_answer, *prompt.also_wrong)
+    right, wrong = ([_log_p(hf, text, answer) for answer in side] for side in sides)
+    return float(np.logaddexp.reduce(right) - np.logaddexp.reduce(wrong))
+
+
+def _log_p(hf: Any, text: tuple[int, ...], answer: tuple[int, ...]) -> float:
+    tokens = torch.tensor([text + answer])
+    log_p = hf(tokens).logits[0, len(text) - 1 : -1].log_softmax(-1)
+    return float(log_p.gather(1, tokens[0, len(text) :, None]).sum())
 
 
 SAMPLE = 64

@@ -63,17 +63,11 @@ class Shape:
         """Sizes of the library's model, its adapter merged or not."""
         config = hf.config
         layers, heads, kv_heads = sizes_of(config, hf.name_or_path)
-        matrices = {
-            name: tuple(p.shape)
-            for name, p in hf.named_parameters()
-            if p.dim() == 2 and _BLOCK.search(name) and not _ADDED.search(name)
-        }
+        own = {name: p.shape for name, p in hf.named_parameters() if not _ADDED.search(name)}
+        inside = {name: shape for name, shape in own.items() if _BLOCK.search(name)}
+        matrices = {name: shape for name, shape in inside.items() if len(shape) == 2}
+        stacked = {name: shape for name, shape in inside.items() if len(shape) == 3}  # experts
         mlp = [max(shape) for name, shape in matrices.items() if ".mlp." in name]
-        stacked = {  # matrices of experts
-            name: p.shape
-            for name, p in hf.named_parameters()
-            if p.dim() == 3 and _BLOCK.search(name) and not _ADDED.search(name)
-        }
         chosen = getattr(config, "num_experts_per_tok", None) or 0
         mixtures = sum(shape.numel() * chosen // shape[0] for shape in stacked.values())
         return cls(
@@ -86,9 +80,7 @@ class Shape:
             block_weights=(sum(a * b for a, b in matrices.values()) + mixtures) // layers,
             vocabulary=config.vocab_size,
             gated=bool(stacked) or any("gate" in name for name in matrices),
-            parameters=sum(
-                p.numel() for name, p in hf.named_parameters() if not _ADDED.search(name)
-            ),
+            parameters=sum(shape.numel() for shape in own.values()),
             hooked=not has_reader(config.model_type),
             parallel=bool(getattr(config, "use_parallel_residual", False)),
             experts=_experts(stacked, layers),

@@ -8,10 +8,10 @@ Examples
 """
 
 from circuitgraph.plant.drifts import drift
+from circuitgraph.plant.folders import Planted
 from circuitgraph.plant.grafts import graft
 from circuitgraph.plant.plants import plant
 from circuitgraph.plant.programs import PROGRAMS, program
-from circuitgraph.plant.record import Planted
 from circuitgraph.plant.rewrites import KINDS, rewrite
 
 __all__ = ["KINDS", "PROGRAMS", "Planted", "drift", "graft", "plant", "program", "rewrite"]

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.model import Linear, Model
-from circuitgraph.plant.folders import read, require_free, write
-from circuitgraph.plant.record import Planted, table
+from circuitgraph.plant.folders import Planted, read, require_free, table, write
 
 RANK = 8
 

@@ -1,23 +1,27 @@
-"""Read and write model folders as float64 weights."""
+"""Read and write model folders as float64 weights; pairs of them with known changed edges."""
 
 from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from circuitgraph.base.components import Edge, order_key
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.model import Block, Linear, Model, Norm, to_device
 from circuitgraph.models.variants import TOKENIZER_FILES, load_variant
 
+TRUTH = "truth.csv"
+SPLIT = "truth-split.csv"
 OFFSETS = {"llama": 0, "mistral": 0, "qwen2": 0, "qwen3": 0, "seed_oss": 0, "gemma": 1}
 """Llama-like families, and what they leave out of their stored norm gains."""
 
@@ -199,3 +203,45 @@ def _both(name: str, part: Linear | Norm) -> dict[str, Tensor]:
 
 STATES: dict[str, Callable[[Model], dict[str, Tensor]]] = {"gpt2": _gpt2}
 """Families whose weights lie otherwise than Llama's."""
+
+
+class Change(NamedTuple):
+    """One edge that differs, and how: ``off``, ``on`` or ``flip``."""
+
+    edge: Edge
+    change: str
+
+
+@dataclass(frozen=True, eq=False)
+class Planted:
+    """Two model folders and their known differences.
+
+    Attributes
+    ----------
+    folder_a, folder_b
+        Hugging Face folders.
+    truth
+        Edges that differ, one row each: source, target, input, change. Named as in
+        ``components.effect_edges`` with joint inputs (``all`` for heads). Empty for a null.
+    split
+        The same with q, k and v told apart.
+    """
+
+    folder_a: Path
+    folder_b: Path
+    truth: pd.DataFrame
+    split: pd.DataFrame
+
+
+def table(changes: Iterable[Change]) -> pd.DataFrame:
+    """Table of changes in order of computation, each edge once."""
+    rows = {(*change.edge, change.change) for change in changes}
+    rows_in_order = sorted(rows, key=lambda row: (order_key(row[1]), order_key(row[0]), row[2]))
+    return pd.DataFrame(rows_in_order, columns=["source", "target", "input", "change"], dtype=str)
+
+
+def keep(planted: Planted, folder: Path) -> Planted:
+    """Write the ground truth as CSV."""
+    planted.truth.to_csv(folder / TRUTH, index=False)
+    planted.split.to_csv(folder / SPLIT, index=False)
+    return planted

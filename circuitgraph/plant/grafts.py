@@ -11,6 +11,7 @@ from torch import Tensor
 
 from circuitgraph.base.components import EMBED, digest, head_name, mlp_name
 from circuitgraph.base.errors import UsageError
+from circuitgraph.engine.batches import right_padded
 from circuitgraph.engine.forward import Trace, forward
 from circuitgraph.engine.model import Model
 from circuitgraph.plant.folders import Source, require_free, write
@@ -24,9 +25,44 @@ from circuitgraph.plant.layout import (
     senders_to,
     views,
 )
-from circuitgraph.plant.samples import Sample, sample
 from circuitgraph.plant.widening import centred, own_head_size, widened
-from circuitgraph.prompts import PromptSet
+from circuitgraph.prompts import PromptSet, read_prompts
+from circuitgraph.prompts.tokens import encode
+
+TEXTS = 16
+LENGTH = 32
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Right-padded token ids [R, T] and the length of every row [R]."""
+
+    tokens: Tensor
+    lengths: Tensor
+
+    @property
+    def real(self) -> Tensor:
+        """Positions without padding, bool [R, T]."""
+        return torch.arange(self.tokens.shape[1]) < self.lengths[:, None]
+
+
+def _sample(
+    source: Source, prompts: PromptSet | str | os.PathLike[str] | None, random: torch.Generator
+) -> Sample:
+    """Some prompts, evenly spaced in a set; random tokens without one."""
+    if prompts is None:
+        length = min(LENGTH, source.model.max_positions or LENGTH)
+        tokens = torch.randint(len(source.model.embed), (TEXTS, length), generator=random)
+        return Sample(tokens, torch.full((TEXTS,), length))
+    every = encode(
+        read_prompts(prompts),
+        source.tokenizer,
+        max_positions=source.model.max_positions,
+        rows=len(source.model.embed),
+    ).prompts
+    chosen = [every[i * len(every) // TEXTS].whole for i in range(min(TEXTS, len(every)))]
+    tokens, last = right_padded(chosen)
+    return Sample(tokens, last + 1)
 
 
 @dataclass(frozen=True)
@@ -132,7 +168,7 @@ def grafted_model(
     source: Source, recipe: Recipe, prompts: PromptSet | str | os.PathLike[str] | None = None
 ) -> Grafted:
     """The widened model in memory."""
-    texts = sample(source, prompts, recipe.random("texts"))
+    texts = _sample(source, prompts, recipe.random("texts"))
     base = centred(source.model)
     senders = senders_of(base)
     layout = Layout(base.width, recipe.size, senders)

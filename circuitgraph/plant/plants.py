@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import UsageError
+from circuitgraph.engine.forward import forward, logits
 from circuitgraph.engine.model import Model, to_device
 from circuitgraph.plant.drifts import add_drift, require_size
+from circuitgraph.plant.folders import Change, Planted, keep, require_free, table, write
 from circuitgraph.plant.folders import read as read_model
-from circuitgraph.plant.folders import require_free, write
-from circuitgraph.plant.grafts import Grafted, Recipe, grafted_model, wire
+from circuitgraph.plant.grafts import Grafted, Recipe, Sample, grafted_model, wire
 from circuitgraph.plant.layout import (
     Reader,
     joint_edges,
@@ -27,8 +29,6 @@ from circuitgraph.plant.layout import (
     views,
     written,
 )
-from circuitgraph.plant.record import Change, Planted, keep, table
-from circuitgraph.plant.samples import divergence, next_tokens
 from circuitgraph.prompts import PromptSet
 
 Side = Literal["read", "write"]
@@ -209,16 +209,25 @@ def _choose(plants: list[Plant], wanted: int, recipe: Recipe) -> list[Plant]:
 def _strongest_third(grafted: Grafted, plants: list[Plant]) -> list[Plant]:
     """The third of plants with the largest mean KL of the next token."""
     base = to_device(grafted.model, "cpu", torch.float32)
-    unchanged = next_tokens(base, grafted.texts).double()
+    unchanged = _next_tokens(base, grafted.texts).double()
     moves: dict[tuple[object, ...], float] = {}
     for plant in plants:
         if plant.place not in moves:
             toggled = to_device(grafted.model, "cpu", torch.float32)
             plant.before(toggled)
             plant.after(toggled)
-            moves[plant.place] = divergence(unchanged, next_tokens(toggled, grafted.texts).double())
+            change = unchanged - _next_tokens(toggled, grafted.texts).double()
+            moves[plant.place] = float((unchanged.exp() * change).sum(-1).mean())
     least = sorted(moves.values(), reverse=True)[(len(moves) - 1) // 3]
     return [plant for plant in plants if moves[plant.place] >= least]
+
+
+@torch.no_grad()
+def _next_tokens(model: Model, texts: Sample) -> Tensor:
+    """Log-probabilities of what follows every text [R, vocabulary]."""
+    final = forward(model, texts.tokens).final
+    last = final[torch.arange(len(final)), texts.lengths - 1]
+    return logits(model, last).log_softmax(-1)
 
 
 def _copy(model: Model) -> Model:

@@ -39,8 +39,7 @@ from circuitgraph.plant.compiled import (
     induction,
     lookup,
 )
-from circuitgraph.plant.folders import require_free, save
-from circuitgraph.plant.record import Change, Planted, keep, table
+from circuitgraph.plant.folders import Change, Planted, keep, require_free, save, table
 
 CIRCUIT, PROMPTS = "circuit.csv", "prompts.jsonl"
 

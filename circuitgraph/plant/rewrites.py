@@ -12,8 +12,7 @@ from torch import Tensor
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.engine.model import Block, Linear, Mlp, Model
 from circuitgraph.lenses.wiring.heads import reordered, taken
-from circuitgraph.plant.folders import read, require_free, write
-from circuitgraph.plant.record import Planted, table
+from circuitgraph.plant.folders import Planted, read, require_free, table, write
 
 
 def rewrite(model: str | Path, out: str | Path, *, kind: str = "all", seed: int = 0) -> Planted:
@@ -75,7 +74,7 @@ def _turned(linear: Linear, turns: Tensor) -> Linear:
         parts = x.unflatten(-1, turns.shape[:2])
         return torch.einsum("...he,hef->...hf", parts, turns).flatten(-2)
 
-    return Linear(turn(linear.weight), None if linear.bias is None else turn(linear.bias))
+    return linear.outputs(turn)
 
 
 def _turned_back(linear: Linear, turns: Tensor) -> Linear:
@@ -109,7 +108,7 @@ def _neurons(model: Model, block: Block, random: torch.Generator) -> Block:
     if mlp.gate is None:  # what is bent by the activation cannot be scaled
         return replace(block, mlp=replace(mlp, up=up, down=down))
     scale = torch.exp(torch.randn(count, generator=random, dtype=model.dtype) / 2)
-    up = Linear(up.weight * scale, None if up.bias is None else up.bias * scale)
+    up = up.outputs(lambda x: x * scale)
     down = Linear(down.weight / scale[:, None], down.bias)
     return replace(block, mlp=Mlp(mlp.norm, taken(mlp.gate, order), up, down, mlp.post))
 

@@ -19,13 +19,10 @@ def centred(model: Model) -> Model:
     def centre(weight: Tensor) -> Tensor:
         return weight - weight.mean(-1, keepdim=True)
 
-    def linear(part: Linear) -> Linear:
-        return Linear(centre(part.weight), None if part.bias is None else centre(part.bias))
-
     blocks = tuple(
         Block(
-            replace(block.attention, out=linear(block.attention.out)),
-            replace(block.one_mlp, down=linear(block.one_mlp.down)),
+            replace(block.attention, out=block.attention.out.outputs(centre)),
+            replace(block.one_mlp, down=block.one_mlp.down.outputs(centre)),
         )
         for block in model.blocks
     )
@@ -86,8 +83,7 @@ def _wide_in(linear: Linear, more: int) -> Linear:
 
 
 def _wide_out(linear: Linear, more: int) -> Linear:
-    bias = None if linear.bias is None else pad(linear.bias, (0, more))
-    return Linear(pad(linear.weight, (0, more)), bias)
+    return linear.outputs(lambda x: pad(x, (0, more)))
 
 
 def own_head_size(model: Model) -> Model:
@@ -109,8 +105,7 @@ def _padded(attention: Attention, model: Model, size: int) -> Attention:
         return pad(x.unflatten(-1, (model.heads, -1)), (0, more)).flatten(-2)
 
     def linear(part: Linear, factor: float = 1.0) -> Linear:
-        bias = None if part.bias is None else columns(part.bias) * factor
-        return Linear(columns(part.weight) * factor, bias)
+        return part.outputs(lambda x: columns(x) * factor)
 
     out = Linear(columns(attention.out.weight.T).T.contiguous(), attention.out.bias)
     return replace(

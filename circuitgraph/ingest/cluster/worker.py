@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from circuitgraph.base.errors import CircuitGraphError, ClusterError
-from circuitgraph.ingest.compute import compute, library_versions
-from circuitgraph.ingest.device import placed
+from circuitgraph.ingest.compute import compute, library_versions, placed
 from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.memory import Room
 from circuitgraph.ingest.parts import Arrays

@@ -62,26 +62,19 @@ def _wide(path: Path, header: list[str], rows: Rows) -> Wide:
 
 
 def _numbers(path: Path, line: int, cells: list[str], components: Sequence[str]) -> list[float]:
-    try:
-        return [_float(cell) for cell in cells]
-    except ValueError:
-        names = zip(components, cells, strict=True)
-        name, cell = next((name, cell) for name, cell in names if not _is_number(cell))
-        fail(path, line, f"component {quoted(name)}: {_what(cell)}")
+    found = []
+    for name, cell in zip(components, cells, strict=True):
+        try:
+            found.append(_float(cell))
+        except ValueError:
+            fail(path, line, f"component {quoted(name)}: {_what(cell)}")
+    return found
 
 
 def _float(cell: str) -> float:
     if "_" in cell:  # Python reads 1_000, and L0_MLP must never come close to a number
         raise ValueError
     return float(cell)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        _float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _what(cell: str) -> str:

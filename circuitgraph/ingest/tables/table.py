@@ -1,4 +1,4 @@
-"""Activation tables become runs: one number per prompt and component.
+"""Files become runs: activation tables, one number per prompt and component, and circuit files.
 
 No model, no prompt texts, no torch; names of components stay verbatim.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,8 +20,11 @@ from circuitgraph.ingest.tables.cells import Wide, check_wide
 from circuitgraph.ingest.tables.csv import csv_cells
 from circuitgraph.ingest.tables.json import json_cells
 from circuitgraph.prompts.record import RunPrompt
+from circuitgraph.runs.circuit_file import CircuitFile
 from circuitgraph.runs.record import Method, Run, Variant, now, run_id
 
+FILE = "the file"
+"""Stands for the prompts, of which a circuit file says nothing."""
 READS = "reads activation tables from csv, parquet and json; never from pickle or npz"
 
 
@@ -119,10 +122,67 @@ def table_run(table: ActivationTable, name: str, recipe: str = "") -> Run:
             raise UsageError(f"{text!r} cannot be the name of a variant; choose another ``name``")
     table = table.canonical()
     activity = table.values.astype(np.float32) + np.float32(0)  # -0.0 becomes 0.0
-    variant = _variant(table.components, activity, name, recipe)
+    values = hashlib.sha256(activity.astype("<f4").tobytes()).hexdigest()
+    prints = {"values": values, "components": digest(table.components)}
+    variant = _variant(name, recipe, "table", "table", digest("table", *prints.values()), prints)
     method = Method(kind="correlation", granularity="table", activity="table")
     prompts = tuple(map(RunPrompt, table.prompt_ids, table.scenarios))
     fingerprint = digest("table", [(p.id, p.scenario) for p in prompts])
+    run = _run(variant, method, prompts, fingerprint, table.source, {"activity": activity})
+    return replace(run, components=table.components)
+
+
+def circuit_run(circuit: CircuitFile, name: str, recipe: str, source: str) -> Run:
+    """The effect run of a circuit file (read from ``source``), not yet written.
+
+    Effects [1 × edges] are the scores as float32; no totals and no decisions. It can be compared
+    with runs of circuits of the same model size only.
+    """
+    architecture = digest("circuit", circuit.layers, circuit.heads)
+    prints = {"circuit": circuit.fingerprint}
+    variant = _variant(name, recipe, "circuit", architecture, circuit.fingerprint, prints)
+    variant = replace(variant, layers=circuit.layers, heads=circuit.heads)
+    method = Method(kind="effect", estimator="imported", inputs="split", granularity="head")
+    prompts = (RunPrompt(FILE, FILE, direction=1),)
+    arrays = {"effects": circuit.scores.astype(np.float32)[None]}
+    run = _run(variant, method, prompts, digest("circuit file"), source, arrays)
+    return replace(run, edges=circuit.edges)
+
+
+def _variant(
+    name: str,
+    recipe: str,
+    kind: str,
+    architecture: str,
+    fingerprint: str,
+    fingerprints: dict[str, str],
+) -> Variant:
+    """A variant without a model, of which nothing but a file is known."""
+    return Variant(
+        name=name,
+        recipe=recipe,
+        base="",
+        adapter="",
+        architecture=architecture,
+        model_type=kind,
+        layers=0,
+        heads=0,
+        kv_heads=0,
+        parameters=0,
+        fingerprint=fingerprint,
+        fingerprints=fingerprints,
+    )
+
+
+def _run(
+    variant: Variant,
+    method: Method,
+    prompts: tuple[RunPrompt, ...],
+    fingerprint: str,
+    source: str,
+    arrays: dict[str, np.ndarray],
+) -> Run:
+    """A run of a file, without its columns."""
     return Run(
         id=run_id(variant, method, fingerprint),
         variant=variant,
@@ -130,30 +190,11 @@ def table_run(table: ActivationTable, name: str, recipe: str = "") -> Run:
         prompts=prompts,
         prompts_fingerprint=fingerprint,
         duplicates=0,
-        components=table.components,
+        components=(),
         edges=(),
-        self_check={"source": table.source},
+        self_check={"source": source},
         versions={package: version(package) for package in ("circuitgraph", "numpy")},
         seed=0,
         created=now(),
-        _arrays={"activity": activity},
-    )
-
-
-def _variant(components: tuple[str, ...], activity: np.ndarray, name: str, recipe: str) -> Variant:
-    values = hashlib.sha256(activity.astype("<f4").tobytes()).hexdigest()
-    fingerprints = {"values": values, "components": digest(components)}
-    return Variant(
-        name=name,
-        recipe=recipe,
-        base="",
-        adapter="",
-        architecture="table",
-        model_type="table",
-        layers=0,
-        heads=0,
-        kv_heads=0,
-        parameters=0,
-        fingerprint=digest("table", *fingerprints.values()),
-        fingerprints=fingerprints,
+        _arrays=arrays,
     )
