@@ -56,7 +56,7 @@ __all__ = [
 _PLACES = {
     "base.errors": ("CircuitGraphError", "InputError", "StoreUnreachable", "UsageError"),
     "diff.record": ("Diff",),
-    "models.folders": ("make_prompts",),
+    "models.tasks": ("make_prompts",),
     "models.variants": ("LoadedVariant", "load_variant"),
     "prompts": ("Prompt", "PromptSet", "read_prompts"),
     "runs.record": ("Run", "Variant"),
