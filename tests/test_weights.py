@@ -12,6 +12,7 @@ from models import make_adapter, make_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from circuitgraph.models.basis import _weight_change
 from circuitgraph.models.variants import load_variant
 from circuitgraph.models.weights import merged_weights
 
@@ -121,3 +122,13 @@ def test_how_much_of_a_tiny_update_float32_keeps(bases, tmp_path, scale, low, hi
     assert low <= left / meant <= high
     # Our float32 product of B and A is rounded before it is added.
     assert loaded.kept == pytest.approx(left / meant, abs=0.05)
+
+
+def test_the_distance_of_two_models_is_summed_in_one_order() -> None:
+    """From a to z: last bits would else change with the order in which a process holds names."""
+    a, b = torch.nn.Module(), torch.nn.Module()
+    for name in "abcdefghijklz":
+        weight = torch.tensor([1e8 if name == "z" else 1.0])
+        a.register_parameter(name, torch.nn.Parameter(weight))
+        b.register_parameter(name, torch.nn.Parameter(weight if name == "z" else weight + 1))
+    assert _weight_change(a, b) == (12 / (12 + 1e16)) ** 0.5

@@ -149,7 +149,8 @@ def _weight_change(a: Any, b: Any) -> float:
     """‖W_B − W_A‖ / ‖W_A‖ over all parameters (Frobenius)."""
     left, right = _named(a), _named(b)
     change = size = 0.0
-    for name in {name for model in (a, b) for name, _ in model.named_parameters()}:
+    # In one order: a set's changes from process to process, and the last bits of a sum with it.
+    for name in sorted({name for model in (a, b) for name, _ in model.named_parameters()}):
         before = left[name].double()  # one at a time: all in double would take thrice the room
         change += float((right[name].double() - before).pow(2).sum())
         size += float(before.pow(2).sum())
