@@ -25,7 +25,7 @@ from circuitgraph.prompts.tasks import (
     entity,
     greater_than,
     ioi,
-    reading,
+    make,
 )
 from circuitgraph.prompts.tasks.pronoun import FRIENDS
 from circuitgraph.prompts.tokenizer import load_tokenizer
@@ -37,7 +37,7 @@ VOCABULARY = 2200
 def words_of_tasks() -> list[str]:
     """Every word that a task may write, as texts to train a tokenizer on."""
     nouns = {*agreement.NOUNS, *agreement.NOUNS.values(), *greater_than.NOUNS, *FRIENDS}
-    lists = (reading.HE, reading.SHE, docstring.ARGUMENTS, docstring.FUNCTIONS, nouns, ioi.SCENES)
+    lists = (make.HE, make.SHE, docstring.ARGUMENTS, docstring.FUNCTIONS, nouns, ioi.SCENES)
     boxes = (*entity.OBJECTS, *entity.LETTERS, "Box")
     verbs = (*agreement.SINGULAR, *agreement.PLURAL, "he", "she", *ioi.SCENES.values())
     return [f" {word}" for each in (*lists, verbs, boxes) for word in each]
@@ -98,9 +98,7 @@ def right_agreement(prompt: Prompt) -> None:
 def right_pronoun(prompt: Prompt) -> None:
     def side(text: str) -> set[str]:
         found = {*re.findall(r"\w+", text)}
-        return {" he"} & {" he" for _ in found & {*reading.HE}} | {
-            " she" for _ in found & {*reading.SHE}
-        }
+        return {" he"} & {" he" for _ in found & {*make.HE}} | {" she" for _ in found & {*make.SHE}}
 
     assert side(prompt.prompt) == {prompt.answer}
     assert side(prompt.corrupt or "") == {prompt.wrong_answer}
@@ -215,7 +213,7 @@ def test_whole_years_are_answers_where_they_are_one_token() -> None:
         def __call__(self, text: str, add_special_tokens: bool = False) -> dict:
             return {"input_ids": [hash(part) for part in re.findall(r"\d\d| ?\D+?\b|.", text)]}
 
-    draws = greater_than.GREATER_THAN.draws(circuitgraph.prompts.tasks.reading.Words(Halves()))
+    draws = greater_than.GREATER_THAN.draws(make.Words(Halves()))
     from random import Random
 
     prompt = draws["war"](Random(1))

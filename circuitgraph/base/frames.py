@@ -98,7 +98,9 @@ def to_text(
     if format == "json":
         return json.dumps(records(frame), ensure_ascii=False, indent=1) + "\n"
     if format == "table":
-        return _whole(frame) if whole else _for_reading(frame, width, must)
+        if whole:
+            return _joined(_columns(frame, cut=False))
+        return _for_reading(frame, width, must)
     raise UsageError("parquet is binary: name a file with -o FILE")
 
 
@@ -171,10 +173,6 @@ def _answer_first(columns: list[_Column]) -> list[_Column]:
     return [*rest[:place], found, *rest[place:]]
 
 
-def _whole(frame: pd.DataFrame | Rows) -> str:
-    return _joined(_columns(frame, cut=False))
-
-
 def _for_reading(frame: pd.DataFrame | Rows, width: int | None, must: int) -> str:
     columns = _columns(frame[:SHOWN], cut=True)
     fitting = columns if width is None else _fitted(columns, width, must)
@@ -239,17 +237,14 @@ def _columns(table: pd.DataFrame | Rows, cut: bool) -> list[_Column]:
     if isinstance(table, Sequence):
         names = list(table[0]) if table else []
         return [_of_objects(name, [row[name] for row in table], cut) for name in names]
-    return [_column(str(name), table.iloc[:, i], cut) for i, name in enumerate(table.columns)]
+    columns = [(str(name), table.iloc[:, i]) for i, name in enumerate(table.columns)]
+    return [_written(name, values, values.dtype.kind, cut) for name, values in columns]
 
 
 def _of_objects(name: str, values: list[Any], cut: bool) -> _Column:
     kinds = {type(value) for value in values}
     kind = "f" if float in kinds and kinds <= {int, float} else "i" if kinds == {int} else "O"
     return _written(name, values, kind, cut)
-
-
-def _column(name: str, values: pd.Series, cut: bool) -> _Column:
-    return _written(name, values, values.dtype.kind, cut)
 
 
 def _written(name: str, values: Any, kind: str, cut: bool) -> _Column:

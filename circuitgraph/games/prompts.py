@@ -16,7 +16,7 @@ from circuitgraph.base.errors import InputError, UsageError, quoted
 from circuitgraph.games.payoffs import MOVES, Game
 from circuitgraph.games.wordings import Wording, wordings
 from circuitgraph.prompts.record import Prompt, PromptSet
-from circuitgraph.prompts.tasks.reading import Words
+from circuitgraph.prompts.tasks.make import Words
 
 HELD_OUT = "held-out"
 TRAINED = "train"

@@ -13,7 +13,8 @@ from circuitgraph.games.payoffs import Game, games_named
 from circuitgraph.games.prompts import DEFAULT_WORDINGS, INSTRUCTION, game_prompts
 from circuitgraph.models.variants import model_folder
 from circuitgraph.prompts.record import PromptSet
-from circuitgraph.prompts.tasks import TASKS, make_task
+from circuitgraph.prompts.tasks import TASKS
+from circuitgraph.prompts.tasks.make import drawn
 from circuitgraph.prompts.template import Moment, instructed
 from circuitgraph.prompts.tokenizer import load_tokenizer
 
@@ -38,7 +39,7 @@ def make_prompts(
     """
     if task not in TASKS:
         raise UsageError(f"the task {task!r} is unknown; choose from {', '.join(TASKS)}")
-    return make_task(task, _tokenizer(model), n, seed)
+    return drawn(TASKS[task], _tokenizer(model), n, seed)
 
 
 def make_game_prompts(

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from circuitgraph.prompts.record import Prompt
-from circuitgraph.prompts.tasks.make import Draw, Task, pair
-from circuitgraph.prompts.tasks.reading import Words
+from circuitgraph.prompts.tasks.make import Draw, Task, Words, pair
 
 OBJECTS = (
     *("apple", "book", "letter", "key", "watch", "camera", "map", "cup", "coat", "radio"),

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from circuitgraph.prompts.record import Prompt
-from circuitgraph.prompts.tasks.make import Draw, Task, pair
-from circuitgraph.prompts.tasks.reading import HE, SHE, Words
+from circuitgraph.prompts.tasks.make import HE, SHE, Draw, Task, Words, pair
 
 SCENES = {
     "bakery": "cake", "library": "book", "garden": "flower", "kitchen": "spoon",
