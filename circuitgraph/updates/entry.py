@@ -143,8 +143,7 @@ def _model(wanted: _Asked) -> Check:
     if sums.foreign:
         raise OtherBase(
             f"{wanted.model}: its weights are those of another model: ‖ΔW‖/‖W‖ "
-            f"{sums.change:.3g}, cosine {sorted(sums.cosines)[len(sums.cosines) // 2]:.2f} in the "
-            "median matrix"
+            f"{sums.change:.3g}, cosine {sums.cosine:.2f} in the median matrix"
         )
     remarks = [*base.remarks, *tuned.remarks, *_seen(sums, base, tuned)]
     left = sums.left.get("adapter" if meant else "estimate")

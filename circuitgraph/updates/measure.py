@@ -171,9 +171,14 @@ class Sums:
         return (self.update / self.weight) ** 0.5 if self.weight else 0.0
 
     @property
+    def cosine(self) -> float:
+        """Between the median matrix and the base's; of two in the middle the lower one."""
+        return float(torch.tensor(self.cosines).median())
+
+    @property
     def foreign(self) -> bool:
         """Whether the median matrix is dissimilar to the base's."""
-        return bool(self.cosines) and float(torch.tensor(self.cosines).median()) < ALIKE
+        return bool(self.cosines) and self.cosine < ALIKE
 
     def note(self, change: Change, left: Mapping[str, Left], moved: int) -> None:
         """Add a tensor that the update touches."""
