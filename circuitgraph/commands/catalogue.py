@@ -14,6 +14,7 @@ from circuitgraph.commands.options import (
     global_options,
     key_values,
     output_options,
+    remark,
     settings,
 )
 
@@ -50,7 +51,7 @@ def _show(table: pd.DataFrame, output: Output) -> None:
     """Print rows; where there are none, a remark beside the bare head."""
     output.show(table)
     if table.empty:
-        settings().reporter.remark("no rows: nothing in the graph matches")
+        remark("no rows: nothing in the graph matches")
 
 
 def _explain(name: str | None) -> None:

@@ -16,6 +16,7 @@ from circuitgraph.commands.options import (
     global_options,
     output_options,
     prose,
+    remark,
     settings,
     show,
     terminal_width,
@@ -100,8 +101,7 @@ def check(
         click.echo(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
     else:
         output.show(found.table)
-        for line in told:
-            settings().reporter.remark(line)
+        remark(*told)
     require_none(met(found, fail_on))
     if found.verdict.word == "alive":
         start = [base, "--adapter", model] if is_adapter(model) else [model]

@@ -17,9 +17,9 @@ from circuitgraph.commands.options import (
     global_options,
     output_options,
     prose,
+    remark,
     resource_options,
     settings,
-    terminal_width,
 )
 from circuitgraph.commands.typed import PATH, options_of
 from circuitgraph.commands.views import WHERE
@@ -87,15 +87,10 @@ def faithfulness(name: str, output: Output, **options: Any) -> None:
       circuitgraph faithfulness tuned --rank signed --random 50 -o faithfulness.csv
     """
     result = settings().open().faithfulness(name, **options)
-    if output.for_reading:
-        columns = SHOWN + (COMPARED if options["random"] else [])
-        click.echo(to_text(result.table[columns], "table", width=terminal_width()), nl=False)
-        click.echo(_areas(result))
-    else:
-        output.show(result.table)
-        settings().reporter.remark(_areas(result))
-    for remark in result.summary["remarks"]:
-        settings().reporter.remark(remark)
+    shown = result.table[SHOWN + (COMPARED if options["random"] else [])]
+    output.view(result.table, lambda width: to_text(shown, "table", width=width))
+    (click.echo if output.for_reading else remark)(_areas(result))
+    remark(*result.summary["remarks"])
 
 
 def _areas(result: Faithfulness) -> str:
@@ -138,13 +133,11 @@ def overlap(
       circuitgraph overlap base tuned --sizes 0.5,1,5
     """
     table = settings().open().overlap(name, other, sizes=sizes, run=run)
-    if not output.for_reading:
-        output.show(table)
-        return
-    shown = table.drop(columns=["run_a", "run_b"])
-    click.echo(to_text(shown, "table", width=terminal_width()), nl=False)
-    first = table.iloc[0]
-    prose([f"runs {first['run_a'][:12]} and {first['run_b'][:12]}; p as each size stands alone"])
+    shown, first = table.drop(columns=["run_a", "run_b"]), table.iloc[0]
+    output.view(table, lambda width: to_text(shown, "table", width=width))
+    runs = f"runs {first['run_a'][:12]} and {first['run_b'][:12]}"
+    if output.for_reading:
+        prose([f"{runs}; p as each size stands alone"])
 
 
 BLOCKS_SHOWN = 15
@@ -187,17 +180,15 @@ def blocks(a: str, b: str, output: Output, **options: Any) -> int:
       circuitgraph blocks base tuned --corrupt other-corruptions.jsonl -o blocks.csv
     """
     result = settings().open().blocks(a, b, **options)
-    if not output.for_reading:
-        output.show(result.table)
-    elif len(result.table):
-        click.echo(blocks_view(result.table, terminal_width()), nl=False)
-    for line in block_lines(result):
-        settings().reporter.remark(line)
+    output.view(result.table, lambda width: blocks_view(result.table, width))
+    remark(*block_lines(result))
     return INSUFFICIENT if result.diff.insufficient else 0
 
 
 def blocks_view(table: pd.DataFrame, width: int) -> str:
-    """Blocks that change most first."""
+    """Blocks that change most first; nothing without any."""
+    if table.empty:
+        return ""
     order = np.argsort(-table["change"].abs().to_numpy(), kind="stable")
     text = to_text(table[_READ].iloc[order[:BLOCKS_SHOWN]], "table", width=width)
     if len(table) > BLOCKS_SHOWN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,10 +19,9 @@ from circuitgraph.commands.options import (
     global_options,
     output_options,
     prose,
+    remark,
     resource_options,
     settings,
-    show_text,
-    terminal_width,
 )
 from circuitgraph.commands.terminal import painted
 from circuitgraph.commands.typed import SEVERAL, options_of
@@ -94,13 +94,9 @@ def diff(a: str, b: str, output: Output, fail_on: tuple[str, ...], **options: An
     workspace = settings().open()
     result = workspace.diff(a, b, **options)
     first, *others = summary_lines(result)
-    settings().reporter.remark(painted(first, sys.stderr, bold=True))
-    if output.for_reading:
-        show_text(diff_view(result, terminal_width()))
-    else:
-        output.show(result.table, workspace.diff_path(result))
-    for line in others:
-        settings().reporter.remark(line)
+    remark(painted(first, sys.stderr, bold=True))
+    output.view(result.table, partial(diff_view, result), workspace.diff_path(result))
+    remark(*others)
     after_diff(result, options["lens"])
     findings = {"claims": result.summary["n_claims"] > 0, "insufficient": result.insufficient}
     if found := [name for name in fail_on if findings[name]]:
@@ -127,12 +123,8 @@ def compare(base: str, variants: tuple[str, ...], output: Output, **options: Any
       circuitgraph compare base tuned-0 tuned-1 other-0
     """
     result = settings().open().compare(base, variants, **options)
-    if output.for_reading:
-        show_text(compare_view(result, terminal_width()))
-    else:
-        output.show(result.table)
-    for line in [*map(headline, result.diffs.values()), *result.remarks]:
-        settings().reporter.remark(line)
+    output.view(result.table, partial(compare_view, result))
+    remark(*map(headline, result.diffs.values()), *result.remarks)
     return INSUFFICIENT if all(d.insufficient for d in result.diffs.values()) else 0
 
 
@@ -158,11 +150,9 @@ def explain(source: str, target: str, a: str, b: str, output: Output, **options:
       circuitgraph explain L0H2 L1H0 base tuned
     """
     found = settings().open().explain(source, target, a, b, **options)
-    if not output.for_reading:
-        output.show(found.per_prompt)
-        return
-    prose([*found.text.split("\n"), ""])
-    click.echo(scenarios_view(found, terminal_width()), nl=False)
+    if output.for_reading:
+        prose([*found.text.split("\n"), ""])
+    output.view(found.per_prompt, partial(scenarios_view, found))
 
 
 @click.command()
@@ -197,22 +187,16 @@ def hubs(name: str, other: str | None, output: Output, of: Of, **options: Any) -
     if of == "change":
         options["direction"] = direction or "both"
     table = settings().open().hubs(name, other, of=of, **options)
-    if output.for_reading:
-        view = change_hubs_view if of == "change" else hubs_view
-        click.echo(view(table, terminal_width()), nl=False)
-    else:
-        output.show(table)
+    output.view(table, partial(change_hubs_view if of == "change" else hubs_view, table))
     estimator = table.attrs.get("estimator", "")
     if estimator not in ("", "exact", "imported"):
-        settings().reporter.remark(
+        remark(
             f"strengths are sums of estimates ({estimator}); exact effects, which a diff measures "
             "of its claims and the strongest edges, are left out, so that all edges are alike"
         )
     evidence = table.attrs["evidence"]
     if evidence != "ok":
-        settings().reporter.remark(
-            f"evidence is {evidence}: n_effective {table.attrs['n_effective']}"
-        )
+        remark(f"evidence is {evidence}: n_effective {table.attrs['n_effective']}")
     return INSUFFICIENT if other is not None and evidence == "insufficient" else 0
 
 
@@ -245,11 +229,10 @@ def report(a: str, b: str, output: Path | None, browser: bool, **options: Any) -
     """
     page = _own_name(a, b, options) if output is None else output
     result = settings().open().report(a, b, page, **options)
-    settings().reporter.remark(f"page written to {page}")
+    remark(f"page written to {page}")
     if browser and not webbrowser.open(expanded(page).absolute().as_uri()):
-        settings().reporter.remark("there is no browser to open it in")
-    for line in summary_lines(result):
-        settings().reporter.remark(line)
+        remark("there is no browser to open it in")
+    remark(*summary_lines(result))
     return INSUFFICIENT if result.insufficient else 0
 
 

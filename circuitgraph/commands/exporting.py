@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.commands.options import global_options, settings
+from circuitgraph.commands.options import global_options, remark, settings
 from circuitgraph.commands.typed import options_of
 from circuitgraph.export import import_command
 from circuitgraph.lenses.registry import lens_names
@@ -46,7 +46,7 @@ def export(names: tuple[str, ...], format: Format | None, **options: Any) -> Non
         raise UsageError("name what to export; circuitgraph variants lists them")
     paths = settings().open().export(names, format, **options)
     if format == "neo4j-admin":
-        settings().reporter.remark("stop the server, then run as the user it runs as:")
+        remark("stop the server, then run as the user it runs as:")
         click.echo(import_command(paths))
         return
     for path in paths:
@@ -66,7 +66,7 @@ def push() -> None:
       NEO4J_PASSWORD_FILE=~/.neo4j-password \\
         circuitgraph --store neo4j://localhost:7687 push
     """
-    _tell(settings().open().push())
+    _tell_copied(settings().open().push())
 
 
 @click.command()
@@ -82,9 +82,9 @@ def pull() -> None:
       circuitgraph --store neo4j://localhost:7687 pull
     """
     copied = settings().open().pull()
-    _tell(copied)
+    _tell_copied(copied)
     if copied.runs:
-        settings().reporter.remark(
+        remark(
             "pulled runs hold no values of single prompts; to compare them anew, copy the runs "
             "folder of the workspace that measured them"
         )
@@ -104,23 +104,20 @@ def rebuild() -> None:
     """
     built, whole = settings().open().rebuild()
     if not whole:
-        settings().reporter.remark(
+        remark(
             "the old graph could not be read: what had been pulled from a server, pull brings again"
         )
-    if settings().as_json:
-        click.echo(json.dumps(asdict(built)))
-        return
-    click.echo(f"{built.runs} runs and {built.diffs} diffs are in the graph again")
+    _tell(built, "are in the graph again")
 
 
-def _tell(copied: Copied) -> None:
-    if settings().as_json:
-        click.echo(json.dumps(asdict(copied)))
-        return
-    click.echo(
-        f"{copied.runs} runs and {copied.diffs} diffs copied ({copied.edges} relationships), "
-        f"{copied.there} were there"
-    )
+def _tell(found: Copied, what: str) -> None:
+    """Print counts as JSON, or in a sentence."""
+    words = f"{found.runs} runs and {found.diffs} diffs {what}"
+    click.echo(json.dumps(asdict(found)) if settings().as_json else words)
+
+
+def _tell_copied(copied: Copied) -> None:
+    _tell(copied, f"copied ({copied.edges} relationships), {copied.there} were there")
 
 
 COMMANDS = (export, push, pull, rebuild)

@@ -12,6 +12,7 @@ from circuitgraph.commands.options import (
     global_options,
     read_bytes,
     read_seconds,
+    remark,
     settings,
     show,
 )
@@ -132,7 +133,7 @@ def remove(name: str) -> None:
       circuitgraph remove tuned-0
     """
     count = settings().open().remove(name)
-    settings().reporter.remark(f"{count} runs removed")
+    remark(f"{count} runs removed")
 
 
 @click.command()
@@ -157,7 +158,7 @@ def demo(out: Path, examples: Path | None) -> None:
 
     if examples is not None:
         copy_examples(examples)
-        settings().reporter.remark(f"models and prompts copied to {examples}")
+        remark(f"models and prompts copied to {examples}")
         return
     for line in run_demo(out, settings().reporter):
         click.echo(line)

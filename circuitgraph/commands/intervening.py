@@ -15,6 +15,7 @@ from circuitgraph.commands.options import (
     Output,
     global_options,
     output_options,
+    remark,
     resource_options,
     settings,
     terminal_width,
@@ -80,12 +81,8 @@ def patch(
     chosen = None if layers is None else _layers(layers)
     result = settings().open().patch(source, into, parts=[part], layers=chosen, **options)
     table = getattr(result, part)
-    if output.for_reading:
-        click.echo(patch_view(table, part, terminal_width()), nl=False)
-    else:
-        output.show(table)
-    for line in summary_lines(result, part):
-        settings().reporter.remark(line)
+    output.view(table, lambda width: patch_view(table, part, width))
+    remark(*summary_lines(result, part))
 
 
 def _layers(text: str) -> tuple[int, int]:
@@ -176,9 +173,7 @@ def steer(a: str, b: str, output: Output, **options: Any) -> None:
     found = settings().open().steer(a, b, **options)
     output.show(found.table)
     s = found.summary
-    settings().reporter.remark(
-        f"{s['interventions']} interventions of {s['tried']} changed something"
-    )
+    remark(f"{s['interventions']} interventions of {s['tried']} changed something")
     if output.for_reading:
         text = to_text(found.washout.round(3), "table", width=terminal_width())
         click.echo("share left along the direction at the largest strength:\n" + text, nl=False)
@@ -210,13 +205,12 @@ def transplant(source: str, into: str, output: Output, **options: Any) -> None:
     found = settings().open().transplant(source, into, **options)
     output.show(found.pairs if options["pairs"] else found.table)
     s = found.summary
-    settings().reporter.remark(
+    remark(
         f"decision of {s['source']} {s['decision_source']:+.3f}, of {s['into']} "
         f"{s['decision_into']:+.3f}; gap {s['gap']:.3f} nats; {s['interventions']} interventions "
-        f"of {s['tried']} changed something"
+        f"of {s['tried']} changed something",
+        *s["remarks"],
     )
-    for remark in s["remarks"]:
-        settings().reporter.remark(remark)
 
 
 COMMANDS = (patch, steer, transplant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -11,8 +12,8 @@ from circuitgraph.commands.options import (
     Output,
     global_options,
     output_options,
+    remark,
     settings,
-    terminal_width,
 )
 
 if TYPE_CHECKING:
@@ -34,12 +35,9 @@ def edges(name: str, kind: EdgeKind | None, output: Output) -> None:
       circuitgraph edges base --kind effect --format csv
     """
     table = settings().open().edges(name, kind)
-    if output.for_reading:
-        from circuitgraph.commands.views import edges_view
+    from circuitgraph.commands.views import edges_view
 
-        click.echo(edges_view(table, terminal_width()), nl=False)
-    else:
-        output.show(table)
+    output.view(table, partial(edges_view, table))
 
 
 @click.command()
@@ -72,7 +70,7 @@ def _show_or_say(rows: Rows, output: Output) -> None:
     """Print rows; name the folder of an empty workspace, which is often not the intended one."""
     output.show(rows)
     if not rows:
-        settings().reporter.remark(
+        remark(
             f"the workspace {settings().workspace} is empty: circuitgraph ingest fills it, "
             "--workspace DIR chooses another"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import click
 import numpy as np
@@ -16,17 +17,14 @@ from circuitgraph.commands.options import (
     global_options,
     output_options,
     prose,
+    remark,
     settings,
-    terminal_width,
 )
 from circuitgraph.commands.typed import SEVERAL, options_of
 from circuitgraph.commands.views import WHERE
 from circuitgraph.lenses.registry import lens_names
 from circuitgraph.nodes.measures import NAMES
 from circuitgraph.workspace import Workspace
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @click.command()
@@ -59,16 +57,15 @@ def nodes(name: str, other: str | None, output: Output, **options: Any) -> int:
     output.show(_claims_first(found.table) if output.for_reading else found.table)
     s = found.summary
     beyond = f" beyond a margin of {s['margin']:.3g}" if s.get("margin") else ""
-    settings().reporter.remark(
+    remark(
         f"{s['measure']}: {s['n_claims']} of {s['n_testable']} nodes differ{beyond}, evidence "
-        f"{s['evidence']}"
+        f"{s['evidence']}",
+        *(f"{s['measure']}: {key} {value}" for key, value in s.get("facts", {}).items()),
     )
-    for key, value in s.get("facts", {}).items():
-        settings().reporter.remark(f"{s['measure']}: {key} {value}")
     if "parts" in s:
         from circuitgraph.nodes.parting import in_words
 
-        settings().reporter.remark(in_words(s["parts"]))
+        remark(in_words(s["parts"]))
     return INSUFFICIENT if s["evidence"] == "insufficient" else 0
 
 
@@ -110,10 +107,7 @@ def compose(name: str, other: str | None, shared_basis: bool, output: Output) ->
     if shared_basis and other is None:
         raise UsageError("--shared-basis is about two variants; name OTHER")
     table = settings().open().compose(name, other, shared_basis=shared_basis)
-    if output.for_reading:
-        click.echo(composition_view(table, terminal_width()), nl=False)
-    else:
-        output.show(table)
+    output.view(table, partial(composition_view, table))
 
 
 def composition_view(table: pd.DataFrame, width: int) -> str:
@@ -154,10 +148,10 @@ def levels(a: str, b: str, output: Output, **options: Any) -> None:
     seeds = options.pop("seeds") or None
     lens = options.pop("lens") or None
     found = settings().open().levels(a, b, seeds=seeds, lens=lens, **options)
-    if not output.for_reading:
+    if output.for_reading:
+        prose(found.lines)
+    else:
         output.show(found.table)
-        return
-    prose(found.lines)
 
 
 COMMANDS = (nodes, compose, levels)

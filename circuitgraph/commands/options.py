@@ -57,25 +57,13 @@ class Settings:
         return path
 
     def open(self) -> Workspace:
-        """The workspace these settings mean.
-
-        Raises
-        ------
-        UsageError
-            Its path is a file.
-        """
+        """The workspace these settings mean; raises as ``folder`` does."""
         from circuitgraph.workspace import Workspace
 
         return Workspace(self.folder, self.store, self.reporter)
 
     def catalogue(self) -> RunCatalogue:
-        """The runs of the workspace, for commands that only list them.
-
-        Raises
-        ------
-        UsageError
-            Its path is a file.
-        """
+        """The runs of the workspace, for commands that only list them; raises as ``folder``."""
         from circuitgraph.runs.catalogue import RunCatalogue
 
         return RunCatalogue.read(self.folder / "runs")
@@ -186,7 +174,22 @@ class Output:
             copy_whole(kept, self.path)
         else:
             write_frame(as_frame(frame), self.format, self.path)
-        settings().reporter.remark(f"{len(frame)} rows written to {self.path}")
+        remark(f"{len(frame)} rows written to {self.path}")
+
+    def view(
+        self, frame: pd.DataFrame, text: Callable[[int], str], kept: Path | None = None
+    ) -> None:
+        """Print ``text(width)`` where somebody reads; else all rows, as :meth:`show` does."""
+        if self.for_reading:
+            show_text(text(terminal_width()))
+        else:
+            self.show(frame, kept)
+
+
+def remark(*lines: str) -> None:
+    """Print remarks on stderr unless quiet."""
+    for line in lines:
+        settings().reporter.remark(line)
 
 
 def prose(lines: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from circuitgraph.commands.options import (
     global_options,
     output_options,
     prose,
+    remark,
     settings,
     show,
     terminal_width,
@@ -59,8 +60,7 @@ def plan(output: Output, **options: Any) -> None:
         prose(result.remarks)
     else:
         output.show(result.table)
-        for remark in result.remarks:
-            settings().reporter.remark(remark)
+        remark(*result.remarks)
 
 
 @click.command()
@@ -133,7 +133,7 @@ def plant(model: Path, out: Path, seed: int, kind: str | None, **options: Any) -
     else:
         pair = make(model, out, seed=seed, **options)
     show(pair.truth)
-    settings().reporter.remark(f"A: {pair.folder_a}  B: {pair.folder_b}")
+    remark(f"A: {pair.folder_a}  B: {pair.folder_b}")
 
 
 COMMANDS = (plan, plant)

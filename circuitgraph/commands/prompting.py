@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.commands.options import global_options, prose, settings
+from circuitgraph.commands.options import global_options, prose, remark, settings
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.report import check_text
 from circuitgraph.prompts.tasks import TASKS
@@ -92,9 +92,7 @@ def make(task: str, model: str, output: Path, **options: Any) -> None:
     require_jsonl(output)
     found = _made(task, model, {k: v for k, v in options.items() if v not in (None, False)})
     write_prompts(found, output)
-    settings().reporter.remark(
-        f"{len(found)} prompts in {len(found.scenarios)} scenarios written to {output}"
-    )
+    remark(f"{len(found)} prompts in {len(found.scenarios)} scenarios written to {output}")
 
 
 def _made(task: str, model: str, given: dict[str, Any]) -> PromptSet:

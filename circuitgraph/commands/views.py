@@ -7,7 +7,6 @@ views are for a terminal only.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,7 +119,8 @@ def compare_view(result: ManyDiff, width: int) -> str:
     claimed = claimed.iloc[np.lexsort((-sizes.to_numpy(), -claimed["n_recipes"].to_numpy()))]
     keys = [name for name in KEY if name != "input" or not set(claimed["input"]) <= _JOINT]
     shown = claimed[[*keys, "pattern"]].head(MOST_CLAIMS)
-    shown["specific"] = [_specific(q, yes) for q, yes in _tested(claimed)][:MOST_CLAIMS]
+    tested = zip(claimed["q_specific"], claimed["specific"], strict=True)
+    shown["specific"] = [_specific(*both) for both in tested][:MOST_CLAIMS]
     for name in result.diffs:
         cells = zip(claimed[f"delta: {name}"], claimed[f"verdict: {name}"], strict=True)
         shown[short(name, 24)] = [_cell(*cell) for cell in cells][:MOST_CLAIMS]
@@ -132,10 +132,6 @@ def compare_view(result: ManyDiff, width: int) -> str:
     lines = [f"{summary}: {told}" if told else summary, f"changes: {unit}", f"all rows: {WHERE}"]
     wrapped = [part for line in lines for part in textwrap.wrap(line, width)]
     return "\n".join([*text.splitlines(), *wrapped, ""])
-
-
-def _tested(claimed: pd.DataFrame) -> Iterable[tuple[float, bool]]:
-    return zip(claimed["q_specific"].tolist(), claimed["specific"].tolist(), strict=True)
 
 
 def _specific(q: float, yes: bool) -> str:
@@ -214,10 +210,8 @@ def scenarios_view(found: Explanation, width: int) -> str:
 
 def change_hubs_view(table: pd.DataFrame, width: int) -> str:
     """Hubs of change with their rank and its 95% interval, and how many there are."""
-    shown = table[["component", "edges", "degree", "weighted", "expected", "p", "q", "rank"]].copy()
-    bounds = zip(table["rank_low"], table["rank_high"], strict=True)
-    shown["95%"] = [f"{low:.0f}–{high:.0f}" for low, high in bounds]
-    shown["verdict"] = table["verdict"]
+    shown = table[["component", "edges", "degree", "weighted", "expected", "p", "q"]]
+    shown = shown.assign(**_ranks(table, ""), verdict=table["verdict"])
     found = table.loc[table["verdict"] == "hub_of_change", "component"].tolist()
     told = f"hubs of change: {', '.join(map(short, found))}" if found else "no hub of change"
     if (table["verdict"] == "not_testable").all():
