@@ -6,20 +6,12 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from circuitgraph.base.components import digest
 from circuitgraph.base.progress import Reporter
 from circuitgraph.runs.artefacts import get, put
 from circuitgraph.runs.catalogue import RunCatalogue
 from circuitgraph.runs.record import Run
 from circuitgraph.store.protocol import Store
-from circuitgraph.store.tables import (
-    GraphTables,
-    component_id,
-    component_rows,
-    merge_tables,
-    node_table,
-    rel_table,
-)
+from circuitgraph.store.tables import GraphTables, components, edge_rels, merge_tables
 
 FILE_NAME = "composition.parquet"
 COLUMNS = ("source", "target", "input", "weight")
@@ -47,25 +39,10 @@ def with_composition(tables: GraphTables, run: Run) -> GraphTables:
     table = read_composition(run)
     if table.empty:
         return tables
-    source, target, inputs = (table[name].tolist() for name in COLUMNS[:3])
-    architecture = run.variant.architecture
-    ids = {name: component_id(architecture, name) for name in dict.fromkeys(source + target)}
-    columns = {
-        "key": [
-            digest("composes", run.id, s, t, i)
-            for s, t, i in zip(source, target, inputs, strict=True)
-        ],
-        "run": run.id,
-        "variant": run.variant.name,
-        "input": inputs,
-        "weight": table["weight"],
-    }
-    ends = [ids[name] for name in source], [ids[name] for name in target]
-    composes = GraphTables(
-        nodes={"Component": node_table("Component", component_rows(architecture, ids))},
-        rels={"COMPOSES": rel_table("COMPOSES", *ends, columns)},
-    )
-    return merge_tables([tables, composes])
+    ids, nodes = components(run.variant.architecture, [*table["source"], *table["target"]])
+    own = {"run": run.id, "variant": run.variant.name}
+    composes = edge_rels("COMPOSES", run.id, table, ids, own)
+    return merge_tables([tables, GraphTables({"Component": nodes}, {"COMPOSES": composes})])
 
 
 def lacking_composition(store: Store, runs: Iterable[Run]) -> list[Run]:

@@ -134,7 +134,7 @@ def virtual_products(a: Model, b: Model, advance: Callable[[int], None] = lambda
             add(receiver)
         groups = torch.arange(a.heads) // a.group
         inner = (heads[0].v.mT @ heads[1].v)[groups]
-        by_mlp = _wide_receiver(_read_by_mlp(first), _read_by_mlp(second))
+        by_mlp = _Receiver(None, _read_by_mlp(second) @ _read_by_mlp(first).T)
         if a.parallel:  # it reads what attention reads
             add(by_mlp)
         written = written.with_heads((heads[0].out, heads[1].out), inner)
@@ -221,10 +221,6 @@ def _attention_receivers(a: _Heads, b: _Heads) -> list[_Receiver]:
     groups = range(len(a.k))
     found += [_Receiver((a.k[g], b.k[g]), queries[g]) for g in groups]
     return found + [_Receiver((a.v[g], b.v[g]), outs[g]) for g in groups]
-
-
-def _wide_receiver(a: Tensor, b: Tensor) -> _Receiver:
-    return _Receiver(None, b @ a.T)
 
 
 def _read_by_mlp(block: Block) -> Tensor:

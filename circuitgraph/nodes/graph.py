@@ -16,8 +16,7 @@ from circuitgraph.store.protocol import Store
 from circuitgraph.store.tables import (
     GraphTables,
     compares,
-    component_id,
-    component_rows,
+    components,
     merge_tables,
     node_table,
     rel_table,
@@ -50,7 +49,7 @@ def _labelled(table: pd.DataFrame, label: str) -> pd.DataFrame:
 
 def _measured(run: Run, measure: str, table: pd.DataFrame) -> GraphTables:
     names = table["component"].tolist()
-    ids = {name: component_id(run.variant.architecture, name) for name in dict.fromkeys(names)}
+    ids, nodes = components(run.variant.architecture, names)
     columns = {
         "key": [
             digest("measures", run.id, measure, name, category)
@@ -61,7 +60,7 @@ def _measured(run: Run, measure: str, table: pd.DataFrame) -> GraphTables:
     }
     ends = [ids[name] for name in names]
     return GraphTables(
-        nodes={"Component": node_table("Component", component_rows(run.variant.architecture, ids))},
+        nodes={"Component": nodes},
         rels={"MEASURES": rel_table("MEASURES", [run.id] * len(ends), ends, columns)},
     )
 
@@ -89,11 +88,10 @@ def lacking_measures(store: Store, runs: Iterable[Run]) -> list[Run]:
 def changed_tables(diff: NodeDiff) -> GraphTables:
     """Graph tables of a comparison's claims; its runs must be in the graph already."""
     runs_a, runs_b = diff.runs
-    architecture = runs_a[0].variant.architecture
     label = str(diff.summary.get("facts", {}).get("label", ""))
     claims = _labelled(diff.claims.drop_duplicates(["component", "category"]), label)
     names = claims["component"].tolist()
-    ids = {name: component_id(architecture, name) for name in dict.fromkeys(names)}
+    ids, nodes = components(runs_a[0].variant.architecture, names)
     columns = {
         "key": [
             digest("changed", diff.id, name, category)
@@ -105,7 +103,7 @@ def changed_tables(diff: NodeDiff) -> GraphTables:
     return GraphTables(
         nodes={
             "Diff": node_table("Diff", [diff.row]),
-            "Component": node_table("Component", component_rows(architecture, ids)),
+            "Component": nodes,
         },
         rels={
             "COMPARES": compares(diff.id, runs_a, runs_b),

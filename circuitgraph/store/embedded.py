@@ -22,7 +22,7 @@ from circuitgraph.store.embedded_file import (
     refused,
     schema,
 )
-from circuitgraph.store.frames import from_arrow, to_arrow
+from circuitgraph.store.frames import from_arrow, plain_rows, to_arrow
 from circuitgraph.store.protocol import Store, check_parameters
 from circuitgraph.store.reading import read_all, read_pairs
 from circuitgraph.store.statements import reading
@@ -322,13 +322,9 @@ def _load_nodes(connection: ladybug.Connection, label: str, frame: pd.DataFrame)
     if label == "Component":
         return
     assign = ", ".join(f"x.{name} = ${name}" for name in NODES[label] if name != "id")
-    for record in frame[there].to_dict("records"):
-        values = {str(name): _plain(value) for name, value in record.items()}
+    for row in plain_rows(frame[there], list(NODES[label])):
+        values = dict(zip(NODES[label], row, strict=True))
         _run(connection, f"MATCH (x:{label} {{id: $id}}) SET {assign}", values)
-
-
-def _plain(value: Any) -> Any:
-    return None if pd.isna(value) else value.item() if hasattr(value, "item") else value
 
 
 def _load_rels(connection: ladybug.Connection, kind: str, frame: pd.DataFrame) -> None:

@@ -126,7 +126,7 @@ def reason(error: BaseException) -> str:
 def refused(connection: ladybug.Connection, cypher: str, error: BaseException) -> str:
     """Why a statement is rejected, and how to escape a reserved word."""
     word = _word_at(cypher, str(error))
-    if not word or not _is_reserved(connection, word):
+    if not word or not _answers(connection, f"`{word}`") or _answers(connection, word):
         return reason(error)
     return f"{reason(error)}; {word} is a reserved word: as a name put it in backticks: `{word}`"
 
@@ -142,12 +142,8 @@ def _word_at(cypher: str, error: str) -> str:
     return word[0] if word else ""
 
 
-def _is_reserved(connection: ladybug.Connection, word: str) -> bool:
-    """Whether ladybug needs backticks around the word."""
-    return _answers(connection, f"`{word}`") and not _answers(connection, word)
-
-
 def _answers(connection: ladybug.Connection, name: str) -> bool:
+    """Whether ladybug takes a text for a name."""
     try:
         connection.execute(f"RETURN 1 AS {name}")
     except RuntimeError:

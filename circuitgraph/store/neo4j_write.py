@@ -52,7 +52,8 @@ def write_part(write: Write, tables: GraphTables, replace: bool) -> None:
     UsageError
         A relationship refers to a node that is neither in the graph nor in the part.
     """
-    if not replace and _all_there(write, tables):
+    lacking = (_missing(write, label, set(tables.ids(label))) for label in _OWNED)
+    if not replace and not any(lacking) and not transfers_in(tables):
         return
     _refuse_dangling(write, tables)
     for label in _OWNED:
@@ -92,11 +93,6 @@ def remove_variant(write: Write, name: str) -> int:
     write("MATCH (c:Component|Scenario) WHERE NOT EXISTS { (c)--() } DELETE c")
     write("MATCH (v:Variant {name: $name}) DETACH DELETE v", name=name)
     return len(owned["Run"])
-
-
-def _all_there(write: Write, tables: GraphTables) -> bool:
-    nodes = all(_missing(write, label, set(tables.ids(label))) == set() for label in _OWNED)
-    return nodes and not transfers_in(tables)
 
 
 def _missing(write: Write, label: str, ids: set[str]) -> set[str]:

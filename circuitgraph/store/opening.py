@@ -10,7 +10,7 @@ from circuitgraph.store.embedded import FILE_NAME, EmbeddedStore
 from circuitgraph.store.protocol import Store
 
 
-def open_store(uri: str | None, workspace_path: str | Path, *, timeout: float = 600.0) -> Store:
+def open_store(uri: str | None, workspace_path: str | Path) -> Store:
     """Open the graph store of a workspace.
 
     Parameters
@@ -20,8 +20,6 @@ def open_store(uri: str | None, workspace_path: str | Path, *, timeout: float = 
         ``bolt``, either with ``+s`` or ``+ssc``) for a server; ``neo4j`` for ``NEO4J_URI``.
     workspace_path : path
         Folder of the workspace; need not exist.
-    timeout : float
-        Seconds to wait for another process that writes the embedded file.
 
     Raises
     ------
@@ -31,7 +29,7 @@ def open_store(uri: str | None, workspace_path: str | Path, *, timeout: float = 
         The server does not answer within five seconds, or refuses the credentials.
     """
     if not uri or uri == "embedded":
-        return EmbeddedStore(Path(workspace_path) / FILE_NAME, timeout=timeout)
+        return EmbeddedStore(Path(workspace_path) / FILE_NAME)
     if is_neo4j(uri):
         from circuitgraph.store.neo4j import Neo4jStore  # and the driver
 

@@ -69,7 +69,7 @@ def read_diff(ask: Ask, diff: str) -> GraphTables:
         "REWIRED": _rels(ask, "REWIRED", " WHERE e.diff = $id", key),
         "CHANGED": _rels(ask, "CHANGED", " WHERE a.id = $id", key),
     }
-    nodes["Component"] = _components(ask, rels)
+    nodes["Component"] = _ends(ask, rels, "Component")
     return GraphTables(nodes, _filled(rels))
 
 
@@ -98,7 +98,7 @@ def read_transfers(ask: Ask, transfer: Transfer) -> GraphTables:
     run, source = transfer
     where = " WHERE e.run = $run AND e.source_variant = $source"
     rels = {"TRANSFERS": _rels(ask, "TRANSFERS", where, {"run": run, "source": source})}
-    return GraphTables({"Component": _components(ask, rels)}, rels)
+    return GraphTables({"Component": _ends(ask, rels, "Component")}, rels)
 
 
 def _touched(rels: Mapping[str, pd.DataFrame], label: str) -> set[str]:
@@ -108,10 +108,6 @@ def _touched(rels: Mapping[str, pd.DataFrame], label: str) -> set[str]:
         for column, end in zip(("start", "end"), ENDS[kind], strict=True):
             ids |= set(frame[column]) if end == label else set()
     return ids
-
-
-def _components(ask: Ask, rels: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    return _ends(ask, rels, "Component")
 
 
 def _ends(ask: Ask, rels: Mapping[str, pd.DataFrame], label: str) -> pd.DataFrame:

@@ -74,9 +74,14 @@ def _refuse_duplicates(keys: pd.Series, what: str, names: pd.Series) -> None:
         raise InputError(f"{what}: {int(twice.sum())} rows appear twice, the first of {first}")
 
 
-def component_id(architecture: str, name: str) -> str:
-    """Id of a component: shared by all variants of one architecture."""
-    return digest("component", architecture, name)
+def components(architecture: str, names: Iterable[str]) -> tuple[dict[str, str], pd.DataFrame]:
+    """Ids of components by name, shared by all variants of one architecture, and their nodes."""
+    ids = {name: digest("component", architecture, name) for name in dict.fromkeys(names)}
+    rows = (
+        {**parse(name)._asdict(), "id": key, "architecture": architecture}
+        for name, key in ids.items()
+    )
+    return ids, node_table("Component", rows)
 
 
 def node_table(label: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -129,7 +134,7 @@ def run_tables(run: Run, edges: pd.DataFrame) -> GraphTables:
     run : Run
         The run; its activities give the ``MEASURES`` of a correlation run.
     edges : DataFrame
-        One row an edge, columns as ``stats.summaries.edge_table`` makes them.
+        One row an edge, columns as ``runs.summaries.edge_table`` makes them.
 
     Returns
     -------
@@ -137,20 +142,20 @@ def run_tables(run: Run, edges: pd.DataFrame) -> GraphTables:
         One ``Variant``, one ``Run``, its ``Component`` nodes; ``OF``, ``MEASURES``, and
         ``CORRELATES`` or ``AFFECTS``.
     """
-    architecture = run.variant.architecture
     names = in_order({*run.components, *edges["source"].unique(), *edges["target"].unique()})
-    ids = {name: component_id(architecture, name) for name in names}
+    ids, nodes = components(run.variant.architecture, names)
     kind = _EDGE_TYPE[run.kind]
+    own = {"run": run.id, "variant": run.variant.name}
     return GraphTables(
         nodes={
             "Variant": node_table("Variant", [variant_row(run.variant)]),
             "Run": node_table("Run", [_run_row(run)]),
-            "Component": node_table("Component", component_rows(architecture, ids)),
+            "Component": nodes,
         },
         rels={
             "OF": rel_table("OF", [run.id], [run.variant.id], {}),
             "MEASURES": _measures(run, ids),
-            kind: _run_edges(kind, run, edges, ids),
+            kind: edge_rels(kind, run.id, edges, ids, own),
         },
     ).checked()
 
@@ -178,14 +183,6 @@ def _run_row(run: Run) -> dict[str, Any]:
     }
 
 
-def component_rows(architecture: str, ids: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Properties of components by name and id."""
-    return [
-        {**parse(name)._asdict(), "id": key, "architecture": architecture}
-        for name, key in ids.items()
-    ]
-
-
 def _measures(run: Run, ids: Mapping[str, str]) -> pd.DataFrame:
     """Mean with its 95% interval, standard deviation (ddof 1) and number of distinct activities."""
     if run.kind != "correlation":
@@ -210,18 +207,32 @@ def _measures(run: Run, ids: Mapping[str, str]) -> pd.DataFrame:
     return rel_table("MEASURES", [run.id] * len(end), end, columns)
 
 
-def _run_edges(kind: str, run: Run, edges: pd.DataFrame, ids: Mapping[str, str]) -> pd.DataFrame:
-    source, target = edges["source"].tolist(), edges["target"].tolist()
-    inputs = edges["input"].tolist()
+def edge_rels(
+    kind: str,
+    owner: str,
+    edges: pd.DataFrame,
+    ids: Mapping[str, str],
+    own: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Relationships between components, one an edge.
+
+    Parameters
+    ----------
+    kind : str
+        Their type.
+    owner : str
+        Id of the run or diff that they belong to.
+    edges : DataFrame
+        ``source``, ``target``, ``input``, and properties of the relationships.
+    ids : mapping of str to str
+        Ids of the components by name.
+    own : mapping of str
+        Properties that all of them share, or one by one; these win.
+    """
+    source, target, inputs = (edges[name].tolist() for name in ("source", "target", "input"))
+    ends = zip(source, target, inputs, strict=True)
     columns: dict[str, Any] = {name: edges[name] for name in RELATIONSHIPS[kind] if name in edges}
-    columns |= {
-        "key": [
-            digest(kind.lower(), run.id, s, t, i)
-            for s, t, i in zip(source, target, inputs, strict=True)
-        ],
-        "run": run.id,
-        "variant": run.variant.name,
-    }
+    columns |= {"key": [digest(kind.lower(), owner, *names) for names in ends], **own}
     return rel_table(kind, [ids[s] for s in source], [ids[t] for t in target], columns)
 
 
@@ -239,18 +250,20 @@ def diff_tables(diff: Diff) -> GraphTables:
         One ``Diff``, the ``Component`` nodes of its claims; ``COMPARES`` to each run of
         each side, and ``REWIRED``.
     """
-    architecture = diff.runs_a[0].variant.architecture
     claims = diff.claims
     names = in_order({*claims["source"].tolist(), *claims["target"].tolist()})
-    ids = {name: component_id(architecture, name) for name in names}
+    ids, nodes = components(diff.runs_a[0].variant.architecture, names)
+    extras = diff.extras.reindex(claims.index)
+    more = [name for name in RELATIONSHIPS["REWIRED"] if name in extras and name not in claims]
+    own = {**extras[more], "diff": diff.id, "a": diff.a, "b": diff.b}
     return GraphTables(
         nodes={
             "Diff": node_table("Diff", [_diff_row(diff)]),
-            "Component": node_table("Component", component_rows(architecture, ids)),
+            "Component": nodes,
         },
         rels={
             "COMPARES": compares(diff.id, diff.runs_a, diff.runs_b),
-            "REWIRED": _rewired(diff, claims, ids),
+            "REWIRED": edge_rels("REWIRED", diff.id, claims, ids, own),
         },
     ).checked()
 
@@ -267,25 +280,6 @@ def _diff_row(diff: Diff) -> dict[str, Any]:
         name: getattr(diff, name) if hasattr(diff, name) else diff.summary[name]
         for name in NODES["Diff"]
     }
-
-
-def _rewired(diff: Diff, claims: pd.DataFrame, ids: Mapping[str, str]) -> pd.DataFrame:
-    source, target = claims["source"].tolist(), claims["target"].tolist()
-    inputs = claims["input"].tolist()
-    extras = diff.extras.reindex(claims.index)
-    wanted = RELATIONSHIPS["REWIRED"]
-    columns: dict[str, Any] = {name: extras[name] for name in wanted if name in extras}
-    columns |= {name: claims[name] for name in wanted if name in claims}
-    columns |= {
-        "key": [
-            digest("rewired", diff.id, s, t, i)
-            for s, t, i in zip(source, target, inputs, strict=True)
-        ],
-        "diff": diff.id,
-        "a": diff.a,
-        "b": diff.b,
-    }
-    return rel_table("REWIRED", [ids[s] for s in source], [ids[t] for t in target], columns)
 
 
 def merge_tables(parts: Sequence[GraphTables]) -> GraphTables:

@@ -14,8 +14,7 @@ from circuitgraph.base.components import LOGITS, digest
 from circuitgraph.runs.record import Run
 from circuitgraph.store.tables import (
     GraphTables,
-    component_id,
-    component_rows,
+    components,
     node_table,
     rel_table,
     variant_row,
@@ -51,7 +50,7 @@ def transfer_tables(
     """
     table = table if "method" in table else table.assign(method=PATCH)
     names: Sequence[str] = table["component"].tolist()
-    ids = {name: component_id(architecture, name) for name in (*names, LOGITS)}
+    ids, nodes = components(architecture, (*names, LOGITS))
     methods: Sequence[str] = table["method"].tolist()
     columns = {
         "key": [
@@ -63,7 +62,7 @@ def transfer_tables(
     }
     ends = [ids[LOGITS]] * len(names)
     return GraphTables(
-        nodes={"Component": node_table("Component", component_rows(architecture, ids))},
+        nodes={"Component": nodes},
         rels={"TRANSFERS": rel_table("TRANSFERS", [ids[n] for n in names], ends, columns)},
     ).checked()
 
@@ -83,11 +82,6 @@ def not_there(label: str, ids: Iterable[str]) -> str:
     return f"{label.lower()} {min(ids)[:12]} is not in the graph; write it before what refers to it"
 
 
-def scenario_id(game: str, name: str) -> str:
-    """Id of a scenario, shared by all variants."""
-    return digest("scenario", game, name)
-
-
 def decision_tables(run: Run, table: pd.DataFrame) -> GraphTables:
     """The graph of one variant's decisions.
 
@@ -101,7 +95,7 @@ def decision_tables(run: Run, table: pd.DataFrame) -> GraphTables:
         (wordings).
     """
     rows = table.to_dict("records")
-    ids: Sequence[str] = [scenario_id(row["game"], row["scenario"]) for row in rows]
+    ids: Sequence[str] = [digest("scenario", row["game"], row["scenario"]) for row in rows]
     nodes = [
         {"id": key, "name": row["scenario"], "game": row["game"]}
         for key, row in zip(ids, rows, strict=True)
