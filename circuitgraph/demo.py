@@ -237,10 +237,7 @@ def last_lines(story: Story, workspace: Workspace, page: Path) -> list[str]:
     """Summary: claims, noise, hub, similarity level by level, page, next command."""
     top = _strongest(story.recipes)
     return [
-        _rewired(story),
-        _noise(story),
-        _hub(story),
-        _levels(story),
+        *_lead(story),
         f"page: {page}",
         f"next: {_command()} -w {shlex.quote(str(workspace.path))} explain {top['source']} "
         f"{top['target']} deontological utilitarian --scope recipe",

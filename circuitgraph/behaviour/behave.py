@@ -123,11 +123,11 @@ def behave(
     UsageError, InputError
         No such variant, prompts without states, or a missing model.
     """
-    runs = {name: _run_of(catalogue, name, request) for name in dict.fromkeys(names)}
+    runs = {name: _run_of(catalogue, name) for name in dict.fromkeys(names)}
     bases = {name: _base_of(catalogue, run) for name, run in runs.items()}
     for name in sorted({*bases.values()} - {*runs, ""}):
         if any(_has_states(run) for run in catalogue.of(name)):
-            runs[name] = _run_of(catalogue, name, request)
+            runs[name] = _run_of(catalogue, name)
     decisions = {name: _decisions(run, request, reporter) for name, run in runs.items()}
     return Behaviour(
         decisions, bases, request.known_games, opponent_named(request.opponent), tuple(bases)
@@ -151,7 +151,7 @@ def _game_prompts(run: Run) -> PromptSet:
     return with_states(PromptSet(tuple(own), f"the prompts of run {run.id[:12]}"))[0]
 
 
-def _run_of(catalogue: RunCatalogue, name: str, request: BehaveRequest) -> Run:
+def _run_of(catalogue: RunCatalogue, name: str) -> Run:
     """The newest run of a variant on game prompts."""
     found = [run for run in catalogue.of(name) if _has_states(run)]
     if found:
@@ -189,13 +189,13 @@ def _decisions(run: Run, request: BehaveRequest, reporter: Reporter) -> pd.DataF
     )
     missing = [q for q in asked if q.key not in set(known["key"])]
     if missing:
-        answers = model().answers(missing)
-        measured = [_row(a.question.key, a.question.prompt, a.p, a.legal) for a in answers]
+        found = zip(missing, model().answers(missing), strict=True)
+        measured = [_row(question.key, question.prompt, *own) for question, own in found]
         keep_decisions(run, pd.DataFrame(measured))
         known = read_decisions(run)
     wanted = pd.DataFrame({"key": list(dict.fromkeys(q.key for q in asked))})
-    found = wanted.merge(known, on="key", how="left")
-    return _with_samples(found, asked, model(), request) if request.samples else found
+    table = wanted.merge(known, on="key", how="left")
+    return _with_samples(table, asked, model(), request) if request.samples else table
 
 
 def _row(key: str, prompt: Prompt, p: float, legal: float) -> dict[str, Any]:

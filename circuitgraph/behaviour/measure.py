@@ -88,21 +88,6 @@ def _question(written: Encoded, other: Encoded) -> Question:
     return Question(written.source, written.prompt, (sides[0], sides[1]))
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Probabilities of answers to one question.
-
-    Attributes
-    ----------
-    p, legal
-        Probability of C among legal answers, and of a legal answer.
-    """
-
-    question: Question
-    p: float
-    legal: float
-
-
 class Answerer:
     """A loaded variant, to compute or sample answers.
 
@@ -122,13 +107,13 @@ class Answerer:
         self.reporter = reporter
         self.rows = hf.get_input_embeddings().weight.shape[0]
 
-    def answers(self, questions: Sequence[Question]) -> list[Answer]:
-        """Probabilities of both labels for every question."""
+    def answers(self, questions: Sequence[Question]) -> list[tuple[float, float]]:
+        """Probability of C among legal answers, and of a legal answer, for every question."""
         packs = list(_packs(questions))
         if not packs:
             return []
         self.runner.check([group for _, group in packs])
-        found: dict[int, Answer] = {}
+        found: dict[int, tuple[float, float]] = {}
         with torch.no_grad(), self.reporter.progress(len(questions), self.name) as bar:
             for numbers, group in packs:
                 rows = self.runner.rows(group)
@@ -194,10 +179,10 @@ def _group(questions: Sequence[Question]) -> Group:
     return Group(tuple(Text(q.ids, own, q.prompt.state, "", "") for q, own in texts))
 
 
-def _answer(question: Question, scores: np.ndarray) -> Answer:
+def _answer(question: Question, scores: np.ndarray) -> tuple[float, float]:
     split = len(question.spellings[0])
     c, d = np.exp(scores[:split]).sum(), np.exp(scores[split:]).sum()
     if c + d > 0:
-        return Answer(question, float(c / (c + d)), float(c + d))
+        return float(c / (c + d)), float(c + d)
     gap = np.logaddexp.reduce(scores[split:]) - np.logaddexp.reduce(scores[:split])
-    return Answer(question, float(1 / (1 + np.exp(gap))), 0.0)
+    return float(1 / (1 + np.exp(gap))), 0.0

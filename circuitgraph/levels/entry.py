@@ -14,7 +14,7 @@ from circuitgraph.base.components import natural_key
 from circuitgraph.base.errors import CircuitGraphError, UsageError, short
 from circuitgraph.base.progress import Reporter
 from circuitgraph.diff.record import Diff
-from circuitgraph.lenses.match import Matched, match_runs
+from circuitgraph.lenses.match import match_runs
 from circuitgraph.lenses.registry import lens_names
 from circuitgraph.levels.estimates import NOTHING, Alike, cosine_of_edges, one_minus
 from circuitgraph.levels.record import (
@@ -127,8 +127,8 @@ class Asker:
             yield {"level": WEIGHTS, "measure": COSINE, "reason": AS_LARGE}
         else:
             yield {"level": WEIGHTS, "measure": COSINE, "alike": _bare(found.cosine)}
-        if found.updates is not None and pair.models is None:
-            yield {"level": WEIGHTS, "measure": UPDATES, "alike": _bare(found.updates)}
+            if found.updates is not None:
+                yield {"level": WEIGHTS, "measure": UPDATES, "alike": _bare(found.updates)}
         run = pair.best[0]
         codes, apart = recode(run.scenarios), found.apart.mean(1)
         yield {
@@ -216,12 +216,8 @@ def _behaviour(pair: Pair) -> Iterator[dict[str, Any]]:
     apart = np.abs(special.expit(second) - special.expit(first))
     other = ((second > 0) != (first > 0)).astype(np.float64)
     for measure, distances in ((DECIDES, apart), (ANSWERS, other)):
-        yield {"level": BEHAVIOUR, "measure": measure, **_by_prompt(matched, distances)}
-
-
-def _by_prompt(matched: Matched, distances: np.ndarray) -> dict[str, Any]:
-    alike = one_minus(matched.collapsed(distances), matched.scenarios)
-    return {"alike": alike, "n": matched.n}
+        alike = one_minus(matched.collapsed(distances), matched.scenarios)
+        yield {"level": BEHAVIOUR, "measure": measure, "alike": alike, "n": matched.n}
 
 
 def _bare(number: float) -> Alike:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -50,13 +50,12 @@ class Together:
 
 def kept_together(a: Run, b: Run) -> Together | None:
     """What was measured before of the models of two runs; ``InputError`` where it is damaged."""
-    told = artefacts.get(a.beside(f"{_name(b)}.json"), _numbers, AGAIN)
+    told = artefacts.get(a.beside(f"{_name(b)}.json"), itemgetter("cosine", "updates"), AGAIN)
     arrays = artefacts.get(a.beside(f"{_name(b)}.safetensors"), dict, AGAIN)
-    return None if told is None or arrays is None else Together(**told, apart=arrays["apart"])
-
-
-def _numbers(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: record[name] for name in ("cosine", "updates")}
+    if told is None or arrays is None:
+        return None
+    cosine, updates = told
+    return Together(cosine, updates, arrays["apart"])
 
 
 def held_together(

@@ -77,7 +77,8 @@ class Levels:
     @property
     def lines(self) -> list[str]:
         """The table in words, a line a measure."""
-        return [*_headline(self.summary), *(told(row) for row in self.table.to_dict("records"))]
+        a, b = short(self.summary["a"]), short(self.summary["b"])
+        return [f"{a} and {b}, level by level", *map(told, self.table.to_dict("records"))]
 
     def __repr__(self) -> str:
         s, nulls = self.summary, self.pairs[self.pairs["role"] == NULL]
@@ -126,10 +127,6 @@ def _beside(row: dict[Any, Any]) -> Iterator[str]:
             claimed = row[f"{prefix}_claims"]
             most = "" if np.isnan(claimed) else f", {claimed:.0f} claimed"
             yield f"; {words} {' to '.join(ends)}{most}"
-
-
-def _headline(summary: dict[str, Any]) -> Iterator[str]:
-    yield f"{short(summary['a'])} and {short(summary['b'])}, level by level"
 
 
 FOLDER = "levels"

@@ -63,12 +63,12 @@ def grade(claims: int, null_claims: int | None, evidence: Iterable[str], sure: b
     return "firm" if sure and not null_claims and found == {"ok"} else "moderate"
 
 
-def learnt_share(tables: Tables, recipe: str, part: str = "whole") -> float:
+def learnt_share(tables: Tables, recipe: str) -> float:
     """Share of seeds that learnt a recipe; 0 where none was trained."""
     rows = tables["behaviour"]
     if rows.empty:
         return 0.0
-    own = rows[(rows["recipe"] == recipe) & (rows["part"] == part)].drop_duplicates("seed")
+    own = rows[(rows["recipe"] == recipe) & (rows["part"] == "whole")].drop_duplicates("seed")
     return float((own["learnt"] == "yes").mean()) if len(own) else 0.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from circuitgraph.ingest.estimate import affordable, operations, rate_here
 from circuitgraph.planning.cost import shape_of
@@ -25,24 +25,11 @@ LOADING = 180e-9
 (SmolLM2, measured)."""
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """A guess of seconds of one core, or of the device, from operations and its rate.
+def forecast(steps: Steps) -> tuple[float, float]:
+    """Seconds of one core, or of the device, guessed from operations and its rate.
 
-    Attributes
-    ----------
-    whole
-        The whole study, from nothing.
-    levels
-        Weights and attention of two variants, which is part of it.
+    Of the whole study, from nothing; and of weights and attention of two variants, a part of it.
     """
-
-    whole: float
-    levels: float
-
-
-def forecast(steps: Steps) -> Forecast:
-    """How long the study takes here."""
     design = steps.design
     shape, _ = shape_of(design.model)
     rate = rate_here(shape, design.device)
@@ -63,4 +50,4 @@ def forecast(steps: Steps) -> Forecast:
     forward = operations(shape, Method("correlation", granularity="layer"), prompts)
     levels = LOADING * shape.parameters + 2 * forward / rate_here(shape)
     pairs = {pair for one in of_levels() for pair in one.pairs}
-    return Forecast(BESIDE * total / rate + len(pairs) * levels, levels)
+    return BESIDE * total / rate + len(pairs) * levels, levels

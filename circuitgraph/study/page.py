@@ -50,7 +50,7 @@ def page(
         *_answers(tables), GRADES, "## Published statements", _statements(tables),
         "## What the variants decide", _behaviour(tables), "## Comparisons", *_compared(tables),
         "## Component by component", _components(tables), "## Level by level", _levels(tables),
-        "## Parts trained alone", *_parts(tables), *_more(tables),
+        "## Parts trained alone", _parts(tables), *_more(tables),
         "## Costs", _costs(costs, design.device), "## Not run", _missing(missing),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -185,9 +185,8 @@ def _levels(tables: Tables) -> str:
     )
 
 
-def _parts(tables: Tables) -> Iterator[str]:
-    rows = tables["parts"]
-    yield markdown(rows.drop(columns=["cpu_seconds"], errors="ignore"))
+def _parts(tables: Tables) -> str:
+    return markdown(tables["parts"].drop(columns=["cpu_seconds"], errors="ignore"))
 
 
 def _more(tables: Tables) -> Iterator[str]:

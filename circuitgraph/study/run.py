@@ -79,12 +79,12 @@ class Study:
         """Everything, the page written after each stage."""
         for stage in (
             self._train,
-            self._recipes,
+            partial(self._compare, of_recipes()),
             self._parts,
             self._components,
             self._variants,
             self._levels,
-            self._wiring,
+            partial(self._compare, of_wiring()),
             self._heads,
         ):
             stage()
@@ -146,9 +146,6 @@ class Study:
             if done[0].record["recipe"] == TAUGHT:
                 self.tables.add("parts", [rows_of.part_row(one, part) for one in done])
 
-    def _recipes(self) -> None:
-        self._compare(of_recipes())
-
     def _components(self) -> None:
         for one in of_components():
             name = f"components, {one.lens}, {one.scope}: {one.a} → {one.b}"
@@ -164,9 +161,6 @@ class Study:
         self.attempt("hubs", self._hubs)
         self.attempt("patches", self._patches)
         self.attempt("mechanism", self._mechanism)
-
-    def _wiring(self) -> None:
-        self._compare(of_wiring())
 
     def _heads(self) -> None:
         if self.design.heads:
@@ -280,10 +274,10 @@ def run_study(
     require_there(design.device)
     steps = Steps(design, reporter)
     steps.prompts()
-    guess = forecast(steps)
+    whole, level = forecast(steps)
     where = "one core here" if design.device == "cpu" else design.device
-    reporter.remark(f"the study takes {human_seconds(guess.whole)} of {where}, from nothing, "
-                    f"of it {human_seconds(guess.levels)} a comparison level by level; what is "
+    reporter.remark(f"the study takes {human_seconds(whole)} of {where}, from nothing, "
+                    f"of it {human_seconds(level)} a comparison level by level; what is "
                     "there already is kept")  # fmt: skip
     deadline = float("inf") if budget is None else time.monotonic() + budget
     study = Study(steps, pages, deadline)

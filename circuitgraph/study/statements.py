@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -19,46 +19,23 @@ from circuitgraph.study.tables import Tables
 HOLDS, FAILS, OPEN = "holds", "fails", "cannot be told"
 
 
-@dataclass(frozen=True)
-class Statement:
-    """A published statement.
-
-    Attributes
-    ----------
-    text
-        What was said, of Gemma-2-2b.
-    judge
-        Gives a verdict and its reason from the tables.
-    """
-
-    text: str
-    judge: Callable[[Tables], tuple[str, str]]
-
-
 def verdicts(tables: Tables) -> list[dict[str, str]]:
     """One row a statement."""
     found = []
-    for statement in STATEMENTS:
-        verdict, reason = statement.judge(tables)
-        found.append({"statement": statement.text, "here": verdict, "because": reason})
+    for text, judge in STATEMENTS.items():
+        verdict, reason = judge(tables)
+        found.append({"statement": text, "here": verdict, "because": reason})
     return found
-
-
-def _one(tables: Tables, **keys: str) -> pd.Series | None:
-    rows = tables.comparisons(**keys)
-    return None if rows.empty else rows.iloc[0]
-
-
-DE_UT = {"a": "deontological", "b": "utilitarian"}
 
 
 def _correlations(tables: Tables) -> tuple[str, str]:
     """Recipes by the test; what a bare cut counts between single variants stands beside."""
     rows = tables.comparisons(lens="correlation", scope="recipe")
     told = []
-    pair = _one(tables, lens="correlation", a="deontological-0", b="utilitarian-0")
+    pairs = tables.comparisons(lens="correlation", a="deontological-0", b="utilitarian-0")
     seeds = tables.comparisons(lens="correlation", role="seeds")
-    if pair is not None and len(seeds):
+    if len(pairs) and len(seeds):
+        pair = pairs.iloc[0]
         told.append(
             f"|Δr| ≥ 0.3 counts {pair['bare_cut']:.0f} of {pair['edges']} pairs between one seed "
             f"of each, and {seeds['bare_cut'].min():.0f} between two seeds of one recipe"
@@ -68,7 +45,7 @@ def _correlations(tables: Tables) -> tuple[str, str]:
 
 def _beyond_nulls(rows: pd.DataFrame, what: str, told: Sequence[str] = ()) -> tuple[str, str]:
     """Holds where twice the claims of nulls are made; fails where most is shown unchanged."""
-    own = rows[(rows["a"] == DE_UT["a"]) & (rows["b"] == DE_UT["b"])] if len(rows) else rows
+    own = rows[(rows["a"] == "deontological") & (rows["b"] == "utilitarian")] if len(rows) else rows
     if own.empty:
         return OPEN, "not run"
     row, nulls = own.iloc[0], null_claims(rows)
@@ -116,14 +93,6 @@ def _weights(tables: Tables) -> tuple[str, str]:
     return (OPEN if found == FAILS else found), reason
 
 
-def _switch(tables: Tables) -> tuple[str, str]:
-    return _alone(tables, "component")
-
-
-def _band(tables: Tables) -> tuple[str, str]:
-    return _alone(tables, "band")
-
-
 def _alone(tables: Tables, part: str) -> tuple[str, str]:
     """A part trained alone: it holds only where random choices of that size are not as good."""
     parts, own = tables["parts"], tables.where("parts", part=part)
@@ -149,12 +118,15 @@ def _flips(tables: Tables) -> tuple[str, str]:
     return (FAILS if most else HOLDS), reason
 
 
-STATEMENTS = (
-    Statement("Deontological and utilitarian variants are nearly the same by component", _similar),
-    Statement("They differ in how components connect: correlations are rewired", _correlations),
-    Statement("They differ in how components connect: effects are rewired", _pathways),
-    Statement("They differ in how components connect: by their weights", _weights),
-    Statement("No single component, patched between variants, flips a decision", _flips),
-    Statement("One MLP is the switch: training it alone gives the behaviour", _switch),
-    Statement("The band of layers that changed suffices", _band),
-)
+STATEMENTS: Mapping[str, Callable[[Tables], tuple[str, str]]] = {
+    "Deontological and utilitarian variants are nearly the same by component": _similar,
+    "They differ in how components connect: correlations are rewired": _correlations,
+    "They differ in how components connect: effects are rewired": _pathways,
+    "They differ in how components connect: by their weights": _weights,
+    "No single component, patched between variants, flips a decision": _flips,
+    "One MLP is the switch: training it alone gives the behaviour": partial(
+        _alone, part="component"
+    ),
+    "The band of layers that changed suffices": partial(_alone, part="band"),
+}
+"""What was said of Gemma-2-2b, and what gives a verdict and its reason from the tables."""

@@ -10,12 +10,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from circuitgraph.games.opponents import Opponent
-from circuitgraph.games.payoffs import MOVES, Game
-from circuitgraph.games.rewards import SPREAD, Recipe, Table, policy
+from circuitgraph.games.payoffs import MOVES
+from circuitgraph.games.rewards import SPREAD, Table, policy
 from circuitgraph.training.packed import Row, Rows
 from circuitgraph.training.runner import Runner
-from circuitgraph.training.texts import Group, Text
+from circuitgraph.training.texts import Group
 
 SAMPLES = 16
 """Answers of the base sampled for each text and step by the null recipe ``self``."""
@@ -29,12 +28,6 @@ class Goal(Protocol):
 
     def loss(self, step: int, rows: Rows, scores: Tensor, logits: Tensor) -> Tensor:
         """Scalar loss from log-probabilities of labels [texts, 2] and logits [R, K, V]."""
-
-
-def reward_tables(recipe: Recipe, games: Sequence[Game], opponent: Opponent) -> dict[str, Table]:
-    """Rewards by game; empty for null recipes."""
-    found = {game.name: recipe.rewards(game, opponent) for game in games}
-    return {name: table for name, table in found.items() if table is not None}
 
 
 def targets_of(
@@ -74,7 +67,9 @@ class Policy:
 
     def loss(self, step: int, rows: Rows, scores: Tensor, logits: Tensor) -> Tensor:
         """Mean KL(target ‖ model)."""
-        return divergence(scores, target_rows(self.targets, rows.texts).to(scores.device))
+        asked = [self.targets[text.game, text.state] for text in rows.texts]
+        targets = torch.tensor([[own[move] for move in MOVES] for own in asked])
+        return divergence(scores, targets.to(scores.device))
 
 
 @dataclass(frozen=True)
@@ -136,8 +131,3 @@ def own_answers(
 def rows_of(runner: Runner, groups: Sequence[Group], chosen: Sequence[int]) -> list[Row]:
     """Rows of some groups."""
     return [row for number in chosen for row in runner.rows(groups[number])]
-
-
-def target_rows(targets: Targets, texts: Sequence[Text]) -> Tensor:
-    """Target of each text [texts, 2]."""
-    return torch.tensor([[targets[t.game, t.state][move] for move in MOVES] for t in texts])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,17 +17,6 @@ WARM_UP = 3
 LAST = 0.02
 """Final learning rate as a share of the highest."""
 CLIP = 1.0
-
-
-@dataclass(frozen=True)
-class Step:
-    """Log of one step: loss in nats, learning rate, gradient norm, P(legal answer)."""
-
-    step: int
-    loss: float
-    rate: float
-    gradient: float
-    legal: float
 
 
 def rate_at(step: int, steps: int, rate: float) -> float:
@@ -45,7 +33,7 @@ def run_steps(
     goal: Goal,
     rate: float,
     after_step: Callable[[], None] = lambda: None,
-) -> list[Step]:
+) -> list[dict[str, float]]:
     """Train the parameters of an adapter.
 
     Parameters
@@ -62,6 +50,11 @@ def run_steps(
         The learning rate at its highest.
     after_step
         Called after every step.
+
+    Returns
+    -------
+    list of dict
+        Per step: loss in nats, learning rate, gradient norm, P(legal answer).
 
     Raises
     ------
@@ -83,6 +76,7 @@ def run_steps(
         norm = torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         legal = float(scores.detach().exp().sum(-1).mean())
-        log.append(Step(step, float(loss.detach()), now, float(norm), legal))
+        told = {"loss": float(loss.detach()), "rate": now, "gradient": float(norm)}
+        log.append({"step": step, **told, "legal": legal})
         after_step()
     return log

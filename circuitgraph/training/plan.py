@@ -18,7 +18,6 @@ from circuitgraph.models.architectures import require_decoder, sizes_of
 from circuitgraph.models.variants import fingerprints, model_folder
 from circuitgraph.prompts.reader import Source, read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
-from circuitgraph.training.goals import reward_tables
 from circuitgraph.training.grpo import require_trl
 from circuitgraph.training.request import TrainRequest, key_of
 from circuitgraph.training.sites import components_named
@@ -64,9 +63,10 @@ class Plan:
 
     @property
     def rewards(self) -> dict[str, Any]:
-        """Reward by game, state and move."""
-        opponent = opponent_named(self.request.opponent)
-        return dict(reward_tables(self.request.recipe, self.games, opponent))
+        """Reward by game, state and move; empty for null recipes."""
+        recipe, opponent = self.request.recipe, opponent_named(self.request.opponent)
+        found = {game.name: recipe.rewards(game, opponent) for game in self.games}
+        return {name: table for name, table in found.items() if table is not None}
 
 
 def planned(

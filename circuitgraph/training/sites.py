@@ -81,18 +81,12 @@ class Sites:
 
     Attributes
     ----------
-    layers
-        The model's blocks, in order.
-    path
-        Name of their list, such as ``model.layers``.
     names
         Full names of the matrices.
     first
         The lowest layer with one.
     """
 
-    layers: Sequence[Any]
-    path: str
     names: tuple[str, ...]
     first: int
 
@@ -125,7 +119,7 @@ def sites_of(hf: Any, components: Sequence[str]) -> Sites:
             raise InputError(f"{hf.config.model_type}: no matrices of {component} were found")
         names += [f"{own}.{name}" for name in found]
     first = min(int(name.removeprefix(f"{path}.").split(".")[0]) for name in names)
-    return Sites(layers, path, tuple(names), first)
+    return Sites(tuple(names), first)
 
 
 def _matrices(layer: Any, attention: bool) -> list[str]:

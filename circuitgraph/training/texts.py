@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from random import Random
 from typing import Any
 
@@ -195,17 +195,15 @@ def _groups(pairs: Sequence[_Pair]) -> Iterator[Group]:
 def _nearest(pair: _Pair, others: Sequence[_Pair]) -> _Pair:
     same = [other for other in others if other.cell == pair.cell]
     game = [other for other in others if other.cell[0] == pair.cell[0]]
-    return min(same or game or others, key=_distance(pair.after[0].ids))
+    return min(same or game or others, key=partial(_distance, pair))
 
 
-def _distance(ids: Ids) -> Callable[[_Pair], int]:
-    def apart(other: _Pair) -> int:
-        theirs = other.after[0].ids
-        start = common((ids, theirs))
-        end = common((ids[start:][::-1], theirs[start:][::-1]))
-        return max(len(ids), len(theirs)) - start - end
-
-    return apart
+def _distance(pair: _Pair, other: _Pair) -> int:
+    """Tokens between the common beginning and the common end of two texts."""
+    ids, theirs = pair.after[0].ids, other.after[0].ids
+    start = common((ids, theirs))
+    end = common((ids[start:][::-1], theirs[start:][::-1]))
+    return max(len(ids), len(theirs)) - start - end
 
 
 def _require_all_states(train: Sequence[Group], held: Sequence[Group], source: str) -> None:

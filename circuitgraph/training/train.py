@@ -7,7 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,8 @@ def train_all(
         for seed in range(plan.request.seeds)
     }
     session: Session | None = None
-    for number, seed in sorted((key for key, done in found.items() if done is None), key=_turn):
+    left = (key for key, done in found.items() if done is None)
+    for number, seed in sorted(left, key=lambda key: key[::-1]):  # first seeds of all, then second
         plan = plans[number]
         session = session.turned(plan, reporter) if session else Session.open(plan, reporter)
         found[number, seed] = session.seed(seed, reporter)
@@ -121,11 +122,6 @@ def train_all(
         if told := beside_nulls([one.record for one in seeds], seeds[0].folder.parent):
             reporter.remark(f"{seeds[0].record['recipe']}: {told}")
     return done
-
-
-def _turn(key: tuple[int, int]) -> tuple[int, int]:
-    """First seeds of all recipes, then second ones."""
-    return key[1], key[0]
 
 
 def _remark(one: Trained, reporter: Reporter) -> None:
@@ -221,10 +217,8 @@ class Session:
         data, request = self.plan.data.train, self.plan.request
         order = visits(data, request.n_steps, request.groups, seed)
         goal = self._goal(seed, order)
-        log = run_steps(
-            self.runner, parameters_of(tuned), data, order, goal, request.rate, after_step
-        )
-        return [asdict(step) for step in log]
+        parameters = parameters_of(tuned)
+        return run_steps(self.runner, parameters, data, order, goal, request.rate, after_step)
 
     def _sampled(self, tuned: Any, seed: int, after_step: Callable[[], None]) -> Log:
         """Answers sampled and rewarded."""
