@@ -9,7 +9,7 @@ import pandas as pd
 
 from circuitgraph.base.keywords import listed
 from circuitgraph.workspace.diffs import Diffs
-from circuitgraph.workspace.within import within
+from circuitgraph.workspace.kept_diff import within
 
 if TYPE_CHECKING:
     from circuitgraph.interventions.circuits.faithfulness import Faithfulness, Ranking

@@ -34,25 +34,6 @@ Null = str | Iterable[str | tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A diff, and whether it has to be written to the graph.
-
-    Attributes
-    ----------
-    diff : Diff
-        With all that is known beside it.
-    asked : list of list of str
-        Ids of the runs of both sides; see ``diff.question``.
-    new : bool
-        Whether it was measured now, or in part, or its sides had other names.
-    """
-
-    diff: Diff
-    asked: list[list[str]]
-    new: bool
-
-
-@dataclass(frozen=True)
 class Comparison:
     """Names in, diffs out.
 
@@ -216,10 +197,11 @@ class Comparison:
         _, [first], [second] = self.sides(name, other, kind, "checkpoint")
         return hubs_compare(first, second, seed=seed, samples=samples)
 
-    def answer(self, question: Question, null: Null = (), mechanism: bool = True) -> Answer:
+    def answer(self, question: Question, null: Null, mechanism: bool) -> tuple[Diff, bool]:
         """The diff that answers a question: what is kept, and what must still be measured.
 
-        Null pairs and mechanisms stay with a diff once they are measured.
+        Null pairs and mechanisms stay with a diff once they are measured. The diff is new (True)
+        where it was measured now, or in part, or its sides had other names.
         """
         asked = pairs(null)
         drawn = max((draws_of(pair) or 0 for pair in asked if not self._is_pair(pair)), default=0)
@@ -244,7 +226,7 @@ class Comparison:
 
             diff = with_mechanism(diff, self._models)
         same = kept is not None and diff.table is kept.table and diff.name == record["name"]
-        return Answer(diff, question.asked, not same)
+        return diff, not same
 
     def kept(self, question: Question) -> Diff | None:
         """The kept answer under the names of the question; None where there is none."""

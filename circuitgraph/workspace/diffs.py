@@ -18,8 +18,7 @@ from circuitgraph.lenses.base import Lens
 from circuitgraph.runs.record import Run
 from circuitgraph.workspace.comparison import Comparison, Null
 from circuitgraph.workspace.contents import Contents
-from circuitgraph.workspace.kept_diff import KeptDiff
-from circuitgraph.workspace.within import within
+from circuitgraph.workspace.kept_diff import KeptDiff, within
 
 if TYPE_CHECKING:
     from circuitgraph.diff.explain import Explanation
@@ -348,12 +347,12 @@ class Diffs(Contents):
         self, comparison: Comparison, question: Question, null: Null, mechanism: bool
     ) -> KeptDiff:
         """The diff that answers a question, kept in files and, if new, in the graph."""
-        answer = comparison.answer(question, null, mechanism)
-        diff = KeptDiff.of(answer.diff, self._diffs, self.reporter)
-        if answer.new or self.store_uri not in (None, "", "embedded"):
-            self._keep(diff, answer.asked, comparison.catalogue.runs)
+        found, new = comparison.answer(question, null, mechanism)
+        diff = KeptDiff.of(found, self._diffs, self.reporter)
+        if new or self.store_uri not in (None, "", "embedded"):
+            self._keep(diff, question.asked, comparison.catalogue.runs)
         else:
-            self._diffs.asked_again(diff, answer.asked)
+            self._diffs.asked_again(diff, question.asked)
         return diff
 
     def _keep(self, diff: Diff, asked: list[list[str]], runs: Sequence[Run]) -> None:

@@ -11,16 +11,32 @@ import pandas as pd
 
 from circuitgraph.base.notebook import framed
 from circuitgraph.base.progress import Reporter
+from circuitgraph.base.resources import Resources
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.diff.kept import DiffFolder
 from circuitgraph.diff.record import Diff
-from circuitgraph.workspace.within import within
 
 if TYPE_CHECKING:
     from circuitgraph.diff.explain import Explanation
     from circuitgraph.interventions.patching import BlockTests
     from circuitgraph.prompts.reader import Source
     from circuitgraph.report.figures import Figures
+
+
+def within(memory: float | None, device: str) -> Resources:
+    """The memory and device of a measurement; a device other than the CPU is looked for at once.
+
+    Raises
+    ------
+    TooLittle
+        The device is not there.
+    """
+    if device != "cpu":
+        from circuitgraph.models.devices import require_there
+
+        require_there(device)
+    return Resources(memory, device)
+
 
 UNCLAIMED = 10
 """Rows a notebook shows of a diff without claims."""

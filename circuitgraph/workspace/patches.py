@@ -10,7 +10,7 @@ import pandas as pd
 from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed
 from circuitgraph.workspace.components import Components
-from circuitgraph.workspace.within import within
+from circuitgraph.workspace.kept_diff import within
 
 if TYPE_CHECKING:
     from circuitgraph.interventions.patching import CrossPatch
@@ -103,8 +103,8 @@ class Interventions(Components):
         UsageError, InputError
             Before any long work.
         """
-        from circuitgraph.interventions.transplant.choice import sets_of
         from circuitgraph.interventions.transplant.measure import transplant
+        from circuitgraph.interventions.transplant.parts import sets_of
         from circuitgraph.store.transfers import TRANSPLANT
 
         runs = self._comparison().alike(source, into, None, "effect")
@@ -167,7 +167,7 @@ class Interventions(Components):
             Before any long work.
         """
         from circuitgraph.interventions.steering.measure import Plan, steer
-        from circuitgraph.interventions.steering.words import names_in, strengths_in
+        from circuitgraph.interventions.steering.run import names_in, strengths_in
         from circuitgraph.store.transfers import STEER
 
         if positions not in ("all", "last"):

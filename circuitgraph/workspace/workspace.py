@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +18,6 @@ from circuitgraph.base.errors import UsageError
 from circuitgraph.base.keywords import listed, named_keywords
 from circuitgraph.base.textfiles import expanded
 from circuitgraph.lenses.base import Lens
-from circuitgraph.workspace.kept_diff import KeptDiff
 from circuitgraph.workspace.patches import Interventions
 
 if TYPE_CHECKING:
@@ -223,9 +223,7 @@ class Workspace(Interventions):
         from circuitgraph.export.files import format_of
         from circuitgraph.transfer import write_bulk, write_files
 
-        def compare(a: str, b: str) -> KeptDiff:
-            return self.diff(a, b, lens=lens)
-
+        compare = partial(self.diff, lens=lens)
         names, path = listed(names), expanded(path)
         chosen = format or format_of(path)
         if chosen in ("neo4j-admin", "mib") and (kind, top, least) != (None, None, 0.0):

@@ -2,7 +2,7 @@
 
 Claims of an effect diff whose changes are correlated over prompts form a block. Its edges are
 patched together in both variants, again under a second corruption, and across models (see
-``circuits.edge_sets``). Blocks are chosen on the same prompts: a confirmed block acts jointly as
+``circuits.pair``). Blocks are chosen on the same prompts: a confirmed block acts jointly as
 claimed, but other prompts need not show it again.
 """
 

@@ -73,7 +73,8 @@ def greedy_sets(
     held = np.zeros(len(names), bool)
     rows: list[pd.DataFrame] = []
     reached = (0.0, 0.0)
-    while _worth(gap, by) and len(rows) < min(MAX_SIZE, len(names)) and reached[0] < enough:
+    worth = bool(gap.disagree.any()) if by == "flips" else gap.size > 0
+    while worth and len(rows) < min(MAX_SIZE, len(names)) and reached[0] < enough:
         free = np.flatnonzero(~held)
         tried = held | (np.arange(len(names)) == free[:, None])
         found = gap.measured(changes(tried))
@@ -91,10 +92,6 @@ def greedy_sets(
         )
         rows.append(row)
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
-
-
-def _worth(gap: Gap, by: By) -> bool:
-    return bool(gap.disagree.any()) if by == "flips" else gap.size > 0
 
 
 def _scores(found: pd.DataFrame, gap: Gap, by: By) -> list[tuple[float, float]]:

@@ -197,9 +197,8 @@ class _Trial:
         streams = torch.empty(engine.layers, len(prompts), engine.width)
         scaled = {name: strength * vector for name, vector in added.items()}
         for rows, batch in clean_batches(engine, prompts):
-            found = steered(engine, batch, scaled, self.plan.last_only)
-            decisions[rows] = found.decisions.double().numpy()
-            streams[:, rows] = found.streams
+            decided, streams[:, rows] = steered(engine, batch, scaled, self.plan.last_only)
+            decisions[rows] = decided.double().numpy()
         self.bar.advance(1)
         return decisions[self.seen.first], streams
 

@@ -1,10 +1,10 @@
-"""A run with vectors added to contributions of components."""
+"""Components and strengths in words; a run with vectors added to contributions of components."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,21 +19,39 @@ from circuitgraph.engine.forward import Span, Write, embed, post, run_block
 from circuitgraph.engine.model import Block, for_rows
 from circuitgraph.engine.native import NativeModel
 
+MAX_STRENGTHS = 101
 
-@dataclass(frozen=True)
-class Steered:
-    """Results of a steered run.
 
-    Attributes
-    ----------
-    decisions : [n]
-        Decisions.
-    streams : [layers, n, d]
-        Residual stream after every layer, at each prompt's last token.
+def names_in(at: str | Sequence[str]) -> list[str]:
+    """Names of components from a text with commas or a list."""
+    parts = at.split(",") if isinstance(at, str) else list(at)
+    return list(dict.fromkeys(name.strip() for name in parts if name.strip()))
+
+
+def strengths_in(given: str | float | Sequence[float]) -> list[float]:
+    """Strengths from ``FROM:TO:N``, a number, or several.
+
+    Raises
+    ------
+    UsageError
+        A text that is neither, or too many.
     """
-
-    decisions: Tensor
-    streams: Tensor
+    if isinstance(given, int | float):
+        return [float(given)]
+    if not isinstance(given, str):
+        return [float(x) for x in given]
+    try:
+        parts = [part.strip() for part in given.split(":")]
+        if len(parts) == 1:
+            return [float(parts[0])]
+        low, high, count = float(parts[0]), float(parts[1]), int(parts[2])
+        if not 2 <= count <= MAX_STRENGTHS or len(parts) != 3:
+            raise ValueError
+    except (ValueError, IndexError) as error:
+        raise UsageError(
+            f"``strength={given!r}``: write FROM:TO:N, such as -2:2:9, or one number"
+        ) from error
+    return [float(x) for x in np.linspace(low, high, count)]
 
 
 def sites(names: list[str], model: NativeModel | HookedModel) -> list[Component]:
@@ -58,7 +76,7 @@ def sites(names: list[str], model: NativeModel | HookedModel) -> list[Component]
 @torch.no_grad()
 def steered(
     model: NativeModel | HookedModel, batch: Batch, added: Mapping[str, Tensor], last_only: bool
-) -> Steered:
+) -> tuple[Tensor, Tensor]:
     """Run clean prompts with vectors added to components' contributions.
 
     Parameters
@@ -69,6 +87,11 @@ def steered(
         Vectors by component [d].
     last_only
         Only at the last prompt token, else at all positions of the prompt.
+
+    Returns
+    -------
+    decisions, streams : [n] and [layers, n, d]
+        Decisions, and the residual stream after every layer at each prompt's last token.
     """
     steps = torch.arange(batch.clean.shape[1])
     inside = steps < batch.prompt_end[:, None]
@@ -80,7 +103,7 @@ def steered(
     else:
         decisions, streams = _native(model, batch, added, where)
     first = [int((batch.owner == i).nonzero()[0]) for i in range(batch.n)]
-    return Steered(decisions, torch.stack(streams)[:, first])
+    return decisions, torch.stack(streams)[:, first]
 
 
 def _native(

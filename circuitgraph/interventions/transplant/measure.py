@@ -25,7 +25,7 @@ from circuitgraph.interventions.patching.record import ROUNDING, Gap
 from circuitgraph.interventions.transplant.hooked import with_weights
 from circuitgraph.interventions.transplant.parts import with_parts
 from circuitgraph.models.hooked import alike_pair
-from circuitgraph.models.stored import ModelPair, StoredModel
+from circuitgraph.models.stored import ModelPair
 from circuitgraph.runs.aligned import Observations
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.scenarios import balanced_mean, recode
@@ -163,12 +163,13 @@ def _way(
     bar: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decisions [n], and their changes by each set [sets × n]."""
-    own = _decisions(into, pair.b, seen)
+    # of a pair of prompts given both ways, the decision of the first
+    own = clean_decisions(into, pair.b.prompts)[seen.first]
     bar.advance(1)
     changes = []
     for names in sets:
         with _mixed(into, source, names) as model:
-            changes.append(_decisions(model, pair.b, seen) - own)
+            changes.append(clean_decisions(model, pair.b.prompts)[seen.first] - own)
         bar.advance(1)
     return own, np.stack(changes)
 
@@ -181,11 +182,6 @@ def _mixed(into: NativeModel, source: NativeModel, names: Sequence[str]) -> Iter
             yield model
     else:
         yield with_parts(into, source, names)
-
-
-def _decisions(model: NativeModel, asked: StoredModel, seen: Observations) -> np.ndarray:
-    """Decision of every observation: of a pair given both ways, that of its first prompt."""
-    return clean_decisions(model, asked.prompts)[seen.first]
 
 
 def _table(

@@ -1,17 +1,60 @@
-"""A model with the weights of some components of another model of the same build."""
+"""Sets of components, and a model with their weights from another model of the same build."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from torch import Tensor
 
-from circuitgraph.base.components import EMBED, LOGITS, Component, parse
+from circuitgraph.base.components import EMBED, LOGITS, Component, attn_name, mlp_name, parse
 from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.engine.bridge.engine import HookedModel
 from circuitgraph.engine.model import Attention, Block, Experts, Linear
 from circuitgraph.engine.native import NativeModel
+
+
+def sets_of(
+    components: Sequence[str], layers: str | tuple[int, int] | None, each: bool, depth: int
+) -> list[list[str]]:
+    """Sets of components to transplant together.
+
+    Parameters
+    ----------
+    components
+        One text per set, names with commas.
+    layers
+        ``"11-23"`` or (11, 23): another set of whole blocks.
+    each
+        Add every attention layer, MLP, embedding and unembedding alone; the default without sets.
+    depth
+        Number of layers.
+
+    Raises
+    ------
+    UsageError
+        Malformed layers.
+    """
+    sets = [[name.strip() for name in text.split(",") if name.strip()] for text in components]
+    if layers is not None:
+        first, last = _bounds(layers, depth)
+        sets.append([f(k) for k in range(first, last + 1) for f in (attn_name, mlp_name)])
+    if each or not sets:
+        inner = [[f(k)] for k in range(depth) for f in (attn_name, mlp_name)]
+        sets += [[EMBED], *inner, [LOGITS]]
+    return sets
+
+
+def _bounds(layers: str | tuple[int, int], depth: int) -> tuple[int, int]:
+    if isinstance(layers, str):
+        found = re.fullmatch(r"\s*(\d+)(?:\s*[-:]\s*(\d+))?\s*", layers, re.ASCII)
+        bounds = None if found is None else (int(found[1]), int(found[2] or found[1]))
+    else:
+        bounds = layers
+    if bounds is None or not 0 <= bounds[0] <= bounds[1] < depth:
+        raise UsageError(f"``layers={layers!r}``: the layers are 0-{depth - 1}; write FIRST-LAST")
+    return bounds
 
 
 def with_parts(into: NativeModel, source: NativeModel, components: Collection[str]) -> NativeModel:
