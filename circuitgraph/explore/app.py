@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 
 from flask import Flask, Response, abort, request
 
 from circuitgraph.base.errors import CircuitGraphError
-from circuitgraph.base.frames import to_text
+from circuitgraph.base.frames import records
 from circuitgraph.diff.record import Diff
 from circuitgraph.lenses.registry import lens_names
 from circuitgraph.report.page import Section, page_html
@@ -126,7 +125,7 @@ def _answer(workspace: Workspace, told: object) -> tuple[dict, int]:
         found = workspace.cypher(text)
     except CircuitGraphError as error:
         return {"error": str(error)}, 400
-    rows = json.loads(to_text(found.head(MOST_ROWS), "json", whole=True))
+    rows = records(found.head(MOST_ROWS))
     columns = [str(name) for name in found]
     values = [[row[name] for name in columns] for row in rows]
     return {"columns": columns, "rows": values, "total": len(found)}, 200

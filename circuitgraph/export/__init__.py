@@ -6,6 +6,7 @@ from pathlib import Path
 
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.export.cx2 import write_cx2
+from circuitgraph.export.files import SUFFIXES
 from circuitgraph.export.gephi_csv import write_gephi_csv
 from circuitgraph.export.gexf import write_gexf
 from circuitgraph.export.graphml import write_graphml
@@ -15,8 +16,6 @@ from circuitgraph.export.neo4j_admin import import_command, write_neo4j_admin
 from circuitgraph.export.neuronpedia import write_neuronpedia
 
 FORMATS = ("gexf", "graphml", "csv", "cx2", "neuronpedia")
-SUFFIXES = {"mib": "json", "neuronpedia": "json"}
-"""Endings of files that are not named after their format."""
 
 __all__ = [
     "FORMATS",

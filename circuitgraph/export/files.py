@@ -74,8 +74,7 @@ def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:
             "for; name a folder, or ask for the diff of two as one name, A:B"
         )
     path.mkdir(parents=True, exist_ok=True)
-    json = format in ("mib", "neuronpedia")
-    suffix = "" if format == "csv" else ".json" if json else f".{format}"
+    suffix = "" if format == "csv" else f".{SUFFIXES.get(format, format)}"
     stems = [file_stem(name) for name in names]
     alike = [stems.count(stem) > 1 for stem in stems]
     return [
@@ -84,6 +83,8 @@ def targets(names: Sequence[str], format: str, path: Path) -> list[Path]:
     ]
 
 
+SUFFIXES = {"mib": "json", "neuronpedia": "json"}
+"""Endings of files that are not named after their format."""
 ENDINGS = {".gexf": "gexf", ".graphml": "graphml", ".cx2": "cx2"}
 
 

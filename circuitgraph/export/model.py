@@ -62,17 +62,8 @@ class ExportGraph:
     blocks: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
-    def from_runs(
-        cls, runs: Sequence[Run], tables: Sequence[pd.DataFrame] | None = None
-    ) -> ExportGraph:
+    def from_runs(cls, runs: Sequence[Run]) -> ExportGraph:
         """The graph of one variant: the edges of its correlation and effect runs.
-
-        Parameters
-        ----------
-        runs
-            Runs of one variant.
-        tables
-            Their tables of edges, where already at hand.
 
         Raises
         ------
@@ -87,9 +78,8 @@ class ExportGraph:
                 f"one file holds one variant, not {len(names)} ({', '.join(names[:3])}); "
                 "export them one by one, or export a diff"
             )
-        parts = tables if tables is not None else [edge_table(run) for run in runs]
         nodes = [name for run in runs for name in run.components]
-        table = pd.concat(parts, ignore_index=True)
+        table = pd.concat([edge_table(run) for run in runs], ignore_index=True)
         unit = table["kind"].map(EDGE_UNITS)
         return cls.from_table(names[0], table, "weight", nodes, unit)
 

@@ -68,10 +68,10 @@ def _parts(tables: GraphTables, folder: Path) -> Iterator[tuple[Path, Iterator[s
             yield _file(folder, kind), _lines(frame, header)
 
 
-def import_command(files: Sequence[Path], database: str = "neo4j") -> str:
+def import_command(files: Sequence[Path]) -> str:
     """Command that imports the files into a stopped server."""
     stems = [file.absolute() for file in files]
-    words = ["neo4j-admin", "database", "import", "full", database]
+    words = ["neo4j-admin", "database", "import", "full", "neo4j"]
     words += ["--overwrite-destination", "--multiline-fields=true"]
     words += [f"--report-file={file.parent / 'import.report'}" for file in stems[:1]]
     words += [f"--nodes={file.stem}={file}" for file in stems if file.stem in NODES]

@@ -182,8 +182,8 @@ def compare(
     default = measure.margin * unit
     tests = _tests(sides, scope, default)
     chosen = default if margin is None else margin
-    enough, evidence = _evidence(sides, scope)
-    decided = decide(tests, chosen, alpha, fdr, enough=enough)
+    evidence = _evidence(sides, scope)
+    decided = decide(tests, chosen, alpha, fdr, enough=evidence != "insufficient")
     table = _table(measure, sides, tests, decided)
     claimed = table["verdict"].isin(CLAIMS)
     summary = {
@@ -196,11 +196,10 @@ def compare(
     return table, summary
 
 
-def _evidence(sides: Sides, scope: str) -> tuple[bool, str]:
-    grade = graded(THRESHOLDS["effect"], sides.df)
+def _evidence(sides: Sides, scope: str) -> str:
     if scope == "recipe" and not enough_replicates(len(sides.a), len(sides.b)):
-        grade = "insufficient"
-    return grade != "insufficient", grade
+        return "insufficient"
+    return graded(THRESHOLDS["effect"], sides.df)
 
 
 def _tests(sides: Sides, scope: str, margin: float) -> EdgeTests:

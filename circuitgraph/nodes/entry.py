@@ -97,7 +97,7 @@ class MeasureInputs:
 def measure_one(
     catalogue: RunCatalogue, name: str, measure: str, inputs: MeasureInputs, reporter: Reporter
 ) -> pd.DataFrame:
-    """Values of one variant's components, with the columns of ``single.COLUMNS``.
+    """Values of one variant's components, with the columns ``COLUMNS``.
 
     Raises
     ------
@@ -107,7 +107,8 @@ def measure_one(
     if measure == WEIGHTS:
         raise UsageError('``measure="weights"`` is of two variants: name the other one too')
     chosen = _known(measure)
-    run = _newest(catalogue, name, chosen)
+    kind = _kind(catalogue, [name], chosen, f"{quoted(name)}: {measure} needs")
+    run = catalogue.of(name, kind)[-1]
     found = values_of(run, chosen, reporter, inputs.extra(chosen, run))
     for key, value in found.facts.items():
         reporter.remark(f"{measure}: {key} {value}")
@@ -138,7 +139,9 @@ def measure_two(
     if measure == WEIGHTS:
         return _weights(catalogue, names_a, names_b, about)
     chosen = _known(measure)
-    runs_a, runs_b = _matched(catalogue, names_a, names_b, chosen)
+    lacking = f"{measure}: not every variant has"
+    kind = _kind(catalogue, [*names_a, *names_b], chosen, lacking)
+    runs_a, runs_b, _ = catalogue.matched(names_a, names_b, kind)
     matched = match_runs(runs_a, runs_b, runs_a[0].kind, lens=measure)
     values = [
         [values_of(run, chosen, reporter, inputs.extra(chosen, run)) for run in side]
@@ -158,31 +161,14 @@ def _known(measure: str) -> Measure:
     return MEASURES[measure]
 
 
-def _newest(catalogue: RunCatalogue, name: str, measure: Measure) -> Run:
-    kind = _kind(catalogue, [name], measure)
-    if kind is not None:
-        return catalogue.of(name, kind)[-1]
-    wanted = " or ".join(measure.kinds)
-    raise UsageError(f"{quoted(name)}: {measure.name} needs a run of kind {wanted}; ingest it so")
-
-
-def _kind(catalogue: RunCatalogue, names: Sequence[str], measure: Measure) -> str | None:
-    """The preferred kind of run that all of these variants have."""
+def _kind(catalogue: RunCatalogue, names: Sequence[str], measure: Measure, lacking: str) -> str:
+    """The preferred kind of run that all of these variants have; UsageError where none is."""
     kinds = [{run.kind for run in catalogue.of(name)} for name in names]
-    return next((k for k in measure.kinds if all(k in own for own in kinds)), None)
-
-
-def _matched(
-    catalogue: RunCatalogue, names_a: Sequence[str], names_b: Sequence[str], measure: Measure
-) -> tuple[list[Run], list[Run]]:
-    kind = _kind(catalogue, [*names_a, *names_b], measure)
-    if kind is not None:
-        runs_a, runs_b, _ = catalogue.matched(names_a, names_b, kind)
-        return runs_a, runs_b
-    wanted = " or ".join(measure.kinds)
-    raise UsageError(
-        f"{measure.name}: not every variant has a run of kind {wanted}; ingest them so"
-    )
+    for kind in measure.kinds:
+        if all(kind in own for own in kinds):
+            return kind
+    wanted, them = " or ".join(measure.kinds), "it" if len(names) == 1 else "them"
+    raise UsageError(f"{lacking} a run of kind {wanted}; ingest {them} so")
 
 
 def _weights(

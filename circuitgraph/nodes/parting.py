@@ -13,7 +13,7 @@ from circuitgraph.stats.scenarios import means
 SAMPLES = 1000
 
 
-def parting(sides: Sides, margin: float, seed: int = 0) -> dict[str, Any]:
+def parting(sides: Sides, margin: float) -> dict[str, Any]:
     """The first node whose values differ by more than a margin, and how sure that is.
 
     The change of a layer is the mean over scenarios of |its mean within the scenario|, so that
@@ -25,8 +25,6 @@ def parting(sides: Sides, margin: float, seed: int = 0) -> dict[str, Any]:
         Values of both, nodes in order of computation; those with a category are left out.
     margin
         In the units of the values.
-    seed
-        Of the bootstrap.
 
     Returns
     -------
@@ -39,7 +37,7 @@ def parting(sides: Sides, margin: float, seed: int = 0) -> dict[str, Any]:
     codes, names = sides.scenarios, [sides.nodes[place].component for place in plain]
     scenarios = means(change, codes)
     found = _first(np.abs(scenarios).mean(0)[None], margin)[0]
-    drawn = bootstrap_weights(codes, SAMPLES, seed, balanced=True) * len(scenarios)
+    drawn = bootstrap_weights(codes, SAMPLES, 0, balanced=True) * len(scenarios)
     size = np.zeros((SAMPLES, len(names)))
     for scenario in range(len(scenarios)):
         own = codes == scenario
