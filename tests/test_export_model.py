@@ -12,7 +12,7 @@ from circuitgraph.base.components import Edge
 from circuitgraph.base.errors import InputError, UsageError
 from circuitgraph.diff.record import COLUMNS, Diff
 from circuitgraph.export import ExportGraph
-from circuitgraph.export.drawing import layer_colours
+from circuitgraph.export.gexf import layer_colours
 from circuitgraph.export.model import strongest
 from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
