@@ -135,8 +135,8 @@ def overlap(
     table = settings().open().overlap(name, other, sizes=sizes, run=run)
     shown, first = table.drop(columns=["run_a", "run_b"]), table.iloc[0]
     output.view(table, lambda width: to_text(shown, "table", width=width))
-    runs = f"runs {first['run_a'][:12]} and {first['run_b'][:12]}"
     if output.for_reading:
+        runs = f"runs {first['run_a'][:12]} and {first['run_b'][:12]}"
         prose([f"{runs}; p as each size stands alone"])
 
 
