@@ -23,8 +23,8 @@ from circuitgraph.diff import CLAIMS, compare_runs
 from circuitgraph.lenses.correlation.lens import Correlation
 from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.record import Method, Run, Variant
-from circuitgraph.stats.correlations import upper
 from circuitgraph.stats.margins import adjusted
+from circuitgraph.stats.triangle import upper
 
 COMPONENTS, FACTORS, REWIRED = 52, 3, 8
 SHARES = np.array([0.38, 0.30, 0.12])
