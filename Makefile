@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up everything they need on a fresh machine.
 # PYTHON=python3.12 chooses another interpreter (3.11 to 3.13) and an environment of its own;
 # PYTEST_ARGS=... is passed on (-n 0: one process, for a debugger), WORKERS=... says how many
-# processes run the tests: as many as there are cores.
+# processes run the tests: as many as there are cores, SUITE="not slow" runs all that CI does.
 
 given := $(filter command environment,$(origin PYTHON))
 VENV := .venv$(if $(given),-$(notdir $(PYTHON)))
@@ -11,7 +11,7 @@ CANDIDATES := python3.11 python3.12 python3.13 python3
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& echo $$p && break; done)
-SUITE ?= not slow
+SUITE ?= not (slow or thorough)
 ALONE := not (slow or neo4j or browser or gephi or ray)
 CORES := $(shell getconf _NPROCESSORS_ONLN || echo 2)
 WORKERS ?= $(CORES)
@@ -77,7 +77,7 @@ suite test test-all test-pythons coverage: export OMP_NUM_THREADS = 1# a process
 suite: $(STAMP)
 	$(PYTEST) -m "$(SUITE)" $(PYTEST_ARGS)
 
-test: style ## ruff, then beside each other mypy and the tests that need no minutes
+test: style ## ruff, then beside each other mypy and the tests; CI runs more of them, test-all all
 	$(TOGETHER) types suite
 
 test-all: style ## every test, simulations of minutes too, and every Python at hand
@@ -96,6 +96,7 @@ docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(STAMP) ## build the documentation into site/; a dead link is an error
 	$(BIN)/mkdocs build --quiet
 
+coverage: SUITE = not slow
 coverage: $(STAMP) ## which lines the tests run that need no minutes, into coverage.xml
 	$(PYTEST) -m "$(SUITE)" --cov --cov-report=term:skip-covered --cov-report=xml $(PYTEST_ARGS)
 

@@ -13,6 +13,7 @@ import pairwise
 import pytest
 import sharing
 from costs import Costs
+from hypothesis import settings
 from neo4j_server import any_store, neo4j_server, neo4j_store
 from real_models import smollm2, smollm2_gguf
 from shell import IPD
@@ -29,6 +30,9 @@ __all__ = [
     "smollm2",
     "smollm2_gguf",
 ]  # fixtures, found here by name
+
+settings.register_profile("shared", deadline=None)  # cores that others use too tell no time
+settings.load_profile("shared")
 
 SEEDS = ("", "-seed1", "-seed2")
 VARIANTS = (
@@ -50,9 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Costs(), "costs")
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m "not slow" chooses
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     pairwise.rest_is_slow(items)
+    pairwise.rest_is_thorough(items)
     sharing.longest_first(items)
 
 

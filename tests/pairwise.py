@@ -1,4 +1,6 @@
-"""Products of three and more parameters: in the fast tests each two values meet, in the slow all.
+"""Which cases of a product run when: a choice in ``make test``, more in CI, all in the slow tests.
+
+Of products of three and more parameters each two values meet before the slow tests.
 
 Faults that need three values at once are rare beside those that need two (Kuhn, Wallace & Gallo
 2004, Software fault interactions and implications for software testing, IEEE TSE 30).
@@ -26,6 +28,26 @@ def rest_is_slow(items: Sequence[pytest.Item]) -> None:
         for number, item in enumerate(product):
             if number not in kept:
                 item.add_marker(pytest.mark.slow)
+
+
+def rest_is_thorough(items: Sequence[pytest.Item]) -> None:
+    """Of each test marked ``some(n)``, all but n cases, evenly spread, are marked ``thorough``."""
+    products: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("some") and not item.get_closest_marker("slow"):
+            products[item.nodeid.partition("[")[0]].append(item)
+    for cases in products.values():
+        count = cases[0].get_closest_marker("some").args[0]  # type: ignore[union-attr]
+        kept = spread(len(cases), count)
+        for number, item in enumerate(cases):
+            if number not in kept:
+                item.add_marker(pytest.mark.thorough)
+
+
+def spread(size: int, count: int) -> set[int]:
+    """So many of ``range(size)``, from the first to the last, evenly."""
+    steps = min(count, size)
+    return {round(i * (size - 1) / max(steps - 1, 1)) for i in range(steps)}
 
 
 def covering(offers: Sequence[Pairs]) -> set[int]:

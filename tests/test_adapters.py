@@ -77,6 +77,7 @@ def merged_logits(base, folder, told):
     {"init_lora_weights": "mica"},
     {"kasa_config": {"beta": 1e-4, "gamma": 1e-3}},
 ], ids=str)  # fmt: skip
+@pytest.mark.some(2)
 def test_what_loading_repeats_exactly_is_what_was_trained(bases, tmp_path, options):
     if "kasa_config" in options:
         peft = pytest.importorskip("peft")
@@ -163,6 +164,7 @@ RESIZED = {
 
 @pytest.mark.parametrize("kind", RESIZED)
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.some(2)
 def test_rows_of_added_tokens_come_from_the_adapter(bases, tmp_path, family, kind):
     base, folder = bases[family], tmp_path / "adapter"
     told, logits = trained(base, folder, tokens=ADDED, **RESIZED[kind])

@@ -133,6 +133,7 @@ ROWS = {
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=list(ROWS))
 @pytest.mark.parametrize("chat", [False, True], ids=["plain", "chat"])
+@pytest.mark.some(15)
 def test_decisions_are_those_of_the_whole_text(hf, tokenizer, row: Prompt, chat: bool) -> None:
     found = encode(PromptSet((row,), "f"), tokenizer, chat_template=chat).prompts[0]
     clean, _, _ = from_hf(hf).decisions(make_batch([found], whole=True))

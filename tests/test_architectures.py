@@ -102,6 +102,7 @@ def test_a_single_file_beside_shards_is_told(base):
     ],
     ids=lambda x: getattr(x, "model_type", ""),
 )  # fmt: skip
+@pytest.mark.some(2)
 def test_what_hooks_do_not_do_is_said_in_whole_words(config, words, tmp_path):
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)

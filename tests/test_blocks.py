@@ -132,6 +132,7 @@ def test_a_chain_counts_once_and_carries_the_behaviour(result: BlockTests) -> No
     assert row["moved_into_a_flips"] > 0.9 * result.summary["disagree"]
 
 
+@pytest.mark.thorough
 def test_a_second_corruption_gives_the_effects_that_an_ingest_of_it_gives(
     pair: Path, result: BlockTests, tmp_path: Path
 ) -> None:
@@ -184,6 +185,7 @@ def other_texts() -> Lines:
     return lines
 
 
+@pytest.mark.thorough
 def test_a_moved_block_of_one_edge_is_that_edge_moved(pair: Path, result: BlockTests) -> None:
     from circuitgraph.interventions.patching.pair import load_pair
 
@@ -343,6 +345,7 @@ def test_corrupt_texts_of_another_length_are_refused_before_any_measurement(
     assert lines[3]["id"] in told
 
 
+@pytest.mark.thorough
 def test_the_ablation_of_the_runs_is_no_second_corruption(tmp_path: Path) -> None:
     workspace = ingested(tmp_path, prompt_lines(2), ablation="mean")
     answer = cli("blocks", "base", "hybrid", "--second", "mean", "-w", workspace)

@@ -76,6 +76,7 @@ def close(ours, theirs, limit=1e-4):
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", naive_hooks.PLACES)
+@pytest.mark.some(2)
 def test_effects_are_those_of_plain_hooks_on_the_library_s_modules(
     library, bridges, family, granularity, inputs
 ):
@@ -88,6 +89,7 @@ def test_effects_are_those_of_plain_hooks_on_the_library_s_modules(
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", ["gpt_neox", "gemma3_text"])
+@pytest.mark.some(1)
 def test_effects_with_lora_are_those_of_the_library_s_finer_hooks(
     folders, family, granularity, inputs, tmp_path
 ):
@@ -107,6 +109,7 @@ def test_effects_with_lora_are_those_of_the_library_s_finer_hooks(
 @pytest.mark.parametrize("ablation", ABLATIONS)
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.some(4)
 def test_a_family_with_a_reader_has_the_engine_s_numbers(
     library, bridges, family, granularity, inputs, ablation
 ):
@@ -258,6 +261,7 @@ def test_the_checks_find_a_model_taken_for_what_it_is_not(bridges, family, wrong
 
 
 @pytest.mark.parametrize("family", HOOKED)
+@pytest.mark.some(2)
 def test_the_checks_find_a_head_or_a_bias_that_is_left_out(bridges, family):
     bridge = bridges[family]
     first = bridge.wiring[0]
@@ -281,6 +285,7 @@ ESTIMATORS = ("receiver-exact", "eap", "eap-ig")
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.some(4)
 def test_screens_through_hooks_are_the_engine_s(
     library, bridges, family, granularity, inputs, estimator, ablation
 ):
@@ -296,6 +301,7 @@ def test_screens_through_hooks_are_the_engine_s(
 
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("family", HOOKED)
+@pytest.mark.some(5)
 def test_small_changes_have_the_effects_that_screens_say(bridges, family, granularity, inputs):
     """Where every contribution changes by little, all three estimators are one."""
     bridge = bridges[family]

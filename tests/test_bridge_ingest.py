@@ -108,6 +108,7 @@ def test_the_same_ingest_again_is_the_same_run(gptj, ingested, prompts):
 
 @pytest.mark.parametrize("options", [("--split-inputs",), ("--ablation", "mean")])
 @pytest.mark.parametrize("granularity", ["head", "layer"])
+@pytest.mark.some(2)
 def test_every_choice_of_an_ingest_works(gptj, prompts, tmp_path, granularity, options):
     words = ("ingest", gptj[0], "--name", "m", "--prompts", prompts, "-w", tmp_path, "-q")
     done(*words, "--granularity", granularity, "--activity", "projection", *options)
@@ -149,6 +150,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(family, why, prompts, tm
 
 
 @pytest.mark.parametrize("estimator", ["receiver-exact", "eap", "eap-ig"])
+@pytest.mark.some(1)
 def test_screens_are_runs_of_their_own(gptj, prompts, tmp_path, estimator):
     request = Request(kinds=("effect",), estimator=estimator)
     [run] = ingest_model(

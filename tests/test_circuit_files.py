@@ -64,6 +64,7 @@ def test_a_circuit_comes_back_as_it_went_in(files: tuple[Path, Path], tmp_path: 
     assert again[0]["run"] == row["run"]
 
 
+@pytest.mark.thorough
 def test_the_shipped_circuit_survives(tmp_path: Path) -> None:
     file = Path(os.environ.get("CIRCUITGRAPH_SHARED", "../shared")) / "data/mib/ioi-eap-ig.json"
     if not file.is_file():

@@ -184,6 +184,7 @@ def test_the_catalogue_of_queries(study: Path) -> None:
 
 
 @pytest.mark.parametrize("query", [e["name"] for e in done("query", "--list", "--json").rows])
+@pytest.mark.some(8)
 def test_every_named_query_runs_bare(study: Path, query: str) -> None:
     found = rows("query", query, "-w", study)
     assert isinstance(found, list)

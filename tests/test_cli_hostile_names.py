@@ -79,6 +79,7 @@ def test_variants_come_back_verbatim(hostile: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.some(4)
 def test_a_variant_is_found_by_its_name(hostile: Path, name: str) -> None:
     found = rows("edges", "-w", hostile, "--", name)
     assert len(found) == 105
@@ -114,6 +115,7 @@ def test_prompts_and_scenarios_come_back_verbatim(hostile: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WORST.values(), ids=WORST)
+@pytest.mark.some(2)
 def test_tables_for_reading_stay_tables(hostile: Path, name: str) -> None:
     ends = (f"c {NAMES['html']}", f"c {NAMES['long']}")
     for words in (
@@ -144,6 +146,7 @@ def test_a_diff_claims_the_one_edge_that_changed(hostile: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WORST.values(), ids=WORST)
+@pytest.mark.some(2)
 def test_errors_stay_one_short_line(hostile: Path, tmp_path: Path, name: str) -> None:
     unknown = f"{name} {name}"
     for words in (
@@ -233,6 +236,7 @@ def hash_of(script: str) -> str:
 
 
 @pytest.mark.parametrize("name", WORST.values(), ids=WORST)
+@pytest.mark.some(2)
 def test_a_page_shows_names_and_runs_nothing(hostile: Path, tmp_path: Path, name: str) -> None:
     words = ("report", "-o", tmp_path / "r.html", "-w", hostile, f"--null={name}:{name}", "--")
     done(*words, NAMES["html"], name)
@@ -254,6 +258,7 @@ def test_a_page_shows_names_and_runs_nothing(hostile: Path, tmp_path: Path, name
     assert "\u202e" not in page
 
 
+@pytest.mark.thorough
 def test_removing_one_leaves_the_others(hostile: Path, tmp_path: Path) -> None:
     workspace = tmp_path / "w"
     for name in WORST.values():

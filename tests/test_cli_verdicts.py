@@ -80,12 +80,14 @@ def test_an_adapter_that_does_nothing_is_told(twins: Path, examples: Path, tmp_p
     assert "changes no logit at all" in answer.err
 
 
+@pytest.mark.thorough
 def test_a_fine_tune_that_teaches_nothing_changes_next_to_nothing(split: Path) -> None:
     found = diff(split, "base", "null-self-sft")
     assert len(found) == 479
     assert len(claims(found)) <= 4  # 1%
 
 
+@pytest.mark.thorough
 def test_two_trainings_differ_on_some_edges(split: Path) -> None:
     found = diff(split, "deontological", "utilitarian")
     assert {row["input"] for row in found} == {"q", "k", "v", "in"}
@@ -104,6 +106,7 @@ def test_the_same_on_all_prompts_and_every_null(tmp_path: Path) -> None:
     assert 3 <= len(claims(diff(tmp_path, "deontological", "utilitarian"))) <= 60
 
 
+@pytest.mark.thorough
 def test_recipes_differ_and_nulls_do_not(study: Path) -> None:
     recipe = ("--scope", "recipe")
     assert claims(diff(study, "deontological", "utilitarian", *recipe))

@@ -69,6 +69,7 @@ def test_every_claim_touches_the_one_component_that_was_trained(tuned: Path) -> 
         assert row["mechanism"] == ""
 
 
+@pytest.mark.thorough
 def test_a_fine_tune_that_teaches_nothing_rewires_nothing(tuned: Path) -> None:
     answer = done(
         *("diff", "base", "null-self-sft", "--lens", "wiring", "-w", tuned),
@@ -129,6 +130,7 @@ def test_pages_graphs_and_many_at_once(tuned: Path, tmp_path: Path) -> None:
     assert {row["pattern"] for row in table} == {"", "only in hybrid-l2-mlp-only"}
 
 
+@pytest.mark.thorough
 def test_recipes_are_held_against_their_base(tuned: Path) -> None:
     found = diff(tuned, "base", "nothing", "--scope", "recipe")
     assert not claims(found)
@@ -150,6 +152,7 @@ def test_a_recipe_without_its_base_is_refused(tuned: Path, tmp_path: Path) -> No
     assert "ingest that without an adapter" in answer.complaint
 
 
+@pytest.mark.thorough
 def test_models_that_are_gone_are_told_before_anything_is_measured(
     examples: Path, tmp_path: Path
 ) -> None:

@@ -254,6 +254,7 @@ class TestRay:
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
 @pytest.mark.parametrize("chunk_rows", [20, 100, 8192])
+@pytest.mark.some(2)
 def test_slices_together_are_the_batch_bit_by_bit(base, granularity, inputs, chunk_rows):
     model, batch = from_hf(load_variant(base).merged()), make_batch(PAIRS)
     whole = model.edge_effects(batch, EffectSpec(granularity, inputs, chunk_rows=chunk_rows))

@@ -74,6 +74,7 @@ def loaded(folder: Path) -> Any:
 
 @pytest.mark.parametrize("family", [*CONFIGS, *MORE_READERS, *PECULIAR])
 @torch.no_grad()
+@pytest.mark.some(4)
 def test_scores_and_changes_are_those_of_dense_virtual_weights(family: str, tmp_path: Path) -> None:
     hf = [loaded(make_model(family, tmp_path / str(seed), seed)) for seed in (0, 1)]
     a, b = map(from_hf, hf)

@@ -59,6 +59,7 @@ def times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in files if path.is_file()}
 
 
+@pytest.mark.thorough
 def test_a_second_ingest_of_the_examples_finds_the_first(examples: Path, study: Path) -> None:
     made = times(study / "runs")
     ingest_examples(Workspace(study), Reporter(), examples)

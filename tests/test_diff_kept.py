@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 from shell import ROOT, done, rows
 
 from circuitgraph import Workspace
@@ -19,6 +20,7 @@ def readme_cypher() -> str:
     return shlex.split(line, comments=True)[2].replace('"tuned-0"', '"deontological"')
 
 
+@pytest.mark.thorough
 def test_readmes_cypher_returns_every_claim_once(copied: Path) -> None:
     pair = ("base", "deontological", "-w", copied, "-q")
     claimed = done("diff", *pair, "--null", "base:null-self-sft", "--json").rows

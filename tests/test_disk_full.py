@@ -129,6 +129,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=lambda words: words[0],
 )
+@pytest.mark.some(2)
 def test_no_room_at_all(words: tuple[str, ...], disk: Path, tables: Path, tmp_path: Path) -> None:
     """In this process; the tests below have room for some of the writes."""
     places = (disk, tmp_path / "undisturbed")
@@ -159,6 +160,7 @@ def test_no_room_for_a_model(disk: Path, five: Path) -> None:
 
 
 @pytest.mark.neo4j
+@pytest.mark.thorough
 def test_a_push_from_a_full_disk_and_a_pull_onto_it(
     disk: Path,
     tables: Path,

@@ -15,7 +15,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 @pytest.mark.parametrize(
     ("page", "until"),
     [
-        ("tutorial", "## 5."),  # from there on it needs four more models
+        # from there on it needs four more models
+        pytest.param("tutorial", "## 5.", marks=pytest.mark.thorough),
         *(
             pytest.param(p, None, marks=pytest.mark.slow)
             for p in ("tutorial", "check", "components", "other-programs", "own-lora", "big-models")

@@ -37,6 +37,7 @@ def naive_mean(bridge, names):
 
 @pytest.mark.parametrize("granularity", ["head", "layer"])
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
+@pytest.mark.some(3)
 def test_effects_of_an_ablation_are_those_of_hooks(sides, ablation, granularity):
     model, bridge = sides
     names = ["EMBED", *writers(model.layers, model.heads, granularity)]

@@ -57,6 +57,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("family", "granularity", "inputs", "pairs"), CASES)
+@pytest.mark.some(4)
 def test_channels_are_those_of_explicit_matrices(folders, family, granularity, inputs, pairs):
     a, b = models_of(folders[family])
     _, ours = measured(a, b, MIXED, granularity, inputs, pairs)

@@ -49,6 +49,7 @@ def drawn(count, shares, seed=0):
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(2)
 def test_decisions_are_those_of_hooks(sides, granularity, inputs):
     model, bridge = sides
     edges = edges_of(model, granularity, inputs)
@@ -76,6 +77,7 @@ def test_all_edges_are_the_clean_run_and_none_the_corrupt_one(sides, granularity
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(2)
 def test_all_edges_but_one_give_that_edges_exact_effect(sides, granularity, inputs):
     model, _ = sides
     count = len(edges_of(model, granularity, inputs))
@@ -89,6 +91,7 @@ def test_all_edges_but_one_give_that_edges_exact_effect(sides, granularity, inpu
 
 @pytest.mark.parametrize("granularity", ["head", "layer"])
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
+@pytest.mark.some(4)
 def test_ablated_senders_are_those_of_hooks(sides, ablation, granularity):
     model, bridge = sides
     ablated = ablated_contributions(model, PROMPTS, granularity, ablation)
@@ -143,6 +146,7 @@ def test_edges_off_every_path_from_embedding_to_logits_change_nothing(sides):
 
 
 @pytest.mark.parametrize("inputs", ["joint", "split"])
+@pytest.mark.some(2)
 def test_batches_and_chunks_of_any_size_give_the_same_decisions(sides, inputs):
     model, _ = sides
     circuits = drawn(len(edges_of(model, "head", inputs)), (0.2, 0.6, 0.9))

@@ -70,6 +70,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("family", "options"), CASES)
+@pytest.mark.some(12)
 def test_the_forward_follows_the_configuration(family, options):
     known = (CONFIGS | MORE_READERS | PECULIAR | MIXTURES)[family]()
     options = known.to_dict() | {"layer_types": None} | options  # made anew from the options

@@ -65,6 +65,7 @@ def naive(bridge: Any, column: int, edges: Sequence[Any], sets: Tensor, referenc
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(2)
 def test_sets_have_the_effects_of_hooks(
     sides: tuple[Side, Side], granularity: str, inputs: str
 ) -> None:
@@ -127,6 +128,7 @@ def test_what_follows_a_patched_edge_inside_the_set_counts_once(sides: tuple[Sid
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(2)
 def test_moved_sets_read_the_other_models_senders(
     sides: tuple[Side, Side], granularity: str, inputs: str
 ) -> None:

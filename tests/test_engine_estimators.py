@@ -48,6 +48,7 @@ def table(columns):
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(3)
 def test_eap_is_the_derivative_of_the_exact_effect(hf, granularity, inputs):
     """Patching a small share of the change, in float64, moves the decision by EAP times it."""
     model = from_hf(hf.double())
@@ -72,6 +73,7 @@ def test_eap_is_the_derivative_of_the_exact_effect(hf, granularity, inputs):
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(3)
 def test_receiver_exact_is_exact_for_small_changes_and_at_the_end(hf, granularity, inputs):
     model = from_hf(hf.double())
     patch = make_patch(model, make_batch(PROMPTS), granularity)
@@ -115,6 +117,7 @@ def _moved_start(patch, share):
 @pytest.mark.pairwise
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("inputs", ["joint", "split"])
+@pytest.mark.some(5)
 def test_a_batch_of_any_size_gives_the_same_effects(hf, estimator, inputs):
     model = from_hf(hf)
     whole = model.edge_effects(make_batch(PROMPTS), EffectSpec("head", inputs, estimator=estimator))
@@ -143,6 +146,7 @@ def test_a_pair_that_does_not_differ_has_no_effects(hf, estimator):
 @pytest.mark.pairwise
 @pytest.mark.parametrize("rows", [1, 40, 100_000])
 @pytest.mark.parametrize("estimator", ["exact", "receiver-exact"])
+@pytest.mark.some(3)
 def test_chunks_of_any_size_give_the_same_effects(hf, estimator, rows):
     model, batch = from_hf(hf), make_batch(PROMPTS)
     whole = model.edge_effects(batch, EffectSpec(estimator=estimator)).effects
@@ -152,6 +156,7 @@ def test_chunks_of_any_size_give_the_same_effects(hf, estimator, rows):
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(3)
 def test_some_edges_alone_are_what_they_are_among_all(hf, granularity, inputs):
     model, batch = from_hf(hf), make_batch(PROMPTS)
     whole = model.edge_effects(batch, EffectSpec(granularity, inputs)).effects

@@ -123,6 +123,7 @@ def naive(hf, edge):
 
 
 @pytest.mark.parametrize("inputs", ["joint", "split"])
+@pytest.mark.some(2)
 def test_only_the_receiver_s_own_slice_is_changed(pair, inputs):
     hf, model = pair
     edges = effect_edges(2, 4, 2, "head", inputs)

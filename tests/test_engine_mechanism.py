@@ -92,6 +92,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize(("family", "granularity", "inputs"), CASES)
+@pytest.mark.some(3)
 def test_every_value_is_that_of_naive_hooks(
     pair: Any, family: str, granularity: str, inputs: str
 ) -> None:
@@ -164,6 +165,7 @@ def test_what_is_the_same_bit_for_bit_has_a_share_of_exactly_nothing(pair: Any) 
         assert moving.abs().max() > 0.01
 
 
+@pytest.mark.thorough
 def test_the_parts_add_up_to_the_change(pair: Any) -> None:
     hfs = pair("qwen3")
     _, found = all_of(hfs)
@@ -206,6 +208,7 @@ def test_one_edge_planted_is_the_edge_and_its_neighbours_are_not(pair: Any) -> N
 
 
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
+@pytest.mark.some(1)
 def test_ablated_corners_are_the_effects(pair: Any, ablation: str) -> None:
     models = tuple(map(from_hf, pair("gemma2")))
     edges = edge_ends(models[0], "head", "joint")

@@ -43,6 +43,7 @@ MORE = [(family, "head", "split", True) for family in MORE_READERS]
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("family", "granularity", "inputs", "lora"), EVERY + MORE)
+@pytest.mark.some(5)
 def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
     folders, family, granularity, inputs, lora, tmp_path
 ):

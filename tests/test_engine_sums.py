@@ -127,6 +127,7 @@ def test_putting_back_what_a_one_token_prompt_sends_anyway_changes_nothing(famil
         assert result.totals.abs().max() <= 1e-5
 
 
+@pytest.mark.some(2)
 def test_a_batch_of_any_size_gives_the_same_effects(family):
     _, model = family
     whole = model.edge_effects(make_batch(PROMPTS))

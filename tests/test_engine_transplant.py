@@ -142,6 +142,7 @@ def replaced(bridge: Any, name: str, given: Tensor) -> list:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.some(2)
 def test_a_component_alone_is_one_hooked_forward(sides, hooked, granularity) -> None:
     source, into = (each.model for each in sides)
     names = names_of(into, granularity)
@@ -151,6 +152,7 @@ def test_a_component_alone_is_one_hooked_forward(sides, hooked, granularity) -> 
     assert (ours - naive).abs().max() <= 1e-4 * naive.abs().max()
 
 
+@pytest.mark.some(1)
 def test_a_set_is_one_hooked_forward(sides, hooked) -> None:
     source, into = (each.model for each in sides)
     names = names_of(into, "head")
@@ -169,6 +171,7 @@ def test_a_set_is_one_hooked_forward(sides, hooked) -> None:
 
 
 @pytest.mark.parametrize(("inputs", "every"), [("joint", 3), ("split", 7)])
+@pytest.mark.some(2)
 def test_an_edge_is_one_hooked_forward(sides, bridges, inputs, every) -> None:
     source, into = (each.model for each in sides)
     edges = effect_edges(into.layers, into.heads, into.kv_heads, "head", inputs)[::every]
@@ -204,6 +207,7 @@ def test_the_last_mlp_has_one_reader_so_its_node_is_its_edge(sides) -> None:
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.some(2)
 def test_everything_patched_leaves_the_readers_that_are_no_components(
     sides, bridges, granularity
 ) -> None:

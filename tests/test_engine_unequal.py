@@ -88,6 +88,7 @@ def naive_effects(bridge, prompt, edges):
 
 
 @pytest.mark.parametrize(("family", "granularity", "inputs"), CASES)
+@pytest.mark.some(2)
 def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
     folders, family, granularity, inputs
 ):
@@ -106,6 +107,7 @@ def test_exact_effects_are_those_of_one_hooked_forward_an_edge(
 @pytest.mark.pairwise
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("inputs", INPUTS)
+@pytest.mark.some(4)
 def test_a_mixed_batch_gives_what_each_prompt_gives_alone(hf, estimator, inputs):
     model = from_hf(hf.double())  # what is left of a difference is then no rounding
     whole = model.edge_effects(make_batch(PROMPTS), EffectSpec("head", inputs, estimator=estimator))
@@ -166,6 +168,7 @@ def table(columns):
 
 
 @pytest.mark.parametrize("inputs", INPUTS)
+@pytest.mark.some(3)
 def test_first_order_estimators_are_derivatives_of_the_exact_effect(hf, inputs):
     model = from_hf(hf.double())
     patch = make_patch(model, make_batch(PROMPTS))
@@ -181,6 +184,7 @@ def test_first_order_estimators_are_derivatives_of_the_exact_effect(hf, inputs):
     assert (near - slope).abs().max() <= 1e-3 * slope.abs().max()
 
 
+@pytest.mark.some(2)
 def test_eap_ig_starts_from_the_corrupt_embedding_at_the_partners(hf):
     """Where a position has no partner, and in the answers, the embedding stays clean."""
     model = from_hf(hf)
@@ -230,6 +234,7 @@ def test_a_pair_of_unequal_lengths_that_nothing_aligns_is_refused():
 
 
 @pytest.mark.parametrize("ablation", ["mean", "zero"])
+@pytest.mark.some(3)
 def test_ablations_look_at_no_corrupt_prompt_of_any_length(hf, ablation):
     model = from_hf(hf)
     bare = [dataclasses.replace(p, corrupt=None, partners=None) for p in PROMPTS]

@@ -82,6 +82,7 @@ def test_some_variants_and_a_diff_only(study: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.neo4j
+@pytest.mark.thorough
 def test_neo4j_admin_reads_every_name_and_number(neo4j_server: Server, tmp_path: Path) -> None:
     """On a stopped copy of the server's folder; then a server on it answers the same graph."""
     store = with_hostile_names(tmp_path / FILE_NAME)

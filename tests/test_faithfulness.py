@@ -65,6 +65,7 @@ def test_areas_are_those_of_the_table(study: Path, result: Faithfulness) -> None
 @pytest.mark.parametrize(
     ("rank", "of"), [("magnitude", None), ("signed", None), ("magnitude", "base")]
 )
+@pytest.mark.some(1)
 def test_a_size_by_the_public_table_and_one_circuit(study: Path, rank: str, of: str | None) -> None:
     """The edges that ``edges`` shows as strongest, decided alone, averaged by hand."""
     workspace = Workspace(study)
@@ -88,6 +89,7 @@ def test_a_size_by_the_public_table_and_one_circuit(study: Path, rank: str, of: 
     assert found[["random", "random_low", "cpr", "random_cmd"]].isna().all(axis=None)
 
 
+@pytest.mark.thorough
 def test_seeds_decide_what_is_random_and_nothing_else(study: Path, result: Faithfulness) -> None:
     again = Workspace(study).faithfulness(NAME, random=FEW)
     pd.testing.assert_frame_equal(again.table, result.table)

@@ -83,6 +83,7 @@ def test_heads_in_another_order_are_the_same_function(hf: Any) -> None:
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(6)
 def test_effects_are_those_of_plain_hooks(hf: Any, granularity: Any, inputs: Any) -> None:
     model = from_hf(hf)
     every = 3 if model.experts and granularity == "head" else 1  # which have many more edges
@@ -96,6 +97,7 @@ def test_effects_are_those_of_plain_hooks(hf: Any, granularity: Any, inputs: Any
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(6)
 def test_estimators_are_derivatives_of_the_exact_effect(
     hf: Any, granularity: Any, inputs: Any
 ) -> None:
@@ -116,6 +118,7 @@ def table(columns: Any) -> Tensor:
 
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("granularity", "inputs"), KINDS)
+@pytest.mark.some(6)
 def test_a_circuit_of_all_edges_but_one_lacks_its_effect(
     hf: Any, granularity: Any, inputs: Any
 ) -> None:

@@ -81,6 +81,7 @@ def test_one_component_whose_every_edge_changed_is_the_hub():
 
 @pytest.mark.parametrize("drift", [0.0, 0.3])
 @pytest.mark.parametrize("margin", [0.0, 0.01])
+@pytest.mark.some(1)
 def test_drift_of_everything_has_no_hubs(drift, margin, monkeypatch):
     monkeypatch.setattr(degree, "DRAWS", 500)
     rng = np.random.default_rng(1)

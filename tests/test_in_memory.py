@@ -90,6 +90,7 @@ def test_a_peft_model_gives_the_runs_of_base_and_adapter(
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.some(1)
 def test_a_bridge_gives_the_runs_of_its_folder(family: str, tmp_path: Path) -> None:
     from transformer_lens.model_bridge import TransformerBridge
 
@@ -123,6 +124,7 @@ def test_one_name_may_stand_for_both(base: Path, tmp_path: Path) -> None:
         workspace.ingest(hf, tokenizer=load_tokenizer(base), name="x", **OPTIONS)
 
 
+@pytest.mark.thorough
 def test_what_loads_models_again_finds_them_while_they_are_there(
     base: Path, adapter: Path, tmp_path: Path
 ) -> None:

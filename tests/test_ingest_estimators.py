@@ -83,6 +83,7 @@ def test_how_well_a_screen_ranks_and_scales_by_hand():
 
 
 @pytest.mark.parametrize("estimator", ["receiver-exact", "eap", "eap-ig"])
+@pytest.mark.some(1)
 def test_estimators_are_runs_of_their_own(base, tmp_path, estimator):
     runs = [
         ingest(base, tmp_path / str(size), estimator=estimator, batch_size=size)

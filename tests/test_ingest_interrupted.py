@@ -58,6 +58,7 @@ def check_kills(model: Path, folder: Path, count: int, seed: int) -> None:
     assert died >= count // 2
 
 
+@pytest.mark.thorough
 def test_a_killed_ingest_run_again_is_an_uninterrupted_one(model, tmp_path):
     check_kills(model, tmp_path, 2, seed=1)
 

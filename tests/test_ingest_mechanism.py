@@ -58,6 +58,7 @@ def pair(study: Path, other: str, ablation: str = "corrupt") -> tuple[Run, Run]:
 
 
 @pytest.mark.parametrize(("other", "ablation"), [("all", "corrupt"), ("all", "mean")])
+@pytest.mark.some(1)
 def test_parts_add_up_on_every_prompt_whatever_the_batches(
     study: Path, other: str, ablation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,6 +152,7 @@ def test_attention_is_the_library_s_and_sums_to_one(made):
             assert plain[f"L{layer}H{head}"] == pytest.approx(float(want[layer, head]), abs=1e-5)
 
 
+@pytest.mark.thorough
 def test_only_what_was_trained_shows_in_the_weights(made, tmp_path):
     """An adapter on one matrix of one MLP; another on one attention's values and a bias."""
     base, prompts, _ = made

@@ -40,6 +40,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("lens", ["effect", "correlation", "wiring"])
+@pytest.mark.some(1)
 def test_the_same_question_again_is_read(
     workspace: Workspace, lens: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +65,7 @@ def test_the_same_question_again_is_read(
     assert workspace.explain(*edge, *pair, lens=lens).text == told.text
 
 
+@pytest.mark.thorough
 def test_what_starts_from_a_diff_starts_from_the_kept_one(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +102,7 @@ def test_another_method_version_measures_again_under_the_same_id(
 
 
 @pytest.mark.parametrize("lost", ["safetensors", "parquet"])
+@pytest.mark.some(1)
 def test_a_diff_of_an_older_version_or_with_a_lost_file_is_measured_again(
     workspace: Workspace, lost: str
 ) -> None:
@@ -119,6 +122,7 @@ def test_a_diff_of_an_older_version_or_with_a_lost_file_is_measured_again(
         assert workspace.load_diff(first.id).summary == again.summary
 
 
+@pytest.mark.thorough
 def test_the_last_one_asked_for_is_the_newest(workspace: Workspace) -> None:
     one = workspace.diff("base", "deontological", lens="correlation")
     workspace.diff("base", "utilitarian", lens="correlation")
@@ -156,6 +160,7 @@ def test_a_lens_can_be_given_with_its_options(workspace: Workspace) -> None:
         workspace.diff("base", "deontological", lens="effect", rank=True)
 
 
+@pytest.mark.thorough
 def test_a_matrix_holds_every_edge_once(split: Path, study: Path) -> None:
     for folder, receivers in ((study, {"L0H0", "LOGITS"}), (split, {"L1H0.q", "LOGITS"})):
         diff = Workspace(folder).diff("base", "utilitarian", mechanism=False)

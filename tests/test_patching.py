@@ -384,6 +384,7 @@ def test_transfers_in_every_store(any_store: Store, tmp_path: Path) -> None:
     any_store.remove_variant("base")
 
 
+@pytest.mark.thorough
 def test_transfers_follow_runs_that_were_copied_before(any_store: Store, tmp_path: Path) -> None:
     source = EmbeddedStore(tmp_path / "graph.lbug")
     source.write_all(planted.planted())

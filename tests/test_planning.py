@@ -108,6 +108,7 @@ def test_a_pilot_predicts_what_the_diff_of_two_models_claims(n: int, margin: flo
     assert np.mean(shares) == pytest.approx(0.8, abs=0.07)
 
 
+@pytest.mark.thorough
 def test_a_pilot_predicts_what_the_diff_of_two_recipes_claims() -> None:
     rng = np.random.default_rng(3)
     levels = np.exp(rng.normal(size=EDGES))

@@ -101,6 +101,7 @@ def rows(table: pd.DataFrame) -> set[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("side", ["read", "write"])
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.some(4)
 def test_exactly_the_named_edges_change(
     bases: dict[str, Path], tmp_path: Path, family: str, side: Any
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_single_edge_can_be_named(bases: dict[str, Path], tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.some(2)
 def test_a_graft_stays_close_to_its_base(
     bases: dict[str, Path], tmp_path: Path, family: str
 ) -> None:
@@ -216,6 +218,7 @@ def test_a_tied_model_stays_tied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("family", "kind"), REWRITES)
+@pytest.mark.some(6)
 def test_a_rewrite_moves_the_weights_and_no_logit(
     bases: dict[str, Path], tmp_path: Path, family: str, kind: str
 ) -> None:
@@ -233,6 +236,7 @@ def test_a_rewrite_moves_the_weights_and_no_logit(
     assert (before - after).abs().max() <= 1e-5 * before.abs().max()
 
 
+@pytest.mark.thorough
 def test_a_planted_pair_of_real_models_is_ingested(tmp_path: Path) -> None:
     prompts = circuitgraph.read_prompts(IPD / "prompts.jsonl")
     few = circuitgraph.PromptSet(prompts.prompts[::10], "some")
@@ -246,6 +250,7 @@ def test_a_planted_pair_of_real_models_is_ingested(tmp_path: Path) -> None:
     assert table["delta"].abs().max() > 0
 
 
+@pytest.mark.thorough
 def test_consequential_plants_move_more(bases: dict[str, Path], tmp_path: Path) -> None:
     tokens = torch.arange(4, 34)[None]
     moves = np.empty((2, 6))

@@ -63,6 +63,7 @@ def test_effects_are_the_circuit_and_nothing_else(made: tuple, tmp_path: Path) -
     assert size.max() > 5
 
 
+@pytest.mark.some(1)
 def test_the_rewired_edge_is_the_only_one_whose_weights_differ(made: tuple, tmp_path: Path) -> None:
     _, folder, pair = made
     workspace = Workspace(tmp_path)

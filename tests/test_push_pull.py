@@ -49,6 +49,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedStore:
     return a_graph(tmp_path_factory.mktemp("source") / FILE_NAME, 50)
 
 
+@pytest.mark.some(1)
 def test_a_copy_is_whole_and_a_second_one_does_nothing(
     source: EmbeddedStore, any_store: Store, tmp_path: Path
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_copy_is_whole_and_a_second_one_does_nothing(
     assert same(back.read_all(), source.read_all())
 
 
+@pytest.mark.thorough
 def test_what_the_target_lacks_is_added(source: EmbeddedStore, tmp_path: Path) -> None:
     target = EmbeddedStore(tmp_path / FILE_NAME)
     parts = planted.planted()
@@ -134,6 +136,7 @@ def push_until(server: Server, folder: Path, seconds: float) -> subprocess.Popen
 
 
 @pytest.mark.neo4j
+@pytest.mark.thorough
 def test_a_server_killed_during_a_push(neo4j_server: Server, source: EmbeddedStore) -> None:
     """One line tells it; the same command again goes on."""
     with Neo4jStore(neo4j_server.address) as store:

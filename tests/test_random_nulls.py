@@ -68,6 +68,7 @@ def test_the_model_moved_has_the_singular_values_of_the_pair(variants: dict) -> 
 
 
 @pytest.mark.parametrize("lens", ["effect", "correlation"])
+@pytest.mark.some(1)
 def test_random_updates_are_counted_kept_and_no_variants(workspace: Workspace, lens: str) -> None:
     plain = workspace.diff("base", "utilitarian", lens=lens, **OPTIONS)
     diff = workspace.diff("base", "utilitarian", lens=lens, null="random:2", **OPTIONS)

@@ -136,6 +136,7 @@ def test_what_is_lost_with_the_graph_is_said(workspace: Path) -> None:
     assert len(graph(workspace).run_ids()) == 2
 
 
+@pytest.mark.thorough
 def test_a_reader_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:
     store = EmbeddedStore(tmp_path / "graph.lbug")
     store.write_all(planted.planted())

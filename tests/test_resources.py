@@ -55,6 +55,7 @@ def tight(workspace: Path) -> float:
     return held_now() + 200e6
 
 
+@pytest.mark.thorough
 def test_little_memory_gives_the_same_numbers(two: Path, tmp_path: Path) -> None:
     run_a, run_b = (Workspace(two).catalogue().of(name, "effect")[-1] for name in ("base", "tuned"))
     edges = list(range(0, len(run_a.edges), 29))

@@ -247,6 +247,7 @@ def started(path: Path, name: str) -> multiprocessing.process.BaseProcess:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.thorough
 def test_a_kill_at_any_time_leaves_the_old_or_the_new_graph(
     filled: EmbeddedStore, kills: int
 ) -> None:
@@ -273,6 +274,7 @@ def test_a_kill_at_any_time_leaves_the_old_or_the_new_graph(
     assert not list(filled.path.parent.glob("graph.lbug.partial*"))
 
 
+@pytest.mark.thorough
 def test_several_processes_write_and_read_at_once(store: EmbeddedStore) -> None:
     names = ["one", "two", "three"]
     processes = [started(store.path, name) for name in names]

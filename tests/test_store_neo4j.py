@@ -243,6 +243,7 @@ def write_large(server: Server, name: str) -> None:
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.thorough
 def test_a_killed_writer_leaves_nothing_that_is_seen(
     neo4j_store: Neo4jStore, neo4j_server: Server, embedded: EmbeddedStore, kills: int
 ) -> None:

@@ -145,6 +145,7 @@ def test_every_task_is_tested() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
+@pytest.mark.some(2)
 def test_a_file_works_with_the_model_it_was_made_for(
     task: str, small: Path, tmp_path: Path
 ) -> None:

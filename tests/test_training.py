@@ -115,6 +115,7 @@ def test_a_second_phase_goes_on_from_an_adapter(
     assert "leave components and layers out" in told
 
 
+@pytest.mark.thorough
 def test_null_recipes_have_nothing_to_learn(tmp_path: Path) -> None:
     own = train(tmp_path, "self", "--seeds", 1, "--steps", 12)
     assert all(row["learnt"] is None and row["target"] is None for row in own)

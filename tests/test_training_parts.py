@@ -54,6 +54,7 @@ def plain(hf: torch.nn.Module, text: Text) -> list[float]:
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "qwen2", "opt"])
 @pytest.mark.parametrize("answers", ANSWERS.values(), ids=ANSWERS)
 @torch.no_grad()
+@pytest.mark.some(5)
 def test_packed_rows_and_kept_layers_give_the_models_own_numbers(
     family: str, answers: tuple, tmp_path: Path
 ) -> None:

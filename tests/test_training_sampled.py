@@ -119,6 +119,7 @@ def reward(prompts, completions, answer, **columns):
 '''
 
 
+@pytest.mark.thorough
 def test_a_function_of_ones_own_is_learnt_and_kept(tmp_path: Path) -> None:
     file, out = tmp_path / "likes.py", tmp_path / "o"
     file.write_text(LIKES, "utf-8")

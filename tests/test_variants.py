@@ -153,6 +153,7 @@ def test_a_model_in_several_files_is_the_same_model(bases, tmp_path):
     "kind",
     ["rslora", "dora", "attention", "ranks", "biases", "norms", "saved", "ends", "layers", "pissa"],
 )
+@pytest.mark.some(6)
 def test_every_kind_of_lora_gives_the_library_s_logits(bases, tmp_path, family, kind):
     attention = ATTENTION.get(family, ["q_proj", "v_proj"])
     embedding = EMBEDDING.get(family, "embed_tokens")
@@ -176,6 +177,7 @@ def test_every_kind_of_lora_gives_the_library_s_logits(bases, tmp_path, family, 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dora", [False, True])
+@pytest.mark.some(3)
 def test_an_adapter_whose_b_is_zero_is_silent_and_changes_no_number(bases, tmp_path, family, dora):
     folder = make_adapter(bases[family], tmp_path / "adapter", scale=0, use_dora=dora)
     plain, _ = checked_model(load_variant(bases[family]), PROMPTS)
@@ -186,6 +188,7 @@ def test_an_adapter_whose_b_is_zero_is_silent_and_changes_no_number(bases, tmp_p
     assert apart == 0 if not dora else apart <= 1e-5  # dora divides by a norm and multiplies again
 
 
+@pytest.mark.thorough
 def test_nothing_asks_the_network_not_even_for_the_base_an_adapter_names(base, adapter):
     edit_json(adapter / "adapter_config.json", base_model_name_or_path="somebody/some-model")
     script = """

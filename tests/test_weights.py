@@ -42,6 +42,7 @@ def edit_json(file: Path, **changes):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.some(3)
 def test_a_base_with_its_adapter_is_the_model_saved_merged(bases, tmp_path, kind):
     adapter = make_adapter(bases["llama"], tmp_path / "adapter", **KINDS[kind])
     loaded, again = (load_variant(bases["llama"], adapter) for _ in range(2))
