@@ -18,7 +18,7 @@ from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Model
 from circuitgraph.lenses.mechanism.same import same_weights
-from circuitgraph.lenses.mechanism.shapley import shares
+from circuitgraph.lenses.mechanism.split import shares
 from circuitgraph.lenses.mechanism.values import (
     Mixed,
     edge_ends,

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.graph.columns import node_table, plain_values
-from circuitgraph.graph.convert import edge_kinds, to_igraph, to_networkx
+from circuitgraph.graph.convert import edge_kinds, node_table, plain_values, to_igraph, to_networkx
 
 
 def edges(*rows: tuple) -> pd.DataFrame:

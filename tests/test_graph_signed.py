@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.graph.centrality import betweenness, pagerank, strengths
-from circuitgraph.graph.communities import leiden
+from circuitgraph.graph.centrality import betweenness, leiden, pagerank, strengths
 from circuitgraph.graph.signed import SignedGraph, WeightView, require_non_negative
 
 

@@ -16,7 +16,7 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.base.progress import Reporter
 from circuitgraph.lenses.mechanism import measure as mechanism
 from circuitgraph.lenses.mechanism.measure import mechanisms_of
-from circuitgraph.lenses.mechanism.shapley import shares
+from circuitgraph.lenses.mechanism.split import shares
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs.record import Run
 

@@ -28,7 +28,7 @@ from circuitgraph.ingest.jobs import MOST_EDGES, _require_few_edges
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.interventions.patching.transplant import given_by, set_changes
 from circuitgraph.interventions.transplant.parts import with_parts
-from circuitgraph.lenses.chosen import not_chosen, not_chosen_edges
+from circuitgraph.lenses.edge_tests import not_chosen, not_chosen_edges
 from circuitgraph.models.variants import load_variant
 from circuitgraph.nodes.weights import weight_table
 from circuitgraph.prompts.tokens import Encoded

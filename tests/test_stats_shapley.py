@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from circuitgraph.lenses.mechanism.shapley import labels, of_norm, shares
+from circuitgraph.lenses.mechanism.split import labels, of_norm, shares
 
 NUMBERS = arrays(np.float64, (2, 2, 2, 3), elements=st.floats(-100, 100))
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from circuitgraph.diff.outcome import Outcome
-from circuitgraph.diff.verdicts import decide
+from circuitgraph.diff.outcome import Outcome, decide
 from circuitgraph.lenses.base import Options
 from circuitgraph.stats.evidence import graded
 
@@ -61,7 +60,7 @@ def _claimed(outcome: Outcome, options: Options) -> Iterator[np.ndarray]:
     """Sign of every claim of every pair, 0 elsewhere; int [e]."""
     matched = outcome.matched
     for i, j in product(range(len(matched.a)), range(len(matched.b))):
-        tests = options.lens.tests(matched.single(i, j), "checkpoint")
+        tests = options.lens.tests(matched.variants([i], [j]), "checkpoint")
         found = decide(tests, outcome.margin, options.alpha, options.fdr, enough=True)
         signs = np.zeros(len(tests), int)
         signs[found.claims] = np.sign(tests.delta[found.claims])
@@ -80,12 +79,9 @@ def alone_in_words(found: dict[str, Any] | None) -> list[str]:
     if min(found["n_variants"]) > 1:
         who, every = f"the {len(claims)} pairs of one variant a side differ in", "pair"
     screened = f" (by {found['estimator']}, not confirmed)" if found["estimator"] else ""
-    own = "; most of what each changed is its own" if _apart(found) else ""
+    apart = found["shared"] < np.median(claims) / 2
+    own = "; most of what each changed is its own" if apart else ""
     return [
         f"{who} {many} edges{screened}, {found['n_any']} different ones in all; "
         f"{found['shared']} of them in every {every} with the same sign{own}"
     ]
-
-
-def _apart(found: dict[str, Any]) -> bool:
-    return found["shared"] < np.median([pair["n_claims"] for pair in found["pairs"]]) / 2

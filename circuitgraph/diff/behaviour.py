@@ -50,7 +50,7 @@ def behaviour_panel(sides: dict[str, Sequence[Run]]) -> list[dict[str, Any]]:
 def _variant_rows(side: str, run: Run) -> list[dict[str, Any]]:
     decision = np.asarray(run.arrays["decisions"], np.float64)
     mass = np.asarray(run.arrays.get("mass", np.full(run.n, np.nan)), np.float64)
-    p = special.expit(decision)
+    p = _p_answer(run)
     saturated = np.maximum(p, 1 - p) > SATURATED
     rows = []
     for code in np.unique(run.scenarios):  # of all prompts, not of the observations alone

@@ -12,7 +12,7 @@ import pandas as pd
 
 from circuitgraph.diff.alone import alone, alone_in_words
 from circuitgraph.diff.behaviour import behaviour_panel, behaviour_warnings, policies
-from circuitgraph.diff.confirm import compare_exactly, confirmation_summary, screened_weights
+from circuitgraph.diff.confirm import compare_exactly, confirmation_summary
 from circuitgraph.diff.decoys import NullPair, decoy_counts, with_decoys
 from circuitgraph.diff.details import claim_details, typical_block
 from circuitgraph.diff.likeness import identical, same_weights
@@ -83,7 +83,8 @@ def compare_runs(
     rows = details.index.to_numpy(int)
     summary = _summary(outcome, options, details)
     if confirmation is not None:
-        details = details.assign(**screened_weights(confirmation, details.index))
+        screen = confirmation.screen.tests
+        details = details.assign(screen_a=screen.weight_a[rows], screen_b=screen.weight_b[rows])
         summary["confirmation"] = confirmation_summary(confirmation)
     remarks = remarks_on(outcome, options, summary, across)
     remarks += alone_in_words(summary["alone"]) + behaviour_warnings(summary["policies"], (*a, *b))

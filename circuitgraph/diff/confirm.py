@@ -13,14 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from circuitgraph.base.components import Edge
-from circuitgraph.diff.outcome import Outcome, compare_sides
+from circuitgraph.diff.outcome import NOT_DETECTED, Decided, Outcome, compare_sides
 from circuitgraph.diff.record import Diff
-from circuitgraph.diff.verdicts import NOT_DETECTED, Decided
 from circuitgraph.lenses.base import Lens, Models, Options
-from circuitgraph.lenses.match import Matched
 from circuitgraph.runs.record import Run, read_confirmed
 
 STRONGEST = 20
@@ -62,39 +59,30 @@ def compare_exactly(
     models: Models | None,
     strongest: int = STRONGEST,
 ) -> tuple[Outcome, Confirmation | None]:
-    """Test two sides; claims of estimates are confirmed where there are models."""
+    """Test two sides; estimates are a screen, tested again with exact effects, where models are.
+
+    Exact are its claims and the ``strongest`` edges of each side.
+    """
     outcome = compare_sides(a, b, options, models)
     if models is None or not options.lens.screened(a):
         return outcome, None
-    return confirm(outcome, options, models, strongest)
-
-
-def confirm(
-    outcome: Outcome, options: Options, models: Models, strongest: int = STRONGEST
-) -> tuple[Outcome, Confirmation]:
-    """The outcome of a screen with exact effects of its claims and the strongest edges."""
     edges = np.union1d(outcome.decided.claims, _strongest(outcome, strongest))
     if not len(edges) or outcome.evidence == "insufficient":
         return outcome, Confirmation(outcome, edges[:0], edges[:0])
     matched = outcome.matched
-    a, b = (
+    exact_a, exact_b = (
         [_with_exact(run, matched.edges, edges, options.lens, models) for run in side]
         for side in (matched.runs_a, matched.runs_b)
     )
-    second = compare_sides(a, b, replace(options, margin=outcome.margin))
+    second = compare_sides(exact_a, exact_b, replace(options, margin=outcome.margin))
     both = np.intersect1d(outcome.decided.claims, second.decided.claims)
+    stored = {name: getattr(matched, name) for name in ("runs_a", "runs_b", "named", "equals")}
     final = replace(
         second,
-        measured=replace(second.measured, matched=_renamed(second.matched, matched)),
+        measured=replace(second.measured, matched=replace(second.matched, **stored)),
         decided=_only(second.decided, both),
     )
     return final, Confirmation(outcome, edges, both)
-
-
-def _renamed(matched: Matched, like: Matched) -> Matched:
-    """``matched`` with the runs of ``like``."""
-    runs_a, runs_b = like.runs_a, like.runs_b
-    return replace(matched, runs_a=runs_a, runs_b=runs_b, named=like.named, equals=like.equals)
 
 
 def _strongest(outcome: Outcome, count: int) -> np.ndarray:
@@ -143,12 +131,6 @@ def _only(decided: Decided, claims: np.ndarray) -> Decided:
     verdict[decided.claims[~kept]] = NOT_DETECTED
     low_a, high_a, low_b, high_b = (end[kept] for end in decided.own)
     return replace(decided, verdict=verdict, own=(low_a, high_a, low_b, high_b))
-
-
-def screened_weights(confirmation: Confirmation, rows: pd.Index) -> dict[str, np.ndarray]:
-    """The screen's weights of the claims: columns ``screen_a`` and ``screen_b``."""
-    tests, chosen = confirmation.screen.tests, rows.to_numpy(dtype=int)
-    return {"screen_a": tests.weight_a[chosen], "screen_b": tests.weight_b[chosen]}
 
 
 def confirmation_summary(confirmation: Confirmation) -> dict[str, Any]:

@@ -35,15 +35,10 @@ def claim_details(outcome: Outcome) -> pd.DataFrame:
         columns["cancellation"][part] = cancellation(change, matched.scenarios)
         columns["wording"][part] = wording(change, matched.scenarios, wordings)
     columns |= {name: values[rows] for name, values in outcome.lens_details.by_edge.items()}
-    labels = _scenario_labels(outcome)
+    first = np.unique(matched.scenarios, return_index=True)[1]
+    labels = [matched.prompts[i].scenario for i in first]
     columns |= {f"mean: {label}": row for label, row in zip(labels, by_scenario, strict=True)}
     return pd.DataFrame(columns, index=pd.Index(rows))
-
-
-def _scenario_labels(outcome: Outcome) -> list[str]:
-    matched = outcome.matched
-    first = np.unique(matched.scenarios, return_index=True)[1]
-    return [matched.prompts[i].scenario for i in first]
 
 
 def cancellation(change: np.ndarray, scenarios: np.ndarray) -> np.ndarray:

@@ -30,14 +30,8 @@ _MEANING = {
 }
 
 
-def edge_in_words(diff: Diff, rows: pd.DataFrame, per_scenario: pd.DataFrame) -> str:
-    """Numbers, verdict, scenarios and caveats of one edge; a paragraph per input."""
-    records = zip(rows.index.tolist(), rows.to_dict("records"), strict=True)
-    parts = [_one_input(diff, index, row, per_scenario) for index, row in records]
-    return "\n\n".join(parts)
-
-
 def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.DataFrame) -> str:
+    """Numbers, verdict, scenarios and caveats of one edge by one input: a paragraph."""
     arrow = "→" if diff.asks.directed else "–"
     into = f" ({row['input']})" if row["input"] else ""
     more = {name: float(values[index]) for name, values in diff.lens_details.by_edge.items()}
@@ -49,7 +43,8 @@ def _one_input(diff: Diff, index: int, row: dict[Any, Any], per_scenario: pd.Dat
         _scenarios(per_scenario[per_scenario["input"] == row["input"]], diff.signed),
         *_claim(diff, index, row),
         *_screen(diff, row),
-        _basis(diff, row),
+        f"Based on {row['n']} distinct prompts in {row['n_scenarios']} scenarios "
+        f"(evidence {diff.summary['evidence']}).",
     ]
     return "\n".join(lines)
 
@@ -115,13 +110,6 @@ def _screen(diff: Diff, row: dict[Any, Any]) -> list[str]:
     ]
 
 
-def _basis(diff: Diff, row: dict[Any, Any]) -> str:
-    return (
-        f"Based on {row['n']} distinct prompts in {row['n_scenarios']} scenarios "
-        f"(evidence {diff.summary['evidence']})."
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """Everything measured about the edge from ``source`` to ``target``.
@@ -175,7 +163,8 @@ def explain_edge(diff: Diff, source: str, target: str) -> Explanation:
         raise UsageError(_unknown(diff, source, target))
     per_prompt = _per_prompt(diff, diff.asks.lined_up(*as_compared(diff)), rows)
     per_scenario = _per_scenario(per_prompt, diff.asks)
-    text = edge_in_words(diff, rows, per_scenario)
+    records = zip(rows.index.tolist(), rows.to_dict("records"), strict=True)
+    text = "\n\n".join(_one_input(diff, index, row, per_scenario) for index, row in records)
     heads = diff.asks.heads_by_scenario(diff.scope)
     return Explanation(source, target, rows, per_prompt, per_scenario, text, heads)
 

@@ -53,8 +53,6 @@ def specific_q(edges: Sequence[Held], diffs: Mapping[str, Diff], options: Option
         for held in edges
     ]
     index = pd.MultiIndex.from_tuples([held.edge for held in edges], names=KEY)
-    if not edges:
-        return pd.Series([], index=pd.MultiIndex.from_arrays([[]] * 3, names=KEY), dtype=float)
     return pd.Series(adjusted(np.array(p, float), options.fdr), index=index)
 
 

@@ -19,7 +19,7 @@ from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import MECHANISMS, NO_MECHANISM, Diff
 from circuitgraph.lenses.base import Models
 from circuitgraph.lenses.edge_tests import Split
-from circuitgraph.lenses.mechanism.shapley import UNKNOWN, labels
+from circuitgraph.lenses.mechanism.split import UNKNOWN, labels
 from circuitgraph.stats.columns import coded
 
 MOST = 500

@@ -13,15 +13,53 @@ import pandas as pd
 
 from circuitgraph.base.errors import UsageError
 from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS
-from circuitgraph.diff.verdicts import Decided, decide
 from circuitgraph.lenses.base import Measured, Models, Options
-from circuitgraph.lenses.edge_tests import REASONS, EdgeTests, LensDetails
+from circuitgraph.lenses.edge_tests import (
+    INSUFFICIENT,
+    REASONS,
+    EdgeTests,
+    Intervals,
+    LensDetails,
+)
 from circuitgraph.lenses.match import Matched
-from circuitgraph.lenses.mechanism.shapley import UNKNOWN
+from circuitgraph.lenses.mechanism.split import UNKNOWN
 from circuitgraph.lenses.refits import ClaimRefits, Claims
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.columns import coded, constant
 from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, graded
+from circuitgraph.stats.margins import adjusted, half_width, treat_p
+
+REWIRED, SIGN_FLIP, GAINED, LOST, UNCHANGED, NOT_DETECTED, NOT_TESTABLE = range(len(VERDICTS))
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Every edge's p-value, interval and verdict; [e] each.
+
+    Attributes
+    ----------
+    p, q : float64
+        Of a change beyond the margin, plain and adjusted over testable edges.
+    low, high : float64
+        95% interval of the change.
+    verdict, reason : int8
+        Indices into ``VERDICTS`` and ``REASONS``.
+    own : Intervals
+        Each side's 95% interval, for the claims in row order.
+    """
+
+    p: np.ndarray
+    q: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    verdict: np.ndarray
+    reason: np.ndarray
+    own: Intervals
+
+    @property
+    def claims(self) -> np.ndarray:
+        """Rows of the claims, int."""
+        return np.flatnonzero(self.verdict <= LOST)
 
 
 @dataclass(frozen=True)
@@ -73,18 +111,13 @@ def compare_sides(
     InputError
         Models cannot be loaded.
     """
-    require_single(a, b, options)
-    measured = options.lens.measure(a, b, options, models)
-    return _decided(measured, options, evidence_of(measured.matched, options))
-
-
-def require_single(a: Sequence[Run], b: Sequence[Run], options: Options) -> None:
-    """Refuse groups at the checkpoint scope."""
     if options.scope == "checkpoint" and (len(a) != 1 or len(b) != 1):
         raise UsageError(
             "the checkpoint scope compares one variant with one other; "
             "use the recipe scope for groups"
         )
+    measured = options.lens.measure(a, b, options, models)
+    return _decided(measured, options, evidence_of(measured.matched, options))
 
 
 def compare_across(outcome: Outcome, options: Options) -> Outcome | None:
@@ -116,6 +149,70 @@ def _decided(measured: Measured, options: Options, found: str) -> Outcome:
     margin = tests.default_margin if options.margin is None else float(options.margin)
     decided = decide(tests, margin, options.alpha, options.fdr, enough=found != "insufficient")
     return Outcome(measured, decided, margin, found)
+
+
+def decide(tests: EdgeTests, margin: float, alpha: float, fdr: str, *, enough: bool) -> Decided:
+    """Give every edge its verdict.
+
+    ``enough``: whether the evidence suffices; without it every edge is ``not_testable``, with its
+    numbers.
+    """
+    half, barred, rule = half_width(tests.se, tests.df), tests.reason > 0, tests.rule
+    p = treat_p(tests.delta, tests.se, tests.df, margin) if rule is None else rule.p.copy()
+    if enough:  # what cannot be tested has no p-value; without evidence numbers only describe
+        p[barred] = half[barred] = np.nan
+    q = adjusted(np.where(barred, np.nan, p), fdr)
+    excluded = within(tests, margin) & tests.excludes
+    verdict = np.where(excluded, UNCHANGED, NOT_DETECTED).astype(np.int8)
+    with np.errstate(invalid="ignore"):
+        claimed = np.flatnonzero((q <= alpha) & (True if rule is None else rule.large))
+    verdict[barred] = NOT_TESTABLE
+    reason = tests.reason
+    if not enough:
+        verdict[:] = NOT_TESTABLE
+        reason = np.full_like(reason, INSUFFICIENT)
+        claimed = claimed[:0]
+    own = tests.own(claimed) if len(claimed) else (np.empty(0),) * 4
+    verdict[claimed] = _kinds(tests, claimed, own, margin)
+    low, high = tests.delta - half, tests.delta + half
+    if rule is not None:
+        low, high = (np.clip(end, *rule.bounds) for end in (low, high))
+    return Decided(p, q, low, high, verdict, reason, own)
+
+
+def _kinds(tests: EdgeTests, rows: np.ndarray, own: Intervals, margin: float) -> np.ndarray:
+    """Kinds of the claims, int8 [k]."""
+    if tests.rule is None:
+        return _kind_of_claim(own, margin or tests.default_margin)
+    return np.array([VERDICTS.index(name) for name in tests.rule.kinds(rows)], np.int8)
+
+
+def within(tests: EdgeTests, margin: float) -> np.ndarray:
+    """Edges whose 90% interval of the change lies within ± margin.
+
+    Edges without any spread are left out: identical numbers were not measured twice.
+    """
+    if margin == 0:
+        return np.zeros(len(tests), bool)
+    with np.errstate(invalid="ignore"):
+        reach = np.abs(tests.delta) + half_width(tests.se, tests.df, 0.90)
+        return (reach <= margin) & (tests.se > 0)
+
+
+def _kind_of_claim(own: Intervals, margin: float) -> np.ndarray:
+    """``gained`` or ``lost`` before ``sign_flip`` before ``rewired``, from the sides' intervals.
+
+    A flip needs both intervals beyond the margin.
+    """
+    low_a, high_a, low_b, high_b = own
+    absent_a = (low_a >= -margin) & (high_a <= margin)
+    absent_b = (low_b >= -margin) & (high_b <= margin)
+    flipped = ((low_a > margin) & (high_b < -margin)) | ((high_a < -margin) & (low_b > margin))
+    return np.select(
+        [absent_a & ~absent_b, absent_b & ~absent_a, flipped],
+        [GAINED, LOST, SIGN_FLIP],
+        REWIRED,
+    ).astype(np.int8)
 
 
 def table_of(outcome: Outcome, options: Options, n_scenarios: int) -> pd.DataFrame:

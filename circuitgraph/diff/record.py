@@ -15,9 +15,10 @@ from circuitgraph.base.components import Edge, in_order, order_key
 from circuitgraph.base.errors import UsageError, quoted, short
 from circuitgraph.base.frames import write_frame
 from circuitgraph.base.textfiles import expanded
+from circuitgraph.graph.convert import SHARED_INPUTS, endpoints, graph_of
 from circuitgraph.lenses.base import Lens
 from circuitgraph.lenses.edge_tests import LensDetails
-from circuitgraph.lenses.mechanism.shapley import FACTORS, MIXED, UNKNOWN
+from circuitgraph.lenses.mechanism.split import FACTORS, MIXED, UNKNOWN
 from circuitgraph.lenses.registry import lens_named
 from circuitgraph.runs.record import Run
 
@@ -53,10 +54,6 @@ COLUMNS = (
     "n_scenarios",
     "n_effective",
 )
-
-
-SHARED_INPUTS = ("", "all", "in")
-"""Inputs of receivers that read all they read together."""
 
 
 class Refitted:
@@ -178,9 +175,6 @@ class Diff:
         UsageError
             Another library or choice of rows.
         """
-        from circuitgraph.graph.columns import endpoints
-        from circuitgraph.graph.convert import graph_of
-
         tables = {"claims": self.claims, "all": self.table}
         if rows not in tables:
             raise UsageError(f"rows: {quoted(rows, 40)} is unknown; choose claims or all")

@@ -13,72 +13,19 @@ Meinshausen & Bühlmann (2010), Stability selection, JRSS B 72.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from circuitgraph.diff.outcome import Outcome
 from circuitgraph.diff.record import REFITTED
 from circuitgraph.lenses.base import Options
+from circuitgraph.lenses.match import Matched
 from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.stats.draws import bootstrap_weights, kept_without
 from circuitgraph.stats.scenarios import recode
 
 SAMPLES = 200
-
-
-def inclusion(
-    prompts: Sequence[RunPrompt],
-    order: np.ndarray,
-    resampled: Callable[[np.ndarray], np.ndarray],
-    without: Callable[[np.ndarray], np.ndarray],
-    *,
-    balanced: bool,
-    seed: int = 0,
-    samples: int = SAMPLES,
-) -> dict[str, np.ndarray]:
-    """Inclusion probabilities of claims, for any lens.
-
-    Parameters
-    ----------
-    prompts : n prompts
-        With ``scenario`` and ``template``.
-    order : int [n]
-        Independent of the order of the file; see :func:`canonical_order`.
-    resampled, without : callable
-        Claims under weights of the prompts (float [samples × n], rows of sum 1 → bool
-        [samples × k]), and on some prompts only (bool [n] → bool [k]).
-    balanced : bool
-        Scenarios, not prompts, have equal weight.
-
-    Returns
-    -------
-    dict
-        float64 [k] each: ``stability`` (over bootstrap samples of prompts within scenarios),
-        ``scenarios_left`` and ``wordings_left`` (over fits without one scenario, or wording; NaN
-        where there are not two, or a prompt has no wording).
-    """
-    found = resampled(canonical_weights(prompts, order, samples, seed, balanced=balanced))
-    size = found.shape[1]
-    labels: dict[str, list[str | None]] = {
-        "scenarios_left": [prompt.scenario for prompt in prompts],
-        "wordings_left": [prompt.template for prompt in prompts],
-    }
-    left = {
-        name: _share([without(kept) for kept in kept_without(label)], size)
-        for name, label in labels.items()
-    }
-    return {"stability": found.mean(0), **left}
-
-
-def canonical_weights(
-    prompts: Sequence[RunPrompt], order: np.ndarray, samples: int, seed: int, *, balanced: bool
-) -> np.ndarray:
-    """Bootstrap weights of prompts, independent of their order; float64 [samples × n]."""
-    codes = recode(np.array([prompts[i].scenario for i in order], dtype=object))
-    weights = np.empty((samples, len(prompts)))
-    weights[:, order] = bootstrap_weights(codes, samples, seed, balanced=balanced)
-    return weights
 
 
 def resampled_claims(
@@ -89,30 +36,29 @@ def resampled_claims(
     All edges, or only those of the diff's claims where there are very many edges.
     """
     refits = outcome.refit(outcome.decided.claims, options)
-    matched = outcome.matched
-    order = canonical_order(matched.prompts, (*matched.a, *matched.b))
-    weights = canonical_weights(matched.prompts, order, samples, seed, balanced=refits.balanced)
+    weights = canonical_weights(outcome.matched, samples, seed, balanced=refits.balanced)
     return refits.edges, refits.resampled(weights)
 
 
 def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Inclusion probabilities of some claims (rows, int [k]): ``REFITTED``, float64 [k] each.
 
-    Those of :func:`inclusion`, and ``seeds_left``, the share of fits without one replicate that
-    claim the edge (recipe scope; NaN else).
+    ``stability`` (over bootstrap samples of prompts within scenarios), ``scenarios_left``,
+    ``wordings_left`` and ``seeds_left`` (over fits without one scenario, wording or replicate; NaN
+    where none can be left out, or a prompt has no wording).
     """
     if len(rows) == 0:
         return {name: np.empty(0) for name in REFITTED}
     refits = outcome.refit(rows, options)
     matched, size = outcome.matched, len(refits.edges)
-    found = inclusion(
-        matched.prompts,
-        canonical_order(matched.prompts, (*matched.a, *matched.b)),
-        refits.resampled,
-        refits.without,
-        balanced=refits.balanced,
-        seed=options.seed,
-    )
+    weights = canonical_weights(matched, SAMPLES, options.seed, balanced=refits.balanced)
+    labels: dict[str, list[str | None]] = {
+        "scenarios_left": [prompt.scenario for prompt in matched.prompts],
+        "wordings_left": [prompt.template for prompt in matched.prompts],
+    }
+    found = {"stability": refits.resampled(weights).mean(0)}
+    for name, label in labels.items():
+        found[name] = _share([refits.without(kept) for kept in kept_without(label)], size)
     found["seeds_left"] = _share(refits.without_replicates(), size)
     place = np.searchsorted(refits.edges, rows)
     return {name: found[name][place] for name in REFITTED}
@@ -120,6 +66,18 @@ def claim_stability(outcome: Outcome, options: Options, rows: np.ndarray) -> dic
 
 def _share(claims: Sequence[np.ndarray] | np.ndarray, size: int) -> np.ndarray:
     return np.mean(claims, axis=0) if len(claims) else np.full(size, np.nan)
+
+
+def canonical_weights(matched: Matched, samples: int, seed: int, *, balanced: bool) -> np.ndarray:
+    """Bootstrap weights of prompts, independent of their order; float64 [samples × n].
+
+    ``balanced``: scenarios, not prompts, have equal weight.
+    """
+    order = canonical_order(matched.prompts, (*matched.a, *matched.b))
+    codes = recode(np.array([matched.prompts[i].scenario for i in order], dtype=object))
+    weights = np.empty((samples, matched.n))
+    weights[:, order] = bootstrap_weights(codes, samples, seed, balanced=balanced)
+    return weights
 
 
 def canonical_order(prompts: Sequence[RunPrompt], arrays: Sequence[np.ndarray]) -> np.ndarray:

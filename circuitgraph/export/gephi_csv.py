@@ -18,7 +18,7 @@ from circuitgraph.base.errors import InputError
 from circuitgraph.export.files import write_together
 from circuitgraph.export.model import ExportGraph
 from circuitgraph.export.text import NOT_UTF8, Column, distinct, spelled, typed_columns
-from circuitgraph.graph.columns import Scalar
+from circuitgraph.graph.convert import Scalar
 
 NODE_RESERVED = ("id", "label")
 EDGE_RESERVED = ("source", "target", "type", "id", "label", "weight", "kind")

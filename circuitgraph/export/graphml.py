@@ -29,7 +29,7 @@ from circuitgraph.export.text import (
     spelled,
     typed_columns,
 )
-from circuitgraph.graph.columns import Scalar
+from circuitgraph.graph.convert import Scalar
 
 NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
 RESERVED = ("id", "source", "target")

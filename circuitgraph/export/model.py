@@ -13,8 +13,7 @@ from circuitgraph.base.components import in_order, parse
 from circuitgraph.base.errors import UsageError, quoted
 from circuitgraph.base.foreign import hook_name
 from circuitgraph.export.drawing import positions
-from circuitgraph.graph.columns import endpoints, node_table
-from circuitgraph.graph.convert import edge_kinds, is_directed
+from circuitgraph.graph.convert import edge_kinds, endpoints, is_directed, node_table
 from circuitgraph.runs.record import Run
 from circuitgraph.runs.summaries import EDGE_UNITS, edge_table
 

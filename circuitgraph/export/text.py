@@ -20,7 +20,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_integer_dtype
 
 from circuitgraph.base.components import digest
-from circuitgraph.graph.columns import Scalar, plain_values
+from circuitgraph.graph.convert import Scalar, plain_values
 
 Type = Literal["boolean", "long", "double", "string"]
 

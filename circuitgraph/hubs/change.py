@@ -30,7 +30,7 @@ from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.outcome import compare_sides
 from circuitgraph.diff.record import CLAIMS, Diff
 from circuitgraph.diff.stability import resampled_claims
-from circuitgraph.graph.columns import node_table
+from circuitgraph.graph.convert import node_table
 from circuitgraph.graph.resample import rank_intervals
 from circuitgraph.lenses.base import Options
 from circuitgraph.stats.margins import adjusted

@@ -23,9 +23,8 @@ import pandas as pd
 from scipy.special import ndtri
 
 from circuitgraph.base.components import in_order
-from circuitgraph.graph.centrality import betweenness, pagerank, strengths
-from circuitgraph.graph.columns import node_table
-from circuitgraph.graph.communities import leiden
+from circuitgraph.graph.centrality import betweenness, leiden, pagerank, strengths
+from circuitgraph.graph.convert import node_table
 from circuitgraph.graph.resample import (
     LEVEL,
     correlation_strengths,

@@ -98,10 +98,15 @@ class Matched:
         """Prompts beyond scenarios: the degrees of freedom."""
         return self.n - self.n_scenarios
 
-    def single(self, i: int, j: int) -> Matched:
-        """Variant ``i`` of side A against variant ``j`` of side B, on the same rows and columns."""
-        runs_a, runs_b = (self.runs_a[i],), (self.runs_b[j],)
-        return replace(self, runs_a=runs_a, runs_b=runs_b, a=(self.a[i],), b=(self.b[j],))
+    def variants(self, of_a: Sequence[int], of_b: Sequence[int]) -> Matched:
+        """Some variants of side A against some of side B, on the same rows and columns."""
+        return replace(
+            self,
+            runs_a=tuple(self.runs_a[i] for i in of_a),
+            runs_b=tuple(self.runs_b[i] for i in of_b),
+            a=tuple(self.a[i] for i in of_a),
+            b=tuple(self.b[i] for i in of_b),
+        )
 
 
 def match_runs(a: Sequence[Run], b: Sequence[Run], kind: str, *, lens: str = "") -> Matched:
@@ -229,20 +234,16 @@ def _columns(
     runs: Sequence[Run],
 ) -> tuple[list[np.ndarray], tuple[str, ...], tuple[Edge, ...], np.ndarray]:
     """Arrays with the union of all columns, in one order."""
-    if runs[0].kind == "correlation":
-        components = tuple(in_order({name for run in runs for name in run.components}))
-        filled = [_reorder(run.activity, run.components, components) for run in runs]
-        owned: list[tuple] = [run.components for run in runs]
-        keys: tuple = components
-        names, edges = components, ()
-    else:
-        keys = tuple(dict.fromkeys(edge for run in runs for edge in run.edges))
-        filled = [_reorder(run.effects, run.edges, keys) for run in runs]
-        owned = [run.edges for run in runs]
-        names, edges = (), keys
+    nodes = runs[0].kind == "correlation"
+    owned: list[tuple] = [run.components if nodes else run.edges for run in runs]
+    keys = tuple(dict.fromkeys(key for own in owned for key in own))
+    if nodes:
+        keys = tuple(in_order(keys))
+    arrays = [run.activity if nodes else run.effects for run in runs]
+    filled = [_reorder(array, own, keys) for array, own in zip(arrays, owned, strict=True)]
     everywhere = set(keys).intersection(*owned)
     missing = np.array([key not in everywhere for key in keys], bool)
-    return filled, names, edges, missing
+    return filled, keys if nodes else (), () if nodes else keys, missing
 
 
 def _reorder(array: np.ndarray, have: tuple, want: tuple) -> np.ndarray:

@@ -136,10 +136,9 @@ class Refits:
         return self.claimed(self.on_prompts(kept))
 
     def without_replicates(self) -> np.ndarray:
-        """Claims with each replicate left out in turn, bool [replicates × k].
+        """A fixed reference stays.
 
-        A fixed reference stays. None is left out of a group of two, at the checkpoint scope, or of
-        a very large diff.
+        None is left out of a group of two, at the checkpoint scope, or of a very large diff.
         """
         sides = [len(self.matched.a), len(self.matched.b)]
         possible = self.claims.scope == "recipe" and self.whole
@@ -153,11 +152,19 @@ class Refits:
 
     def on_prompts(self, kept: np.ndarray) -> Fit:
         """The test on some prompts (bool [n]) only."""
-        return self._measured(_subset(self.matched, kept))
+        matched = replace(
+            self.matched,
+            a=tuple(x[kept] for x in self.matched.a),
+            b=tuple(x[kept] for x in self.matched.b),
+            prompts=tuple(p for p, keep in zip(self.matched.prompts, kept, strict=True) if keep),
+            scenarios=recode(self.matched.scenarios[kept]),
+            rows=self.matched.rows[kept],
+        )
+        return self._measured(matched)
 
     def on_variants(self, keep_a: list[int], keep_b: list[int]) -> Fit:
         """The test of some variants of either side only."""
-        return self._measured(_fewer_runs(self.matched, keep_a, keep_b))
+        return self._measured(self.matched.variants(keep_a, keep_b))
 
     def by_prompt(self) -> list[np.ndarray] | None:
         """Per-prompt values whose means are the variants' numbers, [variants × n × k] a side.
@@ -216,24 +223,3 @@ class Refits:
         else:
             mean, variance = left.mean(0), left.var(0) / max(fewer, 1)
         return mean, np.sqrt(variance + held), np.minimum(df, fewer)
-
-
-def _subset(matched: Matched, kept: np.ndarray) -> Matched:
-    return replace(
-        matched,
-        a=tuple(x[kept] for x in matched.a),
-        b=tuple(x[kept] for x in matched.b),
-        prompts=tuple(p for p, keep in zip(matched.prompts, kept, strict=True) if keep),
-        scenarios=recode(matched.scenarios[kept]),
-        rows=matched.rows[kept],
-    )
-
-
-def _fewer_runs(matched: Matched, keep_a: list[int], keep_b: list[int]) -> Matched:
-    return replace(
-        matched,
-        runs_a=tuple(matched.runs_a[i] for i in keep_a),
-        runs_b=tuple(matched.runs_b[i] for i in keep_b),
-        a=tuple(matched.a[i] for i in keep_a),
-        b=tuple(matched.b[i] for i in keep_b),
-    )

@@ -11,9 +11,8 @@ import pandas as pd
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
+from circuitgraph.diff.outcome import Decided, decide
 from circuitgraph.diff.record import VERDICTS
-from circuitgraph.diff.verdicts import Decided, decide
-from circuitgraph.lenses.chosen import not_chosen
 from circuitgraph.lenses.edge_tests import (
     NOT_CHOSEN,
     NOT_FINITE,
@@ -25,6 +24,7 @@ from circuitgraph.lenses.edge_tests import (
     Intervals,
     flag,
     flag_numbers,
+    not_chosen,
 )
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.recipe import combine, own_intervals

@@ -82,7 +82,8 @@ def costs(
     elif tokens > limit:
         raise UsageError(f"``tokens={tokens}``: {folder} runs {limit} at most")
     else:
-        encoded = (_blank(tokens),)
+        blank = Prompt("", "", line=1)
+        encoded = (Encoded((0,) * tokens, (1,) * tokens, (0,), (1,), blank),)  # corrupt throughout
     rate = rate_here(shape)
     effect = Method("effect", estimator="exact", inputs=inputs, ablation="corrupt")
     most = AFFORDABLE * len(encoded) / number
@@ -112,9 +113,3 @@ def shape_of(folder: Path) -> tuple[Shape, int]:
     except Exception as error:  # config.json is anybody's, and errors of every kind come of it
         raise InputError(f"{folder}: cannot be read ({first_line(error)})") from error
     return Shape.of(hf), longest(config)
-
-
-def _blank(tokens: int) -> Encoded:
-    """A prompt of so many tokens that differs from its corrupt twin in all."""
-    source = Prompt("", "", line=1)
-    return Encoded((0,) * tokens, (1,) * tokens, (0,), (1,), source)

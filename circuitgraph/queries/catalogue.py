@@ -197,9 +197,9 @@ def _coerced(store: Store, query: NamedQuery, parameter: Parameter, value: Any) 
             return _number(parameter, value)
         text = str(value)
     except (ValueError, OverflowError) as error:
+        what = "a number" if parameter.type == "float" else "a whole number from 0 to 2147483647"
         raise UsageError(
-            f"query {query.name}: {parameter.name} takes {_article(parameter.type)}, "
-            f"not {quoted(str(value))}"
+            f"query {query.name}: {parameter.name} takes {what}, not {quoted(str(value))}"
         ) from error
     if parameter.type == "run":
         return find_run(store, text, _phrase(parameter).arguments.get("kind", ""))
@@ -215,10 +215,6 @@ def _number(parameter: Parameter, value: Any) -> int | float:
     if not 0 <= number < 1 << 31:
         raise ValueError("counts only")
     return number
-
-
-def _article(kind: str) -> str:
-    return {"int": "a whole number from 0 to 2147483647", "float": "a number"}[kind]
 
 
 def _phrase(parameter: Parameter) -> Phrase:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from circuitgraph.base.components import Component, in_order, order_key, parse
 from circuitgraph.diff.record import Diff
-from circuitgraph.graph.columns import endpoints
+from circuitgraph.graph.convert import endpoints
 
 
 def components_of(diff: Diff) -> tuple[list[str], Grid]:

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ from circuitgraph.base.atomic import write_atomic
 from circuitgraph.base.errors import InputError, short
 from circuitgraph.diff.record import Diff
 from circuitgraph.export.drawing import VERDICTS, as_hex
-from circuitgraph.levels.record import Levels
-from circuitgraph.report.alike import rows_shown
+from circuitgraph.levels.record import Levels, percent
 from circuitgraph.report.methods import bibtex, methods, not_checked
 from circuitgraph.report.payload import payload
 from circuitgraph.report.words import TERMS, headline, null_pair, summary_lines, title
@@ -110,10 +110,13 @@ def page_html(
         "terms": TERMS,
         "explorer": explorer,
     }
+    shown = None
+    if levels is not None:
+        shown = {**levels.summary, "rows": [*map(_level_row, levels.table.to_dict("records"))]}
     return _template().render(
         title=heading,
         lines=lines,
-        levels=None if levels is None else {**levels.summary, "rows": rows_shown(levels)},
+        levels=shown,
         sections=[section.values for section in sections],
         style=_asset("page.css"),
         scripts=scripts,
@@ -124,6 +127,37 @@ def page_html(
         explorer=explorer,
         version=version("circuitgraph"),
     )
+
+
+def _level_row(row: dict[Any, Any]) -> dict[str, str]:
+    """How alike two variants are by one measure, beside null pairs and two seeds, as text.
+
+    Where nothing was measured, ``verdict`` is the reason.
+    """
+    known, claims = isfinite(row["alike"]), row["claims"]
+    return {
+        "level": str(row["level"]),
+        "measure": str(row["measure"]),
+        "alike": percent(row["alike"]) if known else "",
+        "interval": _range(row["low"], row["high"]),
+        "claims": f"{claims:.0f} of {row['testable']:.0f}" if isfinite(claims) else "",
+        "nulls": _beside(row, "null"),
+        "seeds": _beside(row, "seeds"),
+        "verdict": str(row["verdict"] if known else row["reason"]),
+    }
+
+
+def _beside(row: dict[Any, Any], which: str) -> str:
+    """From the least to the most alike of other pairs, and the most claims there."""
+    told = _range(row[f"{which}_least"], row[f"{which}_most"])
+    claims = row[f"{which}_claims"]
+    return f"{told}, {claims:.0f} claimed" if told and isfinite(claims) else told
+
+
+def _range(low: float, high: float) -> str:
+    if not isfinite(low):
+        return ""
+    return " to ".join(dict.fromkeys((percent(low), percent(high))))
 
 
 @cache

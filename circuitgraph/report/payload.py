@@ -42,6 +42,7 @@ def payload(diff: Diff, hubs: pd.DataFrame | None = None) -> dict[str, Any]:
     names, grid = components_of(diff)
     inputs = sorted({*table["input"].astype(str)})
     claims = diff.details.index[:MOST_DETAILED].intersection(table.index)
+    layers = strength_by_layer(diff)
     return {
         "id": diff.id,
         "a": diff.a,
@@ -70,7 +71,11 @@ def payload(diff: Diff, hubs: pd.DataFrame | None = None) -> dict[str, Any]:
         "details": _details(diff, claims, table),
         "examples": _examples(diff, claims[:MOST_WITH_PROMPTS], table),
         "hubs": _hubs(diff, hubs),
-        "layers": _by_layer(diff),
+        "layers": {
+            "labels": [*layers.index],
+            "a": rounded(layers["weight_a"]),
+            "b": rounded(layers["weight_b"]),
+        },
         "trajectories": _trajectories(diff),
     }
 
@@ -159,12 +164,6 @@ def _hubs(diff: Diff, hubs: pd.DataFrame | None) -> list[dict[str, Any]]:
         {str(k): (rounded([v])[0] if isinstance(v, float) else v) for k, v in row.items()}
         for row in kept.to_dict("records")
     ]
-
-
-def _by_layer(diff: Diff) -> dict[str, list]:
-    sums = strength_by_layer(diff)
-    columns = {"a": "weight_a", "b": "weight_b"}
-    return {"labels": [*sums.index]} | {side: rounded(sums[c]) for side, c in columns.items()}
 
 
 def _trajectories(diff: Diff) -> dict[str, Any] | None:

@@ -11,14 +11,14 @@ from circuitgraph.diff.record import CLAIMS, Diff
 
 def summary_lines(diff: Diff) -> list[str]:
     """The result first, then controls and caveats."""
-    remarks = diff.summary["remarks"]
+    remarks, yardstick = diff.summary["remarks"], diff.summary["yardstick"]
     warnings = [line for line in remarks if line.startswith("warning:")]
     return [
         headline(diff),
         *warnings,
         *_naive(diff),
         *_mechanism(diff),
-        *_yardstick(diff),
+        *([diff.asks.yardstick_in_words(yardstick, diff.a)] if yardstick else []),
         *_decoys(diff),
         *_gain(diff),
         *(line for line in remarks if line not in warnings),
@@ -94,13 +94,6 @@ def _mechanism(diff: Diff) -> Iterator[str]:
             f"in {found['gain']} most of the change is that of the norm of all edge effects (gain)"
         )
     yield "mechanism: " + "; ".join(told)
-
-
-def _yardstick(diff: Diff) -> Iterator[str]:
-    yardstick = diff.summary["yardstick"]
-    if not yardstick:
-        return
-    yield diff.asks.yardstick_in_words(yardstick, diff.a)
 
 
 def _decoys(diff: Diff) -> Iterator[str]:

@@ -11,7 +11,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from circuitgraph.runs.record import Run
 KEPT = "circuit.json"
 """The file beside the arrays of an imported run."""
 READS = "reads circuits from .json"
-_INPUTS = {"q": "q", "k": "k", "v": "v"}
+_INPUTS = ("q", "k", "v")
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,15 +136,12 @@ def _edge(path: Path, name: str, nodes: dict[str, Any], layers: int, heads: int)
             fail(path, where, f"{quoted(end)} is none of the nodes; write input->a0.h0<q>")
     first, last = (_component(path, where, end, layers, heads) for end in (source, target))
     reads = parse(last).kind == "head"
-    if letter not in (_INPUTS if reads else ("",)) or first == LOGITS or last == EMBED:
-        _no_edge(path, where)
-    if order_key(first) >= order_key(last) or (reads and parse(first).layer == parse(last).layer):
-        _no_edge(path, where)
+    beside = reads and parse(first).layer == parse(last).layer
+    backwards = order_key(first) >= order_key(last) or first == LOGITS or last == EMBED
+    if letter not in (_INPUTS if reads else ("",)) or beside or backwards:
+        why = "no edge: heads read by <q>, <k> or <v>, from what is computed before them"
+        fail(path, where, why)
     return Edge(first, last, letter or "in")
-
-
-def _no_edge(path: Path, where: str) -> NoReturn:
-    fail(path, where, "no edge: heads read by <q>, <k> or <v>, from what is computed before them")
 
 
 def circuit_of(run: Run) -> CircuitFile | None:

@@ -41,7 +41,8 @@ def require_comparable(runs: Sequence[Run], keys: Collection[str] = KEYS) -> Non
     """Refuse (UsageError) runs of different methods or prompts; names the keys that differ."""
     for other in runs[1:]:
         if found := differing_keys(runs[0], other, keys):
-            why = f"their {_kinds(runs[0], other)}runs differ in {', '.join(found)}"
+            kind = f"{other.kind} " if other.kind == runs[0].kind else ""
+            why = f"their {kind}runs differ in {', '.join(found)}"
             raise incomparable(runs[0].variant, other.variant, why)
 
 
@@ -63,15 +64,11 @@ def require_same_tokenizer(a: Variant, b: Variant) -> None:
 def require_model(variant: Variant) -> None:
     """Refuse (UsageError) a table, which has no model."""
     if not variant.base:
+        what = "circuit file" if variant.model_type == "circuit" else "table"
         raise UsageError(
-            f"{quoted(variant.name)} is a {_what(variant)}, without weights and nothing that could "
-            "be run; "
+            f"{quoted(variant.name)} is a {what}, without weights and nothing that could be run; "
             "ingest its model, or compare correlations"
         )
-
-
-def _what(variant: Variant) -> str:
-    return "circuit file" if variant.model_type == "circuit" else "table"
 
 
 def require_same_answers(a: Run, b: Run) -> None:
@@ -98,10 +95,6 @@ def incomparable(
 ) -> UsageError:
     """The error of two variants that cannot be compared."""
     return UsageError(f"{quoted(a.name)} and {quoted(b.name)} cannot be compared: {why}; {instead}")
-
-
-def _kinds(a: Run, b: Run) -> str:
-    return f"{a.kind} " if a.kind == b.kind else ""
 
 
 def _architectures(a: Variant, b: Variant) -> str:

@@ -18,7 +18,7 @@ from filelock import FileLock
 from circuitgraph.base.errors import UsageError
 from circuitgraph.prompts.template import Moment
 from circuitgraph.runs.artefacts import get, put
-from circuitgraph.runs.conventions_file import Signs, record_path, signs_key
+from circuitgraph.runs.parsed import Signs, record_path, signs_key
 from circuitgraph.runs.record import Run, list_runs
 from circuitgraph.runs.signs import signs_of
 
@@ -70,8 +70,8 @@ def settle_signs(run: Run, runs_folder: Path, base: tuple[str, np.ndarray] | Non
         if key in tokens:
             return
         if base is None:
-            alike = [r for r in list_runs(runs_folder) if _share_signs(r, run) and r.id != run.id]
-            whose = reference([*alike, run])
+            effects = [r for r in list_runs(runs_folder) if r.kind == "effect" and r.id != run.id]
+            whose = reference([*(r for r in effects if _shared(r) == _shared(run)), run])
             base = whose.variant.name, whose.totals
         name, totals = base
         texts = _read(runs_folder, run.prompt_set) if run.prompt_set else {}
@@ -119,27 +119,19 @@ def are_settled(runs_folder: Path, prompts_fingerprint: str, ablation: str) -> b
 
 
 def list_settled(runs_folder: Path) -> list[Run]:
-    """Every whole run of a workspace, oldest first, each with the signs of its prompt set."""
-    return settled(list_runs(runs_folder))
+    """Every whole run of a workspace, oldest first, each with the signs of its prompt set.
 
-
-def settled(runs: Sequence[Run]) -> list[Run]:
-    """The same runs; where a record is lost, with signs shared by runs on the same prompts.
-
-    Without them every run would use its own totals, and one edge could have different signs in
-    two variants.
+    Where their record is lost, runs on the same prompts share signs: else every run would use its
+    own totals, and one edge could have different signs in two variants.
     """
-
-    def key(run: Run) -> tuple[str, str]:
-        return run.prompts_fingerprint, run.method.ablation
-
+    runs = list_runs(runs_folder)
     lacking: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         if run.kind == "effect" and run.signs is None and not run.imported:
-            lacking.setdefault(key(run), []).append(run)
+            lacking.setdefault(_shared(run), []).append(run)
     found = {key: _signs_of(reference(group)) for key, group in lacking.items()}
     return [
-        replace(run, signs=found.get(key(run), run.signs)) if run.kind == "effect" else run
+        replace(run, signs=found.get(_shared(run), run.signs)) if run.kind == "effect" else run
         for run in runs
     ]
 
@@ -156,9 +148,9 @@ def _signs_of(run: Run) -> Signs:
     )
 
 
-def _share_signs(one: Run, other: Run) -> bool:
-    same = one.prompts_fingerprint == other.prompts_fingerprint
-    return one.kind == "effect" and same and one.method.ablation == other.method.ablation
+def _shared(run: Run) -> tuple[str, str]:
+    """A key that effect runs with the same signs have in common."""
+    return run.prompts_fingerprint, run.method.ablation
 
 
 def _lock(runs_folder: Path) -> FileLock:

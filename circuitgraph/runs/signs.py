@@ -64,16 +64,12 @@ class Rows:
     def by_pair(cls, pairs: Iterable[tuple[str | None, int]]) -> Rows:
         """Of pairs and ways; a row without a pair is an observation of its own."""
         places: dict[str | int, int] = {}
-        of: list[int] = []
-        first: list[int] = []
-        ways: list[float] = []
-        for i, (pair, way) in enumerate(pairs):
-            of.append(places.setdefault(pair or i, len(first)))
-            ways.append(float(way))
-            if of[-1] == len(first):
-                first.append(i)
-        own, rows = np.array(ways), np.array(first, dtype=int)
-        return cls(rows, np.array(of, dtype=int), own * own[rows][of])
+        known = list(pairs)
+        keys = (pair or i for i, (pair, _) in enumerate(known))
+        of = np.array([places.setdefault(key, len(places)) for key in keys], dtype=int)
+        first = np.unique(of, return_index=True)[1]
+        own = np.array([way for _, way in known], float)
+        return cls(first, of, own * own[first][of])
 
     @classmethod
     def of_run(cls, run: Run) -> Rows:
@@ -92,14 +88,10 @@ def conditions_of(run: Run) -> tuple[list[str], list[int | None]]:
 
 
 def signs_of(run: Run, totals: np.ndarray) -> dict[str, int]:
-    """Sign of every scenario's mean total, for totals of the prompts of a run."""
-    return scenario_signs(conditions_of(run)[0], Rows.of_run(run).turned(totals))
-
-
-def scenario_signs(scenarios: Sequence[str], totals: np.ndarray) -> dict[str, int]:
-    """Sign of the mean total of every scenario; +1 where it is 0."""
+    """Sign of every scenario's mean total, for totals of the prompts of a run; +1 where it is 0."""
     sums: dict[str, float] = {}
-    for name, total in zip(scenarios, np.asarray(totals, np.float64).tolist(), strict=True):
+    scenarios, _ = conditions_of(run)
+    for name, total in zip(scenarios, Rows.of_run(run).turned(totals).tolist(), strict=True):
         sums[name] = sums.get(name, 0.0) + total
     return {name: -1 if value < 0 else 1 for name, value in sums.items()}
 

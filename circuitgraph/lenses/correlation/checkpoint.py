@@ -1,16 +1,14 @@
 """Lens ``correlation`` at scope ``checkpoint``: correlations across prompts of one scenario.
 
-With 20 scenarios or more the scenario means give a second, across-scenario test.
+With 20 scenarios or more the scenario means give a second, across-scenario test (``lens``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from circuitgraph.lenses.chosen import not_chosen
 from circuitgraph.lenses.edge_tests import (
     DEGENERATE,
     MISSING,
@@ -22,6 +20,7 @@ from circuitgraph.lenses.edge_tests import (
     Names,
     flag,
     flag_numbers,
+    not_chosen,
 )
 from circuitgraph.lenses.match import Matched
 from circuitgraph.stats import triangle
@@ -35,10 +34,9 @@ from circuitgraph.stats.correlations import (
 )
 from circuitgraph.stats.evidence import CORRELATION_MARGIN, degenerate
 from circuitgraph.stats.paired import change_per_prompt, correlation_change
-from circuitgraph.stats.scenarios import chunks, means
+from circuitgraph.stats.scenarios import chunks
 
 MARGIN = CORRELATION_MARGIN
-MIN_ACROSS = 20
 
 
 def measure(matched: Matched, *, rank: bool = False) -> EdgeTests:
@@ -75,20 +73,6 @@ def measure(matched: Matched, *, rank: bool = False) -> EdgeTests:
     )
 
 
-def across_scenarios(matched: Matched) -> Matched:
-    """Scenario means in place of prompts: the units of the across-scenario test."""
-    first = np.unique(matched.scenarios, return_index=True)[1]
-    return replace(
-        matched,
-        a=tuple(means(x, matched.scenarios) for x in matched.a),
-        b=tuple(means(x, matched.scenarios) for x in matched.b),
-        prompts=tuple(matched.prompts[i] for i in first),
-        scenarios=np.zeros(len(first), int),
-        rows=matched.rows[first],
-        duplicates=0,
-    )
-
-
 def pair_names(matched: Matched, codes: tuple[np.ndarray, np.ndarray]) -> Names:
     """Source, target and input of every pair; edges run from the earlier component."""
     names = list(matched.components)
@@ -122,7 +106,10 @@ def groups(matched: Matched, *, rank: bool = False) -> tuple[Groups, np.ndarray]
     Prompt variances, on the atanh scale, come from the influence of each prompt on it.
     """
     codes = triangle.pair_codes(len(matched.components))
-    sides = [[standardise(x, matched.scenarios, rank=rank) for x in s] for s in _sides(matched)]
+    sides = [
+        [standardise(x, matched.scenarios, rank=rank) for x in side]
+        for side in (matched.a, matched.b)
+    ]
     size, df = len(codes[0]), matched.n_effective
     numbers = [np.empty((len(side), size)) for side in sides]
     variances = np.empty((3, size))
@@ -138,12 +125,6 @@ def groups(matched: Matched, *, rank: bool = False) -> tuple[Groups, np.ndarray]
     return Groups(*numbers, *variances), reason
 
 
-def group_changes(matched: Matched, edges: np.ndarray, *, rank: bool = False) -> np.ndarray:
-    """Per-prompt change of the groups' mean atanh r; float64 [n × edges]."""
-    a, b = (side.mean(0) for side in atanh_per_prompt(matched, edges, rank=rank))
-    return b - a
-
-
 def atanh_per_prompt(
     matched: Matched, edges: np.ndarray, *, rank: bool = False
 ) -> list[np.ndarray]:
@@ -151,7 +132,7 @@ def atanh_per_prompt(
     codes = triangle.pair_codes(len(matched.components))
     pairs = codes[0][edges], codes[1][edges]
     sides = []
-    for side in _sides(matched):
+    for side in (matched.a, matched.b):
         values = np.empty((len(side), matched.n, len(edges)))
         for row, x in zip(values, side, strict=True):
             number = np.empty((1, len(edges)))
@@ -160,10 +141,6 @@ def atanh_per_prompt(
             row += number
         sides.append(values)
     return sides
-
-
-def _sides(matched: Matched) -> tuple[Sequence[np.ndarray], Sequence[np.ndarray]]:
-    return matched.a, matched.b
 
 
 def _atanh(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from circuitgraph.stats.draws import bootstrap_rows
 from circuitgraph.stats.evidence import THRESHOLDS
 from circuitgraph.stats.paired import change_per_prompt
 from circuitgraph.stats.power import NOISE
+from circuitgraph.stats.scenarios import means
 
 
 @dataclass(frozen=True)
@@ -47,27 +48,10 @@ class CorrelationRefits(Refits):
 
 
 CHANGES = (0.3, 0.5, 0.7)
+MIN_ACROSS = 20
+CUTS = tuple(f"{threshold:g}" for threshold in CHANGES)
+"""The thresholds as records name them."""
 _WORK = 1_000_000
-
-
-def cuts() -> list[str]:
-    """The thresholds as records name them."""
-    return [f"{threshold:g}" for threshold in CHANGES]
-
-
-def correlation_yardstick(matched: Matched, seed: int) -> dict[str, Any]:
-    """Edges whose plain correlation changes by at least .3, .5, .7, and sign flips.
-
-    ``self`` is the median over the draws, ``observed`` the count between A and B.
-    """
-    draws = max(1, min(DRAWS, _WORK // max(triangle.n_pairs(len(matched.components)), 1)))
-    observed = _count_changes(_unit(matched.a), _unit(matched.b))
-    rng = np.random.default_rng(seed)
-    again = []
-    for _ in range(draws):
-        left, right = (bootstrap_rows(matched.scenarios, rng) for _ in range(2))
-        again.append(_count_changes(*(_unit(matched.a, rows) for rows in (left, right))))
-    return yardstick_record([*cuts(), "sign_flips"], again, observed, seed)
 
 
 def _unit(arrays: Sequence[np.ndarray], rows: np.ndarray | slice = slice(None)) -> np.ndarray:
@@ -142,18 +126,38 @@ class Correlation(Lens):
         )
 
     def across(self, matched: Matched) -> Matched | None:
-        """Scenario means, if there are 20 scenarios or more."""
-        if matched.n_scenarios < checkpoint.MIN_ACROSS:
+        """Scenario means, the units of the test, if there are 20 scenarios or more."""
+        if matched.n_scenarios < MIN_ACROSS:
             return None
-        return checkpoint.across_scenarios(matched)
+        first = np.unique(matched.scenarios, return_index=True)[1]
+        return replace(
+            matched,
+            a=tuple(means(x, matched.scenarios) for x in matched.a),
+            b=tuple(means(x, matched.scenarios) for x in matched.b),
+            prompts=tuple(matched.prompts[i] for i in first),
+            scenarios=np.zeros(len(first), int),
+            rows=matched.rows[first],
+            duplicates=0,
+        )
 
     def yardstick(self, measured: Measured, margin: float, seed: int) -> dict[str, Any]:
-        """Plain changes of r, beside those of A against itself."""
-        return correlation_yardstick(measured.matched, seed)
+        """Edges whose plain correlation changes by at least .3, .5, .7, and sign flips.
+
+        ``self`` is the median over the draws, ``observed`` the count between A and B.
+        """
+        matched = measured.matched
+        draws = max(1, min(DRAWS, _WORK // max(triangle.n_pairs(len(matched.components)), 1)))
+        observed = _count_changes(_unit(matched.a), _unit(matched.b))
+        rng = np.random.default_rng(seed)
+        again = []
+        for _ in range(draws):
+            left, right = (bootstrap_rows(matched.scenarios, rng) for _ in range(2))
+            again.append(_count_changes(*(_unit(matched.a, rows) for rows in (left, right))))
+        return yardstick_record([*CUTS, "sign_flips"], again, observed, seed)
 
     def naive(self, yardstick: Mapping[str, Any]) -> dict[str, int]:
         """Number of |Δr| above each threshold."""
-        return {cut: yardstick["observed"][cut] for cut in cuts()}
+        return {cut: yardstick["observed"][cut] for cut in CUTS}
 
     def size_in_words(self, counted: str) -> str:
         return f"|Δr| of at least {counted}"

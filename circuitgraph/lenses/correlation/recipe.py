@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from circuitgraph.lenses.correlation.checkpoint import MARGIN, group_changes, groups, pair_names
+from circuitgraph.lenses.correlation.checkpoint import MARGIN, atanh_per_prompt, groups, pair_names
 from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests, Intervals, flag_numbers
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.recipe import Combined, combine, own_intervals
@@ -29,7 +29,8 @@ def measure(matched: Matched, *, rank: bool = False) -> EdgeTests:
         return low_a, high_a, low_b, high_b
 
     def per_prompt(edges: np.ndarray) -> np.ndarray:
-        return slope[edges] * group_changes(matched, edges, rank=rank)
+        a, b = (side.mean(0) for side in atanh_per_prompt(matched, edges, rank=rank))
+        return slope[edges] * (b - a)
 
     return EdgeTests(
         names=pair_names(matched, triangle.pair_codes(len(matched.components))),

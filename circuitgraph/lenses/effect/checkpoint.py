@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from circuitgraph.lenses.chosen import not_chosen_edges
 from circuitgraph.lenses.edge_tests import (
     MISSING,
     NOT_CHOSEN,
@@ -24,6 +23,7 @@ from circuitgraph.lenses.edge_tests import (
     Parts,
     flag,
     flag_numbers,
+    not_chosen_edges,
 )
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs import aligned
@@ -92,13 +92,8 @@ class Shares:
         return np.mean(self.side("b", edges), axis=0) - np.mean(self.side("a", edges), axis=0)
 
 
-def measure(matched: Matched, *, scale: str = "share") -> EdgeTests:
-    """Paired test of the change of every effect between two variants."""
-    return tests_of(Shares.of(matched, scale))
-
-
 def tests_of(shares: Shares) -> EdgeTests:
-    """The paired test of effects that are signed and scaled already."""
+    """Paired test of the change of every effect between two variants."""
     df = shares.matched.n_effective
     found, reason = groups(shares)
     weight_a, weight_b = found.numbers_a[0], found.numbers_b[0]

@@ -18,8 +18,7 @@ from circuitgraph.lenses.effect import checkpoint, recipe
 from circuitgraph.lenses.effect.checkpoint import Shares
 from circuitgraph.lenses.effect.imported import circuit_agreement
 from circuitgraph.lenses.match import Matched
-from circuitgraph.lenses.mechanism.split import SwappedEffects, split_of
-from circuitgraph.lenses.mechanism.words import mechanism_in_words
+from circuitgraph.lenses.mechanism.split import SwappedEffects, mechanism_in_words, split_of
 from circuitgraph.lenses.noise import DRAWS, Noise, yardstick_record
 from circuitgraph.lenses.recipe import combine
 from circuitgraph.lenses.refits import ClaimRefits, Claims, Fit, Refits
@@ -75,23 +74,6 @@ class EffectRefits(Refits):
         groups = Groups(numbers[0], numbers[1], variance, variance, variance)
         both = combine(groups, df, testable, trend=True)
         return both.mean_b - both.mean_a, both.se, both.df
-
-
-def effect_yardstick(shares: Shares, margin: float, seed: int) -> dict[str, Any]:
-    """Edges whose effect changes by more than the margin, and those that flip sign."""
-    codes, n = shares.matched.scenarios, shares.matched.n
-    rng = np.random.default_rng(seed)
-    samples = [bootstrap_rows(codes, rng) for _ in range(2 * DRAWS)]
-    # A bootstrap mean is the plain mean under integer weights, so all draws are one product.
-    weight = np.array([np.bincount(rows, minlength=n) for rows in samples], np.float64)
-    again, observed = np.zeros((DRAWS, 2), int), np.zeros(2, int)
-    balance = balanced_weights(codes)
-    for part in chunks(len(shares.matched.edges)):
-        a, b = (np.mean(shares.side(which, part), axis=0) for which in "ab")
-        drawn = (weight * balance) @ a
-        again += _beyond(drawn[::2], drawn[1::2], margin)
-        observed += _beyond(balanced_mean(a, codes)[None], balanced_mean(b, codes)[None], margin)[0]
-    return yardstick_record(["margin", "sign_flips"], again.tolist(), observed.tolist(), seed)
 
 
 def _beyond(left: np.ndarray, right: np.ndarray, margin: float) -> np.ndarray:
@@ -181,8 +163,8 @@ class Effect(Lens):
         return Shares.of(self.lined_up(a, b), self.scale).default_margin
 
     def tests(self, matched: Matched, scope: str) -> EdgeTests:
-        measure = recipe.measure if scope == "recipe" else checkpoint.measure
-        return measure(matched, scale=self.scale)
+        tests_of = recipe.tests_of if scope == "recipe" else checkpoint.tests_of
+        return tests_of(Shares.of(matched, self.scale))
 
     def measured(self, matched: Matched, options: Options) -> Measured:
         """Every edge tested; where effects cancel, an unchanged mean proves nothing."""
@@ -216,9 +198,23 @@ class Effect(Lens):
         return split_of(shares, *stored, rows, swapped)
 
     def yardstick(self, measured: Measured, margin: float, seed: int) -> dict[str, Any]:
-        """Effects that change beyond the margin, beside those of A against itself."""
+        """Edges whose effect changes by more than the margin, and those that flip sign."""
         shares = Shares.of(measured.matched, self.scale)
-        return effect_yardstick(shares, margin or measured.tests.default_margin, seed)
+        margin = margin or measured.tests.default_margin
+        codes, n = shares.matched.scenarios, shares.matched.n
+        rng = np.random.default_rng(seed)
+        samples = [bootstrap_rows(codes, rng) for _ in range(2 * DRAWS)]
+        # A bootstrap mean is the plain mean under integer weights, so all draws are one product.
+        weight = np.array([np.bincount(rows, minlength=n) for rows in samples], np.float64)
+        again, observed = np.zeros((DRAWS, 2), int), np.zeros(2, int)
+        balance = balanced_weights(codes)
+        for part in chunks(len(shares.matched.edges)):
+            a, b = (np.mean(shares.side(which, part), axis=0) for which in "ab")
+            drawn = (weight * balance) @ a
+            again += _beyond(drawn[::2], drawn[1::2], margin)
+            left, right = (balanced_mean(side, codes)[None] for side in (a, b))
+            observed += _beyond(left, right, margin)[0]
+        return yardstick_record(["margin", "sign_flips"], again.tolist(), observed.tolist(), seed)
 
     def same_in_words(self) -> str:
         return "all effects are identical"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests
 from circuitgraph.lenses.effect.checkpoint import Shares, effect_tests, groups
-from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.recipe import combine, own_intervals
 
 
-def measure(matched: Matched, *, scale: str = "share") -> EdgeTests:
-    """Test the change of the mean effect between two groups of variants."""
-    shares = Shares.of(matched, scale)
+def tests_of(shares: Shares) -> EdgeTests:
+    """Test of the change of the mean effect between two groups of variants."""
     found, reason = groups(shares)
-    both = combine(found, matched.n_effective, reason == TESTABLE, trend=True)
+    both = combine(found, shares.matched.n_effective, reason == TESTABLE, trend=True)
     return effect_tests(
         shares,
         found,

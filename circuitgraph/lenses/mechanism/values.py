@@ -155,7 +155,6 @@ def mixed_effects(
         A and B, of one build.
     batch : Batch
         With corrupt prompts, or made with ``whole=True`` where ``replaced`` is given.
-    edges : sequence of EdgeEnds
     weights : bool [2, k]
         From ``same_weights``.
     corners : [2, n, k], optional

@@ -10,9 +10,10 @@ updates of the same size in random directions are tested in place of B.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,9 +30,8 @@ from circuitgraph.lenses.edge_tests import (
 from circuitgraph.lenses.effect.checkpoint import edge_names
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.refits import ClaimRefits, Claims
-from circuitgraph.lenses.wiring.channel_tests import ChannelTests, channel_tests
+from circuitgraph.lenses.wiring.channel_tests import ChannelTests, channel_tests, claimed_under
 from circuitgraph.lenses.wiring.record import Channels
-from circuitgraph.lenses.wiring.refits import PairRefits
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.margins import adjusted, half_width
 from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, balanced_weights
@@ -90,6 +90,47 @@ REVERSED = -0.5
 
 Between = Callable[[Run, Run], Channels]
 """Changes of all channels between the models of two runs."""
+
+
+@dataclass(frozen=True)
+class WiringRefits(ABC):
+    """Claims (``edges``, int [k]) of either scope with the smallest change and largest p-value.
+
+    Random updates and, at recipe scope, standard errors stay those of the whole diff. A claim
+    holds where its p-value is at most the largest of the diff's claims and its change passes all
+    other criteria.
+    """
+
+    balanced: ClassVar[bool] = True
+
+    scenarios: np.ndarray
+    edges: np.ndarray
+    margin: float
+    cutoff: float
+
+    @abstractmethod
+    def resampled(self, weights: np.ndarray) -> np.ndarray:
+        """Claims under other weights of the prompts, float [fits × n]; bool [fits × k]."""
+
+    def without(self, kept: np.ndarray) -> np.ndarray:
+        weights = np.zeros((1, len(self.scenarios)))
+        weights[0, kept] = balanced_weights(self.scenarios[kept])
+        return self.resampled(weights)[0]
+
+
+@dataclass(frozen=True)
+class PairRefits(WiringRefits):
+    """Refits of two models' channels."""
+
+    channels: Channels
+
+    def resampled(self, weights: np.ndarray) -> np.ndarray:
+        scenarios, margin = self.scenarios, self.margin
+        p, large = claimed_under(self.channels, scenarios, weights, self.edges, margin)
+        return large & (p <= self.cutoff)
+
+    def without_replicates(self) -> np.ndarray:
+        return np.empty((0, len(self.edges)), bool)
 
 
 def measure(matched: Matched, channels: Channels, options: Options) -> Measured:
@@ -214,17 +255,3 @@ def _kinds_of_claim(tests: EdgeTests, turned: np.ndarray, rows: np.ndarray) -> n
     a, b = tests.weight_a[rows], tests.weight_b[rows]
     kinds = [a <= ABSENT * b, b <= ABSENT * a, turned[rows] <= REVERSED]
     return np.select(kinds, ["gained", "lost", "sign_flip"], "rewired")
-
-
-def wiring_yardstick(measured: Measured, margin: float) -> dict[str, Any]:
-    """Channels that change beyond the margin, and the expected claims under random updates.
-
-    ``self``, A against itself, is 0 by construction; ``expected`` is None without such a null.
-    """
-    with np.errstate(invalid="ignore"):
-        observed = int(np.count_nonzero(np.abs(measured.tests.delta) > margin))
-    return {
-        "self": {"margin": 0.0},
-        "observed": {"margin": observed},
-        "expected": measured.lens_details.random_claims,
-    }

@@ -1,10 +1,14 @@
-"""Channels by function: difference between two receivers' responses to one change of input.
+"""Channels by function: responses to one change of input, in two models and under random updates.
 
 δ = f(x + D) − f(x) of every receiver f of A and of B, with one common x (the mean of both
 models' clean streams) and one common D (the mean of the sender's contributions, corrupt −
 clean). f is what the receiver adds to the stream (heads: their own part, with a post-norm's
 scale frozen; in the last block only where the decision is read), or the logits. In float64:
 channels are differences of nearly equal numbers.
+
+There is no closed form for how such a channel changes with the weights: the small difference of
+large channels, or one behind a sharp softmax, changes more than others under any update. So random
+updates are drawn and measured.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from circuitgraph.engine.forward import (
     run_block,
     stream_reader,
 )
-from circuitgraph.engine.model import Block, Model, for_rows
+from circuitgraph.engine.model import Block, Linear, Model, for_rows
 from circuitgraph.engine.patch import Patch, attention_change, mlp_change
 from circuitgraph.engine.receivers import Receiver
 from circuitgraph.lenses.wiring.read_points import ReadPoint, read_points
@@ -35,6 +39,7 @@ from circuitgraph.lenses.wiring.signals import BatchRuns
 
 WEAK = 1e-5
 """A channel under this part of what the receiver says without it cannot be judged."""
+RANK = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,3 +205,46 @@ def _added(patch: Patch, number: int, receivers: tuple[Receiver, ...], z: Tensor
         return added
     raw = gather(patch.clean.layers[number].raw, patch.queries(number))
     return attention.post.linear(added, attention.post.scale(raw))
+
+
+def drifted(model: Model, size: float, seed: int) -> Model:
+    """The model with a random update of rank 8 on every matrix, embeddings left out.
+
+    Parameters
+    ----------
+    size : float
+        ‖ΔW‖ / ‖W‖ of every matrix.
+    seed : int
+        Of the directions; the same for every size.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    blocks = tuple(_block(block, size, generator) for block in model.blocks)
+    return replace(model, blocks=blocks, unembed=_moved(model.unembed, size, generator))
+
+
+def _block(block: Block, size: float, generator: torch.Generator) -> Block:
+    attention, mlp = block.attention, block.one_mlp
+    q, k, v, out = (
+        _linear(linear, size, generator)
+        for linear in (attention.q, attention.k, attention.v, attention.out)
+    )
+    gate = None if mlp.gate is None else _linear(mlp.gate, size, generator)
+    up, down = _linear(mlp.up, size, generator), _linear(mlp.down, size, generator)
+    return replace(
+        block,
+        attention=replace(attention, q=q, k=k, v=v, out=out),
+        mlp=replace(mlp, gate=gate, up=up, down=down),
+    )
+
+
+def _linear(linear: Linear, size: float, generator: torch.Generator) -> Linear:
+    return replace(linear, weight=_moved(linear.weight, size, generator))
+
+
+def _moved(weight: Tensor, size: float, generator: torch.Generator) -> Tensor:
+    rank = min(RANK, *weight.shape)
+    left, right = (
+        torch.randn(side, rank, generator=generator, dtype=torch.float64) for side in weight.shape
+    )
+    update = (left @ right.T).to(weight)
+    return weight + update * (size * weight.norm() / update.norm())

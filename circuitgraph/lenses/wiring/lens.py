@@ -1,4 +1,4 @@
-"""The wiring lens."""
+"""The wiring lens, and its sentences."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError
+from circuitgraph.base.errors import UsageError, short
 from circuitgraph.lenses.base import EdgeRow, Lens, Measured, Models, Options, require_choice
 from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests, LensDetails
 from circuitgraph.lenses.match import Matched
-from circuitgraph.lenses.wiring import checkpoint, recipe, words
+from circuitgraph.lenses.wiring import checkpoint, recipe
 from circuitgraph.lenses.wiring.against_base import base_of
 from circuitgraph.lenses.wiring.channel_tests import PROMINENT
 from circuitgraph.lenses.wiring.record import Channels
@@ -30,6 +30,23 @@ ASSUMED = (0.088, 0.113)
 """Relative change of the virtual weights into one receiver, its median: the median receiver
 and the ninth decile, of the deontological against the utilitarian training in ``examples/ipd``
 (‖ΔW‖/‖W‖ .14 from the base each)."""
+
+COMPARED = {
+    "weights": (
+        "compared is what receivers read of senders, weights on signals that both models share; "
+        "a claim stands out among all that its receiver reads"
+    ),
+    "functional": (
+        "compared is what receivers put out when senders write the same in both models; a claim "
+        "stands out among all that its receiver reads"
+    ),
+}
+
+OF_RECIPES = (
+    "weights are changes against the base all come from; tested is how far each stands "
+    "out among all that its receiver reads: a claim is apart by a factor of 4 (in "
+    "squares), and surely by 2"
+)
 
 
 @dataclass(frozen=True)
@@ -129,10 +146,20 @@ class Wiring(Lens):
         return "all channels are identical"
 
     def yardstick(self, measured: Measured, margin: float, seed: int) -> dict[str, Any]:
-        return checkpoint.wiring_yardstick(measured, margin)
+        """Channels that change beyond the margin, and the expected claims under random updates.
+
+        ``self``, A against itself, is 0 by construction; ``expected`` is None without such a null.
+        """
+        with np.errstate(invalid="ignore"):
+            observed = int(np.count_nonzero(np.abs(measured.tests.delta) > margin))
+        return {
+            "self": {"margin": 0.0},
+            "observed": {"margin": observed},
+            "expected": measured.lens_details.random_claims,
+        }
 
     def yardstick_in_words(self, yardstick: Mapping[str, Any], name: str) -> str:
-        return words.random_updates(yardstick, name)
+        return random_updates(yardstick, name)
 
     def smallest(self, moved: tuple[float, float] | None) -> tuple[float, float]:
         """Twice the change of the median channel into a typical and a noisy receiver."""
@@ -140,14 +167,14 @@ class Wiring(Lens):
         return FACTOR * typical, FACTOR * noisy
 
     def outlook(self, measured: Measured, margin: float) -> Iterator[str]:
-        return words.needed(measured, margin)
+        return needed(measured, margin)
 
     def remarks(self, measured: Measured, options: Options, margin: float) -> Iterator[str]:
-        yield words.COMPARED[self.form]
+        yield COMPARED[self.form]
         if options.scope == "recipe":
-            yield words.OF_RECIPES
+            yield OF_RECIPES
         else:
-            yield from words.whole_receivers(measured.tests, margin)
+            yield from whole_receivers(measured.tests, margin)
 
     def by_prompt(
         self, matched: Matched, rows: pd.DataFrame, lens_details: LensDetails
@@ -156,7 +183,7 @@ class Wiring(Lens):
             yield {name: values[:, edge] for name, values in lens_details.by_prompt.items()}
 
     def in_words(self, edge: EdgeRow) -> list[str]:
-        return words.channel(edge)
+        return channel(edge)
 
 
 def _required(models: Models | None) -> Models:
@@ -165,3 +192,73 @@ def _required(models: Models | None) -> Models:
             "wiring compares the models themselves: use Workspace.diff, which loads them"
         )
     return models
+
+
+def whole_receivers(tests: EdgeTests, margin: float) -> Iterator[str]:
+    """Remark on receivers whose input from every sender changed."""
+    table = pd.DataFrame({"target": tests.names[1].astype(str), "delta": tests.delta})
+    table = table[tests.reason == TESTABLE]
+    median = table.groupby("target", sort=False)["delta"].median()
+    median = median[median >= max(margin, 1e-9)].sort_values(ascending=False, kind="stable")
+    if len(median):
+        most = ", ".join(f"{name!s:.40} {value:.2f}" for name, value in median[:3].items())
+        yield (
+            f"receivers whose input from every sender changed: {len(median)}, most {most} "
+            "(median change); their edges are claimed only where they change twice as much"
+        )
+
+
+def needed(measured: Measured, margin: float) -> Iterator[str]:
+    """The change a channel needs to be claimed, which prompts hardly alter."""
+    times = measured.lens_details.by_edge.get("times_median")
+    if times is None:
+        return
+    tests = measured.tests
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = FACTOR * tests.delta / times
+    change = change[(tests.reason == TESTABLE) & np.isfinite(change) & (change > 0)]
+    if len(change):
+        least = max(float(np.median(change)), margin)
+        yield (
+            f"a channel can be claimed from a change of about {least:.2g} at a typical receiver, "
+            "twice that of its median channel; more prompts alter that little"
+        )
+
+
+def channel(edge: EdgeRow) -> list[str]:
+    """Size of one channel and its change."""
+    row, more, a, b = edge.row, edge.lens_details, short(edge.a), short(edge.b)
+    target = short(row["target"])
+    tested = f"p {row['p']:.2g}, q {row['q']:.2g}."
+    change = f"(95% from {row['low']:.3f} to {row['high']:.3f})"
+    if edge.scope == "recipe":
+        return [
+            f"Change of the channel against the base: {row['weight_a']:.3f} in {a}, "
+            f"{row['weight_b']:.3f} in {b}; apart by {row['delta']:+.3f} {change}.",
+            f"That is {more['times_median_a']:.1f} and {more['times_median_b']:.1f} times the "
+            f"median change of what {target} reads; {tested}",
+        ]
+    stands = (
+        f"Too few channels into {target} could change to hold it against them"
+        if pd.isna(more["times_median"])
+        else f"That is {more['times_median']:.1f} times the median change of what {target} reads"
+    )
+    return [
+        f"Size of the channel: {row['weight_a']:.3g} in {a}, "
+        f"{row['weight_b']:.3g} in {b}, cosine {more['cosine']:.2f}; relative change "
+        f"{row['delta']:.3f} {change}; the receiver's reading alone {more['read']:.3f}, the "
+        f"sender's writing alone {more['write']:.3f}.",
+        f"{stands}; {tested}",
+    ]
+
+
+def random_updates(yardstick: Mapping[str, Any], name: str) -> str:
+    """The noise floor: channels that change, beside claims expected under random updates."""
+    changed = f"yardstick: {yardstick['observed']['margin']} channels change beyond the margin"
+    itself = f"{short(name)} against itself is 0 by construction"
+    if yardstick["expected"] is None:
+        return f"{changed}; {itself}"
+    return (
+        f"{changed}; {itself}, and random updates of the same size would make "
+        f"{yardstick['expected']:.2g} claims a pair"
+    )

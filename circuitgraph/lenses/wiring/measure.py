@@ -22,8 +22,7 @@ from circuitgraph.engine.batches import in_batches
 from circuitgraph.engine.model import Model, to_device
 from circuitgraph.engine.receivers import edges_of, first_components
 from circuitgraph.ingest.memory import weights_of
-from circuitgraph.lenses.wiring.drifts import drifted
-from circuitgraph.lenses.wiring.functional import FunctionalChannels
+from circuitgraph.lenses.wiring.functional import FunctionalChannels, drifted
 from circuitgraph.lenses.wiring.heads import aligned, distances, matched
 from circuitgraph.lenses.wiring.null import MATRICES
 from circuitgraph.lenses.wiring.record import Channels

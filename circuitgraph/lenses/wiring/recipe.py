@@ -8,7 +8,7 @@ everywhere for the base itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
@@ -30,14 +30,59 @@ from circuitgraph.lenses.effect.checkpoint import edge_names
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.recipe import Combined, combine, own_intervals
 from circuitgraph.lenses.refits import ClaimRefits, Claims
-from circuitgraph.lenses.wiring.against_base import SURELY, ChangeFromBase
+from circuitgraph.lenses.wiring.against_base import SURELY, ChangeFromBase, log_times
 from circuitgraph.lenses.wiring.channel_tests import PROMINENT
-from circuitgraph.lenses.wiring.checkpoint import MARGIN, Between, as_channels, once_a_pair
-from circuitgraph.lenses.wiring.refits import GroupRefits
+from circuitgraph.lenses.wiring.checkpoint import (
+    MARGIN,
+    Between,
+    WiringRefits,
+    as_channels,
+    once_a_pair,
+)
 from circuitgraph.runs.record import Run
 from circuitgraph.stats.margins import treat_p
 from circuitgraph.stats.replicates import moderate
-from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, centre
+from circuitgraph.stats.scenarios import balanced_mean, balanced_variance, balanced_weights, centre
+
+
+@dataclass(frozen=True)
+class GroupRefits(WiringRefits):
+    """Refits of two groups, each variant against the base; ``whole`` is the groups' whole test."""
+
+    sides: Sequence[Sequence[ChangeFromBase]]
+    whole: Combined
+
+    def resampled(self, weights: np.ndarray) -> np.ndarray:
+        return self._claimed(self.sides, weights)
+
+    def without_replicates(self) -> np.ndarray:
+        """Claims with each replicate left out of a group of more than two; bool [fits × k]."""
+        whole, found = balanced_weights(self.scenarios)[None], []
+        for number, side in enumerate(self.sides):
+            for i in range(len(side) if len(side) > 2 else 0):
+                fewer = [list(members) for members in self.sides]
+                del fewer[number][i]
+                found.append(self._claimed(fewer, whole)[0])
+        return np.array(found, bool).reshape(-1, len(self.edges))
+
+    def _claimed(
+        self, sides: Sequence[Sequence[ChangeFromBase]], weights: np.ndarray
+    ) -> np.ndarray:
+        rows, whole = self.edges, self.whole
+        times = [
+            np.mean([log_times(one.channels, weights)[:, rows] for one in side], axis=0)
+            for side in sides
+        ]
+        changes = [
+            weights @ np.mean([one.channels.delta[:, rows] for one in side], axis=0)
+            for side in sides
+        ]
+        apart = times[1] - times[0]
+        p = treat_p(apart, whole.se[rows], whole.df[rows], SURELY)
+        with np.errstate(invalid="ignore"):
+            found = (p <= self.cutoff) & (np.abs(apart) >= log(PROMINENT))
+            found &= np.abs(changes[1] - changes[0]) >= self.margin
+        return found & (np.sign(apart) == np.sign((whole.mean_b - whole.mean_a)[rows]))
 
 
 def measure(matched: Matched, base: Run, between: Between, options: Options) -> Measured:
