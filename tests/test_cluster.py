@@ -168,6 +168,7 @@ def small_ray():
 class TestRay:
     pytestmark = needs_ray
 
+    @pytest.mark.thorough
     def test_a_worker_killed_in_the_middle_changes_nothing(
         self, base, tmp_path, one_thread, divided
     ):

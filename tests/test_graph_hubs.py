@@ -292,6 +292,7 @@ def paired(rng: np.random.Generator, n: int, scenarios: int, size: int = 40) -> 
 
 
 @pytest.mark.parametrize(("n", "scenarios"), [(60, 5), (60, 30)])
+@pytest.mark.some(1)
 def test_equal_wiring_seldom_claims_a_changed_hub(n, scenarios):
     claims = [
         hubs_compare(*paired(np.random.default_rng(seed), n, scenarios))["changed"].any()

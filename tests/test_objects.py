@@ -134,6 +134,7 @@ def test_the_last_one_asked_for_is_the_newest(workspace: Workspace) -> None:
     assert workspace.query("diffs")["id"].iloc[0] == one.id
 
 
+@pytest.mark.thorough
 def test_a_copy_of_a_variant_makes_another_question(tmp_path: Path) -> None:
     """One variant is a fixed reference; two with equal values are too small a group."""
     workspace = Workspace(tmp_path / "w")

@@ -358,6 +358,7 @@ def planted_transfers() -> list:
     return parts
 
 
+@pytest.mark.some(1)
 def test_transfers_in_every_store(any_store: Store, tmp_path: Path) -> None:
     parts = planted_transfers()
     with pytest.raises(UsageError, match="run .* is not in the graph"):

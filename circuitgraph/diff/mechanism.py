@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import CircuitGraphError
+from circuitgraph.base.frames import coded
 from circuitgraph.base.resources import TooLittle
 from circuitgraph.diff.confirm import as_compared
 from circuitgraph.diff.record import MECHANISMS, NO_MECHANISM, Diff
 from circuitgraph.lenses.base import Models
 from circuitgraph.lenses.edge_tests import Split
 from circuitgraph.lenses.mechanism.split import UNKNOWN, labels
-from circuitgraph.stats.columns import coded
 
 MOST = 500
 """Claims whose mechanism is measured, the strongest first; a claim takes about a second."""

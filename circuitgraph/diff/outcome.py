@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import coded, constant
 from circuitgraph.diff.record import COLUMNS, MECHANISMS, VERDICTS
 from circuitgraph.lenses.base import Measured, Models, Options
 from circuitgraph.lenses.edge_tests import (
@@ -25,7 +26,6 @@ from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.mechanism.split import UNKNOWN
 from circuitgraph.lenses.refits import ClaimRefits, Claims
 from circuitgraph.runs.record import Run
-from circuitgraph.stats.columns import coded, constant
 from circuitgraph.stats.evidence import MIN_REPLICATES, enough_replicates, graded
 from circuitgraph.stats.margins import adjusted, half_width, treat_p
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from circuitgraph.base.components import digest
 from circuitgraph.base.errors import UsageError
+from circuitgraph.base.frames import texts
 from circuitgraph.diff.outcome import Decided, decide
 from circuitgraph.diff.record import VERDICTS
 from circuitgraph.lenses.edge_tests import (
@@ -30,7 +31,6 @@ from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.recipe import combine, own_intervals
 from circuitgraph.nodes.record import Measure, Node, NodeValues
 from circuitgraph.runs.record import Run, now
-from circuitgraph.stats.columns import texts
 from circuitgraph.stats.evidence import THRESHOLDS, enough_replicates, graded
 from circuitgraph.stats.margins import half_width
 from circuitgraph.stats.scenarios import (

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from circuitgraph.base.components import in_order
+from circuitgraph.base.frames import coded, constant, texts
 from circuitgraph.runs import aligned
 from circuitgraph.runs.record import Run, read_confirmed
 from circuitgraph.stats import triangle
-from circuitgraph.stats.columns import coded, constant, texts
 from circuitgraph.stats.correlations import (
     ZERO,
     atanh_error,

@@ -1,4 +1,4 @@
-"""Graphs as files: a diff's beside the runs, and what only a graph holds, pulled from a server.
+"""Graphs of diffs as files beside the runs, and what only the graph holds, read from it.
 
 Everything else in a graph follows from files: runs, exact effects, composition scores and
 patches are kept as they were measured. A diff is not: it would have to be computed again.

@@ -228,7 +228,7 @@ def of_model(changes: Iterable[Change], meant: Mapping[str, Tensor], seed: int =
     meant
         ΔW of the adapter that was merged, by tensor, where it is at hand.
     seed : int
-        Of the updates drawn to estimate what is left; see ``merged``.
+        Of the updates drawn to estimate what is left.
     """
     sums, generator = Sums(), torch.Generator().manual_seed(seed)
     for change in changes:

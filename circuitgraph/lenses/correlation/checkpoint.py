@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from circuitgraph.base.frames import coded, constant
 from circuitgraph.lenses.edge_tests import (
     DEGENERATE,
     MISSING,
@@ -24,7 +25,6 @@ from circuitgraph.lenses.edge_tests import (
 )
 from circuitgraph.lenses.match import Matched
 from circuitgraph.stats import triangle
-from circuitgraph.stats.columns import coded, constant
 from circuitgraph.stats.correlations import (
     Scores,
     atanh_error,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from circuitgraph.base.frames import texts
 from circuitgraph.lenses.edge_tests import (
     MISSING,
     NOT_CHOSEN,
@@ -27,7 +28,6 @@ from circuitgraph.lenses.edge_tests import (
 )
 from circuitgraph.lenses.match import Matched
 from circuitgraph.runs import aligned
-from circuitgraph.stats.columns import texts
 from circuitgraph.stats.evidence import EFFECT_MARGIN
 from circuitgraph.stats.margins import half_width
 from circuitgraph.stats.scenarios import (
