@@ -31,7 +31,7 @@ from recipe_seeds import (
 from circuitgraph.diff.behaviour import policies
 from circuitgraph.lenses.effect import checkpoint as effect
 from circuitgraph.lenses.match import match_runs
-from circuitgraph.models.basis import drift
+from circuitgraph.models.distance import drift
 from circuitgraph.stats.margins import adjusted, treat_p
 
 

@@ -13,10 +13,11 @@ from circuitgraph.base.components import effect_edges
 from circuitgraph.engine.ablation import ablated_contributions
 from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import make_batch, window
-from circuitgraph.engine.exact import exact_columns, receiver_exact_columns
+from circuitgraph.engine.exact import exact_columns
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import ESTIMATORS, EffectSpec
 from circuitgraph.engine.patch import make_patch
+from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts.tokens import Encoded
 

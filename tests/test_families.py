@@ -19,13 +19,14 @@ from circuitgraph.base.components import Edge, effect_edges
 from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import make_batch
-from circuitgraph.engine.exact import exact_columns, receiver_exact_columns
+from circuitgraph.engine.exact import exact_columns
 from circuitgraph.engine.families import from_hf
 from circuitgraph.engine.interface import EffectSpec
 from circuitgraph.engine.model import Model
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.engine.norms import norms_heads_together
 from circuitgraph.engine.patch import make_patch
+from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.interventions.circuits.forward import circuit_decisions
 from circuitgraph.lenses.wiring.heads import aligned
 from circuitgraph.models.variants import load_variant

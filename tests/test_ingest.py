@@ -23,7 +23,7 @@ from circuitgraph.ingest.models import ingest_model
 from circuitgraph.ingest.parts import in_parts
 from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.shape import Shape
-from circuitgraph.models.basis import drift
+from circuitgraph.models.distance import drift
 from circuitgraph.models.variants import load_variant
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.runs.record import list_runs

@@ -18,7 +18,7 @@ from circuitgraph.ingest import estimate, jobs
 from circuitgraph.ingest.compute import apart_from_double
 from circuitgraph.ingest.jobs import plan
 from circuitgraph.ingest.request import Request
-from circuitgraph.ingest.selfcheck import ARRAY, quality, sample_of
+from circuitgraph.ingest.screen import ARRAY, quality, sample_of
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import load_variant
 

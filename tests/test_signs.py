@@ -23,7 +23,7 @@ from circuitgraph.runs.conventions import (
     settle_day,
     settle_signs,
 )
-from circuitgraph.runs.parsed import read_signs
+from circuitgraph.runs.conventions_file import read_signs
 from circuitgraph.runs.record import list_runs, read_run, write_run
 from circuitgraph.runs.signs import against_direction, agreement, cancels, notes, undirected
 

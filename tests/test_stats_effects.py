@@ -8,7 +8,7 @@ import numpy as np
 from measured import effect_run
 
 from circuitgraph.runs.aligned import directions, overall_norm
-from circuitgraph.runs.parsed import Signs
+from circuitgraph.runs.conventions_file import Signs
 from circuitgraph.runs.signs import Rows, conditions_of, notes
 from circuitgraph.runs.summaries import edge_table
 

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitgraph.base.errors import UsageError
-from circuitgraph.ingest.tables.table import ActivationTable, read_table, table_run
+from circuitgraph.ingest.tables.files import table_run
+from circuitgraph.ingest.tables.table import ActivationTable, read_table
 from circuitgraph.runs.record import Run, read_run, write_run
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "data" / "llm_morality"

@@ -12,7 +12,7 @@ from models import make_adapter, make_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from circuitgraph.models.basis import _weight_change
+from circuitgraph.models.distance import _weight_change
 from circuitgraph.models.variants import load_variant
 from circuitgraph.models.weights import merged_weights
 

@@ -1,4 +1,4 @@
-"""Commands beyond edges: measures of components, composition scores, levels of similarity."""
+"""Commands about components and whole variants: nodes, compose, levels."""
 
 from __future__ import annotations
 

@@ -14,11 +14,12 @@ from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import Batch, gather
 from circuitgraph.engine.contributions import contributions
 from circuitgraph.engine.decision import answer_mass, decide
-from circuitgraph.engine.exact import exact_columns, receiver_exact_columns
+from circuitgraph.engine.exact import exact_columns
 from circuitgraph.engine.forward import forward, logits
 from circuitgraph.engine.interface import Effects, EffectSpec
 from circuitgraph.engine.model import Model, Norm
 from circuitgraph.engine.patch import Patch, make_patch, usual_rows
+from circuitgraph.engine.receiver import receiver_exact_columns
 from circuitgraph.engine.receivers import receiver_groups
 
 _ALL = EffectSpec()

@@ -1,4 +1,4 @@
-"""The computation of a run, batch by batch, on a device, and again on another model."""
+"""The batches of a run computed on a device, and again on another model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from circuitgraph.ingest.jobs import Job
 from circuitgraph.ingest.memory import make_room
 from circuitgraph.ingest.parts import Arrays, discard, in_parts
 from circuitgraph.ingest.request import Request
-from circuitgraph.ingest.selfcheck import ARRAY
+from circuitgraph.ingest.screen import ARRAY
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.devices import require_there
 from circuitgraph.prompts import PromptSet

@@ -167,7 +167,8 @@ def take_table(
     path: str | os.PathLike[str], name: str, recipe: str, catalogue: RunCatalogue, runs_folder: Path
 ) -> Run:
     """Ingest an activation table as one variant's correlation run."""
-    from circuitgraph.ingest.tables.table import read_table, table_run
+    from circuitgraph.ingest.tables.files import table_run
+    from circuitgraph.ingest.tables.table import read_table
 
     require_name(name)
     run = table_run(read_table(path), name, known_recipe(catalogue, name, recipe))
@@ -180,7 +181,7 @@ def take_circuit(
     path: str | os.PathLike[str], name: str, recipe: str, catalogue: RunCatalogue, runs_folder: Path
 ) -> Run:
     """Ingest a circuit file as one variant's effect run; the file is kept beside it."""
-    from circuitgraph.ingest.tables.table import circuit_run
+    from circuitgraph.ingest.tables.files import circuit_run
     from circuitgraph.runs.circuit_file import KEPT, as_bytes, read_circuit
 
     require_name(name)

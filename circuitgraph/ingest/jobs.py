@@ -19,7 +19,7 @@ from circuitgraph.ingest.estimate import (
     what_fits,
 )
 from circuitgraph.ingest.request import Request
-from circuitgraph.ingest.selfcheck import sample_of
+from circuitgraph.ingest.screen import sample_of
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.prompts import Prompt, PromptSet

@@ -1,4 +1,4 @@
-"""Peak memory of a run, and batches within a budget, when a model is measured once more too."""
+"""Peak memory of a run, and the batches that fit a budget."""
 
 from __future__ import annotations
 

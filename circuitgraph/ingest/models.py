@@ -32,7 +32,8 @@ from circuitgraph.ingest.jobs import Job, has_date, planned, settle
 from circuitgraph.ingest.memory import Room, make_room
 from circuitgraph.ingest.parts import discard, in_parts
 from circuitgraph.ingest.request import Request
-from circuitgraph.ingest.selfcheck import SelfCheck, base_totals, checked_model, in_words, quality
+from circuitgraph.ingest.screen import in_words, quality
+from circuitgraph.ingest.selfcheck import SelfCheck, base_totals, checked_model
 from circuitgraph.ingest.shape import Shape
 from circuitgraph.models.variants import LoadedVariant
 from circuitgraph.models.weights import ROUNDING

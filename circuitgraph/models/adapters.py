@@ -15,8 +15,8 @@ from torch import Tensor
 from circuitgraph.base.errors import InputError, OtherBase, first_line, quoted
 from circuitgraph.base.notices import collected_warnings, shortened
 from circuitgraph.base.textfiles import check_safetensors
-from circuitgraph.models.architectures import LANGUAGE
 from circuitgraph.models.folders import ADAPTER_FILES, require_adapter_files
+from circuitgraph.models.multimodal import LANGUAGE
 from circuitgraph.models.resized import resize_like
 
 MERGE = (

@@ -22,19 +22,11 @@ from circuitgraph.base.notices import collected_warnings
 from circuitgraph.base.progress import Reporter
 from circuitgraph.base.textfiles import check_safetensors, expanded
 from circuitgraph.models.adapters import load_adapter, require_adapter, untie
-from circuitgraph.models.architectures import (
-    OTHERS,
-    in_float32,
-    loading_part,
-    quantisation_of,
-    remark,
-    require_decoder,
-    require_dequantiser,
-    sizes_of,
-    stale_files,
-)
+from circuitgraph.models.architectures import require_decoder, sizes_of, stale_files
 from circuitgraph.models.folders import ADAPTER_FILES, holds, require_model_files
 from circuitgraph.models.gguf import dequantised, gguf_file, hash_file, origin_of
+from circuitgraph.models.multimodal import OTHERS, loading_part, remark
+from circuitgraph.models.quantised import in_float32, quantisation_of, require_dequantiser
 from circuitgraph.models.weights import function_print, merged_weights
 from circuitgraph.prompts.tokenizer import load_tokenizer
 from circuitgraph.runs.record import Variant

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from circuitgraph.base.components import head_name
 from circuitgraph.base.errors import UsageError
-from circuitgraph.engine.bridge.engine import HookedModel, bridge_patterns
+from circuitgraph.engine.bridge.engine import HookedModel
+from circuitgraph.engine.bridge.patterns import bridge_patterns
 from circuitgraph.engine.forward import forward, softcap, visible
 from circuitgraph.engine.native import NativeModel
 from circuitgraph.models.stored import BATCH, StoredModel

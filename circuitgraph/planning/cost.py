@@ -20,7 +20,7 @@ from circuitgraph.ingest.estimate import (
     rate_here,
 )
 from circuitgraph.ingest.shape import Shape
-from circuitgraph.models.architectures import loading_part
+from circuitgraph.models.multimodal import loading_part
 from circuitgraph.models.variants import model_folder
 from circuitgraph.prompts import Prompt, PromptSet
 from circuitgraph.prompts.tokenizer import load_tokenizer

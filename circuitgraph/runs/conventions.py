@@ -18,7 +18,7 @@ from filelock import FileLock
 from circuitgraph.base.errors import UsageError
 from circuitgraph.prompts.template import Moment
 from circuitgraph.runs.artefacts import get, put
-from circuitgraph.runs.parsed import Signs, record_path, signs_key
+from circuitgraph.runs.conventions_file import Signs, record_path, signs_key
 from circuitgraph.runs.record import Run, list_runs
 from circuitgraph.runs.signs import signs_of
 

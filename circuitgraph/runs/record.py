@@ -28,7 +28,8 @@ from circuitgraph.base.notebook import Facts
 from circuitgraph.base.wellformed import known, save_arrays, shaped, typed
 from circuitgraph.prompts.record import RunPrompt
 from circuitgraph.runs.artefacts import keep_by_edge, read_by_edge
-from circuitgraph.runs.parsed import Signs, description_of, prompts_of, read_signs
+from circuitgraph.runs.conventions_file import Signs, read_signs
+from circuitgraph.runs.parsed import description_of, prompts_of
 
 FORMAT = 2
 """2: prompts are known by their token ids; ids of format 1 rest on texts."""

@@ -1,4 +1,4 @@
-"""Opening a ladybug file: its memory, its schema, and its errors in short."""
+"""The file of the embedded graph (ladybug): opening it, its schema, its errors in short."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from circuitgraph.models.weights import wrappers
 from circuitgraph.prompts import PromptSet, read_prompts
 from circuitgraph.prompts.reader import Source
 from circuitgraph.updates.changes import adapter_changes, model_changes, tensors_of, untie_alike
+from circuitgraph.updates.decisions import answers, chosen_prompts, moves
 from circuitgraph.updates.measure import FLOAT32, Sums, of_adapter, of_model
-from circuitgraph.updates.randomised import answers, chosen_prompts, moves
 from circuitgraph.updates.record import Check, Verdict, word_of
 from circuitgraph.updates.words import grids_in_words, percent, size_in_words
 

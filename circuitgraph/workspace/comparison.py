@@ -293,7 +293,7 @@ class Comparison:
                 return {**decoy, "a": a, "b": b}
         apart = None
         if runs_a[0].variant.base and runs_b[0].variant.base:
-            from circuitgraph.models.basis import drift
+            from circuitgraph.models.distance import drift
 
             apart = drift(runs_a[0], runs_b[0])
         counted = [(a, runs_a, b, runs_b, apart)]

@@ -1,5 +1,7 @@
-"""Patches of a bridge's batch (see ``engine.patch``), hooks on one receiver's input, and the
-total effect of replacing a component's contribution for all readers at once."""
+"""The clean and the patched run of a batch under hooks (see ``engine.patch``).
+
+Also hooks on one receiver's input, and total effects of components from them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wiring lens, and its sentences."""
+"""The wiring lens: its options, and what it compares."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from circuitgraph.base.errors import UsageError, short
+from circuitgraph.base.errors import UsageError
 from circuitgraph.lenses.base import EdgeRow, Lens, Measured, Models, Options, require_choice
 from circuitgraph.lenses.edge_tests import TESTABLE, EdgeTests, LensDetails
 from circuitgraph.lenses.match import Matched
 from circuitgraph.lenses.wiring import checkpoint, recipe
 from circuitgraph.lenses.wiring.against_base import base_of
-from circuitgraph.lenses.wiring.channel_tests import PROMINENT
 from circuitgraph.lenses.wiring.record import Channels
+from circuitgraph.lenses.wiring.words import (
+    FACTOR,
+    channel,
+    needed,
+    random_updates,
+    whole_receivers,
+)
 from circuitgraph.runs.record import Run
 
 FORMS = ("weights", "functional")
@@ -24,8 +30,6 @@ SIZE, RELATIVE = "size of the channel", "relative change of the channel, 0 to 1"
 AGAINST_BASE = "relative change of the channel against the base"
 DRAWS = 1000
 """Random updates that two models are held against; replicates are the null of a recipe."""
-FACTOR = PROMINENT**0.5
-"""A claim needs twice the change of the receiver's median channel."""
 ASSUMED = (0.088, 0.113)
 """Relative change of the virtual weights into one receiver, its median: the median receiver
 and the ninth decile, of the deontological against the utilitarian training in ``examples/ipd``
@@ -192,73 +196,3 @@ def _required(models: Models | None) -> Models:
             "wiring compares the models themselves: use Workspace.diff, which loads them"
         )
     return models
-
-
-def whole_receivers(tests: EdgeTests, margin: float) -> Iterator[str]:
-    """Remark on receivers whose input from every sender changed."""
-    table = pd.DataFrame({"target": tests.names[1].astype(str), "delta": tests.delta})
-    table = table[tests.reason == TESTABLE]
-    median = table.groupby("target", sort=False)["delta"].median()
-    median = median[median >= max(margin, 1e-9)].sort_values(ascending=False, kind="stable")
-    if len(median):
-        most = ", ".join(f"{name!s:.40} {value:.2f}" for name, value in median[:3].items())
-        yield (
-            f"receivers whose input from every sender changed: {len(median)}, most {most} "
-            "(median change); their edges are claimed only where they change twice as much"
-        )
-
-
-def needed(measured: Measured, margin: float) -> Iterator[str]:
-    """The change a channel needs to be claimed, which prompts hardly alter."""
-    times = measured.lens_details.by_edge.get("times_median")
-    if times is None:
-        return
-    tests = measured.tests
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = FACTOR * tests.delta / times
-    change = change[(tests.reason == TESTABLE) & np.isfinite(change) & (change > 0)]
-    if len(change):
-        least = max(float(np.median(change)), margin)
-        yield (
-            f"a channel can be claimed from a change of about {least:.2g} at a typical receiver, "
-            "twice that of its median channel; more prompts alter that little"
-        )
-
-
-def channel(edge: EdgeRow) -> list[str]:
-    """Size of one channel and its change."""
-    row, more, a, b = edge.row, edge.lens_details, short(edge.a), short(edge.b)
-    target = short(row["target"])
-    tested = f"p {row['p']:.2g}, q {row['q']:.2g}."
-    change = f"(95% from {row['low']:.3f} to {row['high']:.3f})"
-    if edge.scope == "recipe":
-        return [
-            f"Change of the channel against the base: {row['weight_a']:.3f} in {a}, "
-            f"{row['weight_b']:.3f} in {b}; apart by {row['delta']:+.3f} {change}.",
-            f"That is {more['times_median_a']:.1f} and {more['times_median_b']:.1f} times the "
-            f"median change of what {target} reads; {tested}",
-        ]
-    stands = (
-        f"Too few channels into {target} could change to hold it against them"
-        if pd.isna(more["times_median"])
-        else f"That is {more['times_median']:.1f} times the median change of what {target} reads"
-    )
-    return [
-        f"Size of the channel: {row['weight_a']:.3g} in {a}, "
-        f"{row['weight_b']:.3g} in {b}, cosine {more['cosine']:.2f}; relative change "
-        f"{row['delta']:.3f} {change}; the receiver's reading alone {more['read']:.3f}, the "
-        f"sender's writing alone {more['write']:.3f}.",
-        f"{stands}; {tested}",
-    ]
-
-
-def random_updates(yardstick: Mapping[str, Any], name: str) -> str:
-    """The noise floor: channels that change, beside claims expected under random updates."""
-    changed = f"yardstick: {yardstick['observed']['margin']} channels change beyond the margin"
-    itself = f"{short(name)} against itself is 0 by construction"
-    if yardstick["expected"] is None:
-        return f"{changed}; {itself}"
-    return (
-        f"{changed}; {itself}, and random updates of the same size would make "
-        f"{yardstick['expected']:.2g} claims a pair"
-    )
