@@ -91,3 +91,20 @@ def test_too_little_memory_and_devices_elsewhere_are_refused(
         answer = cli("-w", two, *command, *option)
         assert answer.code == 2, answer.err
         assert told in answer.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", [
+    ("ingest", IPD / "base", "--name", "x"),
+    ("train", IPD / "base", "--recipe", "utilitarian", "-o", "out"),
+], ids=lambda words: words[0])  # fmt: skip
+def test_a_device_elsewhere_is_refused_before_a_model_is_loaded(
+    words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (
+        "circuitgraph.models.variants.load_variant",
+        "circuitgraph.training.train.frozen_base",
+    ):
+        monkeypatch.setattr(place, lambda *a, **k: pytest.fail("a model is loaded"))
+    answer = cli(*words, "--prompts", IPD / "prompts.jsonl", "--device", "cuda:99")
+    assert (answer.code, answer.complaint[:35]) == (2, "error: --device cuda:99: not on thi")

@@ -27,7 +27,6 @@ from circuitgraph.ingest.parts import Arrays, discard, in_parts
 from circuitgraph.ingest.request import Request
 from circuitgraph.ingest.screen import ARRAY
 from circuitgraph.ingest.shape import Shape
-from circuitgraph.models.devices import require_there
 from circuitgraph.prompts import PromptSet
 from circuitgraph.prompts.tokens import Encoded
 from circuitgraph.runs.record import Method, Run
@@ -98,7 +97,6 @@ def batch_effects(
 
 def require_device(request: Request, family: str) -> None:
     """Refuse a device or type that the model cannot have, before anything is loaded for it."""
-    require_there(request.device)
     kind = kind_of(request.device)
     if not has_reader(family) and (request.device, request.dtype) != ("cpu", "float32"):
         raise UsageError(

@@ -134,9 +134,11 @@ def _loaded(
     tokenizer: Any,
 ) -> Any:
     """The variant in memory; importing what loads it takes longer than a small model does."""
+    from circuitgraph.models.devices import require_there
     from circuitgraph.models.memory import load_held
     from circuitgraph.models.variants import load_variant
 
+    require_there(request.device)
     told: dict[str, Any] = {"name": name, "recipe": recipe, "granularity": request.granularity}
     if isinstance(model, str):
         return load_variant(model, adapter, **told, reporter=reporter)

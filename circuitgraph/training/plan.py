@@ -15,6 +15,7 @@ from circuitgraph.games.opponents import opponent_named
 from circuitgraph.games.payoffs import GAMES, Game
 from circuitgraph.models.adapters import require_adapter
 from circuitgraph.models.architectures import require_decoder, sizes_of
+from circuitgraph.models.devices import require_there
 from circuitgraph.models.variants import fingerprints, model_folder
 from circuitgraph.prompts.reader import Source, read_prompts
 from circuitgraph.prompts.tokenizer import load_tokenizer
@@ -83,6 +84,7 @@ def planned(
     """
     if request.trainer == "trl":
         require_trl()
+    require_there(request.device)
     folder = model_folder(Path(model), reporter)
     require_decoder(folder)
     adapter = None if request.adapter is None else expanded(request.adapter)
