@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from circuitgraph.base.errors import InputError, UsageError
-from circuitgraph.export import ExportGraph, export_graph
+from circuitgraph.export import FORMATS, ExportGraph, export_graph
 from circuitgraph.export.drawing import positions
 from circuitgraph.export.files import write_lines
 from circuitgraph.export.text import NOT_XML, as_text, distinct, in_attribute, typed_columns
+from circuitgraph.workspace.workspace import Format
 
 
 def small_graph() -> ExportGraph:
@@ -23,6 +25,10 @@ def small_graph() -> ExportGraph:
         {"source": ["L0H0"], "target": ["L1H0"], "kind": ["effect"], "weight": [-0.5]}
     )
     return ExportGraph.from_table("small", table, "weight")
+
+
+def test_the_types_name_every_format() -> None:
+    assert {*get_args(Format)} == {*FORMATS, "mib", "neo4j-admin"}
 
 
 def test_floats_are_spelt_so_that_python_and_java_read_them_exactly():

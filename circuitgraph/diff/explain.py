@@ -195,10 +195,10 @@ def require_components(names: Iterable[str], known: Collection[str]) -> None:
     """
     for name in names:
         if own_name(name, known) not in known:
-            short = [str(k) for k in known if len(k) < 80]
-            near = sorted(k for k in short if k.casefold() == name.casefold())
+            candidates = [str(k) for k in known if len(k) < 80]
+            near = sorted(k for k in candidates if k.casefold() == name.casefold())
             near = near or [layer for layer in (_layer_of(name),) if layer in known]
-            near = near or difflib.get_close_matches(name[:80], short, 3)
+            near = near or difflib.get_close_matches(name[:80], candidates, 3)
             hint = f"did you mean {', '.join(near)}?" if near else "see the diff's table"
             raise UsageError(f"component {quoted(name, 80)} is in neither variant; {hint}")
 

@@ -1,4 +1,4 @@
-"""Why an effect changed: the signal, the edge's weights, or downstream computation.
+"""The mechanism of a diff's claims: signal, edge or downstream, filled into its table.
 
 Each of three factors is taken from either variant, and the change of the signed effect is
 split over them (``lenses.mechanism``). The part of a share's change that comes from the norm

@@ -1,4 +1,4 @@
-"""The test itself, from two groups of runs to a verdict per edge.
+"""p-values and verdicts (``gained``, ``sign_flip``, …) of every edge of two groups of runs.
 
 Diffs, null pairs and across-scenario tables all use it.
 """
@@ -117,14 +117,14 @@ def compare_sides(
             "use the recipe scope for groups"
         )
     measured = options.lens.measure(a, b, options, models)
-    return _decided(measured, options, evidence_of(measured.matched, options))
+    return _outcome_of(measured, options, evidence_of(measured.matched, options))
 
 
 def compare_across(outcome: Outcome, options: Options) -> Outcome | None:
     """The same test on scenario means; None where these are too few, or the lens has none."""
     lens = options.lens
     matched = lens.across(outcome.matched) if options.scope == "checkpoint" else None
-    return None if matched is None else _decided(lens.measured(matched, options), options, "ok")
+    return None if matched is None else _outcome_of(lens.measured(matched, options), options, "ok")
 
 
 def evidence_of(matched: Matched, options: Options) -> str:
@@ -144,7 +144,7 @@ def too_few_replicates(matched: Matched) -> bool:
     return alike or not enough_replicates(len(matched.runs_a), len(matched.runs_b))
 
 
-def _decided(measured: Measured, options: Options, found: str) -> Outcome:
+def _outcome_of(measured: Measured, options: Options, found: str) -> Outcome:
     tests = measured.tests
     margin = tests.default_margin if options.margin is None else float(options.margin)
     decided = decide(tests, margin, options.alpha, options.fdr, enough=found != "insufficient")
@@ -202,7 +202,8 @@ def within(tests: EdgeTests, margin: float) -> np.ndarray:
 def _kind_of_claim(own: Intervals, margin: float) -> np.ndarray:
     """``gained`` or ``lost`` before ``sign_flip`` before ``rewired``, from the sides' intervals.
 
-    A flip needs both intervals beyond the margin.
+    A flip needs both intervals beyond the margin. Lenses with a rule of their own (``Rule``) name
+    their claims themselves.
     """
     low_a, high_a, low_b, high_b = own
     absent_a = (low_a >= -margin) & (high_a <= margin)

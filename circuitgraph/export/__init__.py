@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from circuitgraph.base.errors import InputError, UsageError
@@ -15,7 +16,14 @@ from circuitgraph.export.model import ExportGraph
 from circuitgraph.export.neo4j_admin import import_command, write_neo4j_admin
 from circuitgraph.export.neuronpedia import write_neuronpedia
 
-FORMATS = ("gexf", "graphml", "csv", "cx2", "neuronpedia")
+_WRITERS: dict[str, Callable[[ExportGraph, Path], Path | list[Path]]] = {
+    "gexf": write_gexf,
+    "graphml": write_graphml,
+    "csv": write_gephi_csv,
+    "cx2": write_cx2,
+    "neuronpedia": write_neuronpedia,
+}
+FORMATS = tuple(_WRITERS)
 
 __all__ = [
     "FORMATS",
@@ -54,18 +62,12 @@ def export_graph(graph: ExportGraph, format: str, path: str | Path) -> list[Path
         The files cannot be written.
     """
     path = Path(path)
-    writers = {
-        "gexf": write_gexf,
-        "graphml": write_graphml,
-        "cx2": write_cx2,
-        "neuronpedia": write_neuronpedia,
-    }
     if format not in FORMATS:
         raise UsageError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
-    if format == "csv":
-        return write_gephi_csv(graph, path)
-    require_file(path, format)
-    return [writers[format](graph, path)]
+    if format != "csv":
+        require_file(path, format)
+    written = _WRITERS[format](graph, path)
+    return written if isinstance(written, list) else [written]
 
 
 def require_file(path: Path, format: str) -> None:

@@ -1,4 +1,4 @@
-"""Paired test of a change of correlation, in closed form.
+"""Change of a correlation and its standard error, paired by prompt, in closed form.
 
 Two variants share their prompts, so their correlations have common errors; the test uses the
 differences prompt by prompt and assumes neither how strongly they are paired nor normal tails.
