@@ -45,7 +45,7 @@ def rest_is_thorough(items: Sequence[pytest.Item]) -> None:
 
 
 def spread(size: int, count: int) -> set[int]:
-    """So many of ``range(size)``, from the first to the last, evenly."""
+    """So many of ``range(size)``, from the first to the last, evenly; CI runs what is left out."""
     steps = min(count, size)
     return {round(i * (size - 1) / max(steps - 1, 1)) for i in range(steps)}
 

@@ -83,6 +83,7 @@ def test_a_fine_tune_that_teaches_nothing_rewires_nothing(tuned: Path) -> None:
     assert "carries an effect" not in answer.err
 
 
+@pytest.mark.thorough
 def test_the_functional_form(tuned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "DRIFTS", 2)  # of random drifts nothing is asked here
     found = diff(tuned, "base", "hybrid-l2-mlp-only", "--form", "functional")

@@ -126,7 +126,6 @@ def test_a_variant_against_itself_has_not_changed(composed: Path) -> None:
     assert table["delta"].between(0, 1).all()
 
 
-@pytest.mark.thorough
 def test_scores_are_in_the_graph_and_go_with_it(composed: Path, tmp_path: Path) -> None:
     shutil.copytree(composed / "w", tmp_path / "w")
     workspace = Workspace(tmp_path / "w")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,18 @@ def anchors(page: Path) -> set[str]:
     """The names by which links reach a page's headings."""
     titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_what_the_reference_names_is_there() -> None:
+    named = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference.md").read_text("utf-8"), re.M)
+    assert len(named) > 5
+    for name in named:
+        module, _, last = name.rpartition(".")
+        assert (
+            find_spec(name)
+            if name.startswith("circuitgraph.base")
+            else hasattr(import_module(module), last)
+        )
 
 
 def test_what_is_left_out_is_marked() -> None:

@@ -10,6 +10,7 @@ from models import FAMILIES, make_model
 from oracle import library_eap, make_bridge
 
 from circuitgraph.base.components import effect_edges
+from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.attribution import eap_columns
 from circuitgraph.engine.batches import make_batch
 from circuitgraph.engine.exact import exact_columns
@@ -196,3 +197,8 @@ def test_eap_is_the_library_s_own_edge_attribution(tmp_path):
     want = torch.tensor([theirs[edge] for edge in edges])
     assert set(theirs) == set(edges)
     assert (means - want).abs().max() <= 1e-5 * want.abs().max()
+
+
+def test_eap_ig_without_steps_is_refused():
+    with pytest.raises(UsageError, match="at least 1, not 0"):
+        EffectSpec(estimator="eap-ig", steps=0)

@@ -160,6 +160,7 @@ def test_both_ends_are_those_of_the_run(tmp_path: Path, family: str, ablation: s
     assert found.table["faithfulness"].iloc[-1] == pytest.approx(1)
 
 
+@pytest.mark.thorough
 def test_the_command_says_what_the_class_says(study: Path, result: Faithfulness) -> None:
     words = ("faithfulness", NAME, "-w", study)
     found = pd.DataFrame(rows(*words, "--random", FEW)).astype(float)

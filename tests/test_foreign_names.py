@@ -110,7 +110,6 @@ NODE = {
 }  # fmt: skip
 
 
-@pytest.mark.thorough
 def test_a_diff_opens_in_neuronpedias_viewer(workspace: Workspace, tmp_path: Path) -> None:
     diff = workspace.diff("base", "Ut", lens="effect", mechanism=False)
     workspace.export("base:Ut", "neuronpedia", tmp_path / "x.json", lens="effect")

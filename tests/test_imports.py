@@ -37,6 +37,16 @@ def test_help_imports_none_of_what_a_comparison_needs(words: tuple[str, ...]) ->
     assert imported(*words) & (HEAVY | STORES | STATISTICS) == set()
 
 
+def test_no_command_s_help_imports_models_or_stores() -> None:
+    code = (
+        "import sys; from circuitgraph.cli import PLACES, run; "
+        "[run([name, '--help']) for name in PLACES]; "
+        f"sys.exit(str({HEAVY | STORES | STATISTICS} & {{*sys.modules}} or 'none'))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert told.stderr == "none\n"
+
+
 def test_the_overview_and_listings_import_no_tables(tmp_path: Path) -> None:
     write_table(tmp_path / "t.csv", 0)
     workspace = tmp_path / "w"

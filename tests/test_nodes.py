@@ -312,7 +312,6 @@ def test_a_label_of_one_group_alone_is_refused(made):
         Workspace(workspace).nodes("base", measure="probe", label="mood", prompts=prompts)
 
 
-@pytest.mark.thorough
 def test_the_graph_holds_what_was_measured_and_what_changed(made, tmp_path):
     base, prompts, _ = made
     study = Workspace(tmp_path / "w")

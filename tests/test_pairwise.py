@@ -1,4 +1,4 @@
-"""What the fast tests keep of a product: each two values meet."""
+"""Which cases of a product run when: each two values meet in CI, some in ``make test``."""
 
 from __future__ import annotations
 

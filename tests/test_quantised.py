@@ -13,7 +13,7 @@ from models import make_adapter, refused
 from shell import IPD
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from circuitgraph.models import architectures
+from circuitgraph.models import quantised
 from circuitgraph.models.variants import load_variant
 
 NF4 = np.array(
@@ -105,6 +105,6 @@ def test_floats_under_a_record_of_quantisation_are_not_rounded_again(tmp_path):
 
 
 def test_without_the_library_the_way_out_is_to_install_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(architectures, "find_spec", lambda name: None)
+    monkeypatch.setattr(quantised, "find_spec", lambda name: None)
     message = refused(_told(tmp_path, quant_method="bitsandbytes", load_in_4bit=True))
     assert "pip install 'circuitgraph[quantised]'" in message

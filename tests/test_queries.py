@@ -57,7 +57,6 @@ def rows(store: Store, name: str, columns: str, **params: Any) -> list[list[Any]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.some(20)
 def test_every_query_runs_bare_on_an_empty_and_on_a_filled_graph(
     name: str, store: Store, on_empty: dict[str, pd.DataFrame]
 ) -> None:

@@ -118,7 +118,6 @@ def test_a_whole_graph_is_made_again_as_it_was(workspace: Path) -> None:
     assert planted.same(graph(workspace).read_all(), before)
 
 
-@pytest.mark.thorough
 def test_what_only_the_graph_holds_is_taken_over(workspace: Path) -> None:
     """Pulled runs and their diffs, and diffs of a version that kept no graph of them."""
     graph(workspace).write_all(planted.planted())

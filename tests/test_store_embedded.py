@@ -247,7 +247,6 @@ def started(path: Path, name: str) -> multiprocessing.process.BaseProcess:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.slow)])
-@pytest.mark.thorough
 def test_a_kill_at_any_time_leaves_the_old_or_the_new_graph(
     filled: EmbeddedStore, kills: int
 ) -> None:

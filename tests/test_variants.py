@@ -188,7 +188,6 @@ def test_an_adapter_whose_b_is_zero_is_silent_and_changes_no_number(bases, tmp_p
     assert apart == 0 if not dora else apart <= 1e-5  # dora divides by a norm and multiplies again
 
 
-@pytest.mark.thorough
 def test_nothing_asks_the_network_not_even_for_the_base_an_adapter_names(base, adapter):
     edit_json(adapter / "adapter_config.json", base_model_name_or_path="somebody/some-model")
     script = """

@@ -1,4 +1,4 @@
-"""Tables as text, CSV, JSON and parquet."""
+"""Tables as text, CSV, JSON and parquet, and their columns of text in few bytes."""
 
 from __future__ import annotations
 

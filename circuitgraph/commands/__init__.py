@@ -27,7 +27,7 @@ SECTIONS = {
     },
     "Lab": {
         "train": ("training", "Train LoRA adapters by reward, and null recipes."),
-        "behave": ("training", "Decisions of variants in games, by state."),
+        "behave": ("nodes", "Decisions of variants in games, by state."),
         "study": ("training", "Train recipes and nulls, compare them, answer questions."),
     },
     "Graph": {
@@ -44,7 +44,7 @@ SECTIONS = {
         "compose": ("nodes", "Composition scores from weights alone."),
         "convert": ("checking", "A GGUF file as a float32 model folder."),
         "plan": ("planning", "Power and cost of a design."),
-        "plant": ("planning", "A pair of models with known changed edges."),
+        "plant": ("checking", "A pair of models with known changed edges."),
         "runs": ("looking", "The runs of the workspace, with their ids."),
         "remove": ("ingesting", "Remove a variant and free its name."),
         "completion": ("catalogue", "The shell's completion script."),

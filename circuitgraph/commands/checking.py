@@ -1,14 +1,14 @@
-"""Commands about model folders: check what a fine-tune changes, convert a quantised file."""
+"""Commands about model folders: check what changed, convert quantised files, plant changes."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-import pandas as pd
 
+from circuitgraph.base.errors import UsageError
 from circuitgraph.base.frames import to_text
 from circuitgraph.commands.hints import hint
 from circuitgraph.commands.options import (
@@ -23,6 +23,8 @@ from circuitgraph.commands.options import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from circuitgraph.updates.record import Check
 
 
@@ -114,6 +116,8 @@ _HEADS = {"left_adapter": "left", "left_estimate": "left (estimate)"}
 
 def modules_view(found: Check, width: int) -> str:
     """One row a kind of module: how much of it changed, and what is left by format."""
+    import pandas as pd
+
     table = found.table.assign(order=range(len(found.touched)))
     rows = [_kind(module, group) for module, group in table.groupby("module", sort=False)]
     return to_text(pd.DataFrame(rows), "table", width=width)
@@ -168,4 +172,77 @@ def convert(gguf: Path, folder: Path) -> None:
     show([{"folder": str(folder)} | vars(origin)])
 
 
-COMMANDS = (check, convert)
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    "out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="New folder for the models (a and b) and the truth.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
+@click.option(
+    "--edges",
+    "k",
+    metavar="K",
+    type=click.IntRange(0),
+    help="Plants, in turn off, on and flipped [default: 6 reads, or 2 written channels].",
+)
+@click.option(
+    "--drift",
+    metavar="S",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Size of the random update on every matrix of B, as a share: .02 or .1 are realistic.",
+)
+@click.option(
+    "--side",
+    type=click.Choice(["read", "write"]),
+    default="read",
+    show_default=True,
+    help="Change what a receiver reads, or what a sender writes to all its receivers.",
+)
+@click.option("--consequential", is_flag=True, help="Only plants with large effects.")
+@click.option(
+    "--prompts",
+    type=click.Path(path_type=Path),
+    help="Prompt file on which scales are measured [default: random tokens].",
+)
+@click.option(
+    "--rewrite",
+    "kind",
+    type=click.Choice(["value", "query", "neurons", "heads", "all"]),
+    help="No plants: other weights that compute the same function.",
+)
+@global_options
+def plant(model: Path, out: Path, seed: int, kind: str | None, **options: Any) -> None:
+    """Write a pair of models with known changed edges, as ground truth for any measure.
+
+    In a widened copy of MODEL (a) every component writes a private channel that later
+    components may read; in b some are no longer read, newly read, or read with the other
+    sign, and every matrix gets a random update (--drift). truth.csv lists these edges. No
+    plants (--edges 0) or a rewrite give a null pair.
+
+    \b
+    Example:
+      circuitgraph plant ./base -o planted --edges 6 --drift 0.02 --prompts prompts.jsonl
+      circuitgraph plant ./base -o same --rewrite query
+    """
+    unused = [name for name, value in options.items() if value not in (None, False, 0.0, "read")]
+    if kind is not None and (unused or options["k"] is not None):
+        raise UsageError("--rewrite: makes no plants and no drift; leave the other options out")
+    from circuitgraph.plant import plant as make
+    from circuitgraph.plant import rewrite
+
+    if kind is not None:
+        pair = rewrite(model, out, kind=kind, seed=seed)
+    else:
+        pair = make(model, out, seed=seed, **options)
+    show(pair.truth)
+    remark(f"A: {pair.folder_a}  B: {pair.folder_b}")
+
+
+COMMANDS = (check, convert, plant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import numpy as np
@@ -26,8 +26,10 @@ from circuitgraph.commands.views import WHERE
 from circuitgraph.interventions.circuits.faithfulness import RANKINGS, Faithfulness
 from circuitgraph.interventions.circuits.overlap import SHARED_SIZES
 from circuitgraph.interventions.circuits.ranking import SIZES
-from circuitgraph.interventions.patching import BlockTests
 from circuitgraph.workspace import Workspace
+
+if TYPE_CHECKING:
+    from circuitgraph.interventions.patching import BlockTests
 
 SHOWN = ["share", "edges", "connected", "faithfulness", "low", "high"]
 COMPARED = ["random", "random_low", "random_high"]

@@ -11,12 +11,11 @@ import click
 from circuitgraph.base.errors import UsageError
 from circuitgraph.commands.options import global_options, remark, settings
 from circuitgraph.commands.typed import options_of
-from circuitgraph.export import import_command
 from circuitgraph.lenses.registry import lens_names
-from circuitgraph.store import Copied
 from circuitgraph.workspace import Workspace
 
 if TYPE_CHECKING:
+    from circuitgraph.store import Copied
     from circuitgraph.workspace.workspace import Format
 
 
@@ -46,6 +45,8 @@ def export(names: tuple[str, ...], format: Format | None, **options: Any) -> Non
         raise UsageError("name what to export; circuitgraph variants lists them")
     paths = settings().open().export(names, format, **options)
     if format == "neo4j-admin":
+        from circuitgraph.export import import_command
+
         remark("stop the server, then run as the user it runs as:")
         click.echo(import_command(paths))
         return

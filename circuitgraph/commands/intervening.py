@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -22,8 +22,10 @@ from circuitgraph.commands.options import (
 )
 from circuitgraph.commands.typed import options_of
 from circuitgraph.commands.views import WHERE
-from circuitgraph.interventions.patching import CrossPatch
 from circuitgraph.workspace import Workspace
+
+if TYPE_CHECKING:
+    from circuitgraph.interventions.patching import CrossPatch
 
 SHOWN = 15
 """Rows of each direction that somebody reads."""

@@ -1,4 +1,4 @@
-"""Commands of the lab: train adapters, read decisions in games, run the whole study."""
+"""Commands that train: LoRA adapters by reward, and the whole study."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Any
 
 import click
 
-from circuitgraph.behaviour.tables import BY
 from circuitgraph.commands.hints import hint
 from circuitgraph.commands.options import (
-    Output,
     global_options,
-    output_options,
     read_seconds,
     settings,
     show,
@@ -23,7 +20,6 @@ from circuitgraph.games.payoffs import games_named
 from circuitgraph.games.rewards import NULLS, REWARDED, recipe_named
 from circuitgraph.study.design import Design
 from circuitgraph.training.request import TrainRequest
-from circuitgraph.workspace import Workspace
 
 SHOWN = (
     *("adapter", "game", "state", "n", "base", "p", "reward", "gain", "low", "high", "target"),
@@ -83,38 +79,6 @@ def train(
 
 
 @click.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option(
-    "--by",
-    type=click.Choice(BY),
-    help="What a row is [default: scenario; game for generated prompts].",
-)
-@options_of(
-    Workspace.behave,
-    *("games", "wordings", "samples", "stored", "opponent", "seed"),
-    games={"metavar": "NAMES"},
-    opponent={"type": click.Choice(list(OPPONENTS))},
-)
-@output_options
-@global_options
-def behave(names: tuple[str, ...], output: Output, by: Any, **options: Any) -> None:
-    """Decisions of variants in games: P(cooperate) by state and wording, and of their base.
-
-    p is the probability of cooperation among legal answers, with its 95% interval over
-    wordings; legal is the probability of either label, with or without a leading blank. By
-    game: the four states (own last move, then the other's), reciprocity P(C | C) − P(C | D),
-    and regret as defined in the study of moral alignment (docs/lab.md).
-
-    \b
-    Example:
-      circuitgraph behave hybrid-0 strategic-0
-      circuitgraph behave hybrid-0 --games all --by game
-    """
-    found = settings().open().behave(names, **options)
-    output.show(found.table(by or ("game" if options["games"] else "scenario")))
-
-
-@click.command()
 @click.argument("model", type=PATH)
 @click.option("--out", "-o", type=PATH, default=Path("study-output"), show_default=True,
               help="Adapters and workspaces.")  # fmt: skip
@@ -160,4 +124,4 @@ def study(model: Path, out: Path, pages: Path | None, budget: str | None, **opti
         click.echo(line)
 
 
-COMMANDS = (train, behave, study)
+COMMANDS = (train, study)

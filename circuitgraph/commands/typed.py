@@ -1,4 +1,4 @@
-"""Options made from a function's signature: types, choices, defaults and help stand once.
+"""Options made from a function's signature, and names of arguments in messages made options.
 
 The library names its arguments as Python does, between two backticks on either side as docstrings
 do: ````scope="recipe"````. On the command line they are read as ``--scope recipe``. One backtick

@@ -2,7 +2,8 @@
 
 The random updates have the singular values of W_B − W_A in every matrix and random directions.
 They are measured by the method and on the prompts of the runs compared, and kept in a folder
-of their own, known by both runs, seed and number of the draw.
+of their own, known by both runs, seed and number of the draw. The margin that silences them is the
+smallest at which the same test claims nothing there.
 """
 
 from __future__ import annotations

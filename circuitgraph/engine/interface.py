@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from circuitgraph.base.components import STEPS, Granularity, Inputs
+from circuitgraph.base.errors import UsageError
 from circuitgraph.engine.batches import Batch
 from circuitgraph.engine.model import Norm
 from circuitgraph.engine.receivers import Sizes
@@ -56,6 +57,10 @@ class EffectSpec:
     ablated: Tensor | None = None
     edges: Sequence[int] | None = None
     chunk_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.estimator == "eap-ig" and self.steps < 1:
+            raise UsageError(f"``steps`` of eap-ig: at least 1, not {self.steps}")
 
 
 @dataclass(frozen=True)

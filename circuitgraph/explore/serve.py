@@ -9,7 +9,6 @@ from collections.abc import Callable
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from circuitgraph.base.errors import InputError
-from circuitgraph.explore.app import create_app
 from circuitgraph.workspace import Workspace
 
 LOOPBACK = "127.0.0.1"
@@ -42,6 +41,8 @@ def serve(
     InputError
         The port is taken.
     """
+    from circuitgraph.explore.app import create_app  # help needs no store
+
     token = secrets.token_urlsafe(24)
     try:
         server = make_server(LOOPBACK, port, create_app(workspace, token), request_handler=_Silent)

@@ -96,7 +96,7 @@ def batch_effects(
 
 
 def require_device(request: Request, family: str) -> None:
-    """Refuse a device or type that the model cannot have, before anything is loaded for it."""
+    """Refuse a device or type of numbers that models of this family cannot have."""
     kind = kind_of(request.device)
     if not has_reader(family) and (request.device, request.dtype) != ("cpu", "float32"):
         raise UsageError(

@@ -136,9 +136,10 @@ class Refits:
         return self.claimed(self.on_prompts(kept))
 
     def without_replicates(self) -> np.ndarray:
-        """A fixed reference stays.
+        """Claims with each replicate left out in turn, bool [replicates × k].
 
-        None is left out of a group of two, at the checkpoint scope, or of a very large diff.
+        A fixed reference stays. None is left out of a group of two, at the checkpoint scope, or
+        of a very large diff.
         """
         sides = [len(self.matched.a), len(self.matched.b)]
         possible = self.claims.scope == "recipe" and self.whole

@@ -27,7 +27,7 @@ def require_decoder(folder: Path) -> None:
     InputError
         An encoder, an encoder and decoder, another head, several modalities.
     """
-    config = config_of(folder)
+    config = settings_in(folder)
     told = config.get("architectures")
     names = ", ".join(map(str, told)) if isinstance(told, list) else ""
     why = _why_not(config, names)
@@ -35,7 +35,7 @@ def require_decoder(folder: Path) -> None:
         raise InputError(f"{folder}: {quoted(names or str(config.get('model_type')), 80)}: {why}")
 
 
-def config_of(folder: Path) -> dict[str, Any]:
+def settings_in(folder: Path) -> dict[str, Any]:
     """The settings; none where there are none: loading then names the reason."""
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))

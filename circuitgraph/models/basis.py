@@ -84,7 +84,7 @@ def other_base(base: Path, adapter: Path) -> str:
         return ""
     sides = _matrices(base), _matrices(origin)
     shared = [name for name in sorted(sides[0]) if name in sides[1]][:COMPARED]
-    pairs = [[_read(side[name], name) for side in sides] for name in shared]
+    pairs = ([_read(side[name], name) for side in sides] for name in shared)  # two held at a time
     cosines = [_cosine(x, y) for x, y in pairs if x.shape == y.shape]
     median = float(torch.tensor(cosines).median()) if cosines else 1.0
     if median >= ALIKE:

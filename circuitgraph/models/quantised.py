@@ -10,14 +10,14 @@ import torch
 
 from circuitgraph.base.errors import InputError, first_line, quoted
 from circuitgraph.base.textfiles import FLOATS, stored_kinds
-from circuitgraph.models.architectures import config_of
+from circuitgraph.models.architectures import settings_in
 
 BITSANDBYTES = "bitsandbytes"
 
 
 def quantisation_of(folder: Path) -> str:
     """Quantisation in ``config.json`` (``bitsandbytes nf4``, ``bitsandbytes int8``, …), or ""."""
-    settings = config_of(folder).get("quantization_config")
+    settings = settings_in(folder).get("quantization_config")
     if not isinstance(settings, dict):
         return ""
     method = str(settings.get("quant_method") or "unnamed")

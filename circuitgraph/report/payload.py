@@ -42,7 +42,6 @@ def payload(diff: Diff, hubs: pd.DataFrame | None = None) -> dict[str, Any]:
     names, grid = components_of(diff)
     inputs = sorted({*table["input"].astype(str)})
     claims = diff.details.index[:MOST_DETAILED].intersection(table.index)
-    layers = strength_by_layer(diff)
     return {
         "id": diff.id,
         "a": diff.a,
@@ -71,13 +70,15 @@ def payload(diff: Diff, hubs: pd.DataFrame | None = None) -> dict[str, Any]:
         "details": _details(diff, claims, table),
         "examples": _examples(diff, claims[:MOST_WITH_PROMPTS], table),
         "hubs": _hubs(diff, hubs),
-        "layers": {
-            "labels": [*layers.index],
-            "a": rounded(layers["weight_a"]),
-            "b": rounded(layers["weight_b"]),
-        },
+        "layers": _by_layer(diff),
         "trajectories": _trajectories(diff),
     }
+
+
+def _by_layer(diff: Diff) -> dict[str, Any]:
+    layers = strength_by_layer(diff)
+    sides = {side: rounded(layers[f"weight_{side}"]) for side in "ab"}
+    return {"labels": [*layers.index], **sides}
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

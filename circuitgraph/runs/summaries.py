@@ -1,7 +1,4 @@
-"""The edges of one run as a table, for ``circuitgraph edges`` and graphs.
-
-Units of one run's edges, by the kind of run.
-"""
+"""The edges of one run as a table, with their units, for ``circuitgraph edges`` and graphs."""
 
 from __future__ import annotations
 

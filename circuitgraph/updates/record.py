@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from circuitgraph.base.errors import ConditionMet, UsageError, quoted
-from circuitgraph.updates.rounding import FORMATS
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
+Format = Literal["bf16", "fp16", "nf4", "q4_0"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""Formats of few bits that weights are stored in."""
 
 Word = Literal["alive", "nearly erased", "erased", "identical", "wrong base"]
 WORDS: tuple[Word, ...] = get_args(Word)

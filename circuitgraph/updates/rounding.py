@@ -13,16 +13,14 @@ step nearly nothing is left, although every number of the adapter was right.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from circuitgraph.updates.changes import Change
+from circuitgraph.updates.record import FORMATS, Format
 
-Format = Literal["bf16", "fp16", "nf4", "q4_0"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 BLOCKS = {"nf4": 64, "q4_0": 32}
 """Values that share a scale."""
 

@@ -1,4 +1,4 @@
-"""A diff one can go on with: explained, drawn, tested further."""
+"""A diff one can go on with: explained, drawn, tested further, on a named device and memory."""
 
 from __future__ import annotations
 

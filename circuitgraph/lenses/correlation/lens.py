@@ -31,7 +31,10 @@ from circuitgraph.stats.scenarios import means
 
 @dataclass(frozen=True)
 class CorrelationRefits(Refits):
-    """Refits of correlations (``rank``: of normal scores) by each prompt's influence."""
+    """Refits of correlations (``rank``: of normal scores) by each prompt's influence.
+
+    Prompts that stay are standardised without those left out.
+    """
 
     rank: bool
 

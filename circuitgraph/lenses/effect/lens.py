@@ -39,7 +39,7 @@ from circuitgraph.stats.scenarios import (
 
 @dataclass(frozen=True)
 class EffectRefits(Refits):
-    """Refits of effects on one ``scale``."""
+    """Refits of effects on one ``scale``; norms and signs stay those of the whole diff."""
 
     scale: str
 

@@ -155,6 +155,8 @@ def mixed_effects(
         A and B, of one build.
     batch : Batch
         With corrupt prompts, or made with ``whole=True`` where ``replaced`` is given.
+    edges : sequence of EdgeEnds
+        The k edges.
     weights : bool [2, k]
         From ``same_weights``.
     corners : [2, n, k], optional

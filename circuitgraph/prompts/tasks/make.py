@@ -20,6 +20,7 @@ TRIES = 40
 EACH = 2
 """Prompts wanted of every scenario: what is tested is how prompts of one scenario vary."""
 
+# First names by the pronoun that goes with them in most English texts.
 HE = (
     *("James", "John", "Robert", "Michael", "David", "William", "Richard", "Thomas", "Charles"),
     *("Daniel", "Matthew", "Anthony", "Mark", "Paul", "Steven", "Andrew", "Joshua", "Kevin"),
