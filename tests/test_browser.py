@@ -24,7 +24,7 @@ from circuitgraph.queries import list_queries, run_query
 from circuitgraph.store.neo4j import Neo4jStore
 from circuitgraph.store.protocol import Store, parameter_names
 
-pytestmark = [pytest.mark.browser, pytest.mark.neo4j]
+pytestmark = [pytest.mark.browser, pytest.mark.neo4j, pytest.mark.thorough]
 
 SET_UP = "circuitgraph 1 set up"
 DRAW = "circuitgraph 2 draw"
