@@ -19,29 +19,32 @@ Pairs = set[tuple[str, ...]]
 
 def rest_is_slow(items: Sequence[pytest.Item]) -> None:
     """Of each test marked ``pairwise``, what adds no pair of values is marked ``slow``."""
-    products: dict[str, list[pytest.Item]] = defaultdict(list)
-    for item in items:
-        if item.get_closest_marker("pairwise") and hasattr(item, "callspec"):
-            products[item.nodeid.partition("[")[0]].append(item)
-    for product in products.values():
+    for product in _products(items, "pairwise"):
         kept = covering([_pairs(item.callspec.params) for item in product])  # type: ignore[attr-defined]
-        for number, item in enumerate(product):
-            if number not in kept:
-                item.add_marker(pytest.mark.slow)
+        _mark_others(product, kept, pytest.mark.slow)
 
 
 def rest_is_thorough(items: Sequence[pytest.Item]) -> None:
     """Of each test marked ``some(n)``, all but n cases, evenly spread, are marked ``thorough``."""
-    products: dict[str, list[pytest.Item]] = defaultdict(list)
-    for item in items:
-        if item.get_closest_marker("some") and not item.get_closest_marker("slow"):
-            products[item.nodeid.partition("[")[0]].append(item)
-    for cases in products.values():
+    fast = [item for item in items if not item.get_closest_marker("slow")]
+    for cases in _products(fast, "some"):
         count = cases[0].get_closest_marker("some").args[0]  # type: ignore[union-attr]
-        kept = spread(len(cases), count)
-        for number, item in enumerate(cases):
-            if number not in kept:
-                item.add_marker(pytest.mark.thorough)
+        _mark_others(cases, spread(len(cases), count), pytest.mark.thorough)
+
+
+def _products(items: Sequence[pytest.Item], mark: str) -> list[list[pytest.Item]]:
+    """The cases of every test with a mark."""
+    found: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker(mark) and hasattr(item, "callspec"):
+            found[item.nodeid.partition("[")[0]].append(item)
+    return list(found.values())
+
+
+def _mark_others(cases: Sequence[pytest.Item], kept: set[int], mark: pytest.MarkDecorator) -> None:
+    for number, item in enumerate(cases):
+        if number not in kept:
+            item.add_marker(mark)
 
 
 def spread(size: int, count: int) -> set[int]:

@@ -21,6 +21,7 @@ from circuitgraph.commands.options import (
     show,
     terminal_width,
 )
+from circuitgraph.commands.typed import PATH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="ADAPTER_OR_MODEL")
 @click.option(
     "--adapter",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The adapter that was merged into a whole model, to measure what is left of it.",
 )
 @click.option(
     "--prompts",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Prompt file: do decisions change more than by random updates of equal spectrum?",
 )
 @click.option("--chat-template", is_flag=True, help="Wrap each prompt as one user turn.")
@@ -147,12 +148,12 @@ def _kind(module: object, group: pd.DataFrame) -> dict[str, object]:
 
 
 @click.command()
-@click.argument("gguf", type=click.Path(path_type=Path))
+@click.argument("gguf", type=PATH)
 @click.option(
     "--output",
     "-o",
     "folder",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="New folder for the model, its tokenizer and its chat template.",
 )
@@ -173,12 +174,12 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @click.option(
     "--output",
     "-o",
     "out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="New folder for the models (a and b) and the truth.",
 )
@@ -208,7 +209,7 @@ def convert(gguf: Path, folder: Path) -> None:
 @click.option("--consequential", is_flag=True, help="Only plants with large effects.")
 @click.option(
     "--prompts",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Prompt file on which scales are measured [default: random tokens].",
 )
 @click.option(

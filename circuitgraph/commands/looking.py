@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -35,9 +34,13 @@ def edges(name: str, kind: EdgeKind | None, output: Output) -> None:
       circuitgraph edges base --kind effect --format csv
     """
     table = settings().open().edges(name, kind)
-    from circuitgraph.commands.views import edges_view
 
-    output.view(table, partial(edges_view, table))
+    def text(width: int) -> str:
+        from circuitgraph.commands.views import edges_view  # other formats need no view
+
+        return edges_view(table, width)
+
+    output.view(table, text)
 
 
 @click.command()

@@ -180,7 +180,6 @@ class RandomNulls:
         return found
 
     def _count(self, draw: int, planned: Run) -> dict[str, Any]:
-
         a, _ = self.pair
         run = self._measured(draw, planned)
         opener: Callable[[], AbstractContextManager[Any]] = partial(self.opened, draw, run)

@@ -59,8 +59,15 @@ class EffectSpec:
     chunk_rows: int | None = None
 
     def __post_init__(self) -> None:
+        if self.edges is not None and self.estimator != "exact":
+            raise ValueError(f"{self.estimator} computes all edges at once; only exact takes some")
         if self.estimator == "eap-ig" and self.steps < 1:
             raise UsageError(f"``steps`` of eap-ig: at least 1, not {self.steps}")
+
+    @property
+    def gradient_steps(self) -> int:
+        """Gradients that ``eap-ig`` averages; 0 of ``eap``, whose gradient is the clean run's."""
+        return self.steps if self.estimator == "eap-ig" else 0
 
 
 @dataclass(frozen=True)

@@ -74,9 +74,6 @@ class NativeModel(Model):
 def _columns(patch: Patch, spec: EffectSpec) -> Iterator[Tensor]:
     if spec.estimator == "exact":
         return exact_columns(patch, spec.granularity, spec.inputs, spec.edges)
-    if spec.edges is not None:
-        raise ValueError(f"{spec.estimator} computes all edges at once; only exact takes some")
     if spec.estimator == "receiver-exact":
         return receiver_exact_columns(patch, spec.granularity, spec.inputs)
-    steps = spec.steps if spec.estimator == "eap-ig" else 0
-    return eap_columns(patch, spec.granularity, spec.inputs, steps)
+    return eap_columns(patch, spec.granularity, spec.inputs, spec.gradient_steps)

@@ -34,12 +34,9 @@ def _columns(patch: BridgePatch, spec: EffectSpec) -> Iterator[Tensor]:
     if spec.estimator == "exact":
         groups = receiver_groups(patch.bridge, spec.granularity, spec.inputs, spec.edges)
         return (exact_group(patch, group) for group in groups)
-    if spec.edges is not None:
-        raise ValueError(f"{spec.estimator} computes all edges at once; only exact takes some")
     if spec.estimator == "receiver-exact":
         return receiver_exact_columns(patch, spec.granularity, spec.inputs)
-    steps = spec.steps if spec.estimator == "eap-ig" else 0
-    return eap_columns(patch, spec.granularity, spec.inputs, steps)
+    return eap_columns(patch, spec.granularity, spec.inputs, spec.gradient_steps)
 
 
 _ALL = EffectSpec()
